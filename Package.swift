@@ -1,0 +1,28 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// The floors of the house, lowest first. Each target imports only those above it in this list, and the compiler
+// enforces it. See README.md, "How it is built".
+let package = Package(
+  name: "SwiftCNN",
+  products: [
+    .library(name: "SwiftCNN", targets: ["SwiftCNN"]),
+    .library(name: "SwiftCNNABI", type: .static, targets: ["SwiftCNNABI"]),
+  ],
+  targets: [
+    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CSwiftCNN", path: "include"),
+    .target(name: "CNNCore"),
+    .target(name: "CNNKernels", dependencies: ["CNNCore", "COpenBLAS"]),
+    .target(name: "CNNGraph", dependencies: ["CNNCore"]),
+    .target(name: "CNNCompiler", dependencies: ["CNNCore", "CNNGraph", "CNNKernels"]),
+    .target(name: "SwiftCNN", dependencies: ["CNNCore", "CNNGraph", "CNNCompiler"]),
+    .target(name: "SwiftCNNABI", dependencies: ["SwiftCNN", "CSwiftCNN"]),
+    .testTarget(name: "CNNCoreTests", dependencies: ["CNNCore"]),
+    .testTarget(name: "CNNKernelsTests", dependencies: ["CNNKernels"]),
+    .testTarget(name: "CNNGraphTests", dependencies: ["CNNGraph"]),
+    .testTarget(name: "CNNCompilerTests", dependencies: ["CNNCompiler"]),
+    .testTarget(name: "SwiftCNNTests", dependencies: ["SwiftCNN"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

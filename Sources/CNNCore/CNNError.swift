@@ -1,0 +1,43 @@
+/// The one error that every floor of the library throws.
+///
+/// The message names the argument, the value it had, and what was expected, so that it can be shown to a user as it is.
+public struct CNNError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The kind of failure. Raw values are the status codes of the C ABI.
+  public enum Code: Int32, Sendable, CaseIterable {
+    /// An argument is outside its domain.
+    case invalidArgument = 1
+    /// A tensor's shape or element type does not fit.
+    case shapeMismatch = 2
+    /// A name (of a model, layer, parameter, optimizer...) is not known.
+    case unknownName = 3
+    /// A size is too large, or memory for it could not be had.
+    case outOfMemory = 4
+    /// The operating system refused to read or write.
+    case inputOutput = 5
+    /// A file's contents are not what its format says.
+    case malformedFile = 6
+    /// A computation produced NaN or infinity.
+    case notFinite = 7
+    /// The call is not possible in the object's present state (for example training before compiling).
+    case invalidState = 8
+    /// A fault of the library itself.
+    case internalFault = 9
+  }
+
+  /// The kind of failure.
+  public let code: Code
+  /// What went wrong, in one or a few sentences.
+  public let message: String
+
+  /// Creates an error of the given kind.
+  public init(_ code: Code, _ message: String) {
+    self.code = code
+    self.message = message
+  }
+
+  /// The message.
+  public var description: String { message }
+
+  /// The same error with a phrase before its message that says where it arose, as in `node 'fc': ...`.
+  public func prefixed(_ place: String) -> CNNError { CNNError(code, "\(place): \(message)") }
+}

@@ -1,0 +1,51 @@
+import Glibc
+
+/// A block of memory from the one checked allocator: aligned to a cache line, zeroed, freed with the object.
+///
+/// Swift's own allocation ends the process when it fails, so everything that a caller or a file sizes comes from here.
+/// Sharing between threads is by the rules of whoever owns the block.
+public final class Memory: @unchecked Sendable {
+  /// The first byte; 64-byte aligned.
+  public let base: UnsafeMutableRawPointer
+  /// The size in bytes (at least 1 byte is really held).
+  public let byteCount: Int
+
+  /// Cache-line alignment of every block, in bytes.
+  public static let alignment = 64
+
+  /// Reserves `byteCount` zeroed bytes.
+  /// - Throws: `.outOfMemory` naming `what` if the size is negative, larger than the machine's memory, or refused.
+  public init(byteCount: Int, for what: @autoclosure () -> String) throws(CNNError) {
+    // Linux hands out more address space than there is memory, and kills the process when it is touched.
+    guard byteCount >= 0, byteCount <= Memory.physicalByteCount else {
+      throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes asked, the machine has \(Memory.physicalByteCount)")
+    }
+    var pointer: UnsafeMutableRawPointer?
+    let status = posix_memalign(&pointer, Memory.alignment, max(byteCount, 1))
+    guard status == 0, let pointer else {
+      throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes could not be allocated")
+    }
+    memset(pointer, 0, max(byteCount, 1))
+    self.base = pointer
+    self.byteCount = byteCount
+  }
+
+  /// Reserves room for `count` elements of `type`.
+  public convenience init(count: Int, of type: ElementType, for what: @autoclosure () -> String) throws(CNNError) {
+    try self.init(byteCount: Checked.product([count, type.byteCount], what()), for: what())
+  }
+
+  deinit { free(base) }
+
+  /// The block as floats.
+  public var floats: UnsafeMutableBufferPointer<Float> {
+    UnsafeMutableBufferPointer(start: base.assumingMemoryBound(to: Float.self), count: byteCount / 4)
+  }
+
+  /// The machine's memory in bytes.
+  public static let physicalByteCount: Int = {
+    let pages = sysconf(Int32(_SC_PHYS_PAGES))
+    let pageSize = sysconf(Int32(_SC_PAGESIZE))
+    return pages > 0 && pageSize > 0 ? pages * pageSize : 1 << 34
+  }()
+}

@@ -1,0 +1,65 @@
+/// A counter-based random function, Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+///
+/// The value at a counter depends on seed, stream and counter alone, never on what was drawn before. So the order in
+/// which threads draw does not matter, and the state of a training run is just (seed, epoch, step).
+public struct Philox: Sendable {
+  private let key: SIMD2<UInt32>
+  private let stream: UInt64
+
+  /// A function for one purpose: `stream` tells apart the uses of one seed (a layer, an epoch...).
+  public init(seed: UInt64, stream: UInt64) {
+    key = SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
+    self.stream = stream
+  }
+
+  /// Four independent 32-bit words at `counter`.
+  @inlinable
+  public func words(at counter: UInt64) -> SIMD4<UInt32> { block(counter) }
+
+  @usableFromInline
+  func block(_ counter: UInt64) -> SIMD4<UInt32> {
+    var key = key
+    var c = SIMD4(
+      UInt32(truncatingIfNeeded: counter), UInt32(truncatingIfNeeded: counter >> 32),
+      UInt32(truncatingIfNeeded: stream), UInt32(truncatingIfNeeded: stream >> 32))
+    for _ in 0..<10 {
+      let a = UInt64(0xD251_1F53) * UInt64(c[0])
+      let b = UInt64(0xCD9E_8D57) * UInt64(c[2])
+      c = SIMD4(
+        UInt32(truncatingIfNeeded: b >> 32) ^ c[1] ^ key[0], UInt32(truncatingIfNeeded: b),
+        UInt32(truncatingIfNeeded: a >> 32) ^ c[3] ^ key[1], UInt32(truncatingIfNeeded: a))
+      key[0] &+= 0x9E37_79B9
+      key[1] &+= 0xBB67_AE85
+    }
+    return c
+  }
+
+  /// A number in [0, 1) with 24 random bits, from one word.
+  @inlinable
+  public static func unit(_ word: UInt32) -> Float { Float(word >> 8) * 0x1p-24 }
+}
+
+/// Draws one number after another from a `Philox` function; for uses that are sequential, such as shuffling.
+public struct PhiloxGenerator: RandomNumberGenerator, Sendable {
+  private let function: Philox
+  private var counter: UInt64 = 0
+  private var words = SIMD4<UInt32>()
+  private var used = 4
+
+  /// A generator that starts at the first number of `Philox(seed:stream:)`.
+  public init(seed: UInt64, stream: UInt64) { function = Philox(seed: seed, stream: stream) }
+
+  /// The next 64 random bits.
+  public mutating func next() -> UInt64 {
+    if used > 2 {
+      words = function.words(at: counter)
+      counter &+= 1
+      used = 0
+    }
+    defer { used += 2 }
+    return UInt64(words[used]) << 32 | UInt64(words[used + 1])
+  }
+
+  /// A number in [0, 1).
+  public mutating func unit() -> Float { Philox.unit(UInt32(truncatingIfNeeded: next() >> 32)) }
+}
