@@ -1,0 +1,33 @@
+/// The team of threads that one plan divides its work over.
+///
+/// How work is divided depends on `count` alone, never on which threads happen to be free, so the same plan gives the
+/// same bits every time.
+public struct Workers: Sendable {
+  /// The number of parts that work is divided into; also the number of threads used where the pool is free.
+  public let count: Int
+
+  /// A team of `count` (at least 1).
+  public init(count: Int) { self.count = max(1, count) }
+
+  /// Calls `body(worker)` once for every worker in `0..<count`, in parallel, and returns when all are done.
+  public func run(_ body: (_ worker: Int) -> Void) {
+    for worker in 0..<count { body(worker) }
+  }
+
+  /// Divides `0..<total` into at most `count` contiguous ranges whose bounds are multiples of `grain` and calls
+  /// `body(range, worker)` for each that is not empty, in parallel.
+  public func forEachRange(of total: Int, grain: Int = 1, _ body: (_ range: Range<Int>, _ worker: Int) -> Void) {
+    let blocks = (total + grain - 1) / grain
+    let parts = min(count, blocks)
+    if parts <= 1 {
+      if total > 0 { body(0..<total, 0) }
+      return
+    }
+    run { worker in
+      if worker >= parts { return }
+      let first = blocks * worker / parts * grain
+      let end = min(total, blocks * (worker + 1) / parts * grain)
+      if first < end { body(first..<end, worker) }
+    }
+  }
+}
