@@ -1,0 +1,222 @@
+import CNNCore
+
+/// A tensor in a graph. Every value is assigned once, by an input, a parameter or a node's result.
+public struct Value: Hashable, Sendable {
+  /// The position in the graph's list of values.
+  public let index: Int
+}
+
+/// One application of an operation.
+public struct Node: Sendable {
+  /// Unique in the graph, as in `layer1.0.conv1`.
+  public let name: String
+  /// What is computed.
+  public let operation: any Operation
+  /// The operands, all of them assigned before this node.
+  public let operands: [Value]
+  /// The results, in the order of the operation's `resultTypes`.
+  public let results: [Value]
+}
+
+/// A tensor that the caller supplies at every run.
+public struct Input: Sendable {
+  /// Unique in the graph.
+  public let name: String
+  /// The tensor.
+  public let value: Value
+}
+
+/// A value with a name of its own, that the caller sees.
+public struct Output: Sendable {
+  /// Unique among the outputs.
+  public let name: String
+  /// The tensor.
+  public let value: Value
+}
+
+/// A parameter that takes a new value at the end of a run, as the running statistics of batch normalisation do.
+public struct Update: Sendable {
+  /// The parameter's position in `Graph.parameters`.
+  public let parameter: Int
+  /// Its next value.
+  public let value: Value
+}
+
+/// A network, a loss, a gradient: a list of nodes in static single assignment form.
+///
+/// The nodes stand in an order in which they can be run, since a node can only be added after what it reads. All that
+/// the library does to a network is a function from one graph to another.
+public struct Graph: Sendable {
+  /// What the caller supplies.
+  public private(set) var inputs: [Input] = []
+  /// What is learned or measured; kept from run to run.
+  public private(set) var parameters: [Parameter] = []
+  /// The computation, in an order in which it can be run.
+  public private(set) var nodes: [Node] = []
+  /// What the caller sees.
+  public private(set) var outputs: [Output] = []
+  /// What changes parameters at the end of a run.
+  public private(set) var updates: [Update] = []
+
+  private var types: [TensorType] = []
+  private var definitions: [Definition] = []
+  private var names: [String: Value] = [:]
+  private var lastNumbers: [String: Int] = [:]
+
+  /// Where a value comes from.
+  public enum Definition: Sendable, Equatable {
+    /// The input at this position.
+    case input(Int)
+    /// The parameter at this position.
+    case parameter(Int)
+    /// A result of the node at this position.
+    case node(Int, result: Int)
+  }
+
+  /// The largest number of values in a graph; a file that asks for more is refused.
+  public static let maximumValueCount = 1 << 20
+
+  /// An empty graph.
+  public init() {}
+
+  /// The number of values.
+  public var valueCount: Int { types.count }
+
+  /// The type of a value of this graph.
+  public func type(of value: Value) -> TensorType { types[value.index] }
+
+  /// Where a value of this graph comes from.
+  public func definition(of value: Value) -> Definition { definitions[value.index] }
+
+  /// The node of which `value` is a result, or nil for inputs and parameters.
+  public func node(defining value: Value) -> Node? {
+    if case .node(let index, _) = definition(of: value) { nodes[index] } else { nil }
+  }
+
+  /// The parameter that `value` is, or nil.
+  public func parameter(defining value: Value) -> Parameter? {
+    if case .parameter(let index) = definition(of: value) { parameters[index] } else { nil }
+  }
+
+  /// The value of that name: an input, a parameter, or a node's first result (`node:1` for its second).
+  public func value(named name: String) -> Value? { names[name] }
+
+  /// The name under which `value(named:)` finds a value.
+  public func name(of value: Value) -> String {
+    switch definitions[value.index] {
+    case .input(let index): inputs[index].name
+    case .parameter(let index): parameters[index].name
+    case .node(let index, let result): result == 0 ? nodes[index].name : "\(nodes[index].name):\(result)"
+    }
+  }
+
+  /// Every name a value can be found by: inputs, parameters and nodes, in the order of definition.
+  public var valueNames: [String] { (0..<valueCount).map { name(of: Value(index: $0)) } }
+
+  /// A name that is not taken, made from `stem`: `relu`, `relu_1`, `relu_2`...
+  public mutating func uniqueName(_ stem: String) -> String {
+    if names[stem] == nil { return stem }
+    // Counting on from the last number keeps this linear for a graph of ten thousand nodes of one kind.
+    var number = lastNumbers[stem, default: 0]
+    repeat { number += 1 } while names["\(stem)_\(number)"] != nil
+    lastNumbers[stem] = number
+    return "\(stem)_\(number)"
+  }
+
+  private mutating func define(_ name: String, _ type: TensorType, _ definition: Definition) throws(CNNError) -> Value {
+    guard !name.isEmpty else { throw CNNError(.invalidArgument, "a name in the graph is empty") }
+    guard names[name] == nil else { throw CNNError(.invalidArgument, "the name '\(name)' is given twice in the graph") }
+    guard types.count < Self.maximumValueCount else {
+      throw CNNError(.outOfMemory, "the graph has more than \(Self.maximumValueCount) values")
+    }
+    let value = Value(index: types.count)
+    types.append(type)
+    definitions.append(definition)
+    names[name] = value
+    return value
+  }
+
+  /// Adds a tensor that the caller supplies.
+  public mutating func addInput(_ name: String, _ type: TensorType) throws(CNNError) -> Value {
+    let value = try define(name, type, .input(inputs.count))
+    inputs.append(Input(name: name, value: value))
+    return value
+  }
+
+  /// Adds a parameter of type `float32`.
+  public mutating func addParameter(_ parameter: Parameter) throws(CNNError) -> Value {
+    let type = try TensorType(.float32, parameter.shape)
+    let value = try define(parameter.name, type, .parameter(parameters.count))
+    parameters.append(parameter)
+    return value
+  }
+
+  /// Adds a node and returns its results. The shape rule of the operation is applied here.
+  /// - Throws: what the shape rule throws, with the node's name before it.
+  @discardableResult
+  public mutating func add(_ operation: any Operation, _ operands: [Value], name: String? = nil) throws(CNNError)
+    -> [Value]
+  {
+    let kind = Swift.type(of: operation).name
+    let name = name ?? uniqueName(kind)
+    for operand in operands where !types.indices.contains(operand.index) {
+      throw CNNError(.invalidArgument, "\(kind) '\(name)': operand \(operand.index) is not a value of this graph")
+    }
+    let resultTypes: [TensorType]
+    do throws(CNNError) {
+      resultTypes = try operation.resultTypes(operands.map { types[$0.index] })
+    } catch {
+      throw error.prefixed("\(kind) '\(name)'")
+    }
+    var results: [Value] = []
+    for (position, type) in resultTypes.enumerated() {
+      let resultName = position == 0 ? name : "\(name):\(position)"
+      results.append(try define(resultName, type, .node(nodes.count, result: position)))
+    }
+    nodes.append(Node(name: name, operation: operation, operands: operands, results: results))
+    return results
+  }
+
+  /// Adds a node with one result and returns it.
+  public mutating func addSingle(_ operation: any Operation, _ operands: [Value], name: String? = nil)
+    throws(CNNError) -> Value
+  {
+    let results = try add(operation, operands, name: name)
+    guard results.count == 1 else {
+      throw CNNError(.internalFault, "\(Swift.type(of: operation).name) has \(results.count) results; one was expected")
+    }
+    return results[0]
+  }
+
+  /// Marks a value as an output.
+  public mutating func addOutput(_ name: String, _ value: Value) throws(CNNError) {
+    guard types.indices.contains(value.index) else {
+      throw CNNError(.invalidArgument, "output '\(name)' is not a value of this graph")
+    }
+    guard !outputs.contains(where: { $0.name == name }) else {
+      throw CNNError(.invalidArgument, "the output '\(name)' is given twice")
+    }
+    outputs.append(Output(name: name, value: value))
+  }
+
+  /// Replaces all outputs.
+  public mutating func setOutputs(_ outputs: [(name: String, value: Value)]) throws(CNNError) {
+    self.outputs = []
+    for output in outputs { try addOutput(output.name, output.value) }
+  }
+
+  /// Gives a parameter a new value at the end of each run.
+  public mutating func addUpdate(of parameter: Value, to value: Value) throws(CNNError) {
+    guard case .parameter(let index) = definition(of: parameter), type(of: parameter) == type(of: value) else {
+      throw CNNError(.internalFault, "update of '\(name(of: parameter))' does not fit")
+    }
+    updates.append(Update(parameter: index, value: value))
+  }
+
+  /// Marks the parameters for which `choose` says so as trainable, the others as frozen.
+  public mutating func setTrainable(where choose: (Parameter) -> Bool) {
+    for index in parameters.indices {
+      parameters[index].isTrainable = parameters[index].role.isLearned && choose(parameters[index])
+    }
+  }
+}

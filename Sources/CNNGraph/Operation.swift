@@ -1,0 +1,46 @@
+import CNNCore
+
+/// One kind of computation: its constants, its shape rule, and its gradient.
+///
+/// To add an operation: one file in `Operations/` with a conforming struct, its name in `OperationTable`, and one
+/// kernel in `CNNCompiler/Lowering`. Nothing else changes.
+public protocol Operation: Sendable {
+  /// The name in printed graphs, files and the C ABI, as in `conv2d`.
+  static var name: String { get }
+
+  /// The constants, in the form that files and printers use.
+  var attributes: Attributes { get }
+
+  /// Rebuilds the operation from what `attributes` gave. Reads through `attributes` and need not call `finish()`.
+  init(_ attributes: inout Attributes) throws(CNNError)
+
+  /// The types of the results for operands of these types, or an error that says which operand does not fit.
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType]
+
+  /// Emits the gradient of the operands, given that of the results: one entry per operand, nil where no gradient
+  /// flows. Called only for nodes on a path from a differentiated value to the loss.
+  func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?]
+}
+
+extension Operation {
+  /// An operation without a gradient rule says so by name.
+  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    throw CNNError(.invalidArgument, "operation '\(Self.name)' has no gradient")
+  }
+
+  /// No constants.
+  public var attributes: Attributes { Attributes() }
+
+  /// Whether two operations are of one kind with equal constants.
+  public func isEqual(to other: any Operation) -> Bool {
+    Self.name == type(of: other).name && attributes == other.attributes
+  }
+
+  /// Throws `.invalidArgument` unless there are as many operands as expected.
+  func require(_ operands: [TensorType], count: ClosedRange<Int>) throws(CNNError) {
+    guard count.contains(operands.count) else {
+      let expected = count.count == 1 ? "\(count.lowerBound)" : "\(count.lowerBound) to \(count.upperBound)"
+      throw CNNError(.invalidArgument, "\(operands.count) operands given; expected \(expected)")
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import CNNCore
+
+/// The type of an element-by-element combination of `a` and `b`, equal in shape, or one of them `[N, 1, 1, C]` against
+/// `[N, H, W, C]`, as squeeze-and-excitation needs.
+private func broadcastType(_ operands: [TensorType]) throws(CNNError) -> TensorType {
+  let (a, b) = (operands[0], operands[1])
+  try a.require(element: .float32, as: "the first operand")
+  try b.require(element: .float32, as: "the second operand")
+  if a.shape == b.shape || isSpatialBroadcast(b.shape, over: a.shape) { return a }
+  if isSpatialBroadcast(a.shape, over: b.shape) { return b }
+  throw CNNError(
+    .shapeMismatch,
+    "the operands have shapes \(describe(a.shape)) and \(describe(b.shape)); expected equal ones, or one of them with "
+      + "height and width 1")
+}
+
+/// Whether `small` is `[N, 1, 1, C]` where `large` is `[N, H, W, C]`.
+func isSpatialBroadcast(_ small: [Int], over large: [Int]) -> Bool {
+  large.count == 4 && small == [large[0], 1, 1, large[3]]
+}
+
+/// Sums the gradient over height and width where the operand was broadcast over them.
+private func reduced(_ gradient: Value, like operand: Value, _ context: inout GradientContext) throws(CNNError)
+  -> Value
+{
+  if context.type(of: gradient).shape == context.type(of: operand).shape { return gradient }
+  return try context.emit(SpatialSum(), gradient)
+}
+
+/// The sum, element by element. Operands: equal shapes, or one `[N, 1, 1, C]` against `[N, H, W, C]`.
+public struct Add: Operation {
+  public static let name = "add"
+
+  /// An addition.
+  public init() {}
+  public init(_ attributes: inout Attributes) throws(CNNError) {}
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 2...2)
+    return [try broadcastType(operands)]
+  }
+
+  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    var result: [Value?] = [nil, nil]
+    for index in 0..<2 where context.needsGradient(index) {
+      result[index] = try reduced(context.upstream, like: context.operand(index), &context)
+    }
+    return result
+  }
+}
+
+/// The product, element by element. Operands: equal shapes, or one `[N, 1, 1, C]` against `[N, H, W, C]`.
+public struct Multiply: Operation {
+  public static let name = "multiply"
+
+  /// A multiplication.
+  public init() {}
+  public init(_ attributes: inout Attributes) throws(CNNError) {}
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 2...2)
+    return [try broadcastType(operands)]
+  }
+
+  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    var result: [Value?] = [nil, nil]
+    for index in 0..<2 where context.needsGradient(index) {
+      let product = try context.emit(Multiply(), context.upstream, context.operand(1 - index))
+      result[index] = try reduced(product, like: context.operand(index), &context)
+    }
+    return result
+  }
+}
+
+/// The sum over height and width. Operand `[N, H, W, C]`; result `[N, 1, 1, C]`.
+public struct SpatialSum: Operation {
+  public static let name = "spatial_sum"
+
+  init() {}
+  public init(_ attributes: inout Attributes) throws(CNNError) {}
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 1...1)
+    try operands[0].require(rank: 4, as: "the input")
+    return [try TensorType(.float32, [operands[0].shape[0], 1, 1, operands[0].shape[3]])]
+  }
+}
+
+/// The sum over all axes but the last. Operand `[..., C]`; result `[C]`: the gradient of a bias.
+public struct SumLeadingAxes: Operation {
+  public static let name = "sum_leading_axes"
+
+  init() {}
+  public init(_ attributes: inout Attributes) throws(CNNError) {}
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 1...1)
+    try operands[0].require(element: .float32, as: "the input")
+    guard let channels = operands[0].shape.last else { throw CNNError(.shapeMismatch, "the input is a scalar") }
+    return [try TensorType(.float32, [channels])]
+  }
+}
+
+/// A tensor with one value everywhere; it has no operands.
+public struct Fill: Operation {
+  public static let name = "fill"
+  /// The value.
+  public let value: Double
+  /// The shape of the result.
+  public let shape: [Int]
+
+  init(_ value: Double, shape: [Int]) { (self.value, self.shape) = (value, shape) }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) {
+    value = try attributes.number("value")
+    shape = try attributes.integers("shape")
+  }
+
+  public var attributes: Attributes { ["value": .number(value), "shape": .integers(shape)] }
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 0...0)
+    return [try TensorType(.float32, shape)]
+  }
+}

@@ -1,0 +1,149 @@
+import CNNCore
+
+/// Batch normalisation with the running statistics (Ioffe and Szegedy 2015), as a layer is written and run in inference.
+///
+/// Operands: `x` `[..., C]`, then gamma, beta, running mean and running variance, each `[C]`. Result: as `x`.
+/// `trainingForm` replaces it by `BatchNormalizationTraining` except where its gamma and beta are frozen.
+public struct BatchNormalization: Operation {
+  public static let name = "batch_norm"
+
+  /// Added to the variance before the root.
+  public let epsilon: Double
+  /// The share of a new batch in the running statistics (PyTorch's meaning).
+  public let momentum: Double
+
+  /// Batch normalisation with these constants.
+  public init(epsilon: Double = 1e-5, momentum: Double = 0.1) { (self.epsilon, self.momentum) = (epsilon, momentum) }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) {
+    epsilon = try attributes.number("epsilon", default: 1e-5)
+    momentum = try attributes.number("momentum", default: 0.1)
+  }
+
+  public var attributes: Attributes { ["epsilon": .number(epsilon), "momentum": .number(momentum)] }
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 5...5)
+    guard epsilon >= 0, (0...1).contains(momentum) else {
+      throw CNNError(
+        .invalidArgument, "epsilon is \(epsilon) and momentum \(momentum); expected 0 or more, and 0 to 1")
+    }
+    guard let channels = operands[0].shape.last, operands[0].rank >= 2 else {
+      throw CNNError(.shapeMismatch, "the input has shape \(describe(operands[0].shape)); expected at least 2 axes")
+    }
+    try operands[0].require(element: .float32, as: "the input")
+    for (operand, role) in zip(operands.dropFirst(), ["gamma", "beta", "the running mean", "the running variance"]) {
+      try operand.require(shape: [channels], as: role)
+    }
+    return [operands[0]]
+  }
+
+  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    let gradients = try context.emitAll(
+      BatchNormalizationGradient(epsilon: epsilon),
+      [context.operand(0), context.upstream, context.operand(1), context.operand(3), context.operand(4)])
+    return [gradients[0], gradients[1], gradients[2], nil, nil]
+  }
+}
+
+/// The gradient of batch normalisation with running statistics, which are constants here.
+///
+/// Operands: `x`, `dy`, gamma, running mean, running variance. Results: the gradients of `x`, gamma and beta.
+public struct BatchNormalizationGradient: Operation {
+  public static let name = "batch_norm_gradient"
+  /// Added to the variance before the root.
+  public let epsilon: Double
+
+  init(epsilon: Double) { self.epsilon = epsilon }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) { epsilon = try attributes.number("epsilon") }
+
+  public var attributes: Attributes { ["epsilon": .number(epsilon)] }
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 5...5)
+    return [operands[0], operands[2], operands[2]]
+  }
+}
+
+/// Batch normalisation with the batch's own statistics, and what commonly follows it in the same pass over memory.
+///
+/// Operands: as `BatchNormalization`, and with `addsResidual` a tensor like `x` that is added after normalising. With
+/// `relu` the sum is clipped at zero. Results: `y`, the batch's mean and 1 / deviation, and the next running mean and
+/// variance (unbiased, as PyTorch).
+public struct BatchNormalizationTraining: Operation {
+  public static let name = "batch_norm_training"
+
+  /// Added to the variance before the root.
+  public let epsilon: Double
+  /// The share of the new batch in the running statistics.
+  public let momentum: Double
+  /// Whether a sixth operand is added after normalising.
+  public var addsResidual = false
+  /// Whether the result is clipped at zero.
+  public var relu = false
+
+  init(_ layer: BatchNormalization) { (epsilon, momentum) = (layer.epsilon, layer.momentum) }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) {
+    epsilon = try attributes.number("epsilon")
+    momentum = try attributes.number("momentum")
+    addsResidual = try attributes.flag("adds_residual", default: false)
+    relu = try attributes.flag("relu", default: false)
+  }
+
+  public var attributes: Attributes {
+    [
+      "epsilon": .number(epsilon), "momentum": .number(momentum), "adds_residual": .flag(addsResidual),
+      "relu": .flag(relu),
+    ]
+  }
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: addsResidual ? 6...6 : 5...5)
+    let types = try BatchNormalization(epsilon: epsilon, momentum: momentum).resultTypes(Array(operands.prefix(5)))
+    if addsResidual { try operands[5].require(shape: types[0].shape, as: "the residual") }
+    guard operands[0].count > operands[1].count else {
+      throw CNNError(
+        .shapeMismatch,
+        "the input \(describe(operands[0].shape)) has one value per channel; training needs more to measure a variance")
+    }
+    return [types[0]] + Array(repeating: operands[1], count: 4)
+  }
+
+  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    var operands = [
+      context.operand(0), context.upstream, context.operand(1), context.result(1), context.result(2),
+    ]
+    if relu { operands.append(context.result(0)) }
+    let operation = BatchNormalizationTrainingGradient(addsResidual: addsResidual, relu: relu)
+    let gradients = try context.emitAll(operation, operands)
+    return [gradients[0], gradients[1], gradients[2], nil, nil] + (addsResidual ? [gradients[3]] : [])
+  }
+}
+
+/// The gradient of `BatchNormalizationTraining`.
+///
+/// Operands: `x`, `dy`, gamma, the batch's mean and 1 / deviation, and with `relu` the forward result. Results: the
+/// gradients of `x`, gamma, beta, and with `addsResidual` of the residual.
+public struct BatchNormalizationTrainingGradient: Operation {
+  public static let name = "batch_norm_training_gradient"
+  /// Whether there is a residual to give a gradient to.
+  public let addsResidual: Bool
+  /// Whether the forward result was clipped at zero.
+  public let relu: Bool
+
+  init(addsResidual: Bool, relu: Bool) { (self.addsResidual, self.relu) = (addsResidual, relu) }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) {
+    addsResidual = try attributes.flag("adds_residual")
+    relu = try attributes.flag("relu")
+  }
+
+  public var attributes: Attributes { ["adds_residual": .flag(addsResidual), "relu": .flag(relu)] }
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: relu ? 6...6 : 5...5)
+    return [operands[0], operands[2], operands[2]] + (addsResidual ? [operands[0]] : [])
+  }
+}

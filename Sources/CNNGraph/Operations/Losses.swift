@@ -1,0 +1,147 @@
+import CNNCore
+
+/// The loss functions, by the names they have in Keras.
+public enum LossFunction: String, Sendable, CaseIterable {
+  /// Cross-entropy with one-hot or soft targets, shaped as the prediction.
+  case categoricalCrossEntropy = "categorical_crossentropy"
+  /// Cross-entropy with class numbers, shaped as the prediction without its last axis.
+  case sparseCategoricalCrossEntropy = "sparse_categorical_crossentropy"
+  /// Cross-entropy of independent yes/no predictions.
+  case binaryCrossEntropy = "binary_crossentropy"
+  /// The mean of squared differences.
+  case meanSquaredError = "mean_squared_error"
+  /// The Kullback-Leibler divergence of the prediction from the target.
+  case kullbackLeiblerDivergence = "kl_divergence"
+
+  /// Whether the prediction is a distribution over the last axis, so that a softmax can be merged into the loss.
+  public var isCrossEntropyOfClasses: Bool {
+    self == .categoricalCrossEntropy || self == .sparseCategoricalCrossEntropy
+  }
+}
+
+/// A loss over the last axis.
+///
+/// Operands: the prediction `[..., classes]` and the target (int32 `[...]` for class numbers, else as the prediction).
+/// Result: one loss per prediction, `[...]`.
+public struct Loss: Operation {
+  public static let name = "loss"
+  /// Which loss.
+  public let function: LossFunction
+  /// Whether the prediction is logits; else probabilities, clipped to `[1e-7, 1 - 1e-7]` as in Keras.
+  public var fromLogits: Bool
+  /// The share of the target that is spread evenly over the classes (Szegedy et al. 2016, section 7).
+  public let labelSmoothing: Double
+
+  /// A loss.
+  public init(_ function: LossFunction, fromLogits: Bool = false, labelSmoothing: Double = 0) {
+    (self.function, self.fromLogits, self.labelSmoothing) = (function, fromLogits, labelSmoothing)
+  }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) {
+    function = try attributes.choice("function")
+    fromLogits = try attributes.flag("from_logits", default: false)
+    labelSmoothing = try attributes.number("label_smoothing", default: 0)
+  }
+
+  public var attributes: Attributes {
+    [
+      "function": .text(function.rawValue), "from_logits": .flag(fromLogits),
+      "label_smoothing": .number(labelSmoothing),
+    ]
+  }
+
+  /// The type of the target for a prediction of this type.
+  public func targetType(for prediction: TensorType) throws(CNNError) -> TensorType {
+    function == .sparseCategoricalCrossEntropy ? try TensorType(.int32, prediction.shape.dropLast()) : prediction
+  }
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 2...2)
+    let prediction = operands[0]
+    guard prediction.rank >= 2 else {
+      throw CNNError(.shapeMismatch, "the prediction has shape \(describe(prediction.shape)); expected 2 axes or more")
+    }
+    try prediction.require(element: .float32, as: "the prediction")
+    guard (0..<1).contains(labelSmoothing) else {
+      throw CNNError(.invalidArgument, "label_smoothing is \(labelSmoothing); expected 0 or more and below 1")
+    }
+    let supportsLogits = function.isCrossEntropyOfClasses || function == .binaryCrossEntropy
+    guard supportsLogits || (!fromLogits && labelSmoothing == 0) else {
+      throw CNNError(.invalidArgument, "\(function.rawValue) has neither logits nor label smoothing")
+    }
+    let expected = try targetType(for: prediction)
+    try operands[1].require(shape: expected.shape, element: expected.element, as: "the target")
+    return [try TensorType(.float32, prediction.shape.dropLast())]
+  }
+
+  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    if context.needsGradient(1) {
+      throw CNNError(.invalidArgument, "the target of a loss has no gradient")
+    }
+    let operation = LossGradient(self)
+    return [try context.emit(operation, context.operand(0), context.operand(1), context.upstream), nil]
+  }
+}
+
+/// The gradient of a loss. Operands: prediction, target and the gradient of each loss; result: as the prediction.
+public struct LossGradient: Operation {
+  public static let name = "loss_gradient"
+  /// The loss that was run forward.
+  public let loss: Loss
+
+  init(_ loss: Loss) { self.loss = loss }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) { loss = try Loss(&attributes) }
+
+  public var attributes: Attributes { loss.attributes }
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 3...3)
+    let perSample = try loss.resultTypes(Array(operands.prefix(2)))[0]
+    try operands[2].require(shape: perSample.shape, as: "the gradient")
+    return [operands[0]]
+  }
+}
+
+/// `sum(weights * x) / N` over all `N` elements, as Keras reduces a loss. Operands: `x` `[N, ...]`, and the samples'
+/// weights `[N]`; result: a scalar.
+public struct WeightedMean: Operation {
+  public static let name = "weighted_mean"
+
+  /// A weighted mean.
+  public init() {}
+  public init(_ attributes: inout Attributes) throws(CNNError) {}
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 2...2)
+    guard let batch = operands[0].shape.first else { throw CNNError(.shapeMismatch, "the input is a scalar") }
+    try operands[1].require(shape: [batch], as: "the sample weights")
+    return [try TensorType(.float32, [])]
+  }
+
+  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    if context.needsGradient(1) { throw CNNError(.invalidArgument, "sample weights have no gradient") }
+    let shape = context.type(of: context.operand(0)).shape
+    return [try context.emit(WeightedMeanGradient(shape: shape), context.upstream, context.operand(1)), nil]
+  }
+}
+
+/// The gradient of `WeightedMean`: `dy * weight / N` for every element. Operands: the scalar `dy` and the weights.
+public struct WeightedMeanGradient: Operation {
+  public static let name = "weighted_mean_gradient"
+  /// The shape of the forward operand.
+  public let shape: [Int]
+
+  init(shape: [Int]) { self.shape = shape }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) { shape = try attributes.integers("shape") }
+
+  public var attributes: Attributes { ["shape": .integers(shape)] }
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 2...2)
+    try operands[0].require(shape: [], as: "the gradient")
+    try operands[1].require(shape: Array(shape.prefix(1)), as: "the sample weights")
+    return [try TensorType(.float32, shape)]
+  }
+}

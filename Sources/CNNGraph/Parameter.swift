@@ -1,0 +1,55 @@
+/// A tensor that is kept from run to run.
+public struct Parameter: Sendable, Equatable {
+  /// What a parameter is for; decides weight decay, and whether there is a gradient at all.
+  public enum Role: String, Sendable, CaseIterable {
+    /// The weight of a convolution or dense layer.
+    case weight
+    /// An additive bias.
+    case bias
+    /// Batch normalisation's gamma.
+    case normalizationScale = "normalization_scale"
+    /// Batch normalisation's beta.
+    case normalizationShift = "normalization_shift"
+    /// A statistic that is measured, not learned.
+    case statistic
+
+    /// Whether a gradient can flow into the parameter.
+    public var isLearned: Bool { self != .statistic }
+    /// Whether weight decay usually applies: not to biases and normalisation (Goyal et al. 2017, section 5.3).
+    public var isDecayed: Bool { self == .weight }
+  }
+
+  /// Unique in the graph, as in torchvision: `layer1.0.conv1.weight`.
+  public let name: String
+  /// OIHW for convolutions, `[out, in]` for dense layers, `[channels]` for the rest.
+  public let shape: [Int]
+  /// What it is for.
+  public let role: Role
+  /// Where its first value comes from.
+  public let initializer: Initializer
+  /// Whether training changes it.
+  public internal(set) var isTrainable: Bool
+
+  /// A parameter; trainable unless it is a statistic.
+  public init(name: String, shape: [Int], role: Role, initializer: Initializer) {
+    self.name = name
+    self.shape = shape
+    self.role = role
+    self.initializer = initializer
+    isTrainable = role.isLearned
+  }
+}
+
+/// How a parameter's first value is drawn.
+public enum Initializer: String, Sendable, CaseIterable {
+  /// All zero.
+  case zeros
+  /// All one.
+  case ones
+  /// Normal with deviation `sqrt(2 / fanOut)` (He et al. 2015), as torchvision's ResNets.
+  case heNormalFanOut = "he_normal_fan_out"
+  /// Uniform in `±sqrt(1 / fanIn)`, as PyTorch's linear layers and their biases.
+  case uniformFanIn = "uniform_fan_in"
+  /// Uniform in `±sqrt(6 / (fanIn + fanOut))` (Glorot and Bengio 2010), as Keras's layers.
+  case glorotUniform = "glorot_uniform"
+}

@@ -1,0 +1,65 @@
+import CNNCore
+
+extension Graph {
+  /// The network as it trains: batch normalisation measures the batch and updates its running statistics.
+  ///
+  /// A batch normalisation whose gamma and beta are both frozen stays in inference mode, as in Keras.
+  public func trainingForm() throws(CNNError) -> Graph {
+    var updates: [(parameter: Value, value: Value)] = []
+    var result = try rewriting { rewriter, node throws(CNNError) in
+      guard let layer = node.operation as? BatchNormalization,
+        node.operands[1...2].contains(where: { self.parameter(defining: $0)?.isTrainable == true })
+      else { return false }
+      try rewriter.copy(node, as: BatchNormalizationTraining(layer))
+      let results = rewriter.result.nodes.last?.results ?? []
+      for (operand, position) in [(3, 3), (4, 4)] where results.indices.contains(position) {
+        updates.append((try rewriter.image(of: node.operands[operand]), results[position]))
+      }
+      return true
+    }
+    for update in updates { try result.addUpdate(of: update.parameter, to: update.value) }
+    return result
+  }
+
+  /// The network as it predicts: dropout and stochastic depth are gone.
+  public func inferenceForm() throws(CNNError) -> Graph {
+    try rewriting { rewriter, node throws(CNNError) in
+      guard node.operation is Dropout || node.operation is StochasticDepth else { return false }
+      rewriter.map(node.results[0], to: try rewriter.image(of: node.operands[0]))
+      return true
+    }
+  }
+
+  /// A network with a softmax before a cross-entropy of probabilities takes the loss from the logits: more accurate,
+  /// and one pass less (Keras does the same).
+  public func fusingSoftmaxIntoLoss() throws(CNNError) -> Graph {
+    try rewriting { rewriter, node throws(CNNError) in
+      guard var loss = node.operation as? Loss, loss.function.isCrossEntropyOfClasses, !loss.fromLogits,
+        let softmax = self.node(defining: node.operands[0]), softmax.operation is Softmax
+      else { return false }
+      loss.fromLogits = true
+      let logits = try rewriter.image(of: softmax.operands[0]), target = try rewriter.image(of: node.operands[1])
+      rewriter.map(node.results[0], to: try rewriter.result.addSingle(loss, [logits, target], name: node.name))
+      return true
+    }
+  }
+
+  /// Adds the mean loss of the first output against a target, weighted by sample, as the output `loss`.
+  ///
+  /// Adds the inputs `target` and `sample_weight` (`[N]`).
+  public func addingLoss(_ loss: Loss) throws(CNNError) -> Graph {
+    guard let output = outputs.first else { throw CNNError(.invalidArgument, "the graph has no output to train") }
+    let prediction = type(of: output.value)
+    guard let batch = prediction.shape.first else {
+      throw CNNError(.shapeMismatch, "the output '\(output.name)' is a scalar; expected a batch")
+    }
+    var result = self
+    let targetName = result.uniqueName("target"), weightName = result.uniqueName("sample_weight")
+    let target = try result.addInput(targetName, loss.targetType(for: prediction))
+    let weights = try result.addInput(weightName, TensorType(.float32, [batch]))
+    let perSample = try result.addSingle(loss, [output.value, target], name: result.uniqueName("loss"))
+    let mean = try result.addSingle(WeightedMean(), [perSample, weights], name: result.uniqueName("loss.mean"))
+    try result.addOutput("loss", mean)
+    return result
+  }
+}

@@ -1,0 +1,55 @@
+import CNNCore
+
+extension Graph {
+  /// The same network for inputs of other types: shapes are inferred anew.
+  /// - Parameter types: new types by input name; the other inputs keep theirs.
+  /// - Throws: `.shapeMismatch` naming the node where the new shapes do not fit.
+  public func rebound(_ types: [String: TensorType]) throws(CNNError) -> Graph {
+    var rewriter = try GraphRewriter(self) { name, type throws(CNNError) in types[name] ?? type }
+    for node in nodes { try rewriter.copy(node) }
+    return try rewriter.finished()
+  }
+
+  /// The same network with only these values as outputs.
+  /// - Throws: `.unknownName` with the nearest name.
+  public func selectingOutputs(_ names: [String]) throws(CNNError) -> Graph {
+    var result = self
+    var selected: [(name: String, value: Value)] = []
+    for name in names {
+      guard let value = value(named: name) ?? outputs.first(where: { $0.name == name })?.value else {
+        throw unknownName("tensor", name, among: valueNames)
+      }
+      selected.append((name, value))
+    }
+    try result.setOutputs(selected)
+    return result
+  }
+
+  /// The same network taking pixels: the float input becomes uint8 and is normalised first.
+  public func acceptingPixels(input name: String, mean: [Double], deviation: [Double]) throws(CNNError) -> Graph {
+    guard let input = inputs.first(where: { $0.name == name }) else {
+      throw unknownName("input", name, among: inputs.map(\.name))
+    }
+    let type = try TensorType(.uint8, type(of: input.value).shape)
+    var rewriter = try GraphRewriter(self) { other, old throws(CNNError) in other == name ? type : old }
+    let pixels = try rewriter.image(of: input.value)
+    let normalized = try rewriter.result.addSingle(
+      NormalizePixels(mean: mean, deviation: deviation), [pixels], name: rewriter.result.uniqueName("\(name).normalized"))
+    rewriter.map(input.value, to: normalized)
+    for node in nodes { try rewriter.copy(node) }
+    return try rewriter.finished()
+  }
+
+  /// The same graph without the nodes that no output or update depends on. Inputs and parameters stay.
+  public func removingDeadNodes() throws(CNNError) -> Graph {
+    var isLive = Array(repeating: false, count: valueCount)
+    for output in outputs { isLive[output.value.index] = true }
+    for update in updates { isLive[update.value.index] = true }
+    for node in nodes.reversed() where node.results.contains(where: { isLive[$0.index] }) {
+      for operand in node.operands { isLive[operand.index] = true }
+    }
+    var rewriter = try GraphRewriter(self)
+    for node in nodes where node.results.contains(where: { isLive[$0.index] }) { try rewriter.copy(node) }
+    return try rewriter.finished()
+  }
+}
