@@ -1,1 +1,295 @@
-/* placeholder */
+/*
+ * SwiftCNN: train and run convolutional networks on ordinary CPUs.
+ *
+ *   scnn_model *model = NULL;
+ *   if (scnn_model_load("m.safetensors", &model) != SCNN_OK) { puts(scnn_last_error()); return 1; }
+ *   scnn_tensor x = {.data = pixels, .dtype = SCNN_UINT8, .rank = 4, .shape = {1, 28, 28, 1}};
+ *   float probabilities[10];
+ *   scnn_predict(model, &x, 32, NULL, probabilities, 10);
+ *   scnn_model_free(model);
+ *
+ * Rules that hold for every function:
+ * - It returns SCNN_OK (0), or a status from the list below and leaves a sentence in scnn_last_error().
+ * - No argument, file or failed allocation ends the process. A NULL where a pointer is needed, and a handle that was
+ *   never made or is already freed, give SCNN_INVALID_ARGUMENT.
+ * - Images are NHWC. uint8 tensors are pixels: divided by 255, then normalised with the model's own mean and standard
+ *   deviation. float32 tensors are taken as they stand.
+ * - Calls on different models may run at the same time. Two threads may call scnn_predict with one model at the same
+ *   time; whatever changes a model (training, loading, setting) must have it alone, and is made to wait otherwise.
+ * - Options are JSON objects, as {"classes": 10}; NULL means all defaults. A key that is not listed is an error.
+ * - Texts are written to `buffer` with a closing NUL; `*length` (may be NULL) becomes the length without it. Where
+ *   `capacity` is too small nothing is written and the status is SCNN_BUFFER_TOO_SMALL: ask with (NULL, 0) first.
+ */
+#ifndef SWIFTCNN_H
+#define SWIFTCNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------ status, threads */
+
+typedef int32_t scnn_status;
+
+enum {
+  SCNN_OK = 0,
+  SCNN_INVALID_ARGUMENT = 1, /* an argument is outside its domain */
+  SCNN_SHAPE_MISMATCH = 2,   /* a shape or element type does not fit */
+  SCNN_UNKNOWN_NAME = 3,     /* no such model, layer, parameter, optimizer...; the message suggests the nearest */
+  SCNN_OUT_OF_MEMORY = 4,    /* a size overflows or memory cannot be had */
+  SCNN_IO = 5,               /* the operating system refused to read or write */
+  SCNN_MALFORMED_FILE = 6,   /* a file is not what its format says */
+  SCNN_NOT_FINITE = 7,       /* training produced NaN or infinity; the message says at which step */
+  SCNN_INVALID_STATE = 8,    /* not possible now, as training before scnn_compile */
+  SCNN_INTERNAL = 9,         /* a fault of the library */
+  SCNN_BUFFER_TOO_SMALL = 10 /* the text or array does not fit; *length says what is needed */
+};
+
+/* The message of this thread's last failed call; "" where there was none. Valid until the thread's next call. */
+const char *scnn_last_error(void);
+
+/* The library's version, as "0.1.0". */
+const char *scnn_version(void);
+
+/* How many threads a computation is divided over, for models used from now on. At least 1, at most 1024. The default is
+ * the processors this process may use (affinity mask and control-group quota). The same number gives the same bits. */
+scnn_status scnn_set_num_threads(int32_t count);
+int32_t scnn_get_num_threads(void);
+
+/* Whether worker threads are bound to one processor each (the default; 0 turns it off). */
+scnn_status scnn_set_thread_pinning(int32_t pinned);
+
+/* ---------------------------------------------------------------------------------------------------------- tensors */
+
+enum { SCNN_FLOAT32 = 0, SCNN_INT32 = 1, SCNN_UINT8 = 2 };
+
+enum { SCNN_MAX_RANK = 8 };
+
+/* A dense array, row-major, that the caller owns. */
+typedef struct scnn_tensor {
+  const void *data;
+  int32_t dtype;                /* SCNN_FLOAT32, SCNN_INT32 or SCNN_UINT8 */
+  int32_t rank;                 /* the number of axes, 0 to SCNN_MAX_RANK */
+  int64_t shape[SCNN_MAX_RANK]; /* the first `rank` are used */
+} scnn_tensor;
+
+/* ----------------------------------------------------------------------------------------------------------- models */
+
+typedef struct scnn_model scnn_model;
+
+/* The names of the models that can be built, one a line, sorted. `pattern` has * and ?, as in "resnet*"; NULL: all. */
+scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity, size_t *length);
+
+/* Builds a model by name. Options:
+ *   "input_shape": [height, width, channels]   the builder's published resolution
+ *   "classes": 1000
+ *   "include_top": true                         without it the model ends with the last feature map
+ *   "pooling": null                             "avg" or "max", applied where include_top is false
+ *   "classifier_activation": "softmax"          null gives logits
+ *   "dropout": null, "drop_path": null          rates from 0 to 1; null is the builder's own
+ *   "weights": null                             path of a safetensors file; else initialised at random
+ *   "seed": 0                                   of the random initial values
+ *   "mean": [...], "std": [...]                 of the pixels, one per channel, in units of the full range 0...1 */
+scnn_status scnn_model_create(const char *name, const char *options, scnn_model **model);
+
+/* Reads a model file: the network, its parameters, and where it was saved with them, its training settings and state. */
+scnn_status scnn_model_load(const char *path, scnn_model **model);
+
+/* Writes a model file (safetensors with the network in its metadata). The file appears whole or not at all. With
+ * `training_state` not 0 it is a checkpoint, from which training goes on in the same bits. */
+scnn_status scnn_model_save(scnn_model *model, const char *path, int32_t training_state);
+
+/* Replaces the parameters by those of a safetensors file with the same names and shapes, such as a torchvision
+ * state_dict. What is missing, left over or misshapen is one error that lists it, and the model is unchanged. */
+scnn_status scnn_model_load_weights(scnn_model *model, const char *path);
+
+/* A second, independent model with the same network, parameters and training state. */
+scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);
+
+/* Frees a model. NULL is fine. */
+scnn_status scnn_model_free(scnn_model *model);
+
+/* ------------------------------------------------------------------------------------------------ looking at a model */
+
+/* The name it was built under. */
+scnn_status scnn_model_name(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* A table of layers, output shapes and parameter counts. */
+scnn_status scnn_model_summary(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* The network. `format`: "text" (one line a value), "dot" (Graphviz), "json" (as in the model file). */
+scnn_status scnn_model_graph(scnn_model *model, const char *format, char *buffer, size_t capacity, size_t *length);
+
+/* The shape of the input without the batch, as [height, width, channels]. */
+scnn_status scnn_model_input_shape(scnn_model *model, int64_t shape[SCNN_MAX_RANK], int32_t *rank);
+
+/* The mean and standard deviation for uint8 pixels, `channels` numbers each. */
+scnn_status scnn_model_get_normalization(scnn_model *model, double *mean, double *deviation, size_t channels);
+scnn_status scnn_model_set_normalization(scnn_model *model, const double *mean, const double *deviation,
+                                         size_t channels);
+
+typedef struct scnn_parameter {
+  const char *name; /* as "layer1.0.conv1.weight"; valid as long as the model */
+  const char *role; /* "weight", "bias", "normalization_scale", "normalization_shift" or "statistic" */
+  int32_t trainable;
+  int32_t rank;
+  int64_t shape[SCNN_MAX_RANK]; /* OIHW for convolutions, [out, in] for dense layers */
+} scnn_parameter;
+
+/* The number of parameters (tensors, not elements), and one of them, in the order of the network. */
+scnn_status scnn_model_parameter_count(scnn_model *model, size_t *count);
+scnn_status scnn_model_parameter(scnn_model *model, size_t index, scnn_parameter *parameter);
+
+/* Copies a parameter out or in. `count` is its number of elements. */
+scnn_status scnn_model_get_parameter(scnn_model *model, const char *name, float *data, size_t count);
+scnn_status scnn_model_set_parameter(scnn_model *model, const char *name, const float *data, size_t count);
+
+/* Freezes (0) or unfreezes the parameters whose names match `pattern` (* and ?, as in "layer1.*"); `*matched` (may be
+ * NULL) becomes their number. Batch normalisation with frozen parameters runs in inference mode. */
+scnn_status scnn_model_set_trainable(scnn_model *model, const char *pattern, int32_t trainable, size_t *matched);
+
+/* The names of all tensors that scnn_predict can give, one a line, in the order they are computed. */
+scnn_status scnn_model_tensor_names(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* ------------------------------------------------------------------------------------------------------- prediction */
+
+/* The shape that `tensor` (NULL: the output) has for an input like `x`; x->data is not read and may be NULL. */
+scnn_status scnn_model_output_shape(scnn_model *model, const scnn_tensor *x, const char *tensor,
+                                    int64_t shape[SCNN_MAX_RANK], int32_t *rank);
+
+/* Runs the model on `x` [N, height, width, channels], `batch_size` images at a time (1 or more), and writes the
+ * output, or the intermediate result named `tensor`, as `count` float32. */
+scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_size, const char *tensor,
+                         float *output, size_t count);
+
+/* --------------------------------------------------------------------------------------------------------- training */
+
+/* Sets how the model is trained. Settings:
+ *   "loss": "sparse_categorical_crossentropy"   or "categorical_crossentropy", "binary_crossentropy",
+ *                                               "mean_squared_error", "kl_divergence"; or an object:
+ *           {"name": ..., "from_logits": null, "label_smoothing": 0}
+ *           from_logits null: decided by whether the network ends in a softmax (sigmoid for binary cross-entropy)
+ *   "optimizer": "sgd"                          or "adam", "adamw", "rmsprop"; or an object with "name" and:
+ *           all:      "learning_rate" (0.01 for sgd, else 0.001), "weight_decay": 0 (adamw: 0.01),
+ *                     "decoupled": false (adamw: true), "decay_all": false (true: also biases and normalisation),
+ *                     "clip_norm": null (global norm of the gradient), "ema_decay": null
+ *           sgd:      "momentum": 0, "nesterov": false
+ *           adam(w):  "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7
+ *           rmsprop:  "rho": 0.9, "momentum": 0, "epsilon": 1e-7, "centered": false,
+ *                     "epsilon_inside_root": false (true is TensorFlow's older placement)
+ *   "schedule": null                            the learning rate by step, as one of
+ *           {"name": "constant"}
+ *           {"name": "step", "step_size": steps, "gamma": 0.1}
+ *           {"name": "exponential", "decay_steps": steps, "decay_rate": 0.96}
+ *           {"name": "cosine", "total_steps": steps, "warmup_steps": 0, "final_rate": 0}
+ *           {"name": "one_cycle", "maximum": rate, "total_steps": steps, "start_share": 0.3, "divisor": 25,
+ *            "final_divisor": 1e4}
+ *           "total_steps" may be left out: scnn_fit_begin fills in epochs times batches
+ *   "metrics": []                               "accuracy", "top_k" or {"name": "top_k", "k": 5}
+ *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation */
+scnn_status scnn_compile(scnn_model *model, const char *settings);
+
+/* The names of the numbers that training and evaluation give: "loss", then the metrics, one a line. */
+scnn_status scnn_metric_names(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* One step on one batch. `y`: int32 labels [N] for sparse_categorical_crossentropy, else float32 shaped as the output.
+ * `sample_weight`: float32 [N] or NULL. Writes the `count` numbers that scnn_metric_names names, measured before the
+ * step. The gradients stay readable by scnn_get_gradient until the next step. */
+scnn_status scnn_train_on_batch(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
+                                const scnn_tensor *sample_weight, double *results, size_t count);
+
+/* The same numbers over a data set, without training. */
+scnn_status scnn_evaluate(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
+                          const scnn_tensor *sample_weight, int64_t batch_size, double *results, size_t count);
+
+/* The gradient of a parameter in the last training step, laid out as the parameter. */
+scnn_status scnn_get_gradient(scnn_model *model, const char *parameter, float *data, size_t count);
+
+/* The learning rate of the next step. Setting it ends a schedule. */
+scnn_status scnn_get_learning_rate(scnn_model *model, double *rate);
+scnn_status scnn_set_learning_rate(scnn_model *model, double rate);
+
+/* Exchanges the weights with their exponential moving average ("ema_decay"); a second call exchanges them back. */
+scnn_status scnn_swap_ema(scnn_model *model);
+
+/* ---------------------------------------------------------------------------------------------- training on a set */
+
+typedef struct scnn_fit scnn_fit;
+
+enum { SCNN_MAX_METRICS = 16 };
+
+typedef struct scnn_progress {
+  int64_t epoch;   /* from 0 */
+  int64_t batch;   /* batches done in this epoch */
+  int64_t batches; /* of an epoch */
+  int64_t step;    /* steps the model has been trained for in all */
+  int32_t epoch_ended;
+  int32_t finished; /* all epochs are done */
+  int32_t metric_count;
+  double learning_rate;             /* of this step */
+  double results[SCNN_MAX_METRICS]; /* means over the epoch so far, as scnn_metric_names names them */
+} scnn_progress;
+
+/* Begins training on `x` and `y` (and `sample_weight` or NULL), which must stay in place until scnn_fit_free. Options:
+ *   "batch_size": 32, "epochs": 1, "shuffle": true
+ *   "horizontal_flip": false, "crop_padding": 0    random flip, and random crop after padding by so many pixels
+ *   "class_weight": {"0": 1.0, ...}                multiplies the sample weights; for int32 labels
+ *   "initial_epoch": 0
+ *   "resume": false                                go on from the loaded checkpoint's epoch and batch
+ * The order and the augmentation of an epoch depend on the compile seed and the epoch alone. */
+scnn_status scnn_fit_begin(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
+                           const scnn_tensor *sample_weight, const char *options, scnn_fit **fit);
+
+/* Trains on the next batch and says how far it is. After progress->finished, a further call is SCNN_INVALID_STATE. */
+scnn_status scnn_fit_step(scnn_fit *fit, scnn_progress *progress);
+
+/* Ends it. NULL is fine. */
+scnn_status scnn_fit_free(scnn_fit *fit);
+
+/* --------------------------------------------------------------------------------------------- building a network */
+
+typedef struct scnn_graph scnn_graph;
+
+/* A tensor of a graph under construction. */
+typedef int32_t scnn_value;
+
+scnn_status scnn_graph_create(scnn_graph **graph);
+scnn_status scnn_graph_free(scnn_graph *graph);
+
+/* Adds the network's input; `shape` without the batch, as {height, width, channels}. */
+scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t *shape, int32_t rank,
+                             scnn_value *value);
+
+/* Adds a layer that reads `operands`; `name` may be NULL. Kinds and their options ("padding" is "same" or [top, left,
+ * bottom, right]; default none):
+ *   with parameters, named name.weight, name.bias...:
+ *     "conv2d": "filters", "kernel": [h, w], "stride": [1, 1], "dilation": [1, 1], "groups": 1, "padding",
+ *               "bias": false, "initializer"
+ *     "depthwise_conv2d": the same with "multiplier": 1 in place of "filters" and "groups"
+ *     "batch_norm": "epsilon": 1e-5, "momentum": 0.1 (the share of the new batch)
+ *     "dense": "units", "bias": true, "initializer"
+ *     initializer: "he_normal_fan_out", "uniform_fan_in", "glorot_uniform", "zeros", "ones"
+ *   without:
+ *     "activation": "function": relu, relu6, silu, sigmoid, hard_swish, hard_sigmoid, gelu, tanh
+ *     "softmax"; "add" and "multiply" (two operands); "concat": "axis": -1 (any number of operands)
+ *     "pool2d": "kind": max or average, "kernel", "stride" (as the kernel), "padding", "count_include_pad": true
+ *     "global_pool2d": "kind", "keep_axes": false
+ *     "reshape": "shape": without the batch, one may be -1 (so [-1] flattens)
+ *     "zero_pad": "padding"; "dropout": "rate"; "stochastic_depth": "rate" */
+scnn_status scnn_graph_layer(scnn_graph *graph, const char *kind, const char *name, const char *options,
+                             const scnn_value *operands, size_t operand_count, scnn_value *value);
+
+/* The shape of a value, with 1 for the batch. */
+scnn_status scnn_graph_shape(scnn_graph *graph, scnn_value value, int64_t shape[SCNN_MAX_RANK], int32_t *rank);
+
+/* Makes a model whose output is `output`. Options: "name", "seed", "mean", "std". The graph can be used further. */
+scnn_status scnn_graph_model(scnn_graph *graph, scnn_value output, const char *options, scnn_model **model);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SWIFTCNN_H */
