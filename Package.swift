@@ -16,7 +16,7 @@ let package = Package(
     .target(name: "CNNKernels", dependencies: ["CNNCore", "COpenBLAS"]),
     .target(name: "CNNGraph", dependencies: ["CNNCore"]),
     .target(name: "CNNCompiler", dependencies: ["CNNCore", "CNNGraph", "CNNKernels"]),
-    .target(name: "SwiftCNN", dependencies: ["CNNCore", "CNNGraph", "CNNCompiler"]),
+    .target(name: "SwiftCNN", dependencies: ["CNNCore", "CNNKernels", "CNNGraph", "CNNCompiler"]),
     .target(name: "SwiftCNNABI", dependencies: ["SwiftCNN", "CSwiftCNN"]),
     .testTarget(name: "CNNCoreTests", dependencies: ["CNNCore"]),
     .testTarget(name: "CNNKernelsTests", dependencies: ["CNNKernels"]),

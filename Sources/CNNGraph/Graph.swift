@@ -4,6 +4,9 @@ import CNNCore
 public struct Value: Hashable, Sendable {
   /// The position in the graph's list of values.
   public let index: Int
+
+  /// The value at that position.
+  public init(index: Int) { self.index = index }
 }
 
 /// One application of an operation.

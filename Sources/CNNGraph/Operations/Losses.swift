@@ -13,10 +13,8 @@ public enum LossFunction: String, Sendable, CaseIterable {
   /// The Kullback-Leibler divergence of the prediction from the target.
   case kullbackLeiblerDivergence = "kl_divergence"
 
-  /// Whether the prediction is a distribution over the last axis, so that a softmax can be merged into the loss.
-  public var isCrossEntropyOfClasses: Bool {
-    self == .categoricalCrossEntropy || self == .sparseCategoricalCrossEntropy
-  }
+  /// Whether there is a form that takes logits.
+  public var hasLogitsForm: Bool { self != .meanSquaredError && self != .kullbackLeiblerDivergence }
 }
 
 /// A loss over the last axis.
@@ -50,6 +48,15 @@ public struct Loss: Operation {
     ]
   }
 
+  /// Whether the loss of that operation's result can be taken from its operand instead.
+  public func absorbs(_ operation: any Operation) -> Bool {
+    switch function {
+    case .categoricalCrossEntropy, .sparseCategoricalCrossEntropy: operation is Softmax
+    case .binaryCrossEntropy: (operation as? Activation)?.function == .sigmoid
+    case .meanSquaredError, .kullbackLeiblerDivergence: false
+    }
+  }
+
   /// The type of the target for a prediction of this type.
   public func targetType(for prediction: TensorType) throws(CNNError) -> TensorType {
     function == .sparseCategoricalCrossEntropy ? try TensorType(.int32, prediction.shape.dropLast()) : prediction
@@ -65,8 +72,7 @@ public struct Loss: Operation {
     guard (0..<1).contains(labelSmoothing) else {
       throw CNNError(.invalidArgument, "label_smoothing is \(labelSmoothing); expected 0 or more and below 1")
     }
-    let supportsLogits = function.isCrossEntropyOfClasses || function == .binaryCrossEntropy
-    guard supportsLogits || (!fromLogits && labelSmoothing == 0) else {
+    guard function.hasLogitsForm || (!fromLogits && labelSmoothing == 0) else {
       throw CNNError(.invalidArgument, "\(function.rawValue) has neither logits nor label smoothing")
     }
     let expected = try targetType(for: prediction)

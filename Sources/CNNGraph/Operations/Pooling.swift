@@ -69,12 +69,13 @@ public struct Pooling2D: Operation {
     // The position of a maximum is found again from the input; a mean needs no more than the shape.
     let gradient =
       kind == .max
-      ? try context.emit(operation, context.upstream, x) : try context.emit(operation, context.upstream)
+      ? try context.emit(operation, context.upstream, x, context.result(0))
+      : try context.emit(operation, context.upstream)
     return [gradient]
   }
 }
 
-/// The gradient of `Pooling2D`. Operands: `dy`, and for a maximum `x`; result `[N, H, W, C]`.
+/// The gradient of `Pooling2D`. Operands: `dy`, and for a maximum `x` and `y`; result `[N, H, W, C]`.
 public struct Pooling2DGradient: Operation {
   public static let name = "pool2d_gradient"
   /// The pooling that was run forward.
@@ -92,7 +93,7 @@ public struct Pooling2DGradient: Operation {
   public var attributes: Attributes { pooling.attributes.adding("input_shape", .integers(inputShape)) }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    try require(operands, count: pooling.kind == .max ? 2...2 : 1...1)
+    try require(operands, count: pooling.kind == .max ? 3...3 : 1...1)
     let input = try TensorType(.float32, inputShape)
     try operands[0].require(shape: try pooling.resultTypes([input])[0].shape, as: "the gradient")
     if pooling.kind == .max { try operands[1].require(shape: inputShape, as: "the input") }
@@ -135,12 +136,13 @@ public struct GlobalPooling2D: Operation {
     let operation = GlobalPooling2DGradient(self, inputShape: context.type(of: x).shape)
     let gradient =
       kind == .max
-      ? try context.emit(operation, context.upstream, x) : try context.emit(operation, context.upstream)
+      ? try context.emit(operation, context.upstream, x, context.result(0))
+      : try context.emit(operation, context.upstream)
     return [gradient]
   }
 }
 
-/// The gradient of `GlobalPooling2D`. Operands: `dy`, and for a maximum `x`; result `[N, H, W, C]`.
+/// The gradient of `GlobalPooling2D`. Operands: `dy`, and for a maximum `x` and `y`; result `[N, H, W, C]`.
 public struct GlobalPooling2DGradient: Operation {
   public static let name = "global_pool2d_gradient"
   /// The pooling that was run forward.
@@ -158,7 +160,7 @@ public struct GlobalPooling2DGradient: Operation {
   public var attributes: Attributes { pooling.attributes.adding("input_shape", .integers(inputShape)) }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    try require(operands, count: pooling.kind == .max ? 2...2 : 1...1)
+    try require(operands, count: pooling.kind == .max ? 3...3 : 1...1)
     let input = try TensorType(.float32, inputShape)
     try operands[0].require(shape: try pooling.resultTypes([input])[0].shape, as: "the gradient")
     return [input]

@@ -58,7 +58,7 @@ public struct GraphRewriter {
 
 extension Graph {
   /// A copy in which `change` handles some nodes: it returns true for those it has mapped itself.
-  func rewriting(_ change: (inout GraphRewriter, Node) throws(CNNError) -> Bool) throws(CNNError) -> Graph {
+  public func rewriting(_ change: (inout GraphRewriter, Node) throws(CNNError) -> Bool) throws(CNNError) -> Graph {
     var rewriter = try GraphRewriter(self)
     for node in nodes where try !change(&rewriter, node) { try rewriter.copy(node) }
     return try rewriter.finished()

@@ -30,15 +30,15 @@ extension Graph {
     }
   }
 
-  /// A network with a softmax before a cross-entropy of probabilities takes the loss from the logits: more accurate,
-  /// and one pass less (Keras does the same).
+  /// A network with a softmax before a cross-entropy of probabilities, or a sigmoid before a binary one, takes the loss
+  /// from the logits: more accurate, and one pass less (Keras does the same).
   public func fusingSoftmaxIntoLoss() throws(CNNError) -> Graph {
     try rewriting { rewriter, node throws(CNNError) in
-      guard var loss = node.operation as? Loss, loss.function.isCrossEntropyOfClasses, !loss.fromLogits,
-        let softmax = self.node(defining: node.operands[0]), softmax.operation is Softmax
+      guard var loss = node.operation as? Loss, !loss.fromLogits,
+        let last = self.node(defining: node.operands[0]), loss.absorbs(last.operation)
       else { return false }
       loss.fromLogits = true
-      let logits = try rewriter.image(of: softmax.operands[0]), target = try rewriter.image(of: node.operands[1])
+      let logits = try rewriter.image(of: last.operands[0]), target = try rewriter.image(of: node.operands[1])
       rewriter.map(node.results[0], to: try rewriter.result.addSingle(loss, [logits, target], name: node.name))
       return true
     }

@@ -3,7 +3,8 @@
 /// How work is divided depends on `count` alone, never on which threads happen to be free, so the same plan gives the
 /// same bits every time.
 public struct Workers: Sendable {
-  /// The number of parts that work is divided into; also the number of threads used where the pool is free.
+  /// The number of parts that work is divided into; also the number of threads used where the pool is free and the
+  /// process has as many processors.
   public let count: Int
 
   /// A team of `count` (at least 1).
@@ -11,7 +12,11 @@ public struct Workers: Sendable {
 
   /// Calls `body(worker)` once for every worker in `0..<count`, in parallel, and returns when all are done.
   public func run(_ body: (_ worker: Int) -> Void) {
-    for worker in 0..<count { body(worker) }
+    run(parts: count, body)
+  }
+
+  private func run(parts: Int, _ body: (_ worker: Int) -> Void) {
+    if parts > 1 { ThreadPool.shared.run(partCount: parts, body) } else { body(0) }
   }
 
   /// Divides `0..<total` into at most `count` contiguous ranges whose bounds are multiples of `grain` and calls
@@ -23,8 +28,7 @@ public struct Workers: Sendable {
       if total > 0 { body(0..<total, 0) }
       return
     }
-    run { worker in
-      if worker >= parts { return }
+    run(parts: parts) { worker in
       let first = blocks * worker / parts * grain
       let end = min(total, blocks * (worker + 1) / parts * grain)
       if first < end { body(first..<end, worker) }

@@ -1,0 +1,194 @@
+# Everything that is built, tested and measured. `make help` lists the targets.
+#
+#   PYTHON=python3.12 make python     another interpreter (3.11 or later)
+#   make install PREFIX=/opt/swiftcnn DESTDIR=/tmp/package
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# SwiftPM and pip are parallel by themselves, and a test's output should not run into another's.
+.NOTPARALLEL:
+
+VERSION := 0.1.0
+# The number in the shared library's name: it changes when a program linked against the old one would break.
+ABI := 0
+SIZE_LIMIT := 9000000
+
+PYTHON ?= python3
+PREFIX ?= /usr/local
+DESTDIR ?=
+CFLAGS ?= -O2 -g
+
+LIBRARY := build/libswiftcnn.so
+SONAME := libswiftcnn.so.$(ABI)
+FASHION_MNIST := /usr/share/datasets/fashion-mnist
+PYTHON_PACKAGE := bindings/python/swiftcnn
+DEMO_MODEL := build/fashion_mnist.safetensors
+
+WARNINGS := -Wall -Wextra -Wpedantic -Werror
+LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthread -lm
+
+C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
+
+.PHONY: help deps lib python test test-swift test-c test-python demo install format lint sanitize golden golden-check \
+  clean
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+# ------------------------------------------------------------------------------------------------------- dependencies
+
+# Installs the Debian packages $(1), those that are not there yet; with all there it needs neither network nor rights.
+define install-packages
+missing=""; \
+for package in $(1); do \
+  [ "$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing+=" $$package"; \
+done; \
+if [ -n "$$missing" ]; then \
+  echo "installing$$missing"; \
+  as_root="env"; [ "$$(id -u)" = 0 ] || as_root="sudo"; \
+  $$as_root apt-get update -q && \
+  $$as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+fi
+endef
+
+deps: ## Installs the Debian packages that are missing (apt-get, with sudo when not root)
+	@command -v swift >/dev/null || { echo "swift is not on PATH: install the Swift 6.3 toolchain (swift.org)"; exit 1; }
+	@$(call install-packages,gcc g++ libc6-dev binutils pkg-config libopenblas-dev libpython3-dev python3 python3-venv \
+	  dataset-fashion-mnist)
+
+# -------------------------------------------------------------------------------------------------------- the library
+
+# SwiftPM links its dynamic libraries against Swift's own; here the runtime is put inside, so the list of object files
+# that SwiftPM made for its static product is linked once more. lld comes with the toolchain; gold leaves Swift's
+# metadata in the table of dynamic symbols.
+lib: deps ## Builds build/libswiftcnn.so, which needs no Swift file at run time
+	swift build -c release --product SwiftCNNABI
+	@mkdir -p build
+	swiftc -emit-library -static-stdlib -use-ld=lld -o $(LIBRARY).new \
+	  @"$$(swift build -c release --show-bin-path)/SwiftCNNABI.product/Objects.LinkFileList" \
+	  -Xlinker -soname=$(SONAME) -Xlinker --version-script=bindings/c/exports.map \
+	  -Xlinker --gc-sections -Xlinker --strip-all
+	@size=$$(stat -c %s $(LIBRARY).new); echo "libswiftcnn.so: $$size bytes, stripped"; \
+	if [ $$size -gt $(SIZE_LIMIT) ]; then echo "that is more than $(SIZE_LIMIT)"; exit 1; fi; \
+	if nm -D --defined-only $(LIBRARY).new | grep -v ' T scnn_'; then echo "exported, but not scnn_*"; exit 1; fi; \
+	if readelf -d $(LIBRARY).new | grep NEEDED | grep -vE '\[(lib(c|m|stdc\+\+|gcc_s)|ld-linux-x86-64)\.so\.[0-9]+\]'; \
+	then echo "needed at run time, but not a part of every system"; exit 1; fi
+	@if cmp -s $(LIBRARY).new $(LIBRARY); then rm $(LIBRARY).new; else mv $(LIBRARY).new $(LIBRARY); fi
+	@ln -sf libswiftcnn.so build/$(SONAME)
+
+# ------------------------------------------------------------------------------------------------------------- python
+
+# Whether the interpreter is the system's, into which pip may not install (PEP 668).
+define externally_managed
+import os, sys, sysconfig
+marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+sys.exit(not (sys.prefix == sys.base_prefix and os.path.exists(marker)))
+endef
+export externally_managed
+
+python: lib ## Builds the Python package in place and installs NumPy where PYTHON has none
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11: make python PYTHON=..."; exit 1; }
+	cp -f $(LIBRARY) $(PYTHON_PACKAGE)/$(SONAME)
+	include=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	$(CC) $(CFLAGS) -std=c11 -Wall -Wextra -fPIC -fvisibility=hidden -shared -DPy_LIMITED_API=0x030B0000 \
+	  -isystem "$$include" -Iinclude $(PYTHON_PACKAGE)/_swiftcnn.c -o $(PYTHON_PACKAGE)/_swiftcnn.abi3.so \
+	  -Lbuild -lswiftcnn -Wl,-rpath,'$$ORIGIN'
+	@if $(PYTHON) -c 'import numpy' 2>/dev/null; then exit 0; fi; \
+	if $(PYTHON) -c "$$externally_managed"; then $(call install-packages,python3-numpy); \
+	else $(PYTHON) -m pip install numpy; fi
+	@PYTHONPATH=bindings/python $(PYTHON) -c 'import swiftcnn; print("import swiftcnn: version", swiftcnn.__version__)'
+
+# -------------------------------------------------------------------------------------------------------------- tests
+
+test: lint python test-swift test-c test-python ## Runs every test: lint, Swift, C and Python
+	@echo; echo "all tests passed:"; tail -q -n 1 build/logs/swift.log build/logs/c.log build/logs/python.log
+
+# With a place of its own for the objects, since their flags differ from those of the library.
+test-swift: deps ## Runs the Swift tests
+	@mkdir -p build/logs
+	swift test -c release -Xswiftc -enable-testing --scratch-path .build/testing --disable-xctest 2>&1 \
+	  | tee build/logs/swift.log
+
+test-c: lib ## Runs the C tests against build/libswiftcnn.so
+	@mkdir -p build/logs build/tests; rm -f build/logs/c.log
+	@{ echo "the header, as C99 and C++17"; \
+	  $(CC) -std=c99 $(WARNINGS) -Iinclude -fsyntax-only -x c include/swiftcnn.h; \
+	  $(CXX) -std=c++17 $(WARNINGS) -Iinclude -fsyntax-only -x c++ include/swiftcnn.h; \
+	  Tests/C/symbols.sh $(LIBRARY) include/swiftcnn.h; \
+	  for test in $(C_TESTS); do \
+	    $(CC) $(CFLAGS) -std=c99 $(WARNINGS) -DSWIFTCNN_VERSION='"$(VERSION)"' Tests/C/$$test.c -o build/tests/$$test \
+	      $(LINK_SWIFTCNN); \
+	    (cd build/tests && ./$$test); \
+	  done; \
+	  echo "C: $(words $(C_TESTS)) programs passed"; } 2>&1 | tee build/logs/c.log
+
+test-python: python build/venv/ready ## Runs the Python tests
+	@mkdir -p build/logs
+	PYTHONPATH=bindings/python build/venv/bin/python -m pytest -q -p no:cacheprovider bindings/python/tests 2>&1 \
+	  | tee build/logs/python.log
+
+build/venv/ready:
+	$(PYTHON) -m venv --clear build/venv
+	build/venv/bin/python -m pip install -q numpy pytest
+	touch $@
+
+sanitize: lib ## Looks for data races in the thread pool and for leaks in the C programs
+	@$(call install-packages,valgrind)
+	swift test -c release -Xswiftc -enable-testing --scratch-path .build/sanitizing --disable-xctest --sanitize=thread \
+	  --filter 'ThreadPoolTests'
+	@mkdir -p build/tests
+	@for test in $(C_TESTS); do \
+	  $(CC) $(CFLAGS) -std=c99 $(WARNINGS) -DSWIFTCNN_VERSION='"$(VERSION)"' Tests/C/$$test.c -o build/tests/$$test \
+	    $(LINK_SWIFTCNN); \
+	  (cd build/tests && SWIFTCNN_BLAS=none valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
+	    --show-leak-kinds=definite --error-exitcode=1 --fair-sched=yes ./$$test); \
+	done
+
+# --------------------------------------------------------------------------------------------------------------- demo
+
+demo: python ## Trains ResNet-20 on Fashion-MNIST in Python and classifies test images with the model in C
+	PYTHONPATH=bindings/python $(PYTHON) bindings/python/examples/fashion_mnist.py $(DEMO_MODEL)
+	@for file in t10k-images-idx3-ubyte t10k-labels-idx1-ubyte; do \
+	  gunzip -c $(FASHION_MNIST)/$$file.gz > build/$$file; \
+	done
+	$(CC) $(CFLAGS) -std=c99 $(WARNINGS) bindings/c/examples/classify.c -o build/classify $(LINK_SWIFTCNN)
+	build/classify $(DEMO_MODEL) build/t10k-images-idx3-ubyte build/t10k-labels-idx1-ubyte 10
+
+# -------------------------------------------------------------------------------------------------------- the C files
+
+# A rule and not a prerequisite, so that `sudo make install` after `make lib` builds nothing as root.
+install: $(if $(wildcard $(LIBRARY)),,lib) ## Installs the library, header and swiftcnn.pc (PREFIX=/usr/local DESTDIR=)
+	install -d "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/include"
+	install -m 755 $(LIBRARY) "$(DESTDIR)$(PREFIX)/lib/libswiftcnn.so.$(VERSION)"
+	ln -sf libswiftcnn.so.$(VERSION) "$(DESTDIR)$(PREFIX)/lib/$(SONAME)"
+	ln -sf $(SONAME) "$(DESTDIR)$(PREFIX)/lib/libswiftcnn.so"
+	install -m 644 include/swiftcnn.h "$(DESTDIR)$(PREFIX)/include/swiftcnn.h"
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' bindings/c/swiftcnn.pc.in \
+	  > "$(DESTDIR)$(PREFIX)/lib/pkgconfig/swiftcnn.pc"
+
+# -------------------------------------------------------------------------------------------------------------- style
+
+format: ## Formats the Swift sources in place
+	swift format --in-place --parallel --recursive Sources Tests Package.swift
+
+lint: ## Checks the Swift sources with the toolchain's swift-format
+	swift format lint --strict --parallel --recursive Sources Tests Package.swift
+
+# ------------------------------------------------------------------------------------------------------ golden values
+
+golden: build/peers-venv/ready ## Makes the golden values again, with PyTorch
+	build/peers-venv/bin/python Tests/Golden/generate.py
+
+golden-check: build/peers-venv/ready ## Makes the golden values again and compares them with those in Tests/Golden
+	build/peers-venv/bin/python Tests/Golden/generate.py --check
+
+build/peers-venv/ready:
+	$(PYTHON) -m venv --clear build/peers-venv
+	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision
+	touch $@
+
+clean: ## Removes everything that was built
+	rm -rf .build build $(PYTHON_PACKAGE)/*.so $(PYTHON_PACKAGE)/*.so.*
+	find bindings Tests -name __pycache__ -prune -exec rm -rf {} +

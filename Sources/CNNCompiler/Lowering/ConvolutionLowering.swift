@@ -1,0 +1,57 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+extension Convolution2D: Lowerable {
+  /// The kernels' view of the convolution on an input of this shape.
+  func geometry(input: [Int], weight: [Int]) throws(CNNError) -> ConvolutionGeometry {
+    guard filterLayout == .hwio, input.count == 4, weight.count == 4 else {
+      throw CNNError(.internalFault, "the filters were not laid out")
+    }
+    let window = window(kernel: [weight[0], weight[1]])
+    let placed = try window.placed(onHeight: input[1], width: input[2])
+    return try ConvolutionGeometry(
+      batch: input[0], inputHeight: input[1], inputWidth: input[2], inputChannels: input[3],
+      outputChannels: weight[3], kernelHeight: weight[0], kernelWidth: weight[1], strideHeight: stride[0],
+      strideWidth: stride[1], dilationHeight: dilation[0], dilationWidth: dilation[1], padTop: placed.top,
+      padLeft: placed.left, padBottom: placed.bottom, padRight: placed.right, groups: groups)
+  }
+
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let geometry = try geometry(input: types.operands[0].shape, weight: types.operands[1].shape)
+    let hasBias = types.operands.count == 3
+    return LoweredOperation(
+      workspaceByteCount: try Convolution.forwardWorkspaceByteCount(geometry, workers: types.workers),
+      kernel: {
+        Convolution.forward(
+          x: $0.operand(0), weight: $0.operand(1), bias: hasBias ? $0.operand(2) : nil, y: $0.result(),
+          geometry: geometry, workspace: $0.workspace, workers: $0.workers)
+      })
+  }
+}
+
+extension Convolution2DInputGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let geometry = try convolution.geometry(input: inputShape, weight: types.operands[1].shape)
+    return LoweredOperation(
+      workspaceByteCount: try Convolution.inputGradientWorkspaceByteCount(geometry, workers: types.workers),
+      kernel: {
+        Convolution.inputGradient(
+          dy: $0.operand(0), weight: $0.operand(1), dx: $0.result(), geometry: geometry, workspace: $0.workspace,
+          workers: $0.workers)
+      })
+  }
+}
+
+extension Convolution2DWeightGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let geometry = try convolution.geometry(input: types.operands[0].shape, weight: weightShape)
+    return LoweredOperation(
+      workspaceByteCount: try Convolution.weightGradientWorkspaceByteCount(geometry, workers: types.workers),
+      kernel: {
+        Convolution.weightGradient(
+          x: $0.operand(0), dy: $0.operand(1), dWeight: $0.result(), geometry: geometry, workspace: $0.workspace,
+          workers: $0.workers)
+      })
+  }
+}

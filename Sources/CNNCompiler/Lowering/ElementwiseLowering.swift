@@ -1,0 +1,172 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+extension CNNGraph.Activation: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (function, count) = (function, types.operands[0].count)
+    return LoweredOperation(
+      overwritableOperands: [0],
+      kernel: {
+        CNNKernels.Activation.forward(
+          function, $0.operand(0), into: $0.result(), count: count, workers: $0.workers)
+      })
+  }
+}
+
+extension ActivationGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (function, count) = (function, types.operands[0].count)
+    return LoweredOperation(
+      overwritableOperands: [1],
+      kernel: {
+        CNNKernels.Activation.backward(
+          function, $0.operand(0), $0.operand(1), into: $0.result(), count: count, workers: $0.workers)
+      })
+  }
+}
+
+extension CNNGraph.Softmax: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    return LoweredOperation(
+      overwritableOperands: [0],
+      kernel: {
+        CNNKernels.Softmax.forward(
+          x: $0.operand(0), y: $0.result(), rows: shape.rows, classes: shape.columns, workers: $0.workers)
+      })
+  }
+}
+
+extension SoftmaxGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    return LoweredOperation(kernel: {
+      CNNKernels.Softmax.backward(
+        y: $0.operand(0), dy: $0.operand(1), dx: $0.result(), rows: shape.rows, classes: shape.columns,
+        workers: $0.workers)
+    })
+  }
+}
+
+/// What `Add` and `Multiply` have in common: equal shapes, or the smaller operand spread over height and width.
+private func lowerCombination(
+  _ types: LoweringTypes,
+  equal: @escaping @Sendable (
+    UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Workers
+  ) -> Void,
+  broadcast: @escaping @Sendable (
+    UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int, Workers
+  ) -> Void
+) -> LoweredOperation {
+  let shape = types.results[0].shape, count = types.results[0].count
+  if types.operands[0] == types.operands[1] {
+    return LoweredOperation(
+      overwritableOperands: [0, 1],
+      kernel: { equal($0.operand(0), $0.operand(1), $0.result(), count, $0.workers) })
+  }
+  let large = types.operands[0].shape == shape ? 0 : 1
+  let (images, pixels, channels) = (shape[0], shape[1] * shape[2], shape[3])
+  return LoweredOperation(
+    overwritableOperands: [large],
+    kernel: { broadcast($0.operand(large), $0.operand(1 - large), $0.result(), images, pixels, channels, $0.workers) })
+}
+
+extension Add: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    lowerCombination(
+      types, equal: { Elementwise.add($0, $1, into: $2, count: $3, workers: $4) },
+      broadcast: {
+        Elementwise.addBroadcast($0, $1, into: $2, images: $3, pixels: $4, channels: $5, workers: $6)
+      })
+  }
+}
+
+extension Multiply: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    lowerCombination(
+      types, equal: { Elementwise.multiply($0, $1, into: $2, count: $3, workers: $4) },
+      broadcast: {
+        Elementwise.multiplyBroadcast($0, $1, into: $2, images: $3, pixels: $4, channels: $5, workers: $6)
+      })
+  }
+}
+
+extension SpatialSum: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = types.operands[0].shape
+    let (images, pixels, channels) = (shape[0], shape[1] * shape[2], shape[3])
+    return LoweredOperation(kernel: {
+      Elementwise.sumOverPixels(
+        $0.operand(0), into: $0.result(), images: images, pixels: pixels, channels: channels, workers: $0.workers)
+    })
+  }
+}
+
+extension SumLeadingAxes: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    return LoweredOperation(
+      workspaceByteCount: try Convolution.biasGradientWorkspaceByteCount(
+        channels: shape.columns, workers: types.workers),
+      kernel: {
+        Convolution.biasGradient(
+          dy: $0.operand(0), rows: shape.rows, channels: shape.columns, dBias: $0.result(), workspace: $0.workspace,
+          workers: $0.workers)
+      })
+  }
+}
+
+extension Fill: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (value, count) = (Float(value), types.results[0].count)
+    return LoweredOperation(kernel: {
+      Elementwise.fill($0.result(), with: value, count: count, workers: $0.workers)
+    })
+  }
+}
+
+extension CNNGraph.Dropout: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (rate, stream, count) = (Float(rate), stream, types.operands[0].count)
+    return LoweredOperation(
+      overwritableOperands: [0],
+      kernel: {
+        CNNKernels.Dropout.apply(
+          x: $0.operand(0), y: $0.result(), count: count, rate: rate, seed: $0.randomness.seed,
+          stream: RandomStream.mask(layer: stream, step: $0.randomness.step), workers: $0.workers)
+      })
+  }
+}
+
+extension StochasticDepth: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (rate, stream, samples) = (Float(rate), stream, types.operands[0].shape[0])
+    let length = types.operands[0].count / samples
+    return LoweredOperation(
+      overwritableOperands: [0],
+      kernel: {
+        CNNKernels.Dropout.applyToSamples(
+          x: $0.operand(0), y: $0.result(), samples: samples, sampleLength: length, rate: rate,
+          seed: $0.randomness.seed, stream: RandomStream.mask(layer: stream, step: $0.randomness.step),
+          workers: $0.workers)
+      })
+  }
+}
+
+extension NormalizePixels: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    let mean = mean.map(Float.init), deviation = deviation.map(Float.init)
+    return LoweredOperation(kernel: { arguments in
+      mean.withUnsafeBufferPointer { mean in
+        deviation.withUnsafeBufferPointer { deviation in
+          guard let mean = mean.baseAddress, let deviation = deviation.baseAddress else { return }
+          Pixels.normalize(
+            x: arguments.bytes(0), y: arguments.result(), pixels: shape.rows, channels: shape.columns, mean: mean,
+            standardDeviation: deviation, workers: arguments.workers)
+        }
+      }
+    })
+  }
+}

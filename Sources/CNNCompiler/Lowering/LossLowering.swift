@@ -1,0 +1,125 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+extension Loss: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    let (rows, classes, smoothing) = (shape.rows, shape.columns, Float(labelSmoothing))
+    let kind = predictionKind
+    switch function {
+    case .categoricalCrossEntropy:
+      return LoweredOperation(kernel: {
+        CategoricalCrossEntropy.forward(
+          prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
+          perSample: $0.result(), rows: rows, classes: classes, workers: $0.workers)
+      })
+    case .sparseCategoricalCrossEntropy:
+      return LoweredOperation(kernel: {
+        SparseCategoricalCrossEntropy.forward(
+          prediction: $0.operand(0), kind: kind, labels: $0.integers(1), labelSmoothing: smoothing,
+          perSample: $0.result(), rows: rows, classes: classes, workers: $0.workers)
+      })
+    case .binaryCrossEntropy:
+      return LoweredOperation(kernel: {
+        BinaryCrossEntropy.forward(
+          prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
+          perSample: $0.result(), rows: rows, classes: classes, workers: $0.workers)
+      })
+    case .meanSquaredError:
+      return LoweredOperation(kernel: {
+        MeanSquaredError.forward(
+          prediction: $0.operand(0), targets: $0.operand(1), perSample: $0.result(), rows: rows, classes: classes,
+          workers: $0.workers)
+      })
+    case .kullbackLeiblerDivergence:
+      return LoweredOperation(kernel: {
+        KullbackLeiblerDivergence.forward(
+          prediction: $0.operand(0), targets: $0.operand(1), perSample: $0.result(), rows: rows, classes: classes,
+          workers: $0.workers)
+      })
+    }
+  }
+
+  /// The kernels' name for what the network gives.
+  fileprivate var predictionKind: Losses.Prediction { fromLogits ? .logits : .probabilities }
+}
+
+extension LossGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    let (rows, classes, smoothing) = (shape.rows, shape.columns, Float(loss.labelSmoothing))
+    let kind = loss.predictionKind
+    switch loss.function {
+    case .categoricalCrossEntropy:
+      return LoweredOperation(kernel: {
+        CategoricalCrossEntropy.backward(
+          prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
+          coefficient: $0.operand(2), dPrediction: $0.result(), rows: rows, classes: classes, workers: $0.workers)
+      })
+    case .sparseCategoricalCrossEntropy:
+      return LoweredOperation(kernel: {
+        SparseCategoricalCrossEntropy.backward(
+          prediction: $0.operand(0), kind: kind, labels: $0.integers(1), labelSmoothing: smoothing,
+          coefficient: $0.operand(2), dPrediction: $0.result(), rows: rows, classes: classes, workers: $0.workers)
+      })
+    case .binaryCrossEntropy:
+      return LoweredOperation(kernel: {
+        BinaryCrossEntropy.backward(
+          prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
+          coefficient: $0.operand(2), dPrediction: $0.result(), rows: rows, classes: classes, workers: $0.workers)
+      })
+    case .meanSquaredError:
+      return LoweredOperation(kernel: {
+        MeanSquaredError.backward(
+          prediction: $0.operand(0), targets: $0.operand(1), coefficient: $0.operand(2), dPrediction: $0.result(),
+          rows: rows, classes: classes, workers: $0.workers)
+      })
+    case .kullbackLeiblerDivergence:
+      return LoweredOperation(kernel: {
+        KullbackLeiblerDivergence.backward(
+          prediction: $0.operand(0), targets: $0.operand(1), coefficient: $0.operand(2), dPrediction: $0.result(),
+          rows: rows, classes: classes, workers: $0.workers)
+      })
+    }
+  }
+}
+
+extension WeightedMean: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (samples, count) = (types.operands[1].count, types.operands[0].count)
+    let perSample = count / samples
+    return LoweredOperation(
+      workspaceByteCount: samples * 4,
+      kernel: { arguments in
+        var losses = arguments.operand(0)
+        if perSample > 1 {
+          // The mean over a sample's own predictions first (a prediction for every pixel, say).
+          let means = arguments.workspace.assumingMemoryBound(to: Float.self)
+          for sample in 0..<samples {
+            means[sample] = Float(
+              Losses.weightedMean(
+                perSample: losses + sample * perSample, weight: nil, count: perSample, workers: arguments.workers))
+          }
+          losses = UnsafePointer(means)
+        }
+        arguments.result()[0] = Float(
+          Losses.weightedMean(
+            perSample: losses, weight: arguments.operand(1), count: samples, workers: arguments.workers))
+      })
+  }
+}
+
+extension WeightedMeanGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (samples, count) = (types.operands[1].count, types.results[0].count)
+    let perSample = count / samples
+    return LoweredOperation(kernel: { arguments in
+      let share = arguments.operand(0)[0] / Float(count)
+      for sample in 0..<samples {
+        (arguments.result() + sample * perSample).update(
+          repeating: share * arguments.operand(1)[sample], count: perSample)
+      }
+    })
+  }
+}

@@ -1,0 +1,96 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+extension Reshape: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { LoweredOperation(aliasedOperand: 0) }
+}
+
+extension Permute: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    guard order.count <= 4 else {
+      throw CNNError(.invalidArgument, "a permutation of \(order.count) axes has no kernel; at most 4 are possible")
+    }
+    // Axes of size 1 in front make every permutation one of four axes.
+    let missing = 4 - order.count
+    let shape = SIMD4(Array(repeating: 1, count: missing) + types.operands[0].shape)
+    let order = SIMD4(Array(0..<missing) + order.map { $0 + missing })
+    switch types.operands[0].element {
+    case .uint8:
+      return LoweredOperation(kernel: { arguments in
+        Layout.permute(
+          arguments.bytes(0), shape: shape, order: order,
+          into: UnsafeMutableRawPointer(arguments.result()).assumingMemoryBound(to: UInt8.self),
+          workers: arguments.workers)
+      })
+    case .float32, .int32:  // The bits are moved, not looked at.
+      return LoweredOperation(kernel: {
+        Layout.permute($0.operand(0), shape: shape, order: order, into: $0.result(), workers: $0.workers)
+      })
+    }
+  }
+}
+
+/// A tensor cut at one axis: the axes before it are rows, the axis and those after it are one row.
+private struct AxisSplit {
+  let rows, rowLength, stepLength: Int
+
+  init(_ type: TensorType, axis: Int) {
+    let axis = axis < 0 ? axis + type.rank : axis
+    stepLength = type.shape[(axis + 1)...].reduce(1, *)
+    rowLength = type.shape[axis] * stepLength
+    rows = type.count / rowLength
+  }
+}
+
+extension Concatenate: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let result = AxisSplit(types.results[0], axis: axis)
+    let parts = types.operands.map { AxisSplit($0, axis: axis).rowLength }
+    return LoweredOperation(kernel: { arguments in
+      var offset = 0
+      for (index, length) in parts.enumerated() {
+        Layout.copyChannels(
+          arguments.operand(index), sourceChannels: length, sourceOffset: 0, into: arguments.result(),
+          channels: result.rowLength, offset: offset, count: length, rows: result.rows, workers: arguments.workers)
+        offset += length
+      }
+    })
+  }
+}
+
+extension Slice: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let source = AxisSplit(types.operands[0], axis: axis), result = AxisSplit(types.results[0], axis: axis)
+    let offset = start * source.stepLength
+    return LoweredOperation(kernel: {
+      Layout.copyChannels(
+        $0.operand(0), sourceChannels: source.rowLength, sourceOffset: offset, into: $0.result(),
+        channels: result.rowLength, offset: 0, count: result.rowLength, rows: result.rows, workers: $0.workers)
+    })
+  }
+}
+
+extension ZeroPadding2D: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = types.operands[0].shape
+    let border = Layout.Border(top: padding[0], bottom: padding[2], left: padding[1], right: padding[3])
+    return LoweredOperation(kernel: {
+      Layout.pad(
+        $0.operand(0), images: shape[0], height: shape[1], width: shape[2], channels: shape[3], border: border,
+        into: $0.result(), workers: $0.workers)
+    })
+  }
+}
+
+extension Crop2D: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = types.results[0].shape
+    let border = Layout.Border(top: cropping[0], bottom: cropping[2], left: cropping[1], right: cropping[3])
+    return LoweredOperation(kernel: {
+      Layout.crop(
+        $0.operand(0), images: shape[0], height: shape[1], width: shape[2], channels: shape[3], border: border,
+        into: $0.result(), workers: $0.workers)
+    })
+  }
+}

@@ -1,0 +1,123 @@
+import CNNCore
+import CNNGraph
+import Glibc
+
+/// From a network to the plans that run it: the passes in their order.
+public enum Compiler {
+  /// How an input of uint8 pixels becomes numbers.
+  public struct PixelNormalization: Sendable, Equatable {
+    /// One per channel, in units of the full range 0...1.
+    public var mean, deviation: [Double]
+
+    /// The normalisation `(x / 255 - mean) / deviation`.
+    public init(mean: [Double], deviation: [Double]) { (self.mean, self.deviation) = (mean, deviation) }
+  }
+
+  /// The graph that predicts `outputs` (names of tensors; empty for the network's own) for an input of this type.
+  public static func inferenceGraph(
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, outputs: [String] = []
+  ) throws(CNNError) -> Graph {
+    var passes: [Pass] = [
+      Pass("bind input") { graph throws(CNNError) in
+        try graph.binding(input, normalization)
+      }
+    ]
+    if !outputs.isEmpty {
+      passes.append(Pass("select outputs") { graph throws(CNNError) in try graph.selectingOutputs(outputs) })
+    }
+    passes += [
+      Pass("inference form") { graph throws(CNNError) in try graph.inferenceForm() },
+      Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+      Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() },
+    ]
+    return try run(passes, on: network)
+  }
+
+  /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.
+  public static func evaluationGraph(
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss
+  ) throws(CNNError) -> Graph {
+    try run(
+      [
+        Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
+        Pass("inference form") { graph throws(CNNError) in try graph.inferenceForm() },
+        Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
+        Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
+        Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+        Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() },
+      ], on: network)
+  }
+
+  /// The graph of one training step: outputs are the prediction, `loss`, and `gradient:NAME` for every trainable
+  /// parameter that the loss depends on. Statistics are updated by the run; weights are the optimizer's business.
+  public static func trainingGraph(
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss
+  ) throws(CNNError) -> Graph {
+    try run(
+      [
+        Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
+        Pass("training form") { graph throws(CNNError) in try graph.trainingForm() },
+        Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
+        Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
+        // Before differentiation, so that one gradient rule covers the fused operation.
+        Pass("fuse normalization") { graph throws(CNNError) in try graph.fusingNormalization() },
+        Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients() },
+        Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+        Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() },
+      ], on: network)
+  }
+
+  /// The name of the output with a parameter's gradient.
+  public static func gradientName(_ parameter: String) -> String { "gradient:\(parameter)" }
+
+  private struct Pass {
+    let name: String
+    let rewrite: (Graph) throws(CNNError) -> Graph
+
+    init(_ name: String, _ rewrite: @escaping (Graph) throws(CNNError) -> Graph) {
+      (self.name, self.rewrite) = (name, rewrite)
+    }
+  }
+
+  private static func run(_ passes: [Pass], on network: Graph) throws(CNNError) -> Graph {
+    var graph = network
+    for pass in passes {
+      graph = try pass.rewrite(graph)
+      if Graph.verifiesPasses {
+        do throws(CNNError) { try graph.verify() } catch { throw error.prefixed("after the pass '\(pass.name)'") }
+      }
+    }
+    return graph
+  }
+}
+
+extension Graph {
+  /// Gives the network's input the caller's type; pixels are normalised first.
+  fileprivate func binding(_ type: TensorType, _ normalization: Compiler.PixelNormalization) throws(CNNError) -> Graph {
+    guard let input = inputs.first else { throw CNNError(.invalidArgument, "the network has no input") }
+    let bound = try rebound([input.name: TensorType(.float32, type.shape)])
+    if type.element == .float32 { return bound }
+    guard type.element == .uint8 else {
+      throw CNNError(
+        .shapeMismatch, "the input has element type \(type.element.rawValue); expected float32, or uint8 pixels")
+    }
+    return try bound.acceptingPixels(
+      input: input.name, mean: normalization.mean, deviation: normalization.deviation)
+  }
+
+  /// Adds the gradients of the output `loss` as outputs.
+  fileprivate func addingParameterGradients() throws(CNNError) -> Graph {
+    guard let loss = outputs.first(where: { $0.name == "loss" }) else {
+      throw CNNError(.internalFault, "there is no loss to differentiate")
+    }
+    var trainable: [(name: String, value: Value)] = []
+    for parameter in parameters where parameter.isTrainable {
+      if let value = value(named: parameter.name) { trainable.append((parameter.name, value)) }
+    }
+    var (graph, gradients) = try differentiating(loss.value, withRespectTo: trainable.map(\.value))
+    for (parameter, gradient) in zip(trainable, gradients) {
+      if let gradient { try graph.addOutput(Compiler.gradientName(parameter.name), gradient) }
+    }
+    return graph
+  }
+}

@@ -1,0 +1,73 @@
+import CNNCore
+import CNNGraph
+
+extension Graph {
+  /// Batch normalisation in training takes the addition of a residual and a ReLU that follow it into its own pass over
+  /// memory. Done before differentiation, so that the gradients are fused too.
+  func fusingNormalization() throws(CNNError) -> Graph {
+    let fusions = normalizationFusions()
+    let absorbed = Set(fusions.values.flatMap { [$0.normalization] + ($0.addition.map { [$0] } ?? []) })
+    return try rewriting { rewriter, node throws(CNNError) in
+      guard case .node(let position, _) = definition(of: node.results[0]) else { return false }
+      if let fusion = fusions[position] {
+        let normalization = nodes[fusion.normalization]
+        guard var operation = normalization.operation as? BatchNormalizationTraining else { return false }
+        operation.addsResidual = fusion.residual != nil
+        operation.relu = fusion.relu
+        var operands: [Value] = []
+        for operand in normalization.operands + (fusion.residual.map { [$0] } ?? []) {
+          operands.append(try rewriter.image(of: operand))
+        }
+        let results = try rewriter.result.add(operation, operands, name: node.name)
+        rewriter.map(node.results[0], to: results[0])
+        for (old, new) in zip(normalization.results, results).dropFirst() { rewriter.map(old, to: new) }
+        return true
+      }
+      return absorbed.contains(position)
+    }
+  }
+
+  /// A chain normalisation, addition, ReLU; both of the latter may be missing, but not both at once.
+  private struct Fusion {
+    let normalization: Int
+    var addition: Int?
+    var residual: Value?
+    var relu = false
+  }
+
+  /// The chains to fuse, by the position of their last node.
+  private func normalizationFusions() -> [Int: Fusion] {
+    let consumers = consumers()
+    /// The node that alone reads `value`, if it is not seen from outside.
+    func onlyReader(_ value: Value) -> Int? {
+      consumers[value.index].count == 1 && !isKept(value) ? consumers[value.index][0] : nil
+    }
+    func isRelu(_ position: Int) -> Bool { (nodes[position].operation as? Activation)?.function == .relu }
+
+    var result: [Int: Fusion] = [:]
+    var taken: Set<Int> = []
+    for (position, node) in nodes.enumerated() where node.operation is BatchNormalizationTraining {
+      guard var last = onlyReader(node.results[0]), !taken.contains(last) else { continue }
+      var fusion = Fusion(normalization: position)
+      if nodes[last].operation is Add {
+        let addition = nodes[last]
+        let residual = addition.operands[0] == node.results[0] ? addition.operands[1] : addition.operands[0]
+        guard type(of: residual) == type(of: node.results[0]), residual != node.results[0] else { continue }
+        fusion.addition = last
+        fusion.residual = residual
+        taken.insert(last)
+        if let reader = onlyReader(addition.results[0]), isRelu(reader) {
+          last = reader
+          fusion.relu = true
+        }
+      } else if isRelu(last) {
+        fusion.relu = true
+      } else {
+        continue
+      }
+      if fusion.addition == last { fusion.addition = nil }
+      result[last] = fusion
+    }
+    return result
+  }
+}

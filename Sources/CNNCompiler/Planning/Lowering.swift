@@ -1,0 +1,91 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// An operation for which there is a kernel. Each conformance is in `Lowering/`, one file a family.
+protocol Lowerable: Operation {
+  /// Chooses the kernel for operands and results of these types.
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation
+}
+
+/// What a kernel is chosen for.
+struct LoweringTypes {
+  let operands: [TensorType]
+  let results: [TensorType]
+  let workers: Workers
+}
+
+/// A kernel with everything it must know before it runs.
+struct LoweredOperation {
+  /// Scratch memory for the time of the step.
+  var workspaceByteCount = 0
+  /// The operand whose memory the first result shares without any work: a reshape.
+  var aliasedOperand: Int?
+  /// Operands that the first result may overwrite, where nobody needs them afterwards and the size is the same.
+  var overwritableOperands: [Int] = []
+  /// The work; nil where there is none.
+  var kernel: Kernel?
+}
+
+/// The work of a step. Must not allocate.
+typealias Kernel = @Sendable (StepArguments) -> Void
+
+/// What a kernel gets at run time.
+struct StepArguments {
+  let step: Step
+  let bases: UnsafePointer<UnsafeMutableRawPointer>
+  let workers: Workers
+  let randomness: Randomness
+
+  private func address(_ slot: Slot) -> UnsafeMutableRawPointer { bases[slot.region] + slot.offset }
+
+  /// An operand as floats.
+  func operand(_ index: Int) -> UnsafePointer<Float> {
+    UnsafePointer(address(step.operands[index]).assumingMemoryBound(to: Float.self))
+  }
+  /// An operand as 32-bit integers.
+  func integers(_ index: Int) -> UnsafePointer<Int32> {
+    UnsafePointer(address(step.operands[index]).assumingMemoryBound(to: Int32.self))
+  }
+  /// An operand as bytes.
+  func bytes(_ index: Int) -> UnsafePointer<UInt8> {
+    UnsafePointer(address(step.operands[index]).assumingMemoryBound(to: UInt8.self))
+  }
+  /// A result as floats.
+  func result(_ index: Int = 0) -> UnsafeMutablePointer<Float> {
+    address(step.results[index]).assumingMemoryBound(to: Float.self)
+  }
+  /// Scratch memory of the size that was asked for.
+  var workspace: UnsafeMutableRawPointer { address(step.workspace) }
+}
+
+/// Which random numbers a run uses.
+public struct Randomness: Sendable {
+  /// The training seed.
+  public let seed: UInt64
+  /// The training step.
+  public let step: Int
+
+  /// The numbers of one step.
+  public init(seed: UInt64, step: Int) { (self.seed, self.step) = (seed, step) }
+
+  /// For runs without random layers.
+  public static let none = Randomness(seed: 0, step: 0)
+}
+
+/// Where a tensor lies: a region whose base is known when the plan runs, and an offset in bytes.
+struct Slot {
+  let region: Int
+  let offset: Int
+
+  static let arena = 0, prepared = 1, parameters = 2, firstInput = 3
+}
+
+/// One call of a kernel.
+struct Step: Sendable {
+  let name: String
+  let kernel: Kernel
+  let operands: [Slot]
+  let results: [Slot]
+  let workspace: Slot
+}

@@ -1,0 +1,212 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// A graph made ready to run: a flat list of steps over one arena, with every decision taken.
+///
+/// A plan holds no data. It runs in an `ExecutionContext`; two threads may run one plan at the same time, each in a
+/// context of its own. Running allocates nothing.
+public final class Plan: Sendable {
+  /// The graph after all passes.
+  public let graph: Graph
+  /// The size of the arena in bytes, and what its tensors would take without sharing memory.
+  public let arenaByteCount, unsharedByteCount: Int
+
+  let workers: Workers
+  /// The steps that depend on parameters alone, run again only when those have changed.
+  let preparation: [Step]
+  let steps: [Step]
+  /// What gives parameters their new values; run on request, after the caller has looked at the results.
+  let updates: [Step]
+  let preparedByteCount: Int
+  let outputSlots: [Slot]
+
+  /// Chooses a kernel for every node and a place for every tensor.
+  /// - Parameter threads: what work is divided by.
+  public init(_ graph: Graph, threads: Int) throws(CNNError) {
+    self.graph = graph
+    workers = Workers(count: threads)
+    var placement = try Placement(graph, workers: workers)
+    try placement.place()
+    preparation = placement.preparation
+    steps = placement.steps
+    updates = placement.updates
+    arenaByteCount = placement.arenaByteCount
+    unsharedByteCount = placement.unsharedByteCount
+    preparedByteCount = placement.preparedByteCount
+    outputSlots = try placement.outputSlots()
+  }
+}
+
+/// The planning of one graph: lifetimes, sharing, offsets, steps.
+private struct Placement {
+  let graph: Graph
+  let workers: Workers
+  var lowered: [LoweredOperation] = []
+  var preparation: [Step] = []
+  var steps: [Step] = []
+  var updates: [Step] = []
+  var arenaByteCount = 0, unsharedByteCount = 0, preparedByteCount = 0
+
+  /// The value in whose memory a value lies.
+  private var root: [Int]
+  private var isPrepared: [Bool]
+  private var slots: [Slot?]
+
+  init(_ graph: Graph, workers: Workers) throws(CNNError) {
+    (self.graph, self.workers) = (graph, workers)
+    root = Array(0..<graph.valueCount)
+    isPrepared = Array(repeating: false, count: graph.valueCount)
+    slots = Array(repeating: nil, count: graph.valueCount)
+    for node in graph.nodes {
+      guard let operation = node.operation as? any Lowerable else {
+        throw CNNError(.internalFault, "operation '\(type(of: node.operation).name)' ('\(node.name)') has no kernel")
+      }
+      do throws(CNNError) {
+        lowered.append(
+          try operation.lower(
+            LoweringTypes(
+              operands: node.operands.map(graph.type), results: node.results.map(graph.type), workers: workers)))
+      } catch {
+        throw error.prefixed("'\(node.name)'")
+      }
+    }
+  }
+
+  mutating func place() throws(CNNError) {
+    placeOutsideArena()
+    let requests = try shareMemory()
+    let planned = try MemoryPlanner(requests.map(\.request))
+    (arenaByteCount, unsharedByteCount) = (planned.byteCount, planned.totalByteCount)
+    var workspaces = Array(repeating: Slot(region: Slot.arena, offset: 0), count: graph.nodes.count)
+    for (request, offset) in zip(requests, planned.offsets) {
+      switch request.owner {
+      case .value(let index): slots[index] = Slot(region: Slot.arena, offset: offset)
+      case .workspace(let node): workspaces[node] = Slot(region: Slot.arena, offset: offset)
+      }
+    }
+    for (index, node) in graph.nodes.enumerated() {
+      guard let kernel = lowered[index].kernel else { continue }
+      var operands: [Slot] = [], results: [Slot] = []
+      for operand in node.operands { operands.append(try slot(of: operand)) }
+      for result in node.results { results.append(try slot(of: result)) }
+      let step = Step(
+        name: node.name, kernel: kernel, operands: operands, results: results, workspace: workspaces[index])
+      if isPrepared[node.results[0].index] { preparation.append(step) } else { steps.append(step) }
+    }
+    for update in graph.updates {
+      let count = graph.type(of: update.value).count
+      updates.append(
+        Step(
+          name: "update \(graph.parameters[update.parameter].name)",
+          kernel: { $0.result().update(from: $0.operand(0), count: count) },
+          operands: [try slot(of: update.value)],
+          results: [Slot(region: Slot.parameters, offset: try parameterOffsets()[update.parameter])],
+          workspace: Slot(region: Slot.arena, offset: 0)))
+    }
+  }
+
+  func outputSlots() throws(CNNError) -> [Slot] {
+    var result: [Slot] = []
+    for output in graph.outputs { result.append(try slot(of: output.value)) }
+    return result
+  }
+
+  private func slot(of value: Value) throws(CNNError) -> Slot {
+    guard let slot = slots[root[value.index]] else {
+      throw CNNError(.internalFault, "'\(graph.name(of: value))' was given no memory")
+    }
+    return slot
+  }
+
+  private func parameterOffsets() throws(CNNError) -> [Int] {
+    try ParameterStorage.offsets(of: graph.parameters).offsets
+  }
+
+  /// Inputs and parameters lie with the caller; what depends on parameters alone is kept from run to run.
+  private mutating func placeOutsideArena() {
+    let offsets = (try? parameterOffsets()) ?? []
+    for index in 0..<graph.valueCount {
+      switch graph.definition(of: Value(index: index)) {
+      case .input(let input): slots[index] = Slot(region: Slot.firstInput + input, offset: 0)
+      case .parameter(let parameter):
+        slots[index] = Slot(region: Slot.parameters, offset: offsets[parameter])
+        isPrepared[index] = true
+      case .node: continue
+      }
+    }
+    for (index, node) in graph.nodes.enumerated() where node.operands.allSatisfy({ isPrepared[$0.index] }) {
+      // Scratch memory lies in the arena, which preparation may use too; random layers never qualify.
+      if node.operation is CNNGraph.Dropout || node.operation is StochasticDepth { continue }
+      for (position, result) in node.results.enumerated() {
+        isPrepared[result.index] = true
+        if position == 0, let alias = lowered[index].aliasedOperand {
+          root[result.index] = root[node.operands[alias].index]
+        } else {
+          slots[result.index] = Slot(region: Slot.prepared, offset: preparedByteCount)
+          preparedByteCount += (graph.type(of: result).byteCount + 63) / 64 * 64
+        }
+      }
+    }
+  }
+
+  private enum Owner {
+    case value(Int)
+    case workspace(node: Int)
+  }
+
+  /// Finds out how long each tensor of the arena is needed, and which can lie in another's memory.
+  private mutating func shareMemory() throws(CNNError) -> [(owner: Owner, request: MemoryPlanner.Request)] {
+    let end = graph.nodes.count
+    var lastUse = Array(repeating: -1, count: graph.valueCount)
+    for (step, node) in graph.nodes.enumerated() {
+      for operand in node.operands { lastUse[operand.index] = step }
+    }
+    for output in graph.outputs { lastUse[output.value.index] = end }
+    for update in graph.updates { lastUse[update.value.index] = end }
+
+    var requests: [(owner: Owner, request: MemoryPlanner.Request)] = []
+    var requestOf: [Int: Int] = [:]  // By root.
+    for (step, node) in graph.nodes.enumerated() {
+      let lowering = lowered[step]
+      for (position, result) in node.results.enumerated() where !isPrepared[result.index] {
+        let type = graph.type(of: result)
+        let last = max(lastUse[result.index], step)
+        if position == 0, let shared = sharedOperand(of: node, lowering, step, type, requests, requestOf) {
+          root[result.index] = shared
+          if let request = requestOf[shared] {
+            requests[request].request.lastStep = max(requests[request].request.lastStep, last)
+          }
+          continue
+        }
+        requestOf[result.index] = requests.count
+        requests.append(
+          (.value(result.index), .init(byteCount: type.byteCount, firstStep: step, lastStep: last)))
+      }
+      if lowering.workspaceByteCount > 0 {
+        requests.append(
+          (
+            .workspace(node: step),
+            .init(byteCount: lowering.workspaceByteCount, firstStep: isPrepared[node.results[0].index] ? 0 : step, lastStep: step)
+          ))
+      }
+    }
+    return requests
+  }
+
+  /// The root in whose memory the first result can lie: the operand's it is a view of, or one that dies here.
+  private func sharedOperand(
+    of node: Node, _ lowering: LoweredOperation, _ step: Int, _ type: TensorType,
+    _ requests: [(owner: Owner, request: MemoryPlanner.Request)], _ requestOf: [Int: Int]
+  ) -> Int? {
+    if let alias = lowering.aliasedOperand { return root[node.operands[alias].index] }
+    for candidate in lowering.overwritableOperands where node.operands.indices.contains(candidate) {
+      let shared = root[node.operands[candidate].index]
+      guard let request = requestOf[shared], requests[request].request.lastStep == step,
+        requests[request].request.byteCount == type.byteCount
+      else { continue }
+      return shared
+    }
+    return nil
+  }
+}

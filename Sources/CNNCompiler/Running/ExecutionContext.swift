@@ -1,0 +1,80 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// The memory one run of a plan works in. Used by one thread at a time.
+public final class ExecutionContext: @unchecked Sendable {
+  /// The plan that runs here.
+  public let plan: Plan
+  private let arena: Memory
+  private let prepared: Memory
+  private var preparedVersion = 0
+  private var preparedStorage: ObjectIdentifier?
+  private let bases: Memory
+
+  /// Reserves the memory for running `plan`.
+  public init(_ plan: Plan) throws(CNNError) {
+    self.plan = plan
+    arena = try Memory(byteCount: plan.arenaByteCount, for: "activations")
+    prepared = try Memory(byteCount: plan.preparedByteCount, for: "prepared weights")
+    bases = try Memory(
+      byteCount: (Slot.firstInput + plan.graph.inputs.count) * MemoryLayout<UnsafeMutableRawPointer>.stride,
+      for: "base addresses")
+    let table = bases.base.bindMemory(
+      to: UnsafeMutableRawPointer.self, capacity: Slot.firstInput + plan.graph.inputs.count)
+    // Whatever is not given yet points at valid memory.
+    for index in 0..<(Slot.firstInput + plan.graph.inputs.count) { table[index] = arena.base }
+    table[Slot.prepared] = prepared.base
+  }
+
+  /// Runs the plan.
+  /// - Parameters:
+  ///   - parameters: as the plan's graph has them, in the same order.
+  ///   - inputs: one address for each input of the graph, with as many bytes as its type says.
+  ///   - randomness: which numbers dropout and stochastic depth draw.
+  public func run(
+    parameters: ParameterStorage, inputs: [UnsafeRawPointer], randomness: Randomness = .none
+  ) throws(CNNError) {
+    guard inputs.count == plan.graph.inputs.count else {
+      throw CNNError(.internalFault, "\(inputs.count) inputs given; the plan has \(plan.graph.inputs.count)")
+    }
+    let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
+    table[Slot.parameters] = parameters.memory.base
+    for (index, input) in inputs.enumerated() {
+      // Kernels only read from input slots.
+      table[Slot.firstInput + index] = UnsafeMutableRawPointer(mutating: input)
+    }
+    OpenBLAS.enterSingleThread()
+    defer { OpenBLAS.leaveSingleThread() }
+    if preparedVersion != parameters.version || preparedStorage != ObjectIdentifier(parameters) {
+      run(plan.preparation, table, randomness)
+      (preparedVersion, preparedStorage) = (parameters.version, ObjectIdentifier(parameters))
+    }
+    run(plan.steps, table, randomness)
+  }
+
+  /// Gives parameters (running statistics, say) the values that the last run computed for them.
+  public func applyUpdates(to parameters: ParameterStorage) {
+    if plan.updates.isEmpty { return }
+    let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
+    run(plan.updates, table, .none)
+    parameters.markChanged()
+  }
+
+  private func run(
+    _ steps: [Step], _ table: UnsafeMutablePointer<UnsafeMutableRawPointer>, _ randomness: Randomness
+  ) {
+    for step in steps {
+      step.kernel(StepArguments(step: step, bases: table, workers: plan.workers, randomness: randomness))
+    }
+  }
+
+  /// The values of an output after a run, until the next one.
+  public func output(_ index: Int) -> UnsafeBufferPointer<Float> {
+    let slot = plan.outputSlots[index]
+    let type = plan.graph.type(of: plan.graph.outputs[index].value)
+    let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
+    return UnsafeBufferPointer(
+      start: (table[slot.region] + slot.offset).assumingMemoryBound(to: Float.self), count: type.count)
+  }
+}

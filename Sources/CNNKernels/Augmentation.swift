@@ -1,0 +1,137 @@
+import CNNCore
+import Glibc
+
+/// Batches from a dataset in memory: chosen by index, and randomly cropped and flipped.
+public enum Augmentation {
+  /// The size of one sample, and what may be done to it.
+  public struct Settings: Sendable, Hashable {
+    /// The height of a sample in pixels.
+    public var height: Int
+    /// The width of a sample in pixels.
+    public var width: Int
+    /// The number of channels, the fastest axis.
+    public var channels: Int
+    /// How many rows and columns of zeros are put around a sample before it is randomly cropped back to its size, as
+    /// torchvision's `RandomCrop(size, padding=)`. 0 crops nothing.
+    public var cropPadding: Int
+    /// Whether half of the samples, at random, are mirrored left to right.
+    public var flipsHorizontally: Bool
+
+    /// Settings; by default samples are copied as they are.
+    public init(height: Int, width: Int, channels: Int, cropPadding: Int = 0, flipsHorizontally: Bool = false) {
+      self.height = height
+      self.width = width
+      self.channels = channels
+      self.cropPadding = cropPadding
+      self.flipsHorizontally = flipsHorizontally
+    }
+
+    /// The number of elements of one sample.
+    var sampleLength: Int { height * width * channels }
+  }
+
+  /// Copies the samples of `dataset` (`[samples, height, width, channels]` uint8) that `indices` names, one after another,
+  /// to `batch` (`[count, height, width, channels]`), cropped and flipped as `settings` say.
+  ///
+  /// What happens to a sample depends on `seed`, `epoch` and its index in the dataset alone.
+  /// - Parameter indices: `count` indices, each in `0..<samples` (see `InputChecks.firstInvalidLabel`).
+  public static func gather(
+    _ dataset: UnsafePointer<UInt8>, indices: UnsafePointer<Int32>, count: Int, settings: Settings, seed: UInt64,
+    epoch: UInt64, into batch: UnsafeMutablePointer<UInt8>, workers: Workers
+  ) {
+    gatherElements(dataset, indices, count, settings, Philox(seed: seed, stream: epoch), batch, workers)
+  }
+
+  /// The same for float32 samples.
+  public static func gather(
+    _ dataset: UnsafePointer<Float>, indices: UnsafePointer<Int32>, count: Int, settings: Settings, seed: UInt64,
+    epoch: UInt64, into batch: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
+    gatherElements(dataset, indices, count, settings, Philox(seed: seed, stream: epoch), batch, workers)
+  }
+
+  /// Fills `order` with the numbers `0..<order.count`, shuffled (Fisher and Yates 1938) by `seed` and `stream` alone.
+  ///
+  /// Use a stream that nothing else of the seed uses: the choices of `gather` are those of the stream `epoch`.
+  public static func shuffle(_ order: UnsafeMutableBufferPointer<Int32>, seed: UInt64, stream: UInt64) {
+    var generator = PhiloxGenerator(seed: seed, stream: stream)
+    for index in order.indices { order[index] = Int32(truncatingIfNeeded: index) }
+    var last = order.count - 1
+    while last > 0 {
+      // The high word of a 64-bit random number times the size is uniform to one part in 2^64 / size.
+      let other = Int(truncatingIfNeeded: generator.next().multipliedFullWidth(by: UInt64(last + 1)).high)
+      order.swapAt(last, other)
+      last -= 1
+    }
+  }
+
+  /// What is done to one sample.
+  struct Choice: Equatable {
+    /// Where the crop's first row and column lie in the sample, from `-cropPadding` to `cropPadding`.
+    var top = 0
+    var left = 0
+    var isFlipped = false
+
+    init(_ settings: Settings, _ random: Philox, sample: Int) {
+      let words = random.words(at: UInt64(truncatingIfNeeded: sample))
+      let padding = settings.cropPadding
+      if padding > 0 {
+        let places = UInt64(2 * padding + 1)
+        top = Int((UInt64(words[0]) * places) >> 32) - padding
+        left = Int((UInt64(words[1]) * places) >> 32) - padding
+      }
+      isFlipped = settings.flipsHorizontally && words[2] >> 31 == 1
+    }
+  }
+
+  @inline(__always)
+  private static func gatherElements<Element: BitwiseCopyable & ExpressibleByIntegerLiteral>(
+    _ dataset: UnsafePointer<Element>, _ indices: UnsafePointer<Int32>, _ count: Int, _ settings: Settings,
+    _ random: Philox, _ batch: UnsafeMutablePointer<Element>, _ workers: Workers
+  ) {
+    let length = settings.sampleLength
+    workers.forEachRange(of: count, grain: max(1, 16384 / max(length, 1))) { range, _ in
+      for position in range {
+        let sample = Int(indices[position])
+        let choice = Choice(settings, random, sample: sample)
+        copy(dataset + sample * length, settings, choice, to: batch + position * length)
+      }
+    }
+  }
+
+  @inline(__always)
+  private static func copy<Element: BitwiseCopyable & ExpressibleByIntegerLiteral>(
+    _ source: UnsafePointer<Element>, _ settings: Settings, _ choice: Choice,
+    to target: UnsafeMutablePointer<Element>
+  ) {
+    let width = settings.width
+    let channels = settings.channels
+    let rowLength = width * channels
+    // The columns of the crop that lie in the sample.
+    let first = min(width, max(0, -choice.left))
+    let end = max(first, min(width, width - choice.left))
+    for y in 0..<settings.height {
+      let row = target + y * rowLength
+      let sourceY = y + choice.top
+      if sourceY < 0 || sourceY >= settings.height || first == end {
+        row.update(repeating: 0, count: rowLength)
+        continue
+      }
+      let sourceRow = source + sourceY * rowLength
+      if choice.isFlipped {
+        (row + (width - first) * channels).update(repeating: 0, count: first * channels)
+        row.update(repeating: 0, count: (width - end) * channels)
+        for x in first..<end {
+          let from = sourceRow + (x + choice.left) * channels
+          let to = row + (width - 1 - x) * channels
+          for c in 0..<channels { to[c] = from[c] }
+        }
+      } else {
+        row.update(repeating: 0, count: first * channels)
+        (row + end * channels).update(repeating: 0, count: (width - end) * channels)
+        (row + first * channels).update(
+          from: sourceRow + (first + choice.left) * channels, count: (end - first) * channels)
+      }
+    }
+  }
+}

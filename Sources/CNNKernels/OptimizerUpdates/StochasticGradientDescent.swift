@@ -1,0 +1,60 @@
+/// Stochastic gradient descent with momentum, as `torch.optim.SGD` with dampening 0.
+extension OptimizerUpdates {
+  /// The settings of one step of `stochasticGradientDescent`.
+  public struct StochasticGradientDescent: Sendable, Hashable {
+    /// The learning rate.
+    public var learningRate: Double
+    /// How much of the last step's velocity is kept; 0 is plain descent and needs no velocity.
+    public var momentum: Double
+    /// Whether to step along the velocity that is to come (Sutskever et al. 2013).
+    public var nesterov: Bool
+    /// How parameters are pulled toward zero.
+    public var weightDecay: WeightDecay
+
+    /// Settings; the defaults are plain descent.
+    public init(learningRate: Double, momentum: Double = 0, nesterov: Bool = false, weightDecay: WeightDecay = .none) {
+      self.learningRate = learningRate
+      self.momentum = momentum
+      self.nesterov = nesterov
+      self.weightDecay = weightDecay
+    }
+  }
+
+  /// `v = momentum * v + g; p -= learningRate * v`, or with Nesterov's momentum
+  /// `p -= learningRate * (g + momentum * v)`.
+  ///
+  /// Keras keeps the learning rate inside the velocity (`v = momentum * v - learningRate * g; p += v`): the same while the
+  /// rate is constant, but after a change of the rate Keras's velocity still carries the old one.
+  /// - Parameter velocity: `nil` only without momentum.
+  public static func stochasticGradientDescent(
+    parameter p: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+    velocity: UnsafeMutablePointer<Float>?, count: Int, settings: StochasticGradientDescent,
+    gradientScale: Float = 1, workers: Workers
+  ) {
+    let rate = Float(settings.learningRate)
+    let momentum = Float(settings.momentum)
+    let decay = settings.weightDecay.gradientTerm
+    let shrinkage = settings.weightDecay.shrinkage(learningRate: settings.learningRate)
+    guard let velocity, momentum != 0 else {
+      forEachElement(count, workers) { i in
+        let g = gradient[i] * gradientScale + decay * p[i]
+        p[i] = shrinkage * p[i] - rate * g
+      }
+      return
+    }
+    if settings.nesterov {
+      forEachElement(count, workers) { i in
+        let g = gradient[i] * gradientScale + decay * p[i]
+        let v = momentum * velocity[i] + g
+        velocity[i] = v
+        p[i] = shrinkage * p[i] - rate * (g + momentum * v)
+      }
+    } else {
+      forEachElement(count, workers) { i in
+        let v = momentum * velocity[i] + (gradient[i] * gradientScale + decay * p[i])
+        velocity[i] = v
+        p[i] = shrinkage * p[i] - rate * v
+      }
+    }
+  }
+}

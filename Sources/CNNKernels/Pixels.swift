@@ -1,0 +1,78 @@
+/// Images to the numbers a network reads, NHWC.
+public enum Pixels {
+  /// `y = (x / 255 - mean[c]) / standardDeviation[c]`, each operation rounded to float32.
+  /// - Parameters:
+  ///   - x: `[pixels, channels]` uint8, where `pixels` is batch times height times width.
+  ///   - y: `[pixels, channels]` float32.
+  ///   - mean: `[channels]` float32.
+  ///   - standardDeviation: `[channels]` float32, not zero.
+  public static func normalize(
+    x: UnsafePointer<UInt8>, y: UnsafeMutablePointer<Float>, pixels: Int, channels: Int, mean: UnsafePointer<Float>,
+    standardDeviation: UnsafePointer<Float>, workers: Workers
+  ) {
+    let rows = max(1, 4096 / max(channels, 1))
+    // A whole number of periods of the vector loop below.
+    let grain = (rows + 11) / 12 * 12
+    workers.forEachRange(of: pixels, grain: grain) { range, _ in
+      let x = x + range.lowerBound * channels
+      let y = y + range.lowerBound * channels
+      if channels >= 1 && channels <= 4 {
+        normalizeNarrow(x, y, range.count * channels, channels, mean, standardDeviation)
+      } else {
+        for pixel in 0..<range.count {
+          for c in 0..<channels {
+            y[pixel * channels + c] = (Float(x[pixel * channels + c]) / 255 - mean[c]) / standardDeviation[c]
+          }
+        }
+      }
+    }
+  }
+
+  /// Copies `count` floats: float32 images are taken as they are.
+  public static func copy(
+    x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int, workers: Workers
+  ) {
+    workers.forEachRange(of: count, grain: 16384) { range, _ in
+      (y + range.lowerBound).update(from: x + range.lowerBound, count: range.count)
+    }
+  }
+
+  /// `normalize` for 1 to 4 channels: they repeat within every 12 elements, which are three vectors.
+  private static func normalizeNarrow(
+    _ x: UnsafePointer<UInt8>, _ y: UnsafeMutablePointer<Float>, _ count: Int, _ channels: Int,
+    _ mean: UnsafePointer<Float>, _ deviation: UnsafePointer<Float>
+  ) {
+    let mean0 = pattern(mean, channels, 0), deviation0 = pattern(deviation, channels, 0)
+    let mean1 = pattern(mean, channels, 4), deviation1 = pattern(deviation, channels, 4)
+    let mean2 = pattern(mean, channels, 8), deviation2 = pattern(deviation, channels, 8)
+    var index = 0
+    while index + 12 <= count {
+      store((load(x + index) / 255 - mean0) / deviation0, y + index)
+      store((load(x + index + 4) / 255 - mean1) / deviation1, y + index + 4)
+      store((load(x + index + 8) / 255 - mean2) / deviation2, y + index + 8)
+      index += 12
+    }
+    while index < count {
+      y[index] = (Float(x[index]) / 255 - mean[index % channels]) / deviation[index % channels]
+      index += 1
+    }
+  }
+
+  /// The channels' values for the elements from `first` on.
+  @inline(__always)
+  private static func pattern(_ values: UnsafePointer<Float>, _ channels: Int, _ first: Int) -> SIMD4<Float> {
+    SIMD4(
+      values[first % channels], values[(first + 1) % channels], values[(first + 2) % channels],
+      values[(first + 3) % channels])
+  }
+
+  @inline(__always)
+  private static func load(_ x: UnsafePointer<UInt8>) -> SIMD4<Float> {
+    SIMD4(Float(x[0]), Float(x[1]), Float(x[2]), Float(x[3]))
+  }
+
+  @inline(__always)
+  private static func store(_ values: SIMD4<Float>, _ y: UnsafeMutablePointer<Float>) {
+    UnsafeMutableRawPointer(y).storeBytes(of: values, as: SIMD4<Float>.self)
+  }
+}

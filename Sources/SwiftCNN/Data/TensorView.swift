@@ -1,0 +1,92 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// A dense row-major array in memory that somebody else owns and keeps alive.
+public struct TensorView: @unchecked Sendable {
+  /// The element type.
+  public let element: ElementType
+  /// The sizes of the axes; the first is the number of samples.
+  public let shape: [Int]
+  /// The first element.
+  public let base: UnsafeRawPointer
+
+  /// A view of memory that holds as many elements as `shape` says.
+  public init(_ element: ElementType, shape: [Int], base: UnsafeRawPointer) {
+    (self.element, self.shape, self.base) = (element, shape, base)
+  }
+
+  /// The number of samples.
+  var sampleCount: Int { shape.first ?? 0 }
+
+  /// The samples' own shape.
+  var sampleShape: [Int] { Array(shape.dropFirst()) }
+
+  /// The size of one sample in bytes. Call only after `validated`.
+  var sampleByteCount: Int { sampleShape.reduce(element.byteCount, *) }
+
+  /// The samples in `range`.
+  func samples(_ range: Range<Int>) -> TensorView {
+    TensorView(element, shape: [range.count] + sampleShape, base: base + range.lowerBound * sampleByteCount)
+  }
+
+  /// The type, with sizes checked.
+  /// - Throws: `.shapeMismatch` for an empty batch or another size below 1, `.outOfMemory` for sizes that overflow.
+  func validated(_ role: String) throws(CNNError) -> TensorType {
+    guard let first = shape.first else { throw CNNError(.shapeMismatch, "\(role) is a scalar; expected a batch") }
+    guard first != 0 else { throw CNNError(.shapeMismatch, "\(role) has shape \(describe(shape)): the batch is empty") }
+    do throws(CNNError) { return try TensorType(element, shape) } catch { throw error.prefixed(role) }
+  }
+}
+
+/// A dense row-major array that owns its memory.
+public struct Tensor: Sendable {
+  /// The element type.
+  public let element: ElementType
+  /// The sizes of the axes.
+  public let shape: [Int]
+  private let memory: Memory
+
+  /// An array of zeros.
+  /// - Throws: `.outOfMemory` where there is no memory for it, `.shapeMismatch` for a size below 1.
+  public init(_ element: ElementType = .float32, zeros shape: [Int]) throws(CNNError) {
+    let type = try TensorType(element, shape)
+    (self.element, self.shape) = (element, shape)
+    memory = try Memory(byteCount: type.byteCount, for: "tensor \(type)")
+  }
+
+  /// Floats in row-major order.
+  /// - Throws: `.shapeMismatch` where `values` has not as many elements as `shape`.
+  public init(_ values: [Float], shape: [Int]) throws(CNNError) {
+    try self.init(.float32, zeros: shape)
+    try fill(from: values)
+  }
+
+  /// Class numbers.
+  public init(_ values: [Int32], shape: [Int]) throws(CNNError) {
+    try self.init(.int32, zeros: shape)
+    try fill(from: values)
+  }
+
+  /// Pixels in row-major order.
+  public init(_ values: [UInt8], shape: [Int]) throws(CNNError) {
+    try self.init(.uint8, zeros: shape)
+    try fill(from: values)
+  }
+
+  private func fill<Element>(from values: [Element]) throws(CNNError) {
+    let bytes = values.count * MemoryLayout<Element>.stride
+    guard bytes == memory.byteCount else {
+      throw CNNError(.shapeMismatch, "\(values.count) values given for the shape \(describe(shape))")
+    }
+    values.withUnsafeBytes { if let base = $0.baseAddress { memory.base.copyMemory(from: base, byteCount: bytes) } }
+  }
+
+  /// The array as the library's functions take it; valid as long as the tensor is.
+  public var view: TensorView { TensorView(element, shape: shape, base: memory.base) }
+
+  /// The elements of a float32 tensor; empty for the other types.
+  public var floats: UnsafeMutableBufferPointer<Float> {
+    element == .float32 ? memory.floats : UnsafeMutableBufferPointer(start: nil, count: 0)
+  }
+}

@@ -1,0 +1,66 @@
+import CNNCore
+import Glibc
+
+/// A regular file open for reading at any offset, from any thread.
+///
+/// It reads instead of mapping: a mapped file that another program shortens ends the process with SIGBUS.
+final class FileReader: Sendable {
+  /// The path, for messages.
+  let path: String
+  /// The size in bytes when the file was opened.
+  let byteCount: Int
+  private let descriptor: Int32
+
+  /// Opens `path`.
+  /// - Throws: `.inputOutput` if it cannot be opened or is not a regular file.
+  init(path: String) throws(CNNError) {
+    try checkPath(path)
+    // Without O_NONBLOCK the open of a FIFO waits for a writer.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { throw systemError("open", path) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      let error = systemError("examine", path)
+      close(descriptor)
+      throw error
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      close(descriptor)
+      throw CNNError(.inputOutput, "cannot read '\(path)': it is not a regular file")
+    }
+    self.path = path
+    self.byteCount = Int(status.st_size)
+    self.descriptor = descriptor
+  }
+
+  deinit { close(descriptor) }
+
+  /// Fills `destination` with the bytes from `offset` on.
+  /// - Throws: `.inputOutput` if the system refuses, `.malformedFile` if the file ends before.
+  func read(into destination: UnsafeMutableRawBufferPointer, at offset: Int) throws(CNNError) {
+    var done = 0
+    while done < destination.count {
+      let rest = UnsafeMutableRawBufferPointer(rebasing: destination[done...])
+      let count = pread(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw systemError("read", path)
+      }
+      guard count > 0 else {
+        throw CNNError(.malformedFile, "'\(path)' ends before byte \(offset + destination.count)")
+      }
+      done += count
+    }
+  }
+}
+
+/// The `.inputOutput` error for the system call that just failed.
+func systemError(_ action: String, _ path: String, code: Int32 = errno) -> CNNError {
+  CNNError(.inputOutput, "cannot \(action) '\(path)': \(String(cString: strerror(code)))")
+}
+
+/// Rejects the paths that C would read differently: empty ones, and those with a NUL inside.
+func checkPath(_ path: String) throws(CNNError) {
+  guard !path.isEmpty else { throw CNNError(.inputOutput, "the path is empty") }
+  guard !path.utf8.contains(0) else { throw CNNError(.inputOutput, "the path has a NUL character in it") }
+}

@@ -1,0 +1,172 @@
+import CNNCompiler
+import CNNCore
+import CNNGraph
+
+/// The model file: safetensors, with the network and what belongs to it in the metadata.
+///
+/// Any safetensors reader sees the parameters under their names. A checkpoint has the optimizer's tensors beside them.
+enum ModelFile {
+  static let graphKey = "swiftcnn.graph", modelKey = "swiftcnn.model", trainingKey = "swiftcnn.training"
+  /// Before the names of the optimizer's tensors, as in `optimizer.velocity/fc.weight`.
+  static let optimizerPrefix = "optimizer."
+
+  static func optimizerTensor(_ slot: String, _ parameter: String) -> String { "\(optimizerPrefix)\(slot)/\(parameter)" }
+}
+
+extension Model {
+  /// Writes the model to one file, whole or not at all.
+  /// - Parameter includingTrainingState: whether training can go on from the file in the same bits.
+  /// - Throws: `.inputOutput` naming the path; `.invalidState` where there is no training state to write.
+  public func save(_ path: String, includingTrainingState: Bool = false) throws(CNNError) {
+    try lock.reading { () throws(CNNError) in
+      var header = JSONObject()
+      header["format"] = 1
+      header["name"] = .string(name)
+      header["mean"] = .array(pixelNormalization.mean.map { .number($0) })
+      header["std"] = .array(pixelNormalization.deviation.map { .number($0) })
+      var metadata = [
+        // What PyTorch's writer sets, and some of its readers ask for.
+        "format": "pt",
+        ModelFile.graphKey: try network.json.serialized(),
+        ModelFile.modelKey: try JSON.object(header).serialized(),
+      ]
+      var tensors: [SafetensorsWriter.Tensor] = []
+      func append(_ storage: ParameterStorage, name: (String) -> String) {
+        for (position, parameter) in storage.parameters.enumerated() {
+          tensors.append(
+            .init(
+              name: name(parameter.name), shape: parameter.shape, type: .float32,
+              bytes: UnsafeRawBufferPointer(storage.values(at: position))))
+        }
+      }
+      append(parameters) { $0 }
+      if includingTrainingState {
+        let state = try compiled()
+        var training = JSONObject()
+        training["settings"] = .object(state.settings.json)
+        training["schedule"] = state.schedule.json
+        training["step"] = .integer(Int64(state.step))
+        training["epoch"] = .integer(Int64(state.epoch))
+        training["batch"] = .integer(Int64(state.batch))
+        training["learning_rate"] = state.learningRate.map { .number($0) } ?? .null
+        metadata[ModelFile.trainingKey] = try JSON.object(training).serialized()
+        for (slot, storage) in state.optimizer.state {
+          append(storage) { ModelFile.optimizerTensor(slot, $0) }
+        }
+      }
+      try SafetensorsWriter.write(to: path, tensors: tensors, metadata: metadata)
+    }
+  }
+
+  /// Reads a model file.
+  /// - Throws: `.inputOutput`, or `.malformedFile` naming what is wrong; a bare set of weights is pointed out as such.
+  public convenience init(contentsOf path: String) throws(CNNError) {
+    let file = try SafetensorsFile(path: path)
+    guard let graphText = file.metadata[ModelFile.graphKey], let modelText = file.metadata[ModelFile.modelKey] else {
+      throw CNNError(
+        .malformedFile,
+        "'\(path)' has weights but no network; build the model by name and load the weights into it")
+    }
+    do throws(CNNError) {
+      let header = try ModelFile.object(modelText)
+      guard try header.integer("format") == 1 else {
+        throw CNNError(.malformedFile, "format \(try header.integer("format")) is not known; expected 1")
+      }
+      let graph = try Graph(json: JSON(parsing: graphText))
+      try self.init(
+        graph, name: header.string("name"), mean: header.numbers("mean"), deviation: header.numbers("std"))
+      try parameters.load(from: file)
+      if let trainingText = file.metadata[ModelFile.trainingKey] {
+        training = try TrainingState(ModelFile.object(trainingText), file, parameters)
+      }
+    } catch {
+      // Whatever rule a file's contents break, the file is at fault.
+      let isFilesFault = error.code != .outOfMemory && error.code != .inputOutput
+      let place = error.message.contains(path) ? error : error.prefixed("'\(path)'")
+      throw isFilesFault ? CNNError(.malformedFile, place.message) : place
+    }
+  }
+
+  /// Replaces the parameters by those of a safetensors file with the same names and shapes.
+  ///
+  /// `num_batches_tracked` is passed over. The model is unchanged where anything does not fit.
+  /// - Throws: `.malformedFile` that lists what is missing, left over or misshapen.
+  public func loadWeights(_ path: String) throws(CNNError) {
+    let file = try SafetensorsFile(path: path)
+    let loaded = try ParameterStorage(parameters.parameters)
+    try loaded.load(from: file)
+    try lock.writing { () throws(CNNError) in
+      for position in parameters.parameters.indices {
+        _ = parameters.values(at: position).update(fromContentsOf: loaded.values(at: position))
+      }
+      parameters.markChanged()
+    }
+  }
+}
+
+extension ModelFile {
+  static func object(_ text: String) throws(CNNError) -> JSONObject {
+    guard let object = try JSON(parsing: text).objectValue else {
+      throw CNNError(.malformedFile, "the metadata is not an object")
+    }
+    return object
+  }
+}
+
+extension ParameterStorage {
+  /// Reads every parameter from the file.
+  fileprivate func load(from file: SafetensorsFile) throws(CNNError) {
+    var missing: [String] = [], misshapen: [String] = [], leftOver: [String] = []
+    for parameter in parameters {
+      guard let tensor = file[parameter.name] else {
+        missing.append(parameter.name)
+        continue
+      }
+      if tensor.shape != parameter.shape {
+        misshapen.append("\(parameter.name) \(describe(tensor.shape)) instead of \(describe(parameter.shape))")
+      }
+    }
+    let isCheckpoint = file.metadata[ModelFile.trainingKey] != nil
+    for tensor in file.tensors where position(of: tensor.name) == nil {
+      let isCounter = tensor.name == "num_batches_tracked" || tensor.name.hasSuffix(".num_batches_tracked")
+      if !isCounter && !(isCheckpoint && tensor.name.hasPrefix(ModelFile.optimizerPrefix)) {
+        leftOver.append(tensor.name)
+      }
+    }
+    var faults: [String] = []
+    for (what, names) in [("missing", missing), ("left over", leftOver), ("misshapen", misshapen)] where !names.isEmpty {
+      let shown = names.prefix(20).joined(separator: ", ")
+      faults.append("\(names.count) \(what): \(shown)\(names.count > 20 ? ", ..." : "")")
+    }
+    guard faults.isEmpty else {
+      throw CNNError(
+        .malformedFile, "the weights in '\(file.path)' do not fit the network; \(faults.joined(separator: "; "))")
+    }
+    for (position, parameter) in parameters.enumerated() { try file.read(parameter.name, into: values(at: position)) }
+    markChanged()
+  }
+}
+
+extension TrainingState {
+  /// Reads what `Model.save` wrote of the training.
+  fileprivate convenience init(_ object: JSONObject, _ file: SafetensorsFile, _ parameters: ParameterStorage)
+    throws(CNNError)
+  {
+    try self.init(TrainingSettings(json: object.object("settings")), parameters: parameters)
+    let (name, settings) = try OptionReader.named(object["schedule"] ?? .null, "schedule")
+    schedule = try LearningRateSchedule(name: name, settings: settings)
+    step = try object.integer("step")
+    epoch = try object.integer("epoch")
+    batch = try object.integer("batch")
+    learningRate = try object.optionalNumber("learning_rate")
+    let limit = 1 << 40
+    guard (0...limit).contains(step), (0...limit).contains(epoch), (0...limit).contains(batch),
+      learningRate.map({ $0 >= 0 }) ?? true
+    else { throw CNNError(.malformedFile, "the training state has a count out of range") }
+    for (slot, storage) in optimizer.state {
+      for (position, parameter) in parameters.parameters.enumerated() {
+        try file.read(ModelFile.optimizerTensor(slot, parameter.name), into: storage.values(at: position))
+      }
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import CNNCompiler
+import CNNCore
+import CNNGraph
+
+extension Model {
+  /// The parameters in the order of the network.
+  public var parameterList: [Parameter] { lock.reading { network.parameters } }
+
+  /// The number of elements of all parameters, or of those that training changes. Statistics are not counted, as in
+  /// torchvision's tables.
+  public func parameterCount(trainableOnly: Bool = false) -> Int {
+    lock.reading {
+      network.parameters.filter { $0.role.isLearned && (!trainableOnly || $0.isTrainable) }
+        .reduce(0) { $0 + $1.shape.reduce(1, *) }
+    }
+  }
+
+  /// Copies a parameter's values out.
+  /// - Throws: `.unknownName` with the nearest name, `.shapeMismatch` where the count differs.
+  public func getParameter(_ name: String, into destination: UnsafeMutableBufferPointer<Float>) throws(CNNError) {
+    try lock.reading { () throws(CNNError) in
+      let values = try values(of: name, count: destination.count)
+      _ = destination.update(fromContentsOf: values)
+    }
+  }
+
+  /// Replaces a parameter's values.
+  /// - Throws: `.unknownName` with the nearest name, `.shapeMismatch` where the count differs.
+  public func setParameter(_ name: String, from source: UnsafeBufferPointer<Float>) throws(CNNError) {
+    try lock.writing { () throws(CNNError) in
+      let values = try values(of: name, count: source.count)
+      _ = values.update(fromContentsOf: source)
+      parameters.markChanged()
+    }
+  }
+
+  private func values(of name: String, count: Int) throws(CNNError) -> UnsafeMutableBufferPointer<Float> {
+    let values = parameters.values(at: try position(of: name))
+    guard values.count == count else {
+      throw CNNError(.shapeMismatch, "'\(name)' has \(values.count) elements; \(count) given")
+    }
+    return values
+  }
+
+  /// The position of a parameter, or an error with the nearest name.
+  func position(of name: String) throws(CNNError) -> Int {
+    guard let position = parameters.position(of: name) else {
+      throw unknownName("parameter", name, among: parameters.parameters.map(\.name))
+    }
+    return position
+  }
+
+  /// Freezes or unfreezes the parameters whose names match `pattern` (`*` and `?`).
+  ///
+  /// A batch normalisation whose parameters are frozen runs in inference mode, as in Keras.
+  /// - Returns: how many matched.
+  /// - Throws: `.unknownName` where none matches.
+  @discardableResult
+  public func setTrainable(_ trainable: Bool, matching pattern: String) throws(CNNError) -> Int {
+    try lock.writing { () throws(CNNError) in
+      let matched = network.parameters.filter { $0.role.isLearned && Glob.matches($0.name, pattern) }
+      guard !matched.isEmpty else {
+        throw unknownName("parameter", pattern, among: network.parameters.filter(\.role.isLearned).map(\.name))
+      }
+      let names = Set(matched.map(\.name))
+      network.setTrainable { names.contains($0.name) ? trainable : $0.isTrainable }
+      plans.removeAll()
+      return matched.count
+    }
+  }
+
+  /// The names of all tensors that `predict` can give, in the order they are computed.
+  public var tensorNames: [String] { lock.reading { network.nodes.map(\.name) } }
+
+  /// The network as text: one line per value, `dot` for Graphviz, or `json`.
+  /// - Throws: `.unknownName` for another format.
+  public func graphText(_ format: String) throws(CNNError) -> String {
+    switch format {
+    case "text": return graph.text
+    case "dot": return graph.dot
+    case "json": return try graph.json.serialized()
+    default: throw unknownName("format", format, among: ["text", "dot", "json"])
+    }
+  }
+
+  /// A table of layers, output shapes and parameter counts.
+  public var summary: String {
+    let graph = graph
+    var rows = [["layer", "operation", "output shape", "parameters"]]
+    for node in graph.nodes {
+      let own = node.operands.compactMap { graph.parameter(defining: $0) }
+      let count = own.filter(\.role.isLearned).reduce(0) { $0 + $1.shape.reduce(1, *) }
+      let frozen = own.contains { $0.role.isLearned && !$0.isTrainable } ? " (frozen)" : ""
+      let shape = ["N"] + graph.type(of: node.results[0]).shape.dropFirst().map(String.init)
+      rows.append([
+        node.name, type(of: node.operation).name, "[\(shape.joined(separator: ", "))]",
+        count == 0 ? "" : "\(grouped(count))\(frozen)",
+      ])
+    }
+    let widths = (0..<4).map { column in rows.map { $0[column].count }.max() ?? 0 }
+    func line(_ row: [String]) -> String {
+      var cells: [String] = []
+      for (index, cell) in row.enumerated() {
+        let space = String(repeating: " ", count: widths[index] - cell.count)
+        cells.append(index == 3 ? space + cell : cell + space)
+      }
+      return cells.joined(separator: "  ")
+    }
+    let rule = String(repeating: "-", count: widths.reduce(6, +))
+    let total = parameterCount(), trainable = parameterCount(trainableOnly: true)
+    let lines = [name, rule, line(rows[0]), rule] + rows.dropFirst().map(line) + [
+      rule, "parameters: \(grouped(total)), trainable: \(grouped(trainable))",
+    ]
+    return lines.joined(separator: "\n")
+  }
+}
+
+/// A number with commas between thousands.
+private func grouped(_ number: Int) -> String {
+  var result = ""
+  for (index, digit) in String(number).reversed().enumerated() {
+    if index > 0, index % 3 == 0 { result.append(",") }
+    result.append(digit)
+  }
+  return String(result.reversed())
+}

@@ -1,0 +1,207 @@
+import CNNCompiler
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+extension Model {
+  /// Sets how the model is trained; starts training anew.
+  public func compile(_ settings: TrainingSettings) throws(CNNError) {
+    try settings.validate()
+    try lock.writing { () throws(CNNError) in
+      // The loss must fit the network's output: found out here, not at the first step.
+      _ = try network.addingLoss(settings.lossOperation(for: network))
+      training = try TrainingState(settings, parameters: parameters)
+      plans.removeAll()
+    }
+  }
+
+  /// How the model is trained; nil before `compile`.
+  public var trainingSettings: TrainingSettings? { lock.reading { training?.settings } }
+
+  /// Trains on one batch.
+  /// - Parameters:
+  ///   - x: `[N, height, width, channels]`, float32 or uint8 pixels.
+  ///   - y: int32 labels `[N]` for sparse categorical cross-entropy, else float32 shaped as the output.
+  ///   - sampleWeight: float32 `[N]`; nil for 1.
+  /// - Returns: the loss and the metrics, measured before the step.
+  /// - Throws: `.invalidState` before `compile`, `.shapeMismatch` or `.invalidArgument` for data that does not fit,
+  ///   `.notFinite` where the loss or a gradient is NaN or infinite: the weights are then those before the step.
+  public func trainOnBatch(_ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil) throws(CNNError)
+    -> [Double]
+  {
+    try lock.writing { () throws(CNNError) in
+      let state = try compiled()
+      try checkInput(x)
+      try checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: network))
+      return try lockedTrainOnBatch(x, y, sampleWeight, state)
+    }
+  }
+
+  /// The training state, or an error where there is none.
+  func compiled() throws(CNNError) -> TrainingState {
+    guard let training else { throw CNNError(.invalidState, "the model is not compiled; call compile first") }
+    return training
+  }
+
+  /// One training step on checked data. The caller has the model alone.
+  func lockedTrainOnBatch(_ x: TensorView, _ y: TensorView, _ sampleWeight: TensorView?, _ state: TrainingState)
+    throws(CNNError) -> [Double]
+  {
+    let loss = state.settings.lossOperation(for: network)
+    let type = try x.validated("x")
+    let key = PlanCache.Key(purpose: .training, input: type, threads: Threads.count)
+    var results: [Double] = []
+    try plans.withContext(
+      key,
+      makePlan: { () throws(CNNError) in
+        try Plan(
+          Compiler.trainingGraph(network, input: type, normalization: pixelNormalization, loss: loss),
+          threads: key.threads)
+      }
+    ) { (context) throws(CNNError) in
+      let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.sampleCount) }
+      try context.run(
+        parameters: parameters, inputs: [x.base, y.base, weights],
+        randomness: Randomness(seed: state.settings.seed, step: state.step))
+      state.lastStep = context
+      let workers = Workers(count: key.threads)
+      results = measure(context, y, state.settings, workers)
+      var gradients: [(position: Int, values: UnsafeBufferPointer<Float>)] = []
+      for (index, output) in context.plan.graph.outputs.enumerated().dropFirst(2) {
+        // Outputs after the prediction and the loss are gradients, named by their parameters.
+        let name = String(output.name.dropFirst(Compiler.gradientName("").count))
+        if let position = parameters.position(of: name) { gradients.append((position, context.output(index))) }
+      }
+      var squares = 0.0
+      for gradient in gradients {
+        guard let base = gradient.values.baseAddress else { continue }
+        squares += OptimizerUpdates.sumOfSquares(base, count: gradient.values.count, workers: workers)
+      }
+      guard results[0].isFinite, squares.isFinite else {
+        throw CNNError(
+          .notFinite,
+          "training stopped at step \(state.step): the loss is \(results[0]) and the gradient's norm "
+            + "\(squares.squareRoot()); the weights are those before the step")
+      }
+      context.applyUpdates(to: parameters)
+      state.optimizer.update(
+        parameters, gradients: gradients, norm: squares.squareRoot(), rate: state.nextRate, step: state.step + 1,
+        workers: workers)
+      state.step += 1
+    }
+    return results
+  }
+
+  /// The loss and metrics over a data set, without training.
+  /// - Parameter batchSize: how many samples run at once.
+  public func evaluate(_ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32)
+    throws(CNNError) -> [Double]
+  {
+    guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
+    // Alone, since the state's scratch weights are shared.
+    return try lock.writing { () throws(CNNError) in
+      let state = try compiled()
+      let loss = state.settings.lossOperation(for: network)
+      try checkInput(x)
+      try checkTargets(x, y, sampleWeight, loss)
+      var sums = Array(repeating: 0.0, count: state.settings.resultNames.count)
+      var start = 0
+      while start < x.sampleCount {
+        let end = start + min(batchSize, x.sampleCount - start)
+        let batch = x.samples(start..<end), targets = y.samples(start..<end)
+        let type = try batch.validated("x")
+        let key = PlanCache.Key(purpose: .evaluation, input: type, threads: Threads.count)
+        try plans.withContext(
+          key,
+          makePlan: { () throws(CNNError) in
+            try Plan(
+              Compiler.evaluationGraph(network, input: type, normalization: pixelNormalization, loss: loss),
+              threads: key.threads)
+          }
+        ) { (context) throws(CNNError) in
+          let weights =
+            if let sampleWeight { sampleWeight.samples(start..<end).base } else { try state.unitWeights(end - start) }
+          try context.run(parameters: parameters, inputs: [batch.base, targets.base, weights])
+          for (index, value) in measure(context, targets, state.settings, Workers(count: key.threads)).enumerated() {
+            sums[index] += value * Double(end - start)
+          }
+        }
+        start = end
+      }
+      return sums.map { $0 / Double(x.sampleCount) }
+    }
+  }
+
+  /// The loss and the metrics of the batch that has just run.
+  private func measure(
+    _ context: ExecutionContext, _ y: TensorView, _ settings: TrainingSettings, _ workers: Workers
+  ) -> [Double] {
+    let predictions = context.output(0)
+    let classes = context.plan.graph.type(of: context.plan.graph.outputs[0].value).shape.last ?? 1
+    let rows = predictions.count / classes
+    let loss = settings.lossOperation(for: network)
+    var results = [Double(context.output(1)[0])]
+    guard let scores = predictions.baseAddress else { return results }
+    let labels = y.base.assumingMemoryBound(to: Int32.self), targets = y.base.assumingMemoryBound(to: Float.self)
+    for metric in settings.metrics {
+      let count: Int
+      var total = rows
+      switch (metric, loss.function) {
+      case (.accuracy, .sparseCategoricalCrossEntropy):
+        count = MetricCounts.correct(scores: scores, labels: labels, rows: rows, classes: classes, workers: workers)
+      case (.accuracy, .binaryCrossEntropy):
+        count = MetricCounts.correctBinary(
+          scores: scores, targets: targets, threshold: loss.fromLogits ? 0 : 0.5, count: predictions.count,
+          workers: workers)
+        total = predictions.count
+      case (.accuracy, _):
+        count = MetricCounts.correct(scores: scores, targets: targets, rows: rows, classes: classes, workers: workers)
+      case (.topK(let k), .sparseCategoricalCrossEntropy):
+        count = MetricCounts.correctInTop(
+          k, scores: scores, labels: labels, rows: rows, classes: classes, workers: workers)
+      case (.topK(let k), _):
+        count = MetricCounts.correctInTop(
+          k, scores: scores, targets: targets, rows: rows, classes: classes, workers: workers)
+      }
+      results.append(Double(count) / Double(total))
+    }
+    return results
+  }
+
+  /// Copies out the gradient of a parameter in the last training step, laid out as the parameter.
+  /// - Throws: `.unknownName` with the nearest name, `.invalidState` before the first step or for a frozen parameter.
+  public func getGradient(_ name: String, into destination: UnsafeMutableBufferPointer<Float>) throws(CNNError) {
+    try lock.reading { () throws(CNNError) in
+      _ = try position(of: name)
+      guard let context = try compiled().lastStep else {
+        throw CNNError(.invalidState, "there is no gradient before the first training step")
+      }
+      guard let index = context.plan.graph.outputs.firstIndex(where: { $0.name == Compiler.gradientName(name) }) else {
+        throw CNNError(.invalidState, "'\(name)' has no gradient: it is frozen, a statistic, or not used by the loss")
+      }
+      let values = context.output(index)
+      guard values.count == destination.count else {
+        throw CNNError(.shapeMismatch, "'\(name)' has \(values.count) elements; \(destination.count) given")
+      }
+      _ = destination.update(fromContentsOf: values)
+    }
+  }
+
+  /// The learning rate of the next step.
+  public func learningRate() throws(CNNError) -> Double {
+    try lock.reading { () throws(CNNError) in try compiled().nextRate }
+  }
+
+  /// Sets the learning rate; ends a schedule.
+  public func setLearningRate(_ rate: Double) throws(CNNError) {
+    guard rate >= 0, rate.isFinite else {
+      throw CNNError(.invalidArgument, "the learning rate is \(rate); expected 0 or more")
+    }
+    try lock.writing { () throws(CNNError) in try compiled().learningRate = rate }
+  }
+
+  /// Exchanges the weights with their moving average; a second call exchanges them back.
+  public func swapMovingAverage() throws(CNNError) {
+    try lock.writing { () throws(CNNError) in try compiled().optimizer.swapAverage(with: parameters) }
+  }
+}

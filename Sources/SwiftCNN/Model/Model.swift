@@ -1,0 +1,98 @@
+import CNNCompiler
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// A network with its parameters: what is trained, saved, loaded and asked for predictions.
+///
+/// Predictions may run on several threads at once; whatever changes the model waits until it has it alone.
+public final class Model: @unchecked Sendable {
+  /// The name it was built under.
+  public let name: String
+
+  let lock = ReadWriteLock()
+  let plans = PlanCache()
+  let parameters: ParameterStorage
+  var network: Graph
+  var pixelNormalization: Compiler.PixelNormalization
+  var training: TrainingState?
+
+  /// Builds a model of the registry by name, with random weights or those of a file.
+  /// - Throws: `.unknownName` with the nearest name, or what does not fit in the options.
+  public convenience init(_ name: String, options: ModelOptions = ModelOptions()) throws(CNNError) {
+    let graph = try ModelRegistry.graph(name, options)
+    try self.init(graph, name: name, seed: options.seed, mean: options.mean, deviation: options.deviation)
+    if let weights = options.weights { try loadWeights(weights) }
+  }
+
+  /// A model of any graph with one input and one output; its parameters are drawn from `seed`.
+  /// - Parameters:
+  ///   - mean, deviation: of uint8 pixels, one per channel; nil for ImageNet's with three channels, else 0 and 1.
+  /// - Throws: `.invalidArgument` where the graph has no input or output.
+  public init(
+    _ graph: Graph, name: String, seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil
+  ) throws(CNNError) {
+    guard graph.inputs.count == 1, !graph.outputs.isEmpty else {
+      throw CNNError(
+        .invalidArgument, "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected one input and an output")
+    }
+    let channels = graph.type(of: graph.inputs[0].value).shape.last ?? 1
+    self.name = name
+    network = graph
+    // Deng et al. 2009's images; the constants every torchvision model uses.
+    let isColor = channels == 3
+    pixelNormalization = Compiler.PixelNormalization(
+      mean: mean ?? (isColor ? [0.485, 0.456, 0.406] : Array(repeating: 0, count: channels)),
+      deviation: deviation ?? (isColor ? [0.229, 0.224, 0.225] : Array(repeating: 1, count: channels)))
+    parameters = try ParameterStorage(graph.parameters)
+    try Self.check(pixelNormalization, channels: channels)
+    parameters.initialize(seed: seed)
+  }
+
+  /// A copy that shares nothing.
+  init(copying other: Model) throws(CNNError) {
+    (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
+    parameters = try other.parameters.copy()
+    training = try other.training?.copy(for: parameters)
+  }
+
+  /// An independent model with the same network, parameters and training state.
+  public func clone() throws(CNNError) -> Model {
+    try lock.writing { () throws(CNNError) in try Model(copying: self) }
+  }
+
+  private static func check(_ normalization: Compiler.PixelNormalization, channels: Int) throws(CNNError) {
+    let (mean, deviation) = (normalization.mean, normalization.deviation)
+    guard mean.count == channels, deviation.count == channels, mean.allSatisfy(\.isFinite),
+      deviation.allSatisfy({ $0.isFinite && $0 > 0 })
+    else {
+      throw CNNError(
+        .invalidArgument,
+        "mean is \(mean) and std \(deviation); expected \(channels) finite numbers each, std above 0")
+    }
+  }
+
+  /// The mean and standard deviation of uint8 pixels, one per channel, in units of the full range 0...1.
+  public var normalization: (mean: [Double], deviation: [Double]) {
+    lock.reading { (pixelNormalization.mean, pixelNormalization.deviation) }
+  }
+
+  /// Sets mean and standard deviation of uint8 pixels.
+  /// - Throws: `.invalidArgument` unless there is one of each per channel and the deviations are above 0.
+  public func setNormalization(mean: [Double], deviation: [Double]) throws(CNNError) {
+    let new = Compiler.PixelNormalization(mean: mean, deviation: deviation)
+    try Self.check(new, channels: inputShape.last ?? 1)
+    lock.writing {
+      pixelNormalization = new
+      plans.removeAll()
+    }
+  }
+
+  /// The shape of the input without the batch, as `[height, width, channels]`.
+  public var inputShape: [Int] {
+    lock.reading { Array(network.type(of: network.inputs[0].value).shape.dropFirst()) }
+  }
+
+  /// The network, as it was built.
+  public var graph: Graph { lock.reading { network } }
+}

@@ -1,0 +1,75 @@
+import CNNCompiler
+import CNNCore
+import CNNGraph
+import Synchronization
+
+/// The plans of one model and the memory they run in, kept from call to call.
+final class PlanCache: Sendable {
+  /// What a plan was made for.
+  struct Key: Hashable {
+    /// What the plan computes.
+    enum Purpose: Hashable {
+      case prediction(output: String?)
+      case evaluation
+      case training
+    }
+    let purpose: Purpose
+    let input: TensorType
+    let threads: Int
+  }
+
+  private struct Entry: Sendable {
+    let plan: Plan
+    /// Contexts that no run is using.
+    var idle: [ExecutionContext] = []
+    var lastUse: Int
+  }
+
+  private struct State: Sendable {
+    var entries: [Key: Entry] = [:]
+    var clock = 0
+  }
+
+  private let state = Mutex(State())
+  /// Enough for a full and a last batch of each purpose, and some change of batch size.
+  private static let capacity = 8
+
+  /// Calls `body` with a context of the plan for `key`, made by `makePlan` where there is none.
+  func withContext<Result>(
+    _ key: Key, makePlan: () throws(CNNError) -> Plan, _ body: (ExecutionContext) throws(CNNError) -> Result
+  ) throws(CNNError) -> Result {
+    let (known, idle) = state.withLock { state -> (Plan?, ExecutionContext?) in
+      state.clock += 1
+      guard state.entries[key] != nil else { return (nil, nil) }
+      state.entries[key]?.lastUse = state.clock
+      return (state.entries[key]?.plan, state.entries[key]?.idle.popLast())
+    }
+    let context: ExecutionContext
+    if let idle {
+      context = idle
+    } else if let known {
+      context = try ExecutionContext(known)
+    } else {
+      context = try ExecutionContext(makePlan())
+    }
+    defer { giveBack(context, key) }
+    return try body(context)
+  }
+
+  private func giveBack(_ context: ExecutionContext, _ key: Key) {
+    state.withLock { state in
+      var entry = state.entries[key] ?? Entry(plan: context.plan, lastUse: state.clock)
+      // Another thread may have made the plan too; one is enough.
+      if entry.plan === context.plan { entry.idle.append(context) }
+      state.entries[key] = entry
+      if state.entries.count > Self.capacity,
+        let oldest = state.entries.filter({ $0.key != key }).min(by: { $0.value.lastUse < $1.value.lastUse })
+      {
+        state.entries[oldest.key] = nil
+      }
+    }
+  }
+
+  /// Forgets all plans: the network or its normalisation has changed.
+  func removeAll() { state.withLock { $0.entries = [:] } }
+}

@@ -1,0 +1,23 @@
+import CNNCore
+import CNNKernels
+import Synchronization
+
+/// The threads that computations are divided over.
+public enum Threads {
+  private static let chosen = Mutex<Int?>(nil)
+
+  /// How many parts a computation is divided into: what was set, or the processors this process may use.
+  public static var count: Int { chosen.withLock { $0 } ?? ThreadPool.defaultThreadCount }
+
+  /// Sets the number of threads for computations from now on. The same number gives the same bits.
+  /// - Throws: `.invalidArgument` unless it is 1 to 1024.
+  public static func setCount(_ count: Int) throws(CNNError) {
+    guard (1...1024).contains(count) else {
+      throw CNNError(.invalidArgument, "the number of threads is \(count); expected 1 to 1024")
+    }
+    chosen.withLock { $0 = count }
+  }
+
+  /// Whether worker threads are bound to one processor each.
+  public static func setPinning(_ pins: Bool) { ThreadPool.pinsWorkers = pins }
+}

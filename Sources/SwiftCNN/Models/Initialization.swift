@@ -1,0 +1,48 @@
+import CNNCompiler
+import CNNCore
+import CNNGraph
+import Glibc
+
+extension ParameterStorage {
+  /// Draws every parameter's first value. It depends on the seed and the parameter's name and shape alone.
+  func initialize(seed: UInt64) {
+    for (position, parameter) in parameters.enumerated() {
+      let values = values(at: position)
+      let random = Philox(seed: seed, stream: RandomStream.initialValue(of: parameter.name))
+      // Both layouts, OIHW and [out, in], have the outputs first.
+      let outputs = parameter.shape.first ?? 1
+      let receptiveField = parameter.shape.dropFirst(2).reduce(1, *)
+      let fanIn = Double(values.count / max(outputs, 1)), fanOut = Double(outputs * receptiveField)
+      switch parameter.initializer {
+      case .zeros: values.update(repeating: 0)
+      case .ones: values.update(repeating: 1)
+      case .heNormalFanOut: values.fillNormal(deviation: (2 / fanOut).squareRoot(), random)
+      case .uniformFanIn: values.fillUniform(limit: (1 / fanIn).squareRoot(), random)
+      case .glorotUniform: values.fillUniform(limit: (6 / (fanIn + fanOut)).squareRoot(), random)
+      }
+    }
+    markChanged()
+  }
+}
+
+extension UnsafeMutableBufferPointer<Float> {
+  /// Uniform in `-limit..<limit`.
+  fileprivate func fillUniform(limit: Double, _ random: Philox) {
+    for index in indices {
+      let words = random.words(at: UInt64(index / 4))
+      self[index] = (Philox.unit(words[index % 4]) * 2 - 1) * Float(limit)
+    }
+  }
+
+  /// Normal, by the Box-Muller transform of two words for each pair of numbers.
+  fileprivate func fillNormal(deviation: Double, _ random: Philox) {
+    for index in indices {
+      let words = random.words(at: UInt64(index / 4))
+      let pair = index % 4 / 2 * 2
+      // 1 - u lies in (0, 1], so the logarithm is finite.
+      let radius = (-2 * log(1 - Double(Philox.unit(words[pair])))).squareRoot()
+      let angle = 2 * Double.pi * Double(Philox.unit(words[pair + 1]))
+      self[index] = Float(deviation * radius * (index % 2 == 0 ? cos(angle) : sin(angle)))
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import CNNCore
+import CNNGraph
+
+/// Residual networks (He et al., "Deep residual learning for image recognition", 2016).
+///
+/// One row a variant, one function a kind of block. Parameter names are torchvision's.
+struct ResNet: ModelFamily {
+  /// The kinds of residual block.
+  enum Block {
+    /// Two 3x3 convolutions (figure 5, left).
+    case basic
+    /// 1x1, 3x3, 1x1, with the stride in the 3x3: "v1.5", as torchvision.
+    case bottleneck
+    /// The article's: `BatchNormalization(ReLU(Conv2D(x))) + x`.
+    case article
+
+    /// How many times wider the block's result is than the stage.
+    var expansion: Int { self == .bottleneck ? 4 : 1 }
+  }
+
+  /// The layers before the first block.
+  enum Stem {
+    /// 7x7 stride 2, then 3x3 max pooling stride 2, for 224x224 images.
+    case imageNet
+    /// 3x3 stride 1, for 32x32 images (section 4.2 of the paper).
+    case cifar
+  }
+
+  let name: String
+  let block: Block
+  let stem: Stem
+  /// The number of blocks of each stage; every stage after the first halves the resolution and doubles the width.
+  let stages: [Int]
+  /// The width of the first stage.
+  let width: Int
+  let resolution: Int
+
+  /// Every variant.
+  static let variants: [ResNet] =
+    [
+      imageNet("resnet18", .basic, [2, 2, 2, 2]),
+      imageNet("resnet34", .basic, [3, 4, 6, 3]),
+      imageNet("resnet50", .bottleneck, [3, 4, 6, 3]),
+      imageNet("resnet101", .bottleneck, [3, 4, 23, 3]),
+      imageNet("resnet152", .bottleneck, [3, 8, 36, 3]),
+      cifar("resnet20", .basic, blocks: 3),
+      cifar("resnet32", .basic, blocks: 5),
+      cifar("resnet44", .basic, blocks: 7),
+      cifar("resnet56", .basic, blocks: 9),
+      cifar("resnet110", .basic, blocks: 18),
+      cifar("resnet_article", .article, blocks: 3),
+    ]
+
+  private static func imageNet(_ name: String, _ block: Block, _ stages: [Int]) -> ResNet {
+    ResNet(name: name, block: block, stem: .imageNet, stages: stages, width: 64, resolution: 224)
+  }
+
+  /// `blocks` per stage: 6 * blocks + 2 layers.
+  private static func cifar(_ name: String, _ block: Block, blocks: Int) -> ResNet {
+    ResNet(name: name, block: block, stem: .cifar, stages: [blocks, blocks, blocks], width: 16, resolution: 32)
+  }
+
+  func features(_ x: Value, _ builder: inout GraphBuilder, options: ModelOptions) throws(CNNError) -> Value {
+    var x = x
+    switch stem {
+    case .imageNet:
+      x = try convolution(x, "conv1", "bn1", channels: width, kernel: 7, stride: 2, &builder)
+      x = try builder.activation(.relu, x, "relu")
+      x = try builder.apply(Pooling2D(.max, kernel: [3, 3], stride: [2, 2], padding: .all(1)), x, name: "maxpool")
+    case .cifar:
+      x = try convolution(x, "conv1", "bn1", channels: width, kernel: 3, stride: 1, &builder)
+      x = try builder.activation(.relu, x, "relu")
+    }
+    let blockCount = stages.reduce(0, +)
+    var index = 0
+    for (stage, count) in stages.enumerated() {
+      for position in 0..<count {
+        // Huang et al. 2016, section 4: the rate grows linearly with depth, from 0 to the last block's.
+        let dropRate = (options.dropPath ?? 0) * Double(index) / Double(max(1, blockCount - 1))
+        x = try residualBlock(
+          x, "layer\(stage + 1).\(position)", width: width << stage, stride: stage > 0 && position == 0 ? 2 : 1,
+          dropRate: dropRate, dropStream: index, &builder)
+        index += 1
+      }
+    }
+    return x
+  }
+
+  /// `y = F(x) + x`, then ReLU (the article's block ends with the sum). Where the shape changes, the shortcut is a 1x1
+  /// convolution with batch normalisation.
+  private func residualBlock(
+    _ x: Value, _ name: String, width: Int, stride: Int, dropRate: Double, dropStream: Int,
+    _ builder: inout GraphBuilder
+  ) throws(CNNError) -> Value {
+    let channels = width * block.expansion
+    var branch = x
+    switch block {
+    case .basic:
+      branch = try convolution(
+        branch, "\(name).conv1", "\(name).bn1", channels: width, kernel: 3, stride: stride, &builder)
+      branch = try builder.activation(.relu, branch, "\(name).relu1")
+      branch = try convolution(branch, "\(name).conv2", "\(name).bn2", channels: channels, kernel: 3, &builder)
+    case .bottleneck:
+      branch = try convolution(branch, "\(name).conv1", "\(name).bn1", channels: width, kernel: 1, &builder)
+      branch = try builder.activation(.relu, branch, "\(name).relu1")
+      branch = try convolution(
+        branch, "\(name).conv2", "\(name).bn2", channels: width, kernel: 3, stride: stride, &builder)
+      branch = try builder.activation(.relu, branch, "\(name).relu2")
+      branch = try convolution(branch, "\(name).conv3", "\(name).bn3", channels: channels, kernel: 1, &builder)
+    case .article:
+      branch = try builder.convolution(
+        branch, "\(name).conv1", outputChannels: channels, kernel: (3, 3), stride: (stride, stride), padding: .all(1),
+        bias: true)
+      branch = try builder.activation(.relu, branch, "\(name).relu1")
+      branch = try builder.batchNormalization(branch, "\(name).bn1")
+    }
+    if dropRate > 0 {
+      branch = try builder.apply(
+        StochasticDepth(rate: dropRate, stream: dropStream), branch, name: "\(name).drop_path")
+    }
+    var shortcut = x
+    if builder.graph.type(of: x).shape != builder.graph.type(of: branch).shape {
+      shortcut = try convolution(
+        x, "\(name).downsample.0", "\(name).downsample.1", channels: channels, kernel: 1, stride: stride, &builder)
+    }
+    if block == .article { return try builder.apply(Add(), branch, shortcut, name: name) }
+    let sum = try builder.apply(Add(), branch, shortcut, name: "\(name).add")
+    return try builder.activation(.relu, sum, name)
+  }
+
+  /// A convolution without bias, padded to keep the size, and its batch normalisation.
+  private func convolution(
+    _ x: Value, _ name: String, _ normalization: String, channels: Int, kernel: Int, stride: Int = 1,
+    _ builder: inout GraphBuilder
+  ) throws(CNNError) -> Value {
+    let y = try builder.convolution(
+      x, name, outputChannels: channels, kernel: (kernel, kernel), stride: (stride, stride),
+      padding: .all(kernel / 2))
+    return try builder.batchNormalization(y, normalization)
+  }
+}

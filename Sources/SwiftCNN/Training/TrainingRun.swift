@@ -1,0 +1,187 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// A training loop that goes batch by batch, so that every language can write its own `fit` around it.
+///
+/// The order and augmentation of an epoch are functions of (seed, epoch), and the masks of dropout of (seed, step): a
+/// run that is stopped and resumed from a checkpoint ends in the same bits as one that was not.
+public final class TrainingRun {
+  /// How far a run is.
+  public struct Progress: Sendable, Equatable {
+    /// The epoch, from 0.
+    public var epoch = 0
+    /// Batches done in this epoch, and how many an epoch has.
+    public var batch = 0, batches = 0
+    /// Steps the model has been trained for in all.
+    public var step = 0
+    /// Whether this was the epoch's last batch, and the run's.
+    public var epochEnded = false, finished = false
+    /// The learning rate of this step.
+    public var learningRate = 0.0
+    /// Means of loss and metrics over the epoch so far.
+    public var results: [Double] = []
+  }
+
+  private let model: Model
+  private let x, y: TensorView
+  private let sampleWeight: TensorView?
+  private let options: FitOptions
+  private let batches: Int
+  private var epoch: Int
+  private var batch: Int
+  private var sums: [Double] = []
+  private var samplesDone = 0
+  private var order: Memory
+  private var orderedEpoch: Int?
+  private let xBatch, yBatch: Memory
+  private let weightBatch: Memory?
+
+  /// Prepares training of `model` on data that stays in place as long as the run.
+  /// - Throws: `.invalidState` before `compile`; what does not fit in data or options.
+  public init(
+    _ model: Model, _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, options: FitOptions = FitOptions()
+  ) throws(CNNError) {
+    try options.validate()
+    (self.model, self.x, self.y, self.sampleWeight, self.options) = (model, x, y, sampleWeight, options)
+    let state = try model.lock.writing { () throws(CNNError) -> TrainingState in
+      let state = try model.compiled()
+      try model.checkInput(x)
+      try model.checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: model.network))
+      return state
+    }
+    guard x.sampleCount <= Int(Int32.max) else {
+      throw CNNError(.outOfMemory, "x has \(x.sampleCount) samples; expected \(Int32.max) at most")
+    }
+    guard options.classWeights.isEmpty || y.element == .int32 else {
+      throw CNNError(.invalidArgument, "class_weight needs int32 labels")
+    }
+    guard x.shape.count == 4 || (options.cropPadding == 0 && !options.flipsHorizontally) else {
+      throw CNNError(.invalidArgument, "flips and crops need images [N, height, width, channels]")
+    }
+    batches = (x.sampleCount + options.batchSize - 1) / options.batchSize
+    epoch = options.resumes ? state.epoch : options.initialEpoch
+    batch = options.resumes ? state.batch : 0
+    if batch >= batches { (epoch, batch) = (epoch + 1, 0) }
+    guard epoch < options.epochs else {
+      throw CNNError(.invalidState, "the checkpoint has done \(epoch) epochs; epochs is \(options.epochs)")
+    }
+    let room = min(options.batchSize, x.sampleCount)
+    order = try Memory(count: x.sampleCount, of: .int32, for: "order of the samples")
+    xBatch = try Memory(byteCount: Checked.product([room, x.sampleByteCount], "batch"), for: "batch")
+    yBatch = try Memory(byteCount: Checked.product([room, y.sampleByteCount], "labels"), for: "labels")
+    let isWeighted = sampleWeight != nil || !options.classWeights.isEmpty
+    weightBatch = isWeighted ? try Memory(count: room, of: .float32, for: "sample weights") : nil
+    let total = try Checked.product([batches, options.epochs - options.initialEpoch], "steps")
+    model.lock.writing { state.schedule = state.schedule.over(steps: total) }
+  }
+
+  /// Trains on the next batch.
+  /// - Throws: what `Model.trainOnBatch` throws; `.invalidState` after the end, or where the model was compiled anew.
+  public func step() throws(CNNError) -> Progress {
+    guard epoch < options.epochs else { throw CNNError(.invalidState, "the training run is finished") }
+    return try model.lock.writing { () throws(CNNError) in
+      let state = try model.compiled()
+      let seed = state.settings.seed
+      let indices = orderOfEpoch(seed)
+      let start = batch * options.batchSize
+      let count = min(options.batchSize, x.sampleCount - start)
+      let chosen = UnsafePointer(indices + start)
+      gather(chosen, count, seed)
+      let rate = state.nextRate
+      let results = try model.lockedTrainOnBatch(
+        TensorView(x.element, shape: [count] + x.sampleShape, base: xBatch.base),
+        TensorView(y.element, shape: [count] + y.sampleShape, base: yBatch.base),
+        weightBatch.map { TensorView(.float32, shape: [count], base: $0.base) }, state)
+      if sums.count != results.count { (sums, samplesDone) = (results.map { _ in 0 }, 0) }
+      for (index, result) in results.enumerated() { sums[index] += result * Double(count) }
+      samplesDone += count
+      batch += 1
+      var progress = Progress(
+        epoch: epoch, batch: batch, batches: batches, step: state.step, learningRate: rate,
+        results: sums.map { $0 / Double(samplesDone) })
+      if batch == batches {
+        progress.epochEnded = true
+        (epoch, batch) = (epoch + 1, 0)
+        (sums, samplesDone) = ([], 0)
+        progress.finished = epoch == options.epochs
+      }
+      (state.epoch, state.batch) = (epoch, batch)
+      return progress
+    }
+  }
+
+  /// The order of the samples in this epoch.
+  private func orderOfEpoch(_ seed: UInt64) -> UnsafeMutablePointer<Int32> {
+    let base = order.base.assumingMemoryBound(to: Int32.self)
+    if orderedEpoch != epoch {
+      let all = UnsafeMutableBufferPointer(start: base, count: x.sampleCount)
+      if options.shuffles {
+        Augmentation.shuffle(all, seed: seed, stream: RandomStream.order(epoch: epoch))
+      } else {
+        for index in all.indices { all[index] = Int32(truncatingIfNeeded: index) }
+      }
+      orderedEpoch = epoch
+    }
+    return base
+  }
+
+  /// Copies the chosen samples, augmented, with their targets and weights.
+  private func gather(_ chosen: UnsafePointer<Int32>, _ count: Int, _ seed: UInt64) {
+    let workers = Workers(count: Threads.count)
+    let shape = x.sampleShape
+    // Samples that are not images are copied as rows of one pixel.
+    let isImage = shape.count == 3
+    let settings = Augmentation.Settings(
+      height: isImage ? shape[0] : 1, width: isImage ? shape[1] : 1,
+      channels: isImage ? shape[2] : shape.reduce(1, *), cropPadding: options.cropPadding,
+      flipsHorizontally: options.flipsHorizontally)
+    let stream = RandomStream.augmentation(epoch: epoch)
+    switch x.element {
+    case .uint8:
+      Augmentation.gather(
+        x.base.assumingMemoryBound(to: UInt8.self), indices: chosen, count: count, settings: settings, seed: seed,
+        epoch: stream, into: xBatch.base.assumingMemoryBound(to: UInt8.self), workers: workers)
+    case .float32, .int32:
+      Augmentation.gather(
+        x.base.assumingMemoryBound(to: Float.self), indices: chosen, count: count, settings: settings, seed: seed,
+        epoch: stream, into: xBatch.base.assumingMemoryBound(to: Float.self), workers: workers)
+    }
+    let targetBytes = y.sampleByteCount
+    for position in 0..<count {
+      (yBatch.base + position * targetBytes).copyMemory(
+        from: y.base + Int(chosen[position]) * targetBytes, byteCount: targetBytes)
+    }
+    guard let weights = weightBatch?.floats else { return }
+    let labelsPerSample = targetBytes / 4
+    for position in 0..<count {
+      let sample = Int(chosen[position])
+      var weight = sampleWeight.map { $0.base.assumingMemoryBound(to: Float.self)[sample] } ?? 1
+      if !options.classWeights.isEmpty {
+        let label = y.base.assumingMemoryBound(to: Int32.self)[sample * labelsPerSample]
+        weight *= Float(options.classWeights[Int(label)] ?? 1)
+      }
+      weights[position] = weight
+    }
+  }
+}
+
+extension Model {
+  /// Trains on a data set.
+  /// - Parameter onStep: called after each step; returning false ends training, weights kept.
+  /// - Returns: for each epoch the means of loss and metrics.
+  @discardableResult
+  public func fit(
+    _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, options: FitOptions = FitOptions(),
+    onStep: (TrainingRun.Progress) throws(CNNError) -> Bool = { _ throws(CNNError) in true }
+  ) throws(CNNError) -> [[Double]] {
+    let run = try TrainingRun(self, x, y, sampleWeight: sampleWeight, options: options)
+    var history: [[Double]] = []
+    while true {
+      let progress = try run.step()
+      if progress.epochEnded { history.append(progress.results) }
+      let goesOn = try onStep(progress)
+      if progress.finished || !goesOn { return history }
+    }
+  }
+}

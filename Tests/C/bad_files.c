@@ -1,0 +1,187 @@
+/* Files that are cut, changed or hostile, paths that cannot be, and a disk that is full. */
+#define _XOPEN_SOURCE 700
+#include <dirent.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "misuse.h"
+
+static float output[BATCH * CLASSES];
+
+static void write_file(const char *path, const unsigned char *data, size_t size) {
+  FILE *file = fopen(path, "wb");
+  if (CHECK(file != NULL) && file) {
+    CHECK(fwrite(data, 1, size, file) == size);
+    fclose(file);
+  }
+}
+
+/* Writes a safetensors file with this header, and some bytes after it. */
+static void write_header(const char *path, uint64_t length, const char *header, size_t size) {
+  unsigned char *data = calloc(1, 8 + size + 64);
+  if (data == NULL) return;
+  for (int i = 0; i < 8; i++) data[i] = (unsigned char)(length >> 8 * i);
+  memcpy(data + 8, header, size);
+  write_file(path, data, 8 + size + 64);
+  free(data);
+}
+
+static void refuses_file(scnn_model *model, const char *path) {
+  scnn_model *other = NULL;
+  FAILS(SCNN_MALFORMED_FILE, scnn_model_load(path, &other));
+  FAILS(SCNN_MALFORMED_FILE, scnn_model_load_weights(model, path));
+  CHECK(other == NULL);
+}
+
+static void test_hostile_headers(scnn_model *model) {
+  const char *overlapping = "{\"a\": {\"dtype\": \"U8\", \"shape\": [9], \"data_offsets\": [0, 9]}, "
+                            "\"b\": {\"dtype\": \"U8\", \"shape\": [60], \"data_offsets\": [4, 64]}}";
+  const char *headers[] = {
+      "", "{", "[]", "null", "{}x", "{\"a\": 1}", "{\"a\": {}}",
+      "{\"a\": {\"dtype\": \"F32\", \"shape\": [4], \"data_offsets\": [0, 17]}}",
+      "{\"a\": {\"dtype\": \"F32\", \"shape\": [4], \"data_offsets\": [16, 0]}}",
+      "{\"a\": {\"dtype\": \"F32\", \"shape\": [4], \"data_offsets\": [-16, 0]}}",
+      "{\"a\": {\"dtype\": \"F32\", \"shape\": [-4], \"data_offsets\": [0, 16]}}",
+      "{\"a\": {\"dtype\": \"F32\", \"shape\": [64], \"data_offsets\": [0, 256]}}",
+      "{\"a\": {\"dtype\": \"F99\", \"shape\": [4], \"data_offsets\": [0, 16]}}",
+      "{\"a\": {\"dtype\": \"F32\", \"shape\": [4611686018427387904, 4], \"data_offsets\": [0, 0]}}",
+      "{\"a\": {\"dtype\": \"F32\", \"shape\": [4], \"data_offsets\": [9223372036854775800, 9223372036854775807]}}",
+      overlapping,
+      "{\"__metadata__\": 5}", "{\"__metadata__\": {\"graph\": {}}}"};
+  for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+    write_header("bad.safetensors", strlen(headers[i]), headers[i], strlen(headers[i]));
+    refuses_file(model, "bad.safetensors");
+  }
+  static const uint64_t lengths[] = {0, 1, 1000, 1u << 30, UINT64_C(1) << 62, UINT64_C(1) << 63, UINT64_MAX};
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    write_header("bad.safetensors", lengths[i], "{}", 2);
+    refuses_file(model, "bad.safetensors");
+  }
+  const size_t depth = 100000;
+  char *deep = malloc(depth);
+  if (deep == NULL) return;
+  memset(deep, '[', depth);
+  memcpy(deep, "{\"a\":", 5);
+  write_header("bad.safetensors", depth, deep, depth);
+  refuses_file(model, "bad.safetensors");
+  free(deep);
+}
+
+/* A good file, cut at many lengths and with bytes changed. */
+static void test_damaged_files(scnn_model *model) {
+  FILE *file = NULL;
+  size_t size = 0;
+  unsigned char *data = NULL;
+  if (OK(scnn_model_save(model, "good.safetensors", 1))) file = fopen("good.safetensors", "rb");
+  if (file != NULL && fseek(file, 0, SEEK_END) == 0) {
+    size = (size_t)ftell(file);
+    rewind(file);
+    data = malloc(size);
+    CHECK(data != NULL && fread(data, 1, size, file) == size);
+  }
+  if (file != NULL) fclose(file);
+  if (data == NULL) return;
+  size_t header = (size_t)data[0] + ((size_t)data[1] << 8) + ((size_t)data[2] << 16);
+  CHECK(header > 100 && header < size);
+
+  const size_t cuts[] = {0, 1, 7, 8, 9, 8 + header / 2, 7 + header, 8 + header, 9 + header, size / 2, size - 1};
+  for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+    write_file("bad.safetensors", data, cuts[i]);
+    refuses_file(model, "bad.safetensors");
+  }
+
+  static const char letters[] = " 0123456789-{}[]\",:\\e\xff";
+  uint32_t state = 1;
+  for (int i = 0; i < 200; i++) {
+    state = state * 1664525u + 1013904223u;
+    size_t position = i < 64 ? (size_t)i / 8 : 8 + (state >> 8) % header;
+    unsigned char before = data[position];
+    data[position] = (unsigned char)(i < 64 ? before ^ 1 << i % 8 : letters[state % (sizeof letters - 1)]);
+    write_file("bad.safetensors", data, size);
+    data[position] = before;
+    scnn_model *other = NULL;
+    survives(scnn_model_load("bad.safetensors", &other));
+    if (other == NULL) continue;
+    scnn_tensor x = good_images();
+    survives(scnn_predict(other, &x, BATCH, NULL, output, BATCH * CLASSES));
+    OK(scnn_model_free(other));
+  }
+  free(data);
+}
+
+static void test_paths(scnn_model *model) {
+  scnn_model *other = NULL;
+  FAILS(SCNN_IO, scnn_model_load("no such file", &other));
+  SAYS("no such file");
+  FAILS(SCNN_IO, scnn_model_load_weights(model, "no such file"));
+  REFUSES(scnn_model_load("", &other));
+  REFUSES(scnn_model_load(".", &other));
+  REFUSES(scnn_model_load("/dev/null", &other));
+  FAILS(SCNN_IO, scnn_model_save(model, "/no such directory/model.safetensors", 0));
+  REFUSES(scnn_model_save(model, "", 0));
+  CHECK(mkdir("directory.safetensors", 0777) == 0);
+  REFUSES(scnn_model_save(model, "directory.safetensors", 0));
+  CHECK(rmdir("directory.safetensors") == 0);
+  CHECK(other == NULL);
+
+  /* Another network's parameters: one error that names them, and nothing changed. */
+  OK(scnn_model_create("resnet20", "{\"input_shape\": [8, 8, 3], \"classes\": 5}", &other));
+  OK(scnn_model_save(other, "other.safetensors", 0));
+  FAILS(SCNN_SHAPE_MISMATCH, scnn_model_load_weights(model, "other.safetensors"));
+  SAYS("fc.weight");
+  SAYS("fc.bias");
+  OK(scnn_model_free(other));
+  remove("other.safetensors");
+}
+
+static int count_files(void) {
+  int count = 0;
+  DIR *directory = opendir(".");
+  if (directory == NULL) return -1;
+  while (readdir(directory) != NULL) count++;
+  closedir(directory);
+  return count;
+}
+
+/* A disk that is full leaves the old file whole, and nothing beside it. */
+static void test_full_disk(scnn_model *model) {
+  scnn_model *other = small_model(5), *loaded = NULL;
+  struct rlimit before, small;
+  OK(scnn_model_save(model, "good.safetensors", 0));
+  getrlimit(RLIMIT_FSIZE, &before);
+  small = before;
+  small.rlim_cur = 100000;
+  int files = count_files();
+  void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &small);
+  scnn_status status = scnn_model_save(other, "good.safetensors", 0);
+  char message[200];
+  snprintf(message, sizeof message, "%s", scnn_last_error());
+  setrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, handler);
+  CHECK(status == SCNN_IO && message[0] != '\0');
+  CHECK(count_files() == files);
+  OK(scnn_model_load("good.safetensors", &loaded));
+  CHECK(predict_alike(model, loaded));
+  OK(scnn_model_free(other));
+  OK(scnn_model_free(loaded));
+}
+
+int main(void) {
+  make_pixels();
+  scnn_model *model = small_model(4);
+  if (model == NULL || !OK(scnn_compile(model, NULL))) return finish("bad_files");
+  struct state before = state_of(model);
+  test_hostile_headers(model);
+  test_damaged_files(model);
+  test_paths(model);
+  CHECK(is_unchanged(model, &before));
+  test_full_disk(model);
+  CHECK(is_unchanged(model, &before));
+  OK(scnn_model_free(model));
+  remove("bad.safetensors");
+  remove("good.safetensors");
+  return finish("bad_files");
+}

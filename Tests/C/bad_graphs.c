@@ -1,0 +1,101 @@
+/* Layers and shapes that make no network. */
+#include "misuse.h"
+
+static void test_graphs(void) {
+  scnn_graph *graph = NULL;
+  scnn_model *model = NULL;
+  scnn_value x = -1, y = -1;
+  int64_t shape[SCNN_MAX_RANK];
+  int32_t rank;
+  OK(scnn_graph_create(&graph));
+  static const int64_t wrong_shapes[][3] = {{0, 8, 3},
+                                            {-8, 8, 3},
+                                            {INT64_MAX, INT64_MAX, 3},
+                                            {INT64_MIN, 8, 3},
+                                            {8, 8, INT64_MAX}};
+  for (size_t i = 0; i < sizeof wrong_shapes / sizeof *wrong_shapes; i++) {
+    REFUSES(scnn_graph_input(graph, "input", wrong_shapes[i], 3, &x));
+  }
+  const int64_t input_shape[SCNN_MAX_RANK] = {SIDE, SIDE, CHANNELS, 1, 1, 1, 1, 1};
+  REFUSES(scnn_graph_input(graph, "input", input_shape, -1, &x));
+  REFUSES(scnn_graph_input(graph, "input", input_shape, INT32_MAX, &x));
+  REFUSES(scnn_graph_input(graph, "input", input_shape, SCNN_MAX_RANK + 1, &x));
+  OK(scnn_graph_input(graph, "input", input_shape, 3, &x));
+  REFUSES(scnn_graph_input(graph, "input", input_shape, 3, &y)); /* one is enough */
+
+  FAILS(SCNN_UNKNOWN_NAME, scnn_graph_layer(graph, "conv2", NULL, NULL, &x, 1, &y));
+  SAYS("conv2d");
+  FAILS(SCNN_UNKNOWN_NAME, scnn_graph_layer(graph, "activation", NULL, "{\"function\": \"rellu\"}", &x, 1, &y));
+  SAYS("relu");
+  static const char *const wrong[][2] = {
+      {"conv2d", NULL}, {"conv2d", "{}"}, {"conv2d", "{\"filters\": 8}"},
+      {"conv2d", "{\"filters\": 0, \"kernel\": [3, 3]}"}, {"conv2d", "{\"filters\": -8, \"kernel\": [3, 3]}"},
+      {"conv2d", "{\"filters\": 9223372036854775807, \"kernel\": [3, 3]}"},
+      {"conv2d", "{\"filters\": 4611686018427387904, \"kernel\": [1, 1]}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [9, 9]}"}, {"conv2d", "{\"filters\": 8, \"kernel\": [0, 3]}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": 3}"}, {"conv2d", "{\"filters\": 8, \"kernel\": [3]}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"stride\": [0, 1]}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"dilation\": [0, 1]}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"dilation\": [9223372036854775807, 1]}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [9223372036854775807, 3], \"padding\": \"same\"}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"groups\": 2}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"groups\": 0}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"padding\": \"full\"}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"padding\": [1, 1]}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"padding\": [-1, 0, 0, 0]}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"padding\": [9223372036854775807, 9223372036854775807, 0, 0]}"},
+      {"conv2d", "{\"filters\": 8, \"kernel\": [3, 3], \"initializer\": \"no such\"}"},
+      {"depthwise_conv2d", "{\"kernel\": [3, 3], \"multiplier\": 0}"},
+      {"depthwise_conv2d", "{\"kernel\": [3, 3], \"multiplier\": 9223372036854775807}"},
+      {"depthwise_conv2d", "{\"kernel\": [3, 3], \"filters\": 8}"},
+      {"batch_norm", "{\"epsilon\": -1}"}, {"batch_norm", "{\"momentum\": 2}"},
+      {"dense", NULL}, {"dense", "{\"units\": 0}"}, {"dense", "{\"units\": 9223372036854775807}"},
+      {"activation", NULL}, {"activation", "{\"function\": 1}"},
+      {"softmax", "{\"function\": \"relu\"}"},
+      {"add", NULL}, {"multiply", NULL},
+      {"concat", "{\"axis\": 7}"}, {"concat", "{\"axis\": -9223372036854775808}"},
+      {"pool2d", NULL}, {"pool2d", "{\"kind\": \"median\", \"kernel\": [2, 2]}"},
+      {"pool2d", "{\"kind\": \"max\", \"kernel\": [20, 20]}"}, {"pool2d", "{\"kind\": \"max\", \"kernel\": [0, 0]}"},
+      {"pool2d", "{\"kind\": \"max\", \"kernel\": [2, 2], \"stride\": [-1, 1]}"},
+      {"global_pool2d", NULL}, {"global_pool2d", "{\"kind\": \"\"}"},
+      {"reshape", NULL}, {"reshape", "{\"shape\": [-1, -1]}"}, {"reshape", "{\"shape\": [5]}"},
+      {"reshape", "{\"shape\": [0]}"}, {"reshape", "{\"shape\": [-2]}"},
+      {"reshape", "{\"shape\": [9223372036854775807, 9223372036854775807]}"},
+      {"reshape", "{\"shape\": [1, 1, 1, 1, 1, 1, 1, 1, 1, 192]}"},
+      {"zero_pad", NULL}, {"zero_pad", "{\"padding\": [-1, 0, 0, 0]}"},
+      {"zero_pad", "{\"padding\": [9223372036854775807, 1, 1, 1]}"},
+      {"dropout", "{\"rate\": 1.5}"}, {"dropout", "{\"rate\": -0.5}"}, {"dropout", "{\"rate\": \"a\"}"},
+      {"stochastic_depth", "{\"rate\": 2}"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    if (!REFUSES(scnn_graph_layer(graph, wrong[i][0], NULL, wrong[i][1], &x, 1, &y))) {
+      printf("  %s %s\n", wrong[i][0], wrong[i][1] ? wrong[i][1] : "NULL");
+    }
+  }
+
+  scnn_value operands[3] = {x, x, x}, strange[] = {-1, 1000000, INT32_MAX, INT32_MIN};
+  REFUSES(scnn_graph_layer(graph, "softmax", NULL, NULL, operands, 0, &y));
+  REFUSES(scnn_graph_layer(graph, "softmax", NULL, NULL, operands, 2, &y));
+  REFUSES(scnn_graph_layer(graph, "add", NULL, NULL, operands, 3, &y));
+  REFUSES(scnn_graph_layer(graph, "concat", NULL, NULL, operands, 0, &y));
+  REFUSES(scnn_graph_layer(graph, "concat", NULL, NULL, operands, SIZE_MAX, &y));
+  for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
+    REFUSES(scnn_graph_layer(graph, "softmax", NULL, NULL, &strange[i], 1, &y));
+    REFUSES(scnn_graph_shape(graph, strange[i], shape, &rank));
+    REFUSES(scnn_graph_model(graph, strange[i], NULL, &model));
+  }
+
+  /* Layers with parameters of one name, and operands that do not fit each other. */
+  OK(scnn_graph_layer(graph, "conv2d", "a", "{\"filters\": 8, \"kernel\": [3, 3]}", &x, 1, &y));
+  REFUSES(scnn_graph_layer(graph, "conv2d", "a", "{\"filters\": 4, \"kernel\": [3, 3]}", &x, 1, &operands[1]));
+  operands[1] = y;
+  REFUSES(scnn_graph_layer(graph, "add", NULL, NULL, operands, 2, &y));
+  REFUSES(scnn_graph_layer(graph, "concat", NULL, NULL, operands, 2, &y));
+  REFUSES(scnn_graph_model(graph, y, "{\"std\": [1]}", &model));
+  CHECK(model == NULL);
+  OK(scnn_graph_free(graph));
+}
+
+int main(void) {
+  test_graphs();
+  return finish("bad_graphs");
+}

@@ -1,0 +1,192 @@
+/* NULL for every pointer of every function, and handles that are none. */
+#include "misuse.h"
+
+static float output[BATCH * CLASSES];
+
+static float values[BATCH * PIXELS];
+
+
+/* Calls each function that takes a model with `model`, which is none, and all else in order. */
+static void use_no_model(scnn_model *model) {
+  scnn_tensor x = good_images(), y = good_labels();
+  scnn_model *copy = NULL;
+  scnn_parameter parameter;
+  scnn_fit *fit = NULL;
+  char text[8];
+  double numbers[CHANNELS] = {1, 1, 1};
+  int64_t shape[SCNN_MAX_RANK];
+  int32_t rank;
+  size_t count;
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, "bad.safetensors", 0));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, "bad.safetensors"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_name(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_summary(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, "text", text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, shape, &rank));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_normalization(model, numbers, numbers, CHANNELS));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_normalization(model, numbers, numbers, CHANNELS));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_parameter_count(model, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_parameter(model, 0, &parameter));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_parameter(model, "fc.bias", values, CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_parameter(model, "fc.bias", values, CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_trainable(model, "*", 1, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_tensor_names(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_output_shape(model, &x, NULL, shape, &rank));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, &x, BATCH, NULL, output, BATCH * CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_compile(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_metric_names(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, &y, NULL, numbers, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_evaluate(model, &x, &y, NULL, BATCH, numbers, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_get_gradient(model, "fc.bias", values, CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_get_learning_rate(model, numbers));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_set_learning_rate(model, 0.1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_swap_ema(model));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_begin(model, &x, &y, NULL, NULL, &fit));
+}
+
+/* The same for graphs. */
+static void use_no_graph(scnn_graph *graph) {
+  const int64_t input_shape[3] = {SIDE, SIDE, CHANNELS};
+  int64_t shape[SCNN_MAX_RANK];
+  int32_t rank;
+  scnn_value value = 0;
+  scnn_model *model = NULL;
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_input(graph, "input", input_shape, 3, &value));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_layer(graph, "softmax", NULL, NULL, &value, 1, &value));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_shape(graph, value, shape, &rank));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_model(graph, value, NULL, &model));
+}
+
+static void test_null_arguments(scnn_model *model) {
+  scnn_tensor x = good_images(), y = good_labels(), none = x;
+  none.data = NULL;
+  scnn_model *other = NULL;
+  scnn_fit *fit = NULL;
+  scnn_graph *graph = NULL;
+  scnn_value value = 0;
+  double numbers[CHANNELS] = {1, 1, 1};
+  int64_t shape[SCNN_MAX_RANK] = {SIDE, SIDE, CHANNELS};
+  int32_t rank;
+  size_t length;
+  use_no_model(NULL);
+  use_no_graph(NULL);
+
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_list_models(NULL, NULL, 0, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_list_models(NULL, NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_create(NULL, NULL, &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_create("resnet20", NULL, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load(NULL, &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load("bad.safetensors", NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, NULL, 0));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_name(model, NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_summary(model, NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, NULL, NULL, 0, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, "dot", NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, NULL, &rank));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, shape, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_normalization(model, NULL, numbers, CHANNELS));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_normalization(model, numbers, NULL, CHANNELS));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_normalization(model, NULL, numbers, CHANNELS));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_normalization(model, numbers, NULL, CHANNELS));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_parameter_count(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_parameter(model, 0, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_parameter(model, NULL, values, CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_parameter(model, "fc.bias", NULL, CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_parameter(model, NULL, values, CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_parameter(model, "fc.bias", NULL, CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_trainable(model, NULL, 1, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_tensor_names(model, NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_output_shape(model, NULL, NULL, shape, &rank));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_output_shape(model, &x, NULL, NULL, &rank));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_output_shape(model, &x, NULL, shape, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, NULL, BATCH, NULL, output, BATCH * CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, &none, BATCH, NULL, output, BATCH * CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, &x, BATCH, NULL, NULL, BATCH * CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_metric_names(model, NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, NULL, &y, NULL, numbers, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &none, &y, NULL, numbers, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, NULL, NULL, numbers, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, &y, NULL, NULL, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_evaluate(model, NULL, &y, NULL, BATCH, numbers, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_evaluate(model, &x, NULL, NULL, BATCH, numbers, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_evaluate(model, &x, &y, NULL, BATCH, NULL, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_get_gradient(model, NULL, values, CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_get_gradient(model, "fc.bias", NULL, CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_get_learning_rate(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_begin(model, NULL, &y, NULL, NULL, &fit));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_begin(model, &x, NULL, NULL, NULL, &fit));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_begin(model, &x, &y, NULL, NULL, NULL));
+  scnn_progress progress;
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_step(NULL, &progress));
+
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_create(NULL));
+  OK(scnn_graph_create(&graph));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_input(graph, "input", NULL, 3, &value));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_input(graph, "input", shape, 3, NULL));
+  OK(scnn_graph_input(graph, "input", shape, 3, &value));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_layer(graph, NULL, NULL, NULL, &value, 1, &value));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_layer(graph, "softmax", NULL, NULL, NULL, 1, &value));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_layer(graph, "softmax", NULL, NULL, &value, 1, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_shape(graph, value, NULL, &rank));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_shape(graph, value, shape, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_model(graph, value, NULL, NULL));
+  OK(scnn_graph_free(graph));
+  CHECK(other == NULL && fit == NULL);
+}
+
+static void test_stale_handles(void) {
+  scnn_tensor x = good_images(), y = good_labels();
+  scnn_progress progress;
+  scnn_fit *fit = NULL;
+  scnn_graph *graph = NULL;
+  scnn_model *model = small_model(1);
+  OK(scnn_compile(model, NULL));
+  OK(scnn_fit_begin(model, &x, &y, NULL, NULL, &fit));
+  OK(scnn_graph_create(&graph));
+
+  /* A handle of another kind. */
+  use_no_model((scnn_model *)graph);
+  use_no_model((scnn_model *)fit);
+  use_no_graph((scnn_graph *)model);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_step((scnn_fit *)model, &progress));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_free((scnn_model *)graph));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_free((scnn_graph *)fit));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_free((scnn_fit *)model));
+
+  /* A model that goes before its training does. */
+  OK(scnn_model_free(model));
+  survives(scnn_fit_step(fit, &progress));
+  OK(scnn_fit_free(fit));
+  OK(scnn_graph_free(graph));
+
+  /* Freed once, and again. */
+  use_no_model(model);
+  use_no_graph(graph);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_step(fit, &progress));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_free(model));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_free(fit));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_free(graph));
+
+  /* Never made. */
+  use_no_model((scnn_model *)&x);
+  use_no_model((scnn_model *)(uintptr_t)3);
+  use_no_model((scnn_model *)UINTPTR_MAX);
+  use_no_graph((scnn_graph *)&x);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_step((scnn_fit *)&x, &progress));
+}
+
+int main(void) {
+  make_pixels();
+  scnn_model *model = small_model(4);
+  if (model == NULL || !OK(scnn_compile(model, NULL))) return finish("bad_handles");
+  struct state before = state_of(model);
+  test_null_arguments(model);
+  CHECK(is_unchanged(model, &before));
+  test_stale_handles();
+  CHECK(is_unchanged(model, &before));
+  OK(scnn_model_free(model));
+  return finish("bad_handles");
+}

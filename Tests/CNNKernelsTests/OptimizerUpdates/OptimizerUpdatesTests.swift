@@ -1,0 +1,177 @@
+import Glibc
+import Testing
+
+@testable import CNNKernels
+
+// The loops of torch/optim/sgd.py, adam.py, adamw.py and rmsprop.py for one number, in double precision.
+
+private struct Numbers {
+  var p: Double
+  var first = 0.0
+  var second = 0.0
+  var third = 0.0
+}
+
+private let counts = [1, 3, 17, 1003, 20_011]
+private let decays: [OptimizerUpdates.WeightDecay] = [.none, .l2(strength: 0.05), .decoupled(strength: 0.05)]
+
+extension OptimizerUpdates.WeightDecay {
+  fileprivate func applied(_ p: inout Double, _ g: Double, _ rate: Double) -> Double {
+    switch self {
+    case .none: return g
+    case .l2(let strength): return g + strength * p
+    case .decoupled(let strength):
+      p *= 1 - rate * strength
+      return g
+    }
+  }
+}
+
+/// Three steps of `kernel` on arrays (parameter, three slots) against three of `formula` on every element.
+private func check(
+  _ what: String, sourceLocation: SourceLocation = #_sourceLocation,
+  kernel: (
+    _ p: UnsafeMutablePointer<Float>, _ g: [Float], _ slots: [UnsafeMutablePointer<Float>], _ count: Int, _ step: Int,
+    _ workers: Workers
+  ) -> Void, formula: (_ numbers: inout Numbers, _ g: Double, _ step: Int) -> Void
+) {
+  var data = RandomData(seed: 60)
+  for count in counts {
+    let start = data.floats(count)
+    let gradients = (0..<3).map { _ in data.floats(count) }
+    let result = KernelChecks.floats(4 * count, sourceLocation: sourceLocation) { all, workers in
+      all.update(from: start, count: count)
+      (all + count).update(repeating: 0, count: 3 * count)
+      let slots = (1...3).map { all + $0 * count }
+      for (step, g) in gradients.enumerated() { kernel(all, g, slots, count, step + 1, workers) }
+    }
+    var numbers = start.map { Numbers(p: Double($0)) }
+    for (step, g) in gradients.enumerated() {
+      for i in 0..<count { formula(&numbers[i], Double(g[i]) * 0.5, step + 1) }
+    }
+    let expected = numbers.map(\.p) + numbers.map(\.first) + numbers.map(\.second) + numbers.map(\.third)
+    KernelChecks.expectClose(result, expected, tolerance: 2e-6, what, sourceLocation: sourceLocation)
+  }
+}
+
+@Test(arguments: [(0.0, false), (0.9, false), (0.9, true)], decays)
+func stochasticGradientDescentIsPyTorchs(momentum: (Double, Bool), decay: OptimizerUpdates.WeightDecay) {
+  let (momentum, nesterov) = momentum
+  // The rate changes, so that PyTorch's formula is told apart from Keras's.
+  func rate(_ step: Int) -> Double { step < 3 ? 0.1 : 0.01 }
+  check("momentum \(momentum), nesterov \(nesterov), \(decay)") { p, g, slots, count, step, workers in
+    OptimizerUpdates.stochasticGradientDescent(
+      parameter: p, gradient: g, velocity: momentum == 0 ? nil : slots[0], count: count,
+      settings: .init(learningRate: rate(step), momentum: momentum, nesterov: nesterov, weightDecay: decay),
+      gradientScale: 0.5, workers: workers)
+  } formula: { n, g, step in
+    let g = decay.applied(&n.p, g, rate(step))
+    if momentum == 0 {
+      n.p -= rate(step) * g
+    } else {
+      n.first = momentum * n.first + g
+      n.p -= rate(step) * (nesterov ? g + momentum * n.first : n.first)
+    }
+  }
+}
+
+@Test(arguments: decays)
+func adamIsPyTorchs(decay: OptimizerUpdates.WeightDecay) {
+  // A large epsilon, so that its place matters.
+  let settings = OptimizerUpdates.Adam(learningRate: 0.01, beta1: 0.8, beta2: 0.99, epsilon: 0.1, weightDecay: decay)
+  check("\(decay)") { p, g, slots, count, step, workers in
+    OptimizerUpdates.adam(
+      parameter: p, gradient: g, mean: slots[0], meanSquare: slots[1], step: step, count: count, settings: settings,
+      gradientScale: 0.5, workers: workers)
+  } formula: { n, g, step in
+    let g = decay.applied(&n.p, g, 0.01)
+    n.first = 0.8 * n.first + 0.2 * g
+    n.second = 0.99 * n.second + 0.01 * g * g
+    let mean = n.first / (1 - pow(0.8, Double(step)))
+    let square = n.second / (1 - pow(0.99, Double(step)))
+    n.p -= 0.01 * mean / (square.squareRoot() + 0.1)
+  }
+}
+
+@Test(arguments: OptimizerUpdates.RMSprop.Convention.allCases, [(0.0, false), (0.9, false), (0.0, true), (0.9, true)])
+func rmspropIsPyTorchsOrTensorFlows(
+  convention: OptimizerUpdates.RMSprop.Convention, variant: (momentum: Double, centered: Bool)
+) {
+  for decay in decays {
+    func rate(_ step: Int) -> Double { step < 3 ? 0.05 : 0.005 }
+    check("\(convention), \(variant), \(decay)") { p, g, slots, count, step, workers in
+      OptimizerUpdates.rmsprop(
+        parameter: p, gradient: g, meanSquare: slots[0], mean: variant.centered ? slots[1] : nil,
+        velocity: variant.momentum == 0 ? nil : slots[2], count: count,
+        settings: .init(
+          learningRate: rate(step), decay: 0.9, epsilon: 0.1, momentum: variant.momentum, centered: variant.centered,
+          convention: convention, weightDecay: decay), gradientScale: 0.5, workers: workers)
+    } formula: { n, g, step in
+      let g = decay.applied(&n.p, g, rate(step))
+      n.first = 0.9 * n.first + 0.1 * g * g
+      if variant.centered { n.second = 0.9 * n.second + 0.1 * g }
+      let square = n.first - n.second * n.second
+      switch convention {
+      case .pytorch:
+        let direction = g / (square.squareRoot() + 0.1)
+        n.third = variant.momentum * n.third + direction
+        n.p -= rate(step) * n.third
+      case .tensorFlow:
+        n.third = variant.momentum * n.third + rate(step) * g / (square + 0.1).squareRoot()
+        n.p -= n.third
+      }
+      if variant.momentum == 0 { n.third = 0 }
+    }
+  }
+}
+
+@Test func centeredRMSpropOfAConstantGradientStaysFinite() {
+  let p = KernelChecks.floats(5) { p, workers in
+    p.update(repeating: 1, count: 5)
+    var square = [Float](repeating: 0.0100000, count: 5)
+    var mean = [Float](repeating: 0.1000001, count: 5)
+    OptimizerUpdates.rmsprop(
+      parameter: p, gradient: [0.1, 0.1, 0.1, 0.1, 0.1], meanSquare: &square, mean: &mean, velocity: nil, count: 5,
+      settings: .init(learningRate: 0.1, decay: 1, epsilon: 1e-3, centered: true), workers: workers)
+  }
+  #expect(p.allSatisfy { $0.isFinite })
+}
+
+@Test func movingAverageFollowsTheWeights() {
+  var data = RandomData(seed: 61)
+  for count in counts {
+    let (p, start) = (data.floats(count), data.floats(count))
+    let average = KernelChecks.floats(count) { average, workers in
+      average.update(from: start, count: count)
+      OptimizerUpdates.movingAverage(average, of: p, decay: 0.999, count: count, workers: workers)
+    }
+    KernelChecks.expectClose(average, zip(start, p).map { 0.999 * Double($0) + 0.001 * Double($1) }, tolerance: 3e-7)
+  }
+}
+
+@Test func scaleMultipliesInPlace() {
+  var data = RandomData(seed: 62)
+  let x = data.floats(10_007)
+  let scaled = KernelChecks.floats(x.count) { y, workers in
+    y.update(from: x, count: x.count)
+    OptimizerUpdates.scale(y, by: 0.25, count: x.count, workers: workers)
+  }
+  #expect(scaled == x.map { $0 * 0.25 })
+}
+
+@Test func globalNormIsTheSameForEveryNumberOfWorkersAndDoesNotOverflow() {
+  var data = RandomData(seed: 63)
+  let arrays = [1, 0, 5000, 300_001].map { data.floats($0, in: -1e30...1e30) }
+  let views = arrays.map { array in
+    let copy = UnsafeMutableBufferPointer<Float>.allocate(capacity: array.count)
+    _ = copy.initialize(from: array)
+    return UnsafeBufferPointer(copy)
+  }
+  defer { views.forEach { $0.deallocate() } }
+  let norms = [1, 2, 3, 5].map { count in
+    views.withUnsafeBufferPointer { OptimizerUpdates.globalNorm(of: $0, workers: Workers(count: count)) }
+  }
+  #expect(Set(norms).count == 1)
+  let expected = arrays.joined().map { Double($0) * Double($0) }.reduce(0, +).squareRoot()
+  #expect(abs(norms[0] - expected) < 1e-12 * expected)
+}

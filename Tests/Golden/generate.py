@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Makes the golden files beside this script, or with --check compares them with what would be made now.
+
+Needs torch, torchvision, numpy and safetensors. Everything is computed in float64 from float32 inputs and rounded to
+float32 once, so that the values do not depend on a library's order of summation.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import golden_file
+from models import models
+from operations import operations
+from training import training
+
+FILES = {"operations": operations, "training_step": training, "models": models}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare instead of writing; exit status 1 if they differ")
+    parser.add_argument("files", nargs="*", metavar="file", help=f"any of {', '.join(FILES)}; all when none is named")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.files if name not in FILES]
+    if unknown:
+        parser.error(f"unknown file {unknown[0]}; expected any of {', '.join(FILES)}")
+    found = []
+    for name in arguments.files or FILES:
+        path = pathlib.Path(__file__).with_name(f"{name}.safetensors")
+        tensors, document = FILES[name]()
+        if arguments.check:
+            found += golden_file.differences(path, tensors, document)
+        else:
+            print(golden_file.write(path, tensors, document))
+    if arguments.check:
+        print("\n".join(found) if found else "the golden files are what would be made now")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

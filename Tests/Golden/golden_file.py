@@ -1,0 +1,69 @@
+"""Golden files: safetensors of float32 and int32, with one JSON document in the metadata under the key `golden`."""
+
+import json
+import platform
+
+import numpy
+import safetensors
+import safetensors.numpy
+import torch
+
+import networks
+
+LARGEST_DIFFERENCE = 1e-6  # relative to the largest element of the tensor
+
+
+def versions():
+    """The versions of everything that had a part in the values."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": networks.torchvision().__version__,
+        "numpy": numpy.__version__,
+        "safetensors": safetensors.__version__,
+    }
+
+
+def array(tensor):
+    """The tensor as a contiguous NumPy array: float32 rounded from float64 once, int32 for whole numbers."""
+    values = tensor.detach().numpy() if isinstance(tensor, torch.Tensor) else numpy.asarray(tensor)
+    whole = numpy.issubdtype(values.dtype, numpy.integer)
+    return numpy.ascontiguousarray(values, dtype=numpy.int32 if whole else numpy.float32).reshape(values.shape)
+
+
+def write(path, tensors, document):
+    """Writes the tensors and the document, with the versions added."""
+    arrays = {name: array(tensor) for name, tensor in tensors.items()}
+    text = json.dumps({"versions": versions(), **document}, sort_keys=True)
+    safetensors.numpy.save_file(arrays, path, metadata={"golden": text})
+    path.chmod(0o644)  # safetensors leaves it readable by its owner alone
+    return f"{path.name}: {len(arrays)} tensors, {path.stat().st_size} bytes"
+
+
+def read(path):
+    """The tensors and the document of a golden file."""
+    with safetensors.safe_open(path, framework="np") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["golden"])
+
+
+def differences(path, tensors, document):
+    """Everything in which the file is not what would be written now, as lines of text; versions may differ."""
+    if not path.exists():
+        return [f"{path.name} does not exist"]
+    stored, stored_document = read(path)
+    stored_document.pop("versions", None)
+    found = []
+    if stored_document != json.loads(json.dumps(document)):
+        found.append(f"{path.name}: the document differs")
+    for name in sorted(stored.keys() ^ tensors.keys()):
+        found.append(f"{path.name}: {name} is only in the {'file' if name in stored else 'script'}")
+    for name in sorted(stored.keys() & tensors.keys()):
+        old, new = stored[name], array(tensors[name])
+        if old.shape != new.shape or old.dtype != new.dtype:
+            found.append(f"{path.name}: {name} is {old.dtype} {old.shape}, now {new.dtype} {new.shape}")
+        elif old.size:
+            difference = float(numpy.abs(old.astype(numpy.float64) - new).max())
+            limit = LARGEST_DIFFERENCE * float(numpy.abs(old.astype(numpy.float64)).max())
+            if not difference <= (limit if old.dtype == numpy.float32 else 0):
+                found.append(f"{path.name}: {name} differs by {difference:.3g}, allowed {limit:.3g}")
+    return found

@@ -1,0 +1,98 @@
+"""The networks of the golden values and of the training peer, as a PyTorch user would write them."""
+
+import sys
+
+import torch
+from torch import nn
+
+import formula
+
+
+def torchvision():
+    """The torchvision module, also where its compiled operators cannot be loaded.
+
+    The package index's torchvision is linked against CUDA, which the CPU build of torch lacks. Its models need none
+    of the compiled operators, but importing it needs the schemas of two.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+        for name in ("nms", "qnms"):
+            stand_ins.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        import torchvision
+    return torchvision
+
+
+stand_ins = torch.library.Library("torchvision", "FRAGMENT")
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut (He et al. 2016), 1x1 convolution and BN where the shape changes."""
+
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = None
+        if stride != 1 or channels != width:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + shortcut)
+
+
+class SmallResNet(nn.Module):
+    """A stem of one 3x3 convolution, then groups of basic blocks; every group but the first begins with stride 2."""
+
+    def __init__(self, channels, classes, stem, widths, blocks, first_stride=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, stem, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.groups = len(widths)
+        before = stem
+        for group, width in enumerate(widths):
+            stride = first_stride if group == 0 else 2
+            rows = [BasicBlock(before if i == 0 else width, width, stride if i == 0 else 1) for i in range(blocks)]
+            self.add_module(f"layer{group + 1}", nn.Sequential(*rows))
+            before = width
+        self.fc = nn.Linear(before, classes)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        for group in range(self.groups):
+            x = getattr(self, f"layer{group + 1}")(x)
+        return self.fc(x.mean((2, 3)))
+
+
+def resnet20(channels=3, classes=10):
+    """The CIFAR ResNet-20 with projection shortcuts: 272,474 parameters at 3 channels and 10 classes."""
+    return SmallResNet(channels, classes, stem=16, widths=[16, 32, 64], blocks=3)
+
+
+def tiny(channels=3, classes=5):
+    """One stride-2 residual block, for the training step."""
+    return SmallResNet(channels, classes, stem=4, widths=[8], blocks=1, first_stride=2)
+
+
+def named(name, channels=3, classes=None):
+    """A network by name: resnet20 (CIFAR) as above, every other one from torchvision."""
+    if name == "resnet20":
+        return resnet20(channels, classes or 10)
+    return torchvision().models.get_model(name, weights=None, num_classes=classes or 1000)
+
+
+def fill(network):
+    """Gives the network the formula's parameters and running statistics."""
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if not name.endswith("num_batches_tracked"):
+                tensor.copy_(torch.from_numpy(formula.parameter(name, tuple(tensor.shape))))
+    return network

@@ -1,0 +1,157 @@
+"""From what a caller gives to what the library takes: dense row-major arrays of float32, int32 or uint8.
+
+An array that is already such is not copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._checks import integer, number
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    Array = NDArray[Any]
+    Floats = NDArray[np.float32]
+
+
+def numeric(value: ArrayLike | None, name: str) -> Array:
+    """``value`` as an array of booleans, integers or floats.
+
+    Raises:
+        TypeError: it is None, or holds objects, strings, complex numbers, dates...
+        ValueError: it is a list whose rows differ in length.
+    """
+    if value is None:
+        raise TypeError(f"{name} is missing: expected an array")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: cannot be made an array: {error}") from None
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"{name} must hold numbers, got an array of dtype {array.dtype}")
+    return array
+
+
+def dense(array: Array, dtype: DTypeLike) -> Array:
+    """The array with this dtype, row-major and aligned; itself where it is so already."""
+    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes an infinity, as elsewhere in NumPy
+        return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def images(x: ArrayLike | None, shape: Sequence[int | None], name: str = "x") -> Array:
+    """Images (N, *shape): uint8 stays (pixels), every other dtype is converted to float32 as it stands.
+
+    Raises:
+        TypeError: not numbers.
+        ValueError: no batch axis, another shape, or no images.
+    """
+    array = numeric(x, name)
+    wanted = "(N, " + ", ".join("any" if size is None else str(size) for size in shape) + ")"
+    if array.ndim == len(shape) and _fits(array.shape, shape):
+        raise ValueError(
+            f"{name} has no batch axis: expected {wanted}, got {array.shape}; for one image give {name}[None]"
+        )
+    if array.ndim != len(shape) + 1 or not _fits(array.shape[1:], shape):
+        raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} holds no images: its shape is {array.shape}")
+    return dense(array, np.uint8 if array.dtype == np.uint8 else np.float32)
+
+
+def _fits(got: tuple[int, ...], wanted: Sequence[int | None]) -> bool:
+    return all(size is None or size == have for have, size in zip(got, wanted, strict=True))
+
+
+def targets(y: ArrayLike | None, output_shape: tuple[int, ...], name: str = "y") -> Array:
+    """Targets for an output of this shape: labels (N,) or (N, 1) as int32 (N,), others as float32 of that shape.
+
+    Where the output gives several classes an image, one number an image is a label: an integer of any dtype, or a
+    float that holds one.
+
+    Raises:
+        TypeError: not numbers.
+        ValueError: NaN, a label that is no class, another number of images or another shape.
+    """
+    array = numeric(y, name)
+    count = output_shape[0]
+    if array.ndim == 0 or array.shape[0] != count:
+        raise ValueError(f"{name}: expected targets for {count} images, got shape {array.shape}")
+    one_each = array.shape in ((count,), (count, 1))
+    if one_each and len(output_shape) == 2 and output_shape[1] > 1:
+        return dense(_labels(array.reshape(count), output_shape[1], name), np.int32)
+    if array.shape != output_shape and not (one_each and output_shape == (count, 1)):
+        expected = f"labels ({count},) or {output_shape}" if len(output_shape) == 2 else f"shape {output_shape}"
+        raise ValueError(f"{name}: expected {expected}, got shape {array.shape}")
+    result = dense(array, np.float32).reshape(output_shape)
+    _check_finite(result, name)
+    return result
+
+
+def _labels(array: Array, classes: int, name: str) -> Array:
+    if array.dtype.kind == "f":
+        _check_finite(array, name)
+        _refuse(array, array != np.floor(array), name, "a label must be a whole number")
+    elif array.dtype.kind == "b":
+        return array
+    if array.min() < 0 or array.max() >= classes:
+        _refuse(array, (array < 0) | (array >= classes), name, f"labels must be in 0 to {classes - 1}")
+    return array
+
+
+def _check_finite(array: Array, name: str) -> None:
+    if not np.isfinite(array).all():
+        _refuse(array, ~np.isfinite(array), name, "it must be finite")
+
+
+def _refuse(array: Array, wrong: Array, name: str, rule: str) -> None:
+    """Raises for the first element that is wrong, if any is."""
+    if wrong.any():
+        place = tuple(int(index) for index in np.argwhere(wrong)[0])
+        raise ValueError(f"{name}[{', '.join(map(str, place))}] is {array[place]}: {rule}")
+
+
+def weights(
+    sample_weight: ArrayLike | None, class_weight: Mapping[int, float] | None, y: Array, name: str = "sample_weight"
+) -> Floats | None:
+    """One float32 weight an image: its sample weight times the weight of its class, each 1 where not given.
+
+    Raises:
+        TypeError: not numbers, or ``class_weight`` is no mapping.
+        ValueError: not one finite number an image, or class weights where the targets are no labels.
+    """
+    result: Floats | None = None
+    if sample_weight is not None:
+        array = numeric(sample_weight, name)
+        if array.shape not in ((len(y),), (len(y), 1)):
+            raise ValueError(f"{name}: expected shape ({len(y)},), one weight an image, got {array.shape}")
+        result = dense(array.reshape(len(y)), np.float32)
+        _check_finite(result, name)
+    if class_weight is not None:
+        factors = _class_weights(class_weight, y)
+        result = factors if result is None else result * factors
+    return result
+
+
+def _class_weights(class_weight: Mapping[int, float], y: Array) -> Floats:
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(f"class_weight must be a dictionary of class to weight, got {class_weight!r}")
+    if y.dtype != np.int32:
+        raise ValueError("class_weight needs integer labels, one an image")
+    factors = np.ones(len(y), np.float32)
+    for label, weight in class_weight.items():
+        label = integer(label, "a key of class_weight")
+        factors[y == label] = number(weight, f"class_weight[{label}]")
+    return factors
+
+
+def named(value: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:
+    """The value of a parameter, which must have its shape."""
+    array = numeric(value, name)
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+    return dense(array, np.float32)

@@ -1,0 +1,86 @@
+"""Checks of single arguments. What a value may be is the library's affair, and its messages say it; here is what would
+not even reach it: values of the wrong kind, and numbers that JSON cannot carry."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+_Entry = TypeVar("_Entry")
+
+_LARGEST = 2**31 - 1
+
+
+def integer(value: object, name: str, *, minimum: int = 0) -> int:
+    """``value`` as an int; a ``bool`` or a float is a TypeError, out of ``minimum`` to 2^31 - 1 a ValueError."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    number = operator.index(value)
+    if not minimum <= number <= _LARGEST:
+        raise ValueError(f"{name} must be at least {minimum} and at most {_LARGEST}, got {number}")
+    return number
+
+
+def number(value: object, name: str) -> float:
+    """``value`` as a finite float."""
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__") and not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        converted = float(value)  # type: ignore[arg-type]  # what has __float__ or __index__ converts
+    except TypeError:
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    except OverflowError:
+        converted = math.inf
+    if not math.isfinite(converted):
+        raise ValueError(f"{name} must be finite, got {converted}")
+    return converted
+
+
+def boolean(value: object, name: str) -> bool:
+    """``value`` as a bool; only True, False and NumPy's are accepted."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def text(value: object, name: str) -> str:
+    """``value`` as it is, which must be a str."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {value!r}")
+    return value
+
+
+def path_of(value: object, name: str) -> str | bytes:
+    """``value``, a str, bytes or path object, as what the system takes."""
+    if not isinstance(value, (str, bytes, os.PathLike)):
+        raise TypeError(f"{name} must be a path, got {value!r}")
+    return os.fspath(value)
+
+
+def readable(value: object, name: str) -> str | bytes:
+    """As ``path_of``, for a file that can be opened: otherwise the system's own exception, as FileNotFoundError."""
+    path = path_of(value, name)
+    with open(path, "rb"):
+        return path
+
+
+def unknown(kind: str, value: str, names: Iterable[str]) -> ValueError:
+    """The error for a name that is not known, which suggests the nearest."""
+    from difflib import get_close_matches
+
+    known = sorted(names)
+    nearest = get_close_matches(value, known, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else "known are " + ", ".join(map(repr, known))
+    return ValueError(f"unknown {kind} {value!r}; {hint}")
+
+
+def entry(value: str, kind: str, table: Mapping[str, _Entry]) -> _Entry:
+    """The entry of ``table`` under a name as ``"mean_squared_error"``, ``"MeanSquaredError"`` or an alias of it."""
+    plain = {name.replace("_", "").lower(): found for name, found in table.items()}
+    try:
+        return plain[value.replace("_", "").lower()]
+    except KeyError:
+        raise unknown(kind, value, table) from None

@@ -1,0 +1,883 @@
+/*
+ * The C ABI of SwiftCNN (include/swiftcnn.h) as a Python module, and nothing more: arrays come in and go out through the
+ * buffer protocol without a copy, statuses become exceptions, handles become objects. What is convenient (conversion of
+ * dtypes, names, defaults) is Python's affair: see the package around this file.
+ *
+ * - The lock of the interpreter is released around every call that takes a handle, because such a call may compute,
+ *   read a file, or wait for another thread that uses the same model.
+ * - Handles are freed when their object dies. A method runs only while its object is referenced, so no call can meet a
+ *   handle that another thread frees.
+ * - One file for every Python from 3.11 on (the limited API, PEP 384).
+ */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <string.h>
+
+#include "swiftcnn.h"
+
+/* --------------------------------------------------------------------------------------------------------- statuses */
+
+/* `status = call`, with the interpreter free for other threads. */
+#define UNLOCKED(status, call)        \
+  do {                                \
+    Py_BEGIN_ALLOW_THREADS            \
+    (status) = (call);                \
+    Py_END_ALLOW_THREADS              \
+  } while (0)
+
+static PyObject *exception_for(scnn_status status) {
+  switch (status) {
+    case SCNN_INVALID_ARGUMENT:
+    case SCNN_SHAPE_MISMATCH:
+    case SCNN_UNKNOWN_NAME:
+    case SCNN_MALFORMED_FILE: return PyExc_ValueError;
+    case SCNN_OUT_OF_MEMORY: return PyExc_MemoryError;
+    case SCNN_IO: return PyExc_OSError;
+    case SCNN_NOT_FINITE: return PyExc_FloatingPointError;
+    default: return PyExc_RuntimeError;
+  }
+}
+
+/* Raises what `status` means, with the library's sentence; always NULL. */
+static PyObject *raise_status(scnn_status status) {
+  PyErr_SetString(exception_for(status), scnn_last_error());
+  return NULL;
+}
+
+/* None, or the exception. */
+static PyObject *none_or_raise(scnn_status status) {
+  if (status != SCNN_OK) return raise_status(status);
+  Py_RETURN_NONE;
+}
+
+/* ------------------------------------------------------------------------------------------------- arrays and texts */
+
+/* The element type of a buffer's format (PEP 3118), or -1. */
+static int32_t element_type(const Py_buffer *view) {
+  const char *format = view->format ? view->format : "B";
+  if (*format == '@' || *format == '=' || *format == '<') format++;
+  if (format[0] == '\0' || format[1] != '\0') return -1;
+  if (*format == 'f' && view->itemsize == 4) return SCNN_FLOAT32;
+  if ((*format == 'i' || *format == 'l') && view->itemsize == 4) return SCNN_INT32;
+  if (*format == 'B' && view->itemsize == 1) return SCNN_UINT8;
+  return -1;
+}
+
+/* Borrows the memory of `object`; 0, or -1 with an exception. What succeeds is ended by PyBuffer_Release. */
+static int borrow_tensor(PyObject *object, const char *argument, Py_buffer *view, scnn_tensor *tensor) {
+  if (PyObject_GetBuffer(object, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) != 0) return -1;
+  int32_t type = element_type(view);
+  if (type < 0) {
+    PyErr_Format(PyExc_TypeError, "%s: expected elements of type float32, int32 or uint8, got format '%s'", argument,
+                 view->format);
+  } else if (view->ndim > SCNN_MAX_RANK) {
+    PyErr_Format(PyExc_ValueError, "%s: expected at most %d axes, got %d", argument, SCNN_MAX_RANK, view->ndim);
+  } else {
+    memset(tensor, 0, sizeof *tensor);
+    tensor->data = view->buf;
+    tensor->dtype = type;
+    tensor->rank = view->ndim;
+    for (int axis = 0; axis < view->ndim; axis++) tensor->shape[axis] = view->shape[axis];
+    return 0;
+  }
+  PyBuffer_Release(view);
+  return -1;
+}
+
+/* Borrows float32 memory that the library reads or (`writable`) fills. */
+static int borrow_floats(PyObject *object, const char *argument, int writable, Py_buffer *view, size_t *count) {
+  int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
+  if (PyObject_GetBuffer(object, view, flags) != 0) return -1;
+  if (element_type(view) != SCNN_FLOAT32) {
+    PyErr_Format(PyExc_TypeError, "%s: expected float32, got format '%s'", argument, view->format);
+    PyBuffer_Release(view);
+    return -1;
+  }
+  *count = (size_t)view->len / sizeof(float);
+  return 0;
+}
+
+/* The arrays of one training or evaluation call. */
+typedef struct {
+  Py_buffer views[3];
+  scnn_tensor tensors[3]; /* x, y, sample weights */
+  int count;              /* how many are borrowed: 2 where there are no sample weights */
+} Batch;
+
+static void release_batch(Batch *batch) {
+  while (batch->count > 0) PyBuffer_Release(&batch->views[--batch->count]);
+}
+
+static int borrow_batch(Batch *batch, PyObject *x, PyObject *y, PyObject *sample_weight) {
+  static const char *const arguments[] = {"x", "y", "sample_weight"};
+  PyObject *objects[] = {x, y, sample_weight};
+  batch->count = 0;
+  for (int i = 0; i < 3 && objects[i] != Py_None; i++) {
+    if (borrow_tensor(objects[i], arguments[i], &batch->views[i], &batch->tensors[i]) != 0) {
+      release_batch(batch);
+      return -1;
+    }
+    batch->count++;
+  }
+  if (batch->count >= 2) return 0;
+  release_batch(batch);
+  PyErr_SetString(PyExc_TypeError, "x and y must be arrays");
+  return -1;
+}
+
+static const scnn_tensor *sample_weights(const Batch *batch) {
+  return batch->count == 3 ? &batch->tensors[2] : NULL;
+}
+
+static PyObject *tuple_of_integers(const int64_t *values, Py_ssize_t count) {
+  PyObject *tuple = PyTuple_New(count);
+  for (Py_ssize_t i = 0; tuple && i < count; i++) {
+    PyObject *item = PyLong_FromLongLong(values[i]);
+    if (!item || PyTuple_SetItem(tuple, i, item) != 0) Py_CLEAR(tuple);
+  }
+  return tuple;
+}
+
+static PyObject *tuple_of_floats(const double *values, Py_ssize_t count) {
+  PyObject *tuple = PyTuple_New(count);
+  for (Py_ssize_t i = 0; tuple && i < count; i++) {
+    PyObject *item = PyFloat_FromDouble(values[i]);
+    if (!item || PyTuple_SetItem(tuple, i, item) != 0) Py_CLEAR(tuple);
+  }
+  return tuple;
+}
+
+/* Reads a sequence of integers into `values`; their number, or -1 with an exception. */
+static int read_integers(PyObject *sequence, const char *argument, int64_t *values, int capacity) {
+  Py_ssize_t count = PySequence_Size(sequence);
+  if (count < 0) return -1;
+  if (count > capacity) {
+    PyErr_Format(PyExc_ValueError, "%s: expected at most %d numbers, got %zd", argument, capacity, count);
+    return -1;
+  }
+  for (Py_ssize_t i = 0; i < count; i++) {
+    PyObject *item = PySequence_GetItem(sequence, i);
+    if (!item) return -1;
+    values[i] = PyLong_AsLongLong(item);
+    Py_DECREF(item);
+    if (values[i] == -1 && PyErr_Occurred()) return -1;
+  }
+  return (int)count;
+}
+
+/* Reads a sequence of numbers into memory that the caller frees with PyMem_Free; NULL with an exception. */
+static double *read_floats(PyObject *sequence, Py_ssize_t count) {
+  if (PySequence_Size(sequence) != count) {
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "mean and std must have equal lengths");
+    return NULL;
+  }
+  double *values = PyMem_Malloc((size_t)(count + 1) * sizeof(double));
+  if (!values) return (double *)PyErr_NoMemory();
+  for (Py_ssize_t i = 0; i < count; i++) {
+    PyObject *item = PySequence_GetItem(sequence, i);
+    values[i] = item ? PyFloat_AsDouble(item) : -1;
+    Py_XDECREF(item);
+    if (values[i] == -1 && PyErr_Occurred()) {
+      PyMem_Free(values);
+      return NULL;
+    }
+  }
+  return values;
+}
+
+/* A function of the library that writes a text; `argument` is whatever the text depends on beside the handle. */
+typedef scnn_status (*TextFunction)(void *handle, const char *argument, char *buffer, size_t capacity, size_t *length);
+
+/* The whole text, however long: what another thread changes between asking the length and reading is asked again. */
+static PyObject *read_text(TextFunction function, void *handle, const char *argument) {
+  char *buffer = NULL;
+  size_t capacity = 0, length = 0;
+  scnn_status status;
+  for (;;) {
+    UNLOCKED(status, function(handle, argument, buffer, capacity, &length));
+    if (status != SCNN_BUFFER_TOO_SMALL) break;
+    capacity = length + 1;
+    char *larger = capacity <= (size_t)PY_SSIZE_T_MAX ? PyMem_Realloc(buffer, capacity) : NULL;
+    if (!larger) {
+      PyMem_Free(buffer);
+      return PyErr_NoMemory();
+    }
+    buffer = larger;
+  }
+  PyObject *text = NULL;
+  if (status == SCNN_OK) {
+    text = PyUnicode_DecodeUTF8(buffer ? buffer : "", (Py_ssize_t)length, "replace");
+  } else {
+    raise_status(status);
+  }
+  PyMem_Free(buffer);
+  return text;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the objects */
+
+typedef struct {
+  PyTypeObject *model, *fit, *graph;
+} ModuleState;
+
+typedef struct {
+  PyObject_HEAD
+  scnn_model *handle;
+} Model;
+
+typedef struct {
+  PyObject_HEAD
+  scnn_fit *handle; /* NULL once closed */
+  PyObject *model;  /* kept alive, as are the arrays in `batch` */
+  Batch batch;
+  int running; /* a step is under way, perhaps on another thread */
+} Fit;
+
+typedef struct {
+  PyObject_HEAD
+  scnn_graph *handle;
+} Graph;
+
+static scnn_model *model_of(PyObject *self) { return ((Model *)self)->handle; }
+
+/* Frees an object whose resources are gone; the type of a heap object is counted too. */
+static void free_object(PyObject *self) {
+  PyTypeObject *type = Py_TYPE(self);
+  freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+  release(self);
+  Py_DECREF(type);
+}
+
+static PyObject *new_object(PyTypeObject *type) {
+  allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+  return allocate(type, 0);
+}
+
+/* Wraps a handle, or frees it where that fails. */
+static PyObject *wrap_model(const ModuleState *state, scnn_model *handle) {
+  PyObject *object = new_object(state->model);
+  if (object) {
+    ((Model *)object)->handle = handle;
+  } else {
+    scnn_model_free(handle);
+  }
+  return object;
+}
+
+/* The types cannot be subclassed, so an object's type is the one that belongs to the module. */
+static ModuleState *state_of(PyObject *self) { return PyType_GetModuleState(Py_TYPE(self)); }
+
+static void model_dealloc(PyObject *self) {
+  scnn_model_free(model_of(self));
+  free_object(self);
+}
+
+/* -------------------------------------------------------------------------------------------- Model: files and looks */
+
+static PyObject *model_save(PyObject *self, PyObject *args) {
+  PyObject *path;
+  int training_state;
+  if (!PyArg_ParseTuple(args, "O&p:save", PyUnicode_FSConverter, &path, &training_state)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_save(model_of(self), PyBytes_AsString(path), training_state));
+  Py_DECREF(path);
+  return none_or_raise(status);
+}
+
+static PyObject *model_load_weights(PyObject *self, PyObject *args) {
+  PyObject *path;
+  if (!PyArg_ParseTuple(args, "O&:load_weights", PyUnicode_FSConverter, &path)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_load_weights(model_of(self), PyBytes_AsString(path)));
+  Py_DECREF(path);
+  return none_or_raise(status);
+}
+
+static PyObject *model_clone(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  scnn_model *copy = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_clone(model_of(self), &copy));
+  return status == SCNN_OK ? wrap_model(state_of(self), copy) : raise_status(status);
+}
+
+static scnn_status name_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_model_name(model, buffer, capacity, length);
+}
+
+static scnn_status summary_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_model_summary(model, buffer, capacity, length);
+}
+
+static scnn_status graph_text(void *model, const char *format, char *buffer, size_t capacity, size_t *length) {
+  return scnn_model_graph(model, format, buffer, capacity, length);
+}
+
+static scnn_status tensor_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_model_tensor_names(model, buffer, capacity, length);
+}
+
+static scnn_status metric_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_metric_names(model, buffer, capacity, length);
+}
+
+static PyObject *model_name(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(name_text, model_of(self), NULL);
+}
+
+static PyObject *model_summary(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(summary_text, model_of(self), NULL);
+}
+
+static PyObject *model_graph(PyObject *self, PyObject *args) {
+  const char *format;
+  if (!PyArg_ParseTuple(args, "s:graph", &format)) return NULL;
+  return read_text(graph_text, model_of(self), format);
+}
+
+static PyObject *model_tensor_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(tensor_text, model_of(self), NULL);
+}
+
+static PyObject *model_metric_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(metric_text, model_of(self), NULL);
+}
+
+static PyObject *model_input_shape(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  int64_t shape[SCNN_MAX_RANK];
+  int32_t rank = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_input_shape(model_of(self), shape, &rank));
+  return status == SCNN_OK ? tuple_of_integers(shape, rank) : raise_status(status);
+}
+
+static PyObject *model_output_shape(PyObject *self, PyObject *args) {
+  PyObject *shape;
+  const char *name;
+  if (!PyArg_ParseTuple(args, "Oz:output_shape", &shape, &name)) return NULL;
+  scnn_tensor x = {.dtype = SCNN_FLOAT32};
+  x.rank = read_integers(shape, "shape", x.shape, SCNN_MAX_RANK);
+  if (x.rank < 0) return NULL;
+  int64_t output[SCNN_MAX_RANK];
+  int32_t rank = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_output_shape(model_of(self), &x, name, output, &rank));
+  return status == SCNN_OK ? tuple_of_integers(output, rank) : raise_status(status);
+}
+
+static PyObject *model_get_normalization(PyObject *self, PyObject *args) {
+  Py_ssize_t channels;
+  if (!PyArg_ParseTuple(args, "n:get_normalization", &channels)) return NULL;
+  if (channels < 0 || channels > PY_SSIZE_T_MAX / (Py_ssize_t)(2 * sizeof(double))) return PyErr_NoMemory();
+  double *values = PyMem_Malloc((size_t)(2 * channels + 1) * sizeof(double));
+  if (!values) return PyErr_NoMemory();
+  scnn_status status;
+  UNLOCKED(status, scnn_model_get_normalization(model_of(self), values, values + channels, (size_t)channels));
+  PyObject *pair = NULL;
+  if (status == SCNN_OK) {
+    PyObject *mean = tuple_of_floats(values, channels), *deviation = tuple_of_floats(values + channels, channels);
+    if (mean && deviation) pair = PyTuple_Pack(2, mean, deviation);
+    Py_XDECREF(mean);
+    Py_XDECREF(deviation);
+  } else {
+    raise_status(status);
+  }
+  PyMem_Free(values);
+  return pair;
+}
+
+static PyObject *model_set_normalization(PyObject *self, PyObject *args) {
+  PyObject *mean_object, *deviation_object;
+  if (!PyArg_ParseTuple(args, "OO:set_normalization", &mean_object, &deviation_object)) return NULL;
+  Py_ssize_t channels = PySequence_Size(mean_object);
+  if (channels < 0) return NULL;
+  PyObject *result = NULL;
+  double *mean = read_floats(mean_object, channels);
+  double *deviation = mean ? read_floats(deviation_object, channels) : NULL;
+  if (deviation) {
+    scnn_status status;
+    UNLOCKED(status, scnn_model_set_normalization(model_of(self), mean, deviation, (size_t)channels));
+    result = none_or_raise(status);
+  }
+  PyMem_Free(deviation);
+  PyMem_Free(mean);
+  return result;
+}
+
+/* ------------------------------------------------------------------------------------------------ Model: parameters */
+
+static PyObject *model_parameters(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  size_t count = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_parameter_count(model_of(self), &count));
+  if (status != SCNN_OK) return raise_status(status);
+  PyObject *list = PyList_New(0);
+  for (size_t i = 0; list && i < count; i++) {
+    scnn_parameter parameter;
+    UNLOCKED(status, scnn_model_parameter(model_of(self), i, &parameter));
+    if (status != SCNN_OK) {
+      Py_DECREF(list);
+      return raise_status(status);
+    }
+    PyObject *shape = tuple_of_integers(parameter.shape, parameter.rank);
+    PyObject *trainable = PyBool_FromLong(parameter.trainable);
+    /* "N" hands the references over, also where building fails. */
+    PyObject *row = Py_BuildValue("(ssNN)", parameter.name, parameter.role, trainable, shape);
+    if (!row || PyList_Append(list, row) != 0) Py_CLEAR(list);
+    Py_XDECREF(row);
+  }
+  return list;
+}
+
+static PyObject *model_get_parameter(PyObject *self, PyObject *args) {
+  const char *name;
+  PyObject *output;
+  if (!PyArg_ParseTuple(args, "sO:get_parameter", &name, &output)) return NULL;
+  Py_buffer view;
+  size_t count;
+  if (borrow_floats(output, "output", 1, &view, &count) != 0) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_get_parameter(model_of(self), name, view.buf, count));
+  PyBuffer_Release(&view);
+  return none_or_raise(status);
+}
+
+static PyObject *model_get_gradient(PyObject *self, PyObject *args) {
+  const char *name;
+  PyObject *output;
+  if (!PyArg_ParseTuple(args, "sO:get_gradient", &name, &output)) return NULL;
+  Py_buffer view;
+  size_t count;
+  if (borrow_floats(output, "output", 1, &view, &count) != 0) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_get_gradient(model_of(self), name, view.buf, count));
+  PyBuffer_Release(&view);
+  return none_or_raise(status);
+}
+
+static PyObject *model_set_parameter(PyObject *self, PyObject *args) {
+  const char *name;
+  PyObject *value;
+  if (!PyArg_ParseTuple(args, "sO:set_parameter", &name, &value)) return NULL;
+  Py_buffer view;
+  size_t count;
+  if (borrow_floats(value, "value", 0, &view, &count) != 0) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_set_parameter(model_of(self), name, view.buf, count));
+  PyBuffer_Release(&view);
+  return none_or_raise(status);
+}
+
+static PyObject *model_set_trainable(PyObject *self, PyObject *args) {
+  const char *pattern;
+  int trainable;
+  if (!PyArg_ParseTuple(args, "sp:set_trainable", &pattern, &trainable)) return NULL;
+  size_t matched = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_set_trainable(model_of(self), pattern, trainable, &matched));
+  return status == SCNN_OK ? PyLong_FromSize_t(matched) : raise_status(status);
+}
+
+/* ------------------------------------------------------------------------------------ Model: prediction and training */
+
+static PyObject *model_predict(PyObject *self, PyObject *args) {
+  PyObject *x_object, *output;
+  long long batch_size;
+  const char *tensor;
+  if (!PyArg_ParseTuple(args, "OLzO:predict", &x_object, &batch_size, &tensor, &output)) return NULL;
+  Py_buffer x_view, output_view;
+  scnn_tensor x;
+  size_t count;
+  if (borrow_tensor(x_object, "x", &x_view, &x) != 0) return NULL;
+  if (borrow_floats(output, "output", 1, &output_view, &count) != 0) {
+    PyBuffer_Release(&x_view);
+    return NULL;
+  }
+  scnn_status status;
+  UNLOCKED(status, scnn_predict(model_of(self), &x, batch_size, tensor, output_view.buf, count));
+  PyBuffer_Release(&output_view);
+  PyBuffer_Release(&x_view);
+  return none_or_raise(status);
+}
+
+static PyObject *model_compile(PyObject *self, PyObject *args) {
+  const char *settings;
+  if (!PyArg_ParseTuple(args, "s:compile", &settings)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_compile(model_of(self), settings));
+  return none_or_raise(status);
+}
+
+static int check_metric_count(int count) {
+  if (count >= 0 && count <= SCNN_MAX_METRICS) return 0;
+  PyErr_Format(PyExc_ValueError, "expected 0 to %d metrics, got %d", SCNN_MAX_METRICS, count);
+  return -1;
+}
+
+static PyObject *model_train_on_batch(PyObject *self, PyObject *args) {
+  PyObject *x, *y, *sample_weight;
+  int count;
+  if (!PyArg_ParseTuple(args, "OOOi:train_on_batch", &x, &y, &sample_weight, &count)) return NULL;
+  Batch batch;
+  if (check_metric_count(count) != 0 || borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
+  double results[SCNN_MAX_METRICS] = {0};
+  scnn_status status;
+  UNLOCKED(status, scnn_train_on_batch(model_of(self), &batch.tensors[0], &batch.tensors[1], sample_weights(&batch),
+                                       results, (size_t)count));
+  release_batch(&batch);
+  return status == SCNN_OK ? tuple_of_floats(results, count) : raise_status(status);
+}
+
+static PyObject *model_evaluate(PyObject *self, PyObject *args) {
+  PyObject *x, *y, *sample_weight;
+  long long batch_size;
+  int count;
+  if (!PyArg_ParseTuple(args, "OOOLi:evaluate", &x, &y, &sample_weight, &batch_size, &count)) return NULL;
+  Batch batch;
+  if (check_metric_count(count) != 0 || borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
+  double results[SCNN_MAX_METRICS] = {0};
+  scnn_status status;
+  UNLOCKED(status, scnn_evaluate(model_of(self), &batch.tensors[0], &batch.tensors[1], sample_weights(&batch),
+                                 batch_size, results, (size_t)count));
+  release_batch(&batch);
+  return status == SCNN_OK ? tuple_of_floats(results, count) : raise_status(status);
+}
+
+static PyObject *model_get_learning_rate(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  double rate = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_get_learning_rate(model_of(self), &rate));
+  return status == SCNN_OK ? PyFloat_FromDouble(rate) : raise_status(status);
+}
+
+static PyObject *model_set_learning_rate(PyObject *self, PyObject *args) {
+  double rate;
+  if (!PyArg_ParseTuple(args, "d:set_learning_rate", &rate)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_set_learning_rate(model_of(self), rate));
+  return none_or_raise(status);
+}
+
+static PyObject *model_swap_ema(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  scnn_status status;
+  UNLOCKED(status, scnn_swap_ema(model_of(self)));
+  return none_or_raise(status);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- Fit */
+
+static PyObject *model_fit(PyObject *self, PyObject *args) {
+  PyObject *x, *y, *sample_weight;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "OOOs:fit", &x, &y, &sample_weight, &options)) return NULL;
+  Fit *fit = (Fit *)new_object(state_of(self)->fit);
+  if (!fit) return NULL;
+  scnn_status status = SCNN_OK;
+  if (borrow_batch(&fit->batch, x, y, sample_weight) == 0) {
+    fit->model = Py_NewRef(self);
+    UNLOCKED(status, scnn_fit_begin(model_of(self), &fit->batch.tensors[0], &fit->batch.tensors[1],
+                                    sample_weights(&fit->batch), options, &fit->handle));
+    if (status == SCNN_OK) return (PyObject *)fit;
+    raise_status(status);
+  }
+  Py_DECREF(fit);
+  return NULL;
+}
+
+/* Ends the run and lets go of the model and the arrays. */
+static void end_fit(Fit *fit) {
+  scnn_fit_free(fit->handle);
+  fit->handle = NULL;
+  release_batch(&fit->batch);
+  Py_CLEAR(fit->model);
+}
+
+static void fit_dealloc(PyObject *self) {
+  end_fit((Fit *)self);
+  free_object(self);
+}
+
+static PyObject *fit_close(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  Fit *fit = (Fit *)self;
+  if (fit->running) {
+    PyErr_SetString(PyExc_RuntimeError, "the run cannot be closed while another thread makes a step");
+    return NULL;
+  }
+  end_fit(fit);
+  Py_RETURN_NONE;
+}
+
+static PyObject *fit_step(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  Fit *fit = (Fit *)self;
+  if (!fit->handle || fit->running) {
+    PyErr_SetString(PyExc_RuntimeError, fit->running ? "another thread makes a step" : "the run is closed");
+    return NULL;
+  }
+  scnn_progress progress;
+  scnn_status status;
+  fit->running = 1;
+  UNLOCKED(status, scnn_fit_step(fit->handle, &progress));
+  fit->running = 0;
+  if (status != SCNN_OK) return raise_status(status);
+  PyObject *results = tuple_of_floats(progress.results, progress.metric_count);
+  if (!results) return NULL;
+  return Py_BuildValue("(LLLLNNdN)", (long long)progress.epoch, (long long)progress.batch,
+                       (long long)progress.batches, (long long)progress.step, PyBool_FromLong(progress.epoch_ended),
+                       PyBool_FromLong(progress.finished), progress.learning_rate, results);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ Graph */
+
+static scnn_graph *graph_of(PyObject *self) { return ((Graph *)self)->handle; }
+
+static void graph_dealloc(PyObject *self) {
+  scnn_graph_free(graph_of(self));
+  free_object(self);
+}
+
+static PyObject *graph_input(PyObject *self, PyObject *args) {
+  const char *name;
+  PyObject *shape_object;
+  if (!PyArg_ParseTuple(args, "zO:input", &name, &shape_object)) return NULL;
+  int64_t shape[SCNN_MAX_RANK];
+  int rank = read_integers(shape_object, "shape", shape, SCNN_MAX_RANK);
+  if (rank < 0) return NULL;
+  scnn_value value = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_graph_input(graph_of(self), name, shape, rank, &value));
+  return status == SCNN_OK ? PyLong_FromLong(value) : raise_status(status);
+}
+
+static PyObject *graph_layer(PyObject *self, PyObject *args) {
+  const char *kind, *name, *options;
+  PyObject *operand_sequence;
+  if (!PyArg_ParseTuple(args, "szzO:layer", &kind, &name, &options, &operand_sequence)) return NULL;
+  Py_ssize_t count = PySequence_Size(operand_sequence);
+  if (count < 0) return NULL;
+  scnn_value *operands = PyMem_Calloc((size_t)count + 1, sizeof *operands);
+  if (!operands) return PyErr_NoMemory();
+  for (Py_ssize_t i = 0; i < count; i++) {
+    PyObject *item = PySequence_GetItem(operand_sequence, i);
+    long operand = item ? PyLong_AsLong(item) : -1;
+    Py_XDECREF(item);
+    if (!PyErr_Occurred() && (operand < INT32_MIN || operand > INT32_MAX)) {
+      PyErr_Format(PyExc_ValueError, "operands: %ld is no value of a graph", operand);
+    }
+    if (PyErr_Occurred()) {
+      PyMem_Free(operands);
+      return NULL;
+    }
+    operands[i] = (scnn_value)operand;
+  }
+  scnn_value value = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_graph_layer(graph_of(self), kind, name, options, operands, (size_t)count, &value));
+  PyMem_Free(operands);
+  return status == SCNN_OK ? PyLong_FromLong(value) : raise_status(status);
+}
+
+static PyObject *graph_shape(PyObject *self, PyObject *args) {
+  int value;
+  if (!PyArg_ParseTuple(args, "i:shape", &value)) return NULL;
+  int64_t shape[SCNN_MAX_RANK];
+  int32_t rank = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_graph_shape(graph_of(self), value, shape, &rank));
+  return status == SCNN_OK ? tuple_of_integers(shape, rank) : raise_status(status);
+}
+
+static PyObject *graph_model(PyObject *self, PyObject *args) {
+  int output;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "iz:model", &output, &options)) return NULL;
+  scnn_model *model = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_graph_model(graph_of(self), output, options, &model));
+  return status == SCNN_OK ? wrap_model(state_of(self), model) : raise_status(status);
+}
+
+/* -------------------------------------------------------------------------------------------- functions of the module */
+
+static PyObject *module_version(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+  return PyUnicode_FromString(scnn_version());
+}
+
+static scnn_status models_text(void *unused, const char *pattern, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_list_models(pattern, buffer, capacity, length);
+}
+
+static PyObject *module_list_models(PyObject *Py_UNUSED(module), PyObject *args) {
+  const char *pattern;
+  if (!PyArg_ParseTuple(args, "z:list_models", &pattern)) return NULL;
+  return read_text(models_text, NULL, pattern);
+}
+
+static PyObject *module_set_num_threads(PyObject *Py_UNUSED(module), PyObject *args) {
+  int count;
+  if (!PyArg_ParseTuple(args, "i:set_num_threads", &count)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_set_num_threads(count));
+  return none_or_raise(status);
+}
+
+static PyObject *module_get_num_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+  return PyLong_FromLong(scnn_get_num_threads());
+}
+
+static PyObject *module_set_thread_pinning(PyObject *Py_UNUSED(module), PyObject *args) {
+  int pinned;
+  if (!PyArg_ParseTuple(args, "p:set_thread_pinning", &pinned)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_set_thread_pinning(pinned));
+  return none_or_raise(status);
+}
+
+static PyObject *module_create_model(PyObject *module, PyObject *args) {
+  const char *name, *options;
+  if (!PyArg_ParseTuple(args, "sz:create_model", &name, &options)) return NULL;
+  scnn_model *model = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_create(name, options, &model));
+  return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
+}
+
+static PyObject *module_load_model(PyObject *module, PyObject *args) {
+  PyObject *path;
+  if (!PyArg_ParseTuple(args, "O&:load_model", PyUnicode_FSConverter, &path)) return NULL;
+  scnn_model *model = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_load(PyBytes_AsString(path), &model));
+  Py_DECREF(path);
+  return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
+}
+
+static PyObject *module_create_graph(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+  const ModuleState *state = PyModule_GetState(module);
+  PyObject *graph = new_object(state->graph);
+  if (!graph) return NULL;
+  scnn_status status = scnn_graph_create(&((Graph *)graph)->handle);
+  if (status == SCNN_OK) return graph;
+  Py_DECREF(graph);
+  return raise_status(status);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ tables */
+
+static PyMethodDef model_methods[] = {
+    {"save", model_save, METH_VARARGS, "save(path, training_state)"},
+    {"load_weights", model_load_weights, METH_VARARGS, "load_weights(path)"},
+    {"clone", model_clone, METH_NOARGS, "clone() -> Model"},
+    {"name", model_name, METH_NOARGS, "name() -> str"},
+    {"summary", model_summary, METH_NOARGS, "summary() -> str"},
+    {"graph", model_graph, METH_VARARGS, "graph(format) -> str"},
+    {"tensor_names", model_tensor_names, METH_NOARGS, "tensor_names() -> str, one a line"},
+    {"metric_names", model_metric_names, METH_NOARGS, "metric_names() -> str, one a line"},
+    {"input_shape", model_input_shape, METH_NOARGS, "input_shape() -> tuple, without the batch"},
+    {"output_shape", model_output_shape, METH_VARARGS, "output_shape(shape of x, tensor or None) -> tuple"},
+    {"get_normalization", model_get_normalization, METH_VARARGS, "get_normalization(channels) -> (mean, std)"},
+    {"set_normalization", model_set_normalization, METH_VARARGS, "set_normalization(mean, std)"},
+    {"parameters", model_parameters, METH_NOARGS, "parameters() -> [(name, role, trainable, shape)]"},
+    {"get_parameter", model_get_parameter, METH_VARARGS, "get_parameter(name, output)"},
+    {"set_parameter", model_set_parameter, METH_VARARGS, "set_parameter(name, value)"},
+    {"get_gradient", model_get_gradient, METH_VARARGS, "get_gradient(name, output)"},
+    {"set_trainable", model_set_trainable, METH_VARARGS, "set_trainable(pattern, trainable) -> matched"},
+    {"predict", model_predict, METH_VARARGS, "predict(x, batch_size, tensor or None, output)"},
+    {"compile", model_compile, METH_VARARGS, "compile(settings)"},
+    {"train_on_batch", model_train_on_batch, METH_VARARGS, "train_on_batch(x, y, sample_weight, count) -> tuple"},
+    {"evaluate", model_evaluate, METH_VARARGS, "evaluate(x, y, sample_weight, batch_size, count) -> tuple"},
+    {"get_learning_rate", model_get_learning_rate, METH_NOARGS, "get_learning_rate() -> float"},
+    {"set_learning_rate", model_set_learning_rate, METH_VARARGS, "set_learning_rate(rate)"},
+    {"swap_ema", model_swap_ema, METH_NOARGS, "swap_ema()"},
+    {"fit", model_fit, METH_VARARGS, "fit(x, y, sample_weight, options) -> Fit"},
+    {NULL, NULL, 0, NULL}};
+
+static PyMethodDef fit_methods[] = {
+    {"step", fit_step, METH_NOARGS,
+     "step() -> (epoch, batch, batches, step, epoch_ended, finished, learning_rate, results)"},
+    {"close", fit_close, METH_NOARGS, "close()"},
+    {NULL, NULL, 0, NULL}};
+
+static PyMethodDef graph_methods[] = {
+    {"input", graph_input, METH_VARARGS, "input(name, shape) -> value"},
+    {"layer", graph_layer, METH_VARARGS, "layer(kind, name, options, operands) -> value"},
+    {"shape", graph_shape, METH_VARARGS, "shape(value) -> tuple"},
+    {"model", graph_model, METH_VARARGS, "model(output, options) -> Model"},
+    {NULL, NULL, 0, NULL}};
+
+static PyMethodDef module_functions[] = {
+    {"version", module_version, METH_NOARGS, "version() -> str"},
+    {"list_models", module_list_models, METH_VARARGS, "list_models(pattern or None) -> str, one a line"},
+    {"set_num_threads", module_set_num_threads, METH_VARARGS, "set_num_threads(count)"},
+    {"get_num_threads", module_get_num_threads, METH_NOARGS, "get_num_threads() -> int"},
+    {"set_thread_pinning", module_set_thread_pinning, METH_VARARGS, "set_thread_pinning(pinned)"},
+    {"create_model", module_create_model, METH_VARARGS, "create_model(name, options or None) -> Model"},
+    {"load_model", module_load_model, METH_VARARGS, "load_model(path) -> Model"},
+    {"create_graph", module_create_graph, METH_NOARGS, "create_graph() -> Graph"},
+    {NULL, NULL, 0, NULL}};
+
+#define TYPE_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+
+static PyType_Slot model_slots[] = {
+    {Py_tp_dealloc, model_dealloc}, {Py_tp_methods, model_methods}, {Py_tp_doc, "A model of the library."}, {0, NULL}};
+static PyType_Slot fit_slots[] = {
+    {Py_tp_dealloc, fit_dealloc}, {Py_tp_methods, fit_methods}, {Py_tp_doc, "A training run."}, {0, NULL}};
+static PyType_Slot graph_slots[] = {
+    {Py_tp_dealloc, graph_dealloc}, {Py_tp_methods, graph_methods}, {Py_tp_doc, "A network being built."}, {0, NULL}};
+
+static PyType_Spec model_spec = {"swiftcnn._swiftcnn.Model", sizeof(Model), 0, TYPE_FLAGS, model_slots};
+static PyType_Spec fit_spec = {"swiftcnn._swiftcnn.Fit", sizeof(Fit), 0, TYPE_FLAGS, fit_slots};
+static PyType_Spec graph_spec = {"swiftcnn._swiftcnn.Graph", sizeof(Graph), 0, TYPE_FLAGS, graph_slots};
+
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec) {
+  PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+  if (type && PyModule_AddType(module, type) != 0) Py_CLEAR(type);
+  return type;
+}
+
+static int module_exec(PyObject *module) {
+  ModuleState *state = PyModule_GetState(module);
+  state->model = add_type(module, &model_spec);
+  state->fit = state->model ? add_type(module, &fit_spec) : NULL;
+  state->graph = state->fit ? add_type(module, &graph_spec) : NULL;
+  return state->graph ? PyModule_AddIntConstant(module, "MAX_METRICS", SCNN_MAX_METRICS) : -1;
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg) {
+  ModuleState *state = PyModule_GetState(module);
+  Py_VISIT(state->model);
+  Py_VISIT(state->fit);
+  Py_VISIT(state->graph);
+  return 0;
+}
+
+static int module_clear(PyObject *module) {
+  ModuleState *state = PyModule_GetState(module);
+  Py_CLEAR(state->model);
+  Py_CLEAR(state->fit);
+  Py_CLEAR(state->graph);
+  return 0;
+}
+
+static void module_free(void *module) { module_clear(module); }
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, {0, NULL}};
+
+static struct PyModuleDef module_definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_swiftcnn",
+    .m_doc = "The C ABI of SwiftCNN.",
+    .m_size = sizeof(ModuleState),
+    .m_methods = module_functions,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__swiftcnn(void) { return PyModuleDef_Init(&module_definition); }
