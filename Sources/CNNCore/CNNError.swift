@@ -22,6 +22,8 @@ public struct CNNError: Error, Equatable, Sendable, CustomStringConvertible {
     case invalidState = 8
     /// A fault of the library itself.
     case internalFault = 9
+    /// The caller's buffer does not hold the result; C only.
+    case bufferTooSmall = 10
   }
 
   /// The kind of failure.

@@ -6,7 +6,8 @@ public enum Checked {
     for factor in factors {
       let (partial, overflow) = result.multipliedReportingOverflow(by: factor)
       if overflow || factor < 0 {
-        throw CNNError(.outOfMemory, "\(what()): the size \(factors.map(String.init).joined(separator: "x")) is out of range")
+        let size = factors.map(String.init).joined(separator: "x")
+        throw CNNError(.outOfMemory, "\(what()): the size \(size) is out of range")
       }
       result = partial
     }

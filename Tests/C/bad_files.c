@@ -172,7 +172,7 @@ static void test_full_disk(scnn_model *model) {
 int main(void) {
   make_pixels();
   scnn_model *model = small_model(4);
-  if (model == NULL || !OK(scnn_compile(model, NULL))) return finish("bad_files");
+  if (!CHECK(model != NULL) || !OK(scnn_compile(model, NULL))) return finish("bad_files");
   struct state before = state_of(model);
   test_hostile_headers(model);
   test_damaged_files(model);

@@ -5,7 +5,6 @@ static float output[BATCH * CLASSES];
 
 static float values[BATCH * PIXELS];
 
-
 /* Calls each function that takes a model with `model`, which is none, and all else in order. */
 static void use_no_model(scnn_model *model) {
   scnn_tensor x = good_images(), y = good_labels();
@@ -181,7 +180,7 @@ static void test_stale_handles(void) {
 int main(void) {
   make_pixels();
   scnn_model *model = small_model(4);
-  if (model == NULL || !OK(scnn_compile(model, NULL))) return finish("bad_handles");
+  if (!CHECK(model != NULL) || !OK(scnn_compile(model, NULL))) return finish("bad_handles");
   struct state before = state_of(model);
   test_null_arguments(model);
   CHECK(is_unchanged(model, &before));

@@ -117,7 +117,7 @@ static void test_options(scnn_model *model) {
 int main(void) {
   make_pixels();
   scnn_model *model = small_model(4);
-  if (model == NULL || !OK(scnn_compile(model, NULL))) return finish("bad_options");
+  if (!CHECK(model != NULL) || !OK(scnn_compile(model, NULL))) return finish("bad_options");
   struct state before = state_of(model);
   test_options(model);
   CHECK(is_unchanged(model, &before));

@@ -5,7 +5,6 @@ static float output[BATCH * CLASSES];
 
 static float values[BATCH * PIXELS];
 
-
 /* Tensors of which none is a batch of images for the model. */
 static void test_tensors(scnn_model *model) {
   scnn_tensor y = good_labels();
@@ -225,7 +224,7 @@ static void test_names(scnn_model *model) {
 int main(void) {
   make_pixels();
   scnn_model *model = small_model(4);
-  if (model == NULL || !OK(scnn_compile(model, NULL))) return finish("bad_values");
+  if (!CHECK(model != NULL) || !OK(scnn_compile(model, NULL))) return finish("bad_values");
   struct state before = state_of(model);
   test_tensors(model);
   CHECK(is_unchanged(model, &before));

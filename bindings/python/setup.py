@@ -1,6 +1,7 @@
 """The C extension, for pyproject.toml: compiled against the shared library that `make lib` built, which goes into the
 wheel beside it. One wheel serves every Python from 3.11 on (abi3)."""
 
+import glob
 import os
 import shutil
 
@@ -19,10 +20,9 @@ class BuildExtension(build_ext):
         super().run()
         # In an editable install the package is the source folder itself.
         package = os.path.join(HERE if self.inplace else self.build_lib, "swiftcnn")
-        target = os.path.join(package, "libswiftcnn.so")
-        if os.path.lexists(target):
-            os.remove(target)
-        shutil.copyfile(LIBRARY, target)
+        # By the name that the extension asks for: the one with the number, a link to the library.
+        for name in glob.glob(LIBRARY + ".[0-9]"):
+            shutil.copyfile(name, os.path.join(package, os.path.basename(name)))
 
 
 setup(

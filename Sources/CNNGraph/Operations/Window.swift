@@ -22,8 +22,8 @@ public enum Padding: Hashable, Sendable {
     }
   }
 
-  /// Reads the attribute `padding`; no padding where it is missing.
-  init(_ attributes: inout Attributes) throws(CNNError) {
+  /// Reads the attribute `padding`; no padding where it is missing. Throws `.invalidArgument` for anything else.
+  public init(_ attributes: inout Attributes) throws(CNNError) {
     if case .text = attributes["padding"] {
       let text = try attributes.text("padding")
       guard text == "same" else {

@@ -9,9 +9,13 @@ public struct GraphRewriter {
   private var images: [Value?]
 
   /// Starts a copy: inputs and parameters are there, nodes are not.
-  /// - Parameter inputType: the new type of an input, given its name and old type.
+  /// - Parameters:
+  ///   - inputType: the new type of an input, given its name and old type.
+  ///   - keepsParameter: whether a parameter is in the copy too.
   public init(
-    _ source: Graph, inputType: (String, TensorType) throws(CNNError) -> TensorType = { _, type throws(CNNError) in type }
+    _ source: Graph,
+    inputType: (String, TensorType) throws(CNNError) -> TensorType = { _, type throws(CNNError) in type },
+    keepsParameter: (Parameter) -> Bool = { _ in true }
   ) throws(CNNError) {
     self.source = source
     images = Array(repeating: nil, count: source.valueCount)
@@ -21,7 +25,9 @@ public struct GraphRewriter {
     }
     for index in 0..<source.valueCount {
       let value = Value(index: index)
-      if let parameter = source.parameter(defining: value) { images[index] = try result.addParameter(parameter) }
+      if let parameter = source.parameter(defining: value), keepsParameter(parameter) {
+        images[index] = try result.addParameter(parameter)
+      }
     }
   }
 

@@ -52,4 +52,15 @@ extension Graph {
     for node in nodes where node.results.contains(where: { isLive[$0.index] }) { try rewriter.copy(node) }
     return try rewriter.finished()
   }
+
+  /// The same graph without the parameters that no node reads.
+  public func removingDeadParameters() throws(CNNError) -> Graph {
+    let consumers = consumers()
+    var rewriter = try GraphRewriter(self, keepsParameter: { parameter in
+      guard let value = value(named: parameter.name) else { return true }
+      return !consumers[value.index].isEmpty || isKept(value)
+    })
+    for node in nodes { try rewriter.copy(node) }
+    return try rewriter.finished()
+  }
 }

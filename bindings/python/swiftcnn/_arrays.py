@@ -68,25 +68,25 @@ def _fits(got: tuple[int, ...], wanted: Sequence[int | None]) -> bool:
 
 
 def targets(y: ArrayLike | None, output_shape: tuple[int, ...], name: str = "y") -> Array:
-    """Targets for an output of this shape: labels (N,) or (N, 1) as int32 (N,), others as float32 of that shape.
+    """Targets for an output of this shape: labels as int32 of the shape without its last axis, others as float32 of
+    that shape.
 
-    Where the output gives several classes an image, one number an image is a label: an integer of any dtype, or a
-    float that holds one.
+    Where the output gives several classes, one number for each distribution is a label: an integer of any dtype, or a
+    float that holds one. So labels are (N,), or (N, 1), for an output (N, classes).
 
     Raises:
         TypeError: not numbers.
         ValueError: NaN, a label that is no class, another number of images or another shape.
     """
     array = numeric(y, name)
-    count = output_shape[0]
+    count, classes, rest = output_shape[0], output_shape[-1], output_shape[:-1]
     if array.ndim == 0 or array.shape[0] != count:
         raise ValueError(f"{name}: expected targets for {count} images, got shape {array.shape}")
-    one_each = array.shape in ((count,), (count, 1))
-    if one_each and len(output_shape) == 2 and output_shape[1] > 1:
-        return dense(_labels(array.reshape(count), output_shape[1], name), np.int32)
-    if array.shape != output_shape and not (one_each and output_shape == (count, 1)):
-        expected = f"labels ({count},) or {output_shape}" if len(output_shape) == 2 else f"shape {output_shape}"
-        raise ValueError(f"{name}: expected {expected}, got shape {array.shape}")
+    if array.shape in (rest, (*rest, 1)):
+        if classes > 1:
+            return dense(_labels(array.reshape(rest), classes, name), np.int32)
+    elif array.shape != output_shape:
+        raise ValueError(f"{name}: expected labels {rest} or targets {output_shape}, got shape {array.shape}")
     result = dense(array, np.float32).reshape(output_shape)
     _check_finite(result, name)
     return result
@@ -140,7 +140,7 @@ def weights(
 def _class_weights(class_weight: Mapping[int, float], y: Array) -> Floats:
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight must be a dictionary of class to weight, got {class_weight!r}")
-    if y.dtype != np.int32:
+    if y.dtype != np.int32 or y.ndim != 1:
         raise ValueError("class_weight needs integer labels, one an image")
     factors = np.ones(len(y), np.float32)
     for label, weight in class_weight.items():

@@ -1,0 +1,79 @@
+import CNNCore
+import CNNGraph
+
+extension GraphBuilder {
+  /// The kinds of layer that bring parameters of their own; any other kind is an operation of the graph.
+  static let parametricLayers = ["conv2d", "depthwise_conv2d", "batch_norm", "dense"]
+  /// The operations that are layers by themselves.
+  static let plainLayers: [any Operation.Type] = [
+    Activation.self, Softmax.self, Add.self, Multiply.self, Concatenate.self, Pooling2D.self, GlobalPooling2D.self,
+    Reshape.self, ZeroPadding2D.self, Dropout.self, StochasticDepth.self,
+  ]
+
+  /// Adds a layer by the name of its kind, with options as `include/swiftcnn.h` lists them for `scnn_graph_layer`.
+  /// - Throws: `.unknownName` with the nearest kind, `.invalidArgument` for an option that is missing, wrong or unknown,
+  ///   or what the layer's shape rule throws.
+  public mutating func layer(_ kind: String, name: String?, options: JSONObject, operands: [Value]) throws(CNNError)
+    -> Value
+  {
+    for operand in operands where !(0..<graph.valueCount).contains(operand.index) {
+      throw CNNError(.invalidArgument, "operand \(operand.index) is not a value of this graph")
+    }
+    let name = name ?? graph.uniqueName(kind)
+    let known = Self.parametricLayers + Self.plainLayers.map { $0.name }
+    guard known.contains(kind) else { throw unknownName("layer", kind, among: known) }
+    var attributes = try Attributes(json: options)
+    do throws(CNNError) {
+      if Self.parametricLayers.contains(kind) {
+        guard operands.count == 1 else {
+          throw CNNError(.invalidArgument, "\(operands.count) operands given; expected 1")
+        }
+        // Built in a copy, so that a layer that does not fit leaves no parameters behind.
+        var copy = self
+        let value = try copy.parametricLayer(kind, name, &attributes, operands[0])
+        try attributes.finish()
+        self = copy
+        return value
+      }
+      if kind == Dropout.name || kind == StochasticDepth.name, !attributes.contains("stream") {
+        // Every random layer of a graph has numbers of its own.
+        attributes["stream"] = .integer(graph.nodes.count)
+      }
+      return try graph.addSingle(OperationTable.make(kind, attributes), operands, name: name)
+    } catch {
+      throw error.message.contains("'\(name)'") ? error : error.prefixed("\(kind) '\(name)'")
+    }
+  }
+
+  private mutating func parametricLayer(
+    _ kind: String, _ name: String, _ attributes: inout Attributes, _ x: Value
+  ) throws(CNNError) -> Value {
+    switch kind {
+    case "batch_norm":
+      return try batchNormalization(
+        x, name, epsilon: attributes.number("epsilon", default: 1e-5),
+        momentum: attributes.number("momentum", default: 0.1))
+    case "dense":
+      return try dense(
+        x, name, units: attributes.integer("units"), bias: attributes.flag("bias", default: true),
+        initializer: attributes.choice("initializer", default: .uniformFanIn))
+    default:
+      let kernel = try attributes.integers("kernel", count: 2)
+      let stride = try attributes.integers("stride", count: 2, default: [1, 1])
+      let dilation = try attributes.integers("dilation", count: 2, default: [1, 1])
+      let padding = try Padding(&attributes)
+      let bias = try attributes.flag("bias", default: false)
+      let initializer = try attributes.choice("initializer", default: Initializer.heNormalFanOut)
+      if kind == "depthwise_conv2d" {
+        return try depthwiseConvolution(
+          x, name, kernel: (kernel[0], kernel[1]), stride: (stride[0], stride[1]), padding: padding,
+          dilation: (dilation[0], dilation[1]), multiplier: attributes.integer("multiplier", default: 1), bias: bias,
+          initializer: initializer)
+      }
+      return try convolution(
+        x, name, outputChannels: attributes.integer("filters"), kernel: (kernel[0], kernel[1]),
+        stride: (stride[0], stride[1]), padding: padding, dilation: (dilation[0], dilation[1]),
+        groups: attributes.integer("groups", default: 1), bias: bias, initializer: initializer)
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import CNNCore
+import CNNGraph
+import CSwiftCNN
+import SwiftCNN
+import Synchronization
+
+/// A graph under construction.
+final class GraphHandle: Sendable {
+  let builder = Mutex(GraphBuilder())
+}
+
+private func graph(_ handle: OpaquePointer?) throws(CNNError) -> GraphHandle {
+  try Handles.get(handle, "graph", as: GraphHandle.self)
+}
+
+@_cdecl("scnn_graph_create") @implementation
+public func scnn_graph_create(_ graph: UnsafeMutablePointer<OpaquePointer?>!) -> scnn_status {
+  call { () throws(CNNError) in try required(graph, "graph").pointee = Handles.make(GraphHandle()) }
+}
+
+@_cdecl("scnn_graph_free") @implementation
+public func scnn_graph_free(_ handle: OpaquePointer!) -> scnn_status {
+  call { () throws(CNNError) in try Handles.free(handle, "graph", as: GraphHandle.self) }
+}
+
+@_cdecl("scnn_graph_input") @implementation
+public func scnn_graph_input(
+  _ handle: OpaquePointer!, _ name: UnsafePointer<CChar>!, _ shape: UnsafePointer<Int64>!, _ rank: Int32,
+  _ value: UnsafeMutablePointer<scnn_value>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try graph(handle)
+    let name = try text(name, "name"), shape = try required(shape, "shape"), out = try required(value, "value")
+    let dimensions = try sizes(rank, "shape") { shape[$0] }
+    let added = try handle.builder.withLock { (builder) throws(CNNError) in
+      try builder.input(name, shape: dimensions)
+    }
+    out.pointee = scnn_value(added.index)
+  }
+}
+
+@_cdecl("scnn_graph_layer") @implementation
+public func scnn_graph_layer(
+  _ handle: OpaquePointer!, _ kind: UnsafePointer<CChar>!, _ name: UnsafePointer<CChar>!,
+  _ options: UnsafePointer<CChar>!, _ operands: UnsafePointer<scnn_value>!, _ operandCount: Int,
+  _ value: UnsafeMutablePointer<scnn_value>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try graph(handle)
+    let kind = try text(kind, "kind"), name = try optionalText(name, "name"), out = try required(value, "value")
+    let options = try SwiftCNNABI.options(options, "options"), operands = try required(operands, "operands")
+    guard (1...4096).contains(operandCount) else {
+      throw CNNError(.invalidArgument, "operand_count is \(operandCount); expected 1 to 4096")
+    }
+    let values = (0..<operandCount).map { Value(index: Int(operands[$0])) }
+    let added = try handle.builder.withLock { (builder) throws(CNNError) in
+      try builder.layer(kind, name: name, options: options, operands: values)
+    }
+    out.pointee = scnn_value(added.index)
+  }
+}
+
+/// A value of the graph. Throws where the graph has none of that number.
+private func known(_ value: scnn_value, _ graph: Graph) throws(CNNError) -> Value {
+  guard (0..<graph.valueCount).contains(Int(value)) else {
+    throw CNNError(.invalidArgument, "value \(value) is not a value of this graph")
+  }
+  return Value(index: Int(value))
+}
+
+@_cdecl("scnn_graph_shape") @implementation
+public func scnn_graph_shape(
+  _ handle: OpaquePointer!, _ value: scnn_value, _ shape: UnsafeMutablePointer<Int64>!,
+  _ rank: UnsafeMutablePointer<Int32>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let graph = try graph(handle).builder.withLock { $0.graph }
+    try write(graph.type(of: known(value, graph)).shape, to: shape, rank)
+  }
+}
+
+@_cdecl("scnn_graph_model") @implementation
+public func scnn_graph_model(
+  _ handle: OpaquePointer!, _ output: scnn_value, _ options: UnsafePointer<CChar>!,
+  _ model: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let graph = try graph(handle).builder.withLock { $0.graph }
+    let output = try known(output, graph)
+    let settings = try CustomModelOptions(json: SwiftCNNABI.options(options, "options"))
+    try give(model, "model") { () throws(CNNError) in try Model(graph, output: output, options: settings) }
+  }
+}

@@ -1,0 +1,42 @@
+import CNNCore
+import CSwiftCNN
+import SwiftCNN
+
+/// The library's version, also that of the pkg-config file and the Python package.
+private let version: StaticString = "0.1.0"
+
+@_cdecl("scnn_version") @implementation
+public func scnn_version() -> UnsafePointer<CChar>! {
+  UnsafeRawPointer(version.utf8Start).assumingMemoryBound(to: CChar.self)
+}
+
+private let noError: StaticString = ""
+
+@_cdecl("scnn_last_error") @implementation
+public func scnn_last_error() -> UnsafePointer<CChar>! {
+  LastError.message ?? UnsafeRawPointer(noError.utf8Start).assumingMemoryBound(to: CChar.self)
+}
+
+@_cdecl("scnn_set_num_threads") @implementation
+public func scnn_set_num_threads(_ count: Int32) -> scnn_status {
+  call { () throws(CNNError) in try Threads.setCount(Int(count)) }
+}
+
+@_cdecl("scnn_get_num_threads") @implementation
+public func scnn_get_num_threads() -> Int32 { Int32(clamping: Threads.count) }
+
+@_cdecl("scnn_set_thread_pinning") @implementation
+public func scnn_set_thread_pinning(_ pinned: Int32) -> scnn_status {
+  call { () throws(CNNError) in Threads.setPinning(pinned != 0) }
+}
+
+@_cdecl("scnn_list_models") @implementation
+public func scnn_list_models(
+  _ pattern: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let names = ModelRegistry.names(matching: try optionalText(pattern, "pattern") ?? "*")
+    try write(names.joined(separator: "\n"), to: buffer, capacity, length)
+  }
+}

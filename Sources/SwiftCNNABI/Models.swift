@@ -1,0 +1,255 @@
+import CNNCore
+import CNNGraph
+import CSwiftCNN
+import Glibc
+import SwiftCNN
+import Synchronization
+
+/// A model and the C strings of its parameters' names, which live as long as the handle.
+final class ModelHandle: Sendable {
+  let model: Model
+  let parameters: [Parameter]
+  private let strings: CStrings
+
+  init(_ model: Model) {
+    self.model = model
+    parameters = model.parameterList
+    strings = CStrings(parameters.map(\.name) + Parameter.Role.allCases.map(\.rawValue))
+  }
+
+  /// The name of the parameter at `index`.
+  func name(_ index: Int) -> UnsafePointer<CChar>? { strings.pointers[index] }
+
+  /// The name of a role.
+  func name(_ role: Parameter.Role) -> UnsafePointer<CChar>? {
+    Parameter.Role.allCases.firstIndex(of: role).flatMap { strings.pointers[parameters.count + $0] }
+  }
+}
+
+/// C strings that are freed together.
+private final class CStrings: @unchecked Sendable {
+  let pointers: [UnsafePointer<CChar>?]
+
+  init(_ texts: [String]) { pointers = texts.map { strdup($0).map { UnsafePointer($0) } } }
+
+  deinit { for pointer in pointers { free(UnsafeMutablePointer(mutating: pointer)) } }
+}
+
+/// The model behind a handle.
+func model(_ handle: OpaquePointer?) throws(CNNError) -> Model {
+  try Handles.get(handle, "model", as: ModelHandle.self).model
+}
+
+/// Gives out a new model; `out` is NULL until then.
+func give(_ out: UnsafeMutablePointer<OpaquePointer?>?, _ name: String, _ make: () throws(CNNError) -> Model)
+  throws(CNNError)
+{
+  let out = try required(out, name)
+  out.pointee = nil
+  out.pointee = Handles.make(ModelHandle(try make()))
+}
+
+@_cdecl("scnn_model_create") @implementation
+public func scnn_model_create(
+  _ name: UnsafePointer<CChar>!, _ options: UnsafePointer<CChar>!, _ model: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try give(model, "model") { () throws(CNNError) in
+      try Model(
+        text(name, "name"), options: ModelOptions(json: SwiftCNNABI.options(options, "options")))
+    }
+  }
+}
+
+@_cdecl("scnn_model_load") @implementation
+public func scnn_model_load(
+  _ path: UnsafePointer<CChar>!, _ model: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try give(model, "model") { () throws(CNNError) in try Model(contentsOf: text(path, "path")) }
+  }
+}
+
+@_cdecl("scnn_model_save") @implementation
+public func scnn_model_save(_ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ trainingState: Int32)
+  -> scnn_status
+{
+  call { () throws(CNNError) in
+    try model(handle).save(text(path, "path"), includingTrainingState: trainingState != 0)
+  }
+}
+
+@_cdecl("scnn_model_load_weights") @implementation
+public func scnn_model_load_weights(_ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!) -> scnn_status {
+  call { () throws(CNNError) in try model(handle).loadWeights(text(path, "path")) }
+}
+
+@_cdecl("scnn_model_clone") @implementation
+public func scnn_model_clone(_ handle: OpaquePointer!, _ copy: UnsafeMutablePointer<OpaquePointer?>!) -> scnn_status {
+  call { () throws(CNNError) in
+    let original = try model(handle)
+    try give(copy, "copy") { () throws(CNNError) in try original.clone() }
+  }
+}
+
+@_cdecl("scnn_model_free") @implementation
+public func scnn_model_free(_ handle: OpaquePointer!) -> scnn_status {
+  call { () throws(CNNError) in try Handles.free(handle, "model", as: ModelHandle.self) }
+}
+
+@_cdecl("scnn_model_name") @implementation
+public func scnn_model_name(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in try write(model(handle).name, to: buffer, capacity, length) }
+}
+
+@_cdecl("scnn_model_summary") @implementation
+public func scnn_model_summary(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in try write(model(handle).summary, to: buffer, capacity, length) }
+}
+
+@_cdecl("scnn_model_graph") @implementation
+public func scnn_model_graph(
+  _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try write(model(handle).graphText(text(format, "format")), to: buffer, capacity, length)
+  }
+}
+
+@_cdecl("scnn_model_input_shape") @implementation
+public func scnn_model_input_shape(
+  _ handle: OpaquePointer!, _ shape: UnsafeMutablePointer<Int64>!, _ rank: UnsafeMutablePointer<Int32>!
+) -> scnn_status {
+  call { () throws(CNNError) in try write(model(handle).inputShape, to: shape, rank) }
+}
+
+@_cdecl("scnn_model_get_normalization") @implementation
+public func scnn_model_get_normalization(
+  _ handle: OpaquePointer!, _ mean: UnsafeMutablePointer<Double>!, _ deviation: UnsafeMutablePointer<Double>!,
+  _ channels: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let normalization = try model(handle).normalization
+    try write(normalization.mean, to: mean, channels)
+    try write(normalization.deviation, to: deviation, channels)
+  }
+}
+
+@_cdecl("scnn_model_set_normalization") @implementation
+public func scnn_model_set_normalization(
+  _ handle: OpaquePointer!, _ mean: UnsafePointer<Double>!, _ deviation: UnsafePointer<Double>!, _ channels: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle)
+    let mean = try required(mean, "mean"), deviation = try required(deviation, "deviation")
+    // Checked before anything is read: the caller's arrays are as long as it says.
+    guard channels == model.normalization.mean.count else {
+      throw CNNError(
+        .invalidArgument, "channels is \(channels); the model has \(model.normalization.mean.count)")
+    }
+    try model.setNormalization(
+      mean: Array(UnsafeBufferPointer(start: mean, count: channels)),
+      deviation: Array(UnsafeBufferPointer(start: deviation, count: channels)))
+  }
+}
+
+@_cdecl("scnn_model_parameter_count") @implementation
+public func scnn_model_parameter_count(_ handle: OpaquePointer!, _ count: UnsafeMutablePointer<Int>!) -> scnn_status {
+  call { () throws(CNNError) in
+    try required(count, "count").pointee = try Handles.get(handle, "model", as: ModelHandle.self).parameters.count
+  }
+}
+
+@_cdecl("scnn_model_parameter") @implementation
+public func scnn_model_parameter(
+  _ handle: OpaquePointer!, _ index: Int, _ parameter: UnsafeMutablePointer<scnn_parameter>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try Handles.get(handle, "model", as: ModelHandle.self)
+    let out = try required(parameter, "parameter")
+    let parameters = handle.model.parameterList
+    guard parameters.indices.contains(index) else {
+      throw CNNError(.invalidArgument, "index is \(index); the model has \(parameters.count) parameters")
+    }
+    var result = scnn_parameter()
+    result.name = handle.name(index)
+    result.role = handle.name(parameters[index].role)
+    result.trainable = parameters[index].isTrainable ? 1 : 0
+    result.rank = Int32(parameters[index].shape.count)
+    withUnsafeMutableBytes(of: &result.shape) { bytes in
+      let sizes = bytes.bindMemory(to: Int64.self)
+      for (axis, size) in parameters[index].shape.enumerated() { sizes[axis] = Int64(size) }
+    }
+    out.pointee = result
+  }
+}
+
+@_cdecl("scnn_model_get_parameter") @implementation
+public func scnn_model_get_parameter(
+  _ handle: OpaquePointer!, _ name: UnsafePointer<CChar>!, _ data: UnsafeMutablePointer<Float>!, _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try model(handle).getParameter(text(name, "name"), into: floats(data, count, "data"))
+  }
+}
+
+@_cdecl("scnn_model_set_parameter") @implementation
+public func scnn_model_set_parameter(
+  _ handle: OpaquePointer!, _ name: UnsafePointer<CChar>!, _ data: UnsafePointer<Float>!, _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let source = try floats(UnsafeMutablePointer(mutating: data), count, "data")
+    try model(handle).setParameter(text(name, "name"), from: UnsafeBufferPointer(source))
+  }
+}
+
+@_cdecl("scnn_model_set_trainable") @implementation
+public func scnn_model_set_trainable(
+  _ handle: OpaquePointer!, _ pattern: UnsafePointer<CChar>!, _ trainable: Int32, _ matched: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let count = try model(handle).setTrainable(trainable != 0, matching: text(pattern, "pattern"))
+    matched?.pointee = count
+  }
+}
+
+@_cdecl("scnn_model_tensor_names") @implementation
+public func scnn_model_tensor_names(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try write(model(handle).tensorNames.joined(separator: "\n"), to: buffer, capacity, length)
+  }
+}
+
+@_cdecl("scnn_model_output_shape") @implementation
+public func scnn_model_output_shape(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ tensor: UnsafePointer<CChar>!,
+  _ shape: UnsafeMutablePointer<Int64>!, _ rank: UnsafeMutablePointer<Int32>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let output = try model(handle).outputShape(
+      for: view(x, "x", needsData: false), output: optionalText(tensor, "tensor"))
+    try write(output, to: shape, rank)
+  }
+}
+
+@_cdecl("scnn_predict") @implementation
+public func scnn_predict(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ batchSize: Int64, _ tensor: UnsafePointer<CChar>!,
+  _ output: UnsafeMutablePointer<Float>!, _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try model(handle).predict(
+      view(x, "x"), batchSize: Int(batchSize), output: optionalText(tensor, "tensor"),
+      into: floats(output, count, "output"))
+  }
+}

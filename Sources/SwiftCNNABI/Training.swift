@@ -1,0 +1,144 @@
+import CNNCore
+import CSwiftCNN
+import SwiftCNN
+import Synchronization
+
+@_cdecl("scnn_compile") @implementation
+public func scnn_compile(_ handle: OpaquePointer!, _ settings: UnsafePointer<CChar>!) -> scnn_status {
+  call { () throws(CNNError) in
+    try model(handle).compile(TrainingSettings(json: options(settings, "settings")))
+  }
+}
+
+@_cdecl("scnn_metric_names") @implementation
+public func scnn_metric_names(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    guard let settings = try model(handle).trainingSettings else {
+      throw CNNError(.invalidState, "the model is not compiled; call scnn_compile first")
+    }
+    try write(settings.resultNames.joined(separator: "\n"), to: buffer, capacity, length)
+  }
+}
+
+/// Checks that results fit before anything is trained.
+private func checkRoom(_ model: Model, _ results: UnsafeMutablePointer<Double>?, _ count: Int) throws(CNNError) {
+  _ = try required(results, "results")
+  guard let expected = model.trainingSettings?.resultNames.count else { return }
+  guard count == expected else {
+    throw CNNError(.bufferTooSmall, "there is room for \(count) results; there are \(expected)")
+  }
+}
+
+@_cdecl("scnn_train_on_batch") @implementation
+public func scnn_train_on_batch(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
+  _ sampleWeight: UnsafePointer<scnn_tensor>!, _ results: UnsafeMutablePointer<Double>!, _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle)
+    try checkRoom(model, results, count)
+    let measured = try model.trainOnBatch(
+      view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"))
+    try write(measured, to: results, count)
+  }
+}
+
+@_cdecl("scnn_evaluate") @implementation
+public func scnn_evaluate(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
+  _ sampleWeight: UnsafePointer<scnn_tensor>!, _ batchSize: Int64, _ results: UnsafeMutablePointer<Double>!,
+  _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle)
+    try checkRoom(model, results, count)
+    let measured = try model.evaluate(
+      view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"),
+      batchSize: Int(batchSize))
+    try write(measured, to: results, count)
+  }
+}
+
+@_cdecl("scnn_get_gradient") @implementation
+public func scnn_get_gradient(
+  _ handle: OpaquePointer!, _ parameter: UnsafePointer<CChar>!, _ data: UnsafeMutablePointer<Float>!, _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try model(handle).getGradient(text(parameter, "parameter"), into: floats(data, count, "data"))
+  }
+}
+
+@_cdecl("scnn_get_learning_rate") @implementation
+public func scnn_get_learning_rate(_ handle: OpaquePointer!, _ rate: UnsafeMutablePointer<Double>!) -> scnn_status {
+  call { () throws(CNNError) in try required(rate, "rate").pointee = try model(handle).learningRate() }
+}
+
+@_cdecl("scnn_set_learning_rate") @implementation
+public func scnn_set_learning_rate(_ handle: OpaquePointer!, _ rate: Double) -> scnn_status {
+  call { () throws(CNNError) in try model(handle).setLearningRate(rate) }
+}
+
+@_cdecl("scnn_swap_ema") @implementation
+public func scnn_swap_ema(_ handle: OpaquePointer!) -> scnn_status {
+  call { () throws(CNNError) in try model(handle).swapMovingAverage() }
+}
+
+/// A training run; calls from several threads take turns.
+final class FitHandle: @unchecked Sendable {
+  private let run: TrainingRun
+  private let lock = Mutex(())
+
+  init(_ run: TrainingRun) { self.run = run }
+
+  func step() throws(CNNError) -> TrainingRun.Progress {
+    try lock.withLock { _ throws(CNNError) in try run.step() }
+  }
+}
+
+@_cdecl("scnn_fit_begin") @implementation
+public func scnn_fit_begin(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
+  _ sampleWeight: UnsafePointer<scnn_tensor>!, _ options: UnsafePointer<CChar>!,
+  _ fit: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle)
+    let out = try required(fit, "fit")
+    out.pointee = nil
+    let run = try TrainingRun(
+      model, view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"),
+      options: FitOptions(json: SwiftCNNABI.options(options, "options")))
+    out.pointee = Handles.make(FitHandle(run))
+  }
+}
+
+@_cdecl("scnn_fit_step") @implementation
+public func scnn_fit_step(_ fit: OpaquePointer!, _ progress: UnsafeMutablePointer<scnn_progress>!) -> scnn_status {
+  call { () throws(CNNError) in
+    let run = try Handles.get(fit, "fit", as: FitHandle.self)
+    let out = try required(progress, "progress")
+    let progress = try run.step()
+    var result = scnn_progress()
+    result.epoch = Int64(progress.epoch)
+    result.batch = Int64(progress.batch)
+    result.batches = Int64(progress.batches)
+    result.step = Int64(progress.step)
+    result.epoch_ended = progress.epochEnded ? 1 : 0
+    result.finished = progress.finished ? 1 : 0
+    result.learning_rate = progress.learningRate
+    result.metric_count = Int32(progress.results.count)
+    withUnsafeMutableBytes(of: &result.results) { bytes in
+      let values = bytes.bindMemory(to: Double.self)
+      for (index, value) in progress.results.prefix(values.count).enumerated() { values[index] = value }
+    }
+    out.pointee = result
+  }
+}
+
+@_cdecl("scnn_fit_free") @implementation
+public func scnn_fit_free(_ fit: OpaquePointer!) -> scnn_status {
+  call { () throws(CNNError) in try Handles.free(fit, "fit", as: FitHandle.self) }
+}

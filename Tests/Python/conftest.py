@@ -1,0 +1,56 @@
+"""What the Python tests share: the package of this tree, and small models and data that train in milliseconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+PACKAGE_ROOT = os.path.join(os.path.dirname(__file__), "..", "..", "bindings", "python")
+sys.path.insert(0, os.path.abspath(PACKAGE_ROOT))
+
+import swiftcnn  # noqa: E402
+
+
+def make_model(**options) -> swiftcnn.Model:
+    """A ResNet-20 for 8x8 images of ten classes."""
+    return swiftcnn.create_model("resnet20", **{"input_shape": (8, 8, 1), "classes": 10, **options})
+
+
+@pytest.fixture
+def model() -> swiftcnn.Model:
+    """A small model, ready to train."""
+    model = make_model()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.fixture
+def data() -> tuple[np.ndarray, np.ndarray]:
+    """40 images of pixels with their labels: the class is how bright the image is."""
+    random = np.random.default_rng(1)
+    y = random.integers(0, 10, 40)
+    x = random.integers(0, 60, (40, 8, 8, 1)) + 20 * y[:, None, None, None]
+    return x.astype(np.uint8), y
+
+
+@pytest.fixture
+def run_python() -> Callable[[str], str]:
+    """Runs a program in a process of its own and gives what it prints."""
+
+    def run(program: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
+            env={**os.environ, "PYTHONPATH": os.path.abspath(PACKAGE_ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
