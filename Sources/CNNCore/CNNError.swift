@@ -42,4 +42,13 @@ public struct CNNError: Error, Equatable, Sendable, CustomStringConvertible {
 
   /// The same error with a phrase before its message that says where it arose, as in `node 'fc': ...`.
   public func prefixed(_ place: String) -> CNNError { CNNError(code, "\(place): \(message)") }
+
+  /// Whether the message already has that phrase, so that a caller need not add it.
+  ///
+  /// Written out, since the library's `contains` for strings brings the regular-expression engine, 1.4 MB, with it.
+  public func mentions(_ phrase: String) -> Bool {
+    let text = Array(message.utf8), phrase = Array(phrase.utf8)
+    guard text.count >= phrase.count else { return false }
+    return (0...(text.count - phrase.count)).contains { text[$0...].starts(with: phrase) }
+  }
 }

@@ -3,8 +3,8 @@
 /// The value at a counter depends on seed, stream and counter alone, never on what was drawn before. So the order in
 /// which threads draw does not matter, and the state of a training run is just (seed, epoch, step).
 public struct Philox: Sendable {
-  private let key: SIMD2<UInt32>
-  private let stream: UInt64
+  @usableFromInline let key: SIMD2<UInt32>
+  @usableFromInline let stream: UInt64
 
   /// A function for one purpose: `stream` tells apart the uses of one seed (a layer, an epoch...).
   public init(seed: UInt64, stream: UInt64) {
@@ -14,24 +14,25 @@ public struct Philox: Sendable {
 
   /// Four independent 32-bit words at `counter`.
   @inlinable
-  public func words(at counter: UInt64) -> SIMD4<UInt32> { block(counter) }
-
-  @usableFromInline
-  func block(_ counter: UInt64) -> SIMD4<UInt32> {
-    var key = key
-    var c = SIMD4(
-      UInt32(truncatingIfNeeded: counter), UInt32(truncatingIfNeeded: counter >> 32),
-      UInt32(truncatingIfNeeded: stream), UInt32(truncatingIfNeeded: stream >> 32))
+  public func words(at counter: UInt64) -> SIMD4<UInt32> {
+    // Scalars, not vectors: taking lanes out of a vector costs more than the ten rounds.
+    var key0 = key[0]
+    var key1 = key[1]
+    var c0 = UInt32(truncatingIfNeeded: counter)
+    var c1 = UInt32(truncatingIfNeeded: counter >> 32)
+    var c2 = UInt32(truncatingIfNeeded: stream)
+    var c3 = UInt32(truncatingIfNeeded: stream >> 32)
     for _ in 0..<10 {
-      let a = UInt64(0xD251_1F53) * UInt64(c[0])
-      let b = UInt64(0xCD9E_8D57) * UInt64(c[2])
-      c = SIMD4(
-        UInt32(truncatingIfNeeded: b >> 32) ^ c[1] ^ key[0], UInt32(truncatingIfNeeded: b),
-        UInt32(truncatingIfNeeded: a >> 32) ^ c[3] ^ key[1], UInt32(truncatingIfNeeded: a))
-      key[0] &+= 0x9E37_79B9
-      key[1] &+= 0xBB67_AE85
+      let a = UInt64(0xD251_1F53) &* UInt64(c0)
+      let b = UInt64(0xCD9E_8D57) &* UInt64(c2)
+      c0 = UInt32(truncatingIfNeeded: b >> 32) ^ c1 ^ key0
+      c1 = UInt32(truncatingIfNeeded: b)
+      c2 = UInt32(truncatingIfNeeded: a >> 32) ^ c3 ^ key1
+      c3 = UInt32(truncatingIfNeeded: a)
+      key0 &+= 0x9E37_79B9
+      key1 &+= 0xBB67_AE85
     }
-    return c
+    return SIMD4(c0, c1, c2, c3)
   }
 
   /// A number in [0, 1) with 24 random bits, from one word.

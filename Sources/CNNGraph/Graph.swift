@@ -55,11 +55,11 @@ public struct Graph: Sendable {
   /// What is learned or measured; kept from run to run.
   public private(set) var parameters: [Parameter] = []
   /// The computation, in an order in which it can be run.
-  public private(set) var nodes: [Node] = []
+  public internal(set) var nodes: [Node] = []
   /// What the caller sees.
-  public private(set) var outputs: [Output] = []
+  public internal(set) var outputs: [Output] = []
   /// What changes parameters at the end of a run.
-  public private(set) var updates: [Update] = []
+  public internal(set) var updates: [Update] = []
 
   private var types: [TensorType] = []
   private var definitions: [Definition] = []

@@ -129,7 +129,7 @@ static void test_paths(scnn_model *model) {
   /* Another network's parameters: one error that names them, and nothing changed. */
   OK(scnn_model_create("resnet20", "{\"input_shape\": [8, 8, 3], \"classes\": 5}", &other));
   OK(scnn_model_save(other, "other.safetensors", 0));
-  FAILS(SCNN_SHAPE_MISMATCH, scnn_model_load_weights(model, "other.safetensors"));
+  REFUSES(scnn_model_load_weights(model, "other.safetensors"));
   SAYS("fc.weight");
   SAYS("fc.bias");
   OK(scnn_model_free(other));

@@ -95,7 +95,24 @@ static void test_graphs(void) {
   OK(scnn_graph_free(graph));
 }
 
+/* Sizes for which a model would need more memory than there is. */
+static void test_huge_networks(void) {
+  static const int64_t shapes[][3] = {{1, 1, INT64_C(1) << 40}, {1, 1, INT64_C(1) << 60}};
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    scnn_graph *graph = NULL;
+    scnn_model *model = NULL;
+    scnn_value x = -1;
+    OK(scnn_graph_create(&graph));
+    if (scnn_graph_input(graph, "input", shapes[i], 3, &x) == SCNN_OK) {
+      OK(scnn_graph_layer(graph, "softmax", NULL, NULL, &x, 1, &x));
+      REFUSES(scnn_graph_model(graph, x, NULL, &model));
+    }
+    OK(scnn_graph_free(graph));
+  }
+}
+
 int main(void) {
   test_graphs();
+  test_huge_networks();
   return finish("bad_graphs");
 }

@@ -72,7 +72,7 @@ static void test_null_arguments(scnn_model *model) {
   use_no_graph(NULL);
 
   FAILS(SCNN_BUFFER_TOO_SMALL, scnn_list_models(NULL, NULL, 0, NULL));
-  FAILS(SCNN_INVALID_ARGUMENT, scnn_list_models(NULL, NULL, 100, &length));
+  REFUSES(scnn_list_models(NULL, NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_create(NULL, NULL, &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_create("resnet20", NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load(NULL, &other));
@@ -80,10 +80,10 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, NULL, 0));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, NULL));
-  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_name(model, NULL, 100, &length));
-  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_summary(model, NULL, 100, &length));
+  REFUSES(scnn_model_name(model, NULL, 100, &length));
+  REFUSES(scnn_model_summary(model, NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, NULL, NULL, 0, &length));
-  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, "dot", NULL, 100, &length));
+  REFUSES(scnn_model_graph(model, "dot", NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, NULL, &rank));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, shape, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_normalization(model, NULL, numbers, CHANNELS));
@@ -97,14 +97,14 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_parameter(model, NULL, values, CLASSES));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_parameter(model, "fc.bias", NULL, CLASSES));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_trainable(model, NULL, 1, &length));
-  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_tensor_names(model, NULL, 100, &length));
+  REFUSES(scnn_model_tensor_names(model, NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_output_shape(model, NULL, NULL, shape, &rank));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_output_shape(model, &x, NULL, NULL, &rank));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_output_shape(model, &x, NULL, shape, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, NULL, BATCH, NULL, output, BATCH * CLASSES));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, &none, BATCH, NULL, output, BATCH * CLASSES));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, &x, BATCH, NULL, NULL, BATCH * CLASSES));
-  FAILS(SCNN_INVALID_ARGUMENT, scnn_metric_names(model, NULL, 100, &length));
+  REFUSES(scnn_metric_names(model, NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, NULL, &y, NULL, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &none, &y, NULL, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, NULL, NULL, numbers, 1));
@@ -123,6 +123,7 @@ static void test_null_arguments(scnn_model *model) {
 
   FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_create(NULL));
   OK(scnn_graph_create(&graph));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_input(graph, NULL, shape, 3, &value));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_input(graph, "input", NULL, 3, &value));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_input(graph, "input", shape, 3, NULL));
   OK(scnn_graph_input(graph, "input", shape, 3, &value));

@@ -85,7 +85,7 @@ static void test_options(scnn_model *model) {
       "{\"optimizer\": {\"name\": \"adam\", \"epsilon\": -1}}",
       "{\"optimizer\": {\"name\": \"sgd\", \"clip_norm\": -1}}",
       "{\"optimizer\": {\"name\": \"sgd\", \"ema_decay\": 2}}", "{\"schedule\": 1}", "{\"schedule\": {}}",
-      "{\"schedule\": {\"name\": \"step\"}}", "{\"schedule\": {\"name\": \"step\", \"step_size\": 0}}",
+      "{\"schedule\": {\"name\": \"step\", \"step_size\": 0}}",
       "{\"schedule\": {\"name\": \"exponential\", \"decay_steps\": 0}}",
       "{\"schedule\": {\"name\": \"cosine\", \"total_steps\": -4}}",
       "{\"schedule\": {\"name\": \"one_cycle\", \"maximum\": 0.1, \"total_steps\": 9, \"start_share\": 7}}",

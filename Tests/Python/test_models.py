@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 import swiftcnn
+
 from conftest import make_model
 
 

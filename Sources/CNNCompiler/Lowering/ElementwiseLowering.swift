@@ -107,11 +107,10 @@ extension SumLeadingAxes: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(
-      workspaceByteCount: try Convolution.biasGradientWorkspaceByteCount(
-        channels: shape.columns, workers: types.workers),
+      workspaceByteCount: Elementwise.sumOverRowsWorkspaceByteCount(channels: shape.columns, workers: types.workers),
       kernel: {
-        Convolution.biasGradient(
-          dy: $0.operand(0), rows: shape.rows, channels: shape.columns, dBias: $0.result(), workspace: $0.workspace,
+        Elementwise.sumOverRows(
+          $0.operand(0), into: $0.result(), rows: shape.rows, channels: shape.columns, workspace: $0.workspace,
           workers: $0.workers)
       })
   }

@@ -6,7 +6,8 @@ import CNNKernels
 public final class ExecutionContext: @unchecked Sendable {
   /// The plan that runs here.
   public let plan: Plan
-  private let arena: Memory
+  /// Internal so that tests can fill it with NaN: no kernel may read what no kernel wrote.
+  let arena: Memory
   private let prepared: Memory
   private var preparedVersion = 0
   private var preparedStorage: ObjectIdentifier?

@@ -38,6 +38,7 @@ public struct ActivationGradient: Operation {
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
+    try operands[0].require(element: .float32, as: "the input")
     try operands[1].require(shape: operands[0].shape, as: "the gradient")
     return [operands[0]]
   }

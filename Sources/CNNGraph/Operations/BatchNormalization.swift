@@ -62,6 +62,7 @@ public struct BatchNormalizationGradient: Operation {
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 5...5)
+    try requireNormalization(operands, ["gamma", "the running mean", "the running variance"])
     return [operands[0], operands[2], operands[2]]
   }
 }
@@ -144,6 +145,18 @@ public struct BatchNormalizationTrainingGradient: Operation {
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: relu ? 6...6 : 5...5)
+    try requireNormalization(operands, ["gamma", "the mean", "the inverse deviation"])
+    if relu { try operands[5].require(shape: operands[0].shape, as: "the result") }
     return [operands[0], operands[2], operands[2]] + (addsResidual ? [operands[0]] : [])
   }
+}
+
+/// Checks the operands of a gradient: `x` `[..., C]`, `dy` like it, then one `[C]` for each of `roles`.
+private func requireNormalization(_ operands: [TensorType], _ roles: [String]) throws(CNNError) {
+  guard let channels = operands[0].shape.last, operands[0].rank >= 2 else {
+    throw CNNError(.shapeMismatch, "the input has shape \(describe(operands[0].shape)); expected at least 2 axes")
+  }
+  try operands[0].require(element: .float32, as: "the input")
+  try operands[1].require(shape: operands[0].shape, as: "the gradient")
+  for (operand, role) in zip(operands.dropFirst(2), roles) { try operand.require(shape: [channels], as: role) }
 }

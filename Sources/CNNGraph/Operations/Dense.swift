@@ -48,6 +48,7 @@ public struct DenseInputGradient: Operation {
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
+    try operands[0].require(element: .float32, as: "the gradient")
     try operands[1].require(rank: 2, as: "the weight")
     guard operands[0].shape.last == operands[1].shape[0] else {
       throw CNNError(.shapeMismatch, "the gradient \(operands[0]) does not fit the weight \(operands[1])")
@@ -65,6 +66,8 @@ public struct DenseWeightGradient: Operation {
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
+    try operands[0].require(element: .float32, as: "the input")
+    try operands[1].require(element: .float32, as: "the gradient")
     guard let input = operands[0].shape.last, let output = operands[1].shape.last,
       operands[0].shape.dropLast() == operands[1].shape.dropLast()
     else {

@@ -120,6 +120,7 @@ public struct WeightedMean: Operation {
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
+    try operands[0].require(element: .float32, as: "the input")
     guard let batch = operands[0].shape.first else { throw CNNError(.shapeMismatch, "the input is a scalar") }
     try operands[1].require(shape: [batch], as: "the sample weights")
     return [try TensorType(.float32, [])]

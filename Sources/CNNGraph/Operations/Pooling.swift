@@ -95,8 +95,12 @@ public struct Pooling2DGradient: Operation {
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: pooling.kind == .max ? 3...3 : 1...1)
     let input = try TensorType(.float32, inputShape)
-    try operands[0].require(shape: try pooling.resultTypes([input])[0].shape, as: "the gradient")
-    if pooling.kind == .max { try operands[1].require(shape: inputShape, as: "the input") }
+    let output = try pooling.resultTypes([input])[0].shape
+    try operands[0].require(shape: output, as: "the gradient")
+    if pooling.kind == .max {
+      try operands[1].require(shape: inputShape, as: "the input")
+      try operands[2].require(shape: output, as: "the result")
+    }
     return [input]
   }
 }
@@ -162,7 +166,12 @@ public struct GlobalPooling2DGradient: Operation {
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: pooling.kind == .max ? 3...3 : 1...1)
     let input = try TensorType(.float32, inputShape)
-    try operands[0].require(shape: try pooling.resultTypes([input])[0].shape, as: "the gradient")
+    let output = try pooling.resultTypes([input])[0].shape
+    try operands[0].require(shape: output, as: "the gradient")
+    if pooling.kind == .max {
+      try operands[1].require(shape: inputShape, as: "the input")
+      try operands[2].require(shape: output, as: "the result")
+    }
     return [input]
   }
 }

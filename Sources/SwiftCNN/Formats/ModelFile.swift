@@ -82,7 +82,7 @@ extension Model {
     } catch {
       // Whatever rule a file's contents break, the file is at fault.
       let isFilesFault = error.code != .outOfMemory && error.code != .inputOutput
-      let place = error.message.contains(path) ? error : error.prefixed("'\(path)'")
+      let place = error.mentions(path) ? error : error.prefixed("'\(path)'")
       throw isFilesFault ? CNNError(.malformedFile, place.message) : place
     }
   }

@@ -41,7 +41,7 @@ extension GraphBuilder {
       }
       return try graph.addSingle(OperationTable.make(kind, attributes), operands, name: name)
     } catch {
-      throw error.message.contains("'\(name)'") ? error : error.prefixed("\(kind) '\(name)'")
+      throw error.mentions("'\(name)'") ? error : error.prefixed("\(kind) '\(name)'")
     }
   }
 

@@ -1,0 +1,73 @@
+import CNNCore
+import Testing
+
+@testable import CNNGraph
+
+@Suite struct ModesTests {
+  @Test func trainingMeasuresTheBatchAndUpdatesTheStatistics() throws {
+    let graph = try smallNetwork().trainingForm()
+    let layer = try #require(graph.nodes.first { $0.name == "bn" })
+    #expect(layer.operation is BatchNormalizationTraining)
+    #expect(graph.updates.map { graph.parameters[$0.parameter].name } == ["bn.running_mean", "bn.running_var"])
+    #expect(graph.updates.map(\.value) == [layer.results[3], layer.results[4]])
+    #expect(graph.nodes.contains { $0.operation is Dropout })
+  }
+
+  @Test func aFrozenNormalizationStaysInInference() throws {
+    var network = try smallNetwork()
+    network.setTrainable { !$0.name.hasPrefix("bn.") }
+    let graph = try network.trainingForm()
+    #expect(graph.nodes.contains { $0.operation is BatchNormalization })
+    #expect(graph.updates.isEmpty)
+    // One of gamma and beta is enough to train.
+    network.setTrainable { $0.name != "bn.weight" }
+    #expect(try network.trainingForm().updates.count == 2)
+  }
+
+  @Test func statisticsAreNeverTrainable() throws {
+    var network = try smallNetwork()
+    network.setTrainable { _ in true }
+    #expect(network.parameters.filter { $0.role == .statistic }.allSatisfy { !$0.isTrainable })
+  }
+
+  @Test func inferenceDropsTheRandomLayers() throws {
+    let graph = try smallNetwork().inferenceForm()
+    #expect(!graph.nodes.contains { $0.operation is Dropout })
+    let sum = try #require(graph.nodes.first { $0.name == "sum" })
+    #expect(sum.operands.map(graph.name) == ["relu", "relu"])
+    try graph.verify()
+  }
+
+  @Test(arguments: [
+    (LossFunction.sparseCategoricalCrossEntropy, "softmax", true), (.categoricalCrossEntropy, "softmax", true),
+    (.binaryCrossEntropy, "softmax", false), (.meanSquaredError, "softmax", false),
+    (.binaryCrossEntropy, "sigmoid", true), (.sparseCategoricalCrossEntropy, "sigmoid", false),
+    (.binaryCrossEntropy, "tanh", false), (.kullbackLeiblerDivergence, "softmax", false),
+  ])
+  func theLossTakesTheLogits(_ function: LossFunction, _ last: String, _ fuses: Bool) throws {
+    let network =
+      last == "softmax" ? try smallNetwork(softmax: true) : try smallNetwork(endingIn: ActivationFunction(rawValue: last))
+    let graph = try network.addingLoss(Loss(function)).fusingSoftmaxIntoLoss()
+    let node = try #require(graph.nodes.first { $0.operation is Loss })
+    #expect((node.operation as? Loss)?.fromLogits == fuses)
+    #expect(graph.name(of: node.operands[0]) == (fuses ? "fc" : last == "softmax" ? "probabilities" : "last"))
+    // The prediction is still the last layer's.
+    #expect(graph.outputs.map(\.name) == ["scores", "loss"])
+    #expect(graph.name(of: graph.outputs[0].value) == (last == "softmax" ? "probabilities" : "last"))
+  }
+
+  @Test func aLossThatTakesLogitsIsLeftAlone() throws {
+    let graph = try smallNetwork(softmax: true)
+      .addingLoss(Loss(.categoricalCrossEntropy, fromLogits: true)).fusingSoftmaxIntoLoss()
+    let node = try #require(graph.nodes.first { $0.operation is Loss })
+    #expect(graph.name(of: node.operands[0]) == "probabilities")
+  }
+
+  @Test func theLossAddsTargetAndWeights() throws {
+    let graph = try smallNetwork().rebound(["input": type([7, 6, 6, 3])])
+      .addingLoss(Loss(.sparseCategoricalCrossEntropy, fromLogits: true))
+    #expect(graph.inputs.map(\.name) == ["input", "target", "sample_weight"])
+    #expect(try graph.inputs.dropFirst().map { graph.type(of: $0.value) } == [type([7], .int32), type([7])])
+    #expect(throws: CNNError.self) { try Graph().addingLoss(Loss(.meanSquaredError)) }
+  }
+}

@@ -1,0 +1,231 @@
+"""Every bad argument is an exception of the fitting class whose message names it; the model can be used afterwards."""
+
+import os
+
+import numpy as np
+import pytest
+import swiftcnn
+from swiftcnn import callbacks, losses, metrics, optimizers, schedules
+
+from conftest import make_model
+
+X = np.zeros((4, 8, 8, 1), np.uint8)
+Y = np.array([0, 1, 2, 3])
+
+
+def create(**options):
+    return lambda model, path: make_model(**options)
+
+
+def fit(**arguments):
+    return lambda model, path: model.fit(**{"x": X, "y": Y, "verbose": 0, **arguments})
+
+
+def predict(x, **arguments):
+    return lambda model, path: model.predict(x, **arguments)
+
+
+def compiled(*arguments, **options):
+    return lambda model, path: model.compile(*arguments, **options)
+
+
+def made(function, *arguments, **options):
+    return lambda model, path: function(*arguments, **options)
+
+
+SPARSE = "sparse_categorical_crossentropy"
+TRUNCATED, TEXT, HOSTILE = b"\x10\0\0\0\0\0\0\0{}", b"hello", b"\xff" * 64
+
+
+def loading(contents):
+    def call(model, path):
+        path.write_bytes(contents)
+        swiftcnn.load_model(path)
+
+    return call
+
+
+# What is called, the exception, and a part of its message (a regular expression).
+CASES = {
+    "no such model": (made(swiftcnn.create_model, "resnet21"), ValueError, r"resnet2\d"),
+    "a model's name that is none": (made(swiftcnn.create_model, 20), TypeError, "name"),
+    "a name with a NUL": (made(swiftcnn.create_model, "resnet20\0"), ValueError, "null"),
+    "a lone surrogate": (made(swiftcnn.create_model, "\ud800"), ValueError, "surrogates"),
+    "input shape of two axes": (create(input_shape=(8, 8)), ValueError, "input_shape"),
+    "input shape of zero": (create(input_shape=(8, 0, 1)), ValueError, "input_shape"),
+    "negative input shape": (create(input_shape=(8, -8, 1)), ValueError, "input_shape"),
+    "input shape of floats": (create(input_shape=(8.0, 8, 1)), TypeError, "input_shape"),
+    "input shape as text": (create(input_shape="888"), ValueError, "input_shape"),
+    "no classes": (create(classes=0), ValueError, "classes"),
+    "classes as a float": (create(classes=10.5), TypeError, "classes"),
+    "unknown pooling": (create(include_top=False, pooling="mean"), ValueError, "pooling|mean"),
+    "unknown activation": (create(classifier_activation="softmx"), ValueError, "softmax|classifier_activation"),
+    "dropout above 1": (create(dropout=1.5), ValueError, "dropout"),
+    "dropout NaN": (create(dropout=float("nan")), ValueError, "dropout"),
+    "drop_path negative": (create(drop_path=-0.1), ValueError, "drop_path"),
+    "unknown argument": (create(clases=10), TypeError, "clases"),
+    "weights that are no file": (create(weights="imagenet"), FileNotFoundError, "imagenet"),
+    "weights that are a folder": (create(weights="/tmp"), IsADirectoryError, "/tmp"),
+    "mean of two channels": (create(mean=[0.1, 0.2]), ValueError, "mean"),
+    "std of zero": (create(std=[0.0]), ValueError, "std|deviation"),
+    "pattern that is no text": (made(swiftcnn.list_models, 3), TypeError, "pattern"),
+    "no threads": (made(swiftcnn.set_num_threads, 0), ValueError, "count"),
+    "too many threads": (made(swiftcnn.set_num_threads, 1025), ValueError, "1024"),
+    "threads as a float": (made(swiftcnn.set_num_threads, 2.0), TypeError, "count"),
+    # Images.
+    "no batch axis": (predict(X[0]), ValueError, r"no batch axis.*\(N, 8, 8, 1\).*\(8, 8, 1\)"),
+    "another height": (predict(X[:, :7]), ValueError, r"x: expected shape \(N, 8, 8, 1\), got \(4, 7, 8, 1\)"),
+    "no channel axis": (predict(X[..., 0]), ValueError, r"x.*\(4, 8, 8\)"),
+    "no images": (predict(X[:0]), ValueError, "no images"),
+    "objects": (predict(np.full((1, 8, 8, 1), None)), TypeError, "x must hold numbers.*object"),
+    "strings": (predict([["a"]]), TypeError, "x must hold numbers"),
+    "complex numbers": (predict(X * 1j), TypeError, "complex"),
+    "dates": (predict(X.astype("M8[s]")), TypeError, "datetime"),
+    "a ragged list": (predict([[1, 2], [3]]), ValueError, "x"),
+    "nothing": (predict(None), TypeError, "x is missing"),
+    "a number": (predict(3.0), ValueError, "x"),
+    "batch size 0": (predict(X, batch_size=0), ValueError, "batch_size"),
+    "batch size negative": (predict(X, batch_size=-1), ValueError, "batch_size"),
+    "batch size huge": (predict(X, batch_size=2**80), ValueError, "batch_size"),
+    "batch size as a float": (predict(X, batch_size=1.5), TypeError, "batch_size"),
+    "unknown intermediate result": (predict(X, output="layer1.00"), ValueError, "layer1"),
+    "verbose of 3": (predict(X, verbose=3), ValueError, "verbose"),
+    # Targets and weights.
+    "label too large": (fit(y=[0, 1, 2, 10]), ValueError, r"y\[3\] is 10.*0 to 9"),
+    "label negative": (fit(y=[0, -1, 2, 3]), ValueError, r"y\[1\] is -1"),
+    "label of 2**40": (fit(y=np.array([0, 1, 2, 2**40])), ValueError, r"y\[3\] is 1099511627776"),
+    "label NaN": (fit(y=[0, 1, np.nan, 3]), ValueError, r"y\[2\] is nan"),
+    "label infinite": (fit(y=[0, 1, np.inf, 3]), ValueError, r"y\[2\] is inf"),
+    "label between two": (fit(y=[0, 1.5, 2, 3]), ValueError, r"y\[1\] is 1.5"),
+    "labels as strings": (fit(y=["a", "b", "c", "d"]), TypeError, "y must hold numbers"),
+    "labels missing": (fit(y=None), TypeError, "y is missing"),
+    "too few labels": (fit(y=Y[:3]), ValueError, r"y: expected targets for 4 images, got shape \(3,\)"),
+    "labels of another shape": (fit(y=np.zeros((4, 3))), ValueError, r"y: expected labels.*\(4, 3\)"),
+    "one-hot for a sparse loss": (fit(y=np.eye(10)[Y]), ValueError, "y"),
+    "a scalar label": (fit(y=1), ValueError, "y"),
+    "sample weights too few": (fit(sample_weight=[1, 2]), ValueError, "sample_weight"),
+    "sample weights NaN": (fit(sample_weight=[1, 2, np.nan, 1]), ValueError, r"sample_weight\[2\]"),
+    "sample weights as text": (fit(sample_weight=["1"] * 4), TypeError, "sample_weight"),
+    "class weights as a list": (fit(class_weight=[1, 2]), TypeError, "class_weight"),
+    "class weight NaN": (fit(class_weight={1: float("nan")}), ValueError, r"class_weight\[1\]"),
+    "class weight of a name": (fit(class_weight={"a": 1.0}), TypeError, "class_weight"),
+    "images NaN free but labels of another length": (
+        lambda model, path: model.evaluate(X, Y[:1]),
+        ValueError,
+        "y: expected targets for 4 images",
+    ),
+    # fit.
+    "no epochs": (fit(epochs=0), ValueError, "epochs"),
+    "epochs as a float": (fit(epochs=1.0), TypeError, "epochs"),
+    "epochs as True": (fit(epochs=True), TypeError, "epochs"),
+    "negative initial epoch": (fit(initial_epoch=-1), ValueError, "initial_epoch"),
+    "shuffle as a number": (fit(shuffle=1), TypeError, "shuffle"),
+    "flip as text": (fit(horizontal_flip="yes"), TypeError, "horizontal_flip"),
+    "negative crop": (fit(crop_padding=-1), ValueError, "crop_padding"),
+    "unknown argument of fit": (fit(epoch=2), TypeError, "epoch"),
+    "a callback that is none": (fit(callbacks=["print"]), TypeError, "callbacks.*print"),
+    "callbacks that are none": (fit(callbacks=3), TypeError, "callbacks"),
+    "validation data of one": (fit(validation_data=(X,)), ValueError, "validation_data"),
+    "validation data misshapen": (fit(validation_data=(X[:, :4], Y)), ValueError, "validation_data: x"),
+    "validation labels too few": (fit(validation_data=(X, Y[:1])), ValueError, "validation_data: y"),
+    "validation split of 1": (fit(validation_split=1.0), ValueError, "validation_split"),
+    "validation twice": (fit(validation_split=0.5, validation_data=(X, Y)), ValueError, "validation_split"),
+    "validation split leaves none": (
+        lambda model, path: model.fit(X[:1], Y[:1], validation_split=0.5, verbose=0),
+        ValueError,
+        "validation_split",
+    ),
+    "validation frequency 0": (fit(validation_freq=0), ValueError, "validation_freq"),
+    "best only of what is not measured": (
+        fit(callbacks=callbacks.ModelCheckpoint("/nowhere/m", save_best_only=True)),
+        ValueError,
+        "val_loss",
+    ),
+    # compile.
+    "unknown optimizer": (compiled("sdg", SPARSE), ValueError, "'sgd'"),
+    "unknown loss": (compiled("sgd", "sparse_categorical_crossentrop"), ValueError, f"did you mean '{SPARSE}'"),
+    "unknown metric": (compiled("sgd", SPARSE, ["acuracy"]), ValueError, "did you mean 'accuracy'"),
+    "no loss": (compiled("sgd"), ValueError, "loss is missing"),
+    "optimizer as a class": (compiled(optimizers.SGD, SPARSE), TypeError, "optimizer"),
+    "loss as a function": (compiled("sgd", len), TypeError, "loss"),
+    "metrics as a number": (compiled("sgd", SPARSE, 3), TypeError, "metrics"),
+    "metric as a number": (compiled("sgd", SPARSE, [3]), TypeError, "metrics"),
+    "unknown argument of compile": (compiled("sgd", SPARSE, metric=["accuracy"]), TypeError, "metric"),
+    "learning rate NaN": (made(optimizers.SGD, float("nan")), ValueError, "learning_rate"),
+    "learning rate as text": (made(optimizers.Adam, "0.1"), TypeError, "learning_rate"),
+    "learning rate negative": (compiled(optimizers.SGD(-1.0), SPARSE), ValueError, "learning_rate"),
+    "momentum above 1": (compiled(optimizers.SGD(momentum=1.5), SPARSE), ValueError, "momentum"),
+    "nesterov without momentum": (compiled(optimizers.SGD(nesterov=True), SPARSE), ValueError, "nesterov"),
+    "nesterov as a number": (made(optimizers.SGD, nesterov=1), TypeError, "nesterov"),
+    "beta of 1": (compiled(optimizers.Adam(beta_1=1.0), SPARSE), ValueError, "beta_1"),
+    "weight decay negative": (compiled(optimizers.AdamW(weight_decay=-1.0), SPARSE), ValueError, "weight_decay"),
+    "clip norm of 0": (compiled(optimizers.SGD(global_clipnorm=0.0), SPARSE), ValueError, "clip_?norm"),
+    "unknown optimizer argument": (made(optimizers.SGD, lr=0.1), TypeError, "lr"),
+    "label smoothing of 1": (
+        compiled("sgd", losses.SparseCategoricalCrossentropy(label_smoothing=1.0)),
+        ValueError,
+        "label_smoothing",
+    ),
+    "from_logits as text": (made(losses.BinaryCrossentropy, from_logits="yes"), TypeError, "from_logits"),
+    "top 0": (made(metrics.TopKAccuracy, 0), ValueError, "k"),
+    "step size 0": (made(schedules.StepDecay, 0.1, 0), ValueError, "step_size"),
+    "warm-up without target": (made(schedules.CosineDecay, 0.1, 10, warmup_steps=3), ValueError, "warmup_target"),
+    "setting a learning rate of NaN": (
+        lambda model, path: setattr(model, "learning_rate", float("nan")),
+        ValueError,
+        "learning_rate",
+    ),
+    # Parameters.
+    "unknown parameter": (lambda m, p: m.get_parameter("fc.weigth"), ValueError, "did you mean 'fc.weight'"),
+    "unknown gradient": (lambda m, p: m.get_gradient("fc.weigth"), ValueError, "fc.weight"),
+    "parameter misshapen": (lambda m, p: m.set_parameter("fc.bias", [1, 2]), ValueError, r"fc.bias: expected.*\(10,\)"),
+    "parameter as text": (lambda m, p: m.set_parameter("fc.bias", ["a"] * 10), TypeError, "fc.bias"),
+    "weights too few": (lambda m, p: m.set_weights([]), ValueError, "weights: expected"),
+    "pattern that matches nothing": (lambda m, p: m.freeze("layer9.*"), ValueError, "layer"),
+    "normalization of two channels": (lambda m, p: m.set_normalization([0, 0], [1, 1]), ValueError, "mean|channel"),
+    "normalization unequal": (lambda m, p: m.set_normalization([0], [1, 1]), ValueError, "mean and std"),
+    "unknown graph format": (lambda m, p: m.graph("dots"), ValueError, "dot"),
+    # Files.
+    "no such file": (lambda m, p: swiftcnn.load_model(p), FileNotFoundError, "m.safetensors"),
+    "a path that is none": (lambda m, p: swiftcnn.load_model(3), TypeError, "filepath"),
+    "a folder that is not there": (lambda m, p: m.save(p / "deeper" / "m"), OSError, "m"),
+    "a file as a folder": (lambda m, p: m.save("/dev/null/m"), OSError, "m"),
+    "a truncated file": (loading(TRUNCATED), ValueError, "m.safetensors"),
+    "a text file": (loading(TEXT), ValueError, "m.safetensors"),
+    "an empty file": (loading(b""), ValueError, "m.safetensors"),
+    "a length that lies": (loading(HOSTILE), ValueError, "m.safetensors"),
+    "checkpoint mode": (made(callbacks.ModelCheckpoint, "m", mode="best"), ValueError, "mode"),
+    "checkpoint frequency": (made(callbacks.ModelCheckpoint, "m", save_freq="step"), ValueError, "save_freq"),
+    "checkpoint frequency 0": (made(callbacks.ModelCheckpoint, "m", save_freq=0), ValueError, "save_freq"),
+}
+
+
+@pytest.fixture(scope="module")
+def used_model():
+    model = make_model()
+    model.compile("sgd", SPARSE)
+    return model
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_argument_is_named(case, used_model, tmp_path):
+    call, kind, message = CASES[case]
+    with pytest.raises(kind, match=message):
+        call(used_model, tmp_path / "m.safetensors")
+    assert not [name for name in os.listdir(tmp_path) if name != "m.safetensors"]
+
+
+def test_the_model_is_as_good_as_before(used_model):
+    assert np.isfinite(used_model.train_on_batch(X, Y))
+    assert used_model.predict(X).shape == (4, 10)
+
+
+def test_every_message_is_a_sentence_about_the_argument(used_model):
+    with pytest.raises(ValueError) as caught:
+        used_model.predict(X[0])
+    assert "x[None]" in str(caught.value)
+
+
+def test_a_full_disk_is_an_oserror_and_leaves_nothing(used_model):
+    with pytest.raises(OSError):
+        used_model.save("/dev/full")

@@ -1,0 +1,253 @@
+"""Callbacks hear of everything in Keras's order; checkpoints resume in the same bits; progress is shown."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+import swiftcnn
+from swiftcnn import callbacks, optimizers, schedules
+
+from conftest import make_model
+
+
+class Recorder(callbacks.Callback):
+    """Writes down the hooks that are called."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattribute__(self, name):
+        if name.startswith("on_"):
+            return lambda *arguments: self.calls.append((name, *arguments))
+        return super().__getattribute__(name)
+
+
+def test_hooks_are_called_in_keras_order(model, data):
+    recorder = Recorder()
+    model.fit(*data, batch_size=20, epochs=2, verbose=0, validation_data=data, callbacks=[recorder])
+    test_batches = [call for batch in (0, 1) for call in [("on_test_batch_begin", batch), ("on_test_batch_end", batch)]]
+    epoch = [
+        "on_epoch_begin",
+        *["on_train_batch_begin", "on_train_batch_end"] * 2,
+        "on_test_begin",
+        *(name for name, _ in test_batches),
+        "on_test_end",
+        "on_epoch_end",
+    ]
+    assert [call[0] for call in recorder.calls] == ["on_train_begin", *epoch, *epoch, "on_train_end"]
+    assert [call[1] for call in recorder.calls if call[0] == "on_train_batch_end"] == [0, 1, 0, 1]
+    assert [call[1] for call in recorder.calls if call[0] == "on_epoch_begin"] == [0, 1]
+    logs = [call[2] for call in recorder.calls if call[0] == "on_epoch_end"]
+    assert list(logs[0]) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    assert recorder.params == {
+        "epochs": 2,
+        "steps": 2,
+        "batch_size": 20,
+        "samples": 40,
+        "verbose": 0,
+        "metrics": ["loss", "accuracy", "val_loss", "val_accuracy"],
+    }
+    assert recorder.model is model
+
+
+def test_evaluation_and_prediction_have_hooks(model, data):
+    recorder = Recorder()
+    model.evaluate(*data, batch_size=30, verbose=0, callbacks=recorder)
+    model.predict(data[0], batch_size=40, callbacks=[recorder])
+    names = [call[0] for call in recorder.calls]
+    assert names == [
+        "on_test_begin",
+        *["on_test_batch_begin", "on_test_batch_end"] * 2,
+        "on_test_end",
+        "on_predict_begin",
+        "on_predict_batch_begin",
+        "on_predict_batch_end",
+        "on_predict_end",
+    ]
+
+
+def test_what_a_callback_adds_to_the_logs_is_recorded(model, data):
+    class Rate(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["rate"] = self.model.optimizer.learning_rate
+
+    assert model.fit(*data, epochs=2, verbose=0, callbacks=[Rate()]).history["rate"] == [0.01, 0.01]
+
+
+def test_a_callback_stops_training(model, data):
+    class Stop(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    recorder = Recorder()
+    history = model.fit(*data, batch_size=8, epochs=5, verbose=0, callbacks=[Stop(), recorder])
+    assert history.epoch == [0]
+    assert recorder.calls[-1][0] == "on_train_end"
+    assert len(model.fit(*data, epochs=2, verbose=0).epoch) == 2
+
+
+def test_interruption_keeps_the_weights_and_frees_the_run(model, data):
+    class Interrupt(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                raise KeyboardInterrupt
+
+    x, y = data[0].copy(), data[1].astype(np.int32)
+    before, references = model.get_parameter("fc.weight"), sys.getrefcount(x)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=8, epochs=5, verbose=0, callbacks=[Interrupt()])
+    assert not np.array_equal(model.get_parameter("fc.weight"), before)
+    assert np.isfinite(model.evaluate(x, y, verbose=0)[0])
+    assert sys.getrefcount(x) == references
+
+
+def test_a_signal_ends_training_between_two_steps(run_python):
+    output = run_python(
+        """
+import os, signal, threading, numpy as np, swiftcnn
+model = swiftcnn.create_model("resnet20", input_shape=(8, 8, 1), classes=10)
+model.compile("sgd", "sparse_categorical_crossentropy")
+x, y = np.zeros((64, 8, 8, 1), np.uint8), np.zeros(64, int)
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    model.fit(x, y, batch_size=8, epochs=10**6, verbose=0)
+except KeyboardInterrupt:
+    print("stopped", np.isfinite(model.evaluate(x, y, verbose=0)))
+"""
+    )
+    assert output == "stopped True\n"
+
+
+def checkpointed(data, path, epochs=3, **arguments):
+    model = make_model(dropout=0.2)
+    rate = schedules.OneCycle(0.01)
+    model.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"], seed=5)
+    model.fit(*data, batch_size=12, epochs=epochs, verbose=0, horizontal_flip=True, crop_padding=1, **arguments)
+    return model
+
+
+class InterruptAt(callbacks.Callback):
+    def __init__(self, step):
+        self.left = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 3])
+def test_a_resumed_run_ends_in_the_same_bits(data, tmp_path, save_freq):
+    path = tmp_path / "m.safetensors"
+    whole = checkpointed(data, path)
+    keep = callbacks.ModelCheckpoint(path, save_freq=save_freq)
+    with pytest.raises(KeyboardInterrupt):
+        checkpointed(data, path, callbacks=[keep, InterruptAt(8)])
+    resumed = swiftcnn.load_model(path)
+    assert resumed.compiled and resumed.metrics_names == ["loss", "accuracy"]
+    recorder = Recorder()
+    history = resumed.fit(
+        *data,
+        batch_size=12,
+        epochs=3,
+        verbose=0,
+        horizontal_flip=True,
+        crop_padding=1,
+        resume=True,
+        callbacks=[recorder],
+    )
+    assert history.epoch == [1, 2]
+    assert [call[1] for call in recorder.calls if call[0] == "on_epoch_begin"] == [1, 2]
+    first = next(call[1] for call in recorder.calls if call[0] == "on_train_batch_begin")
+    assert first == (0 if save_freq == "epoch" else 2)
+    for name, value in whole.weights.items():
+        np.testing.assert_array_equal(value, resumed.get_parameter(name), err_msg=name)
+    assert resumed.learning_rate == whole.learning_rate
+
+
+def test_a_finished_run_is_not_resumed(data, tmp_path):
+    path = tmp_path / "m.safetensors"
+    checkpointed(data, path, epochs=1, callbacks=callbacks.ModelCheckpoint(path))
+    with pytest.raises(RuntimeError, match="epoch"):
+        swiftcnn.load_model(path).fit(*data, batch_size=12, epochs=1, verbose=0, resume=True)
+
+
+def test_checkpoints_have_the_epoch_and_the_logs_in_their_names(model, data, tmp_path, capsys):
+    keep = callbacks.ModelCheckpoint(str(tmp_path / "{epoch:02d}-{loss:.1f}.safetensors"), verbose=1)
+    history = model.fit(*data, epochs=2, verbose=0, callbacks=[keep])
+    names = [f"{epoch + 1:02d}-{loss:.1f}.safetensors" for epoch, loss in enumerate(history.history["loss"])]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert capsys.readouterr().out.count("saved") == 2
+    wrong = callbacks.ModelCheckpoint(str(tmp_path / "{acc}"))
+    with pytest.raises(ValueError, match="accuracy"):
+        model.fit(*data, verbose=0, callbacks=[wrong])
+
+
+@pytest.mark.parametrize(
+    ("mode", "monitor", "values", "kept"),
+    [
+        ("auto", "val_loss", [3.0, 2.0, 2.5, 1.0], [0, 1, 3]),
+        ("auto", "val_accuracy", [0.1, 0.3, 0.2, 0.3], [0, 1]),
+        ("max", "loss", [1.0, 2.0, float("nan"), 3.0], [0, 1, 3]),
+        ("min", "accuracy", [1.0, 2.0, 0.5, 0.7], [0, 2]),
+    ],
+)
+def test_only_the_best_model_is_kept(model, tmp_path, mode, monitor, values, kept):
+    keep = callbacks.ModelCheckpoint(tmp_path / "{epoch}", monitor=monitor, save_best_only=True, mode=mode)
+    keep.set_model(model)
+    keep.set_params({"metrics": [monitor]})
+    keep.on_train_begin()
+    for epoch, value in enumerate(values):
+        keep.on_epoch_begin(epoch)
+        keep.on_epoch_end(epoch, {monitor: value})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [str(epoch + 1) for epoch in kept]
+
+
+def test_a_checkpoint_of_weights_alone_cannot_be_trained_on(model, data, tmp_path):
+    path = tmp_path / "m.safetensors"
+    model.fit(*data, verbose=0, callbacks=[callbacks.ModelCheckpoint(path, save_weights_only=True)])
+    assert not swiftcnn.load_model(path).compiled
+    model.save(path, include_optimizer=True)
+    assert swiftcnn.load_model(path).optimizer.learning_rate == 0.01
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_log_gets_one_line_an_epoch(model, data, capsys):
+    model.fit(*data, epochs=2, validation_data=data)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("epoch 1/2") and second.startswith("epoch 2/2")
+    for word in ("images/s", "loss ", "accuracy ", "val_loss "):
+        assert word in first
+
+
+def test_a_terminal_gets_a_line_that_is_redrawn(model, data, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    monkeypatch.setattr("swiftcnn._progress._REDRAW_AFTER", 0)
+    model.fit(*data, batch_size=8, epochs=2)
+    lines = terminal.getvalue().split("\n")
+    assert len(lines) == 3 and lines[2] == ""
+    states = lines[0].split("\r")[1:]
+    assert len(states) == 6
+    for word in ("epoch 1/2", "20%", "images/s", "loss", "accuracy", "left"):
+        assert word in states[0]
+    assert "left" not in states[-1]
+    assert all(len(state) < 80 for state in states)
+
+
+def test_an_interrupted_line_is_ended(model, data, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*data, batch_size=8, epochs=2, callbacks=[InterruptAt(3)])
+    assert terminal.getvalue().endswith("\n")
+
+
+def test_silence_is_silent(model, data, capsys):
+    model.fit(*data, verbose=0)
+    model.evaluate(*data, verbose=0)
+    model.predict(data[0])
+    assert capsys.readouterr().out == ""
