@@ -5,7 +5,8 @@ extension Graph {
     for input in inputs { lines.append("\(input.name) = input : \(type(of: input.value))") }
     for parameter in parameters {
       let state = parameter.isTrainable || !parameter.role.isLearned ? "" : " frozen"
-      lines.append("\(parameter.name) = parameter \(parameter.role.rawValue)\(state) : float32\(describe(parameter.shape))")
+      lines.append(
+        "\(parameter.name) = parameter \(parameter.role.rawValue)\(state) : float32\(describe(parameter.shape))")
     }
     for node in nodes {
       let operands = node.operands.map(name).joined(separator: ", ")
@@ -25,7 +26,8 @@ extension Graph {
     }
     var lines = ["digraph {", "  rankdir=TB; node [shape=box, fontname=\"monospace\"];"]
     for input in inputs {
-      lines.append("  v\(input.value.index) [label=\(quoted("\(input.name)\n\(type(of: input.value))")), shape=ellipse];")
+      lines.append(
+        "  v\(input.value.index) [label=\(quoted("\(input.name)\n\(type(of: input.value))")), shape=ellipse];")
     }
     for (index, node) in nodes.enumerated() {
       let types = node.results.map { type(of: $0).description }.joined(separator: ", ")

@@ -30,7 +30,9 @@ extension Graph {
         isDefined[result.index] = true
       }
     }
-    for output in outputs where !isDefined[output.value.index] { throw fault("output '\(output.name)' is not assigned") }
+    for output in outputs where !isDefined[output.value.index] {
+      throw fault("output '\(output.name)' is not assigned")
+    }
     for update in updates where type(of: update.value).shape != parameters[update.parameter].shape {
       throw fault("the update of '\(parameters[update.parameter].name)' has the wrong shape")
     }

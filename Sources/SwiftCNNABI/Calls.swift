@@ -69,7 +69,8 @@ func write(
   let count = text.utf8.count
   length?.pointee = count
   guard let buffer, capacity > count else {
-    throw CNNError(.bufferTooSmall, "the text has \(count) bytes and a NUL; the buffer has \(buffer == nil ? 0 : capacity)")
+    throw CNNError(
+      .bufferTooSmall, "the text has \(count) bytes and a NUL; the buffer has \(buffer == nil ? 0 : capacity)")
   }
   var position = 0
   for byte in text.utf8 {
@@ -94,7 +95,8 @@ func sizes(_ rank: Int32, _ name: String, _ size: (Int) -> Int64) throws(CNNErro
 }
 
 /// A tensor as the library's functions take it.
-func view(_ pointer: UnsafePointer<scnn_tensor>?, _ name: String, needsData: Bool = true) throws(CNNError) -> TensorView {
+func view(_ pointer: UnsafePointer<scnn_tensor>?, _ name: String, needsData: Bool = true) throws(CNNError) -> TensorView
+{
   let tensor = try required(pointer, name).pointee
   let elements: [Int32: ElementType] = [
     Int32(SCNN_FLOAT32): .float32, Int32(SCNN_INT32): .int32, Int32(SCNN_UINT8): .uint8,

@@ -1,3 +1,6 @@
+// These functions are named and documented in include/swiftcnn.h.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation, AlwaysUseLowerCamelCase
+
 import CNNCore
 import CNNGraph
 import CSwiftCNN

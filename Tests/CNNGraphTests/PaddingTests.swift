@@ -1,6 +1,7 @@
 import CNNCore
-import CNNGraph
 import Testing
+
+@testable import CNNGraph
 
 @Suite struct PaddingTests {
   /// TensorFlow's rule, from its documentation: `ceil(size / stride)` positions; the odd row or column comes last.

@@ -246,6 +246,14 @@ def test_an_interrupted_line_is_ended(model, data, monkeypatch):
     assert terminal.getvalue().endswith("\n")
 
 
+def test_evaluation_and_prediction_say_what_they_did(model, data, capsys):
+    model.evaluate(*data)
+    model.predict(data[0], verbose=1)
+    evaluated, predicted = capsys.readouterr().out.splitlines()
+    assert evaluated.startswith("loss ") and "accuracy " in evaluated
+    assert predicted.startswith("40 images")
+
+
 def test_silence_is_silent(model, data, capsys):
     model.fit(*data, verbose=0)
     model.evaluate(*data, verbose=0)

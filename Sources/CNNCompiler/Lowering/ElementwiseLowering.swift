@@ -52,12 +52,14 @@ extension SoftmaxGradient: Lowerable {
 /// What `Add` and `Multiply` have in common: equal shapes, or the smaller operand spread over height and width.
 private func lowerCombination(
   _ types: LoweringTypes,
-  equal: @escaping @Sendable (
-    UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Workers
-  ) -> Void,
-  broadcast: @escaping @Sendable (
-    UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int, Workers
-  ) -> Void
+  equal:
+    @escaping @Sendable (
+      UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Workers
+    ) -> Void,
+  broadcast:
+    @escaping @Sendable (
+      UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int, Workers
+    ) -> Void
 ) -> LoweredOperation {
   let shape = types.results[0].shape, count = types.results[0].count
   if types.operands[0] == types.operands[1] {

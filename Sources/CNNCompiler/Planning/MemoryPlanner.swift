@@ -27,7 +27,8 @@ struct MemoryPlanner {
     }
     for index in order {
       let request = requests[index]
-      let size = try Checked.sum([request.byteCount, Memory.alignment - 1], "arena") / Memory.alignment * Memory.alignment
+      let size =
+        try Checked.sum([request.byteCount, Memory.alignment - 1], "arena") / Memory.alignment * Memory.alignment
       var offset = 0
       for other in placed
       where requests[other].firstStep <= request.lastStep && request.firstStep <= requests[other].lastStep {

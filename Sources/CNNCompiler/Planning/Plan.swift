@@ -187,7 +187,9 @@ private struct Placement {
         requests.append(
           (
             .workspace(node: step),
-            .init(byteCount: lowering.workspaceByteCount, firstStep: isPrepared[node.results[0].index] ? 0 : step, lastStep: step)
+            .init(
+              byteCount: lowering.workspaceByteCount, firstStep: isPrepared[node.results[0].index] ? 0 : step,
+              lastStep: step)
           ))
       }
     }

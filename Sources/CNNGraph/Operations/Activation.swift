@@ -1,3 +1,6 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
 import CNNCore
 
 /// An activation function, element by element. Operand and result: any shape.

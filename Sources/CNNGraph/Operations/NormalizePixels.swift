@@ -1,3 +1,6 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
 import CNNCore
 
 /// Pixels to numbers: `(x / 255 - mean) / deviation` for each channel. Operand uint8 `[..., C]`; result float32.

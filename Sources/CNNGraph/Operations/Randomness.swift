@@ -1,3 +1,6 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
 import CNNCore
 
 /// What dropout and stochastic depth have in common: a share that is dropped, and which random numbers to use.

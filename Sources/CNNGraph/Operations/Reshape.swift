@@ -1,3 +1,6 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
 import CNNCore
 
 /// The same elements in another shape; the batch axis stays. Operand `[N, ...]`; result `[N] + shape`.

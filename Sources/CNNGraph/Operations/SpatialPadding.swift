@@ -1,3 +1,6 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
 import CNNCore
 
 /// Rows and columns of zeros around an image. Operand `[N, H, W, C]`; result `[N, top + H + bottom, left + W + right, C]`.

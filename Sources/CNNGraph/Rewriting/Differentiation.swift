@@ -64,7 +64,9 @@ extension Graph {
     }
     for node in nodes.reversed() {
       let needed = node.operands.map { depends[$0.index] }
-      guard needed.contains(true), let first = node.results.first, let upstream = gradients[first.index] else { continue }
+      guard needed.contains(true), let first = node.results.first, let upstream = gradients[first.index] else {
+        continue
+      }
       var context = GradientContext(graph: graph, node: node, needed: needed, upstream: upstream)
       graph = Graph()  // Now the context alone holds the graph, and adding to it copies nothing.
       let contributions = try node.operation.gradients(&context)

@@ -34,7 +34,8 @@ extension Graph {
     var rewriter = try GraphRewriter(self) { other, old throws(CNNError) in other == name ? type : old }
     let pixels = try rewriter.image(of: input.value)
     let normalized = try rewriter.result.addSingle(
-      NormalizePixels(mean: mean, deviation: deviation), [pixels], name: rewriter.result.uniqueName("\(name).normalized"))
+      NormalizePixels(mean: mean, deviation: deviation), [pixels],
+      name: rewriter.result.uniqueName("\(name).normalized"))
     rewriter.map(input.value, to: normalized)
     for node in nodes { try rewriter.copy(node) }
     return try rewriter.finished()
@@ -56,10 +57,12 @@ extension Graph {
   /// The same graph without the parameters that no node reads.
   public func removingDeadParameters() throws(CNNError) -> Graph {
     let consumers = consumers()
-    var rewriter = try GraphRewriter(self, keepsParameter: { parameter in
-      guard let value = value(named: parameter.name) else { return true }
-      return !consumers[value.index].isEmpty || isKept(value)
-    })
+    var rewriter = try GraphRewriter(
+      self,
+      keepsParameter: { parameter in
+        guard let value = value(named: parameter.name) else { return true }
+        return !consumers[value.index].isEmpty || isKept(value)
+      })
     for node in nodes { try rewriter.copy(node) }
     return try rewriter.finished()
   }

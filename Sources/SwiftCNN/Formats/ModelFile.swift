@@ -10,7 +10,9 @@ enum ModelFile {
   /// Before the names of the optimizer's tensors, as in `optimizer.velocity/fc.weight`.
   static let optimizerPrefix = "optimizer."
 
-  static func optimizerTensor(_ slot: String, _ parameter: String) -> String { "\(optimizerPrefix)\(slot)/\(parameter)" }
+  static func optimizerTensor(_ slot: String, _ parameter: String) -> String {
+    "\(optimizerPrefix)\(slot)/\(parameter)"
+  }
 }
 
 extension Model {
@@ -134,7 +136,8 @@ extension ParameterStorage {
       }
     }
     var faults: [String] = []
-    for (what, names) in [("missing", missing), ("left over", leftOver), ("misshapen", misshapen)] where !names.isEmpty {
+    for (what, names) in [("missing", missing), ("left over", leftOver), ("misshapen", misshapen)] where !names.isEmpty
+    {
       let shown = names.prefix(20).joined(separator: ", ")
       faults.append("\(names.count) \(what): \(shown)\(names.count > 20 ? ", ..." : "")")
     }

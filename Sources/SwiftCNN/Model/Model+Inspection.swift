@@ -108,9 +108,10 @@ extension Model {
     }
     let rule = String(repeating: "-", count: widths.reduce(6, +))
     let total = parameterCount(), trainable = parameterCount(trainableOnly: true)
-    let lines = [name, rule, line(rows[0]), rule] + rows.dropFirst().map(line) + [
-      rule, "parameters: \(grouped(total)), trainable: \(grouped(trainable))",
-    ]
+    let lines =
+      [name, rule, line(rows[0]), rule] + rows.dropFirst().map(line) + [
+        rule, "parameters: \(grouped(total)), trainable: \(grouped(trainable))",
+      ]
     return lines.joined(separator: "\n")
   }
 }

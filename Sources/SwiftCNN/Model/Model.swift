@@ -34,7 +34,9 @@ public final class Model: @unchecked Sendable {
   ) throws(CNNError) {
     guard graph.inputs.count == 1, !graph.outputs.isEmpty else {
       throw CNNError(
-        .invalidArgument, "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected one input and an output")
+        .invalidArgument,
+        "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected one input and an output"
+      )
     }
     let channels = graph.type(of: graph.inputs[0].value).shape.last ?? 1
     self.name = name

@@ -135,7 +135,8 @@ final class Optimizer {
 
   /// The tensors to be saved, by name.
   var state: [(name: String, storage: ParameterStorage)] {
-    settings.rule.slotNames.compactMap { name in slots[name].map { (name, $0) } } + (average.map { [("ema", $0)] } ?? [])
+    settings.rule.slotNames.compactMap { name in slots[name].map { (name, $0) } }
+      + (average.map { [("ema", $0)] } ?? [])
   }
 
   /// Changes the parameters by one step.
@@ -156,7 +157,8 @@ final class Optimizer {
       else { continue }
       let decays = settings.weightDecay > 0 && (settings.decaysAll || parameter.role.isDecayed)
       let decay: OptimizerUpdates.WeightDecay =
-        !decays ? .none : settings.decoupled ? .decoupled(strength: settings.weightDecay) : .l2(strength: settings.weightDecay)
+        !decays
+        ? .none : settings.decoupled ? .decoupled(strength: settings.weightDecay) : .l2(strength: settings.weightDecay)
       func slot(_ name: String) -> UnsafeMutablePointer<Float>? { slots[name]?.values(at: position).baseAddress }
       switch settings.rule {
       case .sgd(let momentum, let nesterov):

@@ -40,7 +40,8 @@ public final class TrainingRun {
   /// Prepares training of `model` on data that stays in place as long as the run.
   /// - Throws: `.invalidState` before `compile`; what does not fit in data or options.
   public init(
-    _ model: Model, _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, options: FitOptions = FitOptions()
+    _ model: Model, _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil,
+    options: FitOptions = FitOptions()
   ) throws(CNNError) {
     try options.validate()
     (self.model, self.x, self.y, self.sampleWeight, self.options) = (model, x, y, sampleWeight, options)

@@ -19,8 +19,10 @@ def integer(value: object, name: str, *, minimum: int = 0) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     number = operator.index(value)
-    if not minimum <= number <= _LARGEST:
-        raise ValueError(f"{name} must be at least {minimum} and at most {_LARGEST}, got {number}")
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {number}")
+    if number > _LARGEST:
+        raise ValueError(f"{name} must be at most {_LARGEST}, got {number}")
     return number
 
 
@@ -47,9 +49,15 @@ def boolean(value: object, name: str) -> bool:
 
 
 def text(value: object, name: str) -> str:
-    """``value`` as it is, which must be a str."""
+    """``value`` as it is, which must be a str that C can hold."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {value!r}")
+    if "\0" in value:
+        raise ValueError(f"{name} must not hold NUL characters, got {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} is no valid text: {error}") from None
     return value
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -283,7 +284,7 @@ class Trainer:
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
-    ) -> float | list[float] | Logs:
+    ) -> Any:
         """Makes one training step.
 
         Returns:
@@ -308,7 +309,7 @@ class Trainer:
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         return_dict: bool = False,
-    ) -> float | list[float] | Logs:
+    ) -> Any:
         """The loss and metrics of one batch, without training; results and errors as of ``train_on_batch``."""
         data = self._data(x, y, sample_weight)
         return _results(self._evaluate(data, len(data.x), CallbackList(None)), return_dict)
@@ -323,7 +324,7 @@ class Trainer:
         callbacks: Callbacks = None,
         *,
         return_dict: bool = False,
-    ) -> float | list[float] | Logs:
+    ) -> Any:
         """The loss and metrics over a set of images, ``batch_size`` (None: 32) at a time, without training.
 
         Returns:
@@ -388,6 +389,7 @@ class Trainer:
         hooks.set_model(self._model)
         images = self._images(x)
         result = np.empty(self._handle.output_shape(images.shape, name), np.float32)
+        began = time.perf_counter()
         hooks.on_predict_begin()
         for batch, start in enumerate(range(0, len(images), size)):
             hooks.on_predict_batch_begin(batch)
@@ -396,7 +398,7 @@ class Trainer:
             hooks.on_predict_batch_end(batch)
         hooks.on_predict_end()
         if level:
-            print(f"predicted {len(images)} images")
+            print(f"{len(images)} images  {len(images) / (time.perf_counter() - began):.0f} images/s")
         return result
 
     # --------------------------------------------------------------------------------------------------------- data
@@ -465,6 +467,6 @@ def _verbosity(value: int | str) -> int:
 
 
 def _results(logs: Logs, return_dict: bool) -> float | list[float] | Logs:
-    """What Keras returns."""
+    """What Keras returns; in public signatures it is ``Any``, because which of the three is known to the caller alone."""
     values = list(logs.values())
     return logs if return_dict else values[0] if len(values) == 1 else values

@@ -178,6 +178,9 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
 
+    def set_model(self, model: Model) -> None:
+        """The model is not kept: it keeps its history, and in a circle neither would be freed in time."""
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():

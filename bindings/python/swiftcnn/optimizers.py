@@ -20,7 +20,8 @@ __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "schedules"]
 
 
 class Optimizer:
-    """The base of all optimizers, and what a loaded checkpoint has for one.
+    """The base of all optimizers, and what a loaded checkpoint has for one. After ``compile`` its learning rate is that
+    of the model; an optimizer is for one model.
 
     Args:
         learning_rate: a number or one of ``schedules``.

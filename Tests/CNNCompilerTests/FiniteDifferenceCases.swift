@@ -1,0 +1,215 @@
+import CNNCore
+import Testing
+
+@testable import CNNCompiler
+@testable import CNNGraph
+
+/// The examples that gradients are checked on with finite differences: awkward shapes, and operations that the golden
+/// file does not have.
+enum FiniteDifferenceCases {
+  typealias Operand = OperationCase.Operand
+
+  static let all: [OperationCase] =
+    convolutions + pools + normalizations + activations + shapes + arithmetic + random + losses
+
+  /// Seeded random convolutions: 1 pixel, 1, 3 and 17 channels, odd sizes, strides, every kind of padding, groups.
+  static let convolutions: [OperationCase] = {
+    var random = PhiloxGenerator(seed: 3, stream: 0)
+    func pick<Element>(_ choices: [Element]) -> Element { choices[Int.random(in: 0..<choices.count, using: &random)] }
+    var cases: [OperationCase] = []
+    while cases.count < 60 {
+      let kernel = [pick([1, 2, 3, 5]), pick([1, 3, 4])], size = [pick([1, 2, 5, 7, 8]), pick([1, 3, 6, 9])]
+      let stride = pick([[1, 1], [2, 2], [1, 2], [3, 1]]), dilation = pick([[1, 1], [1, 1], [2, 1], [2, 3]])
+      let padding = pick([
+        Padding.none, .same, .all(1), .explicit(top: 0, left: 1, bottom: 2, right: 3),
+        .explicit(top: 3, left: 0, bottom: 0, right: 1),
+      ])
+      let (groups, input, output) = pick([
+        (1, 1, 1), (1, 3, 17), (1, 17, 3), (1, 3, 4), (2, 4, 6), (3, 3, 3), (17, 17, 17), (3, 3, 6), (2, 2, 34),
+      ])
+      let batch = pick([1, 2, 3]), bias = pick([true, false])
+      let operation = Convolution2D(stride: stride, dilation: dilation, groups: groups, padding: padding)
+      let x = [batch] + size + [input], weight = [output, input / groups] + kernel
+      guard let types = try? [TensorType(.float32, x), TensorType(.float32, weight)],
+        (try? operation.resultTypes(types)) != nil
+      else { continue }
+      var operands = [
+        Operand(name: "x", shape: x), Operand(name: "weight", shape: weight, kind: .parameter(.weight)),
+      ]
+      if bias { operands.append(Operand(name: "bias", shape: [output], kind: .parameter(.bias))) }
+      // Linear in each operand: a large step costs nothing but rounding.
+      cases.append(
+        OperationCase(
+          name: "conv2d \(cases.count): \(x) \(weight) \(stride) \(dilation) \(padding) groups \(groups)",
+          operands: operands, step: 0.5, tolerance: 2e-5,
+          build: { graph, values in try graph.addSingle(operation, values) }))
+    }
+    return cases
+  }()
+
+  /// A case of one operation on inputs of these shapes.
+  private static func one(
+    _ operation: any Operation, _ shapes: [[Int]], linear: Bool = false,
+    values: (@Sendable (Int) -> [Float])? = nil
+  ) -> OperationCase {
+    OperationCase(
+      name: "\(type(of: operation).name) \(shapes) \(operation.attributes.entries.map(\.value.text))",
+      operands: shapes.enumerated().map { Operand(name: "x\($0)", shape: $1, values: values) },
+      step: linear ? 0.5 : 0.01, tolerance: linear ? 2e-5 : 2e-3,
+      build: { graph, values in try graph.addSingle(operation, values) })
+  }
+
+  /// Distinct values at a distance of 0.1, in an order without a pattern: a small step changes no maximum.
+  @Sendable private static func distinct(_ count: Int) -> [Float] {
+    let keys = randomValues("distinct", count)
+    let ranks = keys.indices.sorted { keys[$0] < keys[$1] }
+    var values = Array(repeating: Float(0), count: count)
+    for (rank, index) in ranks.enumerated() { values[index] = (Float(rank) - Float(count) / 2) * 0.1 }
+    return values
+  }
+
+  static let pools: [OperationCase] = {
+    var cases: [OperationCase] = []
+    for shape in [[1, 1, 1, 1], [2, 5, 7, 3], [1, 8, 6, 17]] {
+      for kind in PoolingKind.allCases {
+        for keeps in [false, true] {
+          cases.append(
+            one(GlobalPooling2D(kind, keepsAxes: keeps), [shape], linear: kind == .average, values: distinct))
+        }
+        for (kernel, stride, padding) in [
+          ([1, 1], [1, 1], Padding.none), ([2, 2], [2, 2], .same), ([3, 3], [2, 2], .all(1)),
+          ([3, 2], [1, 2], .explicit(top: 2, left: 0, bottom: 1, right: 1)), ([3, 3], [1, 1], .same),
+        ] {
+          for counts in kind == .max ? [true] : [true, false] {
+            let pooling = Pooling2D(kind, kernel: kernel, stride: stride, padding: padding, countsPadding: counts)
+            guard let type = try? TensorType(.float32, shape), (try? pooling.resultTypes([type])) != nil else {
+              continue
+            }
+            cases.append(one(pooling, [shape], linear: kind == .average, values: distinct))
+          }
+        }
+      }
+    }
+    return cases
+  }()
+
+  /// Batch normalisation of `[..., C]`, alone and with what is fused into it.
+  static let normalizations: [OperationCase] = {
+    @Sendable func positive(_ count: Int) -> [Float] { randomValues("positive", count).map { 1 + $0 / 2 } }
+    func example(_ shape: [Int], trains: Bool) -> OperationCase {
+      let channels = shape[shape.count - 1]
+      return OperationCase(
+        name: "batch_norm \(shape) \(trains ? "training" : "inference")",
+        operands: [
+          Operand(name: "x", shape: shape),
+          Operand(name: "gamma", shape: [channels], kind: .parameter(.normalizationScale)),
+          Operand(name: "beta", shape: [channels], kind: .parameter(.normalizationShift)),
+          Operand(name: "mean", shape: [channels], kind: .parameter(.statistic)),
+          Operand(name: "variance", shape: [channels], kind: .parameter(.statistic), values: positive),
+        ], trains: trains, tolerance: 4e-3,
+        build: { graph, values in try graph.addSingle(BatchNormalization(), values) })
+    }
+    return [[3, 5, 7, 3], [2, 1, 3, 17], [9, 1, 1, 1], [7, 4]].flatMap { shape in
+      [example(shape, trains: true), example(shape, trains: false)]
+    }
+  }()
+
+  /// Values at least 0.05 away from where a function has a kink.
+  static let activations: [OperationCase] = ActivationFunction.allCases.flatMap { function in
+    [[1, 1], [2, 3, 5, 17]].map { shape in
+      one(Activation(function), [shape]) { count in
+        randomValues(function.rawValue, count).map { value in
+          let scaled = value * 8
+          let kink: Float = [-3, 0, 3, 6].min { abs($0 - scaled) < abs($1 - scaled) } ?? 0
+          return abs(scaled - kink) < 0.05 ? kink + 0.1 : scaled
+        }
+      }
+    }
+  }
+
+  static let shapes: [OperationCase] = [
+    one(Reshape([3, -1]), [[2, 2, 6]], linear: true),
+    one(Reshape.flatten, [[1, 1, 1, 1]], linear: true),
+    one(Concatenate(axis: 1), [[2, 3, 4, 5], [2, 1, 4, 5], [2, 2, 4, 5]], linear: true),
+    one(Concatenate(axis: 2), [[2, 3, 1, 1], [2, 3, 3, 1]], linear: true),
+    one(Concatenate(axis: -1), [[2, 17], [2, 1]], linear: true),
+    one(Slice(axis: 1, start: 1, length: 2), [[2, 4, 3, 2]], linear: true),
+    one(Slice(axis: -1, start: 0, length: 3), [[2, 17]], linear: true),
+    one(Slice(axis: 2, start: 2, length: 3), [[1, 2, 5, 3]], linear: true),
+    one(Slice(axis: 1, start: 0, length: 4), [[2, 4]], linear: true),
+    one(ZeroPadding2D([0, 1, 2, 3]), [[2, 1, 3, 5]], linear: true),
+    one(Crop2D([1, 0, 2, 1]), [[2, 5, 3, 3]], linear: true),
+    one(Permute([0, 3, 1, 2]), [[2, 3, 4, 5]], linear: true),
+    one(Permute([1, 0]), [[3, 17]], linear: true),
+    one(Permute([0, 2, 1]), [[1, 7, 1]], linear: true),
+    one(Softmax(), [[3, 1]]), one(Softmax(), [[2, 3, 17]]),
+  ]
+
+  static let arithmetic: [OperationCase] = [
+    one(Add(), [[2, 3], [2, 3]], linear: true),
+    one(Add(), [[2, 5, 3, 17], [2, 1, 1, 17]], linear: true),
+    one(Multiply(), [[1, 1, 1, 1], [1, 1, 1, 1]], linear: true),
+    one(Multiply(), [[2, 1, 1, 3], [2, 7, 5, 3]], linear: true),
+    one(Multiply(), [[2, 7, 1, 17], [2, 1, 1, 17]], linear: true),
+    dense([3, 17], 5, bias: true), dense([1, 1], 1, bias: false), dense([2, 3, 7], 4, bias: true),
+    // One value read twice, once through a view of its memory.
+    OperationCase(
+      name: "x * reshape(relu(x)) + x", operands: [Operand(name: "x", shape: [2, 3, 4])],
+      build: { graph, values in
+        let relu = try graph.addSingle(Activation(.gelu), values)
+        let view = try graph.addSingle(Reshape([12]), [relu])
+        let product = try graph.addSingle(
+          Multiply(), [graph.addSingle(Reshape([12]), values), view])
+        let again = try graph.addSingle(Add(), [product, view])
+        return try graph.addSingle(Multiply(), [again, again])
+      }),
+  ]
+
+  private static func dense(_ shape: [Int], _ units: Int, bias: Bool) -> OperationCase {
+    var operands = [
+      Operand(name: "x", shape: shape),
+      Operand(name: "weight", shape: [units, shape[shape.count - 1]], kind: .parameter(.weight)),
+    ]
+    if bias { operands.append(Operand(name: "bias", shape: [units], kind: .parameter(.bias))) }
+    return OperationCase(
+      name: "dense \(shape) \(units)", operands: operands, step: 0.5, tolerance: 2e-5,
+      build: { graph, values in try graph.addSingle(Dense(), values) })
+  }
+
+  /// Linear for one mask, and all runs of a test have the same one.
+  static let random: [OperationCase] = [
+    one(Dropout(rate: 0.4, stream: 3), [[3, 5, 7, 3]], linear: true),
+    one(Dropout(rate: 0, stream: 3), [[3, 5]], linear: true),
+    one(Dropout(rate: 1, stream: 3), [[3, 5]], linear: true),
+    one(StochasticDepth(rate: 0.5, stream: 4), [[7, 2, 3, 2]], linear: true),
+    one(StochasticDepth(rate: 1, stream: 4), [[3, 2]], linear: true),
+  ]
+
+  static let losses: [OperationCase] = {
+    @Sendable func shares(_ count: Int) -> [Float] { randomValues("shares", count).map { 0.5 + $0 * 0.4 } }
+    func example(_ loss: Loss, _ shape: [Int]) -> OperationCase {
+      let classes = shape[shape.count - 1]
+      let isSparse = loss.function == .sparseCategoricalCrossEntropy
+      return OperationCase(
+        name: "loss \(loss.function.rawValue) \(shape) logits \(loss.fromLogits) smoothing \(loss.labelSmoothing)",
+        operands: [
+          Operand(name: "prediction", shape: shape, values: loss.fromLogits ? nil : shares),
+          Operand(
+            name: "target", shape: isSparse ? shape.dropLast() : shape, kind: .constant(isSparse ? .int32 : .float32),
+            values: isSparse ? { count in (0..<count).map { Float($0 * 7 % classes) } } : shares),
+        ], tolerance: 5e-3,
+        build: { graph, values in try graph.addSingle(loss, values) })
+    }
+    var cases: [OperationCase] = []
+    for function in LossFunction.allCases {
+      for shape in [[5, 4], [2, 3, 17]] {
+        cases.append(example(Loss(function), shape))
+        guard function.hasLogitsForm else { continue }
+        cases.append(example(Loss(function, fromLogits: true), shape))
+        cases.append(example(Loss(function, fromLogits: true, labelSmoothing: 0.2), shape))
+        cases.append(example(Loss(function, labelSmoothing: 0.2), shape))
+      }
+    }
+    return cases
+  }()
+}
