@@ -39,6 +39,10 @@ public final class Model: @unchecked Sendable {
       )
     }
     let channels = graph.type(of: graph.inputs[0].value).shape.last ?? 1
+    // The default mean and deviation are arrays of this size.
+    guard channels <= 1 << 20 else {
+      throw CNNError(.outOfMemory, "the input has \(channels) channels; expected \(1 << 20) at most")
+    }
     self.name = name
     network = graph
     // Deng et al. 2009's images; the constants every torchvision model uses.

@@ -467,6 +467,6 @@ def _verbosity(value: int | str) -> int:
 
 
 def _results(logs: Logs, return_dict: bool) -> float | list[float] | Logs:
-    """What Keras returns; in public signatures it is ``Any``, because which of the three is known to the caller alone."""
+    """What Keras returns; ``Any`` in public signatures, since the caller alone knows which of the three."""
     values = list(logs.values())
     return logs if return_dict else values[0] if len(values) == 1 else values
