@@ -31,7 +31,7 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib python test test-swift test-c test-python demo install format lint sanitize golden golden-check \
-  clean
+  bench clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -193,6 +193,11 @@ build/peers-venv/ready:
 	$(PYTHON) -m venv --clear build/peers-venv
 	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision
 	touch $@
+
+# ---------------------------------------------------------------------------------------------------------- benchmarks
+
+bench: python build/peers-venv/ready ## Measures the training speed in turns with PyTorch's; wants an idle machine
+	build/peers-venv/bin/python Tests/Benchmarks/training.py --json build/training.json
 
 clean: ## Removes everything that was built
 	rm -rf .build build $(PYTHON_PACKAGE)/*.so $(PYTHON_PACKAGE)/*.so.*

@@ -187,6 +187,7 @@ enum FiniteDifferenceCases {
 
   static let losses: [OperationCase] = {
     @Sendable func shares(_ count: Int) -> [Float] { randomValues("shares", count).map { 0.5 + $0 * 0.4 } }
+    @Sendable func targets(_ count: Int) -> [Float] { randomValues("targets", count).map { 0.5 + $0 * 0.4 } }
     func example(_ loss: Loss, _ shape: [Int]) -> OperationCase {
       let classes = shape[shape.count - 1]
       let isSparse = loss.function == .sparseCategoricalCrossEntropy
@@ -196,7 +197,7 @@ enum FiniteDifferenceCases {
           Operand(name: "prediction", shape: shape, values: loss.fromLogits ? nil : shares),
           Operand(
             name: "target", shape: isSparse ? shape.dropLast() : shape, kind: .constant(isSparse ? .int32 : .float32),
-            values: isSparse ? { count in (0..<count).map { Float($0 * 7 % classes) } } : shares),
+            values: isSparse ? { count in (0..<count).map { Float($0 * 7 % classes) } } : targets),
         ], tolerance: 5e-3,
         build: { graph, values in try graph.addSingle(loss, values) })
     }

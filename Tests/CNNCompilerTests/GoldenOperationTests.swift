@@ -79,13 +79,14 @@ import Testing
     let file = try Self.file.get(), name = example.name
     let (runner, _) = try example.gradientRunner(upstream: file.values("\(name)/dy"), threads: threads)
     try runner.run()
-    // Float32 against float64: some units in the last place of the largest element.
+    // Float32 against float64: some units in the last place of the largest element. Where large gradients cancel
+    // (batch normalisation of two values) what is left is measured by their size, about 1.
     let tolerance: Float = 3e-6
     expectClose(try runner.output("y"), try file.values("\(name)/y"), tolerance, "y")
     for operand in example.operands where operand.hasGradient {
       let key = operand.kind == .input ? "d\(operand.name)" : "gradient:\(operand.name)"
       expectClose(
-        try runner.output("gradient:\(operand.name)"), try file.values("\(name)/\(key)"), tolerance, key)
+        try runner.output("gradient:\(operand.name)"), try file.values("\(name)/\(key)"), tolerance, key, floor: 0.1)
     }
     guard example.trains else { return }
     runner.context.applyUpdates(to: runner.parameters)

@@ -68,16 +68,16 @@ final class GraphRunner {
   }
 }
 
-/// Expects numbers that differ by at most `tolerance` of the largest expected.
+/// Expects numbers that differ by at most `tolerance` of the largest expected, or of `floor` where that is larger.
 func expectClose(
-  _ actual: [Float], _ expected: [Float], _ tolerance: Float, _ what: String,
+  _ actual: [Float], _ expected: [Float], _ tolerance: Float, _ what: String, floor: Float = 1e-6,
   sourceLocation: SourceLocation = #_sourceLocation
 ) {
   guard actual.count == expected.count else {
     Issue.record("\(what): \(actual.count) elements, expected \(expected.count)", sourceLocation: sourceLocation)
     return
   }
-  let scale = max(expected.map(abs).max() ?? 0, 1e-6)
+  let scale = max(expected.map(abs).max() ?? 0, floor)
   var worst = (difference: Float(0), index: 0)
   for (index, (a, b)) in zip(actual, expected).enumerated() {
     let difference = abs(a - b)

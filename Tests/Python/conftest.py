@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-PACKAGE_ROOT = os.path.join(os.path.dirname(__file__), "..", "..", "bindings", "python")
-sys.path.insert(0, os.path.abspath(PACKAGE_ROOT))
+PACKAGE_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "bindings", "python"))
+sys.path.insert(0, PACKAGE_ROOT)
 
 import swiftcnn  # noqa: E402
 
@@ -45,7 +45,7 @@ def run_python() -> Callable[[str], str]:
     def run(program: str) -> str:
         done = subprocess.run(
             [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
-            env={**os.environ, "PYTHONPATH": os.path.abspath(PACKAGE_ROOT)},
+            env={**os.environ, "PYTHONPATH": PACKAGE_ROOT},
             capture_output=True,
             text=True,
             timeout=60,

@@ -2,10 +2,16 @@
 
 import gzip
 import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import swiftcnn
 from swiftcnn import datasets
+
+from conftest import PACKAGE_ROOT
 
 INSTALLED = "/usr/share/datasets/fashion-mnist"
 
@@ -39,6 +45,27 @@ def test_the_environment_says_where(folder, tmp_path, monkeypatch):
     (tmp_path / "fashion-mnist").symlink_to(folder)
     monkeypatch.setenv("SWIFTCNN_DATASETS", str(tmp_path))
     assert len(datasets.fashion_mnist()[0][0]) == 5
+
+
+def test_the_example_trains_prints_and_saves(folder, tmp_path):
+    (tmp_path / "fashion-mnist").symlink_to(folder)
+    path = tmp_path / "made" / "m.safetensors"
+    done = subprocess.run(
+        [sys.executable, os.path.join(PACKAGE_ROOT, "examples", "fashion_mnist.py"), "--epochs", "2", str(path)],
+        env={**os.environ, "PYTHONPATH": PACKAGE_ROOT, "SWIFTCNN_DATASETS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines[:2]] == ["1/2", "2/2"]
+    assert re.fullmatch(r"test accuracy: [01]\.\d{4}", lines[2])
+    assert re.fullmatch(r"training time: \d+\.\d s", lines[3])
+    model = swiftcnn.load_model(path)
+    assert model.normalization == ((0.2860,), (0.3530,))
+    accuracy = np.mean(model.predict(datasets.fashion_mnist(folder)[1][0]).argmax(1) == [0, 1, 2])
+    assert lines[2] == f"test accuracy: {accuracy:.4f}"
 
 
 def test_a_missing_set_says_how_to_get_it(tmp_path):

@@ -226,8 +226,11 @@ def test_training_that_turns_nan_says_so(model, data):
     x, y = data
     bad = x.astype(np.float32)
     bad[3] = np.nan
+    before = model.get_weights()
     with pytest.raises(FloatingPointError, match="step 0"):
         model.train_on_batch(bad, y)
+    for array, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(array, old)
     with pytest.raises(FloatingPointError, match="step"):
         model.fit(bad, y, verbose=0)
 
@@ -244,6 +247,35 @@ def test_settings_that_the_library_refuses_leave_the_model_uncompiled():
     with pytest.raises(ValueError, match="momentum"):
         model.compile(optimizers.SGD(momentum=2.0), "mse")
     assert not model.compiled and model.optimizer is None
+
+
+def test_compiling_in_the_midst_of_a_run_ends_it(model, data):
+    x, y = data
+    run = model._handle.fit(x, y.astype(np.int32), None, "{}")
+    run.step()
+    model.compile("sgd", "mse")  # whose targets would be another type and size
+    with pytest.raises(RuntimeError, match="compile"):
+        run.step()
+
+
+def test_two_classes_train_with_one_logit(data):
+    x, y = data
+    model = make_model(classes=1, classifier_activation=None)
+    model.compile("adam", "binary_crossentropy", ["accuracy"])
+    history = model.fit(x, y > 4, epochs=6, batch_size=8, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0] / 2
+    logits = model.predict(x)[:, 0]
+    assert model.evaluate(x, y > 4, verbose=0)[1] == np.mean((logits > 0) == (y > 4))
+
+
+def test_gradients_stay_until_the_next_step(model, data):
+    x, y = data
+    model.train_on_batch(x, y)
+    gradient = model.get_gradient("conv1.weight")
+    model.evaluate(x, y, verbose=0)
+    for count in range(1, 20):
+        model.predict(x[:count])
+    np.testing.assert_array_equal(model.get_gradient("conv1.weight"), gradient)
 
 
 def test_training_on_floats_equals_training_on_pixels(data):

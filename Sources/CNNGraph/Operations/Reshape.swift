@@ -26,8 +26,9 @@ public struct Reshape: Operation {
     }
     let count = operands[0].shape.dropFirst().reduce(1, *)
     let wildcards = shape.filter { $0 == -1 }.count
-    let known = try Checked.product(shape.filter { $0 != -1 }, "reshape")
-    guard wildcards <= 1, known >= 1, wildcards == 1 ? count % known == 0 : count == known else {
+    let isPossible = wildcards <= 1 && shape.allSatisfy { $0 >= 1 || $0 == -1 }
+    let known = isPossible ? try Checked.product(shape.filter { $0 != -1 }, "reshape") : 0
+    guard known >= 1, wildcards == 1 ? count % known == 0 : count == known else {
       throw CNNError(
         .shapeMismatch,
         "shape \(describe(shape)) does not hold the \(count) elements of \(describe(Array(operands[0].shape.dropFirst())))"

@@ -54,9 +54,9 @@ extension Model {
     try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
-        try Plan(
-          Compiler.trainingGraph(network, input: type, normalization: pixelNormalization, loss: loss),
-          threads: key.threads)
+        let graph = try Compiler.trainingGraph(network, input: type, normalization: pixelNormalization, loss: loss)
+        try checkInputs(of: graph, x, y)
+        return try Plan(graph, threads: key.threads)
       }
     ) { (context) throws(CNNError) in
       let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.sampleCount) }
@@ -114,9 +114,10 @@ extension Model {
         try plans.withContext(
           key,
           makePlan: { () throws(CNNError) in
-            try Plan(
-              Compiler.evaluationGraph(network, input: type, normalization: pixelNormalization, loss: loss),
-              threads: key.threads)
+            let graph = try Compiler.evaluationGraph(
+              network, input: type, normalization: pixelNormalization, loss: loss)
+            try checkInputs(of: graph, batch, targets)
+            return try Plan(graph, threads: key.threads)
           }
         ) { (context) throws(CNNError) in
           let weights =
@@ -129,6 +130,15 @@ extension Model {
         start = end
       }
       return sums.map { $0 / Double(x.sampleCount) }
+    }
+  }
+
+  /// Checks that a graph with a loss reads as many targets and weights as there are: a graph from a file can have an
+  /// output whose batch is not that of the input.
+  private func checkInputs(of graph: Graph, _ x: TensorView, _ y: TensorView) throws(CNNError) {
+    let counts = graph.inputs.map { graph.type(of: $0.value).count }
+    guard counts == [x.shape.reduce(1, *), y.shape.reduce(1, *), x.sampleCount] else {
+      throw CNNError(.shapeMismatch, "the network's output does not have one row for each sample of its input")
     }
   }
 

@@ -28,15 +28,14 @@ public final class Model: @unchecked Sendable {
   /// A model of any graph with one input and one output; its parameters are drawn from `seed`.
   /// - Parameters:
   ///   - mean, deviation: of uint8 pixels, one per channel; nil for ImageNet's with three channels, else 0 and 1.
-  /// - Throws: `.invalidArgument` where the graph has no input or output.
+  /// - Throws: `.invalidArgument` unless the graph has one input and one output.
   public init(
     _ graph: Graph, name: String, seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil
   ) throws(CNNError) {
-    guard graph.inputs.count == 1, !graph.outputs.isEmpty else {
+    guard graph.inputs.count == 1, graph.outputs.count == 1 else {
       throw CNNError(
         .invalidArgument,
-        "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected one input and an output"
-      )
+        "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected one of each")
     }
     let channels = graph.type(of: graph.inputs[0].value).shape.last ?? 1
     // The default mean and deviation are arrays of this size.

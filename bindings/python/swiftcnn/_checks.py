@@ -7,7 +7,7 @@ import math
 import operator
 import os
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import SupportsFloat, SupportsIndex, TypeVar
 
 _Entry = TypeVar("_Entry")
 
@@ -16,9 +16,12 @@ _LARGEST = 2**31 - 1
 
 def integer(value: object, name: str, *, minimum: int = 0) -> int:
     """``value`` as an int; a ``bool`` or a float is a TypeError, out of ``minimum`` to 2^31 - 1 a ValueError."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    number = operator.index(value)
+    try:
+        if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:  # also of an array, which has the method but is no number
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
     if number > _LARGEST:
@@ -28,10 +31,10 @@ def integer(value: object, name: str, *, minimum: int = 0) -> int:
 
 def number(value: object, name: str) -> float:
     """``value`` as a finite float."""
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__") and not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a number, got {value!r}")
     try:
-        converted = float(value)  # type: ignore[arg-type]  # what has __float__ or __index__ converts
+        if isinstance(value, bool) or not isinstance(value, (SupportsFloat, SupportsIndex)):
+            raise TypeError
+        converted = float(value)
     except TypeError:
         raise TypeError(f"{name} must be a number, got {value!r}") from None
     except OverflowError:

@@ -448,10 +448,14 @@ def _metrics(given: str | Metric | Sequence[str | Metric] | None) -> list[Metric
     if given is None:
         return []
     if isinstance(given, (str, metrics.Metric)):
-        return [metrics.get(given)]
+        given = [given]
     if not isinstance(given, (list, tuple)):
         raise TypeError(f"metrics must be a list of names or objects of swiftcnn.metrics, got {given!r}")
-    return [metrics.get(metric) for metric in given]
+    chosen = [metrics.get(metric) for metric in given]
+    for index, metric in enumerate(chosen):
+        if any(metric.settings == other.settings for other in chosen[:index]):
+            raise ValueError(f"metrics: {metric!r} is given twice")
+    return chosen
 
 
 def _batch_size(value: int | None) -> int:
