@@ -88,7 +88,7 @@ scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity,
  *   "classes": 1000
  *   "include_top": true                         without it the model ends with the last feature map
  *   "pooling": null                             "avg" or "max", applied where include_top is false
- *   "classifier_activation": "softmax"          null gives logits
+ *   "classifier_activation": "softmax"          or "sigmoid"; null gives logits
  *   "dropout": null, "drop_path": null          rates from 0 to 1; null is the builder's own
  *   "weights": null                             path of a safetensors file; else initialised at random
  *   "seed": 0                                   of the random initial values
@@ -171,7 +171,7 @@ scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_
  *   "loss": "sparse_categorical_crossentropy"   or "categorical_crossentropy", "binary_crossentropy",
  *                                               "mean_squared_error", "kl_divergence"; or an object:
  *           {"name": ..., "from_logits": null, "label_smoothing": 0}
- *           from_logits null: decided by whether the network ends in a softmax (sigmoid for binary cross-entropy)
+ *           from_logits null: logits, unless the network ends in a softmax or sigmoid
  *   "optimizer": "sgd"                          or "adam", "adamw", "rmsprop"; or an object with "name" and:
  *           all:      "learning_rate" (0.01 for sgd, else 0.001), "weight_decay": 0 (adamw: 0.01),
  *                     "decoupled": false (adamw: true), "decay_all": false (true: also biases and normalisation),
@@ -182,8 +182,8 @@ scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_
  *                     "epsilon_inside_root": false (true is TensorFlow's older placement)
  *   "schedule": null                            the learning rate by step, as one of
  *           {"name": "constant"}
- *           {"name": "step", "step_size": steps, "gamma": 0.1}
- *           {"name": "exponential", "decay_steps": steps, "decay_rate": 0.96}
+ *           {"name": "step", "step_size": 1000, "gamma": 0.1}
+ *           {"name": "exponential", "decay_steps": 1000, "decay_rate": 0.96}
  *           {"name": "cosine", "total_steps": steps, "warmup_steps": 0, "final_rate": 0}
  *           {"name": "one_cycle", "maximum": rate, "total_steps": steps, "start_share": 0.3, "divisor": 25,
  *            "final_divisor": 1e4}
@@ -195,7 +195,8 @@ scnn_status scnn_compile(scnn_model *model, const char *settings);
 /* The names of the numbers that training and evaluation give: "loss", then the metrics, one a line. */
 scnn_status scnn_metric_names(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
-/* One step on one batch. `y`: int32 labels [N] for sparse_categorical_crossentropy, else float32 shaped as the output.
+/* One step on one batch. `y`: int32 labels [N] or [N, 1] for sparse_categorical_crossentropy (one per prediction where
+ * there is more than one for a sample), else float32 shaped as the output.
  * `sample_weight`: float32 [N] or NULL. Writes the `count` numbers that scnn_metric_names names, measured before the
  * step. The gradients stay readable by scnn_get_gradient until the next step. */
 scnn_status scnn_train_on_batch(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,

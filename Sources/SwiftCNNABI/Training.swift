@@ -20,7 +20,7 @@ public func scnn_metric_names(
 ) -> scnn_status {
   call { () throws(CNNError) in
     guard let settings = try model(handle).trainingSettings else {
-      throw CNNError(.invalidState, "the model is not compiled; call scnn_compile first")
+      throw CNNError(.invalidState, "the model is not compiled; call compile first")
     }
     try write(settings.resultNames.joined(separator: "\n"), to: buffer, capacity, length)
   }

@@ -18,6 +18,9 @@ import Testing
       return zip(try forward.output("y"), upstream).reduce(0) { $0 + Double($1.0) * Double($1.1) }
     }
 
+    let terms = zip(try gradients.output("y"), upstream).map { Double($0) * Double($1) }
+    let sum = try gradients.output("sum")[0]
+    #expect(abs(Double(sum) - terms.reduce(0, +)) <= 1e-6 * terms.reduce(1e-3) { $0 + abs($1) })
     for operand in example.operands where operand.hasGradient {
       let gradient = try gradients.output("gradient:\(operand.name)")
       let values = operand.makeValues(example.name)

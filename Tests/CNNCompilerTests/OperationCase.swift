@@ -63,7 +63,7 @@ struct OperationCase: Sendable, CustomTestStringConvertible {
     return trains ? try graph.trainingForm() : graph
   }
 
-  /// The graph with the outputs `y` and `gradient:NAME` for an upstream gradient given as the input `dy`.
+  /// The graph with the outputs `y`, `sum` (that of `y * dy`) and `gradient:NAME` for an upstream gradient given as the input `dy`.
   func gradientGraph() throws -> Graph {
     var graph = try forwardGraph()
     let y = graph.outputs[0].value, type = graph.type(of: y)
@@ -77,6 +77,7 @@ struct OperationCase: Sendable, CustomTestStringConvertible {
     let sum = try graph.addSingle(WeightedMean(), [product, weights], name: "sum")
     let values = try differentiated.map { try #require(graph.value(named: $0.name)) }
     var (result, gradients) = try graph.differentiating(sum, withRespectTo: values)
+    try result.addOutput("sum", sum)
     for (operand, gradient) in zip(differentiated, gradients) {
       try result.addOutput("gradient:\(operand.name)", try #require(gradient, "\(operand.name) has no gradient"))
     }

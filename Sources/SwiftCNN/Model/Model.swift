@@ -21,17 +21,23 @@ public final class Model: @unchecked Sendable {
   /// - Throws: `.unknownName` with the nearest name, or what does not fit in the options.
   public convenience init(_ name: String, options: ModelOptions = ModelOptions()) throws(CNNError) {
     let graph = try ModelRegistry.graph(name, options)
-    try self.init(graph, name: name, seed: options.seed, mean: options.mean, deviation: options.deviation)
-    if let weights = options.weights { try loadWeights(weights) }
+    try self.init(uninitialized: graph, name: name, mean: options.mean, deviation: options.deviation)
+    if let weights = options.weights { try loadWeights(weights) } else { parameters.initialize(seed: options.seed) }
   }
 
   /// A model of any graph with one input and one output; its parameters are drawn from `seed`.
   /// - Parameters:
   ///   - mean, deviation: of uint8 pixels, one per channel; nil for ImageNet's with three channels, else 0 and 1.
   /// - Throws: `.invalidArgument` unless the graph has one input and one output.
-  public init(
+  public convenience init(
     _ graph: Graph, name: String, seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil
   ) throws(CNNError) {
+    try self.init(uninitialized: graph, name: name, mean: mean, deviation: deviation)
+    parameters.initialize(seed: seed)
+  }
+
+  /// A model whose parameters are all zero, to be read from a file.
+  init(uninitialized graph: Graph, name: String, mean: [Double]?, deviation: [Double]?) throws(CNNError) {
     guard graph.inputs.count == 1, graph.outputs.count == 1 else {
       throw CNNError(
         .invalidArgument,
@@ -51,7 +57,6 @@ public final class Model: @unchecked Sendable {
       deviation: deviation ?? (isColor ? [0.229, 0.224, 0.225] : Array(repeating: 1, count: channels)))
     parameters = try ParameterStorage(graph.parameters)
     try Self.check(pixelNormalization, channels: channels)
-    parameters.initialize(seed: seed)
   }
 
   /// A copy that shares nothing.

@@ -1,6 +1,7 @@
 import CNNCompiler
 import CNNCore
 import CNNGraph
+import CNNKernels
 import Glibc
 
 extension ParameterStorage {
@@ -28,21 +29,36 @@ extension ParameterStorage {
 extension UnsafeMutableBufferPointer<Float> {
   /// Uniform in `-limit..<limit`.
   fileprivate func fillUniform(limit: Double, _ random: Philox) {
-    for index in indices {
-      let words = random.words(at: UInt64(index / 4))
-      self[index] = (Philox.unit(words[index % 4]) * 2 - 1) * Float(limit)
+    fill(random) { words in
+      var values = SIMD4<Float>()
+      for index in 0..<4 { values[index] = (Philox.unit(words[index]) * 2 - 1) * Float(limit) }
+      return values
     }
   }
 
   /// Normal, by the Box-Muller transform of two words for each pair of numbers.
   fileprivate func fillNormal(deviation: Double, _ random: Philox) {
-    for index in indices {
-      let words = random.words(at: UInt64(index / 4))
-      let pair = index % 4 / 2 * 2
-      // 1 - u lies in (0, 1], so the logarithm is finite.
-      let radius = (-2 * log(1 - Double(Philox.unit(words[pair])))).squareRoot()
-      let angle = 2 * Double.pi * Double(Philox.unit(words[pair + 1]))
-      self[index] = Float(deviation * radius * (index % 2 == 0 ? cos(angle) : sin(angle)))
+    fill(random) { words in
+      var values = SIMD4<Float>()
+      for pair in [0, 2] {
+        // 1 - u lies in (0, 1], so the logarithm is finite.
+        let radius = deviation * (-2 * log(1 - Double(Philox.unit(words[pair])))).squareRoot()
+        let angle = 2 * Double.pi * Double(Philox.unit(words[pair + 1]))
+        values[pair] = Float(radius * cos(angle))
+        values[pair + 1] = Float(radius * sin(angle))
+      }
+      return values
+    }
+  }
+
+  /// Four numbers for each block of random words; in parallel, since each block is a function of its position.
+  private func fill(_ random: Philox, _ numbers: (SIMD4<UInt32>) -> SIMD4<Float>) {
+    let blocks = (count + 3) / 4
+    Workers(count: Threads.count).forEachRange(of: blocks, grain: 4096) { range, _ in
+      for block in range {
+        let values = numbers(random.words(at: UInt64(block)))
+        for index in block * 4..<Swift.min(count, block * 4 + 4) { self[index] = values[index - block * 4] }
+      }
     }
   }
 }

@@ -49,8 +49,11 @@ public enum ModelRegistry {
       x = try builder.apply(Dropout(rate: rate, stream: 1 << 16), x, name: "dropout")
     }
     x = try builder.dense(x, "fc", units: options.classes)
-    if options.endsWithSoftmax { x = try builder.apply(Softmax(), x, name: "probabilities") }
-    try builder.graph.addOutput(options.endsWithSoftmax ? "probabilities" : "logits", x)
+    if let activation = options.classifierActivation {
+      let operation: any Operation = activation == .softmax ? Softmax() : Activation(.sigmoid)
+      x = try builder.apply(operation, x, name: "probabilities")
+    }
+    try builder.graph.addOutput(options.classifierActivation == nil ? "logits" : "probabilities", x)
     return builder.graph
   }
 }

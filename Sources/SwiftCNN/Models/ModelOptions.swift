@@ -8,6 +8,14 @@ public enum FeaturePooling: String, Sendable, CaseIterable {
   case maximum = "max"
 }
 
+/// How scores become probabilities.
+public enum ClassifierActivation: String, Sendable, CaseIterable {
+  /// One class of many.
+  case softmax
+  /// Each class yes or no.
+  case sigmoid
+}
+
 /// What a caller may choose about a model of a given name.
 public struct ModelOptions: Sendable {
   /// Height, width and channels; nil for the builder's published resolution.
@@ -18,8 +26,8 @@ public struct ModelOptions: Sendable {
   public var includesTop = true
   /// How the feature map is reduced where there is no top; nil leaves it as it is.
   public var pooling: FeaturePooling?
-  /// Whether the classifier ends with a softmax; else the output is logits.
-  public var endsWithSoftmax = true
+  /// What the classifier ends with; nil for logits.
+  public var classifierActivation: ClassifierActivation? = .softmax
   /// The rate of dropout before the classifier; nil for the builder's own.
   public var dropout: Double?
   /// The largest rate of stochastic depth; nil for the builder's own.
@@ -44,12 +52,7 @@ public struct ModelOptions: Sendable {
       includesTop = try options.take("include_top", JSONObject.optionalBool) ?? includesTop
       pooling = try options.choice("pooling", of: FeaturePooling.self)
       if options.contains("classifier_activation") {
-        switch try options.take("classifier_activation", JSONObject.optionalString) {
-        case "softmax": endsWithSoftmax = true
-        case nil, "linear": endsWithSoftmax = false
-        case .some(let other):
-          throw unknownName("classifier_activation", other, among: ["softmax", "linear"])
-        }
+        classifierActivation = try options.choice("classifier_activation", of: ClassifierActivation.self)
       }
       dropout = try options.take("dropout", JSONObject.optionalNumber)
       dropPath = try options.take("drop_path", JSONObject.optionalNumber)

@@ -24,6 +24,7 @@ public final class TrainingRun {
   }
 
   private let model: Model
+  private let state: TrainingState
   private let x, y: TensorView
   private let sampleWeight: TensorView?
   private let options: FitOptions
@@ -45,7 +46,7 @@ public final class TrainingRun {
   ) throws(CNNError) {
     try options.validate()
     (self.model, self.x, self.y, self.sampleWeight, self.options) = (model, x, y, sampleWeight, options)
-    let state = try model.lock.writing { () throws(CNNError) -> TrainingState in
+    state = try model.lock.writing { () throws(CNNError) -> TrainingState in
       let state = try model.compiled()
       try model.checkInput(x)
       try model.checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: model.network))
@@ -74,6 +75,7 @@ public final class TrainingRun {
     let isWeighted = sampleWeight != nil || !options.classWeights.isEmpty
     weightBatch = isWeighted ? try Memory(count: room, of: .float32, for: "sample weights") : nil
     let total = try Checked.product([batches, options.epochs - options.initialEpoch], "steps")
+    let state = state
     model.lock.writing { state.schedule = state.schedule.over(steps: total) }
   }
 
@@ -82,7 +84,10 @@ public final class TrainingRun {
   public func step() throws(CNNError) -> Progress {
     guard epoch < options.epochs else { throw CNNError(.invalidState, "the training run is finished") }
     return try model.lock.writing { () throws(CNNError) in
-      let state = try model.compiled()
+      // The data was checked against the loss of that time.
+      guard try model.compiled() === state else {
+        throw CNNError(.invalidState, "the model was compiled anew; this training run has ended")
+      }
       let seed = state.settings.seed
       let indices = orderOfEpoch(seed)
       let start = batch * options.batchSize

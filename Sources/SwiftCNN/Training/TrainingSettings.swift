@@ -48,7 +48,7 @@ public enum Metric: Sendable, Equatable {
 public struct TrainingSettings: Sendable, Equatable {
   /// The loss function.
   public var loss: LossFunction
-  /// Whether the network's output is logits; nil: where it does not end in the softmax or sigmoid that the loss expects.
+  /// Whether the network's output is logits; nil: where it does not end in a softmax or sigmoid.
   public var fromLogits: Bool?
   /// The share of the target that is spread evenly over the classes.
   public var labelSmoothing: Double
@@ -135,10 +135,10 @@ public struct TrainingSettings: Sendable, Equatable {
 
   /// The loss as an operation on this network's output.
   func lossOperation(for network: Graph) -> Loss {
-    let plain = Loss(loss, fromLogits: false, labelSmoothing: labelSmoothing)
     var endsInProbabilities = !loss.hasLogitsForm
-    if let output = network.outputs.first, let last = network.node(defining: output.value) {
-      endsInProbabilities = endsInProbabilities || plain.absorbs(last.operation)
+    if let output = network.outputs.first, let last = network.node(defining: output.value)?.operation {
+      endsInProbabilities =
+        endsInProbabilities || last is Softmax || (last as? Activation)?.function == .sigmoid
     }
     return Loss(loss, fromLogits: fromLogits ?? !endsInProbabilities, labelSmoothing: labelSmoothing)
   }

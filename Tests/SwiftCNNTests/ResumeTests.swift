@@ -1,0 +1,139 @@
+import CNNCore
+import Testing
+
+@testable import SwiftCNN
+
+/// A run that is stopped, saved and resumed ends in the same bits as one that was not.
+@Suite struct ResumeTests {
+  static let optimizers = [
+    #"{"name": "sgd", "learning_rate": 0.05}"#,
+    #"{"name": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": true, "weight_decay": 1e-3, "clip_norm": 1}"#,
+    #"{"name": "adam", "learning_rate": 0.01, "ema_decay": 0.9}"#,
+    #"{"name": "adamw", "learning_rate": 0.01}"#,
+    #"{"name": "rmsprop", "learning_rate": 0.01}"#,
+    #"{"name": "rmsprop", "learning_rate": 0.01, "momentum": 0.5, "centered": true, "ema_decay": 0.99}"#,
+  ]
+  static let schedules = [
+    #""constant""#, #"{"name": "cosine", "warmup_steps": 2}"#, #"{"name": "one_cycle", "maximum": 0.1}"#,
+  ]
+
+  private func model(_ optimizer: String, _ schedule: String) throws -> Model {
+    let model = try Model(randomNetwork(), name: "random", seed: 5)
+    try model.compile(
+      #"{"optimizer": \#(optimizer), "schedule": \#(schedule), "metrics": ["accuracy"], "seed": 11}"#)
+    return model
+  }
+
+  /// Five batches an epoch, the last of two samples.
+  private static let options: FitOptions = {
+    var options = FitOptions()
+    (options.batchSize, options.epochs) = (4, 3)
+    (options.flipsHorizontally, options.cropPadding) = (true, 1)
+    return options
+  }()
+
+  /// Everything that further training depends on.
+  private func state(_ model: Model) throws -> [UInt32] {
+    let slots = model.training?.optimizer.state ?? []
+    return try model.bits()
+      + slots.flatMap { _, storage in
+        storage.parameters.indices.flatMap { storage.values(at: $0).map(\.bitPattern) }
+      }
+  }
+
+  @Test(arguments: optimizers, schedules) func endsInTheSameBits(_ optimizer: String, _ schedule: String) throws {
+    let data = try imageData(18)
+    let whole = try model(optimizer, schedule)
+    var rates: [Double] = []
+    try whole.fit(data.x.view, data.y.view, options: Self.options) { (progress) throws(CNNError) in
+      rates.append(progress.learningRate)
+      return true
+    }
+    #expect(rates.count == 15)
+    let expected = try state(whole)
+
+    // In the middle of an epoch, at an epoch's end, and before its last batch.
+    for stop in [2, 5, 9] {
+      let directory = try TemporaryDirectory()
+      let path = directory.file("checkpoint")
+      let first = try model(optimizer, schedule)
+      try first.fit(data.x.view, data.y.view, options: Self.options) { (progress) throws(CNNError) in
+        progress.step < stop
+      }
+      try first.save(path, includingTrainingState: true)
+
+      let second = try Model(contentsOf: path)
+      #expect(second.trainingSettings == first.trainingSettings)
+      var options = Self.options
+      options.resumes = true
+      var later: [Double] = []
+      try second.fit(data.x.view, data.y.view, options: options) { (progress) throws(CNNError) in
+        later.append(progress.learningRate)
+        return true
+      }
+      #expect(later == Array(rates.dropFirst(stop)))
+      #expect(try state(second) == expected, "stopped after \(stop)")
+
+      // A clone goes on alike.
+      let clone = try first.clone()
+      try clone.fit(data.x.view, data.y.view, options: options)
+      #expect(try state(clone) == expected, "cloned after \(stop)")
+    }
+  }
+
+  @Test func aFinishedRunIsNotResumed() throws {
+    let data = try imageData(18)
+    let model = try model(Self.optimizers[0], Self.schedules[0])
+    try model.fit(data.x.view, data.y.view, options: Self.options)
+    var options = Self.options
+    options.resumes = true
+    expectError(.invalidState, "epochs is 3") { try model.fit(data.x.view, data.y.view, options: options) }
+  }
+
+  @Test func aRateThatWasSetIsKept() throws {
+    let directory = try TemporaryDirectory()
+    let model = try model(Self.optimizers[0], Self.schedules[1])
+    try model.setLearningRate(0.125)
+    try model.save(directory.file("m"), includingTrainingState: true)
+    #expect(try Model(contentsOf: directory.file("m")).learningRate() == 0.125)
+    expectError(.invalidArgument, "learning rate is -1") { try model.setLearningRate(-1) }
+    expectError(.invalidArgument, "learning rate is nan") { try model.setLearningRate(.nan) }
+  }
+
+  @Test func aModelThatWasNotCompiledHasNoTrainingState() throws {
+    let directory = try TemporaryDirectory()
+    let model = try Model(randomNetwork(), name: "random")
+    expectError(.invalidState, "compile") { try model.save(directory.file("m"), includingTrainingState: true) }
+    #expect(directory.names().isEmpty)
+    try model.save(directory.file("m"))
+    #expect(try Model(contentsOf: directory.file("m")).trainingSettings == nil)
+  }
+
+  @Test func theMovingAverageIsSwappedAndBack() throws {
+    let data = try imageData(18)
+    let model = try model(Self.optimizers[2], Self.schedules[0])
+    try model.fit(data.x.view, data.y.view, options: Self.options)
+    let weights = try model.bits()
+    let prediction = try model.predict(data.x.view).bits
+    try model.swapMovingAverage()
+    #expect(try model.bits() != weights)
+    #expect(try model.predict(data.x.view).bits != prediction)
+    try model.swapMovingAverage()
+    #expect(try model.bits() == weights)
+    #expect(try model.predict(data.x.view).bits == prediction)
+    let plain = try self.model(Self.optimizers[0], Self.schedules[0])
+    expectError(.invalidState, "ema_decay") { try plain.swapMovingAverage() }
+  }
+
+  @Test func theMovingAverageIsTheFormula() throws {
+    let data = try imageData(4)
+    let model = try model(#"{"name": "sgd", "ema_decay": 0.75}"#, #""constant""#)
+    var shadow = try model.values("fc.weight")
+    for _ in 0..<3 {
+      _ = try model.trainOnBatch(data.x.view, data.y.view)
+      shadow = zip(shadow, try model.values("fc.weight")).map { 0.75 * $0 + 0.25 * $1 }
+    }
+    try model.swapMovingAverage()
+    expectClose(try model.values("fc.weight"), shadow, 1e-6, "average")
+  }
+}
