@@ -52,6 +52,6 @@ import Testing
       }
       expectClose(means, try file.values("\(name)/layer\(layer)_means"), 1e-5, "layer\(layer)")
     }
-    expectClose(Array(try model.predict(x.view).floats), try file.values("\(name)/logits"), 1e-5, "logits")
+    expectClose(try model.predict(x.view).values, try file.values("\(name)/logits"), 1e-5, "logits")
   }
 }

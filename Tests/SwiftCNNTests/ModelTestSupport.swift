@@ -90,7 +90,9 @@ extension Model {
 }
 
 extension Tensor {
-  var bits: [UInt32] { floats.map(\.bitPattern) }
+  /// The elements, copied.
+  var values: [Float] { withExtendedLifetime(self) { Array(floats) } }
+  var bits: [UInt32] { values.map(\.bitPattern) }
 }
 
 /// The network of training_step.safetensors.

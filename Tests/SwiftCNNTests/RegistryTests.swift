@@ -36,7 +36,7 @@ import Testing
     #expect(loss.isFinite && loss > 0)
     for parameter in model.parameterList where parameter.isTrainable {
       let gradient = try model.gradient(parameter.name)
-      #expect(gradient.allSatisfy(\.isFinite), "\(parameter.name)")
+      #expect(gradient.allSatisfy { $0.isFinite }, "\(parameter.name)")
     }
     // Every weight moves something: the loss depends on it.
     #expect(try model.gradient("conv1.weight").contains { $0 != 0 })

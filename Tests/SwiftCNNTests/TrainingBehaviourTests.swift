@@ -43,12 +43,14 @@ import Testing
     var options = FitOptions()
     (options.batchSize, options.epochs) = (4, 3)
     let history = try model.fit(x.view, y.view, options: options)
-    let mean = (0..<33).reduce(0.0) { $0 + Double($1 * $1) } / 33
+    var mean = 0.0
+    for element in 0..<33 { mean += Double(element * element) / 33 }
     #expect(history.count == 3)
     for epoch in history { #expect(abs(epoch[0] / mean - 1) < 1e-6) }
     // Weights of classes and samples multiply; the divisor is the number of samples.
     let weights = try Tensor((0..<11).map { Float($0) }, shape: [11])
-    let expected = (0..<33).reduce(0.0) { $0 + Double($1 * $1) * Double($1 / 3) } / 33
+    var expected = 0.0
+    for element in 0..<33 { expected += Double(element * element) * Double(element / 3) / 33 }
     let weighted = try model.evaluate(x.view, y.view, sampleWeight: weights.view, batchSize: 4)
     #expect(abs(weighted[0] / expected - 1) < 1e-6)
   }
@@ -154,7 +156,7 @@ import Testing
     let probabilities = try model.predict(data.x.view)
     var loss = 0.0, right = 0
     for sample in 0..<11 {
-      let row = Array(probabilities.floats[sample * 3..<sample * 3 + 3]), label = sample * 5 % 3
+      let row = Array(probabilities.values[sample * 3..<sample * 3 + 3]), label = sample * 5 % 3
       loss -= Double(row[label]).logarithm
       if row.max() == row[label] { right += 1 }
     }

@@ -2,7 +2,8 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-/// A dense row-major array in memory that somebody else owns and keeps alive.
+/// A dense row-major array in memory that somebody else owns and keeps alive; the view of a `Tensor` keeps it alive
+/// itself.
 public struct TensorView: @unchecked Sendable {
   /// The element type.
   public let element: ElementType
@@ -10,10 +11,16 @@ public struct TensorView: @unchecked Sendable {
   public let shape: [Int]
   /// The first element.
   public let base: UnsafeRawPointer
+  /// What the memory belongs to, where the view keeps it: `Tensor(...).view` would dangle otherwise.
+  private let owner: Memory?
 
   /// A view of memory that holds as many elements as `shape` says.
   public init(_ element: ElementType, shape: [Int], base: UnsafeRawPointer) {
-    (self.element, self.shape, self.base) = (element, shape, base)
+    self.init(element, shape: shape, base: base, owner: nil)
+  }
+
+  fileprivate init(_ element: ElementType, shape: [Int], base: UnsafeRawPointer, owner: Memory?) {
+    (self.element, self.shape, self.base, self.owner) = (element, shape, base, owner)
   }
 
   /// The number of samples.
@@ -27,7 +34,8 @@ public struct TensorView: @unchecked Sendable {
 
   /// The samples in `range`.
   func samples(_ range: Range<Int>) -> TensorView {
-    TensorView(element, shape: [range.count] + sampleShape, base: base + range.lowerBound * sampleByteCount)
+    TensorView(
+      element, shape: [range.count] + sampleShape, base: base + range.lowerBound * sampleByteCount, owner: owner)
   }
 
   /// The type, with sizes checked.
@@ -82,10 +90,10 @@ public struct Tensor: Sendable {
     values.withUnsafeBytes { if let base = $0.baseAddress { memory.base.copyMemory(from: base, byteCount: bytes) } }
   }
 
-  /// The array as the library's functions take it; valid as long as the tensor is.
-  public var view: TensorView { TensorView(element, shape: shape, base: memory.base) }
+  /// The array as the library's functions take it.
+  public var view: TensorView { TensorView(element, shape: shape, base: memory.base, owner: memory) }
 
-  /// The elements of a float32 tensor; empty for the other types.
+  /// The elements of a float32 tensor, valid as long as the tensor is; empty for the other types.
   public var floats: UnsafeMutableBufferPointer<Float> {
     element == .float32 ? memory.floats : UnsafeMutableBufferPointer(start: nil, count: 0)
   }

@@ -61,7 +61,7 @@ public final class TrainingRun {
     guard x.shape.count == 4 || (options.cropPadding == 0 && !options.flipsHorizontally) else {
       throw CNNError(.invalidArgument, "flips and crops need images [N, height, width, channels]")
     }
-    batches = (x.sampleCount + options.batchSize - 1) / options.batchSize
+    batches = (x.sampleCount - 1) / options.batchSize + 1
     epoch = options.resumes ? state.epoch : options.initialEpoch
     batch = options.resumes ? state.batch : 0
     if batch >= batches { (epoch, batch) = (epoch + 1, 0) }
