@@ -31,7 +31,10 @@ import Testing
     (text(inputs: #"{"name":"x","element":"float32","shape":[1,1,1,1,1,1,1,1,1]}"#), "9 axes"),
     (text(inputs: #"{"name":"","element":"float32","shape":[1]}"#), "empty"),
     (text(inputs: input + "," + input), "the name 'x' is given twice"),
-    (text(parameters: #"{"name":"x","shape":[1],"role":"weight","initializer":"zeros"}"#), "the name 'x' is given twice"),
+    (
+      text(parameters: #"{"name":"x","shape":[1],"role":"weight","initializer":"zeros"}"#),
+      "the name 'x' is given twice"
+    ),
     (text(parameters: #"{"name":"w","shape":[1],"role":"weigth","initializer":"zeros"}"#), "did you mean 'weight'?"),
     (text(parameters: #"{"name":"w","shape":[1],"role":"weight","initializer":"zero"}"#), "did you mean 'zeros'?"),
     (text(nodes: node("sofmax")), "unknown operation 'sofmax'; did you mean 'softmax'?"),
@@ -82,7 +85,8 @@ import Testing
     for _ in 0..<4000 {
       var changed = bytes
       for _ in 0..<Int.random(in: 1...3, using: &random) {
-        changed[Int.random(in: 0..<bytes.count, using: &random)] = Array("0123456789-,\"[]{}ex".utf8).randomElement(using: &random) ?? 0
+        changed[Int.random(in: 0..<bytes.count, using: &random)] =
+          Array("0123456789-,\"[]{}ex".utf8).randomElement(using: &random) ?? 0
       }
       if let json = try? JSON(parsing: changed), let graph = try? Graph(json: json) { try graph.verify() }
     }
@@ -145,15 +149,18 @@ import Testing
     passes.append(("inference form", { graph = try graph.inferenceForm() }))
     passes.append(("loss", { graph = try graph.addingLoss(Loss(.meanSquaredError)) }))
     passes.append(
-      ("differentiate", {
-        let loss = try #require(graph.value(named: "loss.mean"))
-        let weights = graph.parameters.compactMap { graph.value(named: $0.name) }
-        let result = try graph.differentiating(loss, withRespectTo: weights)
-        graph = result.graph
-        for (weight, gradient) in zip(weights, result.gradients) {
-          try graph.addOutput("gradient:\(graph.name(of: weight))", try #require(gradient))
+      (
+        "differentiate",
+        {
+          let loss = try #require(graph.value(named: "loss.mean"))
+          let weights = graph.parameters.compactMap { graph.value(named: $0.name) }
+          let result = try graph.differentiating(loss, withRespectTo: weights)
+          graph = result.graph
+          for (weight, gradient) in zip(weights, result.gradients) {
+            try graph.addOutput("gradient:\(graph.name(of: weight))", try #require(gradient))
+          }
         }
-      }))
+      ))
     passes.append(("remove dead nodes", { graph = try graph.removingDeadNodes() }))
     passes.append(("remove dead parameters", { graph = try graph.removingDeadParameters() }))
     for (name, pass) in passes {

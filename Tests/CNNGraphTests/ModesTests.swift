@@ -46,7 +46,8 @@ import Testing
   ])
   func theLossTakesTheLogits(_ function: LossFunction, _ last: String, _ fuses: Bool) throws {
     let network =
-      last == "softmax" ? try smallNetwork(softmax: true) : try smallNetwork(endingIn: ActivationFunction(rawValue: last))
+      last == "softmax"
+      ? try smallNetwork(softmax: true) : try smallNetwork(endingIn: ActivationFunction(rawValue: last))
     let graph = try network.addingLoss(Loss(function)).fusingSoftmaxIntoLoss()
     let node = try #require(graph.nodes.first { $0.operation is Loss })
     #expect((node.operation as? Loss)?.fromLogits == fuses)

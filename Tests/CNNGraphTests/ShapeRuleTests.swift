@@ -81,74 +81,163 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
   }
 
   static let refused: [ShapeCase] = [
-    .init(operation: Convolution2D(), operands: [image], code: .invalidArgument, message: "1 operands given; expected 2 to 3"),
-    .init(operation: Convolution2D(), operands: [[8, 6, 3], [4, 3, 3, 3]], message: "the input has shape [8, 6, 3]; expected 4 axes"),
-    .init(operation: Convolution2D(), operands: [image, [4, 5, 3, 3]], message: "has 3 channels; the weight [4, 5, 3, 3] with 1 groups expects 5"),
-    .init(operation: Convolution2D(), operands: [image, [4, 3, 9, 3]], message: "the window reaches over 9 rows, the padded input has 8"),
-    .init(operation: Convolution2D(), operands: [image, [4, 3, 3, 7]], message: "the window reaches over 7 columns, the padded input has 6"),
-    .init(operation: Convolution2D(), operands: [image, [4, 3, 3, 3], [5]], message: "the bias has shape [5]; expected [4]"),
-    .init(operation: Convolution2D(groups: 3), operands: [image, [4, 1, 3, 3]], code: .invalidArgument, message: "groups is 3; it must divide the 4 output channels"),
-    .init(operation: Convolution2D(groups: 0), operands: [image, [4, 3, 3, 3]], code: .invalidArgument, message: "groups is 0"),
-    .init(operation: Convolution2D(stride: [0, 1]), operands: [image, [4, 3, 3, 3]], code: .invalidArgument, message: "stride is [0, 1]; expected two numbers of at least 1"),
-    .init(operation: Convolution2D(dilation: [1, -1]), operands: [image, [4, 3, 3, 3]], code: .invalidArgument, message: "dilation is [1, -1]"),
-    .init(operation: Convolution2D(padding: .all(-1)), operands: [image, [4, 3, 3, 3]], code: .invalidArgument, message: "padding is -1 and -1; expected 0 or more"),
-    .init(operation: Convolution2D(), operands: [image, [4, 3, 3, 3]], element: .int32, message: "the input has element type int32; expected float32"),
-    .init(operation: BatchNormalization(), operands: [image, [3], [3], [2], [3]], message: "the running mean has shape [2]; expected [3]"),
-    .init(operation: BatchNormalization(epsilon: -1), operands: [image, [3], [3], [3], [3]], code: .invalidArgument, message: "epsilon is -1.0"),
-    .init(operation: BatchNormalization(momentum: 2), operands: [image, [3], [3], [3], [3]], code: .invalidArgument, message: "momentum 2.0"),
+    .init(
+      operation: Convolution2D(), operands: [image], code: .invalidArgument,
+      message: "1 operands given; expected 2 to 3"),
+    .init(
+      operation: Convolution2D(), operands: [[8, 6, 3], [4, 3, 3, 3]],
+      message: "the input has shape [8, 6, 3]; expected 4 axes"),
+    .init(
+      operation: Convolution2D(), operands: [image, [4, 5, 3, 3]],
+      message: "has 3 channels; the weight [4, 5, 3, 3] with 1 groups expects 5"),
+    .init(
+      operation: Convolution2D(), operands: [image, [4, 3, 9, 3]],
+      message: "the window reaches over 9 rows, the padded input has 8"),
+    .init(
+      operation: Convolution2D(), operands: [image, [4, 3, 3, 7]],
+      message: "the window reaches over 7 columns, the padded input has 6"),
+    .init(
+      operation: Convolution2D(), operands: [image, [4, 3, 3, 3], [5]], message: "the bias has shape [5]; expected [4]"),
+    .init(
+      operation: Convolution2D(groups: 3), operands: [image, [4, 1, 3, 3]], code: .invalidArgument,
+      message: "groups is 3; it must divide the 4 output channels"),
+    .init(
+      operation: Convolution2D(groups: 0), operands: [image, [4, 3, 3, 3]], code: .invalidArgument,
+      message: "groups is 0"),
+    .init(
+      operation: Convolution2D(stride: [0, 1]), operands: [image, [4, 3, 3, 3]], code: .invalidArgument,
+      message: "stride is [0, 1]; expected two numbers of at least 1"),
+    .init(
+      operation: Convolution2D(dilation: [1, -1]), operands: [image, [4, 3, 3, 3]], code: .invalidArgument,
+      message: "dilation is [1, -1]"),
+    .init(
+      operation: Convolution2D(padding: .all(-1)), operands: [image, [4, 3, 3, 3]], code: .invalidArgument,
+      message: "padding is -1 and -1; expected 0 or more"),
+    .init(
+      operation: Convolution2D(), operands: [image, [4, 3, 3, 3]], element: .int32,
+      message: "the input has element type int32; expected float32"),
+    .init(
+      operation: BatchNormalization(), operands: [image, [3], [3], [2], [3]],
+      message: "the running mean has shape [2]; expected [3]"),
+    .init(
+      operation: BatchNormalization(epsilon: -1), operands: [image, [3], [3], [3], [3]], code: .invalidArgument,
+      message: "epsilon is -1.0"),
+    .init(
+      operation: BatchNormalization(momentum: 2), operands: [image, [3], [3], [3], [3]], code: .invalidArgument,
+      message: "momentum 2.0"),
     .init(operation: BatchNormalization(), operands: [[3], [3], [3], [3], [3]], message: "expected at least 2 axes"),
-    .init(operation: BatchNormalizationTraining(BatchNormalization()), operands: [[1, 1, 1, 3], [3], [3], [3], [3]], message: "has one value per channel; training needs more"),
-    .init(operation: Activation(.relu), operands: [image, image], code: .invalidArgument, message: "2 operands given; expected 1"),
+    .init(
+      operation: BatchNormalizationTraining(BatchNormalization()), operands: [[1, 1, 1, 3], [3], [3], [3], [3]],
+      message: "has one value per channel; training needs more"),
+    .init(
+      operation: Activation(.relu), operands: [image, image], code: .invalidArgument,
+      message: "2 operands given; expected 1"),
     .init(operation: Activation(.relu), operands: [image], element: .uint8, message: "element type uint8"),
     .init(operation: Softmax(), operands: [[]], message: "the input is a scalar"),
-    .init(operation: Add(), operands: [image, [2, 8, 6, 4]], message: "the operands have shapes [2, 8, 6, 3] and [2, 8, 6, 4]; expected equal ones, or one of them with height and width 1"),
+    .init(
+      operation: Add(), operands: [image, [2, 8, 6, 4]],
+      message:
+        "the operands have shapes [2, 8, 6, 3] and [2, 8, 6, 4]; expected equal ones, or one of them with height and width 1"
+    ),
     .init(operation: Multiply(), operands: [image, [1, 1, 1, 3]], message: "expected equal ones"),
     .init(operation: SumLeadingAxes(), operands: [[]], message: "scalar"),
-    .init(operation: Pooling2D(.max, kernel: [2, 2], padding: .all(2)), operands: [image], code: .invalidArgument, message: "padding [2, 2, 2, 2] must be smaller than the kernel [2, 2]"),
+    .init(
+      operation: Pooling2D(.max, kernel: [2, 2], padding: .all(2)), operands: [image], code: .invalidArgument,
+      message: "padding [2, 2, 2, 2] must be smaller than the kernel [2, 2]"),
     .init(operation: Pooling2D(.max, kernel: [9, 2]), operands: [image], message: "the window reaches over 9 rows"),
     .init(operation: GlobalPooling2D(.max), operands: [[2, 3]], message: "expected 4 axes"),
-    .init(operation: Reshape([5, -1]), operands: [image], message: "shape [5, -1] does not hold the 144 elements of [8, 6, 3]"),
+    .init(
+      operation: Reshape([5, -1]), operands: [image],
+      message: "shape [5, -1] does not hold the 144 elements of [8, 6, 3]"),
     .init(operation: Reshape([-1, -1]), operands: [image], message: "does not hold"),
     .init(operation: Reshape([0, -1]), operands: [image], message: "does not hold"),
-    .init(operation: Concatenate(), operands: [image, [2, 8, 5, 3]], message: "operand 1 has shape [2, 8, 5, 3]; expected [2, 8, 6, 3]"),
-    .init(operation: Concatenate(axis: 0), operands: [image], code: .invalidArgument, message: "axis is 0; expected 1 to 3, or -1 for the last"),
+    .init(
+      operation: Concatenate(), operands: [image, [2, 8, 5, 3]],
+      message: "operand 1 has shape [2, 8, 5, 3]; expected [2, 8, 6, 3]"),
+    .init(
+      operation: Concatenate(axis: 0), operands: [image], code: .invalidArgument,
+      message: "axis is 0; expected 1 to 3, or -1 for the last"),
     .init(operation: Concatenate(axis: .min), operands: [image], code: .invalidArgument, message: "expected 1 to 3"),
     .init(operation: Concatenate(), operands: [], code: .invalidArgument, message: "0 operands given"),
-    .init(operation: Slice(axis: 3, start: 2, length: 2), operands: [image], message: "start 2 and length 2 lie outside the 3 elements of axis 3"),
+    .init(
+      operation: Slice(axis: 3, start: 2, length: 2), operands: [image],
+      message: "start 2 and length 2 lie outside the 3 elements of axis 3"),
     .init(operation: Slice(axis: 3, start: .max, length: 2), operands: [image], message: "lie outside"),
-    .init(operation: ZeroPadding2D([1, 2, 3, -4]), operands: [image], code: .invalidArgument, message: "padding is [1, 2, 3, -4]"),
+    .init(
+      operation: ZeroPadding2D([1, 2, 3, -4]), operands: [image], code: .invalidArgument,
+      message: "padding is [1, 2, 3, -4]"),
     .init(operation: Crop2D([4, 0, 4, 0]), operands: [image], message: "an axis smaller than 1"),
-    .init(operation: Permute([0, 1, 1, 2]), operands: [image], code: .invalidArgument, message: "order [0, 1, 1, 2] is not a permutation of 4 axes"),
-    .init(operation: Dense(), operands: [[2, 6], [4, 7]], message: "the weight [4, 7] expects 7 features in the last axis"),
-    .init(operation: Dropout(rate: 1.5, stream: 0), operands: [image], code: .invalidArgument, message: "the rate is 1.5; expected 0 to 1"),
+    .init(
+      operation: Permute([0, 1, 1, 2]), operands: [image], code: .invalidArgument,
+      message: "order [0, 1, 1, 2] is not a permutation of 4 axes"),
+    .init(
+      operation: Dense(), operands: [[2, 6], [4, 7]], message: "the weight [4, 7] expects 7 features in the last axis"),
+    .init(
+      operation: Dropout(rate: 1.5, stream: 0), operands: [image], code: .invalidArgument,
+      message: "the rate is 1.5; expected 0 to 1"),
     .init(operation: StochasticDepth(rate: 0.5, stream: 0), operands: [[]], message: "scalar"),
-    .init(operation: Loss(.categoricalCrossEntropy), operands: [[2, 5], [2]], message: "the target has shape [2]; expected [2, 5]"),
-    .init(operation: Loss(.sparseCategoricalCrossEntropy), operands: [[2, 5], [2]], message: "the target has element type float32; expected int32"),
-    .init(operation: Loss(.meanSquaredError, fromLogits: true), operands: [[2, 5], [2, 5]], code: .invalidArgument, message: "mean_squared_error has neither logits nor label smoothing"),
-    .init(operation: Loss(.categoricalCrossEntropy, labelSmoothing: 1), operands: [[2, 5], [2, 5]], code: .invalidArgument, message: "label_smoothing is 1.0"),
+    .init(
+      operation: Loss(.categoricalCrossEntropy), operands: [[2, 5], [2]],
+      message: "the target has shape [2]; expected [2, 5]"),
+    .init(
+      operation: Loss(.sparseCategoricalCrossEntropy), operands: [[2, 5], [2]],
+      message: "the target has element type float32; expected int32"),
+    .init(
+      operation: Loss(.meanSquaredError, fromLogits: true), operands: [[2, 5], [2, 5]], code: .invalidArgument,
+      message: "mean_squared_error has neither logits nor label smoothing"),
+    .init(
+      operation: Loss(.categoricalCrossEntropy, labelSmoothing: 1), operands: [[2, 5], [2, 5]], code: .invalidArgument,
+      message: "label_smoothing is 1.0"),
     .init(operation: Loss(.meanSquaredError), operands: [[5], [5]], message: "expected 2 axes or more"),
-    .init(operation: WeightedMean(), operands: [[2, 3], [3]], message: "the sample weights has shape [3]; expected [2]"),
-    .init(operation: NormalizePixels(mean: [0], deviation: [1]), operands: [image], element: .uint8, message: "1 and 1 given"),
-    .init(operation: NormalizePixels(mean: [0, 0, 0], deviation: [1, 0, 1]), operands: [image], element: .uint8, message: "one positive deviation per channel"),
-    .init(operation: NormalizePixels(mean: [0, 0, 0], deviation: [1, 1, 1]), operands: [image], message: "expected uint8"),
+    .init(
+      operation: WeightedMean(), operands: [[2, 3], [3]], message: "the sample weights has shape [3]; expected [2]"),
+    .init(
+      operation: NormalizePixels(mean: [0], deviation: [1]), operands: [image], element: .uint8,
+      message: "1 and 1 given"),
+    .init(
+      operation: NormalizePixels(mean: [0, 0, 0], deviation: [1, 0, 1]), operands: [image], element: .uint8,
+      message: "one positive deviation per channel"),
+    .init(
+      operation: NormalizePixels(mean: [0, 0, 0], deviation: [1, 1, 1]), operands: [image], message: "expected uint8"),
     // Gradients come from files too: what they read must be as large as their kernels think.
     .init(operation: ActivationGradient(.relu), operands: [image, [2, 8, 6, 4]], message: "the gradient has shape"),
     .init(operation: SoftmaxGradient(), operands: [image, [3]], message: "the gradient has shape"),
-    .init(operation: BatchNormalizationGradient(epsilon: 0), operands: [image, [3], [3], [3], [3]], message: "the gradient"),
-    .init(operation: BatchNormalizationGradient(epsilon: 0), operands: [image, image, [1], [3], [3]], message: "gamma"),
+    .init(
+      operation: BatchNormalizationGradient(epsilon: 0), operands: [image, [3], [3], [3], [3]], message: "the gradient"),
+    .init(
+      operation: BatchNormalizationGradient(epsilon: 0), operands: [image, image, [1], [3], [3]], message: "gamma"),
     .init(operation: BatchNormalizationGradient(epsilon: 0), operands: [image, image, [3], [1], [3]], message: "mean"),
-    .init(operation: BatchNormalizationGradient(epsilon: 0), operands: [image, image, [3], [3], [1]], message: "variance"),
-    .init(operation: BatchNormalizationTrainingGradient(addsResidual: false, relu: false), operands: [image, [3], [3], [3], [3]], message: "the gradient"),
-    .init(operation: BatchNormalizationTrainingGradient(addsResidual: false, relu: false), operands: [image, image, [3], [3], [1]], message: "deviation"),
-    .init(operation: BatchNormalizationTrainingGradient(addsResidual: false, relu: true), operands: [image, image, [3], [3], [3], [1]], message: "the result"),
-    .init(operation: Pooling2DGradient(Pooling2D(.max, kernel: [2, 2]), inputShape: image), operands: [[2, 4, 3, 3], image, [1]], message: "the result"),
-    .init(operation: GlobalPooling2DGradient(GlobalPooling2D(.max), inputShape: image), operands: [[2, 3], [1], [2, 3]], message: "the input"),
-    .init(operation: GlobalPooling2DGradient(GlobalPooling2D(.max), inputShape: image), operands: [[2, 3], image, [1]], message: "the result"),
-    .init(operation: Convolution2DInputGradient(Convolution2D(), inputShape: image), operands: [[2, 8, 6, 4], [4, 3, 3, 3]], message: "the gradient has shape"),
-    .init(operation: Convolution2DWeightGradient(Convolution2D(), weightShape: [4, 3, 3, 3]), operands: [image, [2, 8, 6, 4]], message: "the gradient has shape"),
+    .init(
+      operation: BatchNormalizationGradient(epsilon: 0), operands: [image, image, [3], [3], [1]], message: "variance"),
+    .init(
+      operation: BatchNormalizationTrainingGradient(addsResidual: false, relu: false),
+      operands: [image, [3], [3], [3], [3]], message: "the gradient"),
+    .init(
+      operation: BatchNormalizationTrainingGradient(addsResidual: false, relu: false),
+      operands: [image, image, [3], [3], [1]], message: "deviation"),
+    .init(
+      operation: BatchNormalizationTrainingGradient(addsResidual: false, relu: true),
+      operands: [image, image, [3], [3], [3], [1]], message: "the result"),
+    .init(
+      operation: Pooling2DGradient(Pooling2D(.max, kernel: [2, 2]), inputShape: image),
+      operands: [[2, 4, 3, 3], image, [1]], message: "the result"),
+    .init(
+      operation: GlobalPooling2DGradient(GlobalPooling2D(.max), inputShape: image), operands: [[2, 3], [1], [2, 3]],
+      message: "the input"),
+    .init(
+      operation: GlobalPooling2DGradient(GlobalPooling2D(.max), inputShape: image), operands: [[2, 3], image, [1]],
+      message: "the result"),
+    .init(
+      operation: Convolution2DInputGradient(Convolution2D(), inputShape: image),
+      operands: [[2, 8, 6, 4], [4, 3, 3, 3]], message: "the gradient has shape"),
+    .init(
+      operation: Convolution2DWeightGradient(Convolution2D(), weightShape: [4, 3, 3, 3]),
+      operands: [image, [2, 8, 6, 4]], message: "the gradient has shape"),
     .init(operation: DenseInputGradient(), operands: [[2, 5], [4, 7]], message: "does not fit the weight"),
     .init(operation: DenseWeightGradient(), operands: [[2, 5], [3, 7]], message: "do not fit"),
-    .init(operation: LossGradient(Loss(.meanSquaredError)), operands: [[2, 5], [2, 5], [3]], message: "the gradient has shape"),
+    .init(
+      operation: LossGradient(Loss(.meanSquaredError)), operands: [[2, 5], [2, 5], [3]],
+      message: "the gradient has shape"),
   ]
 
   @Test(arguments: refused) func saysWhichOperandDoesNotFit(_ example: ShapeCase) throws {

@@ -31,7 +31,10 @@ import Testing
     ([1 << 60, 6, 6, 2], .float32, [4], .int32, .outOfMemory, "x: "),
     ([4, 6, 6, 2], .float32, [5], .int32, .shapeMismatch, "y has shape [5]; expected [4]"),
     ([4, 6, 6, 2], .float32, [4, 3], .int32, .shapeMismatch, "y has shape [4, 3]; expected [4]"),
-    ([4, 6, 6, 2], .float32, [4], .float32, .shapeMismatch, "y has element type float32; sparse_categorical_crossentropy expects int32"),
+    (
+      [4, 6, 6, 2], .float32, [4], .float32, .shapeMismatch,
+      "y has element type float32; sparse_categorical_crossentropy expects int32"
+    ),
     ([4, 6, 6, 2], .float32, [], .int32, .shapeMismatch, "y is a scalar"),
     ([4, 6, 6, 2], .float32, [0], .int32, .shapeMismatch, "y has shape [0]: the batch is empty"),
   ]
@@ -103,7 +106,9 @@ import Testing
     expectError(.invalidArgument, "batch_size is 0") { try options(#"{"batch_size": 0}"#) }
     expectError(.invalidArgument, "epochs is 0") { try options(#"{"epochs": 0}"#) }
     expectError(.invalidArgument, "initial_epoch -1") { try options(#"{"initial_epoch": -1}"#) }
-    expectError(.invalidArgument, "epochs is 3 and initial_epoch 3") { try options(#"{"epochs": 3, "initial_epoch": 3}"#) }
+    expectError(.invalidArgument, "epochs is 3 and initial_epoch 3") {
+      try options(#"{"epochs": 3, "initial_epoch": 3}"#)
+    }
     expectError(.invalidArgument, "crop_padding is 5000") { try options(#"{"crop_padding": 5000}"#) }
     expectError(.invalidArgument, "class_weight: 'a'") { try options(#"{"class_weight": {"a": 1}}"#) }
     expectError(.invalidArgument, "class_weight: '1'") { try options(#"{"class_weight": {"1": -1}}"#) }
@@ -111,12 +116,30 @@ import Testing
     expectError(.invalidArgument, "'shuffle': expected a boolean") { try options(#"{"shuffle": 1}"#) }
     let model = try model(), data = try imageData(4)
     expectError(.invalidArgument, "batch_size is 0") { _ = try model.predict(data.x.view, batchSize: 0) }
-    expectError(.invalidArgument, "batch_size is -3") { _ = try model.evaluate(data.x.view, data.y.view, batchSize: -3) }
+    expectError(.invalidArgument, "batch_size is -3") {
+      _ = try model.evaluate(data.x.view, data.y.view, batchSize: -3)
+    }
     var huge = FitOptions()
     (huge.batchSize, huge.epochs) = (.max, 1)
     try model.fit(data.x.view, data.y.view, options: huge)
     (huge.batchSize, huge.epochs) = (1, .max)
     expectError(.outOfMemory, "steps") { try model.fit(data.x.view, data.y.view, options: huge) }
+  }
+
+  @Test func flipsAndCropsNeedImages() throws {
+    var builder = GraphBuilder()
+    let input = try builder.input(shape: [4])
+    try builder.graph.addOutput("y", builder.dense(input, "fc", units: 3))
+    let model = try Model(builder.graph, name: "dense")
+    try model.compile(#"{"optimizer": "sgd"}"#)
+    let x = try Tensor(.float32, zeros: [3, 4]), y = try Tensor([0, 1, 2] as [Int32], shape: [3])
+    var options = FitOptions()
+    options.flipsHorizontally = true
+    expectError(.invalidArgument, "need images") { try model.fit(x.view, y.view, options: options) }
+    (options.flipsHorizontally, options.cropPadding) = (false, 1)
+    expectError(.invalidArgument, "need images") { try model.fit(x.view, y.view, options: options) }
+    options.cropPadding = 0
+    try model.fit(x.view, y.view, options: options)
   }
 
   @Test func trainingSettingsAreChecked() throws {
@@ -183,7 +206,8 @@ import Testing
     _ = try graph.addSingle(Softmax(), [x])
     try graph.addOutput("y", graph.addSingle(Fill(0.5, shape: [4096, 3]), [], name: "y"))
     let model = try Model(graph, name: "hostile")
-    try model.compile(#"{"loss": {"name": "sparse_categorical_crossentropy", "from_logits": true}, "optimizer": "sgd"}"#)
+    try model.compile(
+      #"{"loss": {"name": "sparse_categorical_crossentropy", "from_logits": true}, "optimizer": "sgd"}"#)
     let input = try Tensor(.float32, zeros: [2, 4]), labels = try Tensor([0, 1] as [Int32], shape: [2])
     expectError(.shapeMismatch, "one row for each sample") { _ = try model.trainOnBatch(input.view, labels.view) }
     expectError(.shapeMismatch, "one row for each sample") { _ = try model.evaluate(input.view, labels.view) }

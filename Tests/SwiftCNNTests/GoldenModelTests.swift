@@ -16,7 +16,9 @@ import Testing
     #expect(Self.names.count >= 5)
   }
 
-  @Test(arguments: ["conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var", "fc.weight", "fc.bias"])
+  @Test(arguments: [
+    "conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var", "fc.weight", "fc.bias",
+  ])
   func theFormulaIsPythons(_ name: String) throws {
     let shapes = ["conv1.weight": [64, 3, 7, 7], "fc.weight": [1000, 2048], "fc.bias": [1000]]
     let expected = try Self.file.get().values("formula/\(name)")
@@ -42,13 +44,15 @@ import Testing
     let x = try Tensor(Formula.values("input", shape.reduce(1, *)), shape: shape)
     for layer in 1...4 {
       guard file.file["\(name)/layer\(layer)_means"] != nil else { continue }
-      let last = try #require(model.tensorNames.last { $0.hasPrefix("layer\(layer).") && !$0.dropFirst(7).contains(".") })
+      let last = try #require(
+        model.tensorNames.last { $0.hasPrefix("layer\(layer).") && !$0.dropFirst(7).contains(".") })
       let map = try model.predict(x.view, output: last)
       let pixels = map.shape[1] * map.shape[2], channels = map.shape[3]
       var means = [Float](repeating: 0, count: map.shape[0] * channels)
       for index in means.indices {
         let (image, channel) = (index / channels, index % channels)
-        means[index] = (0..<pixels).reduce(0) { $0 + map.floats[(image * pixels + $1) * channels + channel] } / Float(pixels)
+        means[index] =
+          (0..<pixels).reduce(0) { $0 + map.floats[(image * pixels + $1) * channels + channel] } / Float(pixels)
       }
       expectClose(means, try file.values("\(name)/layer\(layer)_means"), 1e-5, "layer\(layer)")
     }

@@ -133,7 +133,8 @@ import Testing
       for _ in 0..<Int.random(in: 1...3, using: &random) {
         // Mostly digits and punctuation in the header, where they change meaning and not only form.
         let index = Int.random(in: 0..<header, using: &random)
-        changed[index] = Bool.random(using: &random)
+        changed[index] =
+          Bool.random(using: &random)
           ? Array("0123456789,:[]{}-".utf8).randomElement(using: &random) ?? 0
           : UInt8.random(in: 0...255, using: &random)
       }
@@ -177,7 +178,8 @@ import Testing
     ),
   ]
 
-  @Test(arguments: metadataFaults) func wrongMetadataIsNamed(_ key: String, _ value: String?, _ message: String) throws {
+  @Test(arguments: metadataFaults) func wrongMetadataIsNamed(_ key: String, _ value: String?, _ message: String) throws
+  {
     let model = try Model(randomNetwork(), name: "random")
     try model.save(path)
     var metadata = try SafetensorsFile(path: path).metadata

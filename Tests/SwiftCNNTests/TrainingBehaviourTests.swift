@@ -141,7 +141,8 @@ import Testing
     let y = try Tensor(targets, shape: [12, 3])
     let model = try Model(randomNetwork(), name: "random")
     try model.compile(
-      #"{"loss": \#(loss), "optimizer": {"name": "adam", "learning_rate": 0.01}, "metrics": ["accuracy", {"name": "top_k", "k": 2}]}"#)
+      #"{"loss": \#(loss), "optimizer": {"name": "adam", "learning_rate": 0.01}, "metrics": ["accuracy", {"name": "top_k", "k": 2}]}"#
+    )
     let before = try model.evaluate(data.x.view, y.view)
     for _ in 0..<30 { _ = try model.trainOnBatch(data.x.view, y.view) }
     let after = try model.evaluate(data.x.view, y.view)

@@ -79,7 +79,8 @@ public struct Window: Hashable, Sendable {
       (before, after) = axis == 0 ? (top, bottom) : (left, right)
     case .same:
       let output = (size - 1) / stride[axis] + 1
-      let total = max(0, try Checked.sum([Checked.product([output - 1, stride[axis]], "window"), reach], "window") - size)
+      let end = try Checked.sum([Checked.product([output - 1, stride[axis]], "window"), reach], "window")
+      let total = max(0, end - size)
       (before, after) = (total / 2, total - total / 2)
     }
     guard (0...(1 << 24)).contains(before), (0...(1 << 24)).contains(after) else {

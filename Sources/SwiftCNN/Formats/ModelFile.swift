@@ -76,7 +76,8 @@ extension Model {
       }
       let graph = try Graph(json: JSON(parsing: graphText))
       try self.init(
-        uninitialized: graph, name: header.string("name"), mean: header.numbers("mean"), deviation: header.numbers("std"))
+        uninitialized: graph, name: header.string("name"), mean: header.numbers("mean"),
+        deviation: header.numbers("std"))
       try parameters.load(from: file)
       if let trainingText = file.metadata[ModelFile.trainingKey] {
         training = try TrainingState(ModelFile.object(trainingText), file, parameters)
