@@ -187,7 +187,7 @@ scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_
  *           {"name": "cosine", "total_steps": steps, "warmup_steps": 0, "final_rate": 0}
  *           {"name": "one_cycle", "maximum": rate, "total_steps": steps, "start_share": 0.3, "divisor": 25,
  *            "final_divisor": 1e4}
- *           "total_steps" may be left out: scnn_fit_begin fills in epochs times batches
+ *           "total_steps" may be left out: each scnn_fit_begin then begins it anew over epochs times batches
  *   "metrics": []                               "accuracy", "top_k" or {"name": "top_k", "k": 5}
  *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation */
 scnn_status scnn_compile(scnn_model *model, const char *settings);
@@ -240,7 +240,7 @@ typedef struct scnn_progress {
  *   "class_weight": {"0": 1.0, ...}                multiplies the sample weights; for int32 labels
  *   "initial_epoch": 0
  *   "resume": false                                go on from the loaded checkpoint's epoch and batch
- * The order and the augmentation of an epoch depend on the compile seed and the epoch alone. */
+ * The order and the augmentation of an epoch depend on the compile seed and the step at which it begins alone. */
 scnn_status scnn_fit_begin(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
                            const scnn_tensor *sample_weight, const char *options, scnn_fit **fit);
 

@@ -13,12 +13,20 @@ public final class Memory: @unchecked Sendable {
   /// Cache-line alignment of every block, in bytes.
   public static let alignment = 64
 
+  /// `byteCount` rounded up to whole cache lines.
+  /// - Throws: `.outOfMemory` if that overflows.
+  public static func aligned(_ byteCount: Int) throws(CNNError) -> Int {
+    try Checked.sum([byteCount, alignment - 1], "memory") / alignment * alignment
+  }
+
   /// Reserves `byteCount` zeroed bytes.
-  /// - Throws: `.outOfMemory` naming `what` if the size is negative, larger than the machine's memory, or refused.
+  /// - Throws: `.outOfMemory` naming `what` if the size is negative, larger than what is available, or refused.
   public init(byteCount: Int, for what: @autoclosure () -> String) throws(CNNError) {
     // Linux hands out more address space than there is memory, and kills the process when it is touched.
-    guard byteCount >= 0, byteCount <= Memory.physicalByteCount else {
-      throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes asked, the machine has \(Memory.physicalByteCount)")
+    // Small blocks need no look at the system: it would cost more than they do.
+    let limit = byteCount < 1 << 26 ? Memory.physicalByteCount : Memory.availableByteCount
+    guard byteCount >= 0, byteCount <= limit else {
+      throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes asked, \(limit) are available")
     }
     var pointer: UnsafeMutableRawPointer?
     let status = posix_memalign(&pointer, Memory.alignment, max(byteCount, 1))
@@ -40,6 +48,14 @@ public final class Memory: @unchecked Sendable {
   /// The block as floats.
   public var floats: UnsafeMutableBufferPointer<Float> {
     UnsafeMutableBufferPointer(start: base.assumingMemoryBound(to: Float.self), count: byteCount / 4)
+  }
+
+  /// What the process may still take, in bytes: of the machine's memory and of its control group's.
+  public static var availableByteCount: Int {
+    let lines = readSystemFile("/proc/meminfo").split(separator: "\n")
+    let kilobytes = lines.first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ").dropFirst().first
+    let ofMachine = kilobytes.flatMap { Int($0) }.map { $0 * 1024 } ?? physicalByteCount
+    return min(ofMachine, ControlGroup.availableMemory() ?? ofMachine)
   }
 
   /// The machine's memory in bytes.

@@ -1,17 +1,17 @@
 /// The stream of `Philox` numbers for each use of a seed, so that no two uses share numbers.
 ///
-/// All of them are functions of (seed, epoch, step): that triple is the whole random state of a training run.
+/// All of them are functions of the seed and a training step: that pair is the whole random state of a training run.
 public enum RandomStream {
   /// The mask of a dropout or stochastic depth layer at one training step.
   public static func mask(layer: Int, step: Int) -> UInt64 {
     UInt64(truncatingIfNeeded: layer) << 40 ^ UInt64(truncatingIfNeeded: step)
   }
 
-  /// The order of the samples in an epoch.
-  public static func order(epoch: Int) -> UInt64 { 1 << 63 | UInt64(truncatingIfNeeded: epoch) }
+  /// The order of the samples in an epoch that begins at this step.
+  public static func order(epochStart step: Int) -> UInt64 { 1 << 63 | UInt64(truncatingIfNeeded: step) }
 
-  /// The augmentation of the samples in an epoch.
-  public static func augmentation(epoch: Int) -> UInt64 { 1 << 62 | UInt64(truncatingIfNeeded: epoch) }
+  /// The augmentation of the samples in an epoch that begins at this step.
+  public static func augmentation(epochStart step: Int) -> UInt64 { 1 << 62 | UInt64(truncatingIfNeeded: step) }
 
   /// The first value of a parameter: by name, so that it does not depend on what else is in the network.
   public static func initialValue(of name: String) -> UInt64 {

@@ -79,6 +79,9 @@ public struct Graph: Sendable {
   /// The largest number of values in a graph; a file that asks for more is refused.
   public static let maximumValueCount = 1 << 20
 
+  /// The longest name in bytes, a little less than what a file can hold as a key.
+  public static let maximumNameLength = 1024
+
   /// An empty graph.
   public init() {}
 
@@ -126,12 +129,28 @@ public struct Graph: Sendable {
     return "\(stem)_\(number)"
   }
 
-  private mutating func define(_ name: String, _ type: TensorType, _ definition: Definition) throws(CNNError) -> Value {
+  /// Throws unless a caller may use the name: one like `bn1:2` means a node's further result.
+  private func checkName(_ name: String) throws(CNNError) {
+    if let colon = name.lastIndex(of: ":"), name[name.index(after: colon)...].allSatisfy(\.isNumber) {
+      throw CNNError(.invalidArgument, "the name '\(name)' ends in a colon and a number, which means a further result")
+    }
+    guard name.utf8.count <= Self.maximumNameLength else {
+      throw CNNError(
+        .invalidArgument, "a name has \(name.utf8.count) bytes; expected \(Self.maximumNameLength) at most")
+    }
+  }
+
+  /// Throws unless a value of that name, one of `count`, can be added.
+  private func checkRoom(for name: String, among count: Int = 1) throws(CNNError) {
     guard !name.isEmpty else { throw CNNError(.invalidArgument, "a name in the graph is empty") }
     guard names[name] == nil else { throw CNNError(.invalidArgument, "the name '\(name)' is given twice in the graph") }
-    guard types.count < Self.maximumValueCount else {
+    guard types.count <= Self.maximumValueCount - count else {
       throw CNNError(.outOfMemory, "the graph has more than \(Self.maximumValueCount) values")
     }
+  }
+
+  private mutating func define(_ name: String, _ type: TensorType, _ definition: Definition) throws(CNNError) -> Value {
+    try checkRoom(for: name)
     let value = Value(index: types.count)
     types.append(type)
     definitions.append(definition)
@@ -141,6 +160,7 @@ public struct Graph: Sendable {
 
   /// Adds a tensor that the caller supplies.
   public mutating func addInput(_ name: String, _ type: TensorType) throws(CNNError) -> Value {
+    try checkName(name)
     let value = try define(name, type, .input(inputs.count))
     inputs.append(Input(name: name, value: value))
     return value
@@ -148,6 +168,7 @@ public struct Graph: Sendable {
 
   /// Adds a parameter of type `float32`.
   public mutating func addParameter(_ parameter: Parameter) throws(CNNError) -> Value {
+    try checkName(parameter.name)
     let type = try TensorType(.float32, parameter.shape)
     let value = try define(parameter.name, type, .parameter(parameters.count))
     parameters.append(parameter)
@@ -162,6 +183,7 @@ public struct Graph: Sendable {
   {
     let kind = Swift.type(of: operation).name
     let name = name ?? uniqueName(kind)
+    try checkName(name)
     for operand in operands where !types.indices.contains(operand.index) {
       throw CNNError(.invalidArgument, "\(kind) '\(name)': operand \(operand.index) is not a value of this graph")
     }
@@ -171,10 +193,12 @@ public struct Graph: Sendable {
     } catch {
       throw error.prefixed("\(kind) '\(name)'")
     }
+    let resultNames = resultTypes.indices.map { $0 == 0 ? name : "\(name):\($0)" }
+    // All or none: a node that has only some of its results would be a graph of its own kind.
+    for resultName in resultNames { try checkRoom(for: resultName, among: resultNames.count) }
     var results: [Value] = []
     for (position, type) in resultTypes.enumerated() {
-      let resultName = position == 0 ? name : "\(name):\(position)"
-      results.append(try define(resultName, type, .node(nodes.count, result: position)))
+      results.append(try define(resultNames[position], type, .node(nodes.count, result: position)))
     }
     nodes.append(Node(name: name, operation: operation, operands: operands, results: results))
     return results
@@ -214,6 +238,23 @@ public struct Graph: Sendable {
       throw CNNError(.internalFault, "update of '\(name(of: parameter))' does not fit")
     }
     updates.append(Update(parameter: index, value: value))
+  }
+
+  /// How much has been added so far, for `rollBack(to:)`.
+  public struct Mark: Sendable {
+    fileprivate let values, parameters, nodes: Int
+  }
+
+  /// The present state.
+  public var mark: Mark { Mark(values: types.count, parameters: parameters.count, nodes: nodes.count) }
+
+  /// Takes back the parameters and nodes that were added since `mark`, for layers of which a part did not fit.
+  public mutating func rollBack(to mark: Mark) {
+    for index in mark.values..<types.count { names[name(of: Value(index: index))] = nil }
+    types.removeSubrange(mark.values...)
+    definitions.removeSubrange(mark.values...)
+    parameters.removeSubrange(mark.parameters...)
+    nodes.removeSubrange(mark.nodes...)
   }
 
   /// Marks the parameters for which `choose` says so as trainable, the others as frozen.

@@ -34,7 +34,6 @@ public struct GraphBuilder {
     let weight = try parameter(
       "\(name).weight", [outputChannels, inputChannels / groups, kernel.0, kernel.1], .weight, initializer)
     var operands = [x, weight]
-    // PyTorch draws the bias from the fan-in of the weight; torchvision's networks have none before a norm.
     if bias { operands.append(try parameter("\(name).bias", [outputChannels], .bias, .zeros)) }
     let operation = Convolution2D(
       stride: [stride.0, stride.1], dilation: [dilation.0, dilation.1], groups: groups, padding: padding)

@@ -11,10 +11,12 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
 
   /// The largest number of axes a tensor can have.
   public static let maximumRank = 8
+  /// No tensor is larger, so that planning can add and multiply sizes by small numbers without overflow.
+  public static let maximumByteCount = 1 << 46
 
   /// A tensor type, checked.
-  /// - Throws: `.shapeMismatch` where an axis is below 1 or there are more than `maximumRank`, `.outOfMemory` where the
-  ///   number of bytes overflows.
+  /// - Throws: `.shapeMismatch` where an axis is below 1 or there are more than `maximumRank`, `.outOfMemory` where there
+  ///   are more bytes than `maximumByteCount`.
   public init(_ element: ElementType = .float32, _ shape: [Int]) throws(CNNError) {
     guard shape.count <= Self.maximumRank else {
       throw CNNError(.shapeMismatch, "a tensor has \(shape.count) axes; at most \(Self.maximumRank) are possible")
@@ -22,7 +24,10 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
     guard shape.allSatisfy({ $0 >= 1 }) else {
       throw CNNError(.shapeMismatch, "shape \(describe(shape)) has an axis smaller than 1")
     }
-    _ = try Checked.product(shape + [element.byteCount], "tensor")
+    let byteCount = try Checked.product(shape + [element.byteCount], "tensor")
+    guard byteCount <= Self.maximumByteCount else {
+      throw CNNError(.outOfMemory, "a tensor of shape \(describe(shape)) has \(byteCount) bytes")
+    }
     self.element = element
     self.shape = shape
   }

@@ -60,6 +60,8 @@ public enum MetricCounts {
   /// Whether `label` is the index of the first largest score. A comparison with NaN is false, so it is never passed over.
   @inline(__always)
   private static func isLargest(_ scores: UnsafePointer<Float>, _ label: Int, _ classes: Int) -> Bool {
+    // The caller's memory may have changed since it was checked.
+    guard label >= 0, label < classes else { return false }
     let score = scores[label]
     var notBelow = score.isNaN ? 1 : 0
     for c in 0..<label { notBelow &+= scores[c] < score ? 0 : 1 }
@@ -69,6 +71,7 @@ public enum MetricCounts {
 
   @inline(__always)
   private static func isInTop(_ k: Int, _ scores: UnsafePointer<Float>, _ label: Int, _ classes: Int) -> Bool {
+    guard label >= 0, label < classes else { return false }
     let score = scores[label]
     var larger = 0
     var numbers = 0

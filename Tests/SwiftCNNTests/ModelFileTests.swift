@@ -158,22 +158,22 @@ import Testing
     ("swiftcnn.training", #"{"settings": {"optimizer": "sgd"}, "schedule": 3}"#, "schedule"),
     (
       "swiftcnn.training",
-      #"{"settings": {"optimizer": "sgd"}, "schedule": "constant", "step": -1, "epoch": 0, "batch": 0}"#,
+      #"{"settings": {"optimizer": "sgd"}, "schedule": "constant", "step": -1, "epoch": 0, "batch": 0, "epoch_start": 0, "schedule_start": 0, "sums": [], "samples": 0}"#,
       "a count out of range"
     ),
     (
       "swiftcnn.training",
-      #"{"settings": {"optimizer": "sgd"}, "schedule": "constant", "step": 9223372036854775807, "epoch": 0, "batch": 0}"#,
+      #"{"settings": {"optimizer": "sgd"}, "schedule": "constant", "step": 9223372036854775807, "epoch": 0, "batch": 0, "epoch_start": 0, "schedule_start": 0, "sums": [], "samples": 0}"#,
       "a count out of range"
     ),
     (
       "swiftcnn.training",
-      #"{"settings": {"optimizer": "adam"}, "schedule": "constant", "step": 1, "epoch": 0, "batch": 0}"#,
+      #"{"settings": {"optimizer": "adam"}, "schedule": "constant", "step": 1, "epoch": 0, "batch": 0, "epoch_start": 0, "schedule_start": 0, "sums": [], "samples": 0}"#,
       "optimizer.mean/"
     ),
     (
       "swiftcnn.training",
-      #"{"settings": {"optimizer": {"name": "sgd", "ema_decay": 0.5}}, "schedule": "constant", "step": 1, "epoch": 0, "batch": 0}"#,
+      #"{"settings": {"optimizer": {"name": "sgd", "ema_decay": 0.5}}, "schedule": "constant", "step": 1, "epoch": 0, "batch": 0, "epoch_start": 0, "schedule_start": 0, "sums": [], "samples": 0}"#,
       "optimizer.ema/"
     ),
   ]

@@ -90,8 +90,6 @@ extension Model {
 }
 
 extension Tensor {
-  /// The elements, copied.
-  var values: [Float] { withExtendedLifetime(self) { Array(floats) } }
   var bits: [UInt32] { values.map(\.bitPattern) }
 }
 

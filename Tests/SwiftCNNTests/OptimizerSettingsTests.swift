@@ -29,7 +29,8 @@ import Testing
 
   @Test(arguments: [
     ("sgd", #"{"learning_rate": -1}"#, "learning_rate is -1"), ("sgd", #"{"momentum": 2}"#, "momentum is 2"),
-    ("sgd", #"{"nesterov": true}"#, "nesterov needs a momentum"), ("sgd", #"{"clip_norm": 0}"#, "clip_norm is 0"),
+    ("sgd", #"{"nesterov": true}"#, "momentum is 0.0; expected above 0, since nesterov"),
+    ("sgd", #"{"clip_norm": 0}"#, "clip_norm is 0"),
     ("sgd", #"{"ema_decay": 1}"#, "ema_decay is 1"), ("adam", #"{"beta_1": 1}"#, "beta_1 is 1"),
     ("adam", #"{"epsilon": "x"}"#, "'epsilon': expected a number"), ("rmsprop", #"{"rho": -0.1}"#, "rho is -0.1"),
     ("sgd", #"{"weight_decay": -1}"#, "weight_decay is -1"),

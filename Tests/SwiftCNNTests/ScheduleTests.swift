@@ -88,7 +88,8 @@ import Testing
     ("step", #"{"step_size": 0}"#, "step_size is 0"), ("step", #"{"gamma": -1}"#, "gamma is -1"),
     ("exponential", #"{"decay_steps": -5}"#, "decay_steps is -5"),
     ("cosine", #"{"warmup_steps": -1}"#, "warmup_steps is -1"), ("cosine", #"{"final_rate": -1}"#, "final_rate is -1"),
-    ("one_cycle", "{}", "needs a 'maximum'"), ("one_cycle", #"{"maximum": 1, "divisor": 0}"#, "divisor is 0"),
+    ("one_cycle", "{}", "maximum is 0.0; expected a rate above 0"),
+    ("one_cycle", #"{"maximum": 1, "divisor": 0}"#, "divisor is 0"),
     ("one_cycle", #"{"maximum": 1, "start_share": 1.5}"#, "start_share is 1.5"),
   ])
   func settingsOutOfRangeAreNamed(_ name: String, _ settings: String, _ message: String) {

@@ -120,10 +120,10 @@ import Testing
 
   @Test func aSmallNetworkLearns() throws {
     let data = try imageData(48)
-    let model = try model(optimizer: #"{"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}"#)
+    let model = try model(optimizer: #"{"name": "sgd", "learning_rate": 0.03, "momentum": 0.9}"#)
     let before = try model.evaluate(data.x.view, data.y.view)
     var options = FitOptions()
-    (options.batchSize, options.epochs) = (16, 40)
+    (options.batchSize, options.epochs) = (16, 80)
     try model.fit(data.x.view, data.y.view, options: options)
     let after = try model.evaluate(data.x.view, data.y.view)
     #expect(after[0] < before[0] / 2, "loss \(before[0]) to \(after[0])")

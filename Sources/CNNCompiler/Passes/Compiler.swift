@@ -17,15 +17,13 @@ public enum Compiler {
   public static func inferenceGraph(
     _ network: Graph, input: TensorType, normalization: PixelNormalization, outputs: [String] = []
   ) throws(CNNError) -> Graph {
-    var passes: [Pass] = [
-      Pass("bind input") { graph throws(CNNError) in
-        try graph.binding(input, normalization)
-      }
-    ]
+    var passes: [Pass] = []
     if !outputs.isEmpty {
+      // Before pixels are normalised, so that the input's own name means the normalised image.
       passes.append(Pass("select outputs") { graph throws(CNNError) in try graph.selectingOutputs(outputs) })
     }
     passes += [
+      Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
       Pass("inference form") { graph throws(CNNError) in try graph.inferenceForm() },
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
       Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() },
@@ -105,9 +103,9 @@ extension Graph {
       input: input.name, mean: normalization.mean, deviation: normalization.deviation)
   }
 
-  /// Adds the gradients of the output `loss` as outputs.
+  /// Adds the gradients of the last output, the loss, as outputs.
   fileprivate func addingParameterGradients() throws(CNNError) -> Graph {
-    guard let loss = outputs.first(where: { $0.name == "loss" }) else {
+    guard let loss = outputs.last else {
       throw CNNError(.internalFault, "there is no loss to differentiate")
     }
     var trainable: [(name: String, value: Value)] = []

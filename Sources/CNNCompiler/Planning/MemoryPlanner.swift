@@ -27,13 +27,12 @@ struct MemoryPlanner {
     }
     for index in order {
       let request = requests[index]
-      let size =
-        try Checked.sum([request.byteCount, Memory.alignment - 1], "arena") / Memory.alignment * Memory.alignment
+      let size = try Memory.aligned(request.byteCount)
       var offset = 0
       for other in placed
       where requests[other].firstStep <= request.lastStep && request.firstStep <= requests[other].lastStep {
-        if offset + size <= offsets[other] { break }
-        offset = max(offset, offsets[other] + Self.aligned(requests[other].byteCount))
+        if offset <= offsets[other], size <= offsets[other] - offset { break }
+        offset = max(offset, try Checked.sum([offsets[other], Memory.aligned(requests[other].byteCount)], "arena"))
       }
       offsets[index] = offset
       end = max(end, try Checked.sum([offset, size], "arena"))
@@ -42,9 +41,5 @@ struct MemoryPlanner {
       placed.insert(index, at: position)
     }
     (self.offsets, byteCount, totalByteCount) = (offsets, end, total)
-  }
-
-  private static func aligned(_ byteCount: Int) -> Int {
-    (byteCount + Memory.alignment - 1) / Memory.alignment * Memory.alignment
   }
 }

@@ -52,12 +52,14 @@ private struct Placement {
   private var root: [Int]
   private var isPrepared: [Bool]
   private var slots: [Slot?]
+  private let parameterOffsets: [Int]
 
   init(_ graph: Graph, workers: Workers) throws(CNNError) {
     (self.graph, self.workers) = (graph, workers)
     root = Array(0..<graph.valueCount)
     isPrepared = Array(repeating: false, count: graph.valueCount)
     slots = Array(repeating: nil, count: graph.valueCount)
+    parameterOffsets = try ParameterStorage.offsets(of: graph.parameters).offsets
     for node in graph.nodes {
       guard let operation = node.operation as? any Lowerable else {
         throw CNNError(.internalFault, "operation '\(type(of: node.operation).name)' ('\(node.name)') has no kernel")
@@ -74,7 +76,7 @@ private struct Placement {
   }
 
   mutating func place() throws(CNNError) {
-    placeOutsideArena()
+    try placeOutsideArena()
     let requests = try shareMemory()
     let planned = try MemoryPlanner(requests.map(\.request))
     (arenaByteCount, unsharedByteCount) = (planned.byteCount, planned.totalByteCount)
@@ -101,7 +103,7 @@ private struct Placement {
           name: "update \(graph.parameters[update.parameter].name)",
           kernel: { $0.result().update(from: $0.operand(0), count: count) },
           operands: [try slot(of: update.value)],
-          results: [Slot(region: Slot.parameters, offset: try parameterOffsets()[update.parameter])],
+          results: [Slot(region: Slot.parameters, offset: parameterOffsets[update.parameter])],
           workspace: Slot(region: Slot.arena, offset: 0)))
     }
   }
@@ -119,18 +121,13 @@ private struct Placement {
     return slot
   }
 
-  private func parameterOffsets() throws(CNNError) -> [Int] {
-    try ParameterStorage.offsets(of: graph.parameters).offsets
-  }
-
   /// Inputs and parameters lie with the caller; what depends on parameters alone is kept from run to run.
-  private mutating func placeOutsideArena() {
-    let offsets = (try? parameterOffsets()) ?? []
+  private mutating func placeOutsideArena() throws(CNNError) {
     for index in 0..<graph.valueCount {
       switch graph.definition(of: Value(index: index)) {
       case .input(let input): slots[index] = Slot(region: Slot.firstInput + input, offset: 0)
       case .parameter(let parameter):
-        slots[index] = Slot(region: Slot.parameters, offset: offsets[parameter])
+        slots[index] = Slot(region: Slot.parameters, offset: parameterOffsets[parameter])
         isPrepared[index] = true
       case .node: continue
       }
@@ -144,7 +141,8 @@ private struct Placement {
           root[result.index] = root[node.operands[alias].index]
         } else {
           slots[result.index] = Slot(region: Slot.prepared, offset: preparedByteCount)
-          preparedByteCount += (graph.type(of: result).byteCount + 63) / 64 * 64
+          preparedByteCount = try Checked.sum(
+            [preparedByteCount, Memory.aligned(graph.type(of: result).byteCount)], "prepared weights")
         }
       }
     }

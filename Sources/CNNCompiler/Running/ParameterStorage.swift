@@ -32,7 +32,7 @@ public final class ParameterStorage: @unchecked Sendable {
     for parameter in parameters {
       offsets.append(end)
       let size = try Checked.product(parameter.shape + [4], "parameter '\(parameter.name)'")
-      end = try Checked.sum([end, size, Memory.alignment - 1], "parameters") / Memory.alignment * Memory.alignment
+      end = try Checked.sum([end, Memory.aligned(size)], "parameters")
     }
     return (offsets, end)
   }

@@ -12,8 +12,9 @@ extension Graph {
       else { return false }
       try rewriter.copy(node, as: BatchNormalizationTraining(layer))
       let results = rewriter.result.nodes.last?.results ?? []
-      for (operand, position) in [(3, 3), (4, 4)] where results.indices.contains(position) {
-        updates.append((try rewriter.image(of: node.operands[operand]), results[position]))
+      // The running mean and variance have the same position among operands and results.
+      for position in 3...4 where results.indices.contains(position) {
+        updates.append((try rewriter.image(of: node.operands[position]), results[position]))
       }
       return true
     }
@@ -44,7 +45,7 @@ extension Graph {
     }
   }
 
-  /// Adds the mean loss of the first output against a target, weighted by sample, as the output `loss`.
+  /// Adds the mean loss of the first output against a target, weighted by sample, as the last output.
   ///
   /// Adds the inputs `target` and `sample_weight` (`[N]`).
   public func addingLoss(_ loss: Loss) throws(CNNError) -> Graph {
@@ -59,7 +60,8 @@ extension Graph {
     let weights = try result.addInput(weightName, TensorType(.float32, [batch]))
     let perSample = try result.addSingle(loss, [output.value, target], name: result.uniqueName("loss"))
     let mean = try result.addSingle(WeightedMean(), [perSample, weights], name: result.uniqueName("loss.mean"))
-    try result.addOutput("loss", mean)
+    let isTaken = outputs.contains { $0.name == "loss" }
+    try result.addOutput(isTaken ? result.uniqueName("loss") : "loss", mean)
     return result
   }
 }

@@ -1,3 +1,4 @@
+import CNNCore
 import Glibc
 
 /// The processors that a process may use, in the order of their numbers.

@@ -93,8 +93,11 @@ public struct Tensor: Sendable {
   /// The array as the library's functions take it.
   public var view: TensorView { TensorView(element, shape: shape, base: memory.base, owner: memory) }
 
+  /// The elements of a float32 tensor in row-major order, copied; empty for the other types.
+  public var values: [Float] { withExtendedLifetime(self) { Array(floats) } }
+
   /// The elements of a float32 tensor, valid as long as the tensor is; empty for the other types.
-  public var floats: UnsafeMutableBufferPointer<Float> {
+  var floats: UnsafeMutableBufferPointer<Float> {
     element == .float32 ? memory.floats : UnsafeMutableBufferPointer(start: nil, count: 0)
   }
 }

@@ -50,6 +50,10 @@ extension Model {
         training["step"] = .integer(Int64(state.step))
         training["epoch"] = .integer(Int64(state.epoch))
         training["batch"] = .integer(Int64(state.batch))
+        training["epoch_start"] = .integer(Int64(state.epochStart))
+        training["schedule_start"] = .integer(Int64(state.scheduleStart))
+        training["sums"] = .array(state.sums.map { .number($0) })
+        training["samples"] = .integer(Int64(state.samples))
         training["learning_rate"] = state.learningRate.map { .number($0) } ?? .null
         metadata[ModelFile.trainingKey] = try JSON.object(training).serialized()
         for (slot, storage) in state.optimizer.state {
@@ -100,9 +104,8 @@ extension Model {
     try loaded.load(from: file)
     try lock.writing { () throws(CNNError) in
       for position in parameters.parameters.indices {
-        _ = parameters.values(at: position).update(fromContentsOf: loaded.values(at: position))
+        setValues(at: position, UnsafeBufferPointer(loaded.values(at: position)))
       }
-      parameters.markChanged()
     }
   }
 }
@@ -162,9 +165,14 @@ extension TrainingState {
     step = try object.integer("step")
     epoch = try object.integer("epoch")
     batch = try object.integer("batch")
+    epochStart = try object.integer("epoch_start")
+    scheduleStart = try object.integer("schedule_start")
+    sums = try object.numbers("sums")
+    samples = try object.integer("samples")
     learningRate = try object.optionalNumber("learning_rate")
     let limit = 1 << 40
     guard (0...limit).contains(step), (0...limit).contains(epoch), (0...limit).contains(batch),
+      (0...step).contains(epochStart), (0...step).contains(scheduleStart), (0...limit).contains(samples),
       learningRate.map({ $0 >= 0 }) ?? true
     else { throw CNNError(.malformedFile, "the training state has a count out of range") }
     for (slot, storage) in optimizer.state {

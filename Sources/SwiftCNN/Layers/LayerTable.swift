@@ -23,16 +23,14 @@ extension GraphBuilder {
     let known = Self.parametricLayers + Self.plainLayers.map { $0.name }
     guard known.contains(kind) else { throw unknownName("layer", kind, among: known) }
     var attributes = try Attributes(json: options)
+    let mark = graph.mark
     do throws(CNNError) {
       if Self.parametricLayers.contains(kind) {
         guard operands.count == 1 else {
           throw CNNError(.invalidArgument, "\(operands.count) operands given; expected 1")
         }
-        // Built in a copy, so that a layer that does not fit leaves no parameters behind.
-        var copy = self
-        let value = try copy.parametricLayer(kind, name, &attributes, operands[0])
+        let value = try parametricLayer(kind, name, &attributes, operands[0])
         try attributes.finish()
-        self = copy
         return value
       }
       if kind == Dropout.name || kind == StochasticDepth.name, !attributes.contains("stream") {
@@ -41,6 +39,8 @@ extension GraphBuilder {
       }
       return try graph.addSingle(OperationTable.make(kind, attributes), operands, name: name)
     } catch {
+      // A layer that does not fit leaves no parameters behind.
+      graph.rollBack(to: mark)
       throw error.mentions("'\(name)'") ? error : error.prefixed("\(kind) '\(name)'")
     }
   }

@@ -28,10 +28,16 @@ extension Model {
   /// - Throws: `.unknownName` with the nearest name, `.shapeMismatch` where the count differs.
   public func setParameter(_ name: String, from source: UnsafeBufferPointer<Float>) throws(CNNError) {
     try lock.writing { () throws(CNNError) in
-      let values = try values(of: name, count: source.count)
-      _ = values.update(fromContentsOf: source)
-      parameters.markChanged()
+      _ = try values(of: name, count: source.count)
+      setValues(at: try position(of: name), source)
     }
+  }
+
+  /// Gives a parameter other values, and its moving average too: the average of other weights means nothing now.
+  func setValues(at position: Int, _ source: UnsafeBufferPointer<Float>) {
+    _ = parameters.values(at: position).update(fromContentsOf: source)
+    _ = training?.optimizer.average?.values(at: position).update(fromContentsOf: source)
+    parameters.markChanged()
   }
 
   private func values(of name: String, count: Int) throws(CNNError) -> UnsafeMutableBufferPointer<Float> {

@@ -79,18 +79,13 @@ extension Model {
   /// Checks an input against the network's.
   func checkInput(_ x: TensorView) throws(CNNError) {
     let expected = Array(network.type(of: network.inputs[0].value).shape.dropFirst())
-    guard x.shape.count == expected.count + 1 else {
+    guard !x.shape.isEmpty, x.sampleShape == expected else {
       let hint = x.shape == expected ? "; add the batch axis" : ""
       throw CNNError(
         .shapeMismatch,
         "x has shape \(describe(x.shape)); expected [N, \(expected.map(String.init).joined(separator: ", "))]\(hint)")
     }
     _ = try x.validated("x")
-    guard x.sampleShape == expected else {
-      throw CNNError(
-        .shapeMismatch,
-        "x has shape \(describe(x.shape)); expected [N, \(expected.map(String.init).joined(separator: ", "))]")
-    }
     guard x.element != .int32 else {
       throw CNNError(.shapeMismatch, "x has element type int32; expected float32, or uint8 pixels")
     }

@@ -31,6 +31,7 @@ extension Model {
   {
     try lock.writing { () throws(CNNError) in
       let state = try compiled()
+      try state.requireSchedule()
       try checkInput(x)
       try checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: network))
       return try lockedTrainOnBatch(x, y, sampleWeight, state)
@@ -131,6 +132,13 @@ extension Model {
       }
       return sums.map { $0 / Double(x.sampleCount) }
     }
+  }
+
+  /// Throws where the network cannot be trained on a batch like this.
+  func checkTraining(_ x: TensorView, _ state: TrainingState) throws(CNNError) {
+    _ = try Compiler.trainingGraph(
+      network, input: x.validated("x"), normalization: pixelNormalization,
+      loss: state.settings.lossOperation(for: network))
   }
 
   /// Checks that a graph with a loss reads as many targets and weights as there are: a graph from a file can have an

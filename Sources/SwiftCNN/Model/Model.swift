@@ -45,8 +45,12 @@ public final class Model: @unchecked Sendable {
     }
     let channels = graph.type(of: graph.inputs[0].value).shape.last ?? 1
     // The default mean and deviation are arrays of this size.
-    guard channels <= 1 << 20 else {
-      throw CNNError(.outOfMemory, "the input has \(channels) channels; expected \(1 << 20) at most")
+    guard channels <= 1 << 16 else {
+      throw CNNError(.outOfMemory, "the input has \(channels) channels; expected \(1 << 16) at most")
+    }
+    // More than a model file can hold.
+    guard graph.valueCount <= 1 << 16 else {
+      throw CNNError(.outOfMemory, "the network has \(graph.valueCount) tensors; expected \(1 << 16) at most")
     }
     self.name = name
     network = graph

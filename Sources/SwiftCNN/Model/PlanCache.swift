@@ -48,12 +48,23 @@ final class PlanCache: Sendable {
     if let idle {
       context = idle
     } else if let known {
-      context = try ExecutionContext(known)
+      context = try makeContext(known)
     } else {
-      context = try ExecutionContext(makePlan())
+      context = try makeContext(makePlan())
     }
     defer { giveBack(context, key) }
     return try body(context)
+  }
+
+  /// Memory for a plan; where there is none, the memory that other plans keep for their next run is given up for it.
+  private func makeContext(_ plan: Plan) throws(CNNError) -> ExecutionContext {
+    do throws(CNNError) {
+      return try ExecutionContext(plan)
+    } catch {
+      guard error.code == .outOfMemory else { throw error }
+      state.withLock { state in for key in state.entries.keys { state.entries[key]?.idle = [] } }
+      return try ExecutionContext(plan)
+    }
   }
 
   private func giveBack(_ context: ExecutionContext, _ key: Key) {

@@ -35,8 +35,8 @@ public struct FitOptions: Sendable, Equatable {
       cropPadding = try options.integer("crop_padding", 0)
       resumes = try options.flag("resume", false)
       for (key, value) in try options.take("class_weight", JSONObject.optionalObject)?.members ?? [] {
-        guard let label = Int(key), label >= 0, let weight = value.numberValue, weight >= 0 else {
-          throw CNNError(.invalidArgument, "class_weight: '\(key)' is not a class with a weight of 0 or more")
+        guard let label = Int(key), let weight = value.numberValue else {
+          throw CNNError(.invalidArgument, "class_weight: '\(key)' is not the number of a class with a weight")
         }
         classWeights[label] = weight
       }
@@ -49,6 +49,9 @@ public struct FitOptions: Sendable, Equatable {
     guard initialEpoch >= 0, epochs > initialEpoch else {
       throw CNNError(
         .invalidArgument, "epochs is \(epochs) and initial_epoch \(initialEpoch); expected 0 or more, and epochs above")
+    }
+    for (label, weight) in classWeights where label < 0 || !(weight >= 0 && weight.isFinite) {
+      throw CNNError(.invalidArgument, "class_weight of \(label) is \(weight); expected 0 or more, for a class")
     }
     guard (0...4096).contains(cropPadding) else {
       throw CNNError(.invalidArgument, "crop_padding is \(cropPadding); expected 0 to 4096")

@@ -42,6 +42,14 @@ public enum LearningRateSchedule: Sendable, Equatable {
     end + (start - end) / 2 * (1 + cos(Double.pi * min(max(share, 0), 1)))
   }
 
+  /// Whether its length is left to `fit`.
+  var isOpen: Bool {
+    switch self {
+    case .cosine(nil, _, _), .oneCycle(_, nil, _, _, _): true
+    default: false
+    }
+  }
+
   /// The same schedule over `steps` steps where it was left open.
   func over(steps: Int) -> LearningRateSchedule {
     switch self {
@@ -66,33 +74,54 @@ extension LearningRateSchedule {
         result = .constant
       case "step":
         result = .step(
-          stepSize: try options.steps("step_size") ?? 1000, gamma: try options.share("gamma", 0.1, upTo: 1e3))
+          stepSize: try options.integer("step_size", 1000), gamma: try options.number("gamma", 0.1))
       case "exponential":
         result = .exponential(
-          decaySteps: try options.steps("decay_steps") ?? 1000,
-          decayRate: try options.share("decay_rate", 0.96, upTo: 1e3))
+          decaySteps: try options.integer("decay_steps", 1000), decayRate: try options.number("decay_rate", 0.96))
       case "cosine":
-        let warmup = try options.integer("warmup_steps", 0)
-        guard warmup >= 0 else { throw CNNError(.invalidArgument, "warmup_steps is \(warmup); expected 0 or more") }
         result = .cosine(
-          totalSteps: try options.steps("total_steps"), warmupSteps: warmup,
-          finalRate: try options.share("final_rate", 0, upTo: .greatestFiniteMagnitude))
+          totalSteps: try options.take("total_steps", JSONObject.optionalInteger),
+          warmupSteps: try options.integer("warmup_steps", 0), finalRate: try options.number("final_rate", 0))
       case "one_cycle":
-        guard let maximum = try options.optionalNumber("maximum"), maximum > 0, maximum.isFinite else {
-          throw CNNError(.invalidArgument, "one_cycle needs a 'maximum' above 0")
-        }
-        let divisor = try options.number("divisor", 25), finalDivisor = try options.number("final_divisor", 1e4)
-        guard divisor > 0, finalDivisor > 0 else {
-          throw CNNError(.invalidArgument, "divisor is \(divisor), final_divisor \(finalDivisor); expected above 0")
-        }
         result = .oneCycle(
-          maximum: maximum, totalSteps: try options.steps("total_steps"),
-          startShare: try options.share("start_share", 0.3, upTo: 1), divisor: divisor, finalDivisor: finalDivisor)
+          maximum: try options.number("maximum", 0),
+          totalSteps: try options.take("total_steps", JSONObject.optionalInteger),
+          startShare: try options.number("start_share", 0.3), divisor: try options.number("divisor", 25),
+          finalDivisor: try options.number("final_divisor", 1e4))
       default:
         throw unknownName("schedule", name, among: ["constant", "step", "exponential", "cosine", "one_cycle"])
       }
     }
+    try result.validate()
     self = result
+  }
+
+  /// Throws `.invalidArgument` naming a constant that is out of its domain.
+  func validate() throws(CNNError) {
+    func check(_ isValid: Bool, _ name: String, _ value: some CustomStringConvertible, _ expected: String)
+      throws(CNNError)
+    {
+      if !isValid { throw CNNError(.invalidArgument, "\(name) is \(value); expected \(expected)") }
+    }
+    switch self {
+    case .constant: break
+    case .step(let stepSize, let gamma):
+      try check(stepSize >= 1, "step_size", stepSize, "1 or more")
+      try check(gamma >= 0 && gamma.isFinite, "gamma", gamma, "0 or more")
+    case .exponential(let decaySteps, let decayRate):
+      try check(decaySteps >= 1, "decay_steps", decaySteps, "1 or more")
+      try check(decayRate >= 0 && decayRate.isFinite, "decay_rate", decayRate, "0 or more")
+    case .cosine(let totalSteps, let warmupSteps, let finalRate):
+      try check(totalSteps ?? 1 >= 1, "total_steps", totalSteps ?? 1, "1 or more")
+      try check(warmupSteps >= 0, "warmup_steps", warmupSteps, "0 or more")
+      try check(finalRate >= 0 && finalRate.isFinite, "final_rate", finalRate, "0 or more")
+    case .oneCycle(let maximum, let totalSteps, let startShare, let divisor, let finalDivisor):
+      try check(maximum > 0 && maximum.isFinite, "maximum", maximum, "a rate above 0")
+      try check(totalSteps ?? 1 >= 1, "total_steps", totalSteps ?? 1, "1 or more")
+      try check((0...1).contains(startShare), "start_share", startShare, "0 to 1")
+      try check(divisor > 0 && divisor.isFinite, "divisor", divisor, "above 0")
+      try check(finalDivisor > 0 && finalDivisor.isFinite, "final_divisor", finalDivisor, "above 0")
+    }
   }
 
   /// The form that `init(name:settings:)` reads.
@@ -124,23 +153,5 @@ extension LearningRateSchedule {
       object["final_divisor"] = .number(finalDivisor)
     }
     return .object(object)
-  }
-}
-
-extension OptionReader {
-  /// A number of steps, 1 or more; nil where the key is missing or null.
-  fileprivate mutating func steps(_ key: String) throws(CNNError) -> Int? {
-    let count = try take(key, JSONObject.optionalInteger)
-    if let count, count < 1 { throw CNNError(.invalidArgument, "\(key) is \(count); expected 1 or more") }
-    return count
-  }
-
-  /// A number from 0 to `largest`.
-  mutating func share(_ key: String, _ fallback: Double, upTo largest: Double) throws(CNNError) -> Double {
-    let value = try number(key, fallback)
-    guard value >= 0, value <= largest else {
-      throw CNNError(.invalidArgument, "\(key) is \(value); expected 0 to \(largest)")
-    }
-    return value
   }
 }

@@ -53,38 +53,50 @@ public struct OptimizerSettings: Sendable, Equatable {
     learningRate = name == "sgd" ? 0.01 : 0.001
     (weightDecay, decoupled, decaysAll) = (name == "adamw" ? 0.01 : 0, name == "adamw", false)
     try OptionReader.read(settings) { (options) throws(CNNError) in
-      learningRate = try options.share("learning_rate", learningRate, upTo: .greatestFiniteMagnitude)
-      weightDecay = try options.share("weight_decay", weightDecay, upTo: .greatestFiniteMagnitude)
+      learningRate = try options.number("learning_rate", learningRate)
+      weightDecay = try options.number("weight_decay", weightDecay)
       decoupled = try options.flag("decoupled", decoupled)
       decaysAll = try options.flag("decay_all", false)
       clipNorm = try options.optionalNumber("clip_norm")
       emaDecay = try options.optionalNumber("ema_decay")
       switch name {
       case "sgd":
-        let momentum = try options.share("momentum", 0, upTo: 1)
-        let nesterov = try options.flag("nesterov", false)
-        guard !nesterov || momentum > 0 else {
-          throw CNNError(.invalidArgument, "nesterov needs a momentum above 0")
-        }
-        rule = .sgd(momentum: momentum, nesterov: nesterov)
+        rule = .sgd(momentum: try options.number("momentum", 0), nesterov: try options.flag("nesterov", false))
       case "rmsprop":
         rule = .rmsprop(
-          rho: try options.share("rho", 0.9, upTo: 1), momentum: try options.share("momentum", 0, upTo: 1),
-          epsilon: try options.share("epsilon", 1e-7, upTo: 1), centered: try options.flag("centered", false),
+          rho: try options.number("rho", 0.9), momentum: try options.number("momentum", 0),
+          epsilon: try options.number("epsilon", 1e-7), centered: try options.flag("centered", false),
           epsilonInsideRoot: try options.flag("epsilon_inside_root", false))
       default:
-        let beta1 = try options.share("beta_1", 0.9, upTo: 1), beta2 = try options.share("beta_2", 0.999, upTo: 1)
-        guard beta1 < 1, beta2 < 1 else {
-          throw CNNError(.invalidArgument, "beta_1 is \(beta1), beta_2 \(beta2); expected below 1")
-        }
-        rule = .adam(beta1: beta1, beta2: beta2, epsilon: try options.share("epsilon", 1e-7, upTo: 1))
+        rule = .adam(
+          beta1: try options.number("beta_1", 0.9), beta2: try options.number("beta_2", 0.999),
+          epsilon: try options.number("epsilon", 1e-7))
       }
     }
-    if let clipNorm, !(clipNorm > 0) {
-      throw CNNError(.invalidArgument, "clip_norm is \(clipNorm); expected above 0")
+    try validate()
+  }
+
+  /// Throws `.invalidArgument` naming a constant that is out of its domain.
+  func validate() throws(CNNError) {
+    func check(_ isValid: Bool, _ name: String, _ value: Double, _ expected: String) throws(CNNError) {
+      if !isValid { throw CNNError(.invalidArgument, "\(name) is \(value); expected \(expected)") }
     }
-    if let emaDecay, !(emaDecay > 0 && emaDecay < 1) {
-      throw CNNError(.invalidArgument, "ema_decay is \(emaDecay); expected between 0 and 1")
+    try check(learningRate >= 0 && learningRate.isFinite, "learning_rate", learningRate, "0 or more")
+    try check(weightDecay >= 0 && weightDecay.isFinite, "weight_decay", weightDecay, "0 or more")
+    if let clipNorm { try check(clipNorm > 0, "clip_norm", clipNorm, "above 0") }
+    if let emaDecay { try check(emaDecay > 0 && emaDecay < 1, "ema_decay", emaDecay, "between 0 and 1") }
+    switch rule {
+    case .sgd(let momentum, let nesterov):
+      try check((0...1).contains(momentum), "momentum", momentum, "0 to 1")
+      if nesterov { try check(momentum > 0, "momentum", momentum, "above 0, since nesterov is set") }
+    case .adam(let beta1, let beta2, let epsilon):
+      try check((0..<1).contains(beta1), "beta_1", beta1, "0 or more and below 1")
+      try check((0..<1).contains(beta2), "beta_2", beta2, "0 or more and below 1")
+      try check((0...1).contains(epsilon), "epsilon", epsilon, "0 to 1")
+    case .rmsprop(let rho, let momentum, let epsilon, _, _):
+      try check((0...1).contains(rho), "rho", rho, "0 to 1")
+      try check((0...1).contains(momentum), "momentum", momentum, "0 to 1")
+      try check((0...1).contains(epsilon), "epsilon", epsilon, "0 to 1")
     }
   }
 
@@ -152,7 +164,7 @@ final class Optimizer {
     let scale = settings.clipNorm.map { Float(min(1, $0 / (norm + 1e-6))) } ?? 1
     for (position, gradient) in gradients {
       let parameter = parameters.parameters[position]
-      guard parameter.isTrainable, let g = gradient.baseAddress,
+      guard let g = gradient.baseAddress,
         let p = parameters.values(at: position).baseAddress
       else { continue }
       let decays = settings.weightDecay > 0 && (settings.decaysAll || parameter.role.isDecayed)

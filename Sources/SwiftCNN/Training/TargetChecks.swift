@@ -13,7 +13,9 @@ extension Model {
     let target = try loss.targetType(for: prediction)
     // A column of labels [N, 1] is what many data sets hold.
     let isColumn = y.shape == target.shape + [1] && target.element == .int32
-    guard y.shape == target.shape || isColumn else {
+    // And a list [N] of yes and no is one of predictions [N, 1].
+    let isList = y.shape + [1] == target.shape
+    guard y.shape == target.shape || isColumn || isList else {
       throw CNNError(.shapeMismatch, "y has shape \(describe(y.shape)); expected \(describe(target.shape))")
     }
     guard y.element == target.element else {

@@ -4,7 +4,7 @@ import CNNKernels
 
 /// A training loop that goes batch by batch, so that every language can write its own `fit` around it.
 ///
-/// The order and augmentation of an epoch are functions of (seed, epoch), and the masks of dropout of (seed, step): a
+/// The order and augmentation of an epoch are functions of (seed, first step), the masks of dropout of (seed, step): a
 /// run that is stopped and resumed from a checkpoint ends in the same bits as one that was not.
 public final class TrainingRun {
   /// How far a run is.
@@ -31,8 +31,6 @@ public final class TrainingRun {
   private let batches: Int
   private var epoch: Int
   private var batch: Int
-  private var sums: [Double] = []
-  private var samplesDone = 0
   private var order: Memory
   private var orderedEpoch: Int?
   private let xBatch, yBatch: Memory
@@ -55,8 +53,8 @@ public final class TrainingRun {
     guard x.sampleCount <= Int(Int32.max) else {
       throw CNNError(.outOfMemory, "x has \(x.sampleCount) samples; expected \(Int32.max) at most")
     }
-    guard options.classWeights.isEmpty || y.element == .int32 else {
-      throw CNNError(.invalidArgument, "class_weight needs int32 labels")
+    guard options.classWeights.isEmpty || (y.element == .int32 && y.sampleByteCount == 4) else {
+      throw CNNError(.invalidArgument, "class_weight needs one int32 label a sample")
     }
     guard x.shape.count == 4 || (options.cropPadding == 0 && !options.flipsHorizontally) else {
       throw CNNError(.invalidArgument, "flips and crops need images [N, height, width, channels]")
@@ -75,8 +73,12 @@ public final class TrainingRun {
     let isWeighted = sampleWeight != nil || !options.classWeights.isEmpty
     weightBatch = isWeighted ? try Memory(count: room, of: .float32, for: "sample weights") : nil
     let total = try Checked.product([batches, options.epochs - options.initialEpoch], "steps")
-    let state = state
-    model.lock.writing { state.schedule = state.schedule.over(steps: total) }
+    let batchSizes = [room, x.sampleCount - (batches - 1) * options.batchSize]
+    try model.lock.writing { [state] () throws(CNNError) in
+      // A batch of another size that the network cannot be trained on is found out now, not at the end of an epoch.
+      for count in Set(batchSizes) { try model.checkTraining(x.samples(0..<count), state) }
+      state.beginSchedule(steps: total, resumes: options.resumes)
+    }
   }
 
   /// Trains on the next batch.
@@ -89,27 +91,28 @@ public final class TrainingRun {
         throw CNNError(.invalidState, "the model was compiled anew; this training run has ended")
       }
       let seed = state.settings.seed
+      if batch == 0 { state.beginEpoch() }
       let indices = orderOfEpoch(seed)
       let start = batch * options.batchSize
       let count = min(options.batchSize, x.sampleCount - start)
       let chosen = UnsafePointer(indices + start)
       gather(chosen, count, seed)
+      // The caller's memory may have changed since it was checked.
+      let targets = TensorView(y.element, shape: [count] + y.sampleShape, base: yBatch.base)
+      try model.checkTargets(x.samples(0..<count), targets, nil, state.settings.lossOperation(for: model.network))
       let rate = state.nextRate
       let results = try model.lockedTrainOnBatch(
         TensorView(x.element, shape: [count] + x.sampleShape, base: xBatch.base),
-        TensorView(y.element, shape: [count] + y.sampleShape, base: yBatch.base),
+        targets,
         weightBatch.map { TensorView(.float32, shape: [count], base: $0.base) }, state)
-      if sums.count != results.count { (sums, samplesDone) = (results.map { _ in 0 }, 0) }
-      for (index, result) in results.enumerated() { sums[index] += result * Double(count) }
-      samplesDone += count
+      state.add(results, samples: count)
       batch += 1
       var progress = Progress(
         epoch: epoch, batch: batch, batches: batches, step: state.step, learningRate: rate,
-        results: sums.map { $0 / Double(samplesDone) })
+        results: state.epochMeans)
       if batch == batches {
         progress.epochEnded = true
         (epoch, batch) = (epoch + 1, 0)
-        (sums, samplesDone) = ([], 0)
         progress.finished = epoch == options.epochs
       }
       (state.epoch, state.batch) = (epoch, batch)
@@ -123,7 +126,7 @@ public final class TrainingRun {
     if orderedEpoch != epoch {
       let all = UnsafeMutableBufferPointer(start: base, count: x.sampleCount)
       if options.shuffles {
-        Augmentation.shuffle(all, seed: seed, stream: RandomStream.order(epoch: epoch))
+        Augmentation.shuffle(all, seed: seed, stream: RandomStream.order(epochStart: state.epochStart))
       } else {
         for index in all.indices { all[index] = Int32(truncatingIfNeeded: index) }
       }
@@ -142,7 +145,7 @@ public final class TrainingRun {
       height: isImage ? shape[0] : 1, width: isImage ? shape[1] : 1,
       channels: isImage ? shape[2] : shape.reduce(1, *), cropPadding: options.cropPadding,
       flipsHorizontally: options.flipsHorizontally)
-    let stream = RandomStream.augmentation(epoch: epoch)
+    let stream = RandomStream.augmentation(epochStart: state.epochStart)
     switch x.element {
     case .uint8:
       Augmentation.gather(

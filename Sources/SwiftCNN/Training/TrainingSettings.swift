@@ -25,7 +25,6 @@ public enum Metric: Sendable, Equatable {
     case "top_k":
       var k = 5
       try OptionReader.read(settings) { (options) throws(CNNError) in k = try options.integer("k", 5) }
-      guard k >= 1 else { throw CNNError(.invalidArgument, "top_k: k is \(k); expected 1 or more") }
       self = .topK(k)
     default:
       throw unknownName("metric", name, among: ["accuracy", "top_k"])
@@ -104,6 +103,11 @@ public struct TrainingSettings: Sendable, Equatable {
   }
 
   func validate() throws(CNNError) {
+    try optimizer.validate()
+    try schedule.validate()
+    for case .topK(let k) in metrics where k < 1 {
+      throw CNNError(.invalidArgument, "top_k: k is \(k); expected 1 or more")
+    }
     guard (0..<1).contains(labelSmoothing) else {
       throw CNNError(.invalidArgument, "label_smoothing is \(labelSmoothing); expected 0 or more and below 1")
     }

@@ -3,7 +3,7 @@ import CNNCore
 import CNNGraph
 
 /// A model's training so far: settings, optimizer, and where it is. Together with the parameters it decides every
-/// further step to the bit, since all random numbers are functions of (seed, epoch, step).
+/// further step to the bit, since all random numbers are functions of the seed and a step.
 final class TrainingState {
   let settings: TrainingSettings
   let optimizer: Optimizer
@@ -11,8 +11,13 @@ final class TrainingState {
   var step = 0
   /// The epoch that runs, and the batches of it that are done.
   var epoch = 0, batch = 0
-  /// The schedule, with its length filled in by `fit`.
+  /// The step at which the epoch began.
+  var epochStart = 0
+  /// Sums of the results over the epoch's samples so far, and their number.
+  var sums: [Double] = [], samples = 0
+  /// The schedule, with its length filled in by `fit`, and the step at which it began.
   var schedule: LearningRateSchedule
+  var scheduleStart = 0
   /// A rate that the caller has set; it ends the schedule.
   var learningRate: Double?
   /// The memory of the last step, in which its gradients are.
@@ -30,7 +35,8 @@ final class TrainingState {
   func copy(for parameters: ParameterStorage) throws(CNNError) -> TrainingState {
     let copy = try TrainingState(settings, parameters: parameters)
     (copy.step, copy.epoch, copy.batch) = (step, epoch, batch)
-    (copy.schedule, copy.learningRate) = (schedule, learningRate)
+    (copy.epochStart, copy.sums, copy.samples) = (epochStart, sums, samples)
+    (copy.schedule, copy.scheduleStart, copy.learningRate) = (schedule, scheduleStart, learningRate)
     for (new, old) in zip(copy.optimizer.state, optimizer.state) {
       for position in parameters.parameters.indices {
         _ = new.storage.values(at: position).update(fromContentsOf: old.storage.values(at: position))
@@ -40,7 +46,35 @@ final class TrainingState {
   }
 
   /// The learning rate of the next step.
-  var nextRate: Double { learningRate ?? schedule.rate(at: step, base: settings.optimizer.learningRate) }
+  var nextRate: Double {
+    learningRate ?? schedule.rate(at: step - scheduleStart, base: settings.optimizer.learningRate)
+  }
+
+  /// Throws where the schedule's length is still open: `fit` fills it in.
+  func requireSchedule() throws(CNNError) {
+    guard learningRate == nil, schedule.isOpen else { return }
+    throw CNNError(.invalidState, "the schedule has no 'total_steps'; give it, or train with fit")
+  }
+
+  /// Gives a schedule that was left open the length of a training run that begins now.
+  func beginSchedule(steps: Int, resumes: Bool) {
+    guard settings.schedule.isOpen, !resumes || schedule.isOpen else { return }
+    schedule = settings.schedule.over(steps: steps)
+    scheduleStart = step
+  }
+
+  /// Says that the next step is the first of an epoch.
+  func beginEpoch() { (epochStart, sums, samples) = (step, [], 0) }
+
+  /// Adds the results of a batch to the epoch's.
+  func add(_ results: [Double], samples count: Int) {
+    if sums.count != results.count { (sums, samples) = (results.map { _ in 0 }, 0) }
+    for (index, result) in results.enumerated() { sums[index] += result * Double(count) }
+    samples += count
+  }
+
+  /// The means of the results over the epoch so far.
+  var epochMeans: [Double] { sums.map { $0 / Double(max(1, samples)) } }
 
   /// `count` weights of 1.
   func unitWeights(_ count: Int) throws(CNNError) -> UnsafeRawPointer {

@@ -1,7 +1,7 @@
 import Glibc
 
 /// The first 16 KiB of a file in which the system describes itself, or an empty string if it cannot be read.
-func readSystemFile(_ path: String) -> String {
+public func readSystemFile(_ path: String) -> String {
   let file = open(path, O_RDONLY | O_CLOEXEC)
   guard file >= 0 else { return "" }
   defer { close(file) }
