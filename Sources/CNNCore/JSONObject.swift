@@ -72,8 +72,6 @@ extension JSONObject {
   public func optionalIntegers(_ key: String) throws(CNNError) -> [Int]? { isPresent(key) ? try integers(key) : nil }
   /// The array of numbers `key`, if present.
   public func optionalNumbers(_ key: String) throws(CNNError) -> [Double]? { isPresent(key) ? try numbers(key) : nil }
-  /// The array of strings `key`, if present.
-  public func optionalStrings(_ key: String) throws(CNNError) -> [String]? { isPresent(key) ? try strings(key) : nil }
 
   /// Checks that there is no member but those named, so that a misspelt or future one is not passed over in silence.
   /// - Throws: `.malformedFile` naming the first unknown key and the nearest known one.

@@ -3,73 +3,69 @@
 
 import CNNCore
 
-/// What dropout and stochastic depth have in common: a share that is dropped, and which random numbers to use.
-private func checkRate(_ rate: Double, _ operands: [TensorType]) throws(CNNError) {
-  guard (0...1).contains(rate) else {
-    throw CNNError(.invalidArgument, "the rate is \(rate); expected 0 to 1")
+/// An operation that in training drops a share of its operand at random, and in inference does nothing.
+///
+/// The mask is a function of (seed, step, `stream`), so the gradient is the same operation on `dy`, and no mask is kept.
+public protocol RandomMask: Operation {
+  /// The probability of dropping.
+  var rate: Double { get }
+  /// Which stream of random numbers: distinct for every such layer of a network.
+  var stream: Int { get }
+
+  /// A layer that drops with probability `rate`.
+  init(rate: Double, stream: Int)
+}
+
+extension RandomMask {
+  public init(_ attributes: inout Attributes) throws(CNNError) {
+    self.init(rate: try attributes.number("rate"), stream: try attributes.integer("stream", default: 0))
   }
-  try operands[0].require(element: .float32, as: "the input")
+
+  public var attributes: Attributes { ["rate": .number(rate), "stream": .integer(stream)] }
+
+  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    [try context.emit(self, context.upstream)]
+  }
+
+  /// Throws unless there is one operand of floats and the rate is a probability.
+  fileprivate func check(_ operands: [TensorType]) throws(CNNError) {
+    try require(operands, count: 1...1)
+    guard (0...1).contains(rate) else {
+      throw CNNError(.invalidArgument, "the rate is \(rate); expected 0 to 1")
+    }
+    try operands[0].require(element: .float32, as: "the input")
+  }
 }
 
 /// Dropout (Srivastava et al. 2014): in training each element is zero with probability `rate`, the others are divided by
 /// `1 - rate`; in inference nothing. Operand and result: any shape.
-///
-/// The mask is a function of (seed, step, `stream`), so the gradient is the same operation on `dy`, and no mask is kept.
-public struct Dropout: Operation {
+public struct Dropout: RandomMask {
   public static let name = "dropout"
-  /// The probability of a zero.
   public let rate: Double
-  /// Which stream of random numbers: distinct for every such layer of a network.
   public let stream: Int
 
   /// A dropout layer.
   public init(rate: Double, stream: Int) { (self.rate, self.stream) = (rate, stream) }
 
-  public init(_ attributes: inout Attributes) throws(CNNError) {
-    rate = try attributes.number("rate")
-    stream = try attributes.integer("stream", default: 0)
-  }
-
-  public var attributes: Attributes { ["rate": .number(rate), "stream": .integer(stream)] }
-
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    try require(operands, count: 1...1)
-    try checkRate(rate, operands)
+    try check(operands)
     return operands
-  }
-
-  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
-    [try context.emit(self, context.upstream)]
   }
 }
 
 /// Stochastic depth (Huang et al. 2016), also called drop path: in training a residual branch is zero for a whole sample
 /// with probability `rate`, and divided by `1 - rate` otherwise; in inference nothing.
-public struct StochasticDepth: Operation {
+public struct StochasticDepth: RandomMask {
   public static let name = "stochastic_depth"
-  /// The probability of dropping a sample's branch.
   public let rate: Double
-  /// Which stream of random numbers: distinct for every such layer of a network.
   public let stream: Int
 
   /// A stochastic depth layer.
   public init(rate: Double, stream: Int) { (self.rate, self.stream) = (rate, stream) }
 
-  public init(_ attributes: inout Attributes) throws(CNNError) {
-    rate = try attributes.number("rate")
-    stream = try attributes.integer("stream", default: 0)
-  }
-
-  public var attributes: Attributes { ["rate": .number(rate), "stream": .integer(stream)] }
-
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    try require(operands, count: 1...1)
-    try checkRate(rate, operands)
+    try check(operands)
     guard operands[0].rank >= 1 else { throw CNNError(.shapeMismatch, "the input is a scalar; expected a batch") }
     return operands
-  }
-
-  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
-    [try context.emit(self, context.upstream)]
   }
 }

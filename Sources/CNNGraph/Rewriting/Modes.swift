@@ -25,7 +25,7 @@ extension Graph {
   /// The network as it predicts: dropout and stochastic depth are gone.
   public func inferenceForm() throws(CNNError) -> Graph {
     try rewriting { rewriter, node throws(CNNError) in
-      guard node.operation is Dropout || node.operation is StochasticDepth else { return false }
+      guard node.operation is any RandomMask else { return false }
       rewriter.map(node.results[0], to: try rewriter.image(of: node.operands[0]))
       return true
     }

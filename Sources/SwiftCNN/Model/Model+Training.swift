@@ -73,20 +73,18 @@ extension Model {
         let name = String(output.name.dropFirst(Compiler.gradientName("").count))
         if let position = parameters.position(of: name) { gradients.append((position, context.output(index))) }
       }
-      var squares = 0.0
-      for gradient in gradients {
-        guard let base = gradient.values.baseAddress else { continue }
-        squares += OptimizerUpdates.sumOfSquares(base, count: gradient.values.count, workers: workers)
+      let norm = gradients.map(\.values).withUnsafeBufferPointer {
+        OptimizerUpdates.globalNorm(of: $0, workers: workers)
       }
-      guard results[0].isFinite, squares.isFinite else {
+      guard results[0].isFinite, norm.isFinite else {
         throw CNNError(
           .notFinite,
           "training stopped at step \(state.step): the loss is \(results[0]) and the gradient's norm "
-            + "\(squares.squareRoot()); the weights are those before the step")
+            + "\(norm); the weights are those before the step")
       }
       context.applyUpdates(to: parameters)
       state.optimizer.update(
-        parameters, gradients: gradients, norm: squares.squareRoot(), rate: state.nextRate, step: state.step + 1,
+        parameters, gradients: gradients, norm: norm, rate: state.nextRate, step: state.step + 1,
         workers: workers)
       state.step += 1
     }
