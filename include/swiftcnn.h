@@ -123,7 +123,7 @@ scnn_status scnn_model_summary(scnn_model *model, char *buffer, size_t capacity,
 /* The network. `format`: "text" (one line a value), "dot" (Graphviz), "json" (as in the model file). */
 scnn_status scnn_model_graph(scnn_model *model, const char *format, char *buffer, size_t capacity, size_t *length);
 
-/* The shape of the input without the batch, as [height, width, channels]. */
+/* The shape of the input without the batch, as [height, width, channels]; -1 where any size will do. */
 scnn_status scnn_model_input_shape(scnn_model *model, int64_t shape[SCNN_MAX_RANK], int32_t *rank);
 
 /* The mean and standard deviation for uint8 pixels, `channels` numbers each. */
@@ -159,6 +159,10 @@ scnn_status scnn_model_tensor_names(scnn_model *model, char *buffer, size_t capa
 /* The shape that `tensor` (NULL: the output) has for an input like `x`; x->data is not read and may be NULL. */
 scnn_status scnn_model_output_shape(scnn_model *model, const scnn_tensor *x, const char *tensor,
                                     int64_t shape[SCNN_MAX_RANK], int32_t *rank);
+
+/* The shape of `tensor` (NULL: the output) with -1 for the batch and for sizes that vary with the input's. */
+scnn_status scnn_model_tensor_shape(scnn_model *model, const char *tensor, int64_t shape[SCNN_MAX_RANK],
+                                    int32_t *rank);
 
 /* Runs the model on `x` [N, height, width, channels], `batch_size` images at a time (1 or more), and writes the
  * output, or the intermediate result named `tensor`, as `count` float32. */
@@ -260,7 +264,8 @@ typedef int32_t scnn_value;
 scnn_status scnn_graph_create(scnn_graph **graph);
 scnn_status scnn_graph_free(scnn_graph *graph);
 
-/* Adds the network's input; `shape` without the batch, as {height, width, channels}. */
+/* Adds the network's input; `shape` without the batch, as {height, width, channels}; -1 for a height or width that may be
+ * another at every call. */
 scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t *shape, int32_t rank,
                              scnn_value *value);
 
@@ -270,7 +275,8 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
  *     "conv2d": "filters", "kernel": [h, w], "stride": [1, 1], "dilation": [1, 1], "groups": 1, "padding",
  *               "bias": false, "initializer"
  *     "depthwise_conv2d": the same with "multiplier": 1 in place of "filters" and "groups"
- *     "batch_norm": "epsilon": 1e-5, "momentum": 0.1 (the share of the new batch)
+ *     "batch_norm": "epsilon": 1e-5, "momentum": 0.1 (the share of the new batch), "scale": true,
+ *               "center": true (whether there are name.weight and name.bias), "unbiased": true (running variance)
  *     "dense": "units", "bias": true, "initializer"
  *     initializer: "he_normal_fan_out", "uniform_fan_in", "glorot_uniform", "zeros", "ones"
  *   without:
@@ -283,7 +289,14 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
 scnn_status scnn_graph_layer(scnn_graph *graph, const char *kind, const char *name, const char *options,
                              const scnn_value *operands, size_t operand_count, scnn_value *value);
 
-/* The shape of a value, with 1 for the batch. */
+/* Adds all layers of a model, up to its output or up to the result named `tensor` (may be NULL). `prefix` (NULL: none) is
+ * put before the names of its layers and parameters, as "backbone.". The parameters are shared: whatever trains, sets or
+ * freezes them through one model does so for the other. With `inference` not 0 the layers do in training what they do in
+ * inference: batch normalisation uses its running statistics, dropout does nothing. The model may be freed. */
+scnn_status scnn_graph_apply(scnn_graph *graph, scnn_model *model, const char *prefix, const char *tensor,
+                             int32_t inference, scnn_value operand, scnn_value *value);
+
+/* The shape of a value, with 1 for the batch and -1 for sizes that vary with the input's. */
 scnn_status scnn_graph_shape(scnn_graph *graph, scnn_value value, int64_t shape[SCNN_MAX_RANK], int32_t *rank);
 
 /* Makes a model whose output is `output`. Options: "name", "seed", "mean", "std". The graph can be used further. */

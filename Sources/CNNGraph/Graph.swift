@@ -27,6 +27,8 @@ public struct Input: Sendable {
   public let name: String
   /// The tensor.
   public let value: Value
+  /// The axes whose size may be another at every run, as height and width of a network for images of any size.
+  public let variableAxes: [Int]
 }
 
 /// A value with a name of its own, that the caller sees.
@@ -62,6 +64,9 @@ public struct Graph: Sendable {
   public internal(set) var updates: [Update] = []
 
   private var types: [TensorType] = []
+  /// What the types are for inputs of twice the size along their variable axes: where the two differ, the size varies.
+  /// Shape rules so need not know that there are such axes.
+  private var doubledTypes: [TensorType] = []
   private var definitions: [Definition] = []
   private var names: [String: Value] = [:]
   private var lastNumbers: [String: Int] = [:]
@@ -90,6 +95,11 @@ public struct Graph: Sendable {
 
   /// The type of a value of this graph.
   public func type(of value: Value) -> TensorType { types[value.index] }
+
+  /// The shape of a value, with nil for axes whose size depends on the variable axes of an input.
+  public func shape(of value: Value) -> [Int?] {
+    zip(types[value.index].shape, doubledTypes[value.index].shape).map { $0 == $1 ? $0 : nil }
+  }
 
   /// Where a value of this graph comes from.
   public func definition(of value: Value) -> Definition { definitions[value.index] }
@@ -149,20 +159,33 @@ public struct Graph: Sendable {
     }
   }
 
-  private mutating func define(_ name: String, _ type: TensorType, _ definition: Definition) throws(CNNError) -> Value {
+  private mutating func define(
+    _ name: String, _ type: TensorType, doubled: TensorType? = nil, _ definition: Definition
+  ) throws(CNNError) -> Value {
     try checkRoom(for: name)
     let value = Value(index: types.count)
     types.append(type)
+    doubledTypes.append(doubled ?? type)
     definitions.append(definition)
     names[name] = value
     return value
   }
 
   /// Adds a tensor that the caller supplies.
-  public mutating func addInput(_ name: String, _ type: TensorType) throws(CNNError) -> Value {
+  /// - Parameter variableAxes: the axes whose size may be another at every run; `type` has an example of it.
+  public mutating func addInput(_ name: String, _ type: TensorType, variableAxes: [Int] = []) throws(CNNError)
+    -> Value
+  {
     try checkName(name)
-    let value = try define(name, type, .input(inputs.count))
-    inputs.append(Input(name: name, value: value))
+    var doubled = type.shape
+    for axis in variableAxes {
+      guard doubled.indices.contains(axis) else {
+        throw CNNError(.invalidArgument, "input '\(name)' has no axis \(axis); its shape is \(describe(type.shape))")
+      }
+      doubled[axis] = try Checked.product([type.shape[axis], 2], "input '\(name)'")
+    }
+    let value = try define(name, type, doubled: TensorType(type.element, doubled), .input(inputs.count))
+    inputs.append(Input(name: name, value: value, variableAxes: variableAxes))
     return value
   }
 
@@ -188,8 +211,10 @@ public struct Graph: Sendable {
       throw CNNError(.invalidArgument, "\(kind) '\(name)': operand \(operand.index) is not a value of this graph")
     }
     let resultTypes: [TensorType]
+    let doubledResultTypes: [TensorType]
     do throws(CNNError) {
       resultTypes = try operation.resultTypes(operands.map { types[$0.index] })
+      doubledResultTypes = try doubledResults(of: operation, operands) ?? resultTypes
     } catch {
       throw error.prefixed("\(kind) '\(name)'")
     }
@@ -198,10 +223,22 @@ public struct Graph: Sendable {
     for resultName in resultNames { try checkRoom(for: resultName, among: resultNames.count) }
     var results: [Value] = []
     for (position, type) in resultTypes.enumerated() {
-      results.append(try define(resultNames[position], type, .node(nodes.count, result: position)))
+      let doubled = doubledResultTypes.indices.contains(position) ? doubledResultTypes[position] : type
+      results.append(
+        try define(resultNames[position], type, doubled: doubled, .node(nodes.count, result: position)))
     }
     nodes.append(Node(name: name, operation: operation, operands: operands, results: results))
     return results
+  }
+
+  /// The result types for inputs of twice the size; nil where the operands do not depend on it.
+  private func doubledResults(of operation: any Operation, _ operands: [Value]) throws(CNNError) -> [TensorType]? {
+    guard operands.contains(where: { types[$0.index] != doubledTypes[$0.index] }) else { return nil }
+    do throws(CNNError) {
+      return try operation.resultTypes(operands.map { doubledTypes[$0.index] })
+    } catch {
+      throw error.prefixed("the input's size varies, and for one of twice the size")
+    }
   }
 
   /// Adds a node with one result and returns it.
@@ -252,6 +289,7 @@ public struct Graph: Sendable {
   public mutating func rollBack(to mark: Mark) {
     for index in mark.values..<types.count { names[name(of: Value(index: index))] = nil }
     types.removeSubrange(mark.values...)
+    doubledTypes.removeSubrange(mark.values...)
     definitions.removeSubrange(mark.values...)
     parameters.removeSubrange(mark.parameters...)
     nodes.removeSubrange(mark.nodes...)

@@ -11,10 +11,15 @@ public struct GraphBuilder {
   public init() {}
 
   /// Adds an input of shape `[1, height, width, channels]` (or any other `[1, ...]`).
-  public mutating func input(_ name: String = "input", shape: [Int], element: ElementType = .float32)
-    throws(CNNError) -> Value
-  {
-    try graph.addInput(name, TensorType(element, [1] + shape))
+  /// - Parameters:
+  ///   - shape: without the batch; nil for an axis whose size may be another at every run.
+  ///   - example: the size such an axis has wherever one is needed before a run, as in tables of shapes.
+  public mutating func input(
+    _ name: String = "input", shape: [Int?], example: Int = 256, element: ElementType = .float32
+  ) throws(CNNError) -> Value {
+    let type = try TensorType(element, [1] + shape.map { $0 ?? example })
+    return try graph.addInput(
+      name, type, variableAxes: shape.indices.filter { shape[$0] == nil }.map { $0 + 1 })
   }
 
   /// A convolution of NHWC `x`; adds `name.weight` of shape `[outputChannels, inputChannels / groups, height, width]`
@@ -52,19 +57,28 @@ public struct GraphBuilder {
   }
 
   /// Batch normalisation (Ioffe and Szegedy 2015); adds `name.weight`, `.bias`, `.running_mean` and `.running_var`.
-  /// - Parameter momentum: the share of the new batch in the running statistics, as in PyTorch (Keras's is 1 minus it).
-  public mutating func batchNormalization(_ x: Value, _ name: String, epsilon: Double = 1e-5, momentum: Double = 0.1)
-    throws(CNNError) -> Value
-  {
+  /// - Parameters:
+  ///   - momentum: the share of the new batch in the running statistics, as in PyTorch (Keras's is 1 minus it).
+  ///   - scale, center: whether there is a gamma, `name.weight`, and a beta, `name.bias`; otherwise 1 and 0.
+  ///   - unbiased: whether the running variance takes up the batch's unbiased variance.
+  public mutating func batchNormalization(
+    _ x: Value, _ name: String, epsilon: Double = 1e-5, momentum: Double = 0.1, scale: Bool = true,
+    center: Bool = true, unbiased: Bool = true
+  ) throws(CNNError) -> Value {
     let channels = try channels(of: x, for: name)
-    let operands = [
-      x,
-      try parameter("\(name).weight", [channels], .normalizationScale, .ones),
-      try parameter("\(name).bias", [channels], .normalizationShift, .zeros),
-      try parameter("\(name).running_mean", [channels], .statistic, .zeros),
-      try parameter("\(name).running_var", [channels], .statistic, .ones),
-    ]
-    return try graph.addSingle(BatchNormalization(epsilon: epsilon, momentum: momentum), operands, name: name)
+    var operation = BatchNormalization(epsilon: epsilon, momentum: momentum)
+    operation.unbiased = unbiased
+    let gamma =
+      scale
+      ? try parameter("\(name).weight", [channels], .normalizationScale, .ones)
+      : try graph.addSingle(Fill(1, shape: [channels]), [], name: graph.uniqueName("\(name).ones"))
+    let beta =
+      center
+      ? try parameter("\(name).bias", [channels], .normalizationShift, .zeros)
+      : try graph.addSingle(Fill(0, shape: [channels]), [], name: graph.uniqueName("\(name).zeros"))
+    let mean = try parameter("\(name).running_mean", [channels], .statistic, .zeros)
+    let variance = try parameter("\(name).running_var", [channels], .statistic, .ones)
+    return try graph.addSingle(operation, [x, gamma, beta, mean, variance], name: name)
   }
 
   /// A dense layer over the last axis; adds `name.weight` of shape `[units, features]` and `name.bias`.

@@ -17,7 +17,12 @@ extension Graph {
       "inputs": .array(
         inputs.map {
           let type = type(of: $0.value)
-          return ["name": .string($0.name), "element": .string(type.element.rawValue), "shape": .integers(type.shape)]
+          var entry = JSONObject()
+          entry["name"] = .string($0.name)
+          entry["element"] = .string(type.element.rawValue)
+          entry["shape"] = .integers(type.shape)
+          if !$0.variableAxes.isEmpty { entry["variable_axes"] = .integers($0.variableAxes) }
+          return .object(entry)
         }),
       "parameters": .array(parameterList),
       "nodes": .array(
@@ -41,7 +46,9 @@ extension Graph {
       try object.requireKeys(among: ["inputs", "parameters", "nodes", "outputs"])
       for entry in try object.objects("inputs") {
         let element = try entry.choice("element", of: ElementType.self)
-        _ = try addInput(entry.string("name"), TensorType(element, entry.integers("shape")))
+        _ = try addInput(
+          entry.string("name"), TensorType(element, entry.integers("shape")),
+          variableAxes: entry.optionalIntegers("variable_axes") ?? [])
       }
       var frozen: Set<String> = []
       for entry in try object.objects("parameters") {

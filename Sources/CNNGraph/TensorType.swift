@@ -46,6 +46,11 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
 /// A shape as users write it: `[1, 32, 32, 16]`.
 public func describe(_ shape: [Int]) -> String { "[\(shape.map(String.init).joined(separator: ", "))]" }
 
+/// A shape with `any` for sizes that vary: `[1, any, any, 3]`.
+public func describe(_ shape: [Int?]) -> String {
+  "[\(shape.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))]"
+}
+
 extension TensorType {
   /// Throws unless the tensor has `rank` axes and the element type `element`.
   func require(rank: Int, element: ElementType = .float32, as role: String) throws(CNNError) {

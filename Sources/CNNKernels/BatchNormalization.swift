@@ -34,16 +34,16 @@ public enum BatchNormalization {
     normalize(x, rows, channels, mean, inverseDeviation, gamma, beta, residual, relu, y, workspace, workers)
   }
 
-  /// `running = (1 - momentum) * running + momentum * batch`, with the unbiased variance `n / (n - 1)` for the
-  /// running variance, as PyTorch. `rows` is at least 2: one row has no unbiased variance.
+  /// `running = (1 - momentum) * running + momentum * batch`; with `unbiased` the running variance takes up
+  /// `n / (n - 1)` times the batch's, as PyTorch's. `rows` is then at least 2: one row has no unbiased variance.
   public static func runningUpdate(
     mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, rows: Int, channels: Int, momentum: Float,
-    runningMean: UnsafeMutablePointer<Float>, runningVariance: UnsafeMutablePointer<Float>
+    unbiased: Bool, runningMean: UnsafeMutablePointer<Float>, runningVariance: UnsafeMutablePointer<Float>
   ) {
-    let unbiased = Float(Double(rows) / Double(rows - 1))
+    let correction = unbiased ? Float(Double(rows) / Double(rows - 1)) : 1
     for c in 0..<channels {
       runningMean[c] = (1 - momentum) * runningMean[c] + momentum * mean[c]
-      runningVariance[c] = (1 - momentum) * runningVariance[c] + momentum * (variance[c] * unbiased)
+      runningVariance[c] = (1 - momentum) * runningVariance[c] + momentum * (variance[c] * correction)
     }
   }
 

@@ -121,12 +121,12 @@ func optionalView(_ pointer: UnsafePointer<scnn_tensor>?, _ name: String) throws
   pointer == nil ? nil : try view(pointer, name)
 }
 
-/// Writes a shape.
+/// Writes a shape, with -1 for sizes that vary.
 func write(
-  _ shape: [Int], to sizes: UnsafeMutablePointer<Int64>?, _ rank: UnsafeMutablePointer<Int32>?
+  _ shape: [Int?], to sizes: UnsafeMutablePointer<Int64>?, _ rank: UnsafeMutablePointer<Int32>?
 ) throws(CNNError) {
   let sizes = try required(sizes, "shape"), rank = try required(rank, "rank")
-  for (index, size) in shape.prefix(Int(SCNN_MAX_RANK)).enumerated() { sizes[index] = Int64(size) }
+  for (index, size) in shape.prefix(Int(SCNN_MAX_RANK)).enumerated() { sizes[index] = Int64(size ?? -1) }
   rank.pointee = Int32(shape.count)
 }
 

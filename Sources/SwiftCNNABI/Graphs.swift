@@ -9,7 +9,7 @@ import Synchronization
 
 /// A graph under construction.
 final class GraphHandle: Sendable {
-  let builder = Mutex(GraphBuilder())
+  let network = Mutex(NetworkBuilder())
 }
 
 private func graph(_ handle: OpaquePointer?) throws(CNNError) -> GraphHandle {
@@ -34,9 +34,10 @@ public func scnn_graph_input(
   call { () throws(CNNError) in
     let handle = try graph(handle)
     let name = try text(name, "name"), shape = try required(shape, "shape"), out = try required(value, "value")
-    let dimensions = try sizes(rank, "shape") { shape[$0] }
-    let added = try handle.builder.withLock { (builder) throws(CNNError) in
-      try builder.input(name, shape: dimensions)
+    // -1 becomes nil: any size.
+    let dimensions = try sizes(rank, "shape") { shape[$0] }.map { $0 == -1 ? nil : $0 }
+    let added = try handle.network.withLock { (network) throws(CNNError) in
+      try network.builder.input(name, shape: dimensions)
     }
     out.pointee = scnn_value(added.index)
   }
@@ -56,8 +57,25 @@ public func scnn_graph_layer(
       throw CNNError(.invalidArgument, "operand_count is \(operandCount); expected 1 to 4096")
     }
     let values = (0..<operandCount).map { Value(index: Int(operands[$0])) }
-    let added = try handle.builder.withLock { (builder) throws(CNNError) in
-      try builder.layer(kind, name: name, options: options, operands: values)
+    let added = try handle.network.withLock { (network) throws(CNNError) in
+      try network.builder.layer(kind, name: name, options: options, operands: values)
+    }
+    out.pointee = scnn_value(added.index)
+  }
+}
+
+@_cdecl("scnn_graph_apply") @implementation
+public func scnn_graph_apply(
+  _ handle: OpaquePointer!, _ model: OpaquePointer!, _ prefix: UnsafePointer<CChar>!,
+  _ tensor: UnsafePointer<CChar>!, _ inference: Int32, _ operand: scnn_value, _ value: UnsafeMutablePointer<scnn_value>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try graph(handle), model = try SwiftCNNABI.model(model)
+    let prefix = try optionalText(prefix, "prefix") ?? "", tensor = try optionalText(tensor, "tensor")
+    let out = try required(value, "value")
+    let added = try handle.network.withLock { (network) throws(CNNError) in
+      try network.apply(model, to: known(operand, network.builder.graph), prefix: prefix, tensor: tensor,
+        inference: inference != 0)
     }
     out.pointee = scnn_value(added.index)
   }
@@ -77,8 +95,8 @@ public func scnn_graph_shape(
   _ rank: UnsafeMutablePointer<Int32>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let graph = try graph(handle).builder.withLock { $0.graph }
-    try write(graph.type(of: known(value, graph)).shape, to: shape, rank)
+    let graph = try graph(handle).network.withLock { $0.builder.graph }
+    try write(graph.shape(of: known(value, graph)), to: shape, rank)
   }
 }
 
@@ -88,9 +106,9 @@ public func scnn_graph_model(
   _ model: UnsafeMutablePointer<OpaquePointer?>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let graph = try graph(handle).builder.withLock { $0.graph }
-    let output = try known(output, graph)
+    let network = try graph(handle).network.withLock { $0 }
+    let output = try known(output, network.builder.graph)
     let settings = try CustomModelOptions(json: SwiftCNNABI.options(options, "options"))
-    try give(model, "model") { () throws(CNNError) in try Model(graph, output: output, options: settings) }
+    try give(model, "model") { () throws(CNNError) in try Model(network, output: output, options: settings) }
   }
 }

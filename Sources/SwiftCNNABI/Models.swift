@@ -245,6 +245,16 @@ public func scnn_model_output_shape(
   }
 }
 
+@_cdecl("scnn_model_tensor_shape") @implementation
+public func scnn_model_tensor_shape(
+  _ handle: OpaquePointer!, _ tensor: UnsafePointer<CChar>!, _ shape: UnsafeMutablePointer<Int64>!,
+  _ rank: UnsafeMutablePointer<Int32>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try write(model(handle).tensorShape(optionalText(tensor, "tensor")), to: shape, rank)
+  }
+}
+
 @_cdecl("scnn_predict") @implementation
 public func scnn_predict(
   _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ batchSize: Int64, _ tensor: UnsafePointer<CChar>!,

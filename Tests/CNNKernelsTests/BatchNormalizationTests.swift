@@ -213,11 +213,13 @@ func batchNormalizationGradientsOfLargeBatchesFollowTheFormula(_ workers: Int) t
   }
 }
 
-@Test func runningStatisticsUseTheUnbiasedVariance() throws {
+@Test(arguments: [true, false])
+func runningStatisticsTakeUpTheVarianceUnbiasedOrNot(unbiased: Bool) throws {
+  let expected: [Double] = unbiased ? [1.4, 3.7] : [1.3, 3.5]
   let runningMean = try GuardedFloats([1, 2]), runningVariance = try GuardedFloats([1, 3])
   BatchNormalization.runningUpdate(
-    mean: [3, -2], variance: [4, 8], rows: 5, channels: 2, momentum: 0.1, runningMean: runningMean.pointer,
-    runningVariance: runningVariance.pointer)
+    mean: [3, -2], variance: [4, 8], rows: 5, channels: 2, momentum: 0.1, unbiased: unbiased,
+    runningMean: runningMean.pointer, runningVariance: runningVariance.pointer)
   #expect(runningMean.distance([1.2, 1.6]) < 1e-6)
-  #expect(runningVariance.distance([0.9 + 0.1 * 5, 2.7 + 0.1 * 10]) < 1e-6)
+  #expect(runningVariance.distance(expected) < 1e-6)
 }

@@ -86,8 +86,8 @@ import Testing
     let x = try builder.input(shape: [8, 6, 4])
     let y = try layer(&builder, "dense", #"{"units": 3}"#, [x])
     _ = try layer(&builder, "dense", #"{"units": 7}"#, [y])
-    let model = try Model(builder.graph, output: y)
+    let model = try Model(NetworkBuilder(builder.graph), output: y)
     #expect(model.parameterList.map(\.name) == ["dense.weight", "dense.bias"])
-    expectError(.invalidArgument, "not the result of a layer") { _ = try Model(builder.graph, output: x) }
+    expectError(.invalidArgument, "not the result of a layer") { _ = try Model(NetworkBuilder(builder.graph), output: x) }
   }
 }

@@ -37,7 +37,7 @@ extension BatchNormalizationGradient: Lowerable {
 extension BatchNormalizationTraining: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0]), epsilon = Float(epsilon), momentum = Float(momentum)
-    let (addsResidual, relu) = (addsResidual, relu)
+    let (addsResidual, relu, unbiased) = (addsResidual, relu, unbiased)
     // The batch's variance is needed only until the running one is updated: it lies behind the kernel's own workspace.
     let kernelBytes = CNNKernels.BatchNormalization.workspaceByteCount(channels: shape.columns, workers: types.workers)
     return LoweredOperation(
@@ -54,7 +54,7 @@ extension BatchNormalizationTraining: Lowerable {
         nextVariance.update(from: arguments.operand(4), count: shape.columns)
         CNNKernels.BatchNormalization.runningUpdate(
           mean: mean, variance: variance, rows: shape.rows, channels: shape.columns, momentum: momentum,
-          runningMean: nextMean, runningVariance: nextVariance)
+          unbiased: unbiased, runningMean: nextMean, runningVariance: nextVariance)
       })
   }
 }

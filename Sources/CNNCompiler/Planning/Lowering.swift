@@ -78,7 +78,8 @@ struct Slot {
   let region: Int
   let offset: Int
 
-  static let arena = 0, prepared = 1, parameters = 2, firstInput = 3
+  /// Inputs have a region each from `firstInput` on, and parameters after them.
+  static let arena = 0, prepared = 1, firstInput = 2
 }
 
 /// One call of a kernel.

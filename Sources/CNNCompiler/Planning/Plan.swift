@@ -52,14 +52,12 @@ private struct Placement {
   private var root: [Int]
   private var isPrepared: [Bool]
   private var slots: [Slot?]
-  private let parameterOffsets: [Int]
 
   init(_ graph: Graph, workers: Workers) throws(CNNError) {
     (self.graph, self.workers) = (graph, workers)
     root = Array(0..<graph.valueCount)
     isPrepared = Array(repeating: false, count: graph.valueCount)
     slots = Array(repeating: nil, count: graph.valueCount)
-    parameterOffsets = try ParameterStorage.offsets(of: graph.parameters).offsets
     for node in graph.nodes {
       guard let operation = node.operation as? any Lowerable else {
         throw CNNError(.internalFault, "operation '\(type(of: node.operation).name)' ('\(node.name)') has no kernel")
@@ -103,7 +101,7 @@ private struct Placement {
           name: "update \(graph.parameters[update.parameter].name)",
           kernel: { $0.result().update(from: $0.operand(0), count: count) },
           operands: [try slot(of: update.value)],
-          results: [Slot(region: Slot.parameters, offset: parameterOffsets[update.parameter])],
+          results: [parameterSlot(update.parameter)],
           workspace: Slot(region: Slot.arena, offset: 0)))
     }
   }
@@ -112,6 +110,10 @@ private struct Placement {
     var result: [Slot] = []
     for output in graph.outputs { result.append(try slot(of: output.value)) }
     return result
+  }
+
+  private func parameterSlot(_ position: Int) -> Slot {
+    Slot(region: Slot.firstInput + graph.inputs.count + position, offset: 0)
   }
 
   private func slot(of value: Value) throws(CNNError) -> Slot {
@@ -127,7 +129,7 @@ private struct Placement {
       switch graph.definition(of: Value(index: index)) {
       case .input(let input): slots[index] = Slot(region: Slot.firstInput + input, offset: 0)
       case .parameter(let parameter):
-        slots[index] = Slot(region: Slot.parameters, offset: parameterOffsets[parameter])
+        slots[index] = parameterSlot(parameter)
         isPrepared[index] = true
       case .node: continue
       }

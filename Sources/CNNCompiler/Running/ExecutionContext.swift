@@ -18,13 +18,11 @@ public final class ExecutionContext: @unchecked Sendable {
     self.plan = plan
     arena = try Memory(byteCount: plan.arenaByteCount, for: "activations")
     prepared = try Memory(byteCount: plan.preparedByteCount, for: "prepared weights")
-    bases = try Memory(
-      byteCount: (Slot.firstInput + plan.graph.inputs.count) * MemoryLayout<UnsafeMutableRawPointer>.stride,
-      for: "base addresses")
-    let table = bases.base.bindMemory(
-      to: UnsafeMutableRawPointer.self, capacity: Slot.firstInput + plan.graph.inputs.count)
+    let count = Slot.firstInput + plan.graph.inputs.count + plan.graph.parameters.count
+    bases = try Memory(byteCount: count * MemoryLayout<UnsafeMutableRawPointer>.stride, for: "base addresses")
+    let table = bases.base.bindMemory(to: UnsafeMutableRawPointer.self, capacity: count)
     // Whatever is not given yet points at valid memory.
-    for index in 0..<(Slot.firstInput + plan.graph.inputs.count) { table[index] = arena.base }
+    for index in 0..<count { table[index] = arena.base }
     table[Slot.prepared] = prepared.base
   }
 
@@ -39,17 +37,25 @@ public final class ExecutionContext: @unchecked Sendable {
     guard inputs.count == plan.graph.inputs.count else {
       throw CNNError(.internalFault, "\(inputs.count) inputs given; the plan has \(plan.graph.inputs.count)")
     }
+    guard parameters.tensors.count == plan.graph.parameters.count else {
+      throw CNNError(
+        .internalFault, "\(parameters.tensors.count) parameters given; the plan has \(plan.graph.parameters.count)")
+    }
     let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
-    table[Slot.parameters] = parameters.memory.base
     for (index, input) in inputs.enumerated() {
       // Kernels only read from input slots.
       table[Slot.firstInput + index] = UnsafeMutableRawPointer(mutating: input)
     }
+    let firstParameter = Slot.firstInput + inputs.count
+    for (index, tensor) in parameters.tensors.enumerated() {
+      if let base = tensor.values.baseAddress { table[firstParameter + index] = UnsafeMutableRawPointer(base) }
+    }
     OpenBLAS.enterSingleThread()
     defer { OpenBLAS.leaveSingleThread() }
-    if preparedVersion != parameters.version || preparedStorage != ObjectIdentifier(parameters) {
+    let version = parameters.version
+    if preparedVersion != version || preparedStorage != ObjectIdentifier(parameters) {
       run(plan.preparation, table, randomness)
-      (preparedVersion, preparedStorage) = (parameters.version, ObjectIdentifier(parameters))
+      (preparedVersion, preparedStorage) = (version, ObjectIdentifier(parameters))
     }
     run(plan.steps, table, randomness)
   }

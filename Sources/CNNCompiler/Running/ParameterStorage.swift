@@ -1,59 +1,101 @@
 import CNNCore
 import CNNGraph
 
-/// The values of a network's parameters, in one block of memory.
+/// A block of memory in which parameters lie, with the lock that guards them.
+///
+/// A model has a block of its own; one made of parts of other models reads and writes theirs too.
+public final class ParameterBlock: @unchecked Sendable {
+  /// Held by whoever reads or writes the values and flags of the parameters in the block.
+  public let lock = ReadWriteLock()
+  let memory: Memory
+  /// Changes with every change of a value.
+  var version = 1
+
+  init(byteCount: Int) throws(CNNError) { memory = try Memory(byteCount: byteCount, for: "parameters") }
+}
+
+/// One parameter's values, and whether they are trained: what models made of one another share.
+public final class ParameterTensor: @unchecked Sendable {
+  /// Where it lies.
+  public let block: ParameterBlock
+  /// The values, row-major.
+  public let values: UnsafeMutableBufferPointer<Float>
+  /// Whether training changes the values. Guarded by the block's lock, as they are.
+  public var isTrainable: Bool
+
+  init(_ parameter: Parameter, in block: ParameterBlock, at offset: Int) {
+    self.block = block
+    values = UnsafeMutableBufferPointer(
+      start: (block.memory.base + offset).assumingMemoryBound(to: Float.self), count: parameter.shape.reduce(1, *))
+    isTrainable = parameter.isTrainable
+  }
+}
+
+/// The values of a network's parameters.
 ///
 /// Whoever changes values calls `markChanged()`, so that plans prepare their weights anew. Access is serialised by the
 /// owner: many may read at once, one may write.
 public final class ParameterStorage: @unchecked Sendable {
-  /// What is stored.
+  /// What is stored. Whether a parameter is trained, its tensor knows.
   public let parameters: [Parameter]
-  /// Changes with every change of a value.
-  public private(set) var version = 1
-
-  let memory: Memory
-  private let offsets: [Int]
+  /// The values, in the same order.
+  public let tensors: [ParameterTensor]
+  /// The memory: first the storage's own, then that of others in which shared parameters lie.
+  public let blocks: [ParameterBlock]
   private let positions: [String: Int]
 
-  /// Room for these parameters, all zero.
-  public init(_ parameters: [Parameter]) throws(CNNError) {
+  /// Room for these parameters, all zero, save for those that another storage has already.
+  /// - Parameter shared: by name, the tensors to be used instead of new ones; of the parameter's size.
+  public init(_ parameters: [Parameter], sharing shared: [String: ParameterTensor] = [:]) throws(CNNError) {
     self.parameters = parameters
-    let layout = try Self.offsets(of: parameters)
-    offsets = layout.offsets
-    memory = try Memory(byteCount: layout.byteCount, for: "parameters")
-    positions = Dictionary(
-      parameters.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
-  }
-
-  /// Where each parameter lies, and the size of the whole, in bytes.
-  static func offsets(of parameters: [Parameter]) throws(CNNError) -> (offsets: [Int], byteCount: Int) {
     var offsets: [Int] = []
     var end = 0
-    for parameter in parameters {
+    for parameter in parameters where shared[parameter.name] == nil {
       offsets.append(end)
       let size = try Checked.product(parameter.shape + [4], "parameter '\(parameter.name)'")
       end = try Checked.sum([end, Memory.aligned(size)], "parameters")
     }
-    return (offsets, end)
+    let own = try ParameterBlock(byteCount: end)
+    var tensors: [ParameterTensor] = [], blocks = [own]
+    var free = offsets.makeIterator()
+    for parameter in parameters {
+      if let tensor = shared[parameter.name] {
+        guard tensor.values.count == parameter.shape.reduce(1, *) else {
+          throw CNNError(.shapeMismatch, "the shared parameter '\(parameter.name)' has another size")
+        }
+        tensors.append(tensor)
+        if !blocks.contains(where: { $0 === tensor.block }) { blocks.append(tensor.block) }
+      } else {
+        tensors.append(ParameterTensor(parameter, in: own, at: free.next() ?? 0))
+      }
+    }
+    (self.tensors, self.blocks) = (tensors, blocks)
+    positions = Dictionary(
+      parameters.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The position of the parameter of that name, or nil.
   public func position(of name: String) -> Int? { positions[name] }
 
   /// The values of the parameter at `position`.
-  public func values(at position: Int) -> UnsafeMutableBufferPointer<Float> {
-    UnsafeMutableBufferPointer(
-      start: (memory.base + offsets[position]).assumingMemoryBound(to: Float.self),
-      count: parameters[position].shape.reduce(1, *))
-  }
+  public func values(at position: Int) -> UnsafeMutableBufferPointer<Float> { tensors[position].values }
+
+  /// Whether another storage made the parameter at `position`.
+  public func isShared(at position: Int) -> Bool { tensors[position].block !== blocks[0] }
+
+  /// Changes with every change of a value, whichever model made it.
+  public var version: Int { blocks.reduce(0) { $0 &+ $1.version } }
 
   /// Says that a value has changed.
-  public func markChanged() { version &+= 1 }
+  public func markChanged() { for block in blocks { block.version &+= 1 } }
 
   /// An independent copy.
   public func copy() throws(CNNError) -> ParameterStorage {
     let copy = try ParameterStorage(parameters)
-    copy.memory.base.copyMemory(from: memory.base, byteCount: memory.byteCount)
+    for (new, old) in zip(copy.tensors, tensors) {
+      _ = new.values.update(fromContentsOf: old.values)
+      new.isTrainable = old.isTrainable
+    }
     return copy
   }
 }

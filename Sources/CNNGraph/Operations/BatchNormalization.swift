@@ -6,7 +6,7 @@ import CNNCore
 /// Batch normalisation with the running statistics (Ioffe and Szegedy 2015), as a layer is written and run in inference.
 ///
 /// Operands: `x` `[..., C]`, then gamma, beta, running mean and running variance, each `[C]`. Result: as `x`.
-/// `trainingForm` replaces it by `BatchNormalizationTraining` except where its gamma and beta are frozen.
+/// `trainingForm` replaces it by `BatchNormalizationTraining` except where it or its gamma and beta are frozen.
 public struct BatchNormalization: Operation {
   public static let name = "batch_norm"
 
@@ -14,6 +14,10 @@ public struct BatchNormalization: Operation {
   public let epsilon: Double
   /// The share of a new batch in the running statistics (PyTorch's meaning).
   public let momentum: Double
+  /// Whether the running variance takes up the batch's unbiased variance, as PyTorch's; Keras's is the biased one.
+  public var unbiased = true
+  /// Whether the running statistics are used in training too.
+  public var frozen = false
 
   /// Batch normalisation with these constants.
   public init(epsilon: Double = 1e-5, momentum: Double = 0.1) { (self.epsilon, self.momentum) = (epsilon, momentum) }
@@ -21,9 +25,16 @@ public struct BatchNormalization: Operation {
   public init(_ attributes: inout Attributes) throws(CNNError) {
     epsilon = try attributes.number("epsilon", default: 1e-5)
     momentum = try attributes.number("momentum", default: 0.1)
+    unbiased = try attributes.flag("unbiased", default: true)
+    frozen = try attributes.flag("frozen", default: false)
   }
 
-  public var attributes: Attributes { ["epsilon": .number(epsilon), "momentum": .number(momentum)] }
+  public var attributes: Attributes {
+    var result: Attributes = ["epsilon": .number(epsilon), "momentum": .number(momentum)]
+    if !unbiased { result["unbiased"] = .flag(false) }
+    if frozen { result["frozen"] = .flag(true) }
+    return result
+  }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 5...5)
@@ -74,7 +85,7 @@ public struct BatchNormalizationGradient: Operation {
 ///
 /// Operands: as `BatchNormalization`, and with `addsResidual` a tensor like `x` that is added after normalising. With
 /// `relu` the sum is clipped at zero. Results: `y`, the batch's mean and 1 / deviation, and the next running mean and
-/// variance (unbiased, as PyTorch).
+/// variance.
 public struct BatchNormalizationTraining: Operation {
   public static let name = "batch_norm_training"
 
@@ -82,24 +93,29 @@ public struct BatchNormalizationTraining: Operation {
   public let epsilon: Double
   /// The share of the new batch in the running statistics.
   public let momentum: Double
+  /// Whether the running variance takes up the unbiased variance.
+  public let unbiased: Bool
   /// Whether a sixth operand is added after normalising.
   public var addsResidual = false
   /// Whether the result is clipped at zero.
   public var relu = false
 
-  init(_ layer: BatchNormalization) { (epsilon, momentum) = (layer.epsilon, layer.momentum) }
+  init(_ layer: BatchNormalization) {
+    (epsilon, momentum, unbiased) = (layer.epsilon, layer.momentum, layer.unbiased)
+  }
 
   public init(_ attributes: inout Attributes) throws(CNNError) {
     epsilon = try attributes.number("epsilon")
     momentum = try attributes.number("momentum")
+    unbiased = try attributes.flag("unbiased", default: true)
     addsResidual = try attributes.flag("adds_residual", default: false)
     relu = try attributes.flag("relu", default: false)
   }
 
   public var attributes: Attributes {
     [
-      "epsilon": .number(epsilon), "momentum": .number(momentum), "adds_residual": .flag(addsResidual),
-      "relu": .flag(relu),
+      "epsilon": .number(epsilon), "momentum": .number(momentum), "unbiased": .flag(unbiased),
+      "adds_residual": .flag(addsResidual), "relu": .flag(relu),
     ]
   }
 
@@ -107,7 +123,7 @@ public struct BatchNormalizationTraining: Operation {
     try require(operands, count: addsResidual ? 6...6 : 5...5)
     let types = try BatchNormalization(epsilon: epsilon, momentum: momentum).resultTypes(Array(operands.prefix(5)))
     if addsResidual { try operands[5].require(shape: types[0].shape, as: "the residual") }
-    guard operands[0].count > operands[1].count else {
+    guard operands[0].count > operands[1].count || !unbiased else {
       throw CNNError(
         .shapeMismatch,
         "the input \(describe(operands[0].shape)) has one value per channel; training needs more to measure a variance")

@@ -10,18 +10,19 @@ public struct GraphRewriter {
 
   /// Starts a copy: inputs and parameters are there, nodes are not.
   /// - Parameters:
-  ///   - inputType: the new type of an input, given its name and old type.
+  ///   - inputType: the new, fixed type of the input of that name; nil for the one it has.
   ///   - keepsParameter: whether a parameter is in the copy too.
   public init(
     _ source: Graph,
-    inputType: (String, TensorType) throws(CNNError) -> TensorType = { _, type throws(CNNError) in type },
+    inputType: (String) throws(CNNError) -> TensorType? = { _ throws(CNNError) in nil },
     keepsParameter: (Parameter) -> Bool = { _ in true }
   ) throws(CNNError) {
     self.source = source
     images = Array(repeating: nil, count: source.valueCount)
     for input in source.inputs {
+      let type = try inputType(input.name)
       images[input.value.index] = try result.addInput(
-        input.name, inputType(input.name, source.type(of: input.value)))
+        input.name, type ?? source.type(of: input.value), variableAxes: type == nil ? input.variableAxes : [])
     }
     for index in 0..<source.valueCount {
       let value = Value(index: index)

@@ -3,13 +3,13 @@ import CNNCore
 extension Graph {
   /// The network as it trains: batch normalisation measures the batch and updates its running statistics.
   ///
-  /// A batch normalisation whose gamma and beta are both frozen stays in inference mode, as in Keras.
+  /// A batch normalisation that is frozen, or of which every learned parameter is, stays in inference mode, as in Keras.
   public func trainingForm() throws(CNNError) -> Graph {
     var updates: [(parameter: Value, value: Value)] = []
     var result = try rewriting { rewriter, node throws(CNNError) in
-      guard let layer = node.operation as? BatchNormalization,
-        node.operands[1...2].contains(where: { self.parameter(defining: $0)?.isTrainable == true })
-      else { return false }
+      guard let layer = node.operation as? BatchNormalization, !layer.frozen else { return false }
+      let learned = node.operands[1...2].compactMap { self.parameter(defining: $0) }
+      guard learned.isEmpty || learned.contains(where: \.isTrainable) else { return false }
       try rewriter.copy(node, as: BatchNormalizationTraining(layer))
       let results = rewriter.result.nodes.last?.results ?? []
       // The running mean and variance have the same position among operands and results.
@@ -27,6 +27,16 @@ extension Graph {
     try rewriting { rewriter, node throws(CNNError) in
       guard node.operation is any RandomMask else { return false }
       rewriter.map(node.results[0], to: try rewriter.image(of: node.operands[0]))
+      return true
+    }
+  }
+
+  /// The network as it predicts, in training too: what a part of a network becomes that is not to be trained as such.
+  public func frozenForm() throws(CNNError) -> Graph {
+    try inferenceForm().rewriting { rewriter, node throws(CNNError) in
+      guard var layer = node.operation as? BatchNormalization else { return false }
+      layer.frozen = true
+      try rewriter.copy(node, as: layer)
       return true
     }
   }

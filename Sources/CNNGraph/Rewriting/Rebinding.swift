@@ -2,10 +2,10 @@ import CNNCore
 
 extension Graph {
   /// The same network for inputs of other types: shapes are inferred anew.
-  /// - Parameter types: new types by input name; the other inputs keep theirs.
+  /// - Parameter types: new types by input name, none of whose axes vary any more; the other inputs keep theirs.
   /// - Throws: `.shapeMismatch` naming the node where the new shapes do not fit.
   public func rebound(_ types: [String: TensorType]) throws(CNNError) -> Graph {
-    var rewriter = try GraphRewriter(self) { name, type throws(CNNError) in types[name] ?? type }
+    var rewriter = try GraphRewriter(self) { name throws(CNNError) in types[name] }
     for node in nodes { try rewriter.copy(node) }
     return try rewriter.finished()
   }
@@ -31,7 +31,7 @@ extension Graph {
       throw unknownName("input", name, among: inputs.map(\.name))
     }
     let type = try TensorType(.uint8, type(of: input.value).shape)
-    var rewriter = try GraphRewriter(self) { other, old throws(CNNError) in other == name ? type : old }
+    var rewriter = try GraphRewriter(self) { other throws(CNNError) in other == name ? type : nil }
     let pixels = try rewriter.image(of: input.value)
     let normalized = try rewriter.result.addSingle(
       NormalizePixels(mean: mean, deviation: deviation), [pixels],

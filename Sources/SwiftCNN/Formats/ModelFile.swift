@@ -29,7 +29,7 @@ extension Model {
       var metadata = [
         // What PyTorch's writer sets, and some of its readers ask for.
         "format": "pt",
-        ModelFile.graphKey: try network.json.serialized(),
+        ModelFile.graphKey: try networkWithFlags.json.serialized(),
         ModelFile.modelKey: try JSON.object(header).serialized(),
       ]
       var tensors: [SafetensorsWriter.Tensor] = []

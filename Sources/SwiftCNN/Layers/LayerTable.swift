@@ -52,7 +52,8 @@ extension GraphBuilder {
     case "batch_norm":
       return try batchNormalization(
         x, name, epsilon: attributes.number("epsilon", default: 1e-5),
-        momentum: attributes.number("momentum", default: 0.1))
+        momentum: attributes.number("momentum", default: 0.1), scale: attributes.flag("scale", default: true),
+        center: attributes.flag("center", default: true), unbiased: attributes.flag("unbiased", default: true))
     case "dense":
       return try dense(
         x, name, units: attributes.integer("units"), bias: attributes.flag("bias", default: true),

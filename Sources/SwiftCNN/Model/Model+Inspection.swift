@@ -4,13 +4,13 @@ import CNNGraph
 
 extension Model {
   /// The parameters in the order of the network.
-  public var parameterList: [Parameter] { lock.reading { network.parameters } }
+  public var parameterList: [Parameter] { lock.reading { networkWithFlags.parameters } }
 
   /// The number of elements of all parameters, or of those that training changes. Statistics are not counted, as in
   /// torchvision's tables.
   public func parameterCount(trainableOnly: Bool = false) -> Int {
     lock.reading {
-      network.parameters.filter { $0.role.isLearned && (!trainableOnly || $0.isTrainable) }
+      networkWithFlags.parameters.filter { $0.role.isLearned && (!trainableOnly || $0.isTrainable) }
         .reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
   }
@@ -68,9 +68,7 @@ extension Model {
       guard !matched.isEmpty else {
         throw unknownName("parameter", pattern, among: network.parameters.filter(\.role.isLearned).map(\.name))
       }
-      let names = Set(matched.map(\.name))
-      network.setTrainable { names.contains($0.name) ? trainable : $0.isTrainable }
-      plans.removeAll()
+      for parameter in matched { parameters.tensors[try position(of: parameter.name)].isTrainable = trainable }
       return matched.count
     }
   }
@@ -97,7 +95,7 @@ extension Model {
       let own = node.operands.compactMap { graph.parameter(defining: $0) }
       let count = own.filter(\.role.isLearned).reduce(0) { $0 + $1.shape.reduce(1, *) }
       let frozen = own.contains { $0.role.isLearned && !$0.isTrainable } ? " (frozen)" : ""
-      let shape = ["N"] + graph.type(of: node.results[0]).shape.dropFirst().map(String.init)
+      let shape = ["N"] + graph.shape(of: node.results[0]).dropFirst().map { $0.map(String.init) ?? "any" }
       rows.append([
         node.name, type(of: node.operation).name, "[\(shape.joined(separator: ", "))]",
         count == 0 ? "" : "\(grouped(count))\(frozen)",

@@ -65,6 +65,15 @@ extension Model {
     try lock.reading { () throws(CNNError) in try lockedOutputShape(for: x, output: output) }
   }
 
+  /// The shape of the output (or of an intermediate tensor), with nil for the batch and for sizes that vary with the
+  /// input's.
+  public func tensorShape(_ name: String? = nil) throws(CNNError) -> [Int?] {
+    try lock.reading { () throws(CNNError) in
+      let graph = try name.map { (name) throws(CNNError) in try network.selectingOutputs([name]) } ?? network
+      return [nil] + graph.shape(of: graph.outputs[0].value).dropFirst()
+    }
+  }
+
   private func lockedOutputShape(for x: TensorView, output: String?) throws(CNNError) -> [Int] {
     try checkInput(x)
     let bound = try network.rebound([network.inputs[0].name: TensorType(.float32, [1] + x.sampleShape)])
@@ -78,12 +87,14 @@ extension Model {
 
   /// Checks an input against the network's.
   func checkInput(_ x: TensorView) throws(CNNError) {
-    let expected = Array(network.type(of: network.inputs[0].value).shape.dropFirst())
-    guard !x.shape.isEmpty, x.sampleShape == expected else {
-      let hint = x.shape == expected ? "; add the batch axis" : ""
-      throw CNNError(
-        .shapeMismatch,
-        "x has shape \(describe(x.shape)); expected [N, \(expected.map(String.init).joined(separator: ", "))]\(hint)")
+    let expected = lockedInputShape
+    func fits(_ shape: [Int]) -> Bool {
+      shape.count == expected.count && zip(shape, expected).allSatisfy { $1 == nil || $0 == $1 }
+    }
+    guard !x.shape.isEmpty, fits(x.sampleShape) else {
+      let hint = fits(x.shape) ? "; add the batch axis" : ""
+      let wanted = expected.map { $0.map(String.init) ?? "any" }.joined(separator: ", ")
+      throw CNNError(.shapeMismatch, "x has shape \(describe(x.shape)); expected [N, \(wanted)]\(hint)")
     }
     _ = try x.validated("x")
     guard x.element != .int32 else {

@@ -48,6 +48,7 @@ extension Model {
   func lockedTrainOnBatch(_ x: TensorView, _ y: TensorView, _ sampleWeight: TensorView?, _ state: TrainingState)
     throws(CNNError) -> [Double]
   {
+    updateTrainability()
     let loss = state.settings.lossOperation(for: network)
     let type = try x.validated("x")
     let key = PlanCache.Key(purpose: .training, input: type, threads: Threads.count)
@@ -99,6 +100,7 @@ extension Model {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
     // Alone, since the state's scratch weights are shared.
     return try lock.writing { () throws(CNNError) in
+      updateTrainability()
       let state = try compiled()
       let loss = state.settings.lossOperation(for: network)
       try checkInput(x)

@@ -10,7 +10,8 @@ public final class Model: @unchecked Sendable {
   /// The name it was built under.
   public let name: String
 
-  let lock = ReadWriteLock()
+  /// The locks of all memory in which parameters lie; held too for what belongs to this model alone.
+  let lock: LockSet
   let plans = PlanCache()
   let parameters: ParameterStorage
   var network: Graph
@@ -37,13 +38,19 @@ public final class Model: @unchecked Sendable {
   }
 
   /// A model whose parameters are all zero, to be read from a file.
-  init(uninitialized graph: Graph, name: String, mean: [Double]?, deviation: [Double]?) throws(CNNError) {
+  /// - Parameter shared: by name, parameters of other models to be used instead of new ones.
+  init(
+    uninitialized graph: Graph, name: String, mean: [Double]?, deviation: [Double]?,
+    sharing shared: [String: ParameterTensor] = [:]
+  ) throws(CNNError) {
     guard graph.inputs.count == 1, graph.outputs.count == 1 else {
       throw CNNError(
         .invalidArgument,
         "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected one of each")
     }
-    let channels = graph.type(of: graph.inputs[0].value).shape.last ?? 1
+    guard let channels = graph.shape(of: graph.inputs[0].value).last ?? 1 else {
+      throw CNNError(.shapeMismatch, "the input's last axis, its channels, has no fixed size")
+    }
     // The default mean and deviation are arrays of this size.
     guard channels <= 1 << 16 else {
       throw CNNError(.outOfMemory, "the input has \(channels) channels; expected \(1 << 16) at most")
@@ -59,7 +66,8 @@ public final class Model: @unchecked Sendable {
     pixelNormalization = Compiler.PixelNormalization(
       mean: mean ?? (isColor ? [0.485, 0.456, 0.406] : Array(repeating: 0, count: channels)),
       deviation: deviation ?? (isColor ? [0.229, 0.224, 0.225] : Array(repeating: 1, count: channels)))
-    parameters = try ParameterStorage(graph.parameters)
+    parameters = try ParameterStorage(graph.parameters, sharing: shared)
+    lock = LockSet(parameters.blocks.map(\.lock))
     try Self.check(pixelNormalization, channels: channels)
   }
 
@@ -67,6 +75,7 @@ public final class Model: @unchecked Sendable {
   init(copying other: Model) throws(CNNError) {
     (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
     parameters = try other.parameters.copy()
+    lock = LockSet(parameters.blocks.map(\.lock))
     training = try other.training?.copy(for: parameters)
   }
 
@@ -95,18 +104,40 @@ public final class Model: @unchecked Sendable {
   /// - Throws: `.invalidArgument` unless there is one of each per channel and the deviations are above 0.
   public func setNormalization(mean: [Double], deviation: [Double]) throws(CNNError) {
     let new = Compiler.PixelNormalization(mean: mean, deviation: deviation)
-    try Self.check(new, channels: inputShape.last ?? 1)
+    try Self.check(new, channels: normalization.mean.count)
     lock.writing {
       pixelNormalization = new
       plans.removeAll()
     }
   }
 
-  /// The shape of the input without the batch, as `[height, width, channels]`.
-  public var inputShape: [Int] {
-    lock.reading { Array(network.type(of: network.inputs[0].value).shape.dropFirst()) }
-  }
+  /// The shape of the input without the batch, as `[height, width, channels]`; nil where any size will do.
+  public var inputShape: [Int?] { lock.reading { lockedInputShape } }
+
+  var lockedInputShape: [Int?] { Array(network.shape(of: network.inputs[0].value).dropFirst()) }
 
   /// The network, as it was built.
-  public var graph: Graph { lock.reading { network } }
+  public var graph: Graph { lock.reading { networkWithFlags } }
+
+  /// The network with the parameters marked that are trained now: a model that shares them may have changed that.
+  var networkWithFlags: Graph {
+    let tensors = parameters.tensors
+    if network.parameters.indices.allSatisfy({ network.parameters[$0].isTrainable == tensors[$0].isTrainable }) {
+      return network
+    }
+    var result = network
+    result.setTrainable { parameter in
+      parameters.position(of: parameter.name).map { tensors[$0].isTrainable } ?? parameter.isTrainable
+    }
+    return result
+  }
+
+  /// Makes plans anew where other parameters are trained now than when they were made. The caller has the model alone.
+  func updateTrainability() {
+    let tensors = parameters.tensors
+    if network.parameters.indices.contains(where: { network.parameters[$0].isTrainable != tensors[$0].isTrainable }) {
+      network = networkWithFlags
+      plans.removeAll()
+    }
+  }
 }

@@ -1,7 +1,7 @@
 import CNNCore
 import CNNGraph
 
-/// What a caller may choose about a model of its own graph.
+/// What a caller may choose about a model of its own layers.
 public struct CustomModelOptions: Sendable {
   /// The model's name.
   public var name = "custom"
@@ -26,17 +26,20 @@ public struct CustomModelOptions: Sendable {
 }
 
 extension Model {
-  /// A model of a graph with one value as its output; what the output does not need is left out.
-  public convenience init(_ graph: Graph, output: Value, options: CustomModelOptions = CustomModelOptions())
-    throws(CNNError)
-  {
-    guard graph.node(defining: output) != nil else {
+  /// A model of a network with one value as its output; what the output does not need is left out.
+  public convenience init(
+    _ network: NetworkBuilder, output: Value, options: CustomModelOptions = CustomModelOptions()
+  ) throws(CNNError) {
+    var graph = network.builder.graph
+    guard (0..<graph.valueCount).contains(output.index), graph.node(defining: output) != nil else {
       throw CNNError(.invalidArgument, "the output is not the result of a layer")
     }
-    var network = graph
-    try network.setOutputs([(graph.name(of: output), output)])
+    try graph.setOutputs([(graph.name(of: output), output)])
+    graph = try graph.removingDeadNodes().removingDeadParameters()
+    let names = Set(graph.parameters.map(\.name))
     try self.init(
-      network.removingDeadNodes().removingDeadParameters(), name: options.name, seed: options.seed,
-      mean: options.mean, deviation: options.deviation)
+      uninitialized: graph, name: options.name, mean: options.mean, deviation: options.deviation,
+      sharing: network.shared.filter { names.contains($0.key) })
+    parameters.initialize(seed: options.seed)
   }
 }

@@ -5,9 +5,10 @@ import CNNKernels
 import Glibc
 
 extension ParameterStorage {
-  /// Draws every parameter's first value. It depends on the seed and the parameter's name and shape alone.
+  /// Draws the first value of every parameter that is not another model's too. It depends on the seed and the parameter's
+  /// name and shape alone.
   func initialize(seed: UInt64) {
-    for (position, parameter) in parameters.enumerated() {
+    for (position, parameter) in parameters.enumerated() where !isShared(at: position) {
       let values = values(at: position)
       let random = Philox(seed: seed, stream: RandomStream.initialValue(of: parameter.name))
       // Both layouts, OIHW and [out, in], have the outputs first.

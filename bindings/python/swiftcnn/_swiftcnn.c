@@ -370,6 +370,16 @@ static PyObject *model_output_shape(PyObject *self, PyObject *args) {
   return status == SCNN_OK ? tuple_of_integers(output, rank) : raise_status(status);
 }
 
+static PyObject *model_tensor_shape(PyObject *self, PyObject *args) {
+  const char *name;
+  if (!PyArg_ParseTuple(args, "z:tensor_shape", &name)) return NULL;
+  int64_t shape[SCNN_MAX_RANK];
+  int32_t rank = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_tensor_shape(model_of(self), name, shape, &rank));
+  return status == SCNN_OK ? tuple_of_integers(shape, rank) : raise_status(status);
+}
+
 static PyObject *model_get_normalization(PyObject *self, PyObject *args) {
   Py_ssize_t channels;
   if (!PyArg_ParseTuple(args, "n:get_normalization", &channels)) return NULL;
@@ -681,6 +691,19 @@ static PyObject *graph_layer(PyObject *self, PyObject *args) {
   return status == SCNN_OK ? PyLong_FromLong(value) : raise_status(status);
 }
 
+static PyObject *graph_apply(PyObject *self, PyObject *args) {
+  PyObject *model;
+  const char *prefix, *tensor;
+  int inference, operand;
+  if (!PyArg_ParseTuple(args, "O!zzpi:apply", state_of(self)->model, &model, &prefix, &tensor, &inference, &operand)) {
+    return NULL;
+  }
+  scnn_value value = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_graph_apply(graph_of(self), model_of(model), prefix, tensor, inference, operand, &value));
+  return status == SCNN_OK ? PyLong_FromLong(value) : raise_status(status);
+}
+
 static PyObject *graph_shape(PyObject *self, PyObject *args) {
   int value;
   if (!PyArg_ParseTuple(args, "i:shape", &value)) return NULL;
@@ -780,6 +803,7 @@ static PyMethodDef model_methods[] = {
     {"metric_names", model_metric_names, METH_NOARGS, "metric_names() -> str, one a line"},
     {"input_shape", model_input_shape, METH_NOARGS, "input_shape() -> tuple, without the batch"},
     {"output_shape", model_output_shape, METH_VARARGS, "output_shape(shape of x, tensor or None) -> tuple"},
+    {"tensor_shape", model_tensor_shape, METH_VARARGS, "tensor_shape(tensor or None) -> tuple, -1 where it varies"},
     {"get_normalization", model_get_normalization, METH_VARARGS, "get_normalization(channels) -> (mean, std)"},
     {"set_normalization", model_set_normalization, METH_VARARGS, "set_normalization(mean, std)"},
     {"parameters", model_parameters, METH_NOARGS, "parameters() -> [(name, role, trainable, shape)]"},
@@ -806,6 +830,7 @@ static PyMethodDef fit_methods[] = {
 static PyMethodDef graph_methods[] = {
     {"input", graph_input, METH_VARARGS, "input(name, shape) -> value"},
     {"layer", graph_layer, METH_VARARGS, "layer(kind, name, options, operands) -> value"},
+    {"apply", graph_apply, METH_VARARGS, "apply(model, prefix, tensor or None, inference, operand) -> value"},
     {"shape", graph_shape, METH_VARARGS, "shape(value) -> tuple"},
     {"model", graph_model, METH_VARARGS, "model(output, options) -> Model"},
     {NULL, NULL, 0, NULL}};

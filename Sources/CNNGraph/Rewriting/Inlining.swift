@@ -1,0 +1,66 @@
+import CNNCore
+
+extension Graph {
+  /// Adds all that another network computes, as one layer among others.
+  ///
+  /// Its nodes and parameters get `prefix` before their names. A random layer draws other numbers here than there, since
+  /// the same network may be added twice.
+  /// - Parameters:
+  ///   - input: what the network reads.
+  ///   - known: parameters of the network that this graph has already, by their names there.
+  /// - Returns: its first output, and the names its other parameters got here, by their names there.
+  /// - Throws: `.shapeMismatch` naming the node where the input does not fit; the graph is then as it was.
+  public mutating func inline(
+    _ network: Graph, prefix: String, input: Value, known: [String: Value] = [:]
+  ) throws(CNNError) -> (output: Value, parameters: [String: String]) {
+    guard network.inputs.count == 1, let output = network.outputs.first else {
+      throw CNNError(.invalidArgument, "a network of \(network.inputs.count) inputs cannot be a layer; expected 1")
+    }
+    let start = mark
+    do throws(CNNError) {
+      var images: [Value: Value] = [network.inputs[0].value: input]
+      var names: [String: String] = [:]
+      for parameter in network.parameters {
+        guard let value = network.value(named: parameter.name) else { continue }
+        if let there = known[parameter.name] {
+          images[value] = there
+        } else {
+          let name = uniqueName(prefix + parameter.name)
+          images[value] = try addParameter(parameter.renamed(name))
+          names[parameter.name] = name
+        }
+      }
+      for node in network.nodes {
+        var operation = node.operation
+        if let random = operation as? any RandomMask {
+          operation = Swift.type(of: random).init(rate: random.rate, stream: nodes.count)
+        }
+        var operands: [Value] = []
+        for operand in node.operands {
+          guard let image = images[operand] else {
+            throw CNNError(.internalFault, "'\(node.name)' reads what no node gives")
+          }
+          operands.append(image)
+        }
+        let results = try add(operation, operands, name: uniqueName(prefix + node.name))
+        for (old, new) in zip(node.results, results) { images[old] = new }
+      }
+      guard let result = images[output.value] else {
+        throw CNNError(.internalFault, "the output '\(output.name)' is given by no node")
+      }
+      return (result, names)
+    } catch {
+      rollBack(to: start)
+      throw error
+    }
+  }
+}
+
+extension Parameter {
+  /// The same parameter under another name.
+  fileprivate func renamed(_ name: String) -> Parameter {
+    var copy = Parameter(name: name, shape: shape, role: role, initializer: initializer)
+    copy.isTrainable = isTrainable
+    return copy
+  }
+}

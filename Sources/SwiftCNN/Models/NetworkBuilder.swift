@@ -1,0 +1,55 @@
+import CNNCompiler
+import CNNCore
+import CNNGraph
+
+/// Builds a network of layers and of other models, which it shares parameters with.
+///
+/// A backbone with a new head, a part of a model, one layer in two networks: each is a graph of its own over the same
+/// numbers, so that what is learned through one is there in the other.
+public struct NetworkBuilder {
+  /// The layers.
+  public var builder = GraphBuilder()
+  /// The other models' parameters, by their names here.
+  private(set) var shared: [String: ParameterTensor] = [:]
+  private var known: [ObjectIdentifier: Value] = [:]
+
+  /// A network that begins with these layers.
+  public init(_ graph: Graph = Graph()) { builder.graph = graph }
+
+  /// Adds all layers of a model up to its output, or up to the tensor of that name.
+  ///
+  /// Adding a model twice, or two that share parameters, gives layers that share them here too.
+  /// - Parameters:
+  ///   - prefix: before the names of its layers and parameters, as in `backbone.`.
+  ///   - tensor: one of the model's `tensorNames`; nil for its output.
+  ///   - inference: whether the layers do in training what they do in inference.
+  /// - Throws: `.shapeMismatch` naming the layer where `input` does not fit, `.unknownName` for the tensor.
+  public mutating func apply(
+    _ model: Model, to input: Value, prefix: String = "", tensor: String? = nil, inference: Bool = false
+  ) throws(CNNError) -> Value {
+    let (graph, tensors) = try model.lock.reading { () throws(CNNError) in
+      var graph = model.networkWithFlags
+      if let tensor {
+        graph = try graph.selectingOutputs([tensor]).removingDeadNodes().removingDeadParameters()
+        if let value = graph.outputs.first?.value, graph.parameter(defining: value) != nil {
+          throw CNNError(.invalidArgument, "'\(tensor)' is a parameter, not a result")
+        }
+      }
+      if inference { graph = try graph.frozenForm() }
+      var tensors: [String: ParameterTensor] = [:]
+      for parameter in graph.parameters {
+        tensors[parameter.name] = model.parameters.tensors[try model.position(of: parameter.name)]
+      }
+      return (graph, tensors)
+    }
+    var here: [String: Value] = [:]
+    for (name, tensor) in tensors { here[name] = known[ObjectIdentifier(tensor)] }
+    let (output, names) = try builder.graph.inline(graph, prefix: prefix, input: input, known: here)
+    for (name, newName) in names {
+      guard let tensor = tensors[name], let value = builder.graph.value(named: newName) else { continue }
+      shared[newName] = tensor
+      known[ObjectIdentifier(tensor)] = value
+    }
+    return output
+  }
+}
