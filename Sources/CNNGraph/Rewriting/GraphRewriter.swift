@@ -12,10 +12,12 @@ public struct GraphRewriter {
   /// - Parameters:
   ///   - inputType: the new type of an input, given its name and old type.
   ///   - keepsParameter: whether a parameter is in the copy too.
+  ///   - newParameter: what stands in a parameter's place.
   public init(
     _ source: Graph,
     inputType: (String, TensorType) throws(CNNError) -> TensorType = { _, type throws(CNNError) in type },
-    keepsParameter: (Parameter) -> Bool = { _ in true }
+    keepsParameter: (Parameter) -> Bool = { _ in true },
+    newParameter: (Parameter) -> Parameter = { $0 }
   ) throws(CNNError) {
     self.source = source
     images = Array(repeating: nil, count: source.valueCount)
@@ -26,7 +28,7 @@ public struct GraphRewriter {
     for index in 0..<source.valueCount {
       let value = Value(index: index)
       if let parameter = source.parameter(defining: value), keepsParameter(parameter) {
-        images[index] = try result.addParameter(parameter)
+        images[index] = try result.addParameter(newParameter(parameter))
       }
     }
   }

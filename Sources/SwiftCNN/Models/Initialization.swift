@@ -5,9 +5,10 @@ import CNNKernels
 import Glibc
 
 extension ParameterStorage {
-  /// Draws every parameter's first value. It depends on the seed and the parameter's name and shape alone.
-  func initialize(seed: UInt64) {
-    for (position, parameter) in parameters.enumerated() {
+  /// Draws the first value of every parameter, or of those that are chosen. It depends on the seed and the parameter's
+  /// name and shape alone.
+  func initialize(seed: UInt64, where isChosen: (Parameter) -> Bool = { _ in true }) {
+    for (position, parameter) in parameters.enumerated() where isChosen(parameter) {
       let values = values(at: position)
       let random = Philox(seed: seed, stream: RandomStream.initialValue(of: parameter.name))
       // Both layouts, OIHW and [out, in], have the outputs first.
@@ -18,7 +19,9 @@ extension ParameterStorage {
       case .zeros: values.update(repeating: 0)
       case .ones: values.update(repeating: 1)
       case .heNormalFanOut: values.fillNormal(deviation: (2 / fanOut).squareRoot(), random)
+      case .heNormalDepthwise: values.fillNormal(deviation: (2 / Double(receptiveField)).squareRoot(), random)
       case .uniformFanIn: values.fillUniform(limit: (1 / fanIn).squareRoot(), random)
+      case .uniformFanOut: values.fillUniform(limit: (1 / fanOut).squareRoot(), random)
       case .glorotUniform: values.fillUniform(limit: (6 / (fanIn + fanOut)).squareRoot(), random)
       }
     }
