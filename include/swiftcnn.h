@@ -147,9 +147,13 @@ scnn_status scnn_model_parameter(scnn_model *model, size_t index, scnn_parameter
 scnn_status scnn_model_get_parameter(scnn_model *model, const char *name, float *data, size_t count);
 scnn_status scnn_model_set_parameter(scnn_model *model, const char *name, const float *data, size_t count);
 
-/* Freezes (0) or unfreezes the parameters whose names match `pattern` (* and ?, as in "layer1.*"); `*matched` (may be
- * NULL) becomes their number. Batch normalisation with frozen parameters runs in inference mode. */
+/* Freezes (0) or unfreezes the parameters whose names match `pattern` (* for any characters, ? for one, [12] for one of
+ * these, as in "layer[12].*"); `*matched` (may be NULL) becomes their number. Batch normalisation with frozen parameters runs in inference mode. */
 scnn_status scnn_model_set_trainable(scnn_model *model, const char *pattern, int32_t trainable, size_t *matched);
+
+/* Replaces the last dense layer, the classifier, by one for so many classes, with weights drawn from `seed`. All else keeps
+ * its values; how the model is trained is forgotten. */
+scnn_status scnn_model_reset_classifier(scnn_model *model, int64_t classes, uint64_t seed);
 
 /* The names of all tensors that scnn_predict can give, one a line, in the order they are computed. */
 scnn_status scnn_model_tensor_names(scnn_model *model, char *buffer, size_t capacity, size_t *length);

@@ -70,6 +70,18 @@ extension JSONObject {
   public func optionalObject(_ key: String) throws(CNNError) -> JSONObject? { isPresent(key) ? try object(key) : nil }
   /// The array of integers `key`, if present.
   public func optionalIntegers(_ key: String) throws(CNNError) -> [Int]? { isPresent(key) ? try integers(key) : nil }
+  /// The array of integers and nulls `key`, if present.
+  public func optionalSizes(_ key: String) throws(CNNError) -> [Int?]? {
+    guard isPresent(key) else { return nil }
+    var sizes: [Int?] = []
+    for element in try array(key) {
+      guard element == .null || element.integerValue != nil else {
+        throw CNNError(.malformedFile, "member '\(key)': expected integers and null, found \(element.kind)")
+      }
+      sizes.append(element.integerValue)
+    }
+    return sizes
+  }
   /// The array of numbers `key`, if present.
   public func optionalNumbers(_ key: String) throws(CNNError) -> [Double]? { isPresent(key) ? try numbers(key) : nil }
 

@@ -48,8 +48,13 @@ public enum Initializer: String, Sendable, CaseIterable {
   case ones
   /// Normal with deviation `sqrt(2 / fanOut)` (He et al. 2015), as torchvision's ResNets.
   case heNormalFanOut = "he_normal_fan_out"
+  /// Normal with deviation `sqrt(2 / receptive field)`: the fan out of one channel of a depthwise convolution by itself,
+  /// as in TensorFlow's EfficientNets.
+  case heNormalDepthwise = "he_normal_depthwise"
   /// Uniform in `±sqrt(1 / fanIn)`, as PyTorch's linear layers and their biases.
   case uniformFanIn = "uniform_fan_in"
+  /// Uniform in `±sqrt(1 / fanOut)`, as the classifiers of torchvision's and timm's EfficientNets.
+  case uniformFanOut = "uniform_fan_out"
   /// Uniform in `±sqrt(6 / (fanIn + fanOut))` (Glorot and Bengio 2010), as Keras's layers.
   case glorotUniform = "glorot_uniform"
 }

@@ -223,6 +223,11 @@ public func scnn_model_set_trainable(
   }
 }
 
+@_cdecl("scnn_model_reset_classifier") @implementation
+public func scnn_model_reset_classifier(_ handle: OpaquePointer!, _ classes: Int64, _ seed: UInt64) -> scnn_status {
+  call { () throws(CNNError) in try model(handle).resetClassifier(classes: Int(classes), seed: seed) }
+}
+
 @_cdecl("scnn_model_tensor_names") @implementation
 public func scnn_model_tensor_names(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,

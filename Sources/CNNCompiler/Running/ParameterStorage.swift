@@ -6,12 +6,15 @@ import CNNGraph
 /// A model has a block of its own; one made of parts of other models reads and writes theirs too.
 public final class ParameterBlock: @unchecked Sendable {
   /// Held by whoever reads or writes the values and flags of the parameters in the block.
-  public let lock = ReadWriteLock()
+  public let lock: ReadWriteLock
   let memory: Memory
   /// Changes with every change of a value.
   var version = 1
 
-  init(byteCount: Int) throws(CNNError) { memory = try Memory(byteCount: byteCount, for: "parameters") }
+  init(byteCount: Int, lock: ReadWriteLock) throws(CNNError) {
+    self.lock = lock
+    memory = try Memory(byteCount: byteCount, for: "parameters")
+  }
 }
 
 /// One parameter's values, and whether they are trained: what models made of one another share.
@@ -45,8 +48,12 @@ public final class ParameterStorage: @unchecked Sendable {
   private let positions: [String: Int]
 
   /// Room for these parameters, all zero, save for those that another storage has already.
-  /// - Parameter shared: by name, the tensors to be used instead of new ones; of the parameter's size.
-  public init(_ parameters: [Parameter], sharing shared: [String: ParameterTensor] = [:]) throws(CNNError) {
+  /// - Parameters:
+  ///   - shared: by name, the tensors to be used instead of new ones; of the parameter's size.
+  ///   - lock: what guards the new ones.
+  public init(
+    _ parameters: [Parameter], sharing shared: [String: ParameterTensor] = [:], lock: ReadWriteLock = ReadWriteLock()
+  ) throws(CNNError) {
     self.parameters = parameters
     var offsets: [Int] = []
     var end = 0
@@ -55,7 +62,7 @@ public final class ParameterStorage: @unchecked Sendable {
       let size = try Checked.product(parameter.shape + [4], "parameter '\(parameter.name)'")
       end = try Checked.sum([end, Memory.aligned(size)], "parameters")
     }
-    let own = try ParameterBlock(byteCount: end)
+    let own = try ParameterBlock(byteCount: end, lock: lock)
     var tensors: [ParameterTensor] = [], blocks = [own]
     var free = offsets.makeIterator()
     for parameter in parameters {

@@ -12,10 +12,12 @@ public struct GraphRewriter {
   /// - Parameters:
   ///   - inputType: the new, fixed type of the input of that name; nil for the one it has.
   ///   - keepsParameter: whether a parameter is in the copy too.
+  ///   - newParameter: what stands in a parameter's place.
   public init(
     _ source: Graph,
     inputType: (String) throws(CNNError) -> TensorType? = { _ throws(CNNError) in nil },
-    keepsParameter: (Parameter) -> Bool = { _ in true }
+    keepsParameter: (Parameter) -> Bool = { _ in true },
+    newParameter: (Parameter) -> Parameter = { $0 }
   ) throws(CNNError) {
     self.source = source
     images = Array(repeating: nil, count: source.valueCount)
@@ -27,7 +29,7 @@ public struct GraphRewriter {
     for index in 0..<source.valueCount {
       let value = Value(index: index)
       if let parameter = source.parameter(defining: value), keepsParameter(parameter) {
-        images[index] = try result.addParameter(parameter)
+        images[index] = try result.addParameter(newParameter(parameter))
       }
     }
   }

@@ -7,13 +7,13 @@ import CNNKernels
 ///
 /// Predictions may run on several threads at once; whatever changes the model waits until it has it alone.
 public final class Model: @unchecked Sendable {
-  /// The name it was built under.
+  /// The name it was built under, as the registry spells it.
   public let name: String
 
   /// The locks of all memory in which parameters lie; held too for what belongs to this model alone.
   let lock: LockSet
   let plans = PlanCache()
-  let parameters: ParameterStorage
+  var parameters: ParameterStorage
   var network: Graph
   var pixelNormalization: Compiler.PixelNormalization
   var training: TrainingState?
@@ -21,8 +21,12 @@ public final class Model: @unchecked Sendable {
   /// Builds a model of the registry by name, with random weights or those of a file.
   /// - Throws: `.unknownName` with the nearest name, or what does not fit in the options.
   public convenience init(_ name: String, options: ModelOptions = ModelOptions()) throws(CNNError) {
-    let graph = try ModelRegistry.graph(name, options)
-    try self.init(uninitialized: graph, name: name, mean: options.mean, deviation: options.deviation)
+    let variant = try ModelRegistry.variant(name)
+    let graph = try ModelRegistry.graph(variant, options)
+    let pixels = graph.type(of: graph.inputs[0].value).shape.last == 3 ? variant.pixels : nil
+    try self.init(
+      uninitialized: graph, name: variant.name, mean: options.mean ?? pixels?.mean,
+      deviation: options.deviation ?? pixels?.deviation)
     if let weights = options.weights { try loadWeights(weights) } else { parameters.initialize(seed: options.seed) }
   }
 

@@ -19,7 +19,9 @@ extension ParameterStorage {
       case .zeros: values.update(repeating: 0)
       case .ones: values.update(repeating: 1)
       case .heNormalFanOut: values.fillNormal(deviation: (2 / fanOut).squareRoot(), random)
+      case .heNormalDepthwise: values.fillNormal(deviation: (2 / Double(receptiveField)).squareRoot(), random)
       case .uniformFanIn: values.fillUniform(limit: (1 / fanIn).squareRoot(), random)
+      case .uniformFanOut: values.fillUniform(limit: (1 / fanOut).squareRoot(), random)
       case .glorotUniform: values.fillUniform(limit: (6 / (fanIn + fanOut)).squareRoot(), random)
       }
     }

@@ -7,35 +7,75 @@ protocol ModelFamily: Sendable {
   var name: String { get }
   /// The height and width of the images it was published for.
   var resolution: Int { get }
-  /// Builds everything up to the last feature map `[N, H, W, C]`.
-  func features(_ x: Value, _ builder: inout GraphBuilder, options: ModelOptions) throws(CNNError) -> Value
+  /// The rates of dropout before the classifier and of stochastic depth that it was published with.
+  var dropout: Double { get }
+  var dropPath: Double { get }
+  /// The dense layer at the end.
+  var classifier: Classifier { get }
+  /// What pixels with three channels are normalised with.
+  var pixels: PixelConstants { get }
+  /// The variant made wider, deeper and finer, with a table of stages in place of its own where one is given.
+  /// - Throws: `.invalidArgument` naming the option that has no meaning for the family, or is out of range.
+  func scaled(by scaling: ModelScaling, stages: StageTable?) throws(CNNError) -> Self
+  /// Builds everything up to the last feature map `[N, H, W, C]`, with that largest rate of stochastic depth.
+  func features(_ x: Value, _ builder: inout GraphBuilder, dropPath: Double) throws(CNNError) -> Value
+}
+
+/// The dense layer at the end of a classifier.
+struct Classifier {
+  let name: String
+  let initializer: Initializer
+}
+
+/// Mean and standard deviation of the pixels of three channels, in units of the full range 0...1.
+struct PixelConstants {
+  let mean, deviation: [Double]
+
+  /// Those of ImageNet (Deng et al. 2009).
+  static let imageNet = PixelConstants(mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225])
+  /// From -1 to 1, as TensorFlow's later models.
+  static let signed = PixelConstants(mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5])
 }
 
 /// All models by name.
 public enum ModelRegistry {
-  static let variants: [any ModelFamily] = ResNet.variants
+  static let variants: [any ModelFamily] = ResNet.variants + EfficientNet.variants
 
   /// The names that can be built, sorted.
   public static let names: [String] = variants.map(\.name).sorted()
 
-  /// The names that match a pattern with `*` and `?`.
+  /// The names that match a pattern, see `Glob`.
   public static func names(matching pattern: String) -> [String] { names.filter { Glob.matches($0, pattern) } }
 
+  /// The variant of that name. Case, `-` and `_` do not count: `EfficientNet-B0` is `efficientnet_b0`.
+  /// - Throws: `.unknownName` with the nearest name.
   static func variant(_ name: String) throws(CNNError) -> any ModelFamily {
-    guard let variant = variants.first(where: { $0.name == name }) else {
+    let spelling = spelling(name)
+    guard let variant = variants.first(where: { Self.spelling($0.name) == spelling }) else {
       throw unknownName("model", name, among: names)
     }
     return variant
   }
 
+  /// What two spellings of one name have in common.
+  static func spelling(_ name: String) -> String {
+    name.lowercased().filter { $0 != "-" && $0 != "_" }
+  }
+
   /// Builds the network of that name.
   /// - Throws: `.unknownName` with the nearest name, or what does not fit in the options.
   static func graph(_ name: String, _ options: ModelOptions) throws(CNNError) -> Graph {
-    let variant = try variant(name)
+    try graph(variant(name), options)
+  }
+
+  /// Builds a variant's network.
+  static func graph(_ variant: any ModelFamily, _ options: ModelOptions) throws(CNNError) -> Graph {
     try options.validate()
+    let variant: any ModelFamily = try variant.scaled(by: options.scaling, stages: options.stages)
     var builder = GraphBuilder()
-    let input = try builder.input(shape: options.inputShape ?? [variant.resolution, variant.resolution, 3])
-    var x = try variant.features(input, &builder, options: options)
+    let input = try builder.input(
+      shape: options.inputShape ?? [variant.resolution, variant.resolution, 3], example: variant.resolution)
+    var x = try variant.features(input, &builder, dropPath: options.dropPath ?? variant.dropPath)
     guard options.includesTop else {
       if let pooling = options.pooling {
         x = try builder.apply(GlobalPooling2D(pooling == .average ? .average : .max), x, name: "avgpool")
@@ -44,43 +84,18 @@ public enum ModelRegistry {
       return builder.graph
     }
     x = try builder.apply(GlobalPooling2D(.average), x, name: "avgpool")
-    if let rate = options.dropout, rate > 0 {
+    let dropout = options.dropout ?? variant.dropout
+    if dropout > 0 {
       // Streams below this number belong to the blocks' stochastic depth.
-      x = try builder.apply(Dropout(rate: rate, stream: 1 << 16), x, name: "dropout")
+      x = try builder.apply(Dropout(rate: dropout, stream: 1 << 16), x, name: "dropout")
     }
-    x = try builder.dense(x, "fc", units: options.classes)
+    x = try builder.dense(
+      x, variant.classifier.name, units: options.classes, initializer: variant.classifier.initializer)
     if let activation = options.classifierActivation {
       let operation: any Operation = activation == .softmax ? Softmax() : Activation(.sigmoid)
       x = try builder.apply(operation, x, name: "probabilities")
     }
     try builder.graph.addOutput(options.classifierActivation == nil ? "logits" : "probabilities", x)
     return builder.graph
-  }
-}
-
-/// File-name patterns: `*` stands for any characters, `?` for one.
-public enum Glob {
-  /// Whether the whole of `name` matches `pattern`. Takes time proportional to the product of the lengths at most.
-  public static func matches(_ name: String, _ pattern: String) -> Bool {
-    let name = Array(name.utf8), pattern = Array(pattern.utf8)
-    var (n, p) = (0, 0)
-    var star: (pattern: Int, name: Int)?
-    while n < name.count {
-      if p < pattern.count, pattern[p] == UInt8(ascii: "*") {
-        star = (p, n)
-        p += 1
-      } else if p < pattern.count, pattern[p] == UInt8(ascii: "?") || pattern[p] == name[n] {
-        p += 1
-        n += 1
-      } else if let last = star {
-        // Let the last star take one character more.
-        star = (last.pattern, last.name + 1)
-        p = last.pattern + 1
-        n = last.name + 1
-      } else {
-        return false
-      }
-    }
-    return pattern[p...].allSatisfy { $0 == UInt8(ascii: "*") }
   }
 }

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNGraph
 
 /// How the features of a network without its top are reduced.
 public enum FeaturePooling: String, Sendable, CaseIterable {
@@ -18,8 +19,9 @@ public enum ClassifierActivation: String, Sendable, CaseIterable {
 
 /// What a caller may choose about a model of a given name.
 public struct ModelOptions: Sendable {
-  /// Height, width and channels; nil for the builder's published resolution.
-  public var inputShape: [Int]?
+  /// Height, width and channels; nil for the builder's published resolution. A nil height or width is any size, another at
+  /// every run.
+  public var inputShape: [Int?]?
   /// The number of classes.
   public var classes = 1000
   /// Whether the network ends with its classifier; else with the last feature map.
@@ -32,11 +34,16 @@ public struct ModelOptions: Sendable {
   public var dropout: Double?
   /// The largest rate of stochastic depth; nil for the builder's own.
   public var dropPath: Double?
+  /// How much wider, deeper and finer than the builder's own; a resolution has no effect where there is an
+  /// `inputShape`. `CompoundScaling` gives one for a compound coefficient.
+  public var scaling = ModelScaling()
+  /// The stages in place of the builder's own, which its own coefficients apply to as well.
+  public var stages: StageTable?
   /// The path of a safetensors file with the weights; nil for random ones.
   public var weights: String?
   /// The seed of random weights.
   public var seed: UInt64 = 0
-  /// Mean and deviation of pixels, one per channel; nil for ImageNet's where there are three channels, else 0 and 1.
+  /// Mean and deviation of pixels, one per channel; nil for the builder's own where there are three channels, else 0 and 1.
   public var mean, deviation: [Double]?
 
   /// The defaults.
@@ -47,7 +54,7 @@ public struct ModelOptions: Sendable {
   public init(json: JSONObject) throws(CNNError) {
     self.init()
     try OptionReader.read(json) { (options) throws(CNNError) in
-      inputShape = try options.take("input_shape", JSONObject.optionalIntegers)
+      inputShape = try options.take("input_shape", JSONObject.optionalSizes)
       classes = try options.take("classes", JSONObject.optionalInteger) ?? classes
       includesTop = try options.take("include_top", JSONObject.optionalBool) ?? includesTop
       pooling = try options.choice("pooling", of: FeaturePooling.self)
@@ -56,11 +63,26 @@ public struct ModelOptions: Sendable {
       }
       dropout = try options.take("dropout", JSONObject.optionalNumber)
       dropPath = try options.take("drop_path", JSONObject.optionalNumber)
+      try readScaling(&options)
+      stages = try options.take("stages", JSONObject.optionalArray).map(StageTable.init)
       weights = try options.take("weights", JSONObject.optionalString)
       seed = try options.seed("seed")
       mean = try options.take("mean", JSONObject.optionalNumbers)
       deviation = try options.take("std", JSONObject.optionalNumbers)
     }
+  }
+
+  /// Reads either the compound coefficient or the single ones.
+  private mutating func readScaling(_ options: inout OptionReader) throws(CNNError) {
+    let keys = ["width_coefficient", "depth_coefficient", "resolution_coefficient"]
+    scaling = ModelScaling(
+      width: try options.number(keys[0], 1), depth: try options.number(keys[1], 1),
+      resolution: try options.number(keys[2], 1), divisor: try options.integer("divisor", 8))
+    guard let phi = try options.optionalNumber("compound_coefficient") else { return }
+    for key in keys where try options.optionalNumber(key) != nil {
+      throw CNNError(.invalidArgument, "compound_coefficient and \(key) are both given; expected one of them")
+    }
+    scaling = try CompoundScaling(phi: phi).scaling(divisor: scaling.divisor)
   }
 
   /// Checks what does not depend on the network.
@@ -71,10 +93,12 @@ public struct ModelOptions: Sendable {
         throw CNNError(.invalidArgument, "\(name) is \(rate); expected 0 to 1")
       }
     }
+    try scaling.validate()
     if let inputShape {
-      guard inputShape.count == 3, inputShape.allSatisfy({ $0 >= 1 }) else {
+      guard inputShape.count == 3, inputShape.allSatisfy({ $0 ?? 1 >= 1 }), inputShape[2] != nil else {
         throw CNNError(
-          .invalidArgument, "input_shape is \(inputShape); expected [height, width, channels], each 1 or more")
+          .invalidArgument,
+          "input_shape is \(describe(inputShape)); expected [height, width, channels], each 1 or more")
       }
     }
   }

@@ -1,7 +1,8 @@
 import CNNCore
 import CNNGraph
 
-/// Residual networks (He et al., "Deep residual learning for image recognition", 2016).
+/// Residual networks (He et al., "Deep residual learning for image recognition", 2016), with more groups (ResNeXt, Xie et
+/// al. 2017) or a wider middle (Zagoruyko and Komodakis 2016).
 ///
 /// One row a variant, one function a kind of block. Parameter names are torchvision's.
 struct ResNet: ModelFamily {
@@ -30,10 +31,18 @@ struct ResNet: ModelFamily {
   let block: Block
   let stem: Stem
   /// The number of blocks of each stage; every stage after the first halves the resolution and doubles the width.
-  let stages: [Int]
+  var stages: [Int]
   /// The width of the first stage.
   let width: Int
-  let resolution: Int
+  var resolution: Int
+  /// The groups of a bottleneck's 3x3 convolution, and their width where the stage's is 64 (Xie et al. 2017, table 1).
+  var groups = 1, widthPerGroup = 64
+  /// By how much the table is scaled.
+  var scaling = ModelScaling()
+
+  let dropout = 0.0, dropPath = 0.0
+  let pixels = PixelConstants.imageNet
+  let classifier = Classifier(name: "fc", initializer: .uniformFanIn)
 
   /// Every variant.
   static let variants: [ResNet] =
@@ -43,6 +52,10 @@ struct ResNet: ModelFamily {
       imageNet("resnet50", .bottleneck, [3, 4, 6, 3]),
       imageNet("resnet101", .bottleneck, [3, 4, 23, 3]),
       imageNet("resnet152", .bottleneck, [3, 8, 36, 3]),
+      imageNet("resnext50_32x4d", .bottleneck, [3, 4, 6, 3], groups: 32, widthPerGroup: 4),
+      imageNet("resnext101_32x8d", .bottleneck, [3, 4, 23, 3], groups: 32, widthPerGroup: 8),
+      imageNet("wide_resnet50_2", .bottleneck, [3, 4, 6, 3], widthPerGroup: 128),
+      imageNet("wide_resnet101_2", .bottleneck, [3, 4, 23, 3], widthPerGroup: 128),
       cifar("resnet20", .basic, blocks: 3),
       cifar("resnet32", .basic, blocks: 5),
       cifar("resnet44", .basic, blocks: 7),
@@ -51,8 +64,12 @@ struct ResNet: ModelFamily {
       cifar("resnet_article", .article, blocks: 3),
     ]
 
-  private static func imageNet(_ name: String, _ block: Block, _ stages: [Int]) -> ResNet {
-    ResNet(name: name, block: block, stem: .imageNet, stages: stages, width: 64, resolution: 224)
+  private static func imageNet(
+    _ name: String, _ block: Block, _ stages: [Int], groups: Int = 1, widthPerGroup: Int = 64
+  ) -> ResNet {
+    ResNet(
+      name: name, block: block, stem: .imageNet, stages: stages, width: 64, resolution: 224, groups: groups,
+      widthPerGroup: widthPerGroup)
   }
 
   /// `blocks` per stage: 6 * blocks + 2 layers.
@@ -60,25 +77,46 @@ struct ResNet: ModelFamily {
     ResNet(name: name, block: block, stem: .cifar, stages: [blocks, blocks, blocks], width: 16, resolution: 32)
   }
 
-  func features(_ x: Value, _ builder: inout GraphBuilder, options: ModelOptions) throws(CNNError) -> Value {
+  func scaled(by scaling: ModelScaling, stages table: StageTable?) throws(CNNError) -> ResNet {
+    var result = self
+    result.scaling = scaling.applied(to: self.scaling)
+    result.resolution = try scaling.resolution(resolution)
+    switch table {
+    case nil: break
+    case .blockCounts(let counts):
+      // Every stage doubles the width, so that more than these are wider than any layer may be.
+      guard (1...16).contains(counts.count) else {
+        throw CNNError(.invalidArgument, "stages has \(counts.count) elements; expected 1 to 16 numbers of blocks")
+      }
+      result.stages = counts
+    case .rows:
+      throw CNNError(.invalidArgument, "stages is a list of objects; '\(name)' expects a list of numbers of blocks")
+    }
+    return result
+  }
+
+  func features(_ x: Value, _ builder: inout GraphBuilder, dropPath: Double) throws(CNNError) -> Value {
+    let counts = try scaling.blockCounts(stages)
+    let stemWidth = try scaling.channels(Double(width))
     var x = x
     switch stem {
     case .imageNet:
-      x = try convolution(x, "conv1", "bn1", channels: width, kernel: 7, stride: 2, &builder)
+      x = try convolution(x, "conv1", "bn1", channels: stemWidth, kernel: 7, stride: 2, &builder)
       x = try builder.activation(.relu, x, "relu")
       x = try builder.apply(Pooling2D(.max, kernel: [3, 3], stride: [2, 2], padding: .all(1)), x, name: "maxpool")
     case .cifar:
-      x = try convolution(x, "conv1", "bn1", channels: width, kernel: 3, stride: 1, &builder)
+      x = try convolution(x, "conv1", "bn1", channels: stemWidth, kernel: 3, stride: 1, &builder)
       x = try builder.activation(.relu, x, "relu")
     }
-    let blockCount = stages.reduce(0, +)
+    let blockCount = counts.reduce(0, +)
     var index = 0
-    for (stage, count) in stages.enumerated() {
+    for (stage, count) in counts.enumerated() {
+      let width = try scaling.channels(Double(width << stage))
       for position in 0..<count {
         // Huang et al. 2016, section 4: the rate grows linearly with depth, from 0 to the last block's.
-        let dropRate = (options.dropPath ?? 0) * Double(index) / Double(max(1, blockCount - 1))
+        let dropRate = dropPath * Double(index) / Double(max(1, blockCount - 1))
         x = try residualBlock(
-          x, "layer\(stage + 1).\(position)", width: width << stage, stride: stage > 0 && position == 0 ? 2 : 1,
+          x, "layer\(stage + 1).\(position)", width: width, stride: stage > 0 && position == 0 ? 2 : 1,
           dropRate: dropRate, dropStream: index, &builder)
         index += 1
       }
@@ -101,10 +139,11 @@ struct ResNet: ModelFamily {
       branch = try builder.activation(.relu, branch, "\(name).relu1")
       branch = try convolution(branch, "\(name).conv2", "\(name).bn2", channels: channels, kernel: 3, &builder)
     case .bottleneck:
-      branch = try convolution(branch, "\(name).conv1", "\(name).bn1", channels: width, kernel: 1, &builder)
+      let inner = max(1, width * widthPerGroup / 64) * groups
+      branch = try convolution(branch, "\(name).conv1", "\(name).bn1", channels: inner, kernel: 1, &builder)
       branch = try builder.activation(.relu, branch, "\(name).relu1")
       branch = try convolution(
-        branch, "\(name).conv2", "\(name).bn2", channels: width, kernel: 3, stride: stride, &builder)
+        branch, "\(name).conv2", "\(name).bn2", channels: inner, kernel: 3, stride: stride, groups: groups, &builder)
       branch = try builder.activation(.relu, branch, "\(name).relu2")
       branch = try convolution(branch, "\(name).conv3", "\(name).bn3", channels: channels, kernel: 1, &builder)
     case .article:
@@ -131,11 +170,11 @@ struct ResNet: ModelFamily {
   /// A convolution without bias, padded to keep the size, and its batch normalisation.
   private func convolution(
     _ x: Value, _ name: String, _ normalization: String, channels: Int, kernel: Int, stride: Int = 1,
-    _ builder: inout GraphBuilder
+    groups: Int = 1, _ builder: inout GraphBuilder
   ) throws(CNNError) -> Value {
     let y = try builder.convolution(
       x, name, outputChannels: channels, kernel: (kernel, kernel), stride: (stride, stride),
-      padding: .all(kernel / 2))
+      padding: .all(kernel / 2), groups: groups)
     return try builder.batchNormalization(y, normalization)
   }
 }

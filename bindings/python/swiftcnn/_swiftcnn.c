@@ -493,6 +493,15 @@ static PyObject *model_set_trainable(PyObject *self, PyObject *args) {
   return status == SCNN_OK ? PyLong_FromSize_t(matched) : raise_status(status);
 }
 
+static PyObject *model_reset_classifier(PyObject *self, PyObject *args) {
+  long long classes;
+  unsigned long long seed;
+  if (!PyArg_ParseTuple(args, "LK:reset_classifier", &classes, &seed)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_reset_classifier(model_of(self), classes, seed));
+  return none_or_raise(status);
+}
+
 /* ------------------------------------------------------------------------------------ Model: prediction and training */
 
 static PyObject *model_predict(PyObject *self, PyObject *args) {
@@ -811,6 +820,7 @@ static PyMethodDef model_methods[] = {
     {"set_parameter", model_set_parameter, METH_VARARGS, "set_parameter(name, value)"},
     {"get_gradient", model_get_gradient, METH_VARARGS, "get_gradient(name, output)"},
     {"set_trainable", model_set_trainable, METH_VARARGS, "set_trainable(pattern, trainable) -> matched"},
+    {"reset_classifier", model_reset_classifier, METH_VARARGS, "reset_classifier(classes, seed)"},
     {"predict", model_predict, METH_VARARGS, "predict(x, batch_size, tensor or None, output)"},
     {"compile", model_compile, METH_VARARGS, "compile(settings)"},
     {"train_on_batch", model_train_on_batch, METH_VARARGS, "train_on_batch(x, y, sample_weight, count) -> tuple"},
