@@ -133,7 +133,7 @@ scnn_status scnn_model_set_normalization(scnn_model *model, const double *mean, 
 
 typedef struct scnn_parameter {
   const char *name; /* as "layer1.0.conv1.weight"; valid as long as the model */
-  const char *role; /* "weight", "bias", "normalization_scale", "normalization_shift" or "statistic" */
+  const char *role; /* "weight", "bias", "normalization_scale", "normalization_shift", "slope" or "statistic" */
   int32_t trainable;
   int32_t rank;
   int64_t shape[SCNN_MAX_RANK]; /* OIHW for convolutions, [out, in] for dense layers */
@@ -282,14 +282,23 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
  *     "batch_norm": "epsilon": 1e-5, "momentum": 0.1 (the share of the new batch), "scale": true,
  *               "center": true (whether there are name.weight and name.bias), "unbiased": true (running variance)
  *     "dense": "units", "bias": true, "initializer"
+ *     "prelu": "initializer" (zeros); the slope of each channel is name.weight
  *     initializer: "he_normal_fan_out", "uniform_fan_in", "glorot_uniform", "zeros", "ones"
  *   without:
- *     "activation": "function": relu, relu6, silu, sigmoid, hard_swish, hard_sigmoid, gelu, tanh
- *     "softmax"; "add" and "multiply" (two operands); "concat": "axis": -1 (any number of operands)
+ *     "activation": "function": relu, relu6, silu, sigmoid, hard_swish, hard_sigmoid, gelu, gelu_tanh, tanh, selu,
+ *               softplus, softsign, exponential, mish; and with constants of their own:
+ *               leaky_relu: "alpha": 0.2, "threshold": 0, "maximum" (none): x > threshold ? min(x, maximum)
+ *                 : alpha * (x - threshold), which is every form of Keras's ReLU
+ *               elu: "alpha": 1; clip: "minimum", "maximum" (none)
+ *     "rescaling": "scale": 1, "offset": 0: x * scale + offset, one number or one per channel (the last axis) each
+ *     "softmax", "log_softmax": over the last axis
+ *     "add" and "multiply" (two operands); "concat": "axis": -1 (any number of operands)
  *     "pool2d": "kind": max or average, "kernel", "stride" (as the kernel), "padding", "count_include_pad": true
  *     "global_pool2d": "kind", "keep_axes": false
  *     "reshape": "shape": without the batch, one may be -1 (so [-1] flattens)
- *     "zero_pad": "padding"; "dropout": "rate"; "stochastic_depth": "rate" */
+ *     "zero_pad": "padding"; "dropout": "rate"; "stochastic_depth": "rate"
+ *     "random_flip": "horizontal": true, "vertical": true    of each image by itself; in training only
+ *     "random_crop": "height", "width"    a window of each image, at random in training, else the middle */
 scnn_status scnn_graph_layer(scnn_graph *graph, const char *kind, const char *name, const char *options,
                              const scnn_value *operands, size_t operand_count, scnn_value *value);
 

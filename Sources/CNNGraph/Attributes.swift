@@ -90,13 +90,17 @@ public struct Attributes: Equatable, Sendable {
     throw wrong(name, "a finite number")
   }
 
-  /// Takes a list of finite numbers.
-  public mutating func numbers(_ name: String) throws(CNNError) -> [Double] {
+  /// Takes a list of finite numbers; one number by itself is a list of one.
+  public mutating func numbers(_ name: String, default fallback: [Double]? = nil) throws(CNNError) -> [Double] {
     switch take(name) {
     case .numbers(let values) where values.allSatisfy(\.isFinite): return values
     case .integers(let values): return values.map(Double.init)
-    default: throw wrong(name, "a list of finite numbers")
+    case .number(let value) where value.isFinite: return [value]
+    case .integer(let value): return [Double(value)]
+    case nil: if let fallback { return fallback }
+    default: break
     }
+    throw wrong(name, "a list of finite numbers")
   }
 
   /// Takes a truth value.

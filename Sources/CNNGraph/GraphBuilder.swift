@@ -91,6 +91,14 @@ public struct GraphBuilder {
     return try graph.addSingle(Dense(), operands, name: name)
   }
 
+  /// A PReLU with a slope for each channel; adds `name.weight`.
+  public mutating func parametricRelu(_ x: Value, _ name: String, initializer: Initializer = .zeros) throws(CNNError)
+    -> Value
+  {
+    let slope = try parameter("\(name).weight", [channels(of: x, for: name)], .slope, initializer)
+    return try graph.addSingle(ParametricRelu(), [x, slope], name: name)
+  }
+
   /// Any operation without parameters.
   public mutating func apply(_ operation: any Operation, _ operands: Value..., name: String? = nil)
     throws(CNNError) -> Value

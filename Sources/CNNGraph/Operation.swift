@@ -43,4 +43,11 @@ extension Operation {
       throw CNNError(.invalidArgument, "\(operands.count) operands given; expected \(expected)")
     }
   }
+
+  /// Throws `.invalidArgument` naming the constant unless it is a number that a float holds.
+  func checkFloat(_ value: Double, _ name: String) throws(CNNError) {
+    guard value.magnitude <= Double(Float.greatestFiniteMagnitude) else {
+      throw CNNError(.invalidArgument, "\(name) is \(value); expected a finite float32")
+    }
+  }
 }

@@ -7,12 +7,13 @@ public enum OperationTable {
     Convolution2D.self, Convolution2DInputGradient.self, Convolution2DWeightGradient.self,
     BatchNormalization.self, BatchNormalizationGradient.self,
     BatchNormalizationTraining.self, BatchNormalizationTrainingGradient.self,
-    Activation.self, ActivationGradient.self, Softmax.self, SoftmaxGradient.self,
+    Activation.self, ActivationGradient.self, ParametricRelu.self, ParametricReluInputGradient.self,
+    Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self, Rescaling.self,
     Add.self, Multiply.self, SpatialSum.self, SumLeadingAxes.self, Fill.self,
     Pooling2D.self, Pooling2DGradient.self, GlobalPooling2D.self, GlobalPooling2DGradient.self,
     Reshape.self, Concatenate.self, Slice.self, ZeroPadding2D.self, Crop2D.self, Permute.self,
     Dense.self, DenseInputGradient.self, DenseWeightGradient.self,
-    Dropout.self, StochasticDepth.self,
+    Dropout.self, StochasticDepth.self, RandomFlip.self, RandomCrop.self, RandomCropGradient.self,
     Loss.self, LossGradient.self, WeightedMean.self, WeightedMeanGradient.self, NormalizePixels.self,
   ]
 

@@ -10,12 +10,15 @@ public struct Parameter: Sendable, Equatable {
     case normalizationScale = "normalization_scale"
     /// Batch normalisation's beta.
     case normalizationShift = "normalization_shift"
+    /// The slope of an activation function, as PReLU's.
+    case slope
     /// A statistic that is measured, not learned.
     case statistic
 
     /// Whether a gradient can flow into the parameter.
     public var isLearned: Bool { self != .statistic }
-    /// Whether weight decay usually applies: not to biases and normalisation (Goyal et al. 2017, section 5.3).
+    /// Whether weight decay usually applies: not to biases and normalisation (Goyal et al. 2017, section 5.3), nor
+    /// to slopes (He et al. 2015, section 2.1).
     public var isDecayed: Bool { self == .weight }
   }
 

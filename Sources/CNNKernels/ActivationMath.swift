@@ -11,7 +11,23 @@ enum ActivationMath {
   @inline(__always)
   static func exponential(_ x: Vector) -> Vector {
     // Beyond these the result is infinity or 0 anyway. NaN passes through both comparisons.
-    let x = x.replacing(with: 89, where: x .> 89).replacing(with: -104, where: x .< -104)
+    let (p, exponent) = reduced(x.replacing(with: 89, where: x .> 89).replacing(with: -104, where: x .< -104))
+    // 2^n alone may be outside the floats (n is -150...128) where the product is not: multiply by two halves.
+    let half = exponent &>> 1
+    return (p + 1) * powerOfTwo(half) * powerOfTwo(exponent &- half)
+  }
+
+  /// `exp(x) - 1` for `x` of 0 or less (taken as 0 above it), without cancellation near 0.
+  @inline(__always)
+  static func exponentialMinusOne(_ x: Vector) -> Vector {
+    let (p, exponent) = reduced(x.replacing(with: 0, where: x .> 0).replacing(with: -40, where: x .< -40))
+    let power = powerOfTwo(exponent)
+    return p * power + (power - 1)
+  }
+
+  /// `exp(x) = (p + 1) * 2^n`.
+  @inline(__always)
+  private static func reduced(_ x: Vector) -> (p: Vector, n: SIMD8<Int32>) {
     // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum.
     let magic: Float = 0x1.8p23
     let shifted = x * 1.442_695_04 + magic
@@ -22,11 +38,8 @@ enum ActivationMath {
     p = p * r + 4.166_579_6e-2
     p = p * r + 1.666_666_55e-1
     p = p * r + 0.5
-    p = (p * (r * r) + r) + 1
-    // 2^n alone may be outside the floats (n is -150...128) where the product is not: multiply by two halves.
-    let exponent = unsafeBitCast(shifted, to: SIMD8<Int32>.self) &- Int32(bitPattern: magic.bitPattern)
-    let half = exponent &>> 1
-    return p * powerOfTwo(half) * powerOfTwo(exponent &- half)
+    p = p * (r * r) + r
+    return (p, unsafeBitCast(shifted, to: SIMD8<Int32>.self) &- Int32(bitPattern: magic.bitPattern))
   }
 
   @inline(__always)
@@ -37,6 +50,30 @@ enum ActivationMath {
   /// `1 / (1 + exp(-x))`
   @inline(__always)
   static func sigmoid(_ x: Vector) -> Vector { 1 / (1 + exponential(0 - x)) }
+
+  /// `log(1 + exp(x))`, within 4 units in the last place.
+  ///
+  /// The logarithm of `1 + z`, `z = exp(-|x|)`, is that of `1 + r` or of `2 * (1 + r)`, with r exact and small; the
+  /// polynomial in r and the two-piece ln 2 are those of Cephes' `logf`.
+  @inline(__always)
+  static func softplus(_ x: Vector) -> Vector {
+    let z = exponential(0 - absolute(x))
+    let isLarge = z .> 0.414_213_56
+    let r = z.replacing(with: (z - 1) * 0.5, where: isLarge)
+    let exponent = Vector().replacing(with: 1, where: isLarge)
+    var p = r * 7.037_683_63e-2 - 1.151_461_03e-1
+    p = p * r + 1.167_699_87e-1
+    p = p * r - 1.242_014_08e-1
+    p = p * r + 1.424_932_28e-1
+    p = p * r - 1.666_805_77e-1
+    p = p * r + 2.000_071_48e-1
+    p = p * r - 2.499_999_4e-1
+    p = p * r + 3.333_333_12e-1
+    let square = r * r
+    let small = p * r * square - exponent * 2.121_944_4e-4 - square * 0.5
+    let logarithm = (r + small) + exponent * 0.693_359_375
+    return x.replacing(with: 0, where: x .< 0) + logarithm
+  }
 
   /// The hyperbolic tangent, within 3 units in the last place.
   @inline(__always)
@@ -76,7 +113,7 @@ enum ActivationMath {
   }
 
   @inline(__always)
-  private static func absolute(_ x: Vector) -> Vector {
+  static func absolute(_ x: Vector) -> Vector {
     unsafeBitCast(unsafeBitCast(x, to: SIMD8<UInt32>.self) & 0x7FFF_FFFF, to: Vector.self)
   }
 }

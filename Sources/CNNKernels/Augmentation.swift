@@ -65,24 +65,21 @@ public enum Augmentation {
     }
   }
 
-  /// What is done to one sample.
-  struct Choice: Equatable {
-    /// Where the crop's first row and column lie in the sample, from `-cropPadding` to `cropPadding`.
-    var top = 0
-    var left = 0
-    var isFlipped = false
-
-    init(_ settings: Settings, _ random: Philox, sample: Int) {
-      let words = random.words(at: UInt64(truncatingIfNeeded: sample))
-      let padding = settings.cropPadding
-      if padding > 0 {
-        let places = UInt64(2 * padding + 1)
-        top = Int((UInt64(words[0]) * places) >> 32) - padding
-        left = Int((UInt64(words[1]) * places) >> 32) - padding
-      }
-      isFlipped = settings.flipsHorizontally && words[2] >> 31 == 1
+  /// What is done to one sample; the crop's first row and column are from `-cropPadding` to `cropPadding`.
+  static func place(_ settings: Settings, _ random: Philox, sample: Int) -> ImageCopy.Place {
+    let words = random.words(at: UInt64(truncatingIfNeeded: sample))
+    let padding = settings.cropPadding
+    var place = ImageCopy.Place()
+    if padding > 0 {
+      place.top = below(2 * padding + 1, words[0]) - padding
+      place.left = below(2 * padding + 1, words[1]) - padding
     }
+    place.isFlipped = settings.flipsHorizontally && words[2] >> 31 == 1
+    return place
   }
+
+  /// A number in `0..<limit` from a random word.
+  static func below(_ limit: Int, _ word: UInt32) -> Int { Int((UInt64(word) * UInt64(limit)) >> 32) }
 
   @inline(__always)
   private static func gatherElements<Element: BitwiseCopyable & ExpressibleByIntegerLiteral>(
@@ -90,47 +87,13 @@ public enum Augmentation {
     _ random: Philox, _ batch: UnsafeMutablePointer<Element>, _ workers: Workers
   ) {
     let length = settings.sampleLength
+    let size = (height: settings.height, width: settings.width)
+    let image = ImageCopy(source: size, target: size, channels: settings.channels)
     workers.forEachRange(of: count, grain: max(1, 16384 / max(length, 1))) { range, _ in
       for position in range {
         let sample = Int(indices[position])
-        let choice = Choice(settings, random, sample: sample)
-        copy(dataset + sample * length, settings, choice, to: batch + position * length)
-      }
-    }
-  }
-
-  @inline(__always)
-  private static func copy<Element: BitwiseCopyable & ExpressibleByIntegerLiteral>(
-    _ source: UnsafePointer<Element>, _ settings: Settings, _ choice: Choice,
-    to target: UnsafeMutablePointer<Element>
-  ) {
-    let width = settings.width
-    let channels = settings.channels
-    let rowLength = width * channels
-    // The columns of the crop that lie in the sample.
-    let first = min(width, max(0, -choice.left))
-    let end = max(first, min(width, width - choice.left))
-    for y in 0..<settings.height {
-      let row = target + y * rowLength
-      let sourceY = y + choice.top
-      if sourceY < 0 || sourceY >= settings.height || first == end {
-        row.update(repeating: 0, count: rowLength)
-        continue
-      }
-      let sourceRow = source + sourceY * rowLength
-      if choice.isFlipped {
-        (row + (width - first) * channels).update(repeating: 0, count: first * channels)
-        row.update(repeating: 0, count: (width - end) * channels)
-        for x in first..<end {
-          let from = sourceRow + (x + choice.left) * channels
-          let to = row + (width - 1 - x) * channels
-          for c in 0..<channels { to[c] = from[c] }
-        }
-      } else {
-        row.update(repeating: 0, count: first * channels)
-        (row + end * channels).update(repeating: 0, count: (width - end) * channels)
-        (row + first * channels).update(
-          from: sourceRow + (first + choice.left) * channels, count: (end - first) * channels)
+        let place = place(settings, random, sample: sample)
+        image.run(place, from: dataset + sample * length, to: batch + position * length)
       }
     }
   }

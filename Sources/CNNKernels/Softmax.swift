@@ -32,6 +32,37 @@ public enum Softmax {
     }
   }
 
+  /// Writes `x - log Σ exp(x)` of every row to `y` (both `[rows, classes]`; they may be the same memory).
+  public static func logarithm(
+    x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, rows: Int, classes: Int, workers: Workers
+  ) {
+    forEachRow(rows, classes, workers) { row in
+      let x = x + row * classes
+      let y = y + row * classes
+      // The maximum is taken off first: the logarithm of the sum may be too large for a difference of floats.
+      let maximum = maximum(of: x, count: classes)
+      let logSum = Float(log(sumOfExponentials(x, classes, maximum) { _, _, _ in }))
+      for c in 0..<classes { y[c] = (x[c] - maximum) - logSum }
+    }
+  }
+
+  /// Writes `dx = dy - exp(y) Σ dy` for every row, where `y` is the output of `logarithm`
+  /// (all `[rows, classes]`; `dx` may be the memory of `dy` or `y`).
+  public static func logarithmBackward(
+    y: UnsafePointer<Float>, dy: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>, rows: Int, classes: Int,
+    workers: Workers
+  ) {
+    forEachRow(rows, classes, workers) { row in
+      let y = y + row * classes
+      let dy = dy + row * classes
+      let dx = dx + row * classes
+      var sum = 0.0
+      for c in 0..<classes { sum += Double(dy[c]) }
+      let total = Float(sum)
+      for c in 0..<classes { dx[c] = dy[c] - expf(y[c]) * total }
+    }
+  }
+
   /// Calls `body` for each row, in parallel where there is enough to do.
   @inline(__always)
   static func forEachRow(_ rows: Int, _ classes: Int, _ workers: Workers, _ body: (Int) -> Void) {

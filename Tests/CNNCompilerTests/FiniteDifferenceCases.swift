@@ -115,17 +115,21 @@ enum FiniteDifferenceCases {
   }()
 
   /// Values at least 0.05 away from where a function has a kink.
-  static let activations: [OperationCase] = ActivationFunction.allCases.flatMap { function in
-    [[1, 1], [2, 3, 5, 17]].map { shape in
-      one(Activation(function), [shape]) { count in
-        randomValues(function.rawValue, count).map { value in
-          let scaled = value * 8
-          let kink: Float = [-3, 0, 3, 6].min { abs($0 - scaled) < abs($1 - scaled) } ?? 0
-          return abs(scaled - kink) < 0.05 ? kink + 0.1 : scaled
+  static let activations: [OperationCase] =
+    (ActivationFunction.allCases.map { Activation($0) } + [
+      Activation(.leakyRelu, ["alpha": -0.5, "threshold": 1, "maximum": 4]), Activation(.elu, ["alpha": 2]),
+      Activation(.clip, ["minimum": -1, "maximum": 1]), Activation(.clip, ["maximum": 0]),
+    ]).flatMap { activation in
+      [[1, 1], [2, 3, 5, 17]].map { shape in
+        one(activation, [shape]) { count in
+          randomValues(activation.function.rawValue, count).map { value in
+            let scaled = value * 8
+            let kink: Float = [-3, -1, 0, 1, 3, 4, 6].min { abs($0 - scaled) < abs($1 - scaled) } ?? 0
+            return abs(scaled - kink) < 0.05 ? kink + 0.1 : scaled
+          }
         }
       }
     }
-  }
 
   static let shapes: [OperationCase] = [
     one(Reshape([3, -1]), [[2, 2, 6]], linear: true),
@@ -143,6 +147,7 @@ enum FiniteDifferenceCases {
     one(Permute([1, 0]), [[3, 17]], linear: true),
     one(Permute([0, 2, 1]), [[1, 7, 1]], linear: true),
     one(Softmax(), [[3, 1]]), one(Softmax(), [[2, 3, 17]]),
+    one(LogSoftmax(), [[3, 1]]), one(LogSoftmax(), [[2, 3, 17]]),
   ]
 
   static let arithmetic: [OperationCase] = [
@@ -151,6 +156,10 @@ enum FiniteDifferenceCases {
     one(Multiply(), [[1, 1, 1, 1], [1, 1, 1, 1]], linear: true),
     one(Multiply(), [[2, 1, 1, 3], [2, 7, 5, 3]], linear: true),
     one(Multiply(), [[2, 7, 1, 17], [2, 1, 1, 17]], linear: true),
+    one(Rescaling(scale: [-0.5], offset: [3]), [[5]], linear: true),
+    one(Rescaling(scale: [2, -1, 0.5], offset: [1]), [[2, 3, 3]], linear: true),
+    one(Rescaling(scale: [1.5], offset: Array(repeating: 0.5, count: 17)), [[3, 17]], linear: true),
+    prelu([3, 17]), prelu([2, 3, 5, 3]), prelu([1, 1]),
     dense([3, 17], 5, bias: true), dense([1, 1], 1, bias: false), dense([2, 3, 7], 4, bias: true),
     // One value read twice, once through a view of its memory.
     OperationCase(
@@ -176,6 +185,16 @@ enum FiniteDifferenceCases {
       build: { graph, values in try graph.addSingle(Dense(), values) })
   }
 
+  /// With inputs away from 0, where PReLU has a kink.
+  private static func prelu(_ shape: [Int]) -> OperationCase {
+    OperationCase(
+      name: "prelu \(shape)",
+      operands: [
+        Operand(name: "x", shape: shape, values: { distinct($0).map { $0 + 0.02 } }),
+        Operand(name: "slope", shape: [shape[shape.count - 1]], kind: .parameter(.weight)),
+      ], build: { graph, values in try graph.addSingle(ParametricRelu(), values) })
+  }
+
   /// Linear for one mask, and all runs of a test have the same one.
   static let random: [OperationCase] = [
     one(Dropout(rate: 0.4, stream: 3), [[3, 5, 7, 3]], linear: true),
@@ -183,6 +202,12 @@ enum FiniteDifferenceCases {
     one(Dropout(rate: 1, stream: 3), [[3, 5]], linear: true),
     one(StochasticDepth(rate: 0.5, stream: 4), [[7, 2, 3, 2]], linear: true),
     one(StochasticDepth(rate: 1, stream: 4), [[3, 2]], linear: true),
+    one(RandomFlip(stream: 5), [[9, 3, 4, 2]], linear: true),
+    one(RandomFlip(vertical: false, stream: 5), [[7, 2, 5, 3]], linear: true),
+    one(RandomFlip(horizontal: false, stream: 5), [[7, 5, 1, 1]], linear: true),
+    one(RandomCrop(height: 3, width: 2, stream: 6), [[7, 5, 4, 3]], linear: true),
+    one(RandomCrop(height: 3, width: 4, stream: 6), [[2, 3, 4, 1]], linear: true),
+    one(RandomCrop(height: 1, width: 4, stream: 6), [[5, 6, 5, 2]], linear: true),
   ]
 
   static let losses: [OperationCase] = {

@@ -44,6 +44,41 @@ import Testing
     (text(nodes: node("activation", #"{"function":"rely"}"#)), "did you mean 'relu'?"),
     (text(nodes: node("activation", #"{"function":7}"#)), "attribute 'function' is 7; expected a string"),
     (text(nodes: node("activation", #"{"function":{"a":1}}"#)), "neither a number"),
+    (text(nodes: node("activation", #"{"function":"relu","alpha":1}"#)), "attribute 'alpha' is not known here"),
+    (
+      text(nodes: node("activation", #"{"function":"elu","alpha":"x"}"#)), "attribute 'alpha' is 'x'; expected a finite"
+    ),
+    (
+      text(nodes: node("activation", #"{"function":"elu","alpha":1e300}"#)),
+      "alpha is 1e+300; expected a finite float32"
+    ),
+    (
+      text(nodes: node("activation", #"{"function":"clip","minimum":2,"maximum":1}"#)),
+      "minimum is 2.0 and maximum 1.0; expected no more"
+    ),
+    (
+      text(nodes: node("activation_gradient", #"{"function":"elu","alpha":-1e300}"#, operands: #""x","x""#)),
+      "alpha is -1e+300"
+    ),
+    (text(nodes: node("rescaling", #"{"scale":[1,2]}"#)), "scale has 2 numbers; expected 1, or 3"),
+    (text(nodes: node("rescaling", #"{"offset":[]}"#)), "offset has 0 numbers"),
+    (text(nodes: node("rescaling", #"{"offset":[1,1e39,1]}"#)), "offset is 1e+39; expected a finite float32"),
+    (text(nodes: node("rescaling", #"{"scale":"x"}"#)), "attribute 'scale' is 'x'; expected a list"),
+    (text(nodes: node("random_flip", #"{"horizontal":false,"vertical":false}"#)), "both false"),
+    (text(nodes: node("random_flip", #"{"horizontal":1}"#)), "attribute 'horizontal' is 1; expected true or false"),
+    (text(nodes: node("random_crop", #"{"height":2}"#)), "attribute 'width' is missing"),
+    (text(nodes: node("random_crop", #"{"height":0,"width":2}"#)), "height and width are 0 and 2"),
+    (
+      text(nodes: node("random_crop", #"{"height":2,"width":9223372036854775807}"#)),
+      "the input has 4 rows and 4 columns"
+    ),
+    (
+      text(nodes: node("random_crop_gradient", #"{"height":2,"width":2,"input_shape":[1,-1,4,3]}"#)),
+      "an axis smaller than 1"
+    ),
+    (text(nodes: node("prelu", operands: #""x","x""#)), "the slope has shape [1, 4, 4, 3]; expected [3]"),
+    (text(nodes: node("prelu_input_gradient", operands: #""x","x","x""#)), "the slope has shape"),
+    (text(nodes: node("log_softmax_gradient")), "1 operands given; expected 2"),
     (text(nodes: node("dropout", #"{"rate":"much"}"#)), "attribute 'rate' is 'much'; expected a finite number"),
     (text(nodes: node("dropout", #"{"rate":2}"#)), "the rate is 2.0"),
     (text(nodes: node("pool2d", #"{"kind":"max","kernel":[2]}"#)), "expected 2 whole numbers"),

@@ -57,6 +57,20 @@ import Testing
     #expect(graph.name(of: graph.outputs[0].value) == (last == "softmax" ? "probabilities" : "last"))
   }
 
+  @Test func inInferenceAFlipIsGoneAndACropTakesTheMiddle() throws {
+    var builder = GraphBuilder()
+    var x = try builder.input(shape: [8, 7, 3])
+    x = try builder.apply(RandomFlip(stream: 1), x, name: "flip")
+    x = try builder.apply(RandomCrop(height: 5, width: 4, stream: 2), x, name: "crop")
+    x = try builder.apply(RandomCrop(height: 5, width: 4, stream: 3), x, name: "whole")
+    try builder.graph.addOutput("y", x)
+    let graph = try builder.graph.inferenceForm()
+    #expect(graph.nodes.map(\.name) == ["crop"])
+    #expect((graph.nodes[0].operation as? Crop2D)?.cropping == [1, 1, 2, 2])
+    #expect(graph.type(of: graph.outputs[0].value).shape == [1, 5, 4, 3])
+    #expect(try builder.graph.trainingForm().nodes.map(\.name) == ["flip", "crop", "whole"])
+  }
+
   @Test func aLossThatTakesLogitsIsLeftAlone() throws {
     let graph = try smallNetwork(softmax: true)
       .addingLoss(Loss(.categoricalCrossEntropy, fromLogits: true)).fusingSoftmaxIntoLoss()

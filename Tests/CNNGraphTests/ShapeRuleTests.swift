@@ -41,6 +41,12 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
       results: [image, [3], [3], [3], [3]]),
     .init(operation: Activation(.gelu), operands: [[7]], results: [[7]]),
     .init(operation: Softmax(), operands: [[2, 5]], results: [[2, 5]]),
+    .init(operation: LogSoftmax(), operands: [[2, 5]], results: [[2, 5]]),
+    .init(operation: ParametricRelu(), operands: [image, [3]], results: [image]),
+    .init(operation: Rescaling(scale: [2]), operands: [[]], results: [[]]),
+    .init(operation: Rescaling(scale: [1, 2, 3], offset: [4, 5, 6]), operands: [image], results: [image]),
+    .init(operation: RandomFlip(stream: 1), operands: [image], results: [image]),
+    .init(operation: RandomCrop(height: 8, width: 2, stream: 1), operands: [image], results: [[2, 8, 2, 3]]),
     .init(operation: Add(), operands: [image, image], results: [image]),
     .init(operation: Add(), operands: [[2, 1, 1, 3], image], results: [image]),
     .init(operation: Multiply(), operands: [image, [2, 1, 1, 3]], results: [image]),
@@ -200,7 +206,7 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(
       operation: NormalizePixels(mean: [0, 0, 0], deviation: [1, 1, 1]), operands: [image], message: "expected uint8"),
     // Gradients come from files too: what they read must be as large as their kernels think.
-    .init(operation: ActivationGradient(.relu), operands: [image, [2, 8, 6, 4]], message: "the gradient has shape"),
+    .init(operation: ActivationGradient(Activation(.relu)), operands: [image, [2, 8, 6, 4]], message: "the gradient has shape"),
     .init(operation: SoftmaxGradient(), operands: [image, [3]], message: "the gradient has shape"),
     .init(
       operation: BatchNormalizationGradient(epsilon: 0), operands: [image, [3], [3], [3], [3]], message: "the gradient"),

@@ -4,7 +4,7 @@ import Testing
 @testable import CNNKernels
 
 /// torchvision's `RandomCrop(size, padding=p)` at a place, then `hflip`, written plainly.
-private func augmented(_ x: [Float], _ s: Augmentation.Settings, _ choice: Augmentation.Choice) -> [Float] {
+private func augmented(_ x: [Float], _ s: Augmentation.Settings, _ choice: ImageCopy.Place) -> [Float] {
   var result: [Float] = []
   for y in 0..<s.height {
     for column in 0..<s.width {
@@ -30,7 +30,7 @@ private func augmented(_ x: [Float], _ s: Augmentation.Settings, _ choice: Augme
       let expected = indices.flatMap { index in
         augmented(
           Array(floats[Int(index) * length..<(Int(index) + 1) * length]), settings,
-          Augmentation.Choice(settings, Philox(seed: 9, stream: 3), sample: Int(index)))
+          Augmentation.place(settings, Philox(seed: 9, stream: 3), sample: Int(index)))
       }
       let batch = KernelChecks.floats(67 * length) { batch, workers in
         Augmentation.gather(
@@ -48,14 +48,14 @@ private func augmented(_ x: [Float], _ s: Augmentation.Settings, _ choice: Augme
 
 @Test func choicesAreUniformAndChangeWithTheEpoch() {
   let settings = Augmentation.Settings(height: 32, width: 32, channels: 3, cropPadding: 4, flipsHorizontally: true)
-  let choices = (0..<9000).map { Augmentation.Choice(settings, Philox(seed: 1, stream: 0), sample: $0) }
+  let choices = (0..<9000).map { Augmentation.place(settings, Philox(seed: 1, stream: 0), sample: $0) }
   for offset in -4...4 {
     #expect(abs(choices.filter { $0.top == offset }.count - 1000) < 150)
     #expect(abs(choices.filter { $0.left == offset }.count - 1000) < 150)
   }
   #expect(abs(choices.filter(\.isFlipped).count - 4500) < 250)
   #expect(choices.allSatisfy { abs($0.top) <= 4 && abs($0.left) <= 4 })
-  #expect(choices != (0..<9000).map { Augmentation.Choice(settings, Philox(seed: 1, stream: 1), sample: $0) })
+  #expect(choices != (0..<9000).map { Augmentation.place(settings, Philox(seed: 1, stream: 1), sample: $0) })
 }
 
 @Test func shuffleIsAPermutationThatSeedAndStreamDecide() {

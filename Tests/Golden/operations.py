@@ -149,8 +149,30 @@ def batch_normalizations(cases):
 
 ACTIVATIONS = {
     "relu": F.relu, "relu6": F.relu6, "silu": F.silu, "sigmoid": torch.sigmoid, "hard_swish": F.hardswish,
-    "hard_sigmoid": F.hardsigmoid, "gelu": F.gelu, "tanh": torch.tanh,
+    "hard_sigmoid": F.hardsigmoid, "gelu": F.gelu, "tanh": torch.tanh, "selu": F.selu, "softplus": F.softplus,
+    "softsign": F.softsign, "mish": F.mish, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
 }
+
+
+def keras_relu(x, negative_slope=0.2, threshold=0.0, maximum=math.inf):
+    """`keras.layers.ReLU`, from its definition."""
+    return torch.where(x > threshold, x.clamp(max=maximum), negative_slope * (x - threshold))
+
+
+# Functions with constants of their own: case, function, constants, what PyTorch computes.
+CONSTANT_ACTIVATIONS = (
+    ("leaky_relu", "leaky_relu", {}, lambda x: F.leaky_relu(x, 0.2)),
+    ("leaky_relu_alpha", "leaky_relu", {"alpha": 0.3}, lambda x: F.leaky_relu(x, 0.3)),
+    ("leaky_relu_all", "leaky_relu", {"alpha": 0.1, "threshold": 1.5, "maximum": 4},
+     lambda x: keras_relu(x, 0.1, 1.5, 4.0)),
+    ("leaky_relu_maximum", "leaky_relu", {"alpha": 0, "maximum": 2.5}, lambda x: keras_relu(x, 0.0, 0.0, 2.5)),
+    ("elu", "elu", {}, F.elu),
+    ("elu_alpha", "elu", {"alpha": 0.5}, lambda x: F.elu(x, 0.5)),
+    ("clip", "clip", {"minimum": -1, "maximum": 1}, F.hardtanh),
+    ("clip_below", "clip", {"minimum": 0.5}, lambda x: x.clamp(min=0.5)),
+    ("clip_above", "clip", {"maximum": -0.5}, lambda x: x.clamp(max=-0.5)),
+    ("exponential", "exponential", {}, torch.exp),
+)
 
 
 def activations(cases):
@@ -159,6 +181,16 @@ def activations(cases):
         cases.add(f"activation_{name}", "activation", attributes, function, [((2, 3, 4, 5), 8.0)])
         cases.add(f"activation_{name}_large", "activation", attributes, function, [((3, 7), 100.0)])
         cases.add(f"activation_{name}_small", "activation", attributes, function, [((3, 5), 0.01)])
+    for case, name, constants, function in CONSTANT_ACTIVATIONS:
+        attributes = {"function": name, **constants}
+        cases.add(f"activation_{case}", "activation", attributes, function, [((2, 3, 4, 5), 8.0)])
+        cases.add(f"activation_{case}_small", "activation", attributes, function, [((3, 5), 0.01)])
+
+    def prelu(x, weight):
+        return F.prelu(x.movedim(-1, 1), weight).movedim(1, -1)
+
+    cases.add("prelu", "prelu", {}, prelu, [((2, 3, 4, 5), 3.0)], {"weight": ((5,), 0.5)})
+    cases.add("prelu_dense", "prelu", {}, prelu, [((4, 17), 3.0)], {"weight": ((17,), 0.5)})
 
 
 def elementwise(cases):
@@ -168,6 +200,23 @@ def elementwise(cases):
     cases.add("softmax", "softmax", {}, softmax, [((4, 7), 3.0)])
     cases.add("softmax_large", "softmax", {}, softmax, [((3, 17), 200.0)])
     cases.add("softmax_nhwc", "softmax", {}, softmax, [((2, 3, 2, 5), 3.0)])
+    def log_softmax(x):
+        return torch.log_softmax(x, -1)
+
+    cases.add("log_softmax", "log_softmax", {}, log_softmax, [((4, 7), 3.0)])
+    cases.add("log_softmax_large", "log_softmax", {}, log_softmax, [((3, 17), 200.0)])
+    cases.add("log_softmax_nhwc", "log_softmax", {}, log_softmax, [((2, 3, 2, 5), 3.0)])
+
+    def rescaling(case, shape, scale, offset):
+        def function(x):
+            return x * torch.tensor(scale, dtype=torch.float64) + torch.tensor(offset, dtype=torch.float64)
+
+        cases.add(case, "rescaling", {"scale": scale, "offset": offset}, function, [shape])
+
+    rescaling("rescaling", (2, 3, 4, 5), [0.25], [-1.5])
+    rescaling("rescaling_channels", (2, 5, 7, 3), [2.0, 0.5, -3.0], [0.25, -1.0, 4.0])
+    rescaling("rescaling_mixed", (3, 17), [float(c) for c in range(17)], [0.5])
+    rescaling("rescaling_mixed_offset", (2, 3, 17), [-1.0], [float(c) for c in range(17)])
     whole, channels = (2, 3, 4, 5), (2, 1, 1, 5)
     for name, function in (("add", torch.add), ("multiply", torch.mul)):
         cases.add(name, name, {}, function, [whole, whole])

@@ -23,6 +23,10 @@ import Testing
     ("global_pool2d", #"{"kind": "average"}"#, [1, 4]), ("reshape", #"{"shape": [-1]}"#, [1, 192]),
     ("zero_pad", #"{"padding": [1, 0, 0, 0]}"#, [1, 9, 6, 4]), ("dropout", #"{"rate": 0.5}"#, [1, 8, 6, 4]),
     ("stochastic_depth", #"{"rate": 0.5}"#, [1, 8, 6, 4]),
+    ("activation", #"{"function": "leaky_relu", "alpha": 0.3, "maximum": 6}"#, [1, 8, 6, 4]),
+    ("log_softmax", "{}", [1, 8, 6, 4]), ("prelu", "{}", [1, 8, 6, 4]),
+    ("rescaling", #"{"scale": 0.5, "offset": [1, 2, 3, 4]}"#, [1, 8, 6, 4]),
+    ("random_flip", "{}", [1, 8, 6, 4]), ("random_crop", #"{"height": 5, "width": 6}"#, [1, 5, 6, 4]),
   ]
 
   @Test(arguments: layers) func aLayerHasItsShape(_ kind: String, _ options: String, _ shape: [Int]) throws {
@@ -36,9 +40,13 @@ import Testing
   @Test func everyRandomLayerHasItsOwnNumbers() throws {
     var builder = GraphBuilder()
     var x = try builder.input(shape: [8, 6, 4])
-    for _ in 0..<3 { x = try layer(&builder, "dropout", #"{"rate": 0.5}"#, [x]) }
-    let streams = builder.graph.nodes.compactMap { ($0.operation as? Dropout)?.stream }
-    #expect(Set(streams).count == 3)
+    for _ in 0..<3 {
+      x = try layer(&builder, "dropout", #"{"rate": 0.5}"#, [x])
+      x = try layer(&builder, "random_flip", "{}", [x])
+      x = try layer(&builder, "random_crop", #"{"height": 5, "width": 6}"#, [x])
+    }
+    let streams = builder.graph.nodes.compactMap { ($0.operation as? any RandomOperation)?.stream }
+    #expect(Set(streams).count == 9)
   }
 
   static let faults: [(kind: String, options: String, operands: Int, message: String)] = [
@@ -53,7 +61,10 @@ import Testing
     ("depthwise_conv2d", #"{"kernel": [3, 3], "multiplier": 9223372036854775807}"#, 1, "out of range"),
     ("dense", #"{"units": 3}"#, 2, "2 operands given; expected 1"), ("dense", #"{"units": 0}"#, 1, "smaller than 1"),
     ("add", "{}", 1, "1 operands given; expected 2"), ("fill", #"{"value": 1, "shape": [1]}"#, 0, "unknown layer"),
-    ("batch_norm", #"{"epsilon": -1}"#, 1, "epsilon is -1"),
+    ("batch_norm", #"{"epsilon": -1}"#, 1, "epsilon is -1"), ("prelu", "{}", 2, "2 operands given; expected 1"),
+    ("random_crop", #"{"height": 9, "width": 6}"#, 1, "the input has 8 rows and 6 columns; the crop needs 9 and 6"),
+    ("rescaling", #"{"scale": [1, 2]}"#, 1, "scale has 2 numbers; expected 1, or 4"),
+    ("crop", #"{"cropping": [1, 1, 1, 1]}"#, 1, "unknown layer"),
   ]
 
   @Test(arguments: faults)

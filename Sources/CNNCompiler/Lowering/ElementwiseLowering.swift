@@ -3,25 +3,34 @@ import CNNGraph
 import CNNKernels
 
 extension CNNGraph.Activation: Lowerable {
+  /// The constants as the kernels take them.
+  fileprivate var constantLanes: SIMD4<Float> {
+    var lanes = SIMD4<Float>()
+    for (lane, value) in zip(lanes.indices, constants) { lanes[lane] = Float(value) }
+    return lanes
+  }
+
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let (function, count) = (function, types.operands[0].count)
+    let (function, constants, count) = (function, constantLanes, types.operands[0].count)
     return LoweredOperation(
       overwritableOperands: [0],
       kernel: {
         CNNKernels.Activation.forward(
-          function, $0.operand(0), into: $0.result(), count: count, workers: $0.workers)
+          function, constants: constants, $0.operand(0), into: $0.result(), count: count, workers: $0.workers)
       })
   }
 }
 
 extension ActivationGradient: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let (function, count) = (function, types.operands[0].count)
+    let (function, constants) = (activation.function, activation.constantLanes)
+    let count = types.operands[0].count
     return LoweredOperation(
       overwritableOperands: [1],
       kernel: {
         CNNKernels.Activation.backward(
-          function, $0.operand(0), $0.operand(1), into: $0.result(), count: count, workers: $0.workers)
+          function, constants: constants, $0.operand(0), $0.operand(1), into: $0.result(), count: count,
+          workers: $0.workers)
       })
   }
 }
@@ -46,6 +55,70 @@ extension SoftmaxGradient: Lowerable {
         y: $0.operand(0), dy: $0.operand(1), dx: $0.result(), rows: shape.rows, classes: shape.columns,
         workers: $0.workers)
     })
+  }
+}
+
+extension LogSoftmax: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    return LoweredOperation(
+      overwritableOperands: [0],
+      kernel: {
+        CNNKernels.Softmax.logarithm(
+          x: $0.operand(0), y: $0.result(), rows: shape.rows, classes: shape.columns, workers: $0.workers)
+      })
+  }
+}
+
+extension LogSoftmaxGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    return LoweredOperation(
+      overwritableOperands: [0, 1],
+      kernel: {
+        CNNKernels.Softmax.logarithmBackward(
+          y: $0.operand(0), dy: $0.operand(1), dx: $0.result(), rows: shape.rows, classes: shape.columns,
+          workers: $0.workers)
+      })
+  }
+}
+
+extension CNNGraph.ParametricRelu: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    return LoweredOperation(
+      overwritableOperands: [0],
+      kernel: {
+        CNNKernels.ParametricRelu.forward(
+          x: $0.operand(0), slope: $0.operand(1), y: $0.result(), rows: shape.rows, channels: shape.columns,
+          workers: $0.workers)
+      })
+  }
+}
+
+extension ParametricReluInputGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = MatrixShape(types.operands[0])
+    return LoweredOperation(
+      overwritableOperands: [2],
+      kernel: {
+        CNNKernels.ParametricRelu.backward(
+          x: $0.operand(0), slope: $0.operand(1), dy: $0.operand(2), dx: $0.result(), rows: shape.rows,
+          channels: shape.columns, workers: $0.workers)
+      })
+  }
+}
+
+extension CNNGraph.Rescaling: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let count = types.operands[0].count
+    let constants = CNNKernels.Rescaling.Constants(
+      scale: scale.map { Float($0) }, offset: offset.map { Float($0) }, channels: types.operands[0].shape.last ?? 1)
+    return LoweredOperation(
+      overwritableOperands: [0],
+      kernel: {
+        CNNKernels.Rescaling.apply(constants, $0.operand(0), into: $0.result(), count: count, workers: $0.workers)
+      })
   }
 }
 
@@ -124,34 +197,6 @@ extension Fill: Lowerable {
     return LoweredOperation(kernel: {
       Elementwise.fill($0.result(), with: value, count: count, workers: $0.workers)
     })
-  }
-}
-
-extension CNNGraph.Dropout: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let (rate, stream, count) = (Float(rate), stream, types.operands[0].count)
-    return LoweredOperation(
-      overwritableOperands: [0],
-      kernel: {
-        CNNKernels.Dropout.apply(
-          x: $0.operand(0), y: $0.result(), count: count, rate: rate, seed: $0.randomness.seed,
-          stream: RandomStream.mask(layer: stream, step: $0.randomness.step), workers: $0.workers)
-      })
-  }
-}
-
-extension StochasticDepth: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let (rate, stream, samples) = (Float(rate), stream, types.operands[0].shape[0])
-    let length = types.operands[0].count / samples
-    return LoweredOperation(
-      overwritableOperands: [0],
-      kernel: {
-        CNNKernels.Dropout.applyToSamples(
-          x: $0.operand(0), y: $0.result(), samples: samples, sampleLength: length, rate: rate,
-          seed: $0.randomness.seed, stream: RandomStream.mask(layer: stream, step: $0.randomness.step),
-          workers: $0.workers)
-      })
   }
 }
 

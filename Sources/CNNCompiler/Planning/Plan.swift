@@ -136,7 +136,7 @@ private struct Placement {
     }
     for (index, node) in graph.nodes.enumerated() where node.operands.allSatisfy({ isPrepared[$0.index] }) {
       // Scratch memory lies in the arena, which preparation may use too; random layers never qualify.
-      if node.operation is any RandomMask { continue }
+      if node.operation is any RandomOperation { continue }
       for (position, result) in node.results.enumerated() {
         isPrepared[result.index] = true
         if position == 0, let alias = lowered[index].aliasedOperand {

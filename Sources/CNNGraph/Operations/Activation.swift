@@ -4,43 +4,77 @@
 import CNNCore
 
 /// An activation function, element by element. Operand and result: any shape.
+///
+/// The function's constants (`ActivationFunction.constants`) are attributes, printed and stored where they are not the
+/// usual ones.
 public struct Activation: Operation {
   public static let name = "activation"
   /// Which function.
   public let function: ActivationFunction
+  /// The function's constants, in the order of `ActivationFunction.constants`.
+  public let constants: [Double]
 
   /// The function applied to each element.
-  public init(_ function: ActivationFunction) { self.function = function }
+  /// - Parameter constants: by name; the others have their usual values. A name that the function does not have is
+  ///   passed over.
+  public init(_ function: ActivationFunction, _ constants: [String: Double] = [:]) {
+    self.function = function
+    self.constants = function.constants.map { constants[$0.name] ?? $0.usual }
+  }
 
-  public init(_ attributes: inout Attributes) throws(CNNError) { function = try attributes.choice("function") }
+  public init(_ attributes: inout Attributes) throws(CNNError) {
+    function = try attributes.choice("function")
+    var constants: [Double] = []
+    for (name, usual) in function.constants { constants.append(try attributes.number(name, default: usual)) }
+    self.constants = constants
+  }
 
-  public var attributes: Attributes { ["function": .text(function.rawValue)] }
+  public var attributes: Attributes {
+    var attributes: Attributes = ["function": .text(function.rawValue)]
+    for (constant, value) in zip(function.constants, constants) where value != constant.usual {
+      attributes[constant.name] = .number(value)
+    }
+    return attributes
+  }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
+    try checkConstants()
     try operands[0].require(element: .float32, as: "the input")
     return operands
   }
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
-    [try context.emit(ActivationGradient(function), context.operand(0), context.upstream)]
+    [try context.emit(ActivationGradient(self), context.operand(0), context.upstream)]
+  }
+
+  /// Throws unless the constants are floats that make a function.
+  fileprivate func checkConstants() throws(CNNError) {
+    for (constant, value) in zip(function.constants, constants) where value != constant.usual {
+      try checkFloat(value, constant.name)
+    }
+    if function == .clip, !(constants[0] <= constants[1]) {
+      throw CNNError(
+        .invalidArgument, "minimum is \(constants[0]) and maximum \(constants[1]); expected no more than the maximum")
+    }
   }
 }
 
 /// The gradient of an activation function. Operands: `x` and `dy`; result: `dx`.
 public struct ActivationGradient: Operation {
   public static let name = "activation_gradient"
-  /// Which function was applied forward.
-  public let function: ActivationFunction
+  /// What was applied forward.
+  public let activation: Activation
 
-  init(_ function: ActivationFunction) { self.function = function }
+  init(_ activation: Activation) { self.activation = activation }
 
-  public init(_ attributes: inout Attributes) throws(CNNError) { function = try attributes.choice("function") }
+  public init(_ attributes: inout Attributes) throws(CNNError) { activation = try Activation(&attributes) }
 
-  public var attributes: Attributes { ["function": .text(function.rawValue)] }
+  public var attributes: Attributes { activation.attributes }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
+    try activation.checkConstants()
     try operands[0].require(element: .float32, as: "the input")
     try operands[1].require(shape: operands[0].shape, as: "the gradient")
     return [operands[0]]

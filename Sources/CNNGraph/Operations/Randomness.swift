@@ -3,14 +3,23 @@
 
 import CNNCore
 
-/// An operation that in training drops a share of its operand at random, and in inference does nothing.
+/// An operation on one operand that in training does something at random.
 ///
-/// The mask is a function of (seed, step, `stream`), so the gradient is the same operation on `dy`, and no mask is kept.
-public protocol RandomMask: Operation {
-  /// The probability of dropping.
-  var rate: Double { get }
+/// What it does is a function of (seed, step, `stream`), so that its gradient can find it again and nothing is kept.
+public protocol RandomOperation: Operation {
   /// Which stream of random numbers: distinct for every such layer of a network.
   var stream: Int { get }
+
+  /// What takes its place in inference, for an operand of this type; nil for nothing.
+  func inferenceForm(_ operand: TensorType) -> (any Operation)?
+}
+
+/// A random operation that in training drops a share of its operand, and in inference does nothing.
+///
+/// Its gradient is the same operation on `dy`.
+public protocol RandomMask: RandomOperation {
+  /// The probability of dropping.
+  var rate: Double { get }
 
   /// A layer that drops with probability `rate`.
   init(rate: Double, stream: Int)
@@ -22,6 +31,8 @@ extension RandomMask {
   }
 
   public var attributes: Attributes { ["rate": .number(rate), "stream": .integer(stream)] }
+
+  public func inferenceForm(_ operand: TensorType) -> (any Operation)? { nil }
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     [try context.emit(self, context.upstream)]

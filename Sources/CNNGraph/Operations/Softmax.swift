@@ -33,6 +33,7 @@ public struct SoftmaxGradient: Operation {
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
     try operands[0].require(element: .float32, as: "the result")
+    guard operands[0].rank >= 1 else { throw CNNError(.shapeMismatch, "the result is a scalar; expected classes") }
     try operands[1].require(shape: operands[0].shape, as: "the gradient")
     return [operands[0]]
   }

@@ -22,11 +22,15 @@ extension Graph {
     return result
   }
 
-  /// The network as it predicts: dropout and stochastic depth are gone.
+  /// The network as it predicts: dropout, stochastic depth and random flips are gone, a random crop takes the middle.
   public func inferenceForm() throws(CNNError) -> Graph {
     try rewriting { rewriter, node throws(CNNError) in
-      guard node.operation is any RandomMask else { return false }
-      rewriter.map(node.results[0], to: try rewriter.image(of: node.operands[0]))
+      guard let random = node.operation as? any RandomOperation else { return false }
+      if let fixed = random.inferenceForm(type(of: node.operands[0])) {
+        try rewriter.copy(node, as: fixed)
+      } else {
+        rewriter.map(node.results[0], to: try rewriter.image(of: node.operands[0]))
+      }
       return true
     }
   }

@@ -3,11 +3,12 @@ import CNNGraph
 
 extension GraphBuilder {
   /// The kinds of layer that bring parameters of their own; any other kind is an operation of the graph.
-  static let parametricLayers = ["conv2d", "depthwise_conv2d", "batch_norm", "dense"]
+  static let parametricLayers = ["conv2d", "depthwise_conv2d", "batch_norm", "dense", "prelu"]
   /// The operations that are layers by themselves.
   static let plainLayers: [any Operation.Type] = [
-    Activation.self, Softmax.self, Add.self, Multiply.self, Concatenate.self, Pooling2D.self, GlobalPooling2D.self,
-    Reshape.self, ZeroPadding2D.self, Dropout.self, StochasticDepth.self,
+    Activation.self, Softmax.self, LogSoftmax.self, Rescaling.self, Add.self, Multiply.self, Concatenate.self,
+    Pooling2D.self, GlobalPooling2D.self, Reshape.self, ZeroPadding2D.self, Dropout.self, StochasticDepth.self,
+    RandomFlip.self, RandomCrop.self,
   ]
 
   /// Adds a layer by the name of its kind, with options as `include/swiftcnn.h` lists them for `scnn_graph_layer`.
@@ -33,7 +34,8 @@ extension GraphBuilder {
         try attributes.finish()
         return value
       }
-      if kind == Dropout.name || kind == StochasticDepth.name, !attributes.contains("stream") {
+      let isRandom = Self.plainLayers.contains { $0.name == kind && $0 is any RandomOperation.Type }
+      if isRandom, !attributes.contains("stream") {
         // Every random layer of a graph has numbers of its own.
         attributes["stream"] = .integer(graph.nodes.count)
       }
@@ -58,6 +60,8 @@ extension GraphBuilder {
       return try dense(
         x, name, units: attributes.integer("units"), bias: attributes.flag("bias", default: true),
         initializer: attributes.choice("initializer", default: .uniformFanIn))
+    case "prelu":
+      return try parametricRelu(x, name, initializer: attributes.choice("initializer", default: .zeros))
     default:
       let kernel = try attributes.integers("kernel", count: 2)
       let stride = try attributes.integers("stride", count: 2, default: [1, 1])

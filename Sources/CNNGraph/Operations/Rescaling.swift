@@ -1,0 +1,42 @@
+// The protocol's own members are documented in Operation.swift.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
+
+import CNNCore
+
+/// Arithmetic with constants: `y = x * scale + offset`, where each of the two is one number or one per channel, the last
+/// axis. Operand and result: any shape.
+public struct Rescaling: Operation {
+  public static let name = "rescaling"
+  /// One number, or one per channel.
+  public let scale, offset: [Double]
+
+  /// The rescaling with these constants.
+  public init(scale: [Double] = [1], offset: [Double] = [0]) { (self.scale, self.offset) = (scale, offset) }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) {
+    scale = try attributes.numbers("scale", default: [1])
+    offset = try attributes.numbers("offset", default: [0])
+  }
+
+  public var attributes: Attributes { ["scale": .numbers(scale), "offset": .numbers(offset)] }
+
+  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 1...1)
+    try operands[0].require(element: .float32, as: "the input")
+    let channels = operands[0].shape.last ?? 1
+    for (name, values) in [("scale", scale), ("offset", offset)] {
+      guard values.count == 1 || values.count == channels else {
+        throw CNNError(
+          .shapeMismatch,
+          "\(name) has \(values.count) numbers; expected 1, or \(channels) for the channels of "
+            + describe(operands[0].shape))
+      }
+      for value in values { try checkFloat(value, name) }
+    }
+    return operands
+  }
+
+  public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    [try context.emit(Rescaling(scale: scale), context.upstream)]
+  }
+}
