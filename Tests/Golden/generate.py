@@ -10,11 +10,12 @@ import pathlib
 import sys
 
 import golden_file
+from keras_layers import keras_layers
 from models import models
 from operations import operations
 from training import training
 
-FILES = {"operations": operations, "training_step": training, "models": models}
+FILES = {"operations": operations, "training_step": training, "models": models, "keras_layers": keras_layers}
 
 
 def main():

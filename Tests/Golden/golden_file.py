@@ -1,5 +1,6 @@
 """Golden files: safetensors of float32 and int32, with one JSON document in the metadata under the key `golden`."""
 
+import importlib.metadata
 import json
 import platform
 
@@ -21,6 +22,7 @@ def versions():
         "torchvision": networks.torchvision().__version__,
         "numpy": numpy.__version__,
         "safetensors": safetensors.__version__,
+        "keras": importlib.metadata.version("keras"),
     }
 
 
