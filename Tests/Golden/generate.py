@@ -10,11 +10,17 @@ import pathlib
 import sys
 
 import golden_file
+from keras_defaults import keras_defaults
+from keras_layers import keras_layers
 from models import models
 from operations import operations
 from training import training
 
-FILES = {"operations": operations, "training_step": training, "models": models}
+TENSORS = {
+    "operations": operations, "training_step": training, "models": models, "keras_layers": keras_layers,
+}
+DOCUMENTS = {"keras_defaults": keras_defaults}
+FILES = [*TENSORS, *DOCUMENTS]
 
 
 def main():
@@ -27,8 +33,8 @@ def main():
         parser.error(f"unknown file {unknown[0]}; expected any of {', '.join(FILES)}")
     found = []
     for name in arguments.files or FILES:
-        path = pathlib.Path(__file__).with_name(f"{name}.safetensors")
-        tensors, document = FILES[name]()
+        tensors, document = TENSORS[name]() if name in TENSORS else ({}, DOCUMENTS[name]())
+        path = pathlib.Path(__file__).with_name(f"{name}.{'safetensors' if name in TENSORS else 'json'}")
         if arguments.check:
             found += golden_file.differences(path, tensors, document)
         else:
