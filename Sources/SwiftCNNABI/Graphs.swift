@@ -74,7 +74,8 @@ public func scnn_graph_apply(
     let prefix = try optionalText(prefix, "prefix") ?? "", tensor = try optionalText(tensor, "tensor")
     let out = try required(value, "value")
     let added = try handle.network.withLock { (network) throws(CNNError) in
-      try network.apply(model, to: known(operand, network.builder.graph), prefix: prefix, tensor: tensor,
+      try network.apply(
+        model, to: known(operand, network.builder.graph), prefix: prefix, tensor: tensor,
         inference: inference != 0)
     }
     out.pointee = scnn_value(added.index)

@@ -10,7 +10,7 @@ public struct RandomFlip: RandomOperation {
   public static let name = "random_flip"
   /// Whether images are mirrored left to right, and top to bottom.
   public let horizontal, vertical: Bool
-  public let stream: Int
+  public var stream: Int
 
   /// A random flip.
   public init(horizontal: Bool = true, vertical: Bool = true, stream: Int) {
@@ -52,7 +52,7 @@ public struct RandomCrop: RandomOperation {
   public static let name = "random_crop"
   /// The size of the result.
   public let height, width: Int
-  public let stream: Int
+  public var stream: Int
 
   /// A random crop.
   public init(height: Int, width: Int, stream: Int) {

@@ -8,7 +8,7 @@ import CNNCore
 /// What it does is a function of (seed, step, `stream`), so that its gradient can find it again and nothing is kept.
 public protocol RandomOperation: Operation {
   /// Which stream of random numbers: distinct for every such layer of a network.
-  var stream: Int { get }
+  var stream: Int { get set }
 
   /// What takes its place in inference, for an operand of this type; nil for nothing.
   func inferenceForm(_ operand: TensorType) -> (any Operation)?
@@ -53,7 +53,7 @@ extension RandomMask {
 public struct Dropout: RandomMask {
   public static let name = "dropout"
   public let rate: Double
-  public let stream: Int
+  public var stream: Int
 
   /// A dropout layer.
   public init(rate: Double, stream: Int) { (self.rate, self.stream) = (rate, stream) }
@@ -69,7 +69,7 @@ public struct Dropout: RandomMask {
 public struct StochasticDepth: RandomMask {
   public static let name = "stochastic_depth"
   public let rate: Double
-  public let stream: Int
+  public var stream: Int
 
   /// A stochastic depth layer.
   public init(rate: Double, stream: Int) { (self.rate, self.stream) = (rate, stream) }

@@ -32,8 +32,9 @@ extension Graph {
       }
       for node in network.nodes {
         var operation = node.operation
-        if let random = operation as? any RandomMask {
-          operation = Swift.type(of: random).init(rate: random.rate, stream: nodes.count)
+        if var random = operation as? any RandomOperation {
+          random.stream = nodes.count
+          operation = random
         }
         var operands: [Value] = []
         for operand in node.operands {

@@ -37,7 +37,10 @@ extension Graph {
 
   /// The network as it predicts, in training too: what a part of a network becomes that is not to be trained as such.
   public func frozenForm() throws(CNNError) -> Graph {
-    try inferenceForm().rewriting { rewriter, node throws(CNNError) in
+    for node in nodes where node.operation is RandomCrop && shape(of: node.operands[0])[1...2].contains(nil) {
+      throw CNNError(.shapeMismatch, "'\(node.name)': the middle of images whose size varies cannot be fixed")
+    }
+    return try inferenceForm().rewriting { rewriter, node throws(CNNError) in
       guard var layer = node.operation as? BatchNormalization else { return false }
       layer.frozen = true
       try rewriter.copy(node, as: layer)

@@ -23,10 +23,11 @@ where the system refuses to read or write, ``MemoryError``, ``FloatingPointError
 
 from __future__ import annotations
 
-from . import callbacks, datasets, losses, metrics, models, optimizers, schedules
+from . import activations, callbacks, datasets, initializers, layers, losses, metrics, models, optimizers, regularizers, schedules, utils
 from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
 from ._swiftcnn import version as _version
-from .models import Model, create_model, list_models, load_model
+from .layers import Input
+from .models import Model, Sequential, create_model, list_models, load_model
 
 __version__: str = _version()
 

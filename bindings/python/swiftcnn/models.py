@@ -1,26 +1,41 @@
-"""Models: made by name or read from a file, looked at, changed and saved."""
+"""Models: of layers, by name, or from a file; looked at, changed and saved."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import _arrays, _swiftcnn
 from ._checks import boolean, integer, number, path_of, readable, text, unknown
+from ._symbolic import Call, Network, Tensor
 from ._trainer import Trainer
+from .layers.base import Layer, Variable, layers_in, shape_of, unique_name
+from .layers.core import InputLayer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ._arrays import Floats
+    from ._symbolic import Shape
 
     Path = str | os.PathLike[str]
 
-__all__ = ["Model", "Parameter", "Weights", "create_model", "list_models", "load_model"]
+__all__ = [
+    "EfficientNet",
+    "Model",
+    "Node",
+    "Parameter",
+    "Sequential",
+    "create_model",
+    "list_models",
+    "load_model",
+]
 
 
 class Parameter(NamedTuple):
@@ -39,29 +54,220 @@ class Parameter(NamedTuple):
     shape: tuple[int, ...]
 
 
-class Model(Trainer):
-    """A network with its parameters. Made by ``create_model``, ``load_model`` and ``Model.clone``."""
+class Model(Trainer, Layer):
+    """A network with its weights: made by ``create_model`` or ``load_model``, of layers, or by a class of your own::
+
+        model = Model(inputs, outputs)      # tensors: of Input, and what layers made of it
+
+        class Net(Model):
+            def __init__(self):
+                super().__init__()
+                self.conv = layers.Conv2D(16, 3, activation="relu")
+                self.pool = layers.GlobalAveragePooling2D()
+
+            def call(self, x):
+                return self.pool(self.conv(x))
+
+    Layers and models that models are made of keep their weights: what one model learns, the others know. Your own class
+    gets its network when it first sees data, or by ``build``; its ``call`` runs once then, with tensors.
+
+    Args:
+        inputs: a tensor.
+        outputs: a tensor that layers made of it.
+
+    Raises:
+        ValueError: the outputs need another tensor than the inputs, or two layers have one name.
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor | Sequence[Tensor] | None = None,
+        outputs: Tensor | Sequence[Tensor] | None = None,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        Layer.__init__(self, name=unique_name("functional") if name is None and inputs is not None else name)
+        Trainer.__init__(self)
+        self._core: _swiftcnn.Model | None = None
+        self._ends: tuple[Tensor, Tensor] | None = None
+        self._members = _Members()
+        if (inputs is None) != (outputs is None):
+            raise ValueError("inputs and outputs must be given both, or neither")
+        if inputs is not None and outputs is not None:
+            self._connect(_single(inputs, "inputs"), _single(outputs, "outputs"))
+        if not boolean(trainable, "trainable"):
+            self.trainable = False
+
+    @classmethod
+    def _of(cls, core: _swiftcnn.Model) -> Model:
+        """The model of the library as an object."""
+        model = Model(name=core.name())
+        model._set_core(core)
+        return model
+
+    def _connect(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Makes the network between two tensors."""
+        network = Network()
+        network.input(inputs)
+        value = network.value(outputs)
+        options = {"name": self.name} | _pixels(inputs, network.calls)
+        core = network.model(value, options)
+        self._ends = (inputs, outputs)
+        self._members.layers = _distinct(_layers_of(inputs, network.calls, core))
+        self._set_core(core)
+
+    def _set_core(self, core: _swiftcnn.Model) -> None:
+        self._core = core
+        self.built = True
+        self._adopt()
+
+    @property
+    def _handle(self) -> _swiftcnn.Model:
+        """The model of the library."""
+        if self._core is None:
+            raise ValueError(
+                f"model {self.name!r} is not built yet: call it, fit it or predict with it, or call build(input_shape)"
+            )
+        return self._core
 
     @property
     def _model(self) -> Model:
         return self
 
+    @property
+    def _is_built(self) -> bool:
+        return self._core is not None
+
+    def _prepare(self, x: ArrayLike) -> None:
+        if self._core is None:
+            shape = _arrays.numeric(x, "x").shape
+            if len(shape) < 2:
+                raise ValueError(f"x: expected images (N, height, width, channels), got shape {shape}")
+            self.build((None, *shape[1:]))
+
+    # ------------------------------------------------------------------------------------------------------ as a layer
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the network for inputs of a shape, the batch included, as (None, 224, 224, 3)."""
+        if self._core is None:
+            tensor = Tensor((None, *shape_of(tuple(input_shape)[1:], "input_shape")), "input")
+            self._connect(tensor, self._trace(tensor))
+
+    def _trace(self, tensor: Tensor) -> Tensor:
+        """What ``call`` makes of a tensor. Where it asks whether it trains, both answers must give one network."""
+        if "training" not in inspect.signature(self.call).parameters:
+            return _single(self.call(tensor), "what call returned")
+        results = [_single(self.call(tensor, training=training), "what call returned") for training in (True, False)]
+        if _structure(tensor, results[0]) != _structure(tensor, results[1]):
+            raise ValueError(
+                f"{type(self).__name__}.call gives another network for training=True than for training=False; "
+                "only layers that act in training alone, as Dropout, may depend on it"
+            )
+        return results[0]
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model does, in terms of layers; to be written by classes of your own."""
+        if self._core is not None:
+            return self(*args, **kwargs)
+        raise NotImplementedError(
+            f"{type(self).__name__} has no network: write a method 'call', or give Model inputs and outputs"
+        )
+
+    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Tensor:
+        tensor = _single(inputs, "inputs")
+        if self._core is None:
+            self.build(tensor.shape)
+        call = Call(self, (tensor,), inference=training is not None and not boolean(training, "training"))
+        network = Network()
+        value = self._emit(network, [network.input(tensor)], call)
+        return Tensor(network.shape(value), self.name, call)
+
+    def _compute(self, x: Any, training: bool | None = None) -> Floats:
+        if training:
+            raise ValueError(f"{self.name}: training=True is possible within a model only, not on an array")
+        self._prepare(x)
+        return self.predict(x, batch_size=max(1, len(np.asarray(x))))
+
+    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+        prefix = "" if self._continues(call) else f"{self.name}."
+        return network.apply(self._handle, operands[0], call.inference, prefix, call.tensor)
+
+    def _continues(self, call: Call) -> bool:
+        """Whether a call stands for the model's own layers: a network that ends elsewhere, or goes on from one."""
+        return self._ends is not None and call.inputs[0] is self._ends[0]
+
     # ------------------------------------------------------------------------------------------------------- looking
 
     @property
-    def name(self) -> str:
-        """The name it was built under."""
-        return self._handle.name()
+    def input(self) -> Tensor:
+        """The tensor it begins with."""
+        return self._tensors()[0]
 
     @property
-    def input_shape(self) -> tuple[int | None, ...]:
+    def output(self) -> Tensor:
+        """The tensor it ends with: ``Model(model.input, layers.Dense(5)(model.output))`` goes on from there."""
+        return self._tensors()[1]
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """``[input]``"""
+        return [self.input]
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """``[output]``"""
+        return [self.output]
+
+    def _tensors(self) -> tuple[Tensor, Tensor]:
+        core = self._handle
+        if self._ends is None:
+            layer = InputLayer(batch_shape=self.input_shape, name=json.loads(core.graph("json"))["inputs"][0]["name"])
+            tensor: Tensor = layer.output
+            self._ends = (tensor, Tensor(self.output_shape, self.name, Call(self, (tensor,))))
+        return self._ends
+
+    @property
+    def input_shape(self) -> Shape:
         """``(None, height, width, channels)``; None is any number."""
-        return (None, *(size if size > 0 else None for size in self._handle.input_shape()))
+        return (None, *(size if size >= 0 else None for size in self._handle.input_shape()))
 
     @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """The shape of what ``predict`` returns, with None for the number of images."""
-        return (None, *self._handle.output_shape((1, *self._handle.input_shape()), None)[1:])
+    def output_shape(self) -> Shape:
+        """The shape of what ``predict`` returns, with None for the number of images and sizes that vary."""
+        return tuple(size if size >= 0 else None for size in self._handle.tensor_shape(None))
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in the order they are computed; of a class of your own, those among its attributes."""
+        if type(self).call is not Model.call:
+            return _distinct(layer for value in vars(self).values() for layer in layers_in(value))
+        if self._members.layers is None:
+            self._members.layers = [_input_layer(self.input), *_nodes(self)]
+        return list(self._members.layers)
+
+    def _sublayers(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """A layer by its name, or by its position in ``layers``.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if (name is None) == (index is None):
+            raise ValueError("one of name and index must be given, and not both")
+        members = self.layers
+        if index is not None:
+            position = integer(index, "index", minimum=-len(members))
+            if position >= len(members):
+                raise ValueError(f"index is {position}, but the model has {len(members)} layers")
+            return members[position]
+        wanted = text(name, "name")
+        for layer in members:
+            if layer.name == wanted:
+                return layer
+        raise unknown("layer", wanted, (layer.name for layer in members))
 
     @property
     def tensor_names(self) -> list[str]:
@@ -74,16 +280,31 @@ class Model(Trainer):
         return self._handle.get_normalization(self._handle.input_shape()[-1])
 
     def set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Sets what uint8 pixels, divided by 255, are normalised with: ``(pixel / 255 - mean) / std``.
+        """Sets what uint8 pixels, divided by 255, are normalised with: ``(pixel / 255 - mean) / std``. A model made of
+        layers takes pixels as they are (mean 0, std 1 / 255), unless it begins with another model, whose it takes over.
 
         Raises:
             ValueError: not one number a channel, or a deviation that is not above 0.
         """
         self._handle.set_normalization(_numbers(mean, "mean"), _numbers(std, "std"))
 
-    def summary(self, print_fn: Callable[[str], object] = print) -> None:
-        """Prints a table of layers, output shapes and parameter counts."""
-        print_fn(self._handle.summary())
+    def summary(
+        self,
+        line_length: None = None,
+        positions: None = None,
+        print_fn: Callable[[str], object] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: None = None,
+    ) -> None:
+        """Prints a table of layers, output shapes and parameter counts; it is as wide as it has to be, shows the layers of
+        nested models, and says of weights that they are frozen.
+
+        Args:
+            print_fn: None is ``print``.
+            line_length, positions, expand_nested, show_trainable, layer_range: Keras's, without effect.
+        """
+        (print if print_fn is None else print_fn)(self._handle.summary())
 
     def graph(self, format: str = "text") -> str:
         """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz) or ``"json"`` (as in the model file)."""
@@ -96,17 +317,12 @@ class Model(Trainer):
         """All parameters in the order of the network, statistics of batch normalisation among them."""
         return [Parameter(*row) for row in self._handle.parameters()]
 
-    @property
-    def weights(self) -> Weights:
-        """The values of all parameters by name: a view in which reading copies and setting changes the model."""
-        return Weights(self)
-
     def count_params(self) -> int:
         """The number of learned numbers; statistics of batch normalisation are not counted, as in torchvision."""
         return sum(int(np.prod(row.shape)) for row in self.parameters if row.role != "statistic")
 
     def get_parameter(self, name: str) -> Floats:
-        """A copy of a parameter, float32.
+        """A copy of a parameter, float32, in the layout of files and of torchvision.
 
         Raises:
             ValueError: no parameter has this name.
@@ -134,26 +350,48 @@ class Model(Trainer):
         self._handle.get_gradient(name, gradient)
         return gradient
 
-    def get_weights(self) -> list[Floats]:
-        """Copies of all parameters, in the order of the network."""
-        return [self.get_parameter(row.name) for row in self.parameters]
+    def state_dict(self) -> dict[str, Floats]:
+        """Copies of all parameters by name, in the layout of files and of torchvision."""
+        return {row.name: self.get_parameter(row.name) for row in self.parameters}
 
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Replaces all parameters; what does not fit leaves the model as it was.
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Replaces all parameters by values of the same names and shapes; what does not fit leaves the model as it was.
 
         Raises:
-            ValueError: their number or a shape differs.
+            ValueError: parameters are missing, left over or misshapen.
         """
         rows = self.parameters
-        if len(weights) != len(rows):
-            raise ValueError(f"weights: expected {len(rows)} arrays, got {len(weights)}")
-        values = [_arrays.named(value, row.shape, row.name) for row, value in zip(rows, weights, strict=True)]
-        for row, value in zip(rows, values, strict=True):
-            self._handle.set_parameter(row.name, value)
+        names = {row.name for row in rows}
+        given = {name for name in state if name != "num_batches_tracked" and not name.endswith(".num_batches_tracked")}
+        for what, odd in (("missing", names - given), ("left over", given - names)):
+            if odd:
+                raise ValueError(f"state: {len(odd)} parameters are {what}: {', '.join(sorted(odd)[:20])}")
+        values = {row.name: _arrays.named(state[row.name], row.shape, row.name) for row in rows}
+        for name, value in values.items():
+            self._handle.set_parameter(name, value)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes any weight. Setting it sets it for all layers; it takes effect at the next step. Batch
+        normalisation that is not trainable runs in inference mode."""
+        if self._core is None:
+            return self._trainable
+        learned = [row.trainable for row in self.parameters if row.role != "statistic"]
+        return any(learned) if learned else self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = boolean(value, "trainable")
+        if self._core is None or not any(row.role != "statistic" for row in self.parameters):
+            for layer in self._sublayers():
+                layer.trainable = value
+        else:
+            self._core.set_trainable("*", value)
 
     def freeze(self, pattern: str = "*") -> int:
-        """Keeps the parameters whose names match (``*`` and ``?``, as in ``"layer1.*"``) from being trained. Batch
-        normalisation with frozen parameters runs in inference mode.
+        """Keeps the parameters whose names match from being trained: ``*`` stands for any characters, ``?`` for one,
+        ``[12]`` for one of these, as in ``"layer[12].*"``. Batch normalisation with frozen parameters runs in inference
+        mode.
 
         Returns:
             How many matched.
@@ -161,17 +399,34 @@ class Model(Trainer):
         Raises:
             ValueError: none matches.
         """
-        return self._set_trainable(pattern, False)
+        return self._handle.set_trainable(text(pattern, "pattern"), False)
 
     def unfreeze(self, pattern: str = "*") -> int:
         """Ends what ``freeze`` did."""
-        return self._set_trainable(pattern, True)
+        return self._handle.set_trainable(text(pattern, "pattern"), True)
 
-    def _set_trainable(self, pattern: str, trainable: bool) -> int:
-        matched = self._handle.set_trainable(text(pattern, "pattern"), trainable)
-        if not matched:
-            raise unknown("pattern", pattern, (row.name for row in self.parameters))
-        return matched
+    def set_regularization(self, pattern: str = "*", l1: float = 0.0, l2: float = 0.0) -> int:
+        """Adds ``l1 * sum(|w|) + l2 * sum(w ** 2)`` to the loss for the parameters whose names match.
+
+        Returns:
+            How many matched.
+
+        Raises:
+            ValueError: none matches, or a factor is negative.
+        """
+        return self._handle.set_regularization(text(pattern, "pattern"), number(l1, "l1"), number(l2, "l2"))
+
+    def reset_classifier(self, classes: int, *, seed: int = 0) -> None:
+        """Replaces the last dense layer by a new one for so many classes; all else keeps its weights. The model has to be
+        compiled again.
+
+        Raises:
+            ValueError: the network does not end with a dense layer.
+        """
+        self._handle.reset_classifier(integer(classes, "classes", minimum=1), integer(seed, "seed"))
+        self._ends = None
+        self._members.layers = None
+        self._forget_settings()
 
     def _shape_of(self, name: str) -> tuple[int, ...]:
         wanted = text(name, "name")
@@ -213,46 +468,242 @@ class Model(Trainer):
         self._handle.load_weights(readable(filepath, "filepath"))
 
     def clone(self) -> Model:
-        """A second, independent model with the same network, parameters and training state."""
-        return Model(self._handle.clone())
+        """A second, independent model with the same network, weights and training state."""
+        return Model._of(self._handle.clone())
+
+    @staticmethod
+    def from_name(
+        model_name: str,
+        weights: Path | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        classes: int = 1000,
+        include_top: bool = True,
+        pooling: str | None = None,
+        **options: Any,
+    ) -> Model:
+        """The model that ``create_model`` builds, whose arguments these are."""
+        return create_model(model_name, weights, input_shape, classes, include_top, pooling, **options)
 
     def __repr__(self) -> str:
-        return f"<swiftcnn.Model {self.name!r} {self.input_shape} -> {self.output_shape}>"
+        if self._core is None:
+            return f"<{type(self).__name__} {self.name!r}, not built>"
+        return f"<{type(self).__name__} {self.name!r} {self.input_shape} -> {self.output_shape}>"
 
 
-class Weights(Mapping[str, "Floats"]):
-    """The parameters of a model by name: ``model.weights["fc.bias"]``."""
+class _Members:
+    """The layers of a model, out of reach of those who look for layers among attributes."""
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    layers: list[Layer] | None = None
 
-    def __getitem__(self, name: str) -> Floats:
-        if name not in self:
-            raise KeyError(name)
-        return self._model.get_parameter(name)
 
-    def __setitem__(self, name: str, value: ArrayLike) -> None:
-        if name not in self:
-            raise KeyError(name)
-        self._model.set_parameter(name, value)
+class Sequential(Model):
+    """Layers one after another::
 
-    def __contains__(self, name: object) -> bool:
-        return any(row.name == name for row in self._model.parameters)
+        model = Sequential([layers.Input((28, 28, 1)), layers.Flatten(), layers.Dense(10, activation="softmax")])
 
-    def __iter__(self) -> Iterator[str]:
-        return iter([row.name for row in self._model.parameters])
+    Without an input (or ``input_shape`` in the first layer) the network is made when data come.
 
-    def __len__(self) -> int:
-        return len(self._model.parameters)
+    Args:
+        layers: the layers; more can be added.
+    """
 
-    def __repr__(self) -> str:
-        return f"Weights({list(self)!r})"
+    def __init__(
+        self, layers: Iterable[Layer | Tensor] | None = None, trainable: bool = True, name: str | None = None
+    ) -> None:
+        super().__init__(name=name)
+        self._stack = _Members()
+        self._stack.layers = []
+        self._start: Tensor | None = None
+        if isinstance(layers, (Layer, Tensor)):
+            layers = [layers]
+        for layer in layers or ():
+            self.add(layer)
+        if not boolean(trainable, "trainable"):
+            self.trainable = False
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, without the input."""
+        return list(self._stack.layers or ())
+
+    def add(self, layer: Layer | Tensor, rebuild: bool = True) -> None:
+        """Adds a layer at the end.
+
+        Raises:
+            TypeError: it is no layer.
+            ValueError: it does not fit, or another layer has its name.
+        """
+        if isinstance(layer, Tensor) and layer.origin is not None:
+            layer = layer.origin
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layer must be a layer, got {layer!r}")
+        if isinstance(layer, InputLayer):
+            if self._start is not None or self.layers:
+                raise ValueError("an input must come first, and once")
+            self._start = layer.output
+            return
+        if any(layer.name == other.name for other in self.layers):
+            raise ValueError(f"the model has a layer {layer.name!r} already: layer names must be unique")
+        if self._start is None and not self.layers:
+            shape = layer.input_shape[1:] if isinstance(layer, Model) and layer._is_built else layer._input_shape
+            if shape is not None:
+                self._start = InputLayer(shape).output
+        assert self._stack.layers is not None
+        if self._start is not None:
+            self._ends = (self._start, _single(layer(self._end()), f"what layer {layer.name!r} gave"))
+        self._stack.layers.append(layer)
+        self._core = None
+
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Takes the last layer away and returns it.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not self._stack.layers:
+            raise ValueError("there is no layer to take away")
+        layer = self._stack.layers.pop()
+        self._core, self._ends = None, None
+        if self._start is not None and self._stack.layers:
+            self._run(self._start)
+        return layer
+
+    def _end(self) -> Tensor:
+        assert self._start is not None
+        return self._start if self._ends is None else self._ends[1]
+
+    def _run(self, tensor: Tensor) -> None:
+        end = tensor
+        for layer in self.layers:
+            end = _single(layer(end), f"what layer {layer.name!r} gave")
+        self._ends = (tensor, end)
+
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Makes the network for inputs of a shape, the batch included."""
+        if self._core is not None:
+            return
+        if not self.layers:
+            raise ValueError(f"model {self.name!r} has no layers yet")
+        if self._ends is None:
+            if input_shape is None:
+                raise ValueError("input_shape is missing: the first layer does not say it")
+            self._run(InputLayer(batch_shape=(None, *tuple(input_shape)[1:])).output)
+        assert self._ends is not None
+        self._connect(*self._ends)
+
+    @property
+    def _handle(self) -> _swiftcnn.Model:
+        if self._core is None and self._ends is not None:
+            self.build()
+        return super()._handle
+
+    @property
+    def _is_built(self) -> bool:
+        return self._core is not None or self._ends is not None
+
+    def _prepare(self, x: ArrayLike) -> None:
+        if self._ends is None:
+            super()._prepare(x)
+
+
+class EfficientNet(Model):
+    """An EfficientNet of any width, depth and resolution (Tan and Le 2019, section 3.3).
+
+    Args:
+        model_name: the base: the stages, and what is scaled.
+        options: the arguments of ``create_model``, as ``width_coefficient``.
+    """
+
+    def __init__(self, model_name: str = "efficientnet_b0", **options: Any) -> None:
+        core = create_model(model_name, **options)._handle
+        super().__init__(name=core.name())
+        self._set_core(core)
+
+
+class Node(Layer):
+    """A layer of a model that was made by name or read from a file.
+
+    Attributes:
+        operation: what is computed, as ``"conv2d"``.
+        attributes: its constants, as ``{"stride": [1, 1]}``.
+    """
+
+    def __init__(self, model: Model, row: Mapping[str, Any], weights: Sequence[Parameter]) -> None:
+        super().__init__(name=row["name"])
+        self.operation: str = row["operation"]
+        self.attributes: dict[str, Any] = row["attributes"]
+        self.built = True
+        self._owner = (model,)  # not among the layers of this one
+        self._operands: list[str] = row["operands"]
+        self._rows = weights
+
+    @property
+    def input(self) -> Any:
+        """The tensor it reads, or a list of them."""
+        model = self._owner[0]
+        parameters = {row.name for row in model.parameters}
+        tensors = [_tensor(model, name) for name in self._operands if name not in parameters]
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    @property
+    def output(self) -> Tensor:
+        """What it gives."""
+        return _tensor(self._owner[0], self.name)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights in Keras's order."""
+        names = {"normalization_scale": "gamma", "normalization_shift": "beta", "weight": "kernel", "bias": "bias"}
+        result = []
+        for row in self._rows:
+            name = names.get(row.role) or row.name.rpartition(".")[2].replace("running_var", "running_variance")
+            depthwise = row.role == "weight" and self.attributes.get("groups", 1) > 1 and row.shape[1] == 1
+            result.append(
+                Variable(
+                    self._owner[0]._handle,
+                    row.name,
+                    name.replace("running", "moving"),
+                    self.name,
+                    row.shape,
+                    self.attributes["groups"] if depthwise else None,
+                )
+            )
+        return result
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights."""
+        learned = [weight.trainable for weight, row in zip(self.weights, self._rows, strict=True) if row.role != "statistic"]
+        return any(learned) if learned else self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = boolean(value, "trainable")
+        for row in self._rows:
+            if row.role != "statistic":
+                self._owner[0]._handle.set_trainable(_literally(row.name), value)
+
+    def _sublayers(self) -> Iterator[Layer]:
+        return iter(())
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        raise ValueError(
+            f"layer {self.name!r} is a part of model {self._owner[0].name!r} and cannot be applied by itself; "
+            "go on from its output, or apply the model"
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The operation and its constants."""
+        return {"name": self.name, "trainable": self.trainable, "operation": self.operation, **self.attributes}
+
+
+# ------------------------------------------------------------------------------------------------------ from the library
 
 
 def create_model(
     name: str,
     weights: Path | None = None,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Sequence[int | None] | None = None,
     classes: int = 1000,
     include_top: bool = True,
     pooling: str | None = None,
@@ -260,6 +711,12 @@ def create_model(
     dropout: float | None = None,
     drop_path: float | None = None,
     *,
+    width_coefficient: float | None = None,
+    depth_coefficient: float | None = None,
+    resolution_coefficient: float | None = None,
+    compound_coefficient: float | None = None,
+    divisor: int | None = None,
+    stages: Sequence[Mapping[str, Any]] | Sequence[int] | None = None,
     seed: int = 0,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -267,15 +724,22 @@ def create_model(
     """Builds a model by name.
 
     Args:
-        name: one of ``list_models()``.
+        name: one of ``list_models()``; ``"efficientnet-b0"`` and ``"EfficientNetB0"`` are understood too.
         weights: a safetensors file with parameters of the same names and shapes; None initialises at random.
-        input_shape: (height, width, channels); None is the builder's published resolution.
+        input_shape: (height, width, channels); None is the builder's published resolution, (None, None, 3) any size.
         classes: the length of the output.
         include_top: without it the model ends with the last feature map.
         pooling: ``"avg"`` or ``"max"`` over that feature map.
-        classifier_activation: ``"softmax"``, or None for logits.
+        classifier_activation: ``"softmax"``, ``"sigmoid"``, or None for logits.
         dropout: the rate before the classifier; None is the builder's own.
         drop_path: the rate of stochastic depth; None is the builder's own.
+        width_coefficient: what the numbers of channels are multiplied by (Tan and Le 2019, section 3.3).
+        depth_coefficient: what the numbers of blocks are multiplied by.
+        resolution_coefficient: what the published resolution is multiplied by, where ``input_shape`` is None.
+        compound_coefficient: all three at once: 1.1, 1.2 and 1.15 to its power.
+        divisor: scaled numbers of channels are multiples of it.
+        stages: another base table: for ResNets the numbers of blocks, for EfficientNets a dictionary a stage with
+            ``kind``, ``kernel``, ``stride``, ``expand_ratio``, ``channels``, ``repeats`` and ``se_ratio``.
         seed: of the random initial values.
         mean: of the pixels, one a channel, in units of the full range 0...1.
         std: their standard deviation.
@@ -295,14 +759,30 @@ def create_model(
         "drop_path": None if drop_path is None else number(drop_path, "drop_path"),
         "seed": integer(seed, "seed"),
     }
+    coefficients = {
+        "width_coefficient": width_coefficient,
+        "depth_coefficient": depth_coefficient,
+        "resolution_coefficient": resolution_coefficient,
+        "compound_coefficient": compound_coefficient,
+    }
+    for key, coefficient in coefficients.items():
+        if coefficient is not None:
+            options[key] = number(coefficient, key)
+    if divisor is not None:
+        options["divisor"] = integer(divisor, "divisor", minimum=1)
+    if stages is not None:
+        options["stages"] = _stages(stages)
     if weights is not None:
         options["weights"] = os.fsdecode(readable(weights, "weights"))
     if input_shape is not None:
-        options["input_shape"] = _shape(input_shape)
+        shape = shape_of(input_shape, "input_shape")
+        if len(shape) != 3:
+            raise ValueError(f"input_shape must be (height, width, channels), got {input_shape!r}")
+        options["input_shape"] = list(shape)
     for key, value in (("mean", mean), ("std", std)):
         if value is not None:
             options[key] = _numbers(value, key)
-    return Model(_swiftcnn.create_model(text(name, "name"), json.dumps(options)))
+    return Model._of(_swiftcnn.create_model(text(name, "name"), json.dumps(options)))
 
 
 def load_model(filepath: Path) -> Model:
@@ -312,7 +792,7 @@ def load_model(filepath: Path) -> Model:
         OSError: the file cannot be read.
         ValueError: it is no model file.
     """
-    return Model(_swiftcnn.load_model(readable(filepath, "filepath")))
+    return Model._of(_swiftcnn.load_model(readable(filepath, "filepath")))
 
 
 def list_models(pattern: str | None = None) -> list[str]:
@@ -320,10 +800,103 @@ def list_models(pattern: str | None = None) -> list[str]:
     return _swiftcnn.list_models(None if pattern is None else text(pattern, "pattern")).splitlines()
 
 
-def _shape(shape: Sequence[int]) -> list[int]:
-    if isinstance(shape, (str, bytes)) or not isinstance(shape, (Sequence, np.ndarray)) or len(shape) != 3:
-        raise ValueError(f"input_shape must be (height, width, channels), got {shape!r}")
-    return [integer(size, "input_shape", minimum=1) for size in shape]
+# ---------------------------------------------------------------------------------------------------------------- parts
+
+
+def _single(tensors: object, name: str) -> Tensor:
+    """The one tensor there is."""
+    if isinstance(tensors, (list, tuple)) and len(tensors) == 1:
+        tensors = tensors[0]
+    if isinstance(tensors, Tensor):
+        return tensors
+    if isinstance(tensors, (list, tuple)) and tensors and all(isinstance(each, Tensor) for each in tensors):
+        raise ValueError(f"{name}: a model has one input and one output, got {len(tensors)} tensors")
+    raise ValueError(f"{name} must be a tensor, as layers.Input or a layer gives it, got {tensors!r}")
+
+
+def _distinct(layers: Iterable[Layer]) -> list[Layer]:
+    """Each layer once; two of one name are an error."""
+    result = list({id(layer): layer for layer in layers}.values())
+    repeated = [name for name, times in Counter(layer.name for layer in result).items() if times > 1]
+    if repeated:
+        raise ValueError(f"the model has {repeated[0]!r} as the name of two layers: layer names must be unique")
+    return result
+
+
+def _layers_of(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]], core: _swiftcnn.Model) -> Iterator[Layer]:
+    """The layers of a network. A part of another model, from its input to one of its results, counts as its layers."""
+    yield _input_layer(inputs)
+    names = set(core.tensor_names().split("\n"))
+    for _, call in calls:
+        if isinstance(call.layer, Model) and call.layer._continues(call):
+            for layer in call.layer.layers:
+                if isinstance(layer, Node) and layer.name in names:
+                    yield layer
+        else:
+            yield call.layer
+
+
+def _input_layer(tensor: Tensor) -> Layer:
+    return tensor.origin or InputLayer(batch_shape=tensor.shape, name=tensor.name)
+
+
+def _pixels(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]]) -> dict[str, object]:
+    """How uint8 images become numbers: as the model that reads them does it, otherwise they stay as they are."""
+    readers = [call.layer for _, call in calls if any(each is inputs for each in call.inputs)]
+    kinds = {reader.normalization if isinstance(reader, Model) else None for reader in readers}
+    if len(kinds) == 1 and (only := kinds.pop()) is not None:
+        return {"mean": list(only[0]), "std": list(only[1])}
+    channels = inputs.shape[-1] if inputs.ndim > 1 else 1
+    if channels is None:
+        raise ValueError(f"the last axis of {inputs!r}, its channels, must have a fixed size")
+    return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
+
+
+def _structure(inputs: Tensor, outputs: Tensor) -> list[object]:
+    """What a network computes in inference, without names."""
+    network = Network()
+    network.input(inputs)
+    graph = json.loads(network.model(network.value(outputs)).graph("json"))
+    number: dict[str, object] = {}
+    for kind in ("inputs", "parameters"):
+        for row in graph[kind]:
+            number[row["name"]] = row["name"] if kind == "parameters" else kind
+    result: list[object] = []
+    for row in graph["nodes"]:
+        operands = [number[name] for name in row["operands"]]
+        if row["operation"] in ("dropout", "stochastic_depth", "random_flip"):
+            number[row["name"]] = operands[0]
+            continue
+        attributes = {key: value for key, value in row["attributes"].items() if key not in ("frozen", "stream")}
+        number[row["name"]] = len(result)
+        result.append((row["operation"], attributes, operands))
+    return [*result, number[graph["outputs"][0]["value"]]]
+
+
+def _nodes(model: Model) -> Iterator[Node]:
+    """The layers of a model of the library."""
+    rows = {row.name: row for row in model.parameters}
+    for row in json.loads(model.graph("json"))["nodes"]:
+        yield Node(model, row, [rows[name] for name in row["operands"] if name in rows])
+
+
+def _tensor(model: Model, name: str) -> Tensor:
+    """A result of a model of the library."""
+    if name == model.input.name:
+        return model.input
+    shape = tuple(size if size >= 0 else None for size in model._handle.tensor_shape(name))
+    return Tensor(shape, name, Call(model, (model.input,), tensor=name))
+
+
+def _literally(name: str) -> str:
+    """A pattern that only this name matches."""
+    return "".join(f"[{each}]" if each in "*?[" else each for each in name)
+
+
+def _stages(stages: Sequence[Mapping[str, Any]] | Sequence[int]) -> list[object]:
+    if isinstance(stages, (str, bytes)) or not isinstance(stages, Sequence):
+        raise TypeError(f"stages must be a list with an entry for each stage, got {stages!r}")
+    return [dict(stage) if isinstance(stage, Mapping) else integer(stage, "stages", minimum=1) for stage in stages]
 
 
 def _numbers(values: Sequence[float], name: str) -> list[float]:

@@ -1,0 +1,163 @@
+"""Tensors that stand for what a layer will give, and how a network of the library comes from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import _swiftcnn
+
+if TYPE_CHECKING:
+    from .layers.base import Layer
+
+    Shape = tuple[int | None, ...]
+
+_numbers = count()
+
+
+class Tensor:
+    """What a layer will give, and does not give yet: what ``layers.Input`` returns and layers pass on.
+
+    Attributes:
+        shape: with None for the batch and for sizes that vary.
+        name: of the layer that gives it.
+        call: which layer gives it, and of what; None where a network begins.
+        origin: the layer of an input.
+    """
+
+    __array_ufunc__ = None  # so that ``array * tensor`` is an error, and not an array of tensors
+
+    def __init__(self, shape: Shape, name: str, call: Call | None = None, origin: Layer | None = None) -> None:
+        self.shape = shape
+        self.origin = origin
+        self.name = name
+        self.call = call
+        self.number = next(_numbers)
+
+    dtype = "float32"
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes, the batch among them."""
+        return len(self.shape)
+
+    def __add__(self, other: Tensor | float) -> Tensor:
+        from . import layers
+
+        return layers.add([self, other]) if isinstance(other, Tensor) else layers.Rescaling(1, other)(self)
+
+    def __mul__(self, other: Tensor | float) -> Tensor:
+        from . import layers
+
+        return layers.multiply([self, other]) if isinstance(other, Tensor) else layers.Rescaling(other)(self)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Tensor:
+        return self * -1
+
+    def __sub__(self, other: Tensor | float) -> Tensor:
+        return self + -other
+
+    def __rsub__(self, other: float) -> Tensor:
+        return -self + other
+
+    def __truediv__(self, other: float) -> Tensor:
+        if isinstance(other, Tensor):
+            return NotImplemented
+        return self * (1 / other)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a tensor of a network that is being built has no value yet; it cannot decide an if or a while")
+
+    def __array__(self, dtype: object = None, copy: object = None) -> object:
+        raise TypeError(f"{self!r} has no values yet; use Model(inputs, outputs).predict(x)")
+
+    def __repr__(self) -> str:
+        return f"<Tensor {self.name!r} shape={self.shape} dtype={self.dtype}>"
+
+
+class Call(NamedTuple):
+    """A layer applied to tensors.
+
+    Attributes:
+        inference: the layer does in training what it does in inference (Keras's ``training=False``).
+        tensor: of a model, the name of the result that is meant; None for its output.
+    """
+
+    layer: Layer
+    inputs: tuple[Tensor, ...]
+    inference: bool = False
+    tensor: str | None = None
+
+
+class Network:
+    """A network of the library under construction: what tensors become."""
+
+    def __init__(self) -> None:
+        self.graph = _swiftcnn.create_graph()
+        self.values: dict[Tensor, int] = {}
+        self.calls: list[tuple[Tensor, Call]] = []
+        self.inputs: list[Tensor] = []
+        self._names: set[str] = set()
+
+    def input(self, tensor: Tensor, name: str | None = None) -> int:
+        """Lets the network begin with a tensor."""
+        shape = [-1 if size is None else size for size in tensor.shape[1:]]
+        value = self.graph.input(self._unique(name or tensor.name), shape)
+        self.values[tensor] = value
+        self.inputs.append(tensor)
+        return value
+
+    def layer(self, kind: str, name: str, options: Mapping[str, object], *operands: int) -> int:
+        """Adds a layer as ``scnn_graph_layer`` of the C header knows it."""
+        return self.graph.layer(kind, self._unique(name), json.dumps(dict(options)), operands)
+
+    def apply(
+        self, model: _swiftcnn.Model, operand: int, inference: bool, prefix: str = "", tensor: str | None = None
+    ) -> int:
+        """Adds all layers of a model, up to its output or the tensor of that name, sharing its parameters."""
+        value = self.graph.apply(model, prefix, tensor, inference, operand)
+        self._names.update(prefix + name for name in model.tensor_names().split("\n"))
+        return value
+
+    def shape(self, value: int) -> Shape:
+        """The shape of a value, with None for the batch and for sizes that vary."""
+        return (None, *(size if size >= 0 else None for size in self.graph.shape(value)[1:]))
+
+    def value(self, tensor: Tensor) -> int:
+        """What a tensor becomes; adds the layers between the network's inputs and it."""
+        needed = [tensor]
+        found: dict[Tensor, Call] = {}
+        while needed:
+            here = needed.pop()
+            if here in self.values or here in found:
+                continue
+            if here.call is None:
+                raise ValueError(f"{here!r} is needed for {tensor!r}, but is not among the model's inputs")
+            found[here] = here.call
+            needed.extend(here.call.inputs)
+        # Tensors are numbered as they are made, each after those it depends on.
+        for here, call in sorted(found.items(), key=lambda item: item[0].number):
+            self.values[here] = call.layer._emit(self, [self.values[each] for each in call.inputs], call)
+            self.calls.append((here, call))
+        return self.values[tensor]
+
+    def model(self, output: int, options: Mapping[str, object] | None = None) -> _swiftcnn.Model:
+        """The finished network."""
+        if output in (self.values[tensor] for tensor in self.inputs):
+            # The library's models compute something.
+            output = self.layer("rescaling", "identity", {"scale": 1, "offset": 0}, output)
+        return self.graph.model(output, None if options is None else json.dumps(dict(options)))
+
+    def _unique(self, name: str) -> str:
+        candidate = name
+        for number in count(1):
+            if candidate not in self._names:
+                break
+            candidate = f"{name}_{number}"
+        self._names.add(candidate)
+        return candidate

@@ -1,0 +1,215 @@
+"""Activation functions: layers take them by name or as they are, and they can be called with a tensor or an array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ._checks import boolean, entry, number
+
+__all__ = [
+    "elu",
+    "exponential",
+    "gelu",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+]
+
+Function = Callable[[Any], Any]
+
+
+class Kind(NamedTuple):
+    """An activation as a layer of the library: the kind of layer and its options."""
+
+    layer: str
+    options: dict[str, object]
+
+    @classmethod
+    def of(cls, function: str, **constants: float) -> Kind:
+        """An element-by-element function."""
+        return cls("activation", {"function": function, **constants})
+
+
+def relu_kind(negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Kind:
+    """``max_value`` at most, ``x`` from ``threshold`` on, ``negative_slope * (x - threshold)`` below."""
+    slope, start = number(negative_slope, "negative_slope"), number(threshold, "threshold")
+    largest = None if max_value is None else number(max_value, "max_value")
+    if slope < 0:
+        raise ValueError(f"negative_slope must be 0 or more, got {slope}")
+    if start < 0:
+        raise ValueError(f"threshold must be 0 or more, got {start}")
+    if largest is not None and largest < 0:
+        raise ValueError(f"max_value must be 0 or more, got {largest}")
+    if slope == 0 and start == 0 and largest in (None, 6):
+        return Kind.of("relu" if largest is None else "relu6")
+    limit = {} if largest is None else {"maximum": largest}
+    return Kind.of("leaky_relu", alpha=slope, threshold=start, **limit)
+
+
+def _apply(x: Any, kind: Kind) -> Any:
+    from .layers.activation import KindLayer
+
+    return KindLayer(kind)(x)
+
+
+def linear(x: Any) -> Any:
+    """``x``"""
+    return x
+
+
+def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
+    """``max(x, 0)``, or with a slope below ``threshold`` and a largest value."""
+    return _apply(x, relu_kind(negative_slope, max_value, threshold))
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+    """``x`` above 0, ``negative_slope * x`` below (Maas et al. 2013)."""
+    return _apply(x, relu_kind(negative_slope))
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """``x`` above 0, ``alpha * (exp(x) - 1)`` below (Clevert et al. 2016)."""
+    return _apply(x, Kind.of("elu", alpha=number(alpha, "alpha")))
+
+
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """``x`` times the normal distribution function, or its approximation by tanh (Hendrycks and Gimpel 2016)."""
+    return _apply(x, Kind.of("gelu_tanh" if boolean(approximate, "approximate") else "gelu"))
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """``exp(x) / sum(exp(x))`` over the last axis."""
+    return _apply(x, _last_axis(Kind("softmax", {}), axis, x))
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """The logarithm of ``softmax``."""
+    return _apply(x, _last_axis(Kind("log_softmax", {}), axis, x))
+
+
+def _last_axis(kind: Kind, axis: int, x: Any) -> Kind:
+    if axis not in (-1, x.ndim - 1):
+        raise ValueError(f"axis must be the last, -1, got {axis}")
+    return kind
+
+
+def relu6(x: Any) -> Any:
+    """``min(max(x, 0), 6)``"""
+    return _apply(x, Kind.of("relu6"))
+
+
+def selu(x: Any) -> Any:
+    """``elu`` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
+    return _apply(x, Kind.of("selu"))
+
+
+def silu(x: Any) -> Any:
+    """``x * sigmoid(x)`` (Ramachandran et al. 2017)."""
+    return _apply(x, Kind.of("silu"))
+
+
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``"""
+    return _apply(x, Kind.of("sigmoid"))
+
+
+def hard_sigmoid(x: Any) -> Any:
+    """``relu6(x + 3) / 6``"""
+    return _apply(x, Kind.of("hard_sigmoid"))
+
+
+def hard_silu(x: Any) -> Any:
+    """``x * relu6(x + 3) / 6`` (Howard et al. 2019)."""
+    return _apply(x, Kind.of("hard_swish"))
+
+
+def tanh(x: Any) -> Any:
+    """The hyperbolic tangent."""
+    return _apply(x, Kind.of("tanh"))
+
+
+def softplus(x: Any) -> Any:
+    """``log(1 + exp(x))``"""
+    return _apply(x, Kind.of("softplus"))
+
+
+def softsign(x: Any) -> Any:
+    """``x / (1 + |x|)``"""
+    return _apply(x, Kind.of("softsign"))
+
+
+def exponential(x: Any) -> Any:
+    """``exp(x)``"""
+    return _apply(x, Kind.of("exponential"))
+
+
+def mish(x: Any) -> Any:
+    """``x * tanh(softplus(x))`` (Misra 2020)."""
+    return _apply(x, Kind.of("mish"))
+
+
+swish = silu
+hard_swish = hard_silu
+
+_FUNCTIONS: dict[str, Function] = {name: globals()[name] for name in __all__}
+
+# What a function is, with its default arguments, as a layer of the library.
+_KINDS: dict[Function, Kind | None] = {
+    linear: None,
+    relu: relu_kind(),
+    leaky_relu: relu_kind(0.2),
+    elu: Kind.of("elu"),
+    gelu: Kind.of("gelu"),
+    softmax: Kind("softmax", {}),
+    log_softmax: Kind("log_softmax", {}),
+    relu6: Kind.of("relu6"),
+    selu: Kind.of("selu"),
+    silu: Kind.of("silu"),
+    sigmoid: Kind.of("sigmoid"),
+    hard_sigmoid: Kind.of("hard_sigmoid"),
+    hard_silu: Kind.of("hard_swish"),
+    tanh: Kind.of("tanh"),
+    softplus: Kind.of("softplus"),
+    softsign: Kind.of("softsign"),
+    exponential: Kind.of("exponential"),
+    mish: Kind.of("mish"),
+}
+
+
+def get(identifier: str | Function | None) -> Function:
+    """The function with a name, or the one given; None is ``linear``.
+
+    Raises:
+        ValueError: the name is not known, or it is neither a name nor a function.
+    """
+    if identifier is None:
+        return linear
+    if isinstance(identifier, str):
+        return entry(identifier, "activation", _FUNCTIONS)
+    if callable(identifier):
+        return identifier
+    raise ValueError(f"activation must be None, a name or a function, got {identifier!r}")
+
+
+def kind_of(function: Function) -> Kind | None:
+    """The function as a layer of the library; None for ``linear``.
+
+    Raises:
+        KeyError: it is one of the user's.
+    """
+    return _KINDS[function]

@@ -1,0 +1,84 @@
+"""Layers, with Keras's names, arguments and defaults; images are NHWC.
+
+A network is built of them in three ways::
+
+    x = layers.Input((32, 32, 3))                                   # a graph of tensors
+    y = layers.Dense(10)(layers.GlobalAveragePooling2D()(layers.Conv2D(16, 3, activation="relu")(x)))
+    model = models.Model(x, y)
+
+    model = models.Sequential([layers.Input((32, 32, 3)), ...])      # one after another
+
+    class Net(models.Model):                                         # your own class
+        def __init__(self): ...
+        def call(self, x): ...
+"""
+
+from __future__ import annotations
+
+from .._symbolic import Tensor
+from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from .base import Layer, Variable
+from .convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from .core import Dense, Dropout, Flatten, Identity, Input, InputLayer, Reshape, ZeroPadding2D
+from .merging import Add, Concatenate, Multiply, add, concatenate, multiply
+from .normalization import BatchNormalization
+from .pooling import (
+    AveragePooling2D,
+    AvgPool2D,
+    GlobalAveragePooling2D,
+    GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    GlobalMaxPooling2D,
+    MaxPool2D,
+    MaxPooling2D,
+)
+from .preprocessing import Normalization, RandomCrop, RandomFlip, Rescaling
+
+Convolution2D = Conv2D
+DepthwiseConvolution2D = DepthwiseConv2D
+SeparableConvolution2D = SeparableConv2D
+
+__all__ = [
+    "ELU",
+    "Activation",
+    "Add",
+    "AveragePooling2D",
+    "AvgPool2D",
+    "BatchNormalization",
+    "Concatenate",
+    "Conv2D",
+    "Convolution2D",
+    "Dense",
+    "DepthwiseConv2D",
+    "DepthwiseConvolution2D",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
+    "GlobalMaxPooling2D",
+    "Identity",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "LeakyReLU",
+    "MaxPool2D",
+    "MaxPooling2D",
+    "Multiply",
+    "Normalization",
+    "PReLU",
+    "RandomCrop",
+    "RandomFlip",
+    "ReLU",
+    "Rescaling",
+    "Reshape",
+    "SeparableConv2D",
+    "SeparableConvolution2D",
+    "Softmax",
+    "Tensor",
+    "Variable",
+    "ZeroPadding2D",
+    "add",
+    "concatenate",
+    "multiply",
+]

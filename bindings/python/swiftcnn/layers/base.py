@@ -1,0 +1,516 @@
+"""What all layers have in common: names, weights, and what it means to call one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+
+import numpy as np
+
+from .. import _arrays
+from .._checks import boolean, integer, text
+from .._symbolic import Call, Network, Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .. import _swiftcnn
+    from .._arrays import Array, Floats
+    from .._symbolic import Shape
+    from ..initializers import Initializer
+    from ..regularizers import Regularizer
+
+_given: Counter[str] = Counter()
+
+
+def clear_session() -> None:
+    """Lets the numbers in the names of layers begin anew: ``conv2d``, ``conv2d_1``..."""
+    _given.clear()
+
+
+def unique_name(stem: str) -> str:
+    """``stem``, or where it was given out before, with a number."""
+    _given[stem] += 1
+    return stem if _given[stem] == 1 else f"{stem}_{_given[stem] - 1}"
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)).lower()
+
+
+def shape_of(value: object, name: str) -> tuple[int | None, ...]:
+    """A shape without the batch; None is any size.
+
+    Raises:
+        ValueError: no sequence of positive whole numbers and None.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+        raise ValueError(f"{name} must be a tuple as (height, width, channels), got {value!r}")
+    return tuple(None if size is None else integer(size, name, minimum=1) for size in value)
+
+
+def check_absent(**arguments: None) -> None:
+    """Arguments of Keras's that are for what does not exist here: constraints of weights, penalties on results."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{name} must be None: there is no such thing here, got {value!r}")
+
+
+class UnnamedOptions(TypedDict, total=False):
+    """What every layer takes beside its own arguments and a name.
+
+    Attributes:
+        trainable: whether training changes the weights.
+        dtype: None or ``"float32"``, the only type there is.
+        input_shape: without the batch: the input's shape, for the first layer of a ``Sequential`` model.
+    """
+
+    trainable: bool
+    dtype: str | None
+    input_shape: Sequence[int | None]
+
+
+class LayerOptions(UnnamedOptions, total=False):
+    """What every layer takes beside its own arguments.
+
+    Attributes:
+        name: unique in a model; None makes one of the class's name.
+    """
+
+    name: str | None
+
+
+class Variable:
+    """One weight of a layer: a view. Reading copies, ``assign`` changes the layer and every model it is in.
+
+    Attributes:
+        name: as ``"kernel"``.
+        path: as ``"conv2d/kernel"``.
+        parameter: the name in files and in ``Model.get_parameter``, as ``"conv2d.weight"``.
+        shape: in Keras's layout: HWIO for convolutions, (height, width, channels, multiplier) for depthwise ones,
+            (in, out) for dense layers.
+    """
+
+    dtype = "float32"
+
+    def __init__(
+        self,
+        handle: _swiftcnn.Model,
+        parameter: str,
+        name: str,
+        owner: str,
+        stored_shape: tuple[int, ...],
+        channels: int | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """``channels`` is the number of input channels of a depthwise convolution's weight, otherwise None; ``shape`` is
+        Keras's where it has the elements in the same order."""
+        self.name = name
+        self.path = f"{owner}/{name}"
+        self.parameter = parameter
+        self._handle = handle
+        self._stored_shape = stored_shape
+        self._channels = channels
+        self._reshaped = shape
+        self.shape: tuple[int, ...] = self._to_keras(np.empty(stored_shape, np.bool_)).shape
+
+    def _to_keras(self, stored: Array) -> Array:
+        if self._reshaped is not None:
+            return stored.reshape(self._reshaped)
+        if self._channels is not None:
+            # Stored as (channels * multiplier, 1, height, width), channel by channel.
+            return stored.reshape(self._channels, -1, *stored.shape[2:]).transpose(2, 3, 0, 1)
+        return stored.transpose(2, 3, 1, 0) if stored.ndim == 4 else stored.T
+
+    def _from_keras(self, value: Array) -> Array:
+        if self._reshaped is not None:
+            value = value.reshape(self._stored_shape)
+        elif self._channels is not None:
+            value = value.transpose(2, 3, 0, 1).reshape(self._stored_shape)
+        elif value.ndim == 4:
+            value = value.transpose(3, 2, 0, 1)
+        else:
+            value = value.T
+        return np.ascontiguousarray(value)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes it."""
+        return any(row[2] for row in self._handle.parameters() if row[0] == self.parameter)
+
+    def numpy(self) -> Floats:
+        """A copy of the value, float32."""
+        stored = np.empty(self._stored_shape, np.float32)
+        self._handle.get_parameter(self.parameter, stored)
+        return np.ascontiguousarray(self._to_keras(stored))
+
+    value = numpy
+
+    def assign(self, value: ArrayLike) -> None:
+        """Replaces the value by one of the same shape.
+
+        Raises:
+            ValueError: another shape.
+            TypeError: not numbers.
+        """
+        checked = _arrays.named(value, self.shape, self.path)
+        self._handle.set_parameter(self.parameter, self._from_keras(checked))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.numpy(), dtype)
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path} shape={self.shape} dtype={self.dtype}>"
+
+
+class Layer:
+    """A layer, and the base of your own, which are made of other layers::
+
+        class Block(layers.Layer):
+            def __init__(self, filters):
+                super().__init__()
+                self.conv = layers.Conv2D(filters, 3, padding="same")
+                self.bn = layers.BatchNormalization()
+
+            def call(self, x):
+                return layers.add([x, self.bn(self.conv(x))])
+
+    Called with tensors (``layers.Input``, or what another layer gave) a layer gives a tensor; called with an array it
+    gives an array, computed as in inference.
+
+    Attributes:
+        name: unique in a model.
+        built: whether there are weights, where there should be.
+        dtype: ``"float32"``.
+    """
+
+    dtype = "float32"
+    compute_dtype = "float32"
+    _arguments: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        layer = super().__new__(cls)
+        try:
+            layer._arguments = inspect.signature(cls.__init__).bind(layer, *args, **kwargs).arguments
+        except TypeError:
+            layer._arguments = {}  # __init__ is about to say what is wrong
+        return layer
+
+    def __init__(self, **options: Unpack[LayerOptions]) -> None:
+        unknown = sorted(set(options) - LayerOptions.__optional_keys__)
+        if unknown:
+            raise ValueError(f"{type(self).__name__}: unrecognized keyword arguments {', '.join(unknown)}")
+        name = options.get("name")
+        if options.get("dtype") not in (None, "float32"):
+            raise ValueError(f"dtype must be None or 'float32', got {options.get('dtype')!r}")
+        self.name = unique_name(_snake_case(type(self).__name__)) if name is None else text(name, "name")
+        if not self.name:
+            raise ValueError("name must not be empty")
+        self.built = False
+        self._trainable = boolean(options.get("trainable", True), "trainable")
+        shape = options.get("input_shape")
+        self._input_shape = None if shape is None else shape_of(shape, "input_shape")
+        self._last_call: tuple[Any, Any] | None = None
+
+    # ------------------------------------------------------------------------------------------------------- calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Applies the layer to tensors or to an array; ``training=False`` makes it do in training what it does in
+        inference, as batch normalisation that keeps its statistics.
+
+        Raises:
+            ValueError: the shape does not fit.
+        """
+        if not hasattr(self, "_last_call"):
+            raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() first")
+        inputs = args[0] if args else next(iter(kwargs.values()), None)
+        given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        if not given or not all(isinstance(each, Tensor) for each in given):
+            if any(isinstance(each, Tensor) for each in given):
+                raise ValueError(f"{self.name}: tensors of a network and arrays cannot be mixed")
+            return self._compute(inputs, **kwargs)
+        outputs = self._apply(*args, **kwargs)
+        self._last_call = (inputs, outputs)
+        return outputs
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        """The result for tensors."""
+        if not self.built:
+            inputs = args[0] if args else next(iter(kwargs.values()))
+            self.build(inputs.shape if isinstance(inputs, Tensor) else [each.shape for each in inputs])
+            self.built = True
+        if "training" in kwargs and "training" not in inspect.signature(self.call).parameters:
+            raise TypeError(f"{type(self).__name__}.call takes no argument 'training'")
+        return self.call(*args, **kwargs)
+
+    def _compute(self, x: Any, training: bool | None = None) -> Floats:
+        """The result for an array."""
+        from ..models import Model
+
+        if training:
+            raise ValueError(f"{self.name}: training=True is possible within a model only, not on an array")
+        array = _arrays.numeric(x, f"the input of {self.name}")
+        if array.ndim == 0 or array.shape[0] == 0:
+            raise ValueError(f"the input of {self.name}: expected a batch, got shape {array.shape}")
+        inputs = Tensor((None, *array.shape[1:]), "input")
+        model = Model(inputs, self(inputs))
+        return model.predict(array, batch_size=len(array))
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the layer does, in terms of other layers; to be written by subclasses."""
+        raise NotImplementedError(f"{type(self).__name__} has no method 'call'")
+
+    def build(self, input_shape: Any) -> None:
+        """Called before the first ``call``, with the shape of the input, the batch (None) included; subclasses may make
+        layers here."""
+
+    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+        """Adds to the network what the layer computes of these values."""
+        raise NotImplementedError(f"{type(self).__name__} cannot stand in a network by itself")
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """The shape of the result, the batch included, for an input of a shape that includes the batch."""
+        result = self(Tensor((None, *shape_of(tuple(input_shape)[1:], "input_shape")), "input"))
+        shape: Shape = result.shape
+        return shape
+
+    # ------------------------------------------------------------------------------------------------------- looking
+
+    @property
+    def input(self) -> Any:
+        """The tensor, or tensors, of the last call."""
+        return self._called()[0]
+
+    @property
+    def output(self) -> Any:
+        """What the last call gave: ``Model(model.input, layer.output)`` shows what the layer computes."""
+        return self._called()[1]
+
+    def _called(self) -> tuple[Any, Any]:
+        if self._last_call is None:
+            raise AttributeError(f"layer {self.name!r} has not been called, so it has neither input nor output")
+        return self._last_call
+
+    def _sublayers(self) -> Iterator[Layer]:
+        """The layers among the attributes, also within lists, tuples and dictionaries."""
+        for name, value in vars(self).items():
+            if name not in ("_last_call", "_arguments"):
+                yield from layers_in(value)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments it was made with, for ``from_config``."""
+        config = dict(self._arguments)
+        config.pop("self", None)
+        for name in ("options", "kwargs"):
+            config.update(config.pop(name, {}))
+        return config | {"name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new layer of the same kind with other weights."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    # ------------------------------------------------------------------------------------------------------- weights
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights, learned and measured, in Keras's order."""
+        return list({id_of(each): each for layer in self._sublayers() for each in layer.weights}.values())
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """Those that training changes."""
+        return [weight for weight in self.weights if weight.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """Those that training does not change; statistics of batch normalisation are among them."""
+        return [weight for weight in self.weights if not weight.trainable]
+
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    def get_weights(self) -> list[Floats]:
+        """Copies of all weights in Keras's order and layout, float32."""
+        return [weight.numpy() for weight in self.weights]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Replaces all weights; what does not fit leaves all as they were.
+
+        Raises:
+            ValueError: another number of them, or another shape.
+        """
+        variables = self.weights
+        if len(weights) != len(variables):
+            raise ValueError(
+                f"weights: {self.name!r} expects {len(variables)} arrays, got {len(weights)}"
+                + ("" if self.built else "; it is not built yet")
+            )
+        values = [_arrays.named(value, each.shape, each.path) for each, value in zip(variables, weights, strict=True)]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def count_params(self) -> int:
+        """The number of elements of all weights."""
+        return sum(int(np.prod(weight.shape)) for weight in self.weights)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights. Setting it sets it for all layers within; it takes effect at the next
+        step. Batch normalisation that is not trainable runs in inference mode."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = boolean(value, "trainable")
+        for layer in self._sublayers():
+            layer.trainable = value
+
+
+def layers_in(value: object) -> Iterator[Layer]:
+    """The layers in an attribute's value."""
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from layers_in(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from layers_in(each)
+
+
+def id_of(variable: Variable) -> tuple[int, str]:
+    """What two views of one weight have in common."""
+    return (id(variable._handle), variable.parameter)
+
+
+class Operation(Layer):
+    """A layer that the library knows. It has no weights, unless it is a ``WeightedLayer``."""
+
+    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Tensor:
+        tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        inference = training is not None and not boolean(training, "training")
+        call = Call(self, tensors, inference)
+        network = Network()
+        operands = [network.input(tensor, f"input_{index}") for index, tensor in enumerate(tensors)]
+        value = self._emit(network, operands, call)
+        self.built = True
+        return Tensor(network.shape(value), self.name, call)
+
+    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+        if len(operands) != 1:
+            raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
+        return self._define(network, operands[0], call.inference)
+
+    def _define(self, network: Network, operand: int, inference: bool) -> int:
+        """Adds what the layer computes of one value."""
+        raise NotImplementedError
+
+
+class WeightedLayer(Operation):
+    """A layer with weights of its own, which all models that contain it share.
+
+    It is a model of the library by itself, made when the layer first sees a shape; a network that contains the layer
+    applies that model.
+    """
+
+    # The names of weights in files and in Keras.
+    _weight_names: Mapping[str, str] = {"weight": "kernel", "bias": "bias"}
+
+    def __init__(
+        self,
+        initializers: Mapping[str, Initializer],
+        regularizers: Mapping[str, Regularizer | None],
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        """The initializers and regularizers are by Keras's names of the weights."""
+        super().__init__(**options)
+        self._initializers = initializers
+        self._regularizers = regularizers
+        self._home: _swiftcnn.Model | None = None
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the weights for inputs of a shape, the batch included."""
+        if self._home is None:
+            self._make_home(Tensor((None, *tuple(input_shape)[1:]), "input"))
+
+    def _make_home(self, tensor: Tensor) -> _swiftcnn.Model:
+        network = Network()
+        home = network.model(self._define(network, network.input(tensor), inference=False))
+        for variable in self._variables(home):
+            variable.assign(self._initializers[variable.name](variable.shape))
+        for name, regularizer in self._regularizers.items():
+            for variable in self._variables(home):
+                if variable.name == name and regularizer is not None:
+                    home.set_regularization(variable.parameter, regularizer.l1, regularizer.l2)
+        self._home = home
+        self.built = True
+        if not self._trainable:
+            self._set_trainable(home, False)
+        return home
+
+    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+        if len(operands) != 1:
+            raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
+        home = self._home or self._make_home(call.inputs[0])
+        return network.apply(home, operands[0], call.inference)
+
+    def _variables(self, home: _swiftcnn.Model) -> list[Variable]:
+        result = []
+        for parameter, _, _, shape in home.parameters():
+            name = self._weight_names[parameter.removeprefix(f"{self.name}.")]
+            channels = self._depthwise_channels(name, shape)
+            result.append(Variable(home, parameter, name, self.name, shape, channels, self._keras_shape(name)))
+        return result
+
+    def _keras_shape(self, name: str) -> tuple[int, ...] | None:
+        """Keras's shape of a weight where it differs without another order of the elements."""
+        return None
+
+    def _depthwise_channels(self, name: str, shape: tuple[int, ...]) -> int | None:
+        """The number of channels where the weight is that of a depthwise convolution."""
+        return None
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights in Keras's order; none before the layer is built."""
+        return [] if self._home is None else self._variables(self._home)
+
+    def __getattr__(self, name: str) -> Variable:
+        """A weight by its name: ``layer.kernel``."""
+        if name in type(self)._weight_names.values():
+            for weight in self.weights:
+                if weight.name == name:
+                    return weight
+            raise AttributeError(f"layer {self.name!r} has no weight {name!r}, or is not built yet")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; see ``Layer.trainable``."""
+        learned = [] if self._home is None else [row[2] for row in self._home.parameters() if row[1] != "statistic"]
+        return any(learned) if learned else self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = boolean(value, "trainable")
+        if self._home is not None:
+            self._set_trainable(self._home, self._trainable)
+
+    @staticmethod
+    def _set_trainable(home: _swiftcnn.Model, trainable: bool) -> None:
+        if any(row[1] != "statistic" for row in home.parameters()):
+            home.set_trainable("*", trainable)

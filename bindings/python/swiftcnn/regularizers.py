@@ -1,0 +1,74 @@
+"""Penalties on weights that are added to the loss, with Keras's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ._checks import entry, number
+
+__all__ = ["L1", "L1L2", "L2", "Regularizer", "l1", "l1_l2", "l2"]
+
+
+class Regularizer:
+    """``l1 * sum(|w|) + l2 * sum(w ** 2)``.
+
+    Attributes:
+        l1, l2: 0 or more.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1 = number(l1, "l1")
+        self.l2 = number(l2, "l2")
+        for name, factor in (("l1", self.l1), ("l2", self.l2)):
+            if factor < 0:
+                raise ValueError(f"{name} must be 0 or more, got {factor}")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments it was made with."""
+        return {"l1": self.l1, "l2": self.l2}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
+
+class L1(Regularizer):
+    """``l1 * sum(|w|)``."""
+
+    def __init__(self, l1: float = 0.01) -> None:
+        super().__init__(l1=l1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"l1": self.l1}
+
+
+class L2(Regularizer):
+    """``l2 * sum(w ** 2)``."""
+
+    def __init__(self, l2: float = 0.01) -> None:
+        super().__init__(l2=l2)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"l2": self.l2}
+
+
+class L1L2(Regularizer):
+    """Both: ``l1 * sum(|w|) + l2 * sum(w ** 2)``."""
+
+
+l1, l2, l1_l2 = L1, L2, L1L2
+
+_REGULARIZERS: dict[str, Callable[[], Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2}
+
+
+def get(regularizer: str | Regularizer | None, name: str = "regularizer") -> Regularizer | None:
+    """The regularizer with a name as ``"l2"``, or the one given; None is none.
+
+    Raises:
+        ValueError: the name is not known, or it is neither a name nor a regularizer.
+    """
+    if regularizer is None or isinstance(regularizer, Regularizer):
+        return regularizer
+    if isinstance(regularizer, str):
+        return entry(regularizer, name, _REGULARIZERS)()
+    raise ValueError(f"{name} must be None, a name or one of swiftcnn.regularizers, got {regularizer!r}")
