@@ -122,7 +122,7 @@ except KeyboardInterrupt:
 def checkpointed(data, path, epochs=3, **arguments):
     model = make_model(dropout=0.2)
     rate = schedules.OneCycle(0.01)
-    model.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"], seed=5)
+    model.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], seed=5)
     model.fit(*data, batch_size=12, epochs=epochs, verbose=0, horizontal_flip=True, crop_padding=1, **arguments)
     return model
 
@@ -178,9 +178,14 @@ def test_checkpoints_have_the_epoch_and_the_logs_in_their_names(model, data, tmp
     history = model.fit(*data, epochs=2, verbose=0, callbacks=[keep])
     names = [f"{epoch + 1:02d}-{loss:.1f}.safetensors" for epoch, loss in enumerate(history.history["loss"])]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
-    assert capsys.readouterr().out.count("saved") == 2
+    paths = [tmp_path / name for name in names]
+    expected = "".join(
+        f"\nEpoch {number}: saving model to {path}\n\nEpoch {number}: finished saving model to {path}\n"
+        for number, path in enumerate(paths, 1)
+    )
+    assert capsys.readouterr().out == expected
     wrong = callbacks.ModelCheckpoint(str(tmp_path / "{acc}"))
-    with pytest.raises(ValueError, match="accuracy"):
+    with pytest.raises(KeyError, match="Failed to format this callback filepath.*acc"):
         model.fit(*data, verbose=0, callbacks=[wrong])
 
 
@@ -250,12 +255,13 @@ def test_evaluation_and_prediction_say_what_they_did(model, data, capsys):
     model.evaluate(*data)
     model.predict(data[0], verbose=1)
     evaluated, predicted = capsys.readouterr().out.splitlines()
-    assert evaluated.startswith("loss ") and "accuracy " in evaluated
+    assert evaluated.startswith("40 images") and "loss " in evaluated and "accuracy " in evaluated
     assert predicted.startswith("40 images")
 
 
 def test_silence_is_silent(model, data, capsys):
     model.fit(*data, verbose=0)
     model.evaluate(*data, verbose=0)
-    model.predict(data[0])
+    model.predict(data[0], verbose=0)
+    model.predict_on_batch(data[0])
     assert capsys.readouterr().out == ""
