@@ -88,6 +88,7 @@ class Feed(Generic[Item]):
         self._iterator: Iterator[Item] | None = None
         self._ahead: list[Item] = []  # the batch that is drawn already, if one is
         self._warned = False
+        self._has_begun = False
 
     def map(self, convert: Callable[[Item], Other]) -> Feed[Other]:
         """The same batches, converted; those that are drawn already are not lost."""
@@ -112,6 +113,7 @@ class Feed(Generic[Item]):
         be."""
         if self.peek(number) is None:
             return
+        self._has_begun = True
         step, is_last = 0, False
         while not is_last:
             item = self._ahead.pop()
@@ -129,7 +131,7 @@ class Feed(Generic[Item]):
 
     def restart(self) -> None:
         """The next epoch begins anew, also where ``steps`` left something."""
-        if not self._ahead:
+        if self._has_begun and not self._ahead:
             self._iterator = None
 
     def warn(self) -> None:
