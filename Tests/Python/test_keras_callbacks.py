@@ -168,7 +168,7 @@ def test_rates_are_scheduled_by_epoch(model, data, capsys):
     assert said in capsys.readouterr().out
     of_epoch = callbacks.LearningRateScheduler(lambda epoch: np.float32(0.5))
     assert model.fit(*data, verbose=0, callbacks=[of_epoch]).history["learning_rate"] == [0.5]
-    for wrong in ({}.get, lambda epoch: str(epoch), lambda epoch, rate: epoch):
+    for wrong in (lambda epoch: None, lambda epoch: str(epoch), lambda epoch, rate: epoch):
         with pytest.raises(ValueError, match="output of the `schedule` function should be a float"):
             model.fit(*data, verbose=0, callbacks=[callbacks.LearningRateScheduler(wrong)])
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .callbacks import History
 
+_MARKED = 40  # epochs; of more the dots would run into a band
 _TRAINING, _VALIDATION = "#1f6fb4", "#d9601a"
 
 
@@ -25,6 +26,7 @@ def plot_history(history: History, path: str) -> None:
 
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
+    marker = "o" if len(history.epoch) <= _MARKED else ""
     figure = Figure(figsize=(4.6 * columns, 3.4 * rows), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     for index, name in enumerate(names):
@@ -34,7 +36,7 @@ def plot_history(history: History, path: str) -> None:
             epochs, measured = history.curve(key)
             if epochs:
                 numbers = [epoch + 1 for epoch in epochs]
-                axes.plot(numbers, measured, color=color, label=label, marker="o", markersize=3.5, linewidth=1.6)
+                axes.plot(numbers, measured, color=color, label=label, marker=marker, markersize=3.5, linewidth=1.6)
         axes.set_title(name.replace("_", " "), fontsize=11)
         axes.set_xlabel("epoch", fontsize=9)
         axes.tick_params(labelsize=8)
