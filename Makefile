@@ -30,7 +30,7 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
-.PHONY: help deps lib python test test-swift test-c test-python demo install format lint sanitize golden golden-check \
+.PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize golden golden-check \
   bench clean
 
 help: ## Lists the targets
@@ -106,7 +106,7 @@ python: lib ## Builds the Python package in place and installs NumPy where PYTHO
 
 # -------------------------------------------------------------------------------------------------------------- tests
 
-test: lint python test-swift test-c test-python ## Runs every test: lint, Swift, C and Python
+test: lint typecheck python test-swift test-c test-python ## Runs every test: lint, types, Swift, C and Python
 	@echo; echo "all tests passed:"; tail -q -n 1 build/logs/swift.log build/logs/c.log build/logs/python.log
 
 # With a place of its own for the objects, since their flags differ from those of the library.
@@ -184,6 +184,16 @@ format: ## Formats the Swift sources in place
 
 lint: ## Checks the Swift sources with the toolchain's swift-format
 	swift format lint --strict --parallel --recursive Sources Tests Package.swift
+
+typecheck: build/types/ready ## Checks the types of the Python package with mypy and pyright
+	cd bindings/python && $(CURDIR)/build/types/bin/mypy --cache-dir $(CURDIR)/build/types/mypy
+	cd bindings/python && $(CURDIR)/build/types/bin/pyright --pythonpath $(CURDIR)/build/types/bin/python
+
+# With matplotlib, since the package draws with it where it is there.
+build/types/ready:
+	$(PYTHON) -m venv --clear build/types
+	build/types/bin/python -m pip install -q matplotlib mypy numpy 'pyright[nodejs]'
+	touch $@
 
 # ------------------------------------------------------------------------------------------------------ golden values
 

@@ -248,6 +248,12 @@ typedef struct scnn_progress {
  *   "class_weight": {"0": 1.0, ...}                multiplies the sample weights; for int32 labels
  *   "initial_epoch": 0
  *   "resume": false                                go on from the loaded checkpoint's epoch and batch
+ *   "report_start": false                          the first scnn_fit_step trains nothing and tells where the run begins
+ * and where `x` is one batch of an epoch that comes batch by batch, each with a run of its own that is this one step:
+ *   "batch": null, "last_batch": false             its number, and whether it ends the epoch "initial_epoch" (or, with
+ *                                                  "resume", the checkpoint's); progress->results and the
+ *                                                  checkpoint go on as in a run over the whole epoch
+ *   "total_steps": null                            begins a schedule that was left open; at the first batch
  * The order and the augmentation of an epoch depend on the compile seed and the step at which it begins alone. */
 scnn_status scnn_fit_begin(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
                            const scnn_tensor *sample_weight, const char *options, scnn_fit **fit);

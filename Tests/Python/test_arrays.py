@@ -147,7 +147,7 @@ def work(count):
         model = swiftcnn.create_model("resnet20", input_shape=(8, 8, 1), classes=10)
         model.compile("adam", "sparse_categorical_crossentropy")
         model.train_on_batch(x, [0, 1, 2, 3])
-        model.clone().predict(x)
+        model.clone().predict_on_batch(x)
 work(5)
 before = pages()
 work(25)

@@ -122,7 +122,7 @@ except KeyboardInterrupt:
 def checkpointed(data, path, epochs=3, **arguments):
     model = make_model(dropout=0.2)
     rate = schedules.OneCycle(0.01)
-    model.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"], seed=5)
+    model.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], seed=5)
     model.fit(*data, batch_size=12, epochs=epochs, verbose=0, horizontal_flip=True, crop_padding=1, **arguments)
     return model
 
@@ -178,9 +178,14 @@ def test_checkpoints_have_the_epoch_and_the_logs_in_their_names(model, data, tmp
     history = model.fit(*data, epochs=2, verbose=0, callbacks=[keep])
     names = [f"{epoch + 1:02d}-{loss:.1f}.safetensors" for epoch, loss in enumerate(history.history["loss"])]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
-    assert capsys.readouterr().out.count("saved") == 2
+    paths = [tmp_path / name for name in names]
+    expected = "".join(
+        f"\nEpoch {number}: saving model to {path}\n\nEpoch {number}: finished saving model to {path}\n"
+        for number, path in enumerate(paths, 1)
+    )
+    assert capsys.readouterr().out == expected
     wrong = callbacks.ModelCheckpoint(str(tmp_path / "{acc}"))
-    with pytest.raises(ValueError, match="accuracy"):
+    with pytest.raises(KeyError, match="Failed to format this callback filepath.*acc"):
         model.fit(*data, verbose=0, callbacks=[wrong])
 
 
@@ -250,12 +255,75 @@ def test_evaluation_and_prediction_say_what_they_did(model, data, capsys):
     model.evaluate(*data)
     model.predict(data[0], verbose=1)
     evaluated, predicted = capsys.readouterr().out.splitlines()
-    assert evaluated.startswith("loss ") and "accuracy " in evaluated
+    assert evaluated.startswith("40 images") and "loss " in evaluated and "accuracy " in evaluated
     assert predicted.startswith("40 images")
 
 
 def test_silence_is_silent(model, data, capsys):
     model.fit(*data, verbose=0)
     model.evaluate(*data, verbose=0)
-    model.predict(data[0])
+    model.predict(data[0], verbose=0)
+    model.predict_on_batch(data[0])
     assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_shows_what_is_known_of_batches(model, data, monkeypatch):
+    monkeypatch.setattr("swiftcnn._progress._REDRAW_AFTER", 0)
+    monkeypatch.setattr("swiftcnn._progress._terminal_width", lambda: 120)
+
+    def states(**options):
+        monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+        model.fit(((data[0][i : i + 10], data[1][i : i + 10]) for i in (0, 10, 20, 30)), **options)
+        assert terminal.getvalue().endswith("\n")
+        return terminal.getvalue().rstrip("\n").split("\r")[1:]
+
+    unknown = states()
+    assert [state.split("  ")[1].strip() for state in unknown[:4]] == [f"batch {number}" for number in (1, 2, 3, 4)]
+    assert "images/s" in unknown[0] and "left" not in unknown[0] and "[" not in unknown[0]
+    known = states(steps_per_epoch=4)
+    assert "25%" in known[0] and "left" in known[0] and known[0].startswith("[")
+    for final in (unknown[-1], known[-1]):
+        assert final.startswith("epoch 1/1  0:00") and "loss" in final
+
+
+def test_a_terminal_shows_evaluation_and_prediction(model, data, monkeypatch):
+    monkeypatch.setattr("swiftcnn._progress._REDRAW_AFTER", 0)
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    model.evaluate(*data, batch_size=10)
+    model.predict(data[0], batch_size=10)
+    evaluated, predicted, rest = terminal.getvalue().split("\n")
+    assert rest == ""
+    for line in (evaluated, predicted):
+        states = line.split("\r")[1:]
+        assert len(states) == 5 and "50%" in states[1] and states[-1].startswith("40 images")
+    assert "accuracy" in evaluated and "loss" not in predicted
+    model.evaluate(*data, verbose=2)
+    assert "\r" not in terminal.getvalue().split("\n")[2]
+
+
+def test_an_interrupted_evaluation_ends_its_line(model, data, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+
+    def interrupt(batch, logs):
+        raise KeyboardInterrupt
+
+    stop = callbacks.LambdaCallback(on_test_batch_end=interrupt, on_predict_batch_end=interrupt)
+    later = callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: batch and interrupt(batch, logs))
+    with pytest.raises(KeyboardInterrupt):
+        model.evaluate(*data, batch_size=10, callbacks=[later])
+    assert terminal.getvalue().endswith("\n")
+    with pytest.raises(KeyboardInterrupt):
+        model.predict(data[0], callbacks=[stop])
+
+
+def test_a_log_gets_one_line_an_epoch_of_batches(model, data, capsys):
+    model.fit([(data[0], data[1])], epochs=2, validation_data=[(data[0], data[1])], verbose=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert all("val_loss" in line for line in lines)
+
+
+def test_small_numbers_are_shown_with_their_digits(model, data, capsys):
+    model.compile(optimizers.SGD(1e-5), "sparse_categorical_crossentropy")
+    model.fit(*data, callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: rate)])
+    assert "learning_rate 1.0000e-05" in capsys.readouterr().out

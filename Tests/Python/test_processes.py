@@ -122,11 +122,11 @@ def test_parent_and_forked_child_both_predict_and_train(run_python):
 import os, numpy as np, swiftcnn
 def work(model):
     model.train_on_batch(x, y)
-    return model.predict(x).tobytes()
+    return model.predict_on_batch(x).tobytes()
 model = swiftcnn.create_model("resnet20", input_shape=(8, 8, 1), classes=10)
 model.compile("sgd", "sparse_categorical_crossentropy")
 x, y = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype=np.uint8), np.arange(64) % 10
-model.predict(x)
+model.predict_on_batch(x)
 work(model)
 read, write = os.pipe()
 child = os.fork()
@@ -148,9 +148,9 @@ def test_a_pool_of_forked_processes_predicts(run_python):
 import multiprocessing, numpy as np, swiftcnn
 model = swiftcnn.create_model("resnet20", input_shape=(8, 8, 1), classes=10)
 x = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
-expected = model.predict(x)
+expected = model.predict_on_batch(x)
 def work(_):
-    return model.predict(x)
+    return model.predict_on_batch(x)
 with multiprocessing.get_context("fork").Pool(3) as pool:
     print(all(np.array_equal(result, expected) for result in pool.map(work, range(6))))
 """

@@ -15,7 +15,7 @@ def cross_entropies(model, x, y):
 def test_training_lowers_the_loss_and_history_is_keras(data):
     x, y = data
     model = make_model()
-    model.compile(optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(x, y, batch_size=8, epochs=8, verbose=0, validation_data=(x[:10], y[:10]))
     assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert history.epoch == list(range(8))
@@ -63,7 +63,7 @@ def test_fit_without_shuffling_is_train_on_batch_in_turn(data):
     x, y = data
     fitted, stepped = make_model(), make_model()
     for model in (fitted, stepped):
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = fitted.fit(x, y, batch_size=16, shuffle=False, verbose=0)
     results = [(len(y[i : i + 16]), *stepped.train_on_batch(x[i : i + 16], y[i : i + 16])) for i in (0, 16, 32)]
     for array, other in zip(fitted.get_weights(), stepped.get_weights(), strict=True):
@@ -97,7 +97,7 @@ def test_validation_split_holds_back_the_last_images(data):
     x, y = data
     split, given = make_model(), make_model()
     for model in (split, given):
-        model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     first = split.fit(x, y, validation_split=0.25, verbose=0, epochs=2)
     second = given.fit(x[:30], y[:30], validation_data=(x[30:], y[30:]), verbose=0, epochs=2)
     assert first.history == second.history
@@ -152,7 +152,7 @@ def test_every_loss_trains_and_equals_its_formula(data):
     }
     for loss, formula in formulas.items():
         model = make_model()
-        model.compile("sgd", loss, ["accuracy"])
+        model.compile("sgd", loss, metrics=["accuracy"])
         target = smooth if isinstance(loss, losses.KLDivergence) else one_hot
         p = np.clip(model.predict(x).astype(np.float64), 1e-7, 1 - 1e-7)
         assert model.evaluate(x, target, verbose=0)[0] == pytest.approx(formula(p).mean(), rel=1e-4), loss
@@ -179,7 +179,7 @@ def test_logits_train_as_their_softmax_does(data):
 def test_top_k_counts_the_label_among_the_most_probable(data):
     x, y = data
     model = make_model()
-    model.compile("sgd", "sparse_categorical_crossentropy", [metrics.TopKAccuracy(k=3)])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[metrics.TopKAccuracy(k=3)])
     expected = np.mean([label in row.argsort()[-3:] for label, row in zip(y, model.predict(x), strict=True)])
     assert model.evaluate(x, y, verbose=0)[1] == expected
 
@@ -261,7 +261,7 @@ def test_compiling_in_the_midst_of_a_run_ends_it(model, data):
 def test_two_classes_train_with_one_logit(data):
     x, y = data
     model = make_model(classes=1, classifier_activation=None)
-    model.compile("adam", "binary_crossentropy", ["accuracy"])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     history = model.fit(x, y > 4, epochs=6, batch_size=8, verbose=0)
     assert history.history["loss"][-1] < history.history["loss"][0] / 2
     logits = model.predict(x)[:, 0]

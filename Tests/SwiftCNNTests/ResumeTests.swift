@@ -90,6 +90,60 @@ import Testing
     expectError(.invalidState, "epochs is 3") { try model.fit(data.x.view, data.y.view, options: options) }
   }
 
+  /// Data that comes batch by batch trains as the whole of it does, and a checkpoint knows the epoch.
+  @Test(arguments: schedules) func batchByBatchIsTheSame(_ schedule: String) throws {
+    let data = try imageData(18)
+    var options = FitOptions()
+    (options.batchSize, options.epochs, options.shuffles) = (4, 3, false)
+    let whole = try model(Self.optimizers[1], schedule)
+    let history = try whole.fit(data.x.view, data.y.view, options: options)
+
+    let directory = try TemporaryDirectory()
+    let path = directory.file("checkpoint")
+    var pieces = try model(Self.optimizers[1], schedule)
+    options.totalSteps = 15
+    for epoch in 0..<3 {
+      if epoch == 2 {  // as after an interruption
+        pieces = try Model(contentsOf: path)
+        (options.resumes, options.reportsStart, options.totalSteps) = (true, true, 15)
+      }
+      for batch in 0..<5 {
+        options.initialEpoch = epoch
+        (options.batch, options.isLastBatch) = (batch, batch == 4)
+        let samples = (4 * batch)..<min(4 * batch + 4, 18)
+        let run = try TrainingRun(pieces, data.x.view.samples(samples), data.y.view.samples(samples), options: options)
+        if options.reportsStart {
+          let start = try run.step()
+          #expect((start.epoch, start.batch, start.step) == (2, 0, 10))
+        }
+        let progress = try run.step()
+        #expect(progress.epoch == epoch && progress.batch == batch + 1 && progress.epochEnded == (batch == 4))
+        #expect(progress.step == 5 * epoch + batch + 1)
+        if batch == 4 { #expect(progress.results == history[epoch]) }
+        expectError(.invalidState, "finished") { _ = try run.step() }
+        (options.resumes, options.reportsStart, options.totalSteps) = (false, false, nil)
+        if epoch == 1 && batch == 4 { try pieces.save(path, includingTrainingState: true) }
+      }
+    }
+    #expect(try state(pieces) == state(whole))
+  }
+
+  @Test func anOpenScheduleNeedsItsLengthBatchByBatch() throws {
+    let data = try imageData(4)
+    let model = try model(Self.optimizers[0], Self.schedules[2])
+    var options = FitOptions()
+    options.batch = 0
+    expectError(.invalidState, "total_steps") { _ = try TrainingRun(model, data.x.view, data.y.view, options: options) }
+    options.totalSteps = 0
+    expectError(.invalidArgument, "total_steps is 0") {
+      _ = try TrainingRun(model, data.x.view, data.y.view, options: options)
+    }
+    (options.totalSteps, options.batch) = (3, -1)
+    expectError(.invalidArgument, "batch is -1") {
+      _ = try TrainingRun(model, data.x.view, data.y.view, options: options)
+    }
+  }
+
   @Test func aRateThatWasSetIsKept() throws {
     let directory = try TemporaryDirectory()
     let model = try model(Self.optimizers[0], Self.schedules[1])

@@ -28,9 +28,14 @@ public final class TrainingRun {
   private let x, y: TensorView
   private let sampleWeight: TensorView?
   private let options: FitOptions
+  private let batchSize: Int
   private let batches: Int
   private var epoch: Int
   private var batch: Int
+  /// The number of the batch with which the data begins.
+  private let firstBatch: Int
+  private var reportsStart: Bool
+  private var isFinished = false
   private var order: Memory
   private var orderedEpoch: Int?
   private let xBatch, yBatch: Memory
@@ -59,42 +64,57 @@ public final class TrainingRun {
     guard x.shape.count == 4 || (options.cropPadding == 0 && !options.flipsHorizontally) else {
       throw CNNError(.invalidArgument, "flips and crops need images [N, height, width, channels]")
     }
-    batches = (x.sampleCount - 1) / options.batchSize + 1
+    reportsStart = options.reportsStart
+    batchSize = options.batch == nil ? options.batchSize : x.sampleCount
+    batches =
+      options.batch.map { $0 + (options.isLastBatch ? 1 : 2) } ?? (x.sampleCount - 1) / options.batchSize + 1
+    firstBatch = options.batch ?? 0
     epoch = options.resumes ? state.epoch : options.initialEpoch
-    batch = options.resumes ? state.batch : 0
+    batch = options.batch ?? (options.resumes ? state.batch : 0)
     if batch >= batches { (epoch, batch) = (epoch + 1, 0) }
     guard epoch < options.epochs else {
       throw CNNError(.invalidState, "the checkpoint has done \(epoch) epochs; epochs is \(options.epochs)")
     }
-    let room = min(options.batchSize, x.sampleCount)
+    let room = min(batchSize, x.sampleCount)
     order = try Memory(count: x.sampleCount, of: .int32, for: "order of the samples")
     xBatch = try Memory(byteCount: Checked.product([room, x.sampleByteCount], "batch"), for: "batch")
     yBatch = try Memory(byteCount: Checked.product([room, y.sampleByteCount], "labels"), for: "labels")
     let isWeighted = sampleWeight != nil || !options.classWeights.isEmpty
     weightBatch = isWeighted ? try Memory(count: room, of: .float32, for: "sample weights") : nil
-    let total = try Checked.product([batches, options.epochs - options.initialEpoch], "steps")
-    let batchSizes = [room, x.sampleCount - (batches - 1) * options.batchSize]
+    let stepsOfRun = try Checked.product([batches, options.epochs - options.initialEpoch], "steps")
+    let total = options.totalSteps ?? (options.batch == nil ? stepsOfRun : nil)
+    let batchSizes = [room, (x.sampleCount - 1) % batchSize + 1]
     try model.lock.writing { [state] () throws(CNNError) in
       // A batch of another size that the network cannot be trained on is found out now, not at the end of an epoch.
       for count in Set(batchSizes) { try model.checkTraining(x.samples(0..<count), state) }
-      state.beginSchedule(steps: total, resumes: options.resumes)
+      if let total {
+        state.beginSchedule(steps: total, resumes: options.resumes)
+      } else {
+        try state.requireSchedule()
+      }
     }
   }
 
   /// Trains on the next batch.
   /// - Throws: what `Model.trainOnBatch` throws; `.invalidState` after the end, or where the model was compiled anew.
   public func step() throws(CNNError) -> Progress {
-    guard epoch < options.epochs else { throw CNNError(.invalidState, "the training run is finished") }
+    guard !isFinished else { throw CNNError(.invalidState, "the training run is finished") }
     return try model.lock.writing { () throws(CNNError) in
       // The data was checked against the loss of that time.
       guard try model.compiled() === state else {
         throw CNNError(.invalidState, "the model was compiled anew; this training run has ended")
       }
+      if reportsStart {
+        reportsStart = false
+        return Progress(
+          epoch: epoch, batch: batch, batches: batches, step: state.step, learningRate: state.nextRate,
+          results: state.epochMeans)
+      }
       let seed = state.settings.seed
       if batch == 0 { state.beginEpoch() }
       let indices = orderOfEpoch(seed)
-      let start = batch * options.batchSize
-      let count = min(options.batchSize, x.sampleCount - start)
+      let start = (batch - firstBatch) * batchSize
+      let count = min(batchSize, x.sampleCount - start)
       let chosen = UnsafePointer(indices + start)
       gather(chosen, count, seed)
       // The caller's memory may have changed since it was checked.
@@ -115,6 +135,7 @@ public final class TrainingRun {
         (epoch, batch) = (epoch + 1, 0)
         progress.finished = epoch == options.epochs
       }
+      isFinished = progress.finished || options.batch != nil
       (state.epoch, state.batch) = (epoch, batch)
       return progress
     }
@@ -145,7 +166,8 @@ public final class TrainingRun {
       height: isImage ? shape[0] : 1, width: isImage ? shape[1] : 1,
       channels: isImage ? shape[2] : shape.reduce(1, *), cropPadding: options.cropPadding,
       flipsHorizontally: options.flipsHorizontally)
-    let stream = RandomStream.augmentation(epochStart: state.epochStart)
+    // Samples are told apart by their place in the data, so data of one batch needs a stream of its own.
+    let stream = RandomStream.augmentation(epochStart: options.batch == nil ? state.epochStart : state.step)
     switch x.element {
     case .uint8:
       Augmentation.gather(

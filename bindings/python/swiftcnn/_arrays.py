@@ -6,7 +6,7 @@ An array that is already such is not copied.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Floats = NDArray[np.float32]
+
+
+class Data(NamedTuple):
+    """Images, targets and perhaps a weight an image, as the library takes them."""
+
+    x: Array
+    y: Array
+    sample_weight: Floats | None
+
+    def part(self, chosen: slice | Array) -> Data:
+        """Some of the images: those of a slice without a copy, or copies of those at some places."""
+        weight = self.sample_weight
+        return Data(self.x[chosen], self.y[chosen], None if weight is None else weight[chosen])
 
 
 def numeric(value: ArrayLike | None, name: str) -> Array:
@@ -57,7 +70,10 @@ def images(x: ArrayLike | None, shape: Sequence[int | None], name: str = "x") ->
             f"{name} has no batch axis: expected {wanted}, got {array.shape}; for one image give {name}[None]"
         )
     if array.ndim != len(shape) + 1 or not _fits(array.shape[1:], shape):
-        raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
+        hint = ""
+        if array.ndim == 4 and len(shape) == 3 and _fits((*array.shape[2:], array.shape[1]), shape):
+            hint = f"; channels come last: give {name}.transpose(0, 2, 3, 1)"
+        raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}{hint}")
     if array.shape[0] == 0:
         raise ValueError(f"{name} holds no images: its shape is {array.shape}")
     return dense(array, np.uint8 if array.dtype == np.uint8 else np.float32)
@@ -122,7 +138,7 @@ def weights(
 
     Raises:
         TypeError: not numbers, or ``class_weight`` is no mapping.
-        ValueError: not one finite number an image, or class weights where the targets are no labels.
+        ValueError: not one finite number an image, or class weights where an image has not one class.
     """
     result: Floats | None = None
     if sample_weight is not None:
@@ -140,12 +156,16 @@ def weights(
 def _class_weights(class_weight: Mapping[int, float], y: Array) -> Floats:
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight must be a dictionary of class to weight, got {class_weight!r}")
-    if y.dtype != np.int32 or y.ndim != 1:
-        raise ValueError("class_weight needs integer labels, one an image")
+    if y.ndim == 2:  # as in Keras: of one number the nearest integer, of several the place of the largest
+        classes = np.rint(y[:, 0]) if y.shape[1] == 1 else y.argmax(axis=1)
+    elif y.ndim == 1:
+        classes = y
+    else:
+        raise ValueError(f"class_weight needs one class an image, got targets of shape {y.shape}")
     factors = np.ones(len(y), np.float32)
     for label, weight in class_weight.items():
         label = integer(label, "a key of class_weight")
-        factors[y == label] = number(weight, f"class_weight[{label}]")
+        factors[classes == label] = number(weight, f"class_weight[{label}]")
     return factors
 
 

@@ -95,3 +95,16 @@ def entry(value: str, kind: str, table: Mapping[str, _Entry]) -> _Entry:
         return plain[value.replace("_", "").lower()]
     except KeyError:
         raise unknown(kind, value, table) from None
+
+
+def choice(value: object, name: str, options: tuple[object, ...]) -> object:
+    """``value`` as it is, which must be one of the options."""
+    if not any(value is option or (type(value) is type(option) and value == option) for option in options):
+        listed = ", ".join(map(repr, options[:-1])) + f" or {options[-1]!r}"
+        raise ValueError(f"{name} must be {listed}, got {value!r}")
+    return value
+
+
+def unsupported(name: str, value: object, expected: str) -> ValueError:
+    """The error for what Keras has and this library has not."""
+    return ValueError(f"{name}={value!r} is not supported here: expected {expected}")

@@ -1,4 +1,5 @@
-"""The progress of training on the standard output: a line that is redrawn in a terminal, one line an epoch in a log."""
+"""The progress of training, evaluation and prediction on the standard output: a line that is redrawn in a terminal, one
+line at the end (of each epoch) in a log."""
 
 from __future__ import annotations
 
@@ -17,47 +18,82 @@ _BAR = 24  # characters
 
 
 class ProgressBar(Callback):
-    """Shows images/s, the loss, the metrics and the time left.
+    """Shows images/s, the loss, the metrics and the time left, where it is known how much there is to do.
 
     Args:
-        redraw: a line that is redrawn where the output is a terminal; otherwise one line an epoch.
+        verbose: 0 shows nothing, 1 redraws the line where the output is a terminal, 2 shows it when it is complete.
+        task: ``"train"``, ``"test"`` or ``"predict"``; the hooks of others, as of a validation in training, are not
+            heard.
+        epochs: the number of the epoch to end with.
+        samples: the images of an epoch, where that is known.
+        steps: the batches of an epoch, where that is known.
     """
 
-    def __init__(self, redraw: bool) -> None:
-        self._redraw = redraw and sys.stdout.isatty()
+    def __init__(self, verbose: int, task: str, epochs: int, samples: int | None, steps: int | None) -> None:
+        self._task = task if verbose else None
+        self._redraw = verbose == 1 and sys.stdout.isatty()
+        self._epochs = epochs
+        self._samples = samples
+        self._steps = steps
         self._drawn = 0  # characters on the line
+        self._begin(0)
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._epochs = self._parameter("epochs")
-        self._samples = self._parameter("samples")
-        self._batch_size = self._parameter("batch_size")
+    def count(self, samples: int) -> None:
+        """Says how many images the batch has whose end is told next."""
+        self._done += samples
+        self._batches += 1
 
-    def _parameter(self, name: str) -> int:
-        value = self.params[name]
-        return value if isinstance(value, int) else 0
+    def skip(self, samples: int, batches: int) -> None:
+        """Says what of an epoch was done before a resumed run began."""
+        self._skipped, self._done, self._batches = samples, samples, batches
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+    def _begin(self, epoch: int) -> None:
         self._epoch = epoch
         self._began = time.perf_counter()
         self._ended: float | None = None
         self._shown = 0.0
-        self._skipped: int | None = None  # images of this epoch before a resumed run began
-        self._done = 0
+        self._skipped = self._done = self._batches = 0
 
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        if self._skipped is None:
-            self._skipped = batch * self._batch_size
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._begin(epoch)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._done = min((batch + 1) * self._batch_size, self._samples)
+        self._update("train", logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._finish("train", logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        if self._task == "test":
+            self._begin(0)
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._update("test", logs)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        self._finish("test", logs)
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._begin(0)
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._update("predict", None)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        self._finish("predict", None)
+
+    def _update(self, task: str, logs: Logs | None) -> None:
+        if self._task != task:
+            return
         self._ended = now = time.perf_counter()
         if self._redraw and now - self._shown >= _REDRAW_AFTER:
             self._shown = now
             self._draw(self._with_bar(self._line(logs or {}), _terminal_width() - 1))
 
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._draw(self._line(logs or {}, whole=True))
-        self.end_line()
+    def _finish(self, task: str, logs: Logs | None) -> None:
+        if self._task == task:
+            self._draw(self._line(logs or {}, whole=True))
+            self.end_line()
 
     def end_line(self) -> None:
         """Leaves the line as it stands; also when training is interrupted."""
@@ -66,28 +102,37 @@ class ProgressBar(Callback):
             sys.stdout.flush()
             self._drawn = 0
 
+    def _share(self) -> float | None:
+        """How much of the epoch is done, where that is known."""
+        if self._samples:
+            return self._done / self._samples
+        return self._batches / self._steps if self._steps else None
+
     def _line(self, logs: Logs, whole: bool = False) -> str:
-        """What is known of the epoch; of a ``whole`` one how long it took, otherwise how long training still will."""
+        """What is known of the epoch; of a ``whole`` one how long it took, otherwise how long there is still to go."""
         now = time.perf_counter()
-        rate = (self._done - (self._skipped or 0)) / max((self._ended or now) - self._began, 1e-9)
-        parts = [f"epoch {self._epoch + 1}/{self._epochs}"]
+        seconds = max((self._ended or now) - self._began, 1e-9)
+        share = self._share()
+        parts = [f"epoch {self._epoch + 1}/{self._epochs}"] if self._task == "train" else []
         if whole:
-            parts.append(_duration(now - self._began))
+            parts += [_duration(now - self._began)] if parts else [f"{self._done} images"]
         else:
-            parts.append(f"{self._done / max(self._samples, 1):4.0%}")
-        parts.append(f"{rate:.0f} images/s")
-        parts += [f"{name} {value:.4f}" for name, value in logs.items()]
-        if not whole and rate > 0:
-            left = (self._epochs - self._epoch) * self._samples - self._done
-            parts.append(f"{_duration(left / rate)} left")
+            parts.append(f"batch {self._batches}" if share is None else f"{share:4.0%}")
+        parts.append(f"{(self._done - self._skipped) / seconds:.0f} images/s")
+        parts += [f"{name} {_number(value)}" for name, value in logs.items()]
+        if not whole and share is not None and self._done:
+            gone = share * (1 - self._skipped / self._done)
+            if gone > 0:
+                parts.append(f"{_duration(seconds * (self._epochs - self._epoch - share) / gone)} left")
         return "  ".join(parts)
 
     def _with_bar(self, line: str, width: int) -> str:
         """The line with as long a bar before it as there is room for."""
         room = min(width - len(line) - 4, _BAR)
-        if room < 5:
+        share = self._share()
+        if room < 5 or share is None:
             return line[:width]
-        filled = self._done * room // max(self._samples, 1)
+        filled = min(int(share * room), room)
         return f"[{'#' * filled}{'.' * (room - filled)}]  {line}"
 
     def _draw(self, line: str) -> None:
@@ -97,6 +142,13 @@ class ProgressBar(Callback):
             self._drawn = len(line)
         sys.stdout.write(line)
         sys.stdout.flush()
+
+
+def _number(value: object) -> str:
+    """A number with four places, and more where it is small."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if not abs(value) or abs(value) >= 1e-3 else f"{value:.4e}"
 
 
 def _terminal_width() -> int:

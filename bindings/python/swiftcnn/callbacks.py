@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable, Iterable
+from typing import IO, TYPE_CHECKING, Any
 
-from ._checks import boolean, integer, number, path_of, text, unknown
+import numpy as np
+
+from ._checks import boolean, integer, number, path_of, text
 
 if TYPE_CHECKING:
     from .models import Model
 
-    Logs = dict[str, float]
+    Logs = dict[str, Any]
 
-__all__ = ["Callback", "CallbackList", "History", "ModelCheckpoint"]
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "MonitorCallback",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]
 
 
 class Callback:
@@ -22,12 +38,12 @@ class Callback:
 
     ``logs`` maps the names of the loss and the metrics to Python floats. In training they are means over the epoch so
     far; at the end of an epoch those of the validation data follow as ``val_loss`` and so on. Batches count from 0 in
-    each epoch, epochs from 0.
+    each epoch, epochs from 0. An exception in a hook ends the call and reaches its caller; the model stays usable.
 
     Attributes:
         model: the model that is at work. ``self.model.stop_training = True`` ends training after the current batch.
-        params: in training ``epochs``, ``steps`` (batches an epoch), ``batch_size``, ``samples``, ``verbose``,
-            ``metrics`` (the names in ``logs`` at the end of an epoch).
+        params: in training ``epochs``, ``steps`` (batches an epoch), ``batch_size``, ``samples`` (each None where it is
+            not known), ``verbose``, ``metrics`` (the names in ``logs`` at the end of an epoch).
     """
 
     model: Model
@@ -53,11 +69,19 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """An epoch has ended and the validation data, if any, is evaluated. What is added to ``logs`` is recorded."""
 
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_begin``."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_end``."""
+
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """A training step begins."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """A training step has ended."""
+        self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """An evaluation begins, also that of the validation data."""
@@ -81,7 +105,7 @@ class Callback:
         """A batch of a prediction begins."""
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """A batch of a prediction has ended."""
+        """A batch of a prediction has ended; ``logs["outputs"]`` is what it gave."""
 
 
 class CallbackList(Callback):
@@ -90,6 +114,8 @@ class CallbackList(Callback):
     def __init__(self, callbacks: Callback | Iterable[Callback] | None, *more: Callback) -> None:
         if callbacks is None:
             given = []
+        elif isinstance(callbacks, CallbackList):
+            given = callbacks.callbacks
         elif isinstance(callbacks, Callback):
             given = [callbacks]
         elif isinstance(callbacks, Iterable):
@@ -175,19 +201,92 @@ class History(Callback):
     """
 
     def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+        self._epochs: dict[str, list[int]] = {}  # those of each list in history
 
     def set_model(self, model: Model) -> None:
         """The model is not kept: it keeps its history, and in a circle neither would be freed in time."""
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.epoch = []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+            self._epochs.setdefault(name, []).append(epoch)
+
+    def curve(self, name: str) -> tuple[list[int], list[Any]]:
+        """The epochs, from 0, at whose end something was measured, and the values; both empty where it never was."""
+        return self._epochs.get(name, []), self.history.get(name, [])
+
+    def plot(self, filename: str | os.PathLike[str]) -> None:
+        """Draws the loss and every metric by epoch, of training and of validation, to a file; its ending is the format,
+        as ``"curves.png"`` or ``"curves.svg"``.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: no epoch has ended, or the ending is no format.
+            OSError: the file cannot be written.
+        """
+        from ._plot import plot_history
+
+        plot_history(self, os.fsdecode(path_of(filename, "filename")))
 
 
-class ModelCheckpoint(Callback):
+class MonitorCallback(Callback):
+    """The base of callbacks that ask whether a number in the logs has become better.
+
+    Args:
+        monitor: the name in the logs.
+        mode: ``"min"``, ``"max"`` or ``"auto"``: whether less or more is better. Auto knows it of the loss and of the
+            metrics that the model is compiled with.
+        baseline: what the first value must be better than.
+        min_delta: a change by no more than this is none.
+
+    Raises:
+        ValueError: at the end of the first epoch, where the mode is auto and ``monitor`` is no loss or metric.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+        baseline: float | None = None,
+        min_delta: float = 0.0,
+    ) -> None:
+        if mode not in ("auto", "min", "max"):
+            warnings.warn(
+                f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.",
+                stacklevel=3,
+            )
+            mode = "auto"
+        self.monitor = text(monitor, "monitor")
+        self.mode = mode
+        self.best: float | None = None if baseline is None else number(baseline, "baseline")
+        self.min_delta = abs(number(min_delta, "min_delta"))
+
+    def _more_is_better(self) -> bool:
+        if self.mode != "auto":
+            return self.mode == "max"
+        answer = self.model._more_is_better(self.monitor.removeprefix("val_"))
+        if answer is None:
+            raise ValueError(
+                f"{type(self).__name__} callback received monitor={self.monitor}, but whether that should be "
+                "maximized or minimized cannot be determined. Pass `mode='max'` in order to monitor based on the "
+                "highest metric value, or pass `mode='min'` in order to use the lowest value."
+            )
+        return answer
+
+    def _is_improvement(self, value: float, reference: float | None) -> bool:
+        more = self._more_is_better()
+        if reference is None:
+            return True
+        return value - self.min_delta > reference if more else value + self.min_delta < reference
+
+
+class ModelCheckpoint(MonitorCallback):
     """Saves the model as it is trained; by default a checkpoint from which training goes on in the same bits::
 
         model.fit(x, y, epochs=9, callbacks=[ModelCheckpoint("m.safetensors")])    # interrupted in the fifth epoch
@@ -195,14 +294,14 @@ class ModelCheckpoint(Callback):
         model.fit(x, y, epochs=9, resume=True)                                     # the other five
 
     Args:
-        filepath: the file, which is replaced as a whole each time. It may hold fields as ``"{epoch:02d}-{loss:.3f}"``:
-            the epoch, counted from 1, and the names in the logs.
+        filepath: the file, which is replaced as a whole each time; its folder is made where it is missing. It may hold
+            fields as ``"{epoch:02d}-{loss:.3f}"``: the epoch and, where ``save_freq`` is a number, the batch, both
+            counted from 1, and the names in the logs.
         monitor: the name in the logs by which the best model is chosen.
         verbose: 1 prints a line at each save.
         save_best_only: only a model that is better than all before is saved.
         save_weights_only: the file holds no training state.
-        mode: ``"min"``, ``"max"`` or ``"auto"``: whether less or more is better. Auto takes more for the metrics that
-            have accuracy or top_k in their name and less for the rest.
+        mode: ``"min"``, ``"max"`` or ``"auto"``, as of ``MonitorCallback``.
         save_freq: ``"epoch"``, or after how many batches.
         initial_value_threshold: the value that the first saved model must be better than.
     """
@@ -218,28 +317,17 @@ class ModelCheckpoint(Callback):
         save_freq: str | int = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
+        threshold = initial_value_threshold
+        super().__init__(monitor, mode, None if threshold is None else number(threshold, "initial_value_threshold"))
         self.filepath = os.fsdecode(path_of(filepath, "filepath"))
-        self.monitor = text(monitor, "monitor")
         self.verbose = integer(verbose, "verbose")
         self.save_best_only = boolean(save_best_only, "save_best_only")
         self.save_weights_only = boolean(save_weights_only, "save_weights_only")
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
-        more_is_better = mode == "max" or mode == "auto" and ("acc" in monitor or "top_k" in monitor)
-        self._sign = 1.0 if more_is_better else -1.0
-        if isinstance(save_freq, str) and save_freq != "epoch":
-            raise ValueError(f"save_freq must be 'epoch' or a number of batches, got {save_freq!r}")
+        if save_freq != "epoch" and (not isinstance(save_freq, int) or isinstance(save_freq, bool)):
+            raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
         self.save_freq = save_freq if isinstance(save_freq, str) else integer(save_freq, "save_freq", minimum=1)
-        self.best: float | None = (
-            None if initial_value_threshold is None else number(initial_value_threshold, "initial_value_threshold")
-        )
         self._epoch = 0
-        self._batches = 0
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        names = self.params.get("metrics")
-        if self.save_best_only and isinstance(names, list) and self.monitor not in names:
-            raise unknown("monitor of ModelCheckpoint", self.monitor, names)
+        self._batches = 0  # since the last save
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -248,29 +336,355 @@ class ModelCheckpoint(Callback):
         if not isinstance(self.save_freq, int):
             return
         self._batches += 1
-        if self._batches % self.save_freq == 0:
-            self._save(logs or {})
+        if self._batches >= self.save_freq:
+            self._batches = 0
+            self._save(logs or {}, {"batch": batch + 1})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.save_freq == "epoch":
-            self._save(logs or {})
+            self._save(logs or {}, {})
 
-    def _save(self, logs: Mapping[str, float]) -> None:
-        if self.save_best_only and not self._is_best(logs):
-            return
+    def _save(self, logs: Logs, fields: Logs) -> None:
         try:
-            path = self.filepath.format(epoch=self._epoch + 1, **logs)
+            path = self.filepath.format(epoch=self._epoch + 1, **(fields | logs))
         except KeyError as error:
-            raise unknown("field of filepath", str(error.args[0]), ["epoch", *logs]) from None
+            raise KeyError(
+                f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}'
+            ) from None
+        if not self._should_save(logs, path):
+            return
+        if os.path.isdir(path):
+            raise IsADirectoryError(
+                "Please specify a non-directory filepath for ModelCheckpoint. Filepath used is an existing "
+                f"directory: {path}"
+            )
+        if folder := os.path.dirname(path):
+            os.makedirs(folder, exist_ok=True)
         self.model.save(path, include_optimizer=not self.save_weights_only)
         if self.verbose:
-            print(f"epoch {self._epoch + 1}: saved {path}")
+            print(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
 
-    def _is_best(self, logs: Mapping[str, float]) -> bool:
+    def _should_save(self, logs: Logs, path: str) -> bool:
+        message: str | None = f"saving model to {path}"
+        should_save = True
+        if self.save_best_only:
+            value = logs.get(self.monitor)
+            if value is None:
+                warnings.warn(f"Can save best model only with {self.monitor} available.", stacklevel=2)
+                message = None
+            else:
+                best = "None" if self.best is None else f"{self.best:.5f}"
+                if self._is_improvement(value, self.best):
+                    message = f"{self.monitor} improved from {best} to {value:.5f}, saving model to {path}"
+                    self.best = value
+                else:
+                    message = f"{self.monitor} did not improve from {best}"
+                    should_save = False
+        if self.verbose and message:
+            print(f"\nEpoch {self._epoch + 1}: {message}")
+        return should_save
+
+
+class EarlyStopping(MonitorCallback):
+    """Ends training when a number in the logs has stopped becoming better.
+
+    Args:
+        monitor: the name in the logs.
+        min_delta: a change by no more than this is none.
+        patience: after how many epochs without improvement training ends.
+        verbose: 1 says so.
+        mode: ``"min"``, ``"max"`` or ``"auto"``, as of ``MonitorCallback``.
+        baseline: only what is better than this starts the patience anew.
+        restore_best_weights: the model then gets the parameters of its best epoch.
+        start_from_epoch: the first epoch, from 0, that is looked at.
+
+    Attributes:
+        stopped_epoch: the epoch, from 0, after which it has ended training; 0 where it has not.
+        best_epoch: the best one so far.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta=min_delta)
+        self.patience = integer(patience, "patience")
+        self.verbose = integer(verbose, "verbose")
+        self.baseline = None if baseline is None else number(baseline, "baseline")
+        self.restore_best_weights = boolean(restore_best_weights, "restore_best_weights")
+        self.start_from_epoch = integer(start_from_epoch, "start_from_epoch")
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.wait = 0
+        self.stopped_epoch = 0
+        self.best = None
+        self.best_weights: list[Any] | None = None
+        self.best_epoch = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        value = (logs or {}).get(self.monitor)
+        if value is None:
+            warnings.warn(
+                f"Early stopping conditioned on metric `{self.monitor}` which is not available. "
+                f"Available metrics are: {','.join(logs or {})}",
+                stacklevel=2,
+            )
+            return
+        if epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self._keep(epoch)
+        self.wait += 1
+        if self._is_improvement(value, self.best):
+            self.best = value
+            self._keep(epoch)
+            if self.baseline is None or self._is_improvement(value, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def _keep(self, epoch: int) -> None:
+        self.best_epoch = epoch
+        if self.restore_best_weights:
+            self.best_weights = self.model.get_weights()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.stopped_epoch > 0 and self.verbose:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.best_weights is not None:
+            if self.verbose:
+                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            self.model.set_weights(self.best_weights)
+
+
+class ReduceLROnPlateau(MonitorCallback):
+    """Lowers the learning rate when a number in the logs has stopped becoming better, and logs it as
+    ``learning_rate``.
+
+    Args:
+        monitor: the name in the logs.
+        factor: the new rate is the old one times this, below 1.
+        patience: after how many epochs without improvement the rate is lowered.
+        verbose: 1 says so.
+        mode: ``"min"``, ``"max"`` or ``"auto"``, as of ``MonitorCallback``.
+        min_delta: a change by no more than this is none.
+        cooldown: how many epochs then pass before it is looked at again.
+        min_lr: the rate stays at least this.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta=min_delta)
+        self.factor = number(factor, "factor")
+        if self.factor >= 1.0:
+            raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0. Received factor={factor}")
+        if self.factor < 0:
+            raise ValueError(f"factor must be at least 0, got {factor}")
+        self.patience = integer(patience, "patience")
+        self.verbose = integer(verbose, "verbose")
+        self.cooldown = integer(cooldown, "cooldown")
+        self.min_lr = number(min_lr, "min_lr")
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.best = None
+        self.cooldown_counter = 0
+        self.wait = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        logs = {} if logs is None else logs
+        rate = logs["learning_rate"] = self.model.learning_rate
         value = logs.get(self.monitor)
-        if value is None or math.isnan(value):  # not measured at this moment, as validation in the midst of an epoch
-            return False
-        if self.best is not None and self._sign * value <= self._sign * self.best:
-            return False
-        self.best = value
-        return True
+        if value is None:
+            warnings.warn(
+                f"Learning rate reduction is conditioned on metric `{self.monitor}` which is not available. "
+                f"Available metrics are: {','.join(logs)}.",
+                stacklevel=2,
+            )
+            return
+        if self.in_cooldown():
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self._is_improvement(value, self.best):
+            self.best = value
+            self.wait = 0
+        elif not self.in_cooldown():
+            self.wait += 1
+            if self.wait >= self.patience and rate > self.min_lr:
+                new = max(rate * self.factor, self.min_lr)
+                self.model.learning_rate = new
+                if self.verbose:
+                    print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
+                self.cooldown_counter = self.cooldown
+                self.wait = 0
+
+    def in_cooldown(self) -> bool:
+        """Whether the rate was lowered so lately that it is not looked at."""
+        return self.cooldown_counter > 0
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate at the beginning of each epoch, and logs it as ``learning_rate``.
+
+    Args:
+        schedule: a function of the epoch, from 0, and the present rate (or of the epoch alone) that gives the new rate.
+        verbose: 1 prints it.
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule must be a function of the epoch and the rate, got {schedule!r}")
+        self.schedule = schedule
+        self.verbose = integer(verbose, "verbose")
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        arguments: tuple[object, ...] = (epoch, self.model.learning_rate)
+        try:
+            inspect.signature(self.schedule).bind(*arguments)
+        except TypeError:
+            arguments = (epoch,)
+        except ValueError:
+            pass  # of some functions written in C nothing is known
+        rate: object = self.schedule(*arguments)
+        if not isinstance(rate, (float, np.floating)):
+            raise ValueError(f"The output of the `schedule` function should be a float. Got: {rate}")
+        self.model.learning_rate = float(rate)
+        if self.verbose:
+            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = self.model.learning_rate
+
+
+class CSVLogger(Callback):
+    """Writes the logs of each epoch as a line of a CSV file, with NA for what is not measured.
+
+    Args:
+        filename: the file.
+        separator: one character between the values.
+        append: lines are added to the file, if there is one; otherwise it is begun anew.
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        self.filename = os.fsdecode(path_of(filename, "filename"))
+        self.sep = text(separator, "separator")
+        if len(self.sep) != 1 or self.sep in '"\r\n':
+            raise ValueError(f"separator must be one character, got {separator!r}")
+        self.append = boolean(append, "append")
+        self.keys: list[str] | None = None
+        self.csv_file: IO[str] | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._close()
+        self.keys = None
+        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        logs = logs or {}
+        file = self.csv_file
+        if file is None:
+            raise RuntimeError("CSVLogger: on_epoch_end was called before on_train_begin")
+        is_first = self.keys is None
+        if self.keys is None:
+            self.keys = sorted(logs)
+            if not any(key.startswith("val_") for key in self.keys):
+                self.keys += ["val_" + key for key in self.keys]
+        import csv  # at this place, since most never need it
+
+        writer = csv.DictWriter(file, ["epoch", *self.keys], delimiter=self.sep)
+        if is_first and file.tell() == 0:
+            writer.writeheader()
+        writer.writerow({"epoch": epoch} | {key: _field(logs.get(key, "NA")) for key in self.keys})
+        file.flush()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.csv_file is not None:
+            self.csv_file.close()
+            self.csv_file = None
+
+
+def _field(value: object) -> object:
+    if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
+        return value
+    return f'"[{", ".join(map(str, value))}]"'
+
+
+class TerminateOnNaN(Callback):
+    """Ends training quietly at a loss that is NaN or infinite. Without it that is a FloatingPointError; in both cases
+    the model keeps the parameters from before the step.
+
+    Args:
+        raise_error: it is a RuntimeError instead.
+    """
+
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = boolean(raise_error, "raise_error")
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is None or math.isfinite(loss):
+            return
+        if self.raise_error:
+            raise RuntimeError(
+                f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}. Terminating training immediately."
+            )
+        print(f"Batch {batch}: Invalid loss, terminating training")
+        self.model.stop_training = True
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions, each by the name of its hook: ``LambdaCallback(on_epoch_end=lambda epoch, logs:
+    ...)``. Any hook of ``Callback`` can be given.
+
+    Raises:
+        TypeError: a name is no hook, or what is given is no function.
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., object] | None = None,
+        on_epoch_end: Callable[..., object] | None = None,
+        on_train_begin: Callable[..., object] | None = None,
+        on_train_end: Callable[..., object] | None = None,
+        on_train_batch_begin: Callable[..., object] | None = None,
+        on_train_batch_end: Callable[..., object] | None = None,
+        **hooks: Callable[..., object] | None,
+    ) -> None:
+        given = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        } | hooks
+        for name, function in given.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                raise TypeError(f"LambdaCallback() got an unexpected keyword argument {name!r}, which is no hook")
+            if function is None:
+                continue
+            if not callable(function):
+                raise TypeError(f"{name} must be a function, got {function!r}")
+            setattr(self, name, function)

@@ -1,108 +1,230 @@
-"""Losses. Each is the mean over the batch of what one image costs, times its sample weight.
+"""Losses, with Keras's names and arguments. Each is the mean over the batch of what one image costs, times its sample
+weight.
 
 ``from_logits`` says whether the network gives logits or probabilities. None, the default, is decided by whether it ends
 in a softmax (for binary cross-entropy: a sigmoid), so a model created with ``classifier_activation=None`` trains right.
+Of Keras's reductions there is ``"sum_over_batch_size"``, which is also called ``"mean"``; the axis of the classes is
+the last; the dtype is float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ._checks import boolean, entry, number
+from ._checks import boolean, entry, number, unsupported
+from ._config import Configured, check_dtype, name_or
 
 __all__ = [
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
+    "Huber",
     "KLDivergence",
     "Loss",
+    "MeanAbsoluteError",
     "MeanSquaredError",
     "SparseCategoricalCrossentropy",
 ]
 
+_REDUCTION = "sum_over_batch_size"
 
-class Loss:
+
+class Loss(Configured):
     """The base of all losses.
 
     Attributes:
-        name: as in ``compile(loss=name)``.
+        name: how it is called; by default as in ``compile(loss=name)``.
+        reduction: how the costs of the images become one number.
         settings: what the library is told.
     """
 
     name: str
+    reduction: str
     settings: dict[str, object]
 
-    def __init__(self, name: str, **settings: object) -> None:
-        self.name = name
-        self.settings = {"name": name} | settings
+    def __init__(
+        self, kind: str, name: str | None, reduction: str, dtype: object, axis: int = -1, **settings: object
+    ) -> None:
+        if reduction not in ("sum_over_batch_size", "mean"):
+            raise unsupported("reduction", reduction, f"{_REDUCTION!r} or 'mean'")
+        if axis != -1:
+            raise unsupported("axis", axis, "-1")
+        check_dtype(dtype)
+        self.name = name_or(name, kind)
+        self.reduction = reduction
+        self.settings = {"name": kind} | settings
+        super().__init__(settings | {"reduction": reduction, "name": self.name})
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.settings.items() if k != 'name')})"
+
+def _from_logits(value: bool | None) -> bool | None:
+    return None if value is None else boolean(value, "from_logits")
 
 
-class _Crossentropy(Loss):
-    def __init__(self, name: str, from_logits: bool | None, label_smoothing: float) -> None:
+def _label_smoothing(value: float) -> float:
+    share = number(value, "label_smoothing")
+    if not 0 <= share < 1:
+        raise ValueError(f"label_smoothing must be at least 0 and below 1, got {share}")
+    return share
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """``-log p[label]``, for integer labels (N,) or (N, 1)."""
+
+    def __init__(
+        self,
+        from_logits: bool | None = None,
+        ignore_class: int | None = None,
+        reduction: str = _REDUCTION,
+        axis: int = -1,
+        name: str | None = None,
+        dtype: str | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        if ignore_class is not None:
+            raise unsupported("ignore_class", ignore_class, "None; give the images of that class a weight of 0")
         super().__init__(
+            "sparse_categorical_crossentropy",
             name,
-            from_logits=None if from_logits is None else boolean(from_logits, "from_logits"),
-            label_smoothing=number(label_smoothing, "label_smoothing"),
+            reduction,
+            dtype,
+            axis,
+            from_logits=_from_logits(from_logits),
+            label_smoothing=_label_smoothing(label_smoothing),
         )
 
 
-class SparseCategoricalCrossentropy(_Crossentropy):
-    """``-log p[label]``, for integer labels (N,) or (N, 1)."""
-
-    def __init__(self, from_logits: bool | None = None, label_smoothing: float = 0.0) -> None:
-        super().__init__("sparse_categorical_crossentropy", from_logits, label_smoothing)
-
-
-class CategoricalCrossentropy(_Crossentropy):
+class CategoricalCrossentropy(Loss):
     """``-sum(y * log p)``, for targets shaped as the output, as one-hot rows."""
 
-    def __init__(self, from_logits: bool | None = None, label_smoothing: float = 0.0) -> None:
-        super().__init__("categorical_crossentropy", from_logits, label_smoothing)
+    def __init__(
+        self,
+        from_logits: bool | None = None,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = _REDUCTION,
+        name: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(
+            "categorical_crossentropy",
+            name,
+            reduction,
+            dtype,
+            axis,
+            from_logits=_from_logits(from_logits),
+            label_smoothing=_label_smoothing(label_smoothing),
+        )
 
 
-class BinaryCrossentropy(_Crossentropy):
+class BinaryCrossentropy(Loss):
     """``-mean(y * log p + (1 - y) * log(1 - p))``, for targets shaped as the output."""
 
-    def __init__(self, from_logits: bool | None = None, label_smoothing: float = 0.0) -> None:
-        super().__init__("binary_crossentropy", from_logits, label_smoothing)
+    def __init__(
+        self,
+        from_logits: bool | None = None,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = _REDUCTION,
+        name: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(
+            "binary_crossentropy",
+            name,
+            reduction,
+            dtype,
+            axis,
+            from_logits=_from_logits(from_logits),
+            label_smoothing=_label_smoothing(label_smoothing),
+        )
 
 
 class MeanSquaredError(Loss):
     """``mean((y - p) ** 2)``, for targets shaped as the output."""
 
-    def __init__(self) -> None:
-        super().__init__("mean_squared_error")
+    def __init__(self, reduction: str = _REDUCTION, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__("mean_squared_error", name, reduction, dtype)
+
+
+class MeanAbsoluteError(Loss):
+    """``mean(abs(y - p))``, for targets shaped as the output."""
+
+    def __init__(self, reduction: str = _REDUCTION, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__("mean_absolute_error", name, reduction, dtype)
+
+
+class Huber(Loss):
+    """The mean of ``d ** 2 / 2`` where ``d = abs(y - p)`` is at most ``delta``, and of ``delta * d - delta ** 2 / 2``
+    elsewhere (Huber, Annals of Mathematical Statistics 35, 1964), for targets shaped as the output."""
+
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: str = _REDUCTION,
+        name: str | None = "huber_loss",
+        dtype: str | None = None,
+    ) -> None:
+        bound = number(delta, "delta")
+        if bound <= 0:
+            raise ValueError(f"delta must be above 0, got {bound}")
+        super().__init__("huber", name, reduction, dtype, delta=bound)
 
 
 class KLDivergence(Loss):
     """``sum(y * log(y / p))``, for targets shaped as the output whose rows are distributions."""
 
+    def __init__(self, reduction: str = _REDUCTION, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__("kl_divergence", name, reduction, dtype)
+
+
+class _Crossentropy(Loss):
+    """The cross-entropy that fits the targets, which are not known before the first of them are seen."""
+
     def __init__(self) -> None:
-        super().__init__("kl_divergence")
+        super().__init__("crossentropy", None, _REDUCTION, None)
 
 
 _LOSSES: dict[str, Callable[[], Loss]] = {
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
     "binary_crossentropy": BinaryCrossentropy,
+    "bce": BinaryCrossentropy,
+    "crossentropy": _Crossentropy,
+    "ce": _Crossentropy,
     "mean_squared_error": MeanSquaredError,
     "mse": MeanSquaredError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "mae": MeanAbsoluteError,
+    "huber": Huber,
     "kl_divergence": KLDivergence,
     "kld": KLDivergence,
 }
 
 
-def get(loss: str | Loss) -> Loss:
+def get(identifier: str | Loss) -> Loss:
     """The loss with a name, with default arguments, or the one given.
 
     Raises:
         ValueError: the name is not known.
         TypeError: neither a name nor a loss.
     """
-    if isinstance(loss, str):
-        return entry(loss, "loss", _LOSSES)()
-    if isinstance(loss, Loss):
+    if isinstance(identifier, str):
+        return entry(identifier, "loss", _LOSSES)()
+    if isinstance(identifier, Loss):
+        return identifier
+    raise TypeError(f"loss must be a name or one of swiftcnn.losses, got {identifier!r}")
+
+
+def fitting(loss: Loss, label_targets: bool, outputs: int) -> Loss:
+    """The loss itself, or for ``"crossentropy"`` the one for such targets: labels or rows as the output, whose last axis
+    has that many numbers."""
+    if not isinstance(loss, _Crossentropy):
         return loss
-    raise TypeError(f"loss must be a name or one of swiftcnn.losses, got {loss!r}")
+    if outputs == 1:
+        return BinaryCrossentropy()
+    return SparseCategoricalCrossentropy() if label_targets else CategoricalCrossentropy()
+
+
+def is_open(loss: Loss) -> bool:
+    """Whether the targets are still to decide which loss it is."""
+    return isinstance(loss, _Crossentropy)

@@ -1,64 +1,129 @@
-"""Metrics, for integer labels and for one-hot targets alike."""
+"""Metrics, with Keras's names and arguments. Those of classes take integer labels and one-hot targets alike."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ._checks import entry, integer
+from ._checks import entry, integer, number, text, unsupported
+from ._config import Configured, check_dtype, name_or
 
-__all__ = ["Accuracy", "Metric", "TopKAccuracy"]
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "Metric",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKAccuracy",
+    "TopKCategoricalAccuracy",
+]
 
 
-class Metric:
+class Metric(Configured):
     """The base of all metrics.
 
     Attributes:
+        name: under which it is logged.
+        more_is_better: whether a larger value is a better one.
         settings: what the library is told.
     """
 
+    name: str
+    more_is_better = True
     settings: dict[str, object]
 
-    def __init__(self, name: str, **settings: object) -> None:
-        self.settings = {"name": name} | settings
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.settings.items() if k != 'name')})"
+    def __init__(self, kind: str, name: str, dtype: object = None, **settings: object) -> None:
+        check_dtype(dtype)
+        self.name = name
+        self.settings = {"name": kind} | settings
+        super().__init__(settings | {"name": name})
 
 
 class Accuracy(Metric):
+    """The share of images whose most probable class is the right one; with one output, or with binary cross-entropy,
+    the share of yes or no answers that are right. What Keras chooses for the name ``"accuracy"``."""
+
+    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__("accuracy", name_or(name, "accuracy"), dtype)
+
+
+class CategoricalAccuracy(Metric):
     """The share of images whose most probable class is the right one."""
 
-    def __init__(self) -> None:
-        super().__init__("accuracy")
+    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__("accuracy", name_or(name, "categorical_accuracy"), dtype)
 
 
-class TopKAccuracy(Metric):
+class SparseCategoricalAccuracy(Metric):
+    """The share of images whose most probable class is the right one."""
+
+    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__("accuracy", name_or(name, "sparse_categorical_accuracy"), dtype)
+
+
+class BinaryAccuracy(Metric):
+    """The share of yes or no answers that are right: yes is a probability above ``threshold``."""
+
+    def __init__(self, name: str | None = None, dtype: str | None = None, threshold: float = 0.5) -> None:
+        bound = number(threshold, "threshold")
+        if bound != 0.5:
+            raise unsupported("threshold", threshold, "0.5")
+        super().__init__("binary_accuracy", name_or(name, "binary_accuracy"), dtype)
+
+
+class _TopK(Metric):
+    def __init__(self, k: int, name: str | None, default: str, dtype: str | None) -> None:
+        count = integer(k, "k", minimum=1)
+        super().__init__("top_k", name_or(name, default.format(k=count)), dtype, k=count)
+
+
+class TopKAccuracy(_TopK):
+    """The share of images whose right class is among the ``k`` most probable; by default called ``"top_5_accuracy"``."""
+
+    def __init__(self, k: int = 5, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__(k, name, "top_{k}_accuracy", dtype)
+
+
+class TopKCategoricalAccuracy(_TopK):
     """The share of images whose right class is among the ``k`` most probable."""
 
-    def __init__(self, k: int = 5) -> None:
-        super().__init__("top_k", k=integer(k, "k", minimum=1))
+    def __init__(self, k: int = 5, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__(k, name, "top_k_categorical_accuracy", dtype)
 
 
-_METRICS: dict[str, Callable[[], Metric]] = {
-    "accuracy": Accuracy,
-    "acc": Accuracy,
-    "categorical_accuracy": Accuracy,
-    "sparse_categorical_accuracy": Accuracy,
-    "top_k": TopKAccuracy,
-    "top_k_categorical_accuracy": TopKAccuracy,
-    "sparse_top_k_categorical_accuracy": TopKAccuracy,
+class SparseTopKCategoricalAccuracy(_TopK):
+    """The share of images whose right class is among the ``k`` most probable."""
+
+    def __init__(
+        self, k: int = 5, name: str | None = None, dtype: str | None = None, from_sorted_ids: bool = False
+    ) -> None:
+        if from_sorted_ids is not False:
+            raise unsupported("from_sorted_ids", from_sorted_ids, "False")
+        super().__init__(k, name, "sparse_top_k_categorical_accuracy", dtype)
+
+
+_METRICS: dict[str, Callable[[str], Metric]] = {
+    "accuracy": lambda name: Accuracy(name),
+    "acc": lambda name: Accuracy(name),
+    "binary_accuracy": lambda name: BinaryAccuracy(name),
+    "categorical_accuracy": lambda name: CategoricalAccuracy(name),
+    "sparse_categorical_accuracy": lambda name: SparseCategoricalAccuracy(name),
+    "top_k": lambda name: TopKAccuracy(),
+    "top_k_accuracy": lambda name: TopKAccuracy(),
+    "top_k_categorical_accuracy": lambda name: TopKCategoricalAccuracy(name=name),
+    "sparse_top_k_categorical_accuracy": lambda name: SparseTopKCategoricalAccuracy(name=name),
 }
 
 
-def get(metric: str | Metric) -> Metric:
-    """The metric with a name, with default arguments, or the one given.
+def get(identifier: str | Metric) -> Metric:
+    """The metric with a name, with default arguments and logged under that name, or the one given.
 
     Raises:
         ValueError: the name is not known.
         TypeError: neither a name nor a metric.
     """
-    if isinstance(metric, str):
-        return entry(metric, "metric", _METRICS)()
-    if isinstance(metric, Metric):
-        return metric
-    raise TypeError(f"metrics must hold names or objects of swiftcnn.metrics, got {metric!r}")
+    if isinstance(identifier, str):
+        return entry(identifier, "metric", _METRICS)(text(identifier, "metrics"))
+    if isinstance(identifier, Metric):
+        return identifier
+    raise TypeError(f"metrics must hold names or objects of swiftcnn.metrics, got {identifier!r}")

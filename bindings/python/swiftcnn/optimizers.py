@@ -7,16 +7,33 @@ normalisation decay too).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 
 from . import schedules
-from ._checks import boolean, entry, number
+from ._checks import boolean, entry, number, text, unsupported
 from .schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
     from ._swiftcnn import Model as Handle
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "schedules"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "OptimizerOptions", "RMSprop", "schedules"]
+
+
+class OptimizerOptions(TypedDict, total=False):
+    """What all optimizers take by keyword; ``Optimizer`` says what each is."""
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
+    name: str | None
+    decoupled: bool
+    decay_all: bool
 
 
 class Optimizer:
@@ -26,45 +43,83 @@ class Optimizer:
     Args:
         learning_rate: a number or one of ``schedules``.
         weight_decay: None or 0 for none.
-        decoupled: the decay is ``w -= learning_rate * weight_decay * w`` rather than ``gradient += weight_decay * w``.
-        decay_all: biases and batch normalisation decay too.
-        global_clipnorm: the norm of all gradients together is clipped to this.
+        clipnorm: the norm of each parameter's gradient is clipped to this.
+        clipvalue: every number of the gradients is clipped to at most this, and at least its negative.
+        global_clipnorm: the norm of all gradients together is clipped to this. At most one of the three.
         use_ema: an exponential moving average of the weights is kept; see ``Model.swap_ema``.
         ema_momentum: the share of the old average that is kept at each step.
+        ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps: None, since there is no such thing.
+        name: how it is called; by default as its class, in small letters.
+        decoupled: the decay is ``w -= learning_rate * weight_decay * w`` rather than ``gradient += weight_decay * w``.
+        decay_all: biases and batch normalisation decay too.
     """
+
+    _kind: ClassVar[str] = ""  # the library's name for it
+    _constants: ClassVar[tuple[str, ...]] = ()  # the attributes that the library is told beside those of all
 
     def __init__(
         self,
-        name: str = "",
         learning_rate: float | LearningRateSchedule = 0.01,
         weight_decay: float | None = None,
-        decoupled: bool = True,
-        decay_all: bool = False,
+        *,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         use_ema: bool = False,
         ema_momentum: float = 0.99,
-        **settings: object,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        decoupled: bool = True,
+        decay_all: bool = False,
     ) -> None:
         if isinstance(learning_rate, LearningRateSchedule):
             self.schedule: LearningRateSchedule | None = learning_rate
             self._learning_rate = learning_rate.learning_rate
         else:
             self.schedule = None
-            self._learning_rate = number(learning_rate, "learning_rate")
-        self.name = name
+            self._learning_rate = _at_least_0(learning_rate, "learning_rate")
+        for key, value in (
+            ("ema_overwrite_frequency", ema_overwrite_frequency),
+            ("loss_scale_factor", loss_scale_factor),
+            ("gradient_accumulation_steps", gradient_accumulation_steps),
+        ):
+            if value is not None:
+                raise unsupported(key, value, "None")
+        if sum(value is not None for value in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "
+                f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
+            )
+        self.name = type(self).__name__.lower() if name is None else text(name, "name")
+        self.weight_decay = None if weight_decay is None else _at_least_0(weight_decay, "weight_decay")
+        self.clipnorm = _clip(clipnorm, "clipnorm")
+        self.clipvalue = _clip(clipvalue, "clipvalue")
+        self.global_clipnorm = _clip(global_clipnorm, "global_clipnorm")
+        self.use_ema = boolean(use_ema, "use_ema")
+        self.ema_momentum = _share(ema_momentum, "ema_momentum")
+        self.decoupled = boolean(decoupled, "decoupled")
+        self.decay_all = boolean(decay_all, "decay_all")
         self._handle: Handle | None = None
-        self._settings = settings | {
-            "weight_decay": 0.0 if weight_decay is None else number(weight_decay, "weight_decay"),
-            "decoupled": boolean(decoupled, "decoupled"),
-            "decay_all": boolean(decay_all, "decay_all"),
-            "clip_norm": None if global_clipnorm is None else number(global_clipnorm, "global_clipnorm"),
-            "ema_decay": number(ema_momentum, "ema_momentum") if boolean(use_ema, "use_ema") else None,
-        }
 
     @property
     def settings(self) -> dict[str, object]:
         """What the library is told."""
-        return {"name": self.name, "learning_rate": self._learning_rate} | self._settings
+        settings: dict[str, object] = {
+            "name": self._kind,
+            "learning_rate": self._learning_rate,
+            "weight_decay": self.weight_decay or 0.0,
+            "decoupled": self.decoupled,
+            "decay_all": self.decay_all,
+            "clip_norm": self.global_clipnorm,
+            "ema_decay": self.ema_momentum if self.use_ema else None,
+        }
+        if self.clipnorm is not None:
+            settings["clip_norm_each"] = self.clipnorm
+        if self.clipvalue is not None:
+            settings["clip_value"] = self.clipvalue
+        return settings | {name: getattr(self, name) for name in self._constants}
 
     @property
     def learning_rate(self) -> float:
@@ -83,13 +138,50 @@ class Optimizer:
         """From now on the learning rate is that of this model."""
         self._handle = handle
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name; a schedule as a dictionary with its ``class_name`` and ``config``."""
+        rate = self.learning_rate if self.schedule is None else schedules.serialize(self.schedule)
+        names = (
+            "weight_decay",
+            "clipnorm",
+            "clipvalue",
+            "global_clipnorm",
+            "use_ema",
+            "ema_momentum",
+            "decoupled",
+            "decay_all",
+            *self._constants,
+        )
+        return {"name": self.name, "learning_rate": rate} | {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The optimizer that such a dictionary describes.
+
+        Raises:
+            TypeError: a key is no argument of the constructor.
+        """
+        arguments = dict(config)
+        if isinstance(arguments.get("learning_rate"), dict):
+            arguments["learning_rate"] = schedules.deserialize(arguments["learning_rate"])
+        return cls(**arguments)
+
+    def __getstate__(self) -> dict[str, object]:
+        state: dict[str, object] = {**self.__dict__, "_handle": None}  # a copy is for another model
+        if self.schedule is None:
+            state["_learning_rate"] = self.learning_rate
+        return state
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(learning_rate={self.schedule or self._learning_rate!r})"
+        return f"{type(self).__name__}(learning_rate={self.schedule or self.learning_rate!r})"
 
 
 class SGD(Optimizer):
     """Gradient descent with momentum, ``v = momentum * v - learning_rate * g; w += v``, or Nesterov's form of it
     (Sutskever et al., ICML 2013)."""
+
+    _kind = "sgd"
+    _constants = ("momentum", "nesterov")
 
     def __init__(
         self,
@@ -97,29 +189,18 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float | None = None,
-        *,
-        decoupled: bool = True,
-        decay_all: bool = False,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
+        **options: Unpack[OptimizerOptions],
     ) -> None:
-        super().__init__(
-            "sgd",
-            learning_rate,
-            weight_decay,
-            decoupled,
-            decay_all,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            momentum=number(momentum, "momentum"),
-            nesterov=boolean(nesterov, "nesterov"),
-        )
+        super().__init__(learning_rate, weight_decay, **options)
+        self.momentum = _share(momentum, "momentum")
+        self.nesterov = boolean(nesterov, "nesterov")
 
 
 class Adam(Optimizer):
-    """Adaptive moments (Kingma and Ba, arXiv:1412.6980)."""
+    """Adaptive moments (Kingma and Ba, arXiv:1412.6980); ``amsgrad`` must be False."""
+
+    _kind = "adam"
+    _constants = ("beta_1", "beta_2", "epsilon")
 
     def __init__(
         self,
@@ -127,62 +208,36 @@ class Adam(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
+        amsgrad: bool = False,
         weight_decay: float | None = None,
-        *,
-        decoupled: bool = True,
-        decay_all: bool = False,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
+        **options: Unpack[OptimizerOptions],
     ) -> None:
-        super().__init__(
-            self._library_name,
-            learning_rate,
-            weight_decay,
-            decoupled,
-            decay_all,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            beta_1=number(beta_1, "beta_1"),
-            beta_2=number(beta_2, "beta_2"),
-            epsilon=number(epsilon, "epsilon"),
-        )
-
-    _library_name = "adam"
+        super().__init__(learning_rate, weight_decay, **options)
+        if boolean(amsgrad, "amsgrad"):
+            raise unsupported("amsgrad", amsgrad, "False")
+        self.beta_1 = _share(beta_1, "beta_1")
+        self.beta_2 = _share(beta_2, "beta_2")
+        self.epsilon = _at_least_0(epsilon, "epsilon")
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101)."""
 
+    _kind = "adamw"
+
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,
-        weight_decay: float | None = 0.004,
+        weight_decay: float = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        *,
-        decoupled: bool = True,
-        decay_all: bool = False,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
+        amsgrad: bool = False,
+        **options: Unpack[OptimizerOptions],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            beta_1,
-            beta_2,
-            epsilon,
-            weight_decay,
-            decoupled=decoupled,
-            decay_all=decay_all,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-        )
-
-    _library_name = "adamw"
+        if weight_decay is None:
+            raise ValueError("weight_decay must be a number, got None; Adam has no weight decay by default")
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **options)
 
 
 class RMSprop(Optimizer):
@@ -192,6 +247,9 @@ class RMSprop(Optimizer):
         epsilon_inside_root: ``g / sqrt(average + epsilon)``, as Keras and TensorFlow; otherwise
             ``g / (sqrt(average) + epsilon)``, as PyTorch.
     """
+
+    _kind = "rmsprop"
+    _constants = ("rho", "momentum", "epsilon", "centered", "epsilon_inside_root")
 
     def __init__(
         self,
@@ -203,41 +261,51 @@ class RMSprop(Optimizer):
         weight_decay: float | None = None,
         *,
         epsilon_inside_root: bool = True,
-        decoupled: bool = True,
-        decay_all: bool = False,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
+        **options: Unpack[OptimizerOptions],
     ) -> None:
-        super().__init__(
-            "rmsprop",
-            learning_rate,
-            weight_decay,
-            decoupled,
-            decay_all,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            rho=number(rho, "rho"),
-            momentum=number(momentum, "momentum"),
-            epsilon=number(epsilon, "epsilon"),
-            centered=boolean(centered, "centered"),
-            epsilon_inside_root=boolean(epsilon_inside_root, "epsilon_inside_root"),
-        )
+        super().__init__(learning_rate, weight_decay, **options)
+        self.rho = _share(rho, "rho")
+        self.momentum = _share(momentum, "momentum")
+        self.epsilon = _at_least_0(epsilon, "epsilon")
+        self.centered = boolean(centered, "centered")
+        self.epsilon_inside_root = boolean(epsilon_inside_root, "epsilon_inside_root")
+
+
+def _at_least_0(value: float, name: str) -> float:
+    checked = number(value, name)
+    if checked < 0:
+        raise ValueError(f"{name} must be at least 0, got {checked}")
+    return checked
+
+
+def _share(value: float, name: str) -> float:
+    checked = number(value, name)
+    if not 0 <= checked <= 1:
+        raise ValueError(f"{name} must be in 0 to 1, got {checked}")
+    return checked
+
+
+def _clip(value: float | None, name: str) -> float | None:
+    if value is None:
+        return None
+    checked = number(value, name)
+    if checked <= 0:
+        raise ValueError(f"{name} must be above 0, got {checked}")
+    return checked
 
 
 _OPTIMIZERS: dict[str, type[SGD | Adam | RMSprop]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
 
 
-def get(optimizer: str | Optimizer) -> Optimizer:
+def get(identifier: str | Optimizer) -> Optimizer:
     """The optimizer with a name, with default arguments, or the one given.
 
     Raises:
         ValueError: the name is not known.
         TypeError: neither a name nor an optimizer.
     """
-    if isinstance(optimizer, str):
-        return entry(optimizer, "optimizer", _OPTIMIZERS)()
-    if isinstance(optimizer, Optimizer) and optimizer.name:
-        return optimizer
-    raise TypeError(f"optimizer must be a name or one of swiftcnn.optimizers, got {optimizer!r}")
+    if isinstance(identifier, str):
+        return entry(identifier, "optimizer", _OPTIMIZERS)()
+    if isinstance(identifier, (SGD, Adam, RMSprop)):
+        return identifier
+    raise TypeError(f"optimizer must be a name or one of swiftcnn.optimizers, got {identifier!r}")

@@ -6,7 +6,8 @@ Each describes its curve; the library computes it. Where a number of steps is le
 
 from __future__ import annotations
 
-from ._checks import boolean, integer, number
+from ._checks import boolean, integer, number, unknown
+from ._config import Configured, name_or
 
 __all__ = [
     "ConstantSchedule",
@@ -18,58 +19,83 @@ __all__ = [
 ]
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Configured):
     """The base of all schedules.
 
     Attributes:
         learning_rate: the rate that the curve is relative to.
+        name: how it is called; by default as its class.
         settings: the curve, as the library is told.
     """
 
     learning_rate: float
+    name: str
     settings: dict[str, object]
 
-    def __init__(self, learning_rate: float, name: str, **settings: object) -> None:
+    def __init__(
+        self, learning_rate: float, kind: str, name: str | None, config: dict[str, object], **settings: object
+    ) -> None:
         self.learning_rate = learning_rate
-        self.settings = {"name": name} | {key: value for key, value in settings.items() if value is not None}
+        self.name = name_or(name, type(self).__name__)
+        self.settings = {"name": kind} | {key: value for key, value in settings.items() if value is not None}
+        super().__init__(config | {"name": self.name})
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its number of steps is left to ``fit``."""
+        return self.settings["name"] in ("cosine", "one_cycle") and "total_steps" not in self.settings
 
     def __repr__(self) -> str:
-        rest = "".join(f", {key}={value!r}" for key, value in self.settings.items() if key != "name")
-        return f"{type(self).__name__}({self.learning_rate!r}{rest})"
+        values = [value for key, value in self._config.items() if key != "name"]
+        return f"{type(self).__name__}({', '.join(map(repr, values))})"
 
 
 class ConstantSchedule(LearningRateSchedule):
     """The same rate at every step."""
 
-    def __init__(self, learning_rate: float) -> None:
-        super().__init__(number(learning_rate, "learning_rate"), "constant")
+    def __init__(self, learning_rate: float, name: str | None = None) -> None:
+        rate = number(learning_rate, "learning_rate")
+        super().__init__(rate, "constant", name, {"learning_rate": rate})
 
 
 class StepDecay(LearningRateSchedule):
     """The rate times ``gamma`` after every ``step_size`` steps."""
 
-    def __init__(self, initial_learning_rate: float, step_size: int, gamma: float = 0.1) -> None:
-        super().__init__(
-            number(initial_learning_rate, "initial_learning_rate"),
-            "step",
-            step_size=integer(step_size, "step_size", minimum=1),
-            gamma=number(gamma, "gamma"),
-        )
+    def __init__(
+        self, initial_learning_rate: float, step_size: int, gamma: float = 0.1, name: str | None = None
+    ) -> None:
+        rate = number(initial_learning_rate, "initial_learning_rate")
+        size = integer(step_size, "step_size", minimum=1)
+        factor = number(gamma, "gamma")
+        config: dict[str, object] = {"initial_learning_rate": rate, "step_size": size, "gamma": factor}
+        super().__init__(rate, "step", name, config, step_size=size, gamma=factor)
 
 
 class ExponentialDecay(LearningRateSchedule):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``; ``staircase`` rounds the exponent down."""
 
     def __init__(
-        self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str | None = None,
     ) -> None:
         rate = number(initial_learning_rate, "initial_learning_rate")
         steps = integer(decay_steps, "decay_steps", minimum=1)
         factor = number(decay_rate, "decay_rate")
-        if boolean(staircase, "staircase"):
-            super().__init__(rate, "step", step_size=steps, gamma=factor)
+        stairs = boolean(staircase, "staircase")
+        config: dict[str, object] = {
+            "initial_learning_rate": rate,
+            "decay_steps": steps,
+            "decay_rate": factor,
+            "staircase": stairs,
+        }
+        if stairs:
+            super().__init__(rate, "step", name, config, step_size=steps, gamma=factor)
         else:
-            super().__init__(rate, "exponential", decay_steps=steps, decay_rate=factor)
+            super().__init__(rate, "exponential", name, config, decay_steps=steps, decay_rate=factor)
 
 
 class CosineDecay(LearningRateSchedule):
@@ -89,20 +115,36 @@ class CosineDecay(LearningRateSchedule):
         initial_learning_rate: float,
         decay_steps: int | None = None,
         alpha: float = 0.0,
+        name: str | None = None,
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
-        rate = number(initial_learning_rate, "initial_learning_rate")
+        initial = rate = number(initial_learning_rate, "initial_learning_rate")
         warmup = integer(warmup_steps, "warmup_steps")
-        if warmup_target is not None:
-            if rate != 0.0:
-                raise ValueError(f"initial_learning_rate must be 0 with a warmup_target, got {rate}")
-            rate = number(warmup_target, "warmup_target")
+        target = None if warmup_target is None else number(warmup_target, "warmup_target")
+        if target is not None:
+            if initial != 0.0:
+                raise ValueError(f"initial_learning_rate must be 0 with a warmup_target, got {initial}")
+            rate = target
         elif warmup:
             raise ValueError("warmup_steps needs a warmup_target, the rate that the warm-up reaches")
-        total = None if decay_steps is None else warmup + integer(decay_steps, "decay_steps", minimum=1)
+        steps = None if decay_steps is None else integer(decay_steps, "decay_steps", minimum=1)
+        share = number(alpha, "alpha")
+        config: dict[str, object] = {
+            "initial_learning_rate": initial,
+            "decay_steps": steps,
+            "alpha": share,
+            "warmup_target": target,
+            "warmup_steps": warmup,
+        }
         super().__init__(
-            rate, "cosine", total_steps=total, warmup_steps=warmup, final_rate=number(alpha, "alpha") * rate
+            rate,
+            "cosine",
+            name,
+            config,
+            total_steps=None if steps is None else warmup + steps,
+            warmup_steps=warmup,
+            final_rate=share * rate,
         )
 
 
@@ -124,14 +166,38 @@ class OneCycle(LearningRateSchedule):
         start_share: float = 0.3,
         divisor: float = 25.0,
         final_divisor: float = 1e4,
+        name: str | None = None,
     ) -> None:
         highest = number(maximum, "maximum")
-        super().__init__(
-            highest,
-            "one_cycle",
-            maximum=highest,
-            total_steps=None if total_steps is None else integer(total_steps, "total_steps", minimum=1),
-            start_share=number(start_share, "start_share"),
-            divisor=number(divisor, "divisor"),
-            final_divisor=number(final_divisor, "final_divisor"),
-        )
+        config: dict[str, object] = {
+            "maximum": highest,
+            "total_steps": None if total_steps is None else integer(total_steps, "total_steps", minimum=1),
+            "start_share": number(start_share, "start_share"),
+            "divisor": number(divisor, "divisor"),
+            "final_divisor": number(final_divisor, "final_divisor"),
+        }
+        super().__init__(highest, "one_cycle", name, config, **config)
+
+
+_SCHEDULES: dict[str, type[LearningRateSchedule]] = {
+    kind.__name__: kind for kind in (ConstantSchedule, StepDecay, ExponentialDecay, CosineDecay, OneCycle)
+}
+
+
+def serialize(schedule: LearningRateSchedule) -> dict[str, object]:
+    """The name of a schedule's class and its arguments."""
+    return {"class_name": type(schedule).__name__, "config": schedule.get_config()}
+
+
+def deserialize(config: object) -> LearningRateSchedule:
+    """The schedule that ``serialize`` described.
+
+    Raises:
+        ValueError: no such description.
+    """
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise ValueError(f"a schedule must be a dictionary with 'class_name' and 'config', got {config!r}")
+    name = config.get("class_name")
+    if name not in _SCHEDULES:
+        raise unknown("schedule", str(name), _SCHEDULES)
+    return _SCHEDULES[name].from_config(config["config"])

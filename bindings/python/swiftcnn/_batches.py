@@ -1,0 +1,199 @@
+"""Data that comes batch by batch: which objects are such, and how epochs are drawn from them, as Keras does it.
+
+An epoch has a known number of batches (``steps``, or the source's length) or ends with the source. It is known of each
+batch whether it is the last, since the next is drawn before the batch is given.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from ._arrays import Data
+
+if TYPE_CHECKING:
+    from ._arrays import Array
+
+Item = TypeVar("Item")
+Other = TypeVar("Other")
+
+_RAN_OUT = (
+    "Your input ran out of data; interrupting training. Make sure that your dataset or generator can generate at least "
+    "`steps_per_epoch * epochs` batches."
+)
+
+
+def is_source(x: object) -> bool:
+    """Whether ``x`` gives batches rather than being an array, or what becomes one."""
+    if isinstance(x, (list, tuple)):
+        return bool(x) and isinstance(x[0], tuple) and bool(x[0]) and hasattr(x[0][0], "__array__")
+    if x is None or isinstance(x, (str, bytes, bytearray, memoryview, Mapping, Set)) or _is_array(x):
+        return False
+    return _is_indexed(x) or hasattr(x, "__iter__") or hasattr(x, "__next__")
+
+
+def _is_array(x: object) -> bool:
+    if any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")):
+        return True
+    try:
+        memoryview(x).release()  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
+def _is_indexed(x: object) -> bool:
+    """Whether ``x`` is a sequence, as Keras's ``PyDataset``."""
+    return hasattr(x, "__getitem__") and hasattr(x, "__len__")
+
+
+def unpack(item: object, name: str) -> tuple[Any, Any, Any]:
+    """The images, targets and weights of a batch: ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``."""
+    if not isinstance(item, (tuple, list)):
+        return item, None, None
+    if not 1 <= len(item) <= 3:
+        raise ValueError(
+            f"{name}: expected batches in the format `x`, `(x,)`, `(x, y)`, or `(x, y, sample_weight)`, got one of "
+            f"{len(item)} parts"
+        )
+    parts = [*item, None, None]
+    return parts[0], parts[1], parts[2]
+
+
+class Feed(Generic[Item]):
+    """Batches, epoch by epoch.
+
+    Args:
+        draw: gives the batches from the first on, for the epoch of this number.
+        length: how many that are, where it is known.
+        steps: how many an epoch takes; the next epoch then goes on where this ended. None: all of them.
+        ended: called when an epoch has ended.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[int], Iterator[Item]],
+        length: int | None,
+        steps: int | None,
+        ended: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._draw = draw
+        self._ended = ended
+        self._takes_all = steps is None
+        self.steps = steps or length
+        self._iterator: Iterator[Item] | None = None
+        self._ahead: list[Item] = []  # the batch that is drawn already, if one is
+        self._warned = False
+        self._has_begun = False
+
+    def map(self, convert: Callable[[Item], Other]) -> Feed[Other]:
+        """The same batches, converted; those that are drawn already are not lost."""
+        feed: Feed[Other] = Feed(self._converted(convert), None, None, self._ended)
+        feed._takes_all, feed.steps = self._takes_all, self.steps
+        if self._iterator is not None:
+            feed._iterator = map(convert, chain(self._ahead, self._iterator))
+        return feed
+
+    def _converted(self, convert: Callable[[Item], Other]) -> Callable[[int], Iterator[Other]]:
+        return lambda epoch: map(convert, self._draw(epoch))
+
+    def peek(self, epoch: int) -> Item | None:
+        """The first batch of an epoch, or None where there is none."""
+        if not self._look_ahead():
+            self._iterator = self._draw(epoch)
+            self._look_ahead()
+        return self._ahead[0] if self._ahead else None
+
+    def epoch(self, number: int) -> Iterator[tuple[Item, bool]]:
+        """The batches of an epoch, each with whether it is the last. Warns where there are fewer than there should
+        be."""
+        if self.peek(number) is None:
+            return
+        self._has_begun = True
+        step, is_last = 0, False
+        while not is_last:
+            item = self._ahead.pop()
+            step += 1
+            if step == self.steps:
+                is_last = True
+                if self._takes_all:
+                    self._iterator = None
+            elif not self._look_ahead():
+                is_last = True
+                if self.steps is not None:
+                    self.warn()
+            yield item, is_last
+        self._ended()
+
+    def restart(self) -> None:
+        """The next epoch begins anew, also where ``steps`` left something."""
+        if self._has_begun and not self._ahead:
+            self._iterator = None
+
+    def warn(self) -> None:
+        """Says, once, that there were too few batches."""
+        if not self._warned:
+            warnings.warn(_RAN_OUT, stacklevel=2)
+        self._warned = True
+
+    def _look_ahead(self) -> bool:
+        """Draws the next batch, if it is not drawn yet; False at the end."""
+        if not self._ahead and self._iterator is not None:
+            for item in self._iterator:
+                self._ahead.append(item)
+                break
+            else:
+                self._iterator = None
+        return bool(self._ahead)
+
+
+def feed_of(source: Any, steps: int | None, shuffle_seed: int | None = None) -> Feed[Any]:
+    """The batches of a source as they are. ``shuffle_seed``: those of a sequence come in another order in each epoch."""
+    length = _length(source)
+
+    def indexed(epoch: int) -> Iterator[Any]:
+        count = len(source)
+        order: Iterable[int] = range(count)
+        if shuffle_seed is not None:
+            order = np.random.default_rng((shuffle_seed, epoch)).permutation(count).tolist()
+        return (source[index] for index in order)
+
+    def drawn(epoch: int) -> Iterator[Any]:
+        return iter(source) if hasattr(source, "__iter__") else source
+
+    is_indexed = _is_indexed(source) and not isinstance(source, (list, tuple))
+    ended = getattr(source, "on_epoch_end", None)
+    return Feed(indexed if is_indexed else drawn, length, steps, ended if callable(ended) else lambda: None)
+
+
+def _length(source: Any) -> int | None:
+    try:
+        return len(source)
+    except (TypeError, NotImplementedError):  # as a DataLoader over an iterable that does not know it
+        return None
+
+
+Slices = TypeVar("Slices", Data, "Array")
+
+
+def feed_of_arrays(data: Slices, batch_size: int, steps: int | None, shuffle_seed: int | None = None) -> Feed[Slices]:
+    """The batches of images, with what belongs to them; with ``shuffle_seed`` in another order each time that they are
+    gone through."""
+    count = len(data.x) if isinstance(data, Data) else len(data)
+
+    def drawn(epoch: int) -> Iterator[Slices]:
+        starts = range(0, count, batch_size)
+        if shuffle_seed is None:
+            return (_part(data, slice(start, start + batch_size)) for start in starts)
+        order = np.random.default_rng((shuffle_seed, epoch)).permutation(count)
+        return (_part(data, order[start : start + batch_size]) for start in starts)
+
+    return Feed(drawn, -(-count // batch_size), steps)
+
+
+def _part(data: Slices, indices: slice | Array) -> Slices:
+    return data.part(indices) if isinstance(data, Data) else data[indices]
