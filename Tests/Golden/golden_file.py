@@ -1,5 +1,6 @@
 """Golden files: safetensors of float32 and int32, with one JSON document in the metadata under the key `golden`."""
 
+import importlib.metadata
 import json
 import platform
 
@@ -19,6 +20,7 @@ def versions():
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": networks.torchvision().__version__,
+        "keras": importlib.metadata.version("keras"),
         "numpy": numpy.__version__,
         "safetensors": safetensors.__version__,
     }
