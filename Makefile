@@ -205,7 +205,7 @@ golden-check: build/peers-venv/ready ## Makes the golden values again and compar
 
 build/peers-venv/ready:
 	$(PYTHON) -m venv --clear build/peers-venv
-	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision
+	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision keras
 	touch $@
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks

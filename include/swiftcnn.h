@@ -177,17 +177,22 @@ scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_
 
 /* Sets how the model is trained. Settings:
  *   "loss": "sparse_categorical_crossentropy"   or "categorical_crossentropy", "binary_crossentropy",
- *                                               "mean_squared_error", "kl_divergence"; or an object:
- *           {"name": ..., "from_logits": null, "label_smoothing": 0}
- *           from_logits null: logits, unless the network ends in a softmax or sigmoid
+ *                                               "mean_squared_error", "mean_absolute_error", "huber", "log_cosh",
+ *                                               "kl_divergence"; or an object:
+ *           {"name": ..., "from_logits": null, "label_smoothing": 0}; huber: {"name": "huber", "delta": 1}
+ *           from_logits null: logits where the output comes directly from a dense layer or a convolution (reshaping,
+ *           global average pooling and dropout between are looked through); anything else is taken as probabilities:
+ *           divided by their sum over the last axis (not for binary_crossentropy) and clipped to 1e-7 ... 1 - 1e-7
  *   "optimizer": "sgd"                          or "adam", "adamw", "rmsprop"; or an object with "name" and:
  *           all:      "learning_rate" (0.01 for sgd, else 0.001), "weight_decay": 0 (adamw: 0.01),
  *                     "decoupled": false (adamw: true), "decay_all": false (true: also biases and normalisation),
- *                     "clip_norm": null (global norm of the gradient), "ema_decay": null
+ *                     "ema_decay": null, and one of: "clip_norm": null (norm of all gradients together),
+ *                     "clip_norm_each": null (norm of each parameter's gradient), "clip_value": null (each element)
  *           sgd:      "momentum": 0, "nesterov": false
- *           adam(w):  "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7
+ *           adam(w):  "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "epsilon_hat": false (true: added before the
+ *                     bias is corrected, as Keras does; false: after it, as PyTorch)
  *           rmsprop:  "rho": 0.9, "momentum": 0, "epsilon": 1e-7, "centered": false,
- *                     "epsilon_inside_root": false (true is TensorFlow's older placement)
+ *                     "epsilon_inside_root": false (true: as Keras and TensorFlow; false: as PyTorch)
  *   "schedule": null                            the learning rate by step, as one of
  *           {"name": "constant"}
  *           {"name": "step", "step_size": 1000, "gamma": 0.1}
@@ -196,7 +201,10 @@ scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_
  *           {"name": "one_cycle", "maximum": rate, "total_steps": steps, "start_share": 0.3, "divisor": 25,
  *            "final_divisor": 1e4}
  *           "total_steps" may be left out: each scnn_fit_begin then begins it anew over epochs times batches
- *   "metrics": []                               "accuracy", "top_k" or {"name": "top_k", "k": 5}
+ *   "metrics": []                               "accuracy" (of outputs with one score: which side of 0.5, or of 0
+ *                                               where it is a logit), "binary_accuracy" or {"name":
+ *                                               "binary_accuracy", "threshold": 0.5}, "top_k" or {"name": "top_k",
+ *                                               "k": 5}, "mean_squared_error", "mean_absolute_error"
  *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation */
 scnn_status scnn_compile(scnn_model *model, const char *settings);
 

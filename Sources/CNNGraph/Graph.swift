@@ -295,6 +295,11 @@ public struct Graph: Sendable {
     nodes.removeSubrange(mark.nodes...)
   }
 
+  /// Gives the parameters the regularisers that `choose` says; nil for none.
+  public mutating func setRegularizers(_ choose: (Parameter) -> Regularizer?) {
+    for index in parameters.indices { parameters[index].regularizer = choose(parameters[index]) }
+  }
+
   /// Marks the parameters for which `choose` says so as trainable, the others as frozen.
   public mutating func setTrainable(where choose: (Parameter) -> Bool) {
     for index in parameters.indices {

@@ -14,7 +14,8 @@ public enum OperationTable {
     Reshape.self, Concatenate.self, Slice.self, ZeroPadding2D.self, Crop2D.self, Permute.self,
     Dense.self, DenseInputGradient.self, DenseWeightGradient.self,
     Dropout.self, StochasticDepth.self, RandomFlip.self, RandomCrop.self, RandomCropGradient.self,
-    Loss.self, LossGradient.self, WeightedMean.self, WeightedMeanGradient.self, NormalizePixels.self,
+    Loss.self, LossGradient.self, WeightedMean.self, WeightedMeanGradient.self,
+    Regularization.self, RegularizationGradient.self, NormalizePixels.self,
   ]
 
   private static let byName: [String: any Operation.Type] = Dictionary(

@@ -1,3 +1,5 @@
+import CNNCore
+
 /// A tensor that is kept from run to run.
 public struct Parameter: Sendable, Equatable {
   /// What a parameter is for; decides weight decay, and whether there is a gradient at all.
@@ -32,14 +34,34 @@ public struct Parameter: Sendable, Equatable {
   public let initializer: Initializer
   /// Whether training changes it.
   public internal(set) var isTrainable: Bool
+  /// What its size adds to the loss, while it is trainable.
+  public internal(set) var regularizer: Regularizer?
 
   /// A parameter; trainable unless it is a statistic.
-  public init(name: String, shape: [Int], role: Role, initializer: Initializer) {
+  public init(name: String, shape: [Int], role: Role, initializer: Initializer, regularizer: Regularizer? = nil) {
     self.name = name
     self.shape = shape
     self.role = role
     self.initializer = initializer
+    self.regularizer = regularizer
     isTrainable = role.isLearned
+  }
+}
+
+/// A penalty for large values, `l1 * Σ|w| + l2 * Σw²`, as Keras's `L1L2`.
+public struct Regularizer: Sendable, Equatable {
+  /// The factor of the absolute values, and of the squares.
+  public let l1, l2: Double
+
+  /// A penalty, checked.
+  /// - Throws: `.invalidArgument` unless both factors are finite and not negative.
+  public init(l1: Double = 0, l2: Double = 0) throws(CNNError) {
+    for (name, factor) in [("l1", l1), ("l2", l2)] {
+      guard factor >= 0, factor <= Double(Float.greatestFiniteMagnitude) else {
+        throw CNNError(.invalidArgument, "\(name) is \(factor); expected a finite number of 0 or more")
+      }
+    }
+    (self.l1, self.l2) = (l1, l2)
   }
 }
 

@@ -5,8 +5,10 @@ extension Graph {
     for input in inputs { lines.append("\(input.name) = input : \(type(of: input.value))") }
     for parameter in parameters {
       let state = parameter.isTrainable || !parameter.role.isLearned ? "" : " frozen"
+      let penalty = parameter.regularizer.map { " l1=\($0.l1) l2=\($0.l2)" } ?? ""
       lines.append(
-        "\(parameter.name) = parameter \(parameter.role.rawValue)\(state) : float32\(describe(parameter.shape))")
+        "\(parameter.name) = parameter \(parameter.role.rawValue)\(state)\(penalty) : float32\(describe(parameter.shape))"
+      )
     }
     for node in nodes {
       let operands = node.operands.map(name).joined(separator: ", ")

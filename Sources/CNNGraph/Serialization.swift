@@ -11,6 +11,9 @@ extension Graph {
       object["role"] = .string(parameter.role.rawValue)
       object["initializer"] = .string(parameter.initializer.rawValue)
       if parameter.role.isLearned && !parameter.isTrainable { object["frozen"] = true }
+      if let regularizer = parameter.regularizer {
+        object["regularizer"] = ["l1": .number(regularizer.l1), "l2": .number(regularizer.l2)]
+      }
       parameterList.append(.object(object))
     }
     return [
@@ -55,7 +58,7 @@ extension Graph {
         let name = try entry.string("name")
         let parameter = Parameter(
           name: name, shape: try entry.integers("shape"), role: try entry.choice("role", of: Parameter.Role.self),
-          initializer: try entry.choice("initializer", of: Initializer.self))
+          initializer: try entry.choice("initializer", of: Initializer.self), regularizer: try entry.regularizer())
         if try entry.optionalBool("frozen") == true { frozen.insert(name) }
         _ = try addParameter(parameter)
       }
@@ -95,6 +98,14 @@ extension JSONObject {
       result.append(object)
     }
     return result
+  }
+
+  /// A parameter's regulariser, where it has one.
+  fileprivate func regularizer() throws(CNNError) -> Regularizer? {
+    guard let value = self["regularizer"], value != .null else { return nil }
+    let factors = try object("regularizer")
+    try factors.requireKeys(among: ["l1", "l2"])
+    return try Regularizer(l1: factors.number("l1"), l2: factors.number("l2"))
   }
 
   /// One of the words of `Choice`.

@@ -159,6 +159,7 @@ enum FiniteDifferenceCases {
     one(Rescaling(scale: [-0.5], offset: [3]), [[5]], linear: true),
     one(Rescaling(scale: [2, -1, 0.5], offset: [1]), [[2, 3, 3]], linear: true),
     one(Rescaling(scale: [1.5], offset: Array(repeating: 0.5, count: 17)), [[3, 17]], linear: true),
+    regularized([3, 17], l1: 0.3, l2: 0), regularized([2, 5, 3], l1: 0, l2: 0.2), regularized([7], l1: 0.1, l2: 0.5),
     prelu([3, 17]), prelu([2, 3, 5, 3]), prelu([1, 1]),
     dense([3, 17], 5, bias: true), dense([1, 1], 1, bias: false), dense([2, 3, 7], 4, bias: true),
     // One value read twice, once through a view of its memory.
@@ -193,6 +194,17 @@ enum FiniteDifferenceCases {
         Operand(name: "x", shape: shape, values: { distinct($0).map { $0 + 0.02 } }),
         Operand(name: "slope", shape: [shape[shape.count - 1]], kind: .parameter(.weight)),
       ], build: { graph, values in try graph.addSingle(ParametricRelu(), values) })
+  }
+
+  /// The penalty of a parameter, with values away from the kink at 0.
+  private static func regularized(_ shape: [Int], l1: Double, l2: Double) -> OperationCase {
+    OperationCase(
+      name: "regularization \(shape) \(l1) \(l2)",
+      operands: [
+        Operand(name: "w", shape: shape, kind: .parameter(.weight), values: { distinct($0).map { $0 + 0.02 } })
+      ],
+      tolerance: 5e-3,
+      build: { graph, values in try graph.addSingle(Regularization(Regularizer(l1: l1, l2: l2)), values) })
   }
 
   /// Linear for one mask, and all runs of a test have the same one.

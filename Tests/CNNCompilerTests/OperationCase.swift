@@ -69,12 +69,14 @@ struct OperationCase: Sendable, CustomTestStringConvertible {
     let y = graph.outputs[0].value, type = graph.type(of: y)
     let differentiated = operands.filter(\.hasGradient)
     if differentiated.isEmpty { return graph }
-    let batch = try #require(type.shape.first)
     let upstream = try graph.addInput("dy", type)
-    // With the number of elements as weight the mean is a sum, and the gradient of the product is dy exactly.
-    let weights = try graph.addInput("weights", TensorType(.float32, [batch]))
     let product = try graph.addSingle(Multiply(), [y, upstream], name: "product")
-    let sum = try graph.addSingle(WeightedMean(), [product, weights], name: "sum")
+    var sum = product
+    if let batch = type.shape.first {
+      // With the number of elements as weight the mean is a sum, and the gradient of the product is dy exactly.
+      let weights = try graph.addInput("weights", TensorType(.float32, [batch]))
+      sum = try graph.addSingle(WeightedMean(), [product, weights], name: "sum")
+    }
     let values = try differentiated.map { try #require(graph.value(named: $0.name)) }
     var (result, gradients) = try graph.differentiating(sum, withRespectTo: values)
     try result.addOutput("sum", sum)
@@ -99,7 +101,9 @@ struct OperationCase: Sendable, CustomTestStringConvertible {
     let dy = upstream ?? randomValues("\(name)/dy", type.count)
     if graph.inputs.contains(where: { $0.name == "dy" }) {
       try runner.set("dy", dy)
-      try runner.set("weights", Array(repeating: Float(type.count), count: type.shape[0]))
+      if let batch = type.shape.first {
+        try runner.set("weights", Array(repeating: Float(type.count), count: batch))
+      }
     }
     return (runner, dy)
   }

@@ -37,6 +37,27 @@ import Testing
     ),
     (text(parameters: #"{"name":"w","shape":[1],"role":"weigth","initializer":"zeros"}"#), "did you mean 'weight'?"),
     (text(parameters: #"{"name":"w","shape":[1],"role":"weight","initializer":"zero"}"#), "did you mean 'zeros'?"),
+    (
+      text(
+        parameters: #"{"name":"w","shape":[1],"role":"weight","initializer":"zeros","regularizer":{"l1":-1,"l2":0}}"#),
+      "l1 is -1.0; expected a finite number of 0 or more"
+    ),
+    (
+      text(
+        parameters: #"{"name":"w","shape":[1],"role":"weight","initializer":"zeros","regularizer":{"l1":1e39,"l2":0}}"#),
+      "l1 is 1e+39"
+    ),
+    (
+      text(parameters: #"{"name":"w","shape":[1],"role":"weight","initializer":"zeros","regularizer":{"l1":1}}"#),
+      "member 'l2' is missing"
+    ),
+    (
+      text(parameters: #"{"name":"w","shape":[1],"role":"weight","initializer":"zeros","regularizer":[1,2]}"#),
+      "regularizer"
+    ),
+    (text(nodes: node("regularization", #"{"l1":-0.5}"#)), "l1 is -0.5"),
+    (text(nodes: node("loss", #"{"function":"huber","delta":-1}"#, operands: #""x","x""#)), "delta is -1"),
+    (text(nodes: node("loss", #"{"function":"log_cosh","delta":1}"#, operands: #""x","x""#)), "'delta' is not known"),
     (text(nodes: node("sofmax")), "unknown operation 'sofmax'; did you mean 'softmax'?"),
     (text(nodes: node("")), "unknown operation ''"),
     (text(nodes: node("softmax", #"{"axis":1}"#)), "softmax: attribute 'axis' is not known here"),

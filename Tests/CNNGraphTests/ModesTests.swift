@@ -85,4 +85,30 @@ import Testing
     #expect(try graph.inputs.dropFirst().map { graph.type(of: $0.value) } == [type([7], .int32), type([7])])
     #expect(throws: CNNError.self) { try Graph().addingLoss(Loss(.meanSquaredError)) }
   }
+
+  @Test func theLossGetsThePenaltiesOfTrainableParameters() throws {
+    var graph = try smallNetwork()
+    let plain = try graph.addingLoss(Loss(.meanSquaredError))
+    #expect(try plain.addingRegularization().text == plain.text)
+    let penalty = try Regularizer(l1: 0.5)
+    graph.setRegularizers { $0.name == "conv.weight" || $0.name == "fc.weight" ? penalty : nil }
+    graph.setTrainable { $0.name != "fc.weight" }
+    let regularized = try graph.addingLoss(Loss(.meanSquaredError)).addingRegularization()
+    #expect(regularized.nodes.filter { $0.operation is Regularization }.map(\.name) == ["conv.weight.penalty"])
+    #expect(regularized.outputs.map(\.name) == ["scores", "loss"])
+    let total = try #require(regularized.node(defining: regularized.outputs[1].value))
+    #expect(total.operation is Add && total.operands.map(regularized.name) == ["loss.mean", "conv.weight.penalty"])
+    try regularized.verify()
+  }
+
+  @Test func regularizersAreStoredAndPrinted() throws {
+    var graph = try smallNetwork()
+    let penalty = try Regularizer(l1: 0.25, l2: 1e-4)
+    graph.setRegularizers { $0.name == "fc.weight" ? penalty : nil }
+    let copy = try Graph(json: JSON(parsing: graph.json.serialized()))
+    #expect(copy.parameters == graph.parameters)
+    #expect(graph.text.contains("fc.weight = parameter weight l1=0.25 l2=0.0001 : float32[5, 4]"))
+    let none = try smallNetwork().json.serialized()
+    #expect(!none.contains("regularizer"))
+  }
 }

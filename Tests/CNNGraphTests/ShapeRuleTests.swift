@@ -21,7 +21,15 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
 @Suite struct ShapeRuleTests {
   static let image = [2, 8, 6, 3]
 
+  /// Of factors that are in range.
+  private static let penalty: Regularizer = {
+    do { return try Regularizer(l1: 0.5, l2: 0.25) } catch { preconditionFailure("\(error)") }
+  }()
+
   static let accepted: [ShapeCase] = [
+    .init(operation: Regularization(penalty), operands: [[3, 4]], results: [[]]),
+    .init(operation: RegularizationGradient(Regularization(penalty)), operands: [[3, 4], []], results: [[3, 4]]),
+    .init(operation: Loss(.huber, delta: 0.5), operands: [[2, 5], [2, 5]], results: [[2]]),
     .init(operation: Convolution2D(), operands: [image, [4, 3, 3, 3]], results: [[2, 6, 4, 4]]),
     .init(operation: Convolution2D(), operands: [image, [4, 3, 3, 3], [4]], results: [[2, 6, 4, 4]]),
     .init(operation: Convolution2D(padding: .same), operands: [image, [4, 3, 5, 5]], results: [[2, 8, 6, 4]]),
@@ -42,6 +50,15 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(operation: Activation(.gelu), operands: [[7]], results: [[7]]),
     .init(operation: Softmax(), operands: [[2, 5]], results: [[2, 5]]),
     .init(operation: LogSoftmax(), operands: [[2, 5]], results: [[2, 5]]),
+    .init(operation: LogSoftmaxGradient(), operands: [[2, 5], [2, 5]], results: [[2, 5]]),
+    .init(
+      operation: Activation(.leakyRelu, ["alpha": 0.5, "threshold": -1, "maximum": 3]), operands: [image],
+      results: [image]),
+    .init(operation: Activation(.clip, ["maximum": 3]), operands: [[]], results: [[]]),
+    .init(operation: ParametricReluInputGradient(), operands: [image, [3], image], results: [image]),
+    .init(
+      operation: RandomCropGradient(RandomCrop(height: 2, width: 3, stream: 4), inputShape: image),
+      operands: [[2, 2, 3, 3]], results: [image]),
     .init(operation: ParametricRelu(), operands: [image, [3]], results: [image]),
     .init(operation: Rescaling(scale: [2]), operands: [[]], results: [[]]),
     .init(operation: Rescaling(scale: [1, 2, 3], offset: [4, 5, 6]), operands: [image], results: [image]),
@@ -206,8 +223,23 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(
       operation: NormalizePixels(mean: [0, 0, 0], deviation: [1, 1, 1]), operands: [image], message: "expected uint8"),
     // Gradients come from files too: what they read must be as large as their kernels think.
-    .init(operation: ActivationGradient(Activation(.relu)), operands: [image, [2, 8, 6, 4]], message: "the gradient has shape"),
+    .init(
+      operation: ActivationGradient(Activation(.relu)), operands: [image, [2, 8, 6, 4]],
+      message: "the gradient has shape"),
     .init(operation: SoftmaxGradient(), operands: [image, [3]], message: "the gradient has shape"),
+    .init(operation: LogSoftmaxGradient(), operands: [[], []], message: "the result is a scalar"),
+    .init(operation: ParametricReluInputGradient(), operands: [image, [3], [3]], message: "the gradient has shape"),
+    .init(operation: ParametricRelu(), operands: [[], [3]], message: "the input is a scalar"),
+    .init(
+      operation: RandomCropGradient(RandomCrop(height: 2, width: 3, stream: 4), inputShape: [2, 1, 6, 3]),
+      operands: [[2, 2, 3, 3]], message: "the input has 1 rows"),
+    .init(operation: RandomFlip(stream: 1), operands: [[2, 5]], message: "expected 4 axes"),
+    .init(operation: RegularizationGradient(Regularization(penalty)), operands: [image, [1]], message: "the gradient"),
+    .init(
+      operation: Loss(.huber, delta: 0), operands: [[2, 5], [2, 5]], code: .invalidArgument, message: "delta is 0"),
+    .init(
+      operation: Loss(.huber, delta: .infinity), operands: [[2, 5], [2, 5]], code: .invalidArgument, message: "delta is"
+    ),
     .init(
       operation: BatchNormalizationGradient(epsilon: 0), operands: [image, [3], [3], [3], [3]], message: "the gradient"),
     .init(

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes the golden files beside this script, or with --check compares them with what would be made now.
 
-Needs torch, torchvision, numpy and safetensors. Everything is computed in float64 from float32 inputs and rounded to
-float32 once, so that the values do not depend on a library's order of summation.
+Needs torch, torchvision, keras, numpy and safetensors. All but Keras's values are computed in float64 from float32
+inputs and rounded to float32 once, so that they do not depend on a library's order of summation.
 """
 
 import argparse
@@ -12,12 +12,14 @@ import sys
 import golden_file
 from keras_defaults import keras_defaults
 from keras_layers import keras_layers
+from keras_values import keras_values
 from models import models
 from operations import operations
 from training import training
 
 TENSORS = {
-    "operations": operations, "training_step": training, "models": models, "keras_layers": keras_layers,
+    "operations": operations, "training_step": training, "models": models, "keras": keras_values,
+    "keras_layers": keras_layers,
 }
 DOCUMENTS = {"keras_defaults": keras_defaults}
 FILES = [*TENSORS, *DOCUMENTS]

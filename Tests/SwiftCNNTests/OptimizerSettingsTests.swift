@@ -19,6 +19,7 @@ import Testing
   @Test(arguments: [
     ("sgd", #"{"momentum": 0.9, "nesterov": true, "weight_decay": 0.1, "clip_norm": 3}"#),
     ("adam", #"{"beta_1": 0.5, "ema_decay": 0.99, "decay_all": true}"#), ("adamw", "{}"),
+    ("adam", #"{"epsilon_hat": true, "clip_value": 0.5}"#), ("sgd", #"{"clip_norm_each": 2}"#),
     ("rmsprop", #"{"rho": 0.5, "momentum": 0.1, "centered": true, "epsilon_inside_root": true}"#),
   ])
   func settingsSurviveStorage(_ name: String, _ text: String) throws {
@@ -30,7 +31,9 @@ import Testing
   @Test(arguments: [
     ("sgd", #"{"learning_rate": -1}"#, "learning_rate is -1"), ("sgd", #"{"momentum": 2}"#, "momentum is 2"),
     ("sgd", #"{"nesterov": true}"#, "momentum is 0.0; expected above 0, since nesterov"),
-    ("sgd", #"{"clip_norm": 0}"#, "clip_norm is 0"),
+    ("sgd", #"{"clip_norm": 0}"#, "clip_norm is 0"), ("sgd", #"{"clip_value": -1}"#, "clip_value is -1"),
+    ("adam", #"{"clip_norm_each": 0}"#, "clip_norm_each is 0"),
+    ("sgd", #"{"clip_norm": 1, "clip_value": 1}"#, "clip_norm and clip_value are given; expected one"),
     ("sgd", #"{"ema_decay": 1}"#, "ema_decay is 1"), ("adam", #"{"beta_1": 1}"#, "beta_1 is 1"),
     ("adam", #"{"epsilon": "x"}"#, "'epsilon': expected a number"), ("rmsprop", #"{"rho": -0.1}"#, "rho is -0.1"),
     ("sgd", #"{"weight_decay": -1}"#, "weight_decay is -1"),

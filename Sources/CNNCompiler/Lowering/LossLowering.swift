@@ -26,9 +26,10 @@ extension Loss: Lowerable {
           prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
           perSample: $0.result(), rows: rows, classes: classes, workers: $0.workers)
       })
-    case .meanSquaredError:
+    case .meanSquaredError, .meanAbsoluteError, .huber, .logCosh:
+      let difference = try difference()
       return LoweredOperation(kernel: {
-        MeanSquaredError.forward(
+        difference.forward(
           prediction: $0.operand(0), targets: $0.operand(1), perSample: $0.result(), rows: rows, classes: classes,
           workers: $0.workers)
       })
@@ -43,6 +44,17 @@ extension Loss: Lowerable {
 
   /// The kernels' name for what the network gives.
   fileprivate var predictionKind: Losses.Prediction { fromLogits ? .logits : .probabilities }
+
+  /// The kernels' form of a loss of differences.
+  fileprivate func difference() throws(CNNError) -> DifferenceLoss {
+    switch function {
+    case .meanSquaredError: return .squared
+    case .meanAbsoluteError: return .absolute
+    case .huber: return .huber(delta: delta)
+    case .logCosh: return .logCosh
+    default: throw CNNError(.internalFault, "\(function.rawValue) is not a loss of differences")
+    }
+  }
 }
 
 extension LossGradient: Lowerable {
@@ -69,9 +81,10 @@ extension LossGradient: Lowerable {
           prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
           coefficient: $0.operand(2), dPrediction: $0.result(), rows: rows, classes: classes, workers: $0.workers)
       })
-    case .meanSquaredError:
+    case .meanSquaredError, .meanAbsoluteError, .huber, .logCosh:
+      let difference = try loss.difference()
       return LoweredOperation(kernel: {
-        MeanSquaredError.backward(
+        difference.backward(
           prediction: $0.operand(0), targets: $0.operand(1), coefficient: $0.operand(2), dPrediction: $0.result(),
           rows: rows, classes: classes, workers: $0.workers)
       })
@@ -82,6 +95,28 @@ extension LossGradient: Lowerable {
           rows: rows, classes: classes, workers: $0.workers)
       })
     }
+  }
+}
+
+extension CNNGraph.Regularization: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (regularizer, count) = (regularizer, types.operands[0].count)
+    return LoweredOperation(kernel: {
+      $0.result()[0] = Float(
+        CNNKernels.Regularization.penalty(
+          $0.operand(0), l1: regularizer.l1, l2: regularizer.l2, count: count, workers: $0.workers))
+    })
+  }
+}
+
+extension RegularizationGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let regularizer = regularization.regularizer, count = types.operands[0].count
+    return LoweredOperation(kernel: {
+      CNNKernels.Regularization.gradient(
+        $0.operand(0), l1: Float(regularizer.l1), l2: Float(regularizer.l2), factor: $0.operand(1)[0],
+        into: $0.result(), count: count, workers: $0.workers)
+    })
   }
 }
 

@@ -40,6 +40,7 @@ public enum Compiler {
         Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
         Pass("inference form") { graph throws(CNNError) in try graph.inferenceForm() },
         Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
+        Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
         Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
         Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() },
@@ -56,6 +57,7 @@ public enum Compiler {
         Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
         Pass("training form") { graph throws(CNNError) in try graph.trainingForm() },
         Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
+        Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
         Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
         // Before differentiation, so that one gradient rule covers the fused operation.
         Pass("fuse normalization") { graph throws(CNNError) in try graph.fusingNormalization() },

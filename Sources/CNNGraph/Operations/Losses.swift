@@ -13,11 +13,22 @@ public enum LossFunction: String, Sendable, CaseIterable {
   case binaryCrossEntropy = "binary_crossentropy"
   /// The mean of squared differences.
   case meanSquaredError = "mean_squared_error"
+  /// The mean of absolute differences.
+  case meanAbsoluteError = "mean_absolute_error"
+  /// Squares of small differences, absolute values of large ones (Huber 1964).
+  case huber
+  /// The mean of the logarithms of the differences' hyperbolic cosines.
+  case logCosh = "log_cosh"
   /// The Kullback-Leibler divergence of the prediction from the target.
   case kullbackLeiblerDivergence = "kl_divergence"
 
   /// Whether there is a form that takes logits.
-  public var hasLogitsForm: Bool { self != .meanSquaredError && self != .kullbackLeiblerDivergence }
+  public var hasLogitsForm: Bool {
+    switch self {
+    case .categoricalCrossEntropy, .sparseCategoricalCrossEntropy, .binaryCrossEntropy: true
+    case .meanSquaredError, .meanAbsoluteError, .huber, .logCosh, .kullbackLeiblerDivergence: false
+    }
+  }
 }
 
 /// A loss over the last axis.
@@ -32,23 +43,28 @@ public struct Loss: Operation {
   public var fromLogits: Bool
   /// The share of the target that is spread evenly over the classes (Szegedy et al. 2016, section 7).
   public let labelSmoothing: Double
+  /// Where `huber` turns from squares to absolute values; the others do not look at it.
+  public let delta: Double
 
   /// A loss.
-  public init(_ function: LossFunction, fromLogits: Bool = false, labelSmoothing: Double = 0) {
+  public init(_ function: LossFunction, fromLogits: Bool = false, labelSmoothing: Double = 0, delta: Double = 1) {
     (self.function, self.fromLogits, self.labelSmoothing) = (function, fromLogits, labelSmoothing)
+    self.delta = delta
   }
 
   public init(_ attributes: inout Attributes) throws(CNNError) {
     function = try attributes.choice("function")
     fromLogits = try attributes.flag("from_logits", default: false)
     labelSmoothing = try attributes.number("label_smoothing", default: 0)
+    delta = function == .huber ? try attributes.number("delta", default: 1) : 1
   }
 
   public var attributes: Attributes {
-    [
+    let attributes: Attributes = [
       "function": .text(function.rawValue), "from_logits": .flag(fromLogits),
       "label_smoothing": .number(labelSmoothing),
     ]
+    return function == .huber ? attributes.adding("delta", .number(delta)) : attributes
   }
 
   /// Whether the loss of that operation's result can be taken from its operand instead.
@@ -56,7 +72,7 @@ public struct Loss: Operation {
     switch function {
     case .categoricalCrossEntropy, .sparseCategoricalCrossEntropy: operation is Softmax
     case .binaryCrossEntropy: (operation as? Activation)?.function == .sigmoid
-    case .meanSquaredError, .kullbackLeiblerDivergence: false
+    default: false
     }
   }
 
@@ -77,6 +93,9 @@ public struct Loss: Operation {
     }
     guard function.hasLogitsForm || (!fromLogits && labelSmoothing == 0) else {
       throw CNNError(.invalidArgument, "\(function.rawValue) has neither logits nor label smoothing")
+    }
+    guard delta > 0, delta <= Double(Float.greatestFiniteMagnitude) else {
+      throw CNNError(.invalidArgument, "delta is \(delta); expected a finite number above 0")
     }
     let expected = try targetType(for: prediction)
     try operands[1].require(shape: expected.shape, element: expected.element, as: "the target")

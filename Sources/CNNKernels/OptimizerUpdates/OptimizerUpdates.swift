@@ -2,8 +2,8 @@
 /// all of `count` elements and updated in place. Slots start as zeros.
 ///
 /// The formulas are PyTorch's. Settings are doubles, and constants such as `1 - beta` are formed in double precision and
-/// rounded once, as there. Every gradient is first multiplied by `gradientScale`, so that clipping by the global norm
-/// costs no pass of its own. Every element is computed alone: the result does not depend on the number of workers.
+/// rounded once, as there. Every gradient is first multiplied by `gradientScale` and held within `±gradientLimit`, so
+/// that clipping costs no pass of its own. Every element is computed alone: the result does not depend on the number of workers.
 public enum OptimizerUpdates {
   /// How parameters are pulled toward zero.
   public enum WeightDecay: Sendable, Hashable {
@@ -24,6 +24,17 @@ public enum OptimizerUpdates {
       if case .decoupled(let strength) = self { Float(1 - learningRate * strength) } else { 1 }
     }
   }
+
+  /// `g` held within `±limit`; NaN stays NaN.
+  @inline(__always)
+  static func limited(_ g: Float, _ limit: Float) -> Float { g > limit ? limit : g < -limit ? -limit : g }
+
+  /// The square root of a number that is not negative.
+  ///
+  /// Said by way of the magnitude, since the compiler must set C's `errno` for a negative one, and that keeps it from
+  /// computing four roots at once.
+  @inline(__always)
+  static func root(_ x: Float) -> Float { x.magnitude.squareRoot() }
 
   /// Calls `body` for every index of an array, in parallel where it is long.
   @inline(__always)

@@ -48,7 +48,9 @@ extension OptimizerUpdates {
   public static func rmsprop(
     parameter p: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
     meanSquare: UnsafeMutablePointer<Float>, mean: UnsafeMutablePointer<Float>?,
-    velocity: UnsafeMutablePointer<Float>?, count: Int, settings: RMSprop, gradientScale: Float = 1, workers: Workers
+    velocity: UnsafeMutablePointer<Float>?, count: Int, settings: RMSprop, gradientScale: Float = 1,
+    gradientLimit: Float = .infinity,
+    workers: Workers
   ) {
     let keep = Float(settings.decay)
     let take = Float(1 - settings.decay)
@@ -65,11 +67,11 @@ extension OptimizerUpdates {
     @inline(__always)
     func run(square: (_ i: Int, _ g: Float, _ s: Float) -> Float, step: (_ i: Int, _ direction: Float) -> Float) {
       forEachElement(count, workers) { i in
-        let g = gradient[i] * gradientScale + decay * p[i]
+        let g = limited(gradient[i] * gradientScale, gradientLimit) + decay * p[i]
         let s = keep * meanSquare[i] + take * (g * g)
         meanSquare[i] = s
-        let root = (square(i, g, s) + under).squareRoot() + outside
-        p[i] = shrinkage * p[i] - outer * step(i, inner * g / root)
+        let divisor = root(square(i, g, s) + under) + outside
+        p[i] = shrinkage * p[i] - outer * step(i, inner * g / divisor)
       }
     }
 

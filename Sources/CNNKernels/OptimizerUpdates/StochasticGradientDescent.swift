@@ -29,7 +29,8 @@ extension OptimizerUpdates {
   public static func stochasticGradientDescent(
     parameter p: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
     velocity: UnsafeMutablePointer<Float>?, count: Int, settings: StochasticGradientDescent,
-    gradientScale: Float = 1, workers: Workers
+    gradientScale: Float = 1, gradientLimit: Float = .infinity,
+    workers: Workers
   ) {
     let rate = Float(settings.learningRate)
     let momentum = Float(settings.momentum)
@@ -37,21 +38,21 @@ extension OptimizerUpdates {
     let shrinkage = settings.weightDecay.shrinkage(learningRate: settings.learningRate)
     guard let velocity, momentum != 0 else {
       forEachElement(count, workers) { i in
-        let g = gradient[i] * gradientScale + decay * p[i]
+        let g = limited(gradient[i] * gradientScale, gradientLimit) + decay * p[i]
         p[i] = shrinkage * p[i] - rate * g
       }
       return
     }
     if settings.nesterov {
       forEachElement(count, workers) { i in
-        let g = gradient[i] * gradientScale + decay * p[i]
+        let g = limited(gradient[i] * gradientScale, gradientLimit) + decay * p[i]
         let v = momentum * velocity[i] + g
         velocity[i] = v
         p[i] = shrinkage * p[i] - rate * (g + momentum * v)
       }
     } else {
       forEachElement(count, workers) { i in
-        let v = momentum * velocity[i] + (gradient[i] * gradientScale + decay * p[i])
+        let v = momentum * velocity[i] + (limited(gradient[i] * gradientScale, gradientLimit) + decay * p[i])
         velocity[i] = v
         p[i] = shrinkage * p[i] - rate * v
       }

@@ -158,32 +158,11 @@ extension Model {
     let classes = context.plan.graph.type(of: context.plan.graph.outputs[0].value).shape.last ?? 1
     let rows = predictions.count / classes
     let loss = settings.lossOperation(for: network)
-    var results = [Double(context.output(1)[0])]
+    let results = [Double(context.output(1)[0])]
     guard let scores = predictions.baseAddress else { return results }
-    let labels = y.base.assumingMemoryBound(to: Int32.self), targets = y.base.assumingMemoryBound(to: Float.self)
-    for metric in settings.metrics {
-      let count: Int
-      var total = rows
-      switch (metric, loss.function) {
-      case (.accuracy, .sparseCategoricalCrossEntropy):
-        count = MetricCounts.correct(scores: scores, labels: labels, rows: rows, classes: classes, workers: workers)
-      case (.accuracy, .binaryCrossEntropy):
-        count = MetricCounts.correctBinary(
-          scores: scores, targets: targets, threshold: loss.fromLogits ? 0 : 0.5, count: predictions.count,
-          workers: workers)
-        total = predictions.count
-      case (.accuracy, _):
-        count = MetricCounts.correct(scores: scores, targets: targets, rows: rows, classes: classes, workers: workers)
-      case (.topK(let k), .sparseCategoricalCrossEntropy):
-        count = MetricCounts.correctInTop(
-          k, scores: scores, labels: labels, rows: rows, classes: classes, workers: workers)
-      case (.topK(let k), _):
-        count = MetricCounts.correctInTop(
-          k, scores: scores, targets: targets, rows: rows, classes: classes, workers: workers)
-      }
-      results.append(Double(count) / Double(total))
-    }
-    return results
+    let measurement = Measurement(
+      scores: scores, rows: rows, classes: classes, targets: y.base, loss: loss, workers: workers)
+    return results + settings.metrics.map(measurement.value)
   }
 
   /// Copies out the gradient of a parameter in the last training step, laid out as the parameter.

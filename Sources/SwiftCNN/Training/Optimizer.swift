@@ -8,7 +8,8 @@ public enum OptimizerRule: Sendable, Equatable {
   /// Stochastic gradient descent, in PyTorch's form.
   case sgd(momentum: Double, nesterov: Bool)
   /// Adam (Kingma and Ba 2015); with decoupled weight decay AdamW (Loshchilov and Hutter 2019).
-  case adam(beta1: Double, beta2: Double, epsilon: Double)
+  /// `epsilonHat` adds epsilon before the bias is corrected, as in the paper's section 2 and Keras.
+  case adam(beta1: Double, beta2: Double, epsilon: Double, epsilonHat: Bool = false)
   /// RMSprop (Tieleman and Hinton 2012).
   case rmsprop(rho: Double, momentum: Double, epsilon: Double, centered: Bool, epsilonInsideRoot: Bool)
 
@@ -39,6 +40,10 @@ public struct OptimizerSettings: Sendable, Equatable {
   public var decaysAll: Bool
   /// The largest global norm of the gradient; nil for no clipping.
   public var clipNorm: Double?
+  /// The largest norm of each parameter's gradient by itself; nil for no clipping.
+  public var clipNormEach: Double?
+  /// The largest size of each element of a gradient; nil for no clipping.
+  public var clipValue: Double?
   /// The decay of the moving average of the weights; nil for none.
   public var emaDecay: Double?
 
@@ -58,6 +63,8 @@ public struct OptimizerSettings: Sendable, Equatable {
       decoupled = try options.flag("decoupled", decoupled)
       decaysAll = try options.flag("decay_all", false)
       clipNorm = try options.optionalNumber("clip_norm")
+      clipNormEach = try options.optionalNumber("clip_norm_each")
+      clipValue = try options.optionalNumber("clip_value")
       emaDecay = try options.optionalNumber("ema_decay")
       switch name {
       case "sgd":
@@ -70,7 +77,7 @@ public struct OptimizerSettings: Sendable, Equatable {
       default:
         rule = .adam(
           beta1: try options.number("beta_1", 0.9), beta2: try options.number("beta_2", 0.999),
-          epsilon: try options.number("epsilon", 1e-7))
+          epsilon: try options.number("epsilon", 1e-7), epsilonHat: try options.flag("epsilon_hat", false))
       }
     }
     try validate()
@@ -83,13 +90,22 @@ public struct OptimizerSettings: Sendable, Equatable {
     }
     try check(learningRate >= 0 && learningRate.isFinite, "learning_rate", learningRate, "0 or more")
     try check(weightDecay >= 0 && weightDecay.isFinite, "weight_decay", weightDecay, "0 or more")
-    if let clipNorm { try check(clipNorm > 0, "clip_norm", clipNorm, "above 0") }
+    var clippings: [String] = []
+    for (name, limit) in [("clip_norm", clipNorm), ("clip_norm_each", clipNormEach), ("clip_value", clipValue)] {
+      guard let limit else { continue }
+      try check(limit > 0, name, limit, "above 0")
+      clippings.append(name)
+    }
+    guard clippings.count <= 1 else {
+      throw CNNError(
+        .invalidArgument, "\(clippings.joined(separator: " and ")) are given; expected one of them at most")
+    }
     if let emaDecay { try check(emaDecay > 0 && emaDecay < 1, "ema_decay", emaDecay, "between 0 and 1") }
     switch rule {
     case .sgd(let momentum, let nesterov):
       try check((0...1).contains(momentum), "momentum", momentum, "0 to 1")
       if nesterov { try check(momentum > 0, "momentum", momentum, "above 0, since nesterov is set") }
-    case .adam(let beta1, let beta2, let epsilon):
+    case .adam(let beta1, let beta2, let epsilon, _):
       try check((0..<1).contains(beta1), "beta_1", beta1, "0 or more and below 1")
       try check((0..<1).contains(beta2), "beta_2", beta2, "0 or more and below 1")
       try check((0...1).contains(epsilon), "epsilon", epsilon, "0 to 1")
@@ -109,12 +125,15 @@ public struct OptimizerSettings: Sendable, Equatable {
     object["decoupled"] = .bool(decoupled)
     object["decay_all"] = .bool(decaysAll)
     object["clip_norm"] = clipNorm.map { .number($0) } ?? .null
+    object["clip_norm_each"] = clipNormEach.map { .number($0) } ?? .null
+    object["clip_value"] = clipValue.map { .number($0) } ?? .null
     object["ema_decay"] = emaDecay.map { .number($0) } ?? .null
     switch rule {
     case .sgd(let momentum, let nesterov):
       object["momentum"] = .number(momentum)
       object["nesterov"] = .bool(nesterov)
-    case .adam(let beta1, let beta2, let epsilon):
+    case .adam(let beta1, let beta2, let epsilon, let epsilonHat):
+      object["epsilon_hat"] = .bool(epsilonHat)
       object["beta_1"] = .number(beta1)
       object["beta_2"] = .number(beta2)
       object["epsilon"] = .number(epsilon)
@@ -160,9 +179,9 @@ final class Optimizer {
     _ parameters: ParameterStorage, gradients: [(position: Int, values: UnsafeBufferPointer<Float>)], norm: Double,
     rate: Double, step: Int, workers: Workers
   ) {
-    // torch.nn.utils.clip_grad_norm_ adds the same 1e-6.
-    let scale = settings.clipNorm.map { Float(min(1, $0 / (norm + 1e-6))) } ?? 1
+    let limit = settings.clipValue.map { Float($0) } ?? .infinity
     for (position, gradient) in gradients {
+      let scale = scale(gradient, norm, workers)
       let parameter = parameters.parameters[position]
       guard let g = gradient.baseAddress,
         let p = parameters.values(at: position).baseAddress
@@ -177,13 +196,15 @@ final class Optimizer {
         OptimizerUpdates.stochasticGradientDescent(
           parameter: p, gradient: g, velocity: slot("velocity"), count: gradient.count,
           settings: .init(learningRate: rate, momentum: momentum, nesterov: nesterov, weightDecay: decay),
-          gradientScale: scale, workers: workers)
-      case .adam(let beta1, let beta2, let epsilon):
+          gradientScale: scale, gradientLimit: limit, workers: workers)
+      case .adam(let beta1, let beta2, let epsilon, let epsilonHat):
         guard let mean = slot("mean"), let meanSquare = slot("mean_square") else { continue }
         OptimizerUpdates.adam(
           parameter: p, gradient: g, mean: mean, meanSquare: meanSquare, step: step, count: gradient.count,
-          settings: .init(learningRate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: decay),
-          gradientScale: scale, workers: workers)
+          settings: .init(
+            learningRate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon, addsEpsilonFirst: epsilonHat,
+            weightDecay: decay),
+          gradientScale: scale, gradientLimit: limit, workers: workers)
       case .rmsprop(let rho, let momentum, let epsilon, let centered, let epsilonInsideRoot):
         guard let meanSquare = slot("mean_square") else { continue }
         OptimizerUpdates.rmsprop(
@@ -192,7 +213,7 @@ final class Optimizer {
           settings: .init(
             learningRate: rate, decay: rho, epsilon: epsilon, momentum: momentum, centered: centered,
             convention: epsilonInsideRoot ? .tensorFlow : .pytorch, weightDecay: decay),
-          gradientScale: scale, workers: workers)
+          gradientScale: scale, gradientLimit: limit, workers: workers)
       }
     }
     parameters.markChanged()
@@ -203,6 +224,16 @@ final class Optimizer {
         OptimizerUpdates.movingAverage(shadow, of: p, decay: emaDecay, count: values.count, workers: workers)
       }
     }
+  }
+
+  /// What a gradient is multiplied by so that no norm is above its limit.
+  private func scale(_ gradient: UnsafeBufferPointer<Float>, _ globalNorm: Double, _ workers: Workers) -> Float {
+    if let limit = settings.clipNormEach, let base = gradient.baseAddress {
+      let norm = OptimizerUpdates.sumOfSquares(base, count: gradient.count, workers: workers).squareRoot()
+      return Float(limit / max(norm, limit))
+    }
+    // torch.nn.utils.clip_grad_norm_ adds the same 1e-6.
+    return settings.clipNorm.map { Float(min(1, $0 / (globalNorm + 1e-6))) } ?? 1
   }
 
   /// Exchanges the parameters with their moving average.

@@ -1,56 +1,16 @@
 import CNNCore
 import CNNGraph
 
-/// What is measured beside the loss.
-public enum Metric: Sendable, Equatable {
-  /// The share of samples whose largest score is the true class; of yes/no predictions that are right for binary losses.
-  case accuracy
-  /// The share of samples whose true class is among the `k` largest scores.
-  case topK(Int)
-
-  /// The name under which it is reported.
-  public var name: String {
-    switch self {
-    case .accuracy: "accuracy"
-    case .topK(let k): "top_\(k)_accuracy"
-    }
-  }
-
-  init(_ value: JSON) throws(CNNError) {
-    let (name, settings) = try OptionReader.named(value, "metrics")
-    switch name {
-    case "accuracy", "acc":
-      self = .accuracy
-      try OptionReader.read(settings) { _ in }
-    case "top_k":
-      var k = 5
-      try OptionReader.read(settings) { (options) throws(CNNError) in k = try options.integer("k", 5) }
-      self = .topK(k)
-    default:
-      throw unknownName("metric", name, among: ["accuracy", "top_k"])
-    }
-  }
-
-  var json: JSON {
-    switch self {
-    case .accuracy: return "accuracy"
-    case .topK(let k):
-      var object = JSONObject()
-      object["name"] = "top_k"
-      object["k"] = .integer(Int64(k))
-      return .object(object)
-    }
-  }
-}
-
 /// How a model is trained: what `compile` sets and a checkpoint carries.
 public struct TrainingSettings: Sendable, Equatable {
   /// The loss function.
   public var loss: LossFunction
-  /// Whether the network's output is logits; nil: where it does not end in a softmax or sigmoid.
+  /// Whether the network's output is logits; nil: where it comes directly from a dense layer or a convolution.
   public var fromLogits: Bool?
   /// The share of the target that is spread evenly over the classes.
   public var labelSmoothing: Double
+  /// Where `huber` turns from squares to absolute values.
+  public var delta: Double
   /// The update rule and its constants.
   public var optimizer: OptimizerSettings
   /// The learning rate by step.
@@ -65,10 +25,11 @@ public struct TrainingSettings: Sendable, Equatable {
 
   /// Settings with defaults for all but the loss and the optimizer.
   public init(
-    loss: LossFunction, fromLogits: Bool? = nil, labelSmoothing: Double = 0, optimizer: OptimizerSettings,
-    schedule: LearningRateSchedule = .constant, metrics: [Metric] = [], seed: UInt64 = 0
+    loss: LossFunction, fromLogits: Bool? = nil, labelSmoothing: Double = 0, delta: Double = 1,
+    optimizer: OptimizerSettings, schedule: LearningRateSchedule = .constant, metrics: [Metric] = [], seed: UInt64 = 0
   ) {
     (self.loss, self.fromLogits, self.labelSmoothing) = (loss, fromLogits, labelSmoothing)
+    self.delta = delta
     (self.optimizer, self.schedule, self.metrics, self.seed) = (optimizer, schedule, metrics, seed)
   }
 
@@ -85,6 +46,7 @@ public struct TrainingSettings: Sendable, Equatable {
         try OptionReader.read(settings) { (options) throws(CNNError) in
           result.fromLogits = try options.take("from_logits", JSONObject.optionalBool)
           result.labelSmoothing = try options.number("label_smoothing", 0)
+          if loss == .huber { result.delta = try options.number("delta", 1) }
         }
       }
       if let (name, settings) = try options.named("optimizer") {
@@ -105,9 +67,7 @@ public struct TrainingSettings: Sendable, Equatable {
   func validate() throws(CNNError) {
     try optimizer.validate()
     try schedule.validate()
-    for case .topK(let k) in metrics where k < 1 {
-      throw CNNError(.invalidArgument, "top_k: k is \(k); expected 1 or more")
-    }
+    for metric in metrics { try metric.validate(with: loss) }
     guard (0..<1).contains(labelSmoothing) else {
       throw CNNError(.invalidArgument, "label_smoothing is \(labelSmoothing); expected 0 or more and below 1")
     }
@@ -125,6 +85,7 @@ public struct TrainingSettings: Sendable, Equatable {
     lossObject["name"] = .string(loss.rawValue)
     lossObject["from_logits"] = fromLogits.map { .bool($0) } ?? .null
     lossObject["label_smoothing"] = .number(labelSmoothing)
+    if loss == .huber { lossObject["delta"] = .number(delta) }
     var object = JSONObject()
     object["loss"] = .object(lossObject)
     object["optimizer"] = optimizer.json
@@ -139,11 +100,25 @@ public struct TrainingSettings: Sendable, Equatable {
 
   /// The loss as an operation on this network's output.
   func lossOperation(for network: Graph) -> Loss {
-    var endsInProbabilities = !loss.hasLogitsForm
-    if let output = network.outputs.first, let last = network.node(defining: output.value)?.operation {
-      endsInProbabilities =
-        endsInProbabilities || last is Softmax || (last as? Activation)?.function == .sigmoid
+    let isOfLogits = fromLogits ?? (loss.hasLogitsForm && network.endsInLogits)
+    return Loss(loss, fromLogits: isOfLogits, labelSmoothing: labelSmoothing, delta: delta)
+  }
+}
+
+extension Graph {
+  /// Whether the first output comes directly from a dense layer or a convolution. What only moves or averages its numbers
+  /// is looked through: reshaping, global average pooling, dropout. Anything else is taken as probabilities, as Keras
+  /// does.
+  fileprivate var endsInLogits: Bool {
+    var value = outputs.first?.value
+    while let node = value.flatMap({ self.node(defining: $0) }) {
+      switch node.operation {
+      case is Dense, is Convolution2D: return true
+      case is Reshape, is Dropout: value = node.operands.first
+      case let pooling as GlobalPooling2D where pooling.kind == .average: value = node.operands.first
+      default: return false
+      }
     }
-    return Loss(loss, fromLogits: fromLogits ?? !endsInProbabilities, labelSmoothing: labelSmoothing)
+    return false
   }
 }

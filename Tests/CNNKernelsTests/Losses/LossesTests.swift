@@ -34,8 +34,17 @@ private func binary(_ kind: Losses.Prediction, _ x: [Double], _ t: [Double], _ s
   return losses.reduce(0, +) / Double(x.count)
 }
 
-private func squaredError(_ x: [Double], _ t: [Double]) -> Double {
-  zip(x, t).map { ($0 - $1) * ($0 - $1) }.reduce(0, +) / Double(x.count)
+private func difference(_ loss: DifferenceLoss, _ x: [Double], _ t: [Double]) -> Double {
+  let losses = zip(x, t).map { x, t in
+    let d = x - t
+    switch loss {
+    case .squared: return d * d
+    case .absolute: return abs(d)
+    case .huber(let delta): return abs(d) <= delta ? 0.5 * d * d : delta * abs(d) - 0.5 * delta * delta
+    case .logCosh: return log(cosh(d))
+    }
+  }
+  return losses.reduce(0, +) / Double(x.count)
 }
 
 private func divergence(_ p: [Double], _ t: [Double]) -> Double {
@@ -148,22 +157,39 @@ func binaryCrossEntropyMatchesKeras(kind: Losses.Prediction) {
   }
 }
 
-@Test func meanSquaredErrorMatchesKeras() {
+@Test(arguments: [
+  DifferenceLoss.squared, .absolute, .huber(delta: 1), .huber(delta: 0.25), .logCosh,
+])
+func lossesOfDifferencesMatchKeras(_ loss: DifferenceLoss) {
   var data = RandomData(seed: 13)
   for (rows, classes) in shapes {
-    let (x, t, c) = (data.floats(rows * classes), data.floats(rows * classes), data.floats(rows))
+    // No difference lies at a corner.
+    let t = data.floats(rows * classes), c = data.floats(rows)
+    let x = zip(t, data.floats(rows * classes, in: -3...3)).map { t, d in
+      t + ([0, 0.25, 1].contains { abs(abs(d) - $0) < 1e-3 } ? 0.5 : d)
+    }
     check(
-      "\(rows)x\(classes)", rows, classes, prediction: x, targets: t, coefficient: c, definition: squaredError,
-      forward: { loss, workers in
-        MeanSquaredError.forward(
-          prediction: x, targets: t, perSample: loss, rows: rows, classes: classes, workers: workers)
+      "\(rows)x\(classes)", rows, classes, prediction: x, targets: t, coefficient: c,
+      definition: { difference(loss, $0, $1) },
+      forward: {
+        loss.forward(prediction: x, targets: t, perSample: $0, rows: rows, classes: classes, workers: $1)
       },
-      backward: { gradient, workers in
-        MeanSquaredError.backward(
-          prediction: x, targets: t, coefficient: c, dPrediction: gradient, rows: rows, classes: classes,
-          workers: workers)
+      backward: {
+        loss.backward(
+          prediction: x, targets: t, coefficient: c, dPrediction: $0, rows: rows, classes: classes, workers: $1)
       })
+    let mean = loss.mean(prediction: x, targets: t, count: x.count, workers: Workers(count: 2))
+    #expect(abs(mean - difference(loss, x.map(Double.init), t.map(Double.init))) < 1e-12)
   }
+}
+
+@Test func theSlopeOfAnAbsoluteDifferenceOfNothingIsNothing() {
+  let x: [Float] = [1, 2, -1, .nan]
+  let slopes = KernelChecks.floats(4) {
+    DifferenceLoss.absolute.backward(
+      prediction: x, targets: [1, 1, 1, 1], coefficient: [4], dPrediction: $0, rows: 1, classes: 4, workers: $1)
+  }
+  #expect(Array(slopes[..<3]) == [0, 1, -1] && slopes[3].isNaN)
 }
 
 @Test func divergenceMatchesKeras() {
