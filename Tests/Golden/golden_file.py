@@ -19,6 +19,7 @@ def versions():
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": networks.torchvision().__version__,
+        "timm": networks.timm().__version__,
         "numpy": numpy.__version__,
         "safetensors": safetensors.__version__,
     }
