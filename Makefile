@@ -30,8 +30,8 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
-.PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize golden golden-check \
-  bench clean
+.PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize golden \
+  golden-check parity bench clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -203,9 +203,12 @@ golden: build/peers-venv/ready ## Makes the golden values again, with PyTorch
 golden-check: build/peers-venv/ready ## Makes the golden values again and compares them with those in Tests/Golden
 	build/peers-venv/bin/python Tests/Golden/generate.py --check
 
+parity: python build/peers-venv/ready ## Compares every model with torchvision's or timm's, with random weights
+	PYTHONPATH=bindings/python build/peers-venv/bin/python Tests/Golden/parity.py
+
 build/peers-venv/ready:
 	$(PYTHON) -m venv --clear build/peers-venv
-	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision keras
+	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision timm keras
 	touch $@
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks

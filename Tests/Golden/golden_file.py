@@ -21,7 +21,7 @@ def versions():
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": networks.torchvision().__version__,
-        "keras": importlib.metadata.version("keras"),
+        "timm": networks.timm().__version__,
         "numpy": numpy.__version__,
         "safetensors": safetensors.__version__,
         "keras": importlib.metadata.version("keras"),

@@ -30,6 +30,14 @@ def torchvision():
 stand_ins = torch.library.Library("torchvision", "FRAGMENT")
 
 
+def timm():
+    """The timm module; it imports torchvision, which may need its stand-ins first."""
+    torchvision()
+    import timm
+
+    return timm
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with a shortcut (He et al. 2016), 1x1 convolution and BN where the shape changes."""
 
@@ -49,10 +57,25 @@ class BasicBlock(nn.Module):
         return torch.relu(self.bn2(self.conv2(y)) + shortcut)
 
 
-class SmallResNet(nn.Module):
-    """A stem of one 3x3 convolution, then groups of basic blocks; every group but the first begins with stride 2."""
+class ArticleBlock(nn.Module):
+    """`BatchNorm(ReLU(Conv(x))) + x`, 1x1 convolution and BN where the shape changes."""
 
-    def __init__(self, channels, classes, stem, widths, blocks, first_stride=1):
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.downsample = None
+        if stride != 1 or channels != width:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        return self.bn1(torch.relu(self.conv1(x))) + (x if self.downsample is None else self.downsample(x))
+
+
+class SmallResNet(nn.Module):
+    """A stem of one 3x3 convolution, then groups of residual blocks; every group but the first begins with stride 2."""
+
+    def __init__(self, channels, classes, stem, widths, blocks, first_stride=1, block=BasicBlock):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, stem, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
@@ -60,7 +83,7 @@ class SmallResNet(nn.Module):
         before = stem
         for group, width in enumerate(widths):
             stride = first_stride if group == 0 else 2
-            rows = [BasicBlock(before if i == 0 else width, width, stride if i == 0 else 1) for i in range(blocks)]
+            rows = [block(before if i == 0 else width, width, stride if i == 0 else 1) for i in range(blocks)]
             self.add_module(f"layer{group + 1}", nn.Sequential(*rows))
             before = width
         self.fc = nn.Linear(before, classes)
@@ -72,9 +95,18 @@ class SmallResNet(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+# The CIFAR ResNets with projection shortcuts by their blocks in a group: 6 * blocks + 2 layers.
+CIFAR = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}
+
+
+def cifar(channels, classes, blocks, block=BasicBlock):
+    """A ResNet for small images."""
+    return SmallResNet(channels, classes, stem=16, widths=[16, 32, 64], blocks=blocks, block=block)
+
+
 def resnet20(channels=3, classes=10):
-    """The CIFAR ResNet-20 with projection shortcuts: 272,474 parameters at 3 channels and 10 classes."""
-    return SmallResNet(channels, classes, stem=16, widths=[16, 32, 64], blocks=3)
+    """The CIFAR ResNet-20: 272,474 parameters at 3 channels and 10 classes."""
+    return cifar(channels, classes, CIFAR["resnet20"])
 
 
 def tiny(channels=3, classes=5):
@@ -82,11 +114,37 @@ def tiny(channels=3, classes=5):
     return SmallResNet(channels, classes, stem=4, widths=[8], blocks=1, first_stride=2)
 
 
+def library(name):
+    """Whose network of that name is compared with: "torchvision", "timm", or "here"."""
+    if name in CIFAR or name == "resnet_article":
+        return "here"
+    return "timm" if name.startswith("tf_") else "torchvision"
+
+
 def named(name, channels=3, classes=None):
-    """A network by name: resnet20 (CIFAR) as above, every other one from torchvision."""
-    if name == "resnet20":
-        return resnet20(channels, classes or 10)
+    """A network by name: those for small images as above, the others from torchvision or timm."""
+    whose = library(name)
+    if name == "resnet_article":
+        return cifar(channels, classes or 10, 3, ArticleBlock)
+    if whose == "here":
+        return cifar(channels, classes or 10, CIFAR[name])
+    if whose == "timm":
+        return timm().create_model(name, in_chans=channels, num_classes=classes or 1000)
     return torchvision().models.get_model(name, weights=None, num_classes=classes or 1000)
+
+
+def published(name):
+    """What the library says of the images for a network: height and width, mean and standard deviation of pixels."""
+    whose = library(name)
+    if whose == "here":
+        return {"resolution": [32, 32], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    if whose == "timm":
+        configuration = timm().get_pretrained_cfg(name)
+        found = configuration.input_size[1:], configuration.mean, configuration.std
+    else:
+        transforms = torchvision().models.get_model_weights(name).DEFAULT.transforms()
+        found = transforms.crop_size * 2, transforms.mean, transforms.std
+    return dict(zip(("resolution", "mean", "std"), map(list, found)))
 
 
 def fill(network):
