@@ -151,6 +151,10 @@ scnn_status scnn_model_set_parameter(scnn_model *model, const char *name, const 
  * these, as in "layer[12].*"); `*matched` (may be NULL) becomes their number. Batch normalisation with frozen parameters runs in inference mode. */
 scnn_status scnn_model_set_trainable(scnn_model *model, const char *pattern, int32_t trainable, size_t *matched);
 
+/* Adds l1 * sum(|w|) + l2 * sum(w * w) to the loss for the parameters whose names match; 0 and 0 end it. */
+scnn_status scnn_model_set_regularization(scnn_model *model, const char *pattern, double l1, double l2,
+                                          size_t *matched);
+
 /* Replaces the last dense layer, the classifier, by one for so many classes, with weights drawn from `seed`. All else keeps
  * its values; how the model is trained is forgotten. */
 scnn_status scnn_model_reset_classifier(scnn_model *model, int64_t classes, uint64_t seed);

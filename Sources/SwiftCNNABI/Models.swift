@@ -223,6 +223,17 @@ public func scnn_model_set_trainable(
   }
 }
 
+@_cdecl("scnn_model_set_regularization") @implementation
+public func scnn_model_set_regularization(
+  _ handle: OpaquePointer!, _ pattern: UnsafePointer<CChar>!, _ l1: Double, _ l2: Double,
+  _ matched: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let count = try model(handle).setRegularization(l1: l1, l2: l2, matching: text(pattern, "pattern"))
+    matched?.pointee = count
+  }
+}
+
 @_cdecl("scnn_model_reset_classifier") @implementation
 public func scnn_model_reset_classifier(_ handle: OpaquePointer!, _ classes: Int64, _ seed: UInt64) -> scnn_status {
   call { () throws(CNNError) in try model(handle).resetClassifier(classes: Int(classes), seed: seed) }

@@ -84,7 +84,7 @@ def compiled(optimizer="adam", **options):
 
 
 def assert_same_weights(model, other):
-    for name, value in model.weights.items():
+    for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, other.get_parameter(name), err_msg=name)
 
 

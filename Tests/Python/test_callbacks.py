@@ -161,7 +161,7 @@ def test_a_resumed_run_ends_in_the_same_bits(data, tmp_path, save_freq):
     assert [call[1] for call in recorder.calls if call[0] == "on_epoch_begin"] == [1, 2]
     first = next(call[1] for call in recorder.calls if call[0] == "on_train_batch_begin")
     assert first == (0 if save_freq == "epoch" else 2)
-    for name, value in whole.weights.items():
+    for name, value in whole.state_dict().items():
         np.testing.assert_array_equal(value, resumed.get_parameter(name), err_msg=name)
     assert resumed.learning_rate == whole.learning_rate
 

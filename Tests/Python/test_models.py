@@ -68,15 +68,27 @@ def test_parameters_have_torchvision_names_roles_and_layouts(model):
     assert rows["fc.bias"].role == "bias"
 
 
-def test_weights_are_a_mapping_by_name_in_the_order_of_the_network(model):
-    names = [row.name for row in model.parameters]
-    assert list(model.weights) == names
-    assert len(model.weights) == len(names)
-    assert "fc.bias" in model.weights and "fc" not in model.weights
-    model.weights["fc.bias"] = np.arange(10)
-    np.testing.assert_array_equal(model.weights["fc.bias"], np.arange(10, dtype=np.float32))
-    with pytest.raises(KeyError):
-        model.weights["fc"]
+def test_weights_are_those_of_the_layers_in_kerass_layout(model):
+    assert [weight.parameter for weight in model.weights] == [row.name for row in model.parameters]
+    kernel = model.get_layer("layer1.0.conv1").weights[0]
+    assert (kernel.name, kernel.path, kernel.shape) == ("kernel", "layer1.0.conv1/kernel", (3, 3, 16, 16))
+    np.testing.assert_array_equal(
+        kernel.numpy(), model.get_parameter("layer1.0.conv1.weight").transpose(2, 3, 1, 0)
+    )
+    kernel.assign(np.ones((3, 3, 16, 16)))
+    assert (model.get_parameter("layer1.0.conv1.weight") == 1).all()
+
+
+def test_a_state_dict_carries_all_parameters_by_name(model, data):
+    other = make_model(seed=9)
+    state = other.state_dict() | {"bn1.num_batches_tracked": np.int64(3)}
+    model.load_state_dict(state)
+    np.testing.assert_array_equal(model.predict(data[0]), other.predict(data[0]))
+    del state["fc.bias"]
+    with pytest.raises(ValueError, match="1 parameters are missing: fc.bias"):
+        model.load_state_dict(state)
+    with pytest.raises(ValueError, match="left over: fc.b"):
+        model.load_state_dict(other.state_dict() | {"fc.b": 0})
 
 
 def test_set_parameter_changes_the_prediction(model, data):
@@ -117,7 +129,7 @@ def test_frozen_parameters_are_not_trained_and_unfrozen_are(model, data):
     )
     rows = {row.name: row for row in model.parameters}
     assert not rows["layer1.0.conv1.weight"].trainable and rows["fc.weight"].trainable
-    before = dict(model.weights)
+    before = model.state_dict()
     model.train_on_batch(*data)
     for name, old in before.items():
         same = np.array_equal(model.get_parameter(name), old)
@@ -238,6 +250,6 @@ def test_a_network_is_built_layer_by_layer():
     y = graph.layer("conv2d", "conv", '{"filters": 3, "kernel": [3, 3], "padding": "same", "bias": true}', [x])
     assert graph.shape(y) == (1, 4, 4, 3)
     y = graph.layer("global_pool2d", None, '{"kind": "average"}', [y])
-    model = swiftcnn.Model(graph.model(graph.layer("dense", "fc", '{"units": 5}', [y]), None))
+    model = swiftcnn.Model._of(graph.model(graph.layer("dense", "fc", '{"units": 5}', [y]), None))
     assert model.predict(np.ones((2, 4, 4, 2))).shape == (2, 5)
     assert [row.name for row in model.parameters] == ["conv.weight", "conv.bias", "fc.weight", "fc.bias"]

@@ -76,7 +76,7 @@ def test_updates_are_the_formulas(case, data):
     model.compile(optimizer, "sparse_categorical_crossentropy")
     states = {}
     for step in (1, 2, 3):
-        before = dict(model.weights)
+        before = model.state_dict()
         model.train_on_batch(*data)
         for row in model.parameters:
             if row.trainable and row.role != "statistic":
@@ -101,7 +101,7 @@ def test_decay_spares_biases_and_normalisation_by_default(data):
 def test_gradients_are_clipped_to_a_global_norm(data):
     clipped = make_model()
     clipped.compile(optimizers.SGD(1.0, global_clipnorm=1e-3), "sparse_categorical_crossentropy")
-    before = dict(clipped.weights)
+    before = clipped.state_dict()
     clipped.train_on_batch(*data)
     learned = [row.name for row in clipped.parameters if row.role != "statistic"]
     moved = math.sqrt(sum(((clipped.get_parameter(n) - before[n]).astype(float) ** 2).sum() for n in learned))

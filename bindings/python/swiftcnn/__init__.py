@@ -23,7 +23,20 @@ where the system refuses to read or write, ``MemoryError``, ``FloatingPointError
 
 from __future__ import annotations
 
-from . import activations, callbacks, datasets, initializers, layers, losses, metrics, models, optimizers, regularizers, schedules, utils
+from . import (
+    activations,
+    callbacks,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    regularizers,
+    schedules,
+    utils,
+)
 from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
 from ._swiftcnn import version as _version
 from .layers import Input
@@ -32,19 +45,26 @@ from .models import Model, Sequential, create_model, list_models, load_model
 __version__: str = _version()
 
 __all__ = [
+    "Input",
     "Model",
+    "Sequential",
     "__version__",
+    "activations",
     "callbacks",
     "create_model",
     "datasets",
     "get_num_threads",
+    "initializers",
+    "layers",
     "list_models",
     "load_model",
     "losses",
     "metrics",
     "models",
     "optimizers",
+    "regularizers",
     "schedules",
     "set_num_threads",
     "set_thread_pinning",
+    "utils",
 ]

@@ -1,31 +1,35 @@
-"""The generator from which layers draw their initial weights and seeds."""
+"""The generator from which layers draw their initial weights."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._checks import integer
 
-# A script gives the same numbers at every run, unless it says otherwise.
-_generator = np.random.default_rng(0)
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+# A script gives the same numbers at every run, unless it says otherwise. Made when first needed: importing numpy.random
+# takes as long as this package.
+_shared: Generator | None = None
 
 
-def seeded(seed: int) -> np.random.Generator:
-    """A generator of its own."""
-    return np.random.default_rng(integer(seed, "seed"))
+def seeded(seed: int | None) -> Generator:
+    """A generator of its own; None takes a seed from the system."""
+    return np.random.default_rng(None if seed is None else integer(seed, "seed"))
 
 
-def generator() -> np.random.Generator:
+def generator() -> Generator:
     """The one that all share."""
-    return _generator
+    global _shared
+    if _shared is None:
+        _shared = seeded(0)
+    return _shared
 
 
 def set_seed(seed: int | None) -> None:
     """Begins the shared generator anew; None takes a seed from the system."""
-    global _generator
-    _generator = np.random.default_rng(None if seed is None else integer(seed, "seed"))
-
-
-def draw_seed() -> int:
-    """A seed for the library."""
-    return int(_generator.integers(2**31))
+    global _shared
+    _shared = seeded(seed)

@@ -493,6 +493,16 @@ static PyObject *model_set_trainable(PyObject *self, PyObject *args) {
   return status == SCNN_OK ? PyLong_FromSize_t(matched) : raise_status(status);
 }
 
+static PyObject *model_set_regularization(PyObject *self, PyObject *args) {
+  const char *pattern;
+  double l1, l2;
+  if (!PyArg_ParseTuple(args, "sdd:set_regularization", &pattern, &l1, &l2)) return NULL;
+  size_t matched = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_set_regularization(model_of(self), pattern, l1, l2, &matched));
+  return status == SCNN_OK ? PyLong_FromSize_t(matched) : raise_status(status);
+}
+
 static PyObject *model_reset_classifier(PyObject *self, PyObject *args) {
   long long classes;
   unsigned long long seed;
@@ -820,6 +830,7 @@ static PyMethodDef model_methods[] = {
     {"set_parameter", model_set_parameter, METH_VARARGS, "set_parameter(name, value)"},
     {"get_gradient", model_get_gradient, METH_VARARGS, "get_gradient(name, output)"},
     {"set_trainable", model_set_trainable, METH_VARARGS, "set_trainable(pattern, trainable) -> matched"},
+    {"set_regularization", model_set_regularization, METH_VARARGS, "set_regularization(pattern, l1, l2) -> matched"},
     {"reset_classifier", model_reset_classifier, METH_VARARGS, "reset_classifier(classes, seed)"},
     {"predict", model_predict, METH_VARARGS, "predict(x, batch_size, tensor or None, output)"},
     {"compile", model_compile, METH_VARARGS, "compile(settings)"},

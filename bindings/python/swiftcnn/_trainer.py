@@ -49,7 +49,6 @@ class Trainer:
         stop_evaluating, stop_predicting: the same of ``evaluate`` and ``predict``.
     """
 
-    _handle: _swiftcnn.Model
     optimizer: Optimizer | None = None
     history: History | None = None
     stop_training: bool = False
@@ -60,20 +59,38 @@ class Trainer:
     _loss: Loss | None = None
     _metrics: tuple[Metric, ...] = ()
 
-    def __init__(self, handle: _swiftcnn.Model) -> None:
-        self._handle = handle
-        if self.compiled:  # a loaded checkpoint
-            self.optimizer = optimizers.Optimizer()
-            self.optimizer._bind(handle)
+    @property
+    def _handle(self) -> _swiftcnn.Model:
+        """The model of the library.
+
+        Raises:
+            ValueError: it is not built yet.
+        """
+        raise NotImplementedError
 
     @property
     def _built(self) -> bool:
         """Whether the network is known, so that there is a handle."""
-        return True
+        raise NotImplementedError
 
     def _prepare(self, x: Any) -> None:
         """Called with the images before anything reads the handle: the first argument of a method as it was given, or
         the images of its first batch."""
+        raise NotImplementedError
+
+    def _adopt(self) -> None:
+        """Called when there is a new handle: compiles it as was asked; a loaded checkpoint has settings of its own."""
+        if self._compile_settings is not None:
+            self._compile_is_due = True
+            self._apply_compile_settings()
+        elif self.compiled:
+            self.optimizer = optimizers.Optimizer()
+            self.optimizer._bind(self._handle)
+
+    def _forget_settings(self) -> None:
+        """Called when the handle was changed so much that it has to be compiled again."""
+        self._compile_settings, self._compile_is_due = None, False
+        self._loss, self._metrics, self.optimizer = None, (), None
 
     # ----------------------------------------------------------------------------------------------------- compiling
 

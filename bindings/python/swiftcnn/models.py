@@ -88,7 +88,6 @@ class Model(Trainer, Layer):
         trainable: bool = True,
     ) -> None:
         Layer.__init__(self, name=unique_name("functional") if name is None and inputs is not None else name)
-        Trainer.__init__(self)
         self._core: _swiftcnn.Model | None = None
         self._ends: tuple[Tensor, Tensor] | None = None
         self._members = _Members()
@@ -136,7 +135,7 @@ class Model(Trainer, Layer):
         return self
 
     @property
-    def _is_built(self) -> bool:
+    def _built(self) -> bool:
         return self._core is not None
 
     def _prepare(self, x: ArrayLike) -> None:
@@ -545,7 +544,7 @@ class Sequential(Model):
         if any(layer.name == other.name for other in self.layers):
             raise ValueError(f"the model has a layer {layer.name!r} already: layer names must be unique")
         if self._start is None and not self.layers:
-            shape = layer.input_shape[1:] if isinstance(layer, Model) and layer._is_built else layer._input_shape
+            shape = layer.input_shape[1:] if isinstance(layer, Model) and layer._built else layer._input_shape
             if shape is not None:
                 self._start = InputLayer(shape).output
         assert self._stack.layers is not None
@@ -598,7 +597,7 @@ class Sequential(Model):
         return super()._handle
 
     @property
-    def _is_built(self) -> bool:
+    def _built(self) -> bool:
         return self._core is not None or self._ends is not None
 
     def _prepare(self, x: ArrayLike) -> None:

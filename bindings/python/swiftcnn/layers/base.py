@@ -199,7 +199,8 @@ class Layer:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         layer = super().__new__(cls)
         try:
-            layer._arguments = inspect.signature(cls.__init__).bind(layer, *args, **kwargs).arguments
+            arguments = inspect.signature(cls.__init__).bind(None, *args, **kwargs).arguments
+            layer._arguments = dict(list(arguments.items())[1:])
         except TypeError:
             layer._arguments = {}  # __init__ is about to say what is wrong
         return layer
@@ -308,7 +309,6 @@ class Layer:
     def get_config(self) -> dict[str, Any]:
         """The arguments it was made with, for ``from_config``."""
         config = dict(self._arguments)
-        config.pop("self", None)
         for name in ("options", "kwargs"):
             config.update(config.pop(name, {}))
         return config | {"name": self.name, "trainable": self.trainable}
