@@ -1,4 +1,4 @@
-"""Optimizers, losses, metrics and compile take what Keras's take; a model can be compiled before its network is known."""
+"""Optimizers, losses, metrics and compile take what Keras's take; models are compiled before their network is known."""
 
 import copy
 import inspect
@@ -7,10 +7,9 @@ import pickle
 import numpy as np
 import pytest
 import swiftcnn
+from conftest import make_model
 from swiftcnn import callbacks, losses, metrics, optimizers, schedules
 from swiftcnn._trainer import Trainer
-
-from conftest import make_model
 
 SPARSE = "sparse_categorical_crossentropy"
 

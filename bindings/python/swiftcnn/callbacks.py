@@ -349,9 +349,7 @@ class ModelCheckpoint(MonitorCallback):
         try:
             path = self.filepath.format(epoch=self._epoch + 1, **(fields | logs))
         except KeyError as error:
-            raise KeyError(
-                f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}'
-            ) from None
+            raise KeyError(f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}') from None
         if not self._should_save(logs, path):
             return
         if os.path.isdir(path):

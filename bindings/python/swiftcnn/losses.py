@@ -222,8 +222,8 @@ def get(identifier: str | Loss) -> Loss:
 
 
 def fitting(loss: Loss, label_targets: bool, outputs: int) -> Loss:
-    """The loss itself, or for ``"crossentropy"`` the one for such targets: labels or rows as the output, whose last axis
-    has that many numbers."""
+    """The loss itself, or for ``"crossentropy"`` the one that fits targets that are labels or else rows as the output's,
+    of that many numbers."""
     if not isinstance(loss, _Crossentropy):
         return loss
     if outputs == 1:

@@ -78,7 +78,7 @@ class _TopK(Metric):
 
 
 class TopKAccuracy(_TopK):
-    """The share of images whose right class is among the ``k`` most probable; by default called ``"top_5_accuracy"``."""
+    """The share of images whose right class is among the ``k`` most probable; by default ``"top_5_accuracy"``."""
 
     def __init__(self, k: int = 5, name: str | None = None, dtype: str | None = None) -> None:
         super().__init__(k, name, "top_{k}_accuracy", dtype)
@@ -95,7 +95,11 @@ class SparseTopKCategoricalAccuracy(_TopK):
     """The share of images whose right class is among the ``k`` most probable."""
 
     def __init__(
-        self, k: int = 5, name: str | None = "sparse_top_k_categorical_accuracy", dtype: str | None = None, from_sorted_ids: bool = False
+        self,
+        k: int = 5,
+        name: str | None = "sparse_top_k_categorical_accuracy",
+        dtype: str | None = None,
+        from_sorted_ids: bool = False,
     ) -> None:
         if from_sorted_ids is not False:
             raise unsupported("from_sorted_ids", from_sorted_ids, "False")
