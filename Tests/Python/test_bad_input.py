@@ -5,9 +5,8 @@ import os
 import numpy as np
 import pytest
 import swiftcnn
-from swiftcnn import callbacks, losses, metrics, optimizers, schedules
-
 from conftest import make_model
+from swiftcnn import callbacks, losses, metrics, optimizers, schedules
 
 X = np.zeros((4, 8, 8, 1), np.uint8)
 Y = np.array([0, 1, 2, 3])
@@ -179,6 +178,142 @@ CASES = {
         ValueError,
         "learning_rate",
     ),
+    # The rest of fit, evaluate, predict and the methods of one batch.
+    "steps per epoch 0": (fit(steps_per_epoch=0), ValueError, "steps_per_epoch"),
+    "steps per epoch as a float": (fit(steps_per_epoch=1.5), TypeError, "steps_per_epoch"),
+    "validation steps 0": (fit(validation_steps=0), ValueError, "validation_steps"),
+    "validation batch size 0": (fit(validation_batch_size=0), ValueError, "validation_batch_size"),
+    "validation frequency as text": (fit(validation_freq="2"), TypeError, "validation_freq"),
+    "validation frequencies of text": (fit(validation_freq=["a"]), TypeError, "validation_freq"),
+    "validation after epoch 0": (fit(validation_freq=[0]), ValueError, "validation_freq"),
+    "validation split as text": (fit(validation_split="half"), TypeError, "validation_split"),
+    "validation split NaN": (fit(validation_split=float("nan")), ValueError, "validation_split"),
+    "validation data as a number": (fit(validation_data=3), ValueError, "validation_data"),
+    "validation data of four": (fit(validation_data=(X, Y, Y, Y)), ValueError, "validation_data"),
+    "validation weights too few": (fit(validation_data=(X, Y, [1])), ValueError, "validation_data: sample_weight"),
+    "validation batches of four": (
+        fit(validation_data=iter([(X, Y, Y, Y)])),
+        ValueError,
+        "validation_data: .* 4 parts",
+    ),
+    "class weight beside images of many": (
+        lambda model, path: model.fit(X, np.zeros((4, 10)), class_weight={0: 1.0, 1: "a"}, verbose=0),
+        TypeError,
+        r"class_weight\[1\]",
+    ),
+    "negative class": (fit(class_weight={-1: 1.0}), ValueError, "class_weight"),
+    "resume as a number": (fit(resume=1), TypeError, "resume"),
+    "crop as a float": (fit(crop_padding=1.0), TypeError, "crop_padding"),
+    "verbose as text": (fit(verbose="loud"), ValueError, "verbose.*loud"),
+    "verbose as an array": (fit(verbose=np.ones(2)), ValueError, "verbose"),
+    "verbose of minus one": (fit(verbose=-1), ValueError, "verbose"),
+    "images that are an object": (fit(x=object()), TypeError, "x must hold numbers"),
+    "evaluation of steps 0": (lambda m, p: m.evaluate(X, Y, steps=0), ValueError, "steps"),
+    "evaluation that returns a number": (lambda m, p: m.evaluate(X, Y, return_dict=2), TypeError, "return_dict"),
+    "evaluation with text": (lambda m, p: m.evaluate(X, Y, callbacks="print"), TypeError, "callbacks"),
+    "evaluation without labels": (lambda m, p: m.evaluate(X), TypeError, "y is missing"),
+    "evaluation of nothing": (lambda m, p: m.evaluate(), TypeError, "x is missing"),
+    "evaluation, verbose": (lambda m, p: m.evaluate(X, Y, verbose=None), ValueError, "verbose"),
+    "steps of a prediction as text": (predict(X, steps="1"), TypeError, "steps"),
+    "callbacks of a prediction": (predict(X, callbacks=[3]), TypeError, "callbacks"),
+    "output as a number": (predict(X, output=3), TypeError, "output"),
+    "a batch without images": (lambda m, p: m.predict_on_batch(X[:0]), ValueError, "no images"),
+    "a batch of one image": (lambda m, p: m.predict_on_batch(X[0]), ValueError, "no batch axis"),
+    "train on batches": (lambda m, p: m.train_on_batch(iter([(X, Y)])), TypeError, "x must hold numbers"),
+    "train without labels": (lambda m, p: m.train_on_batch(X), TypeError, "y is missing"),
+    "train that returns text": (lambda m, p: m.train_on_batch(X, Y, return_dict="yes"), TypeError, "return_dict"),
+    "train with weights of another length": (lambda m, p: m.train_on_batch(X, Y, [1]), ValueError, "sample_weight"),
+    "test without labels": (lambda m, p: m.test_on_batch(X), TypeError, "y is missing"),
+    "test that returns text": (lambda m, p: m.test_on_batch(X, Y, return_dict="yes"), TypeError, "return_dict"),
+    # The rest of compile.
+    "seed as text": (compiled("sgd", SPARSE, seed="a"), TypeError, "seed"),
+    "seed negative": (compiled("sgd", SPARSE, seed=-1), ValueError, "seed"),
+    "scaled loss as a number": (compiled("sgd", SPARSE, auto_scale_loss=3), TypeError, "auto_scale_loss"),
+    "jit_compile as text": (compiled("sgd", SPARSE, jit_compile="yes"), ValueError, "jit_compile='yes'"),
+    "optimizer as a number": (compiled(3, SPARSE), TypeError, "optimizer"),
+    "optimizer without a rule": (compiled(optimizers.Optimizer(), SPARSE), TypeError, "optimizer"),
+    "loss as a number": (compiled("sgd", 3), TypeError, "loss"),
+    "the same name twice": (
+        compiled("sgd", SPARSE, metrics=[metrics.TopKAccuracy(2, "top"), metrics.TopKAccuracy(3, "top")]),
+        ValueError,
+        "'top' is given twice",
+    ),
+    "a metric called loss": (compiled("sgd", SPARSE, metrics=[metrics.Accuracy("loss")]), ValueError, "'loss'"),
+    # Optimizers.
+    "two ways to clip": (made(optimizers.SGD, clipnorm=1.0, clipvalue=1.0), ValueError, "Only one of `clipnorm`"),
+    "clipnorm of 0": (made(optimizers.SGD, clipnorm=0), ValueError, "clipnorm must be above 0, got 0"),
+    "clipvalue as text": (made(optimizers.Adam, clipvalue="1"), TypeError, "clipvalue"),
+    "ema share above 1": (made(optimizers.Adam, use_ema=True, ema_momentum=1.5), ValueError, "ema_momentum"),
+    "ema as text": (made(optimizers.Adam, use_ema="yes"), TypeError, "use_ema"),
+    "overwriting by ema": (made(optimizers.SGD, ema_overwrite_frequency=3), ValueError, "ema_overwrite_frequency=3"),
+    "loss scale": (made(optimizers.SGD, loss_scale_factor=2.0), ValueError, "loss_scale_factor=2.0"),
+    "accumulation": (made(optimizers.SGD, gradient_accumulation_steps=2), ValueError, "gradient_accumulation_steps=2"),
+    "name of an optimizer": (made(optimizers.SGD, name=3), TypeError, "name must be a string"),
+    "decoupled as text": (made(optimizers.SGD, decoupled="no"), TypeError, "decoupled"),
+    "decay_all as text": (made(optimizers.SGD, decay_all="no"), TypeError, "decay_all"),
+    "AMSGrad": (made(optimizers.Adam, amsgrad=True), ValueError, "amsgrad=True is not supported"),
+    "AdamW without decay": (made(optimizers.AdamW, weight_decay=None), ValueError, "weight_decay"),
+    "beta above 1": (made(optimizers.Adam, beta_2=1.5), ValueError, "beta_2 must be in 0 to 1, got 1.5"),
+    "epsilon negative": (made(optimizers.Adam, epsilon=-1e-7), ValueError, "epsilon"),
+    "rho as text": (made(optimizers.RMSprop, rho="0.9"), TypeError, "rho"),
+    "centered as a number": (made(optimizers.RMSprop, centered=1), TypeError, "centered"),
+    # Losses and metrics.
+    "sum of losses": (made(losses.MeanSquaredError, "sum"), ValueError, "reduction='sum' is not supported"),
+    "reduction of none": (made(losses.KLDivergence, reduction=None), ValueError, "reduction=None"),
+    "another axis": (made(losses.CategoricalCrossentropy, axis=1), ValueError, "axis=1 is not supported"),
+    "an ignored class": (made(losses.SparseCategoricalCrossentropy, ignore_class=0), ValueError, "ignore_class=0"),
+    "half precision": (made(losses.MeanAbsoluteError, dtype="float16"), ValueError, "dtype='float16'"),
+    "name of a loss": (made(losses.Huber, name=3), TypeError, "name must be a string"),
+    "delta of 0": (made(losses.Huber, 0.0), ValueError, "delta must be above 0"),
+    "delta as text": (made(losses.Huber, "1"), TypeError, "delta"),
+    "smoothing negative": (made(losses.BinaryCrossentropy, label_smoothing=-0.1), ValueError, "label_smoothing"),
+    "k as a float": (made(metrics.TopKCategoricalAccuracy, 1.5), TypeError, "k must be an integer"),
+    "sorted labels": (made(metrics.SparseTopKCategoricalAccuracy, from_sorted_ids=True), ValueError, "from_sorted_ids"),
+    "name of a metric": (made(metrics.Accuracy, 3), TypeError, "name must be a string"),
+    "threshold as text": (made(metrics.BinaryAccuracy, threshold="0.5"), TypeError, "threshold"),
+    "dtype of a metric": (made(metrics.BinaryAccuracy, dtype="int8"), ValueError, "dtype='int8'"),
+    # Schedules.
+    "decay of a curve as text": (made(schedules.ExponentialDecay, 0.1, 10, "0.5"), TypeError, "decay_rate"),
+    "decay steps 0": (made(schedules.CosineDecay, 0.1, 0), ValueError, "decay_steps"),
+    "decay steps as a float": (made(schedules.CosineDecay, 0.1, 10.5), TypeError, "decay_steps"),
+    "total steps 0": (made(schedules.OneCycle, 0.1, 0), ValueError, "total_steps"),
+    "maximum as text": (made(schedules.OneCycle, "0.1"), TypeError, "maximum"),
+    "staircase as a number": (made(schedules.ExponentialDecay, 0.1, 10, 0.5, 1), TypeError, "staircase"),
+    "warm-up from above 0": (
+        made(schedules.CosineDecay, 0.1, 10, warmup_target=0.5, warmup_steps=2),
+        ValueError,
+        "initial_learning_rate must be 0",
+    ),
+    "name of a schedule": (made(schedules.OneCycle, 0.1, name=3), TypeError, "name must be a string"),
+    # Callbacks.
+    "patience negative": (made(callbacks.EarlyStopping, patience=-1), ValueError, "patience"),
+    "patience as a float": (made(callbacks.ReduceLROnPlateau, patience=1.5), TypeError, "patience"),
+    "monitor as a number": (made(callbacks.EarlyStopping, 3), TypeError, "monitor"),
+    "delta of improvement": (made(callbacks.EarlyStopping, min_delta="a"), TypeError, "min_delta"),
+    "baseline as text": (made(callbacks.EarlyStopping, baseline="a"), TypeError, "baseline"),
+    "restoring as a number": (made(callbacks.EarlyStopping, restore_best_weights=1), TypeError, "restore_best_weights"),
+    "first epoch negative": (made(callbacks.EarlyStopping, start_from_epoch=-1), ValueError, "start_from_epoch"),
+    "factor of 1": (made(callbacks.ReduceLROnPlateau, factor=1.0), ValueError, "does not support a factor >= 1.0"),
+    "factor negative": (made(callbacks.ReduceLROnPlateau, factor=-0.5), ValueError, "factor"),
+    "cooldown as text": (made(callbacks.ReduceLROnPlateau, cooldown="1"), TypeError, "cooldown"),
+    "smallest rate NaN": (made(callbacks.ReduceLROnPlateau, min_lr=float("nan")), ValueError, "min_lr"),
+    "schedule that is no function": (made(callbacks.LearningRateScheduler, 0.1), TypeError, "schedule"),
+    "verbosity as text": (made(callbacks.LearningRateScheduler, len, "yes"), TypeError, "verbose"),
+    "log that is no path": (made(callbacks.CSVLogger, 3), TypeError, "filename"),
+    "separator of two": (made(callbacks.CSVLogger, "a", ",,"), ValueError, "separator"),
+    "append as a number": (made(callbacks.CSVLogger, "a", append=1), TypeError, "append"),
+    "log in no folder": (fit(callbacks=[callbacks.CSVLogger("/nowhere/log.csv")]), FileNotFoundError, "/nowhere"),
+    "raising as a number": (made(callbacks.TerminateOnNaN, 1), TypeError, "raise_error"),
+    "swapping as text": (made(callbacks.SwapEMAWeights, "yes"), TypeError, "swap_on_epoch"),
+    "checkpoint that is no path": (made(callbacks.ModelCheckpoint, 3), TypeError, "filepath"),
+    "best only as a number": (made(callbacks.ModelCheckpoint, "m", save_best_only=1), TypeError, "save_best_only"),
+    "threshold of the best": (
+        made(callbacks.ModelCheckpoint, "m", initial_value_threshold="a"),
+        TypeError,
+        "initial_value_threshold",
+    ),
+    "checkpoint frequency as a float": (made(callbacks.ModelCheckpoint, "m", save_freq=1.5), ValueError, "save_freq"),
+    "picture that is no path": (made(callbacks.History().plot, 3), TypeError, "filename"),
     # Parameters.
     "unknown parameter": (lambda m, p: m.get_parameter("fc.weigth"), ValueError, "did you mean 'fc.weight'"),
     "unknown gradient": (lambda m, p: m.get_gradient("fc.weigth"), ValueError, "fc.weight"),
@@ -216,6 +351,24 @@ def test_bad_argument_is_named(case, used_model, tmp_path):
     with pytest.raises(kind, match=message):
         call(used_model, tmp_path / "m.safetensors")
     assert not [name for name in os.listdir(tmp_path) if name != "m.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(getattr(optimizers, name) for name in ("SGD", "Adam", "AdamW", "RMSprop", "Optimizer")),
+        *(getattr(losses, name) for name in losses.__all__ if name != "Loss"),
+        *(getattr(metrics, name) for name in metrics.__all__ if name != "Metric"),
+        *(getattr(schedules, name) for name in schedules.__all__ if name != "LearningRateSchedule"),
+        *(getattr(callbacks, name) for name in callbacks.__all__ if name != "Callback"),
+        *(getattr(swiftcnn.Model, name) for name in ("compile", "fit", "evaluate", "predict", "train_on_batch")),
+        *(getattr(swiftcnn.Model, name) for name in ("test_on_batch", "predict_on_batch")),
+    ],
+    ids=lambda function: function.__qualname__,
+)
+def test_unknown_arguments_are_errors(function):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'unheard_of'"):
+        function(unheard_of=1)
 
 
 def test_the_model_is_as_good_as_before(used_model):

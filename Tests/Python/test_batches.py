@@ -7,9 +7,8 @@ import warnings
 import numpy as np
 import pytest
 import swiftcnn
-from swiftcnn import callbacks, optimizers, schedules
-
 from conftest import make_model
+from swiftcnn import callbacks, optimizers, schedules
 
 SIZE = 12  # of a batch: 40 images are 4 batches, the last of 4
 
@@ -172,7 +171,9 @@ def test_validation_takes_batches(model, data):
         assert history["val_accuracy"] == [expected[1]] * 2
     first_two = model.evaluate(data[0][:24], data[1][:24], verbose=0)
     for source in (Loader(*data), data):
-        history = model.fit(**frozen | {"batch_size": SIZE}, epochs=2, validation_data=source, validation_steps=2).history
+        history = model.fit(
+            **frozen | {"batch_size": SIZE}, epochs=2, validation_data=source, validation_steps=2
+        ).history
         assert history["val_loss"] == [pytest.approx(first_two[0], rel=1e-6)] * 2
     drawn = []
     counting = (drawn.append(1) or batch for batch in endless(*data))

@@ -6,9 +6,8 @@ import sys
 import numpy as np
 import pytest
 import swiftcnn
-from swiftcnn import callbacks, optimizers, schedules
-
 from conftest import make_model
+from swiftcnn import callbacks, optimizers, schedules
 
 
 class Recorder(callbacks.Callback):

@@ -1,5 +1,5 @@
-"""The callbacks that Keras has too do and say what Keras's do. What is expected here is what keras 3.15 gives for the same
-numbers."""
+"""The callbacks that Keras has too do and say what Keras's do. What is expected here is what keras 3.15 gives for the
+same numbers."""
 
 import builtins
 import csv
@@ -8,9 +8,8 @@ import os
 
 import numpy as np
 import pytest
-from swiftcnn import callbacks, optimizers
-
 from conftest import make_model
+from swiftcnn import callbacks, optimizers
 
 
 class Replay:
@@ -212,9 +211,7 @@ def test_nan_ends_training_quietly(source, model, data, capsys):
         on_train_batch_begin=lambda batch, logs: kept.append(model.get_parameter("fc.weight"))
     )
     ended = callbacks.LambdaCallback(on_train_end=lambda logs: kept.append("ended"))
-    history = model.fit(
-        *arguments, **options, epochs=3, verbose=0, callbacks=[keep, callbacks.TerminateOnNaN(), ended]
-    )
+    history = model.fit(*arguments, **options, epochs=3, verbose=0, callbacks=[keep, callbacks.TerminateOnNaN(), ended])
     assert history.epoch == [0] and math.isnan(history.history["loss"][0])
     assert len(kept) == 5 and kept[-1] == "ended"
     np.testing.assert_array_equal(model.get_parameter("fc.weight"), kept[3])

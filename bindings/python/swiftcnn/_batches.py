@@ -152,7 +152,7 @@ class Feed(Generic[Item]):
 
 
 def feed_of(source: Any, steps: int | None, shuffle_seed: int | None = None) -> Feed[Any]:
-    """The batches of a source as they are. ``shuffle_seed``: those of a sequence come in another order in each epoch."""
+    """The batches of a source as they are. ``shuffle_seed``: those of a sequence come in a new order in each epoch."""
     length = _length(source)
 
     def indexed(epoch: int) -> Iterator[Any]:

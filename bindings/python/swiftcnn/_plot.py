@@ -47,4 +47,3 @@ def plot_history(history: History, path: str) -> None:
         if "val_" + name in values:
             axes.legend(frameon=False, fontsize=9)
     figure.savefig(path)
-

@@ -149,8 +149,8 @@ class FeedRun(Run):
         self._total = self.steps * (epochs - first) if self.steps is not None and first < epochs else None
         if schedule is not None and self._total is None and first < epochs:
             raise ValueError(
-                f"the learning rate {schedule} is to extend over the whole fit, but x does not tell how many batches an "
-                "epoch has: give the schedule total_steps (CosineDecay: decay_steps), or fit steps_per_epoch"
+                f"the learning rate {schedule} is to extend over the whole fit, but x does not tell how many batches "
+                "an epoch has: give the schedule total_steps (CosineDecay: decay_steps), or fit steps_per_epoch"
             )
 
     def start(self) -> tuple[int, int]:

@@ -376,9 +376,7 @@ class Trainer:
         hooks.on_train_end(logs)
         return history
 
-    def _epochs(
-        self, run: Run, hooks: CallbackList, bar: ProgressBar, names: list[str]
-    ) -> Iterator[tuple[int, Logs]]:
+    def _epochs(self, run: Run, hooks: CallbackList, bar: ProgressBar, names: list[str]) -> Iterator[tuple[int, Logs]]:
         """Trains, and stops after each epoch to give its number and logs."""
         bears_nan = any(isinstance(callback, TerminateOnNaN) for callback in hooks.callbacks)
         epoch, batch = run.start()
@@ -762,9 +760,9 @@ def _steps(value: int | None, name: str) -> int | None:
 
 
 def _verbosity(value: int | str) -> int:
-    if value == "auto":
+    if isinstance(value, str) and value == "auto":
         return 1
-    if value in (0, 1, 2):
+    if isinstance(value, int) and value in (0, 1, 2):
         return int(value)
     raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {value!r}")
 

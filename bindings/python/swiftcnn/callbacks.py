@@ -29,6 +29,7 @@ __all__ = [
     "ModelCheckpoint",
     "MonitorCallback",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TerminateOnNaN",
 ]
 
@@ -348,9 +349,7 @@ class ModelCheckpoint(MonitorCallback):
         try:
             path = self.filepath.format(epoch=self._epoch + 1, **(fields | logs))
         except KeyError as error:
-            raise KeyError(
-                f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}'
-            ) from None
+            raise KeyError(f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}') from None
         if not self._should_save(logs, path):
             return
         if os.path.isdir(path):
@@ -652,6 +651,53 @@ class TerminateOnNaN(Callback):
             )
         print(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True
+
+
+class SwapEMAWeights(Callback):
+    """Puts the moving average of the weights (an optimizer's ``use_ema``) in their place while the model is evaluated
+    and while it predicts. A ``ModelCheckpoint`` after it in the list then saves the averages, with ``swap_on_epoch``.
+
+    Args:
+        swap_on_epoch: they stay from the end of an epoch to the beginning of the next, and at the end of training.
+
+    Raises:
+        ValueError: the optimizer keeps no moving average.
+    """
+
+    def __init__(self, swap_on_epoch: bool = False) -> None:
+        self.swap_on_epoch = boolean(swap_on_epoch, "swap_on_epoch")
+        self._are_in_place = False
+
+    def _put(self, in_place: bool) -> None:
+        if in_place == self._are_in_place:
+            return
+        try:
+            self.model.swap_ema()
+        except RuntimeError as error:
+            raise ValueError(
+                f"SwapEMAWeights must be used when `use_ema=True` is set on the optimizer: {error}"
+            ) from None
+        self._are_in_place = in_place
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.swap_on_epoch:
+            self._put(False)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.swap_on_epoch:
+            self._put(True)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        self._put(True)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        self._put(False)
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._put(True)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        self._put(False)
 
 
 class LambdaCallback(Callback):

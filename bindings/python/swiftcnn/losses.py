@@ -75,7 +75,7 @@ class SparseCategoricalCrossentropy(Loss):
         ignore_class: int | None = None,
         reduction: str = _REDUCTION,
         axis: int = -1,
-        name: str | None = None,
+        name: str | None = "sparse_categorical_crossentropy",
         dtype: str | None = None,
         *,
         label_smoothing: float = 0.0,
@@ -102,7 +102,7 @@ class CategoricalCrossentropy(Loss):
         label_smoothing: float = 0.0,
         axis: int = -1,
         reduction: str = _REDUCTION,
-        name: str | None = None,
+        name: str | None = "categorical_crossentropy",
         dtype: str | None = None,
     ) -> None:
         super().__init__(
@@ -125,7 +125,7 @@ class BinaryCrossentropy(Loss):
         label_smoothing: float = 0.0,
         axis: int = -1,
         reduction: str = _REDUCTION,
-        name: str | None = None,
+        name: str | None = "binary_crossentropy",
         dtype: str | None = None,
     ) -> None:
         super().__init__(
@@ -142,14 +142,18 @@ class BinaryCrossentropy(Loss):
 class MeanSquaredError(Loss):
     """``mean((y - p) ** 2)``, for targets shaped as the output."""
 
-    def __init__(self, reduction: str = _REDUCTION, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(
+        self, reduction: str = _REDUCTION, name: str | None = "mean_squared_error", dtype: str | None = None
+    ) -> None:
         super().__init__("mean_squared_error", name, reduction, dtype)
 
 
 class MeanAbsoluteError(Loss):
     """``mean(abs(y - p))``, for targets shaped as the output."""
 
-    def __init__(self, reduction: str = _REDUCTION, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(
+        self, reduction: str = _REDUCTION, name: str | None = "mean_absolute_error", dtype: str | None = None
+    ) -> None:
         super().__init__("mean_absolute_error", name, reduction, dtype)
 
 
@@ -173,7 +177,9 @@ class Huber(Loss):
 class KLDivergence(Loss):
     """``sum(y * log(y / p))``, for targets shaped as the output whose rows are distributions."""
 
-    def __init__(self, reduction: str = _REDUCTION, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(
+        self, reduction: str = _REDUCTION, name: str | None = "kl_divergence", dtype: str | None = None
+    ) -> None:
         super().__init__("kl_divergence", name, reduction, dtype)
 
 
@@ -216,8 +222,8 @@ def get(identifier: str | Loss) -> Loss:
 
 
 def fitting(loss: Loss, label_targets: bool, outputs: int) -> Loss:
-    """The loss itself, or for ``"crossentropy"`` the one for such targets: labels or rows as the output, whose last axis
-    has that many numbers."""
+    """The loss itself, or for ``"crossentropy"`` the one that fits targets that are labels or else rows as the output's,
+    of that many numbers."""
     if not isinstance(loss, _Crossentropy):
         return loss
     if outputs == 1:

@@ -43,28 +43,28 @@ class Accuracy(Metric):
     """The share of images whose most probable class is the right one; with one output, or with binary cross-entropy,
     the share of yes or no answers that are right. What Keras chooses for the name ``"accuracy"``."""
 
-    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(self, name: str | None = "accuracy", dtype: str | None = None) -> None:
         super().__init__("accuracy", name_or(name, "accuracy"), dtype)
 
 
 class CategoricalAccuracy(Metric):
     """The share of images whose most probable class is the right one."""
 
-    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(self, name: str | None = "categorical_accuracy", dtype: str | None = None) -> None:
         super().__init__("accuracy", name_or(name, "categorical_accuracy"), dtype)
 
 
 class SparseCategoricalAccuracy(Metric):
     """The share of images whose most probable class is the right one."""
 
-    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(self, name: str | None = "sparse_categorical_accuracy", dtype: str | None = None) -> None:
         super().__init__("accuracy", name_or(name, "sparse_categorical_accuracy"), dtype)
 
 
 class BinaryAccuracy(Metric):
     """The share of yes or no answers that are right: yes is a probability above ``threshold``."""
 
-    def __init__(self, name: str | None = None, dtype: str | None = None, threshold: float = 0.5) -> None:
+    def __init__(self, name: str | None = "binary_accuracy", dtype: str | None = None, threshold: float = 0.5) -> None:
         bound = number(threshold, "threshold")
         if bound != 0.5:
             raise unsupported("threshold", threshold, "0.5")
@@ -78,7 +78,7 @@ class _TopK(Metric):
 
 
 class TopKAccuracy(_TopK):
-    """The share of images whose right class is among the ``k`` most probable; by default called ``"top_5_accuracy"``."""
+    """The share of images whose right class is among the ``k`` most probable; by default ``"top_5_accuracy"``."""
 
     def __init__(self, k: int = 5, name: str | None = None, dtype: str | None = None) -> None:
         super().__init__(k, name, "top_{k}_accuracy", dtype)
@@ -87,7 +87,7 @@ class TopKAccuracy(_TopK):
 class TopKCategoricalAccuracy(_TopK):
     """The share of images whose right class is among the ``k`` most probable."""
 
-    def __init__(self, k: int = 5, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(self, k: int = 5, name: str | None = "top_k_categorical_accuracy", dtype: str | None = None) -> None:
         super().__init__(k, name, "top_k_categorical_accuracy", dtype)
 
 
@@ -95,7 +95,11 @@ class SparseTopKCategoricalAccuracy(_TopK):
     """The share of images whose right class is among the ``k`` most probable."""
 
     def __init__(
-        self, k: int = 5, name: str | None = None, dtype: str | None = None, from_sorted_ids: bool = False
+        self,
+        k: int = 5,
+        name: str | None = "sparse_top_k_categorical_accuracy",
+        dtype: str | None = None,
+        from_sorted_ids: bool = False,
     ) -> None:
         if from_sorted_ids is not False:
             raise unsupported("from_sorted_ids", from_sorted_ids, "False")

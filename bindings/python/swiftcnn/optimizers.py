@@ -7,8 +7,9 @@ normalisation decay too).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, TypeVar, Unpack
 
 from . import schedules
 from ._checks import boolean, entry, number, text, unsupported
@@ -176,6 +177,20 @@ class Optimizer:
         return f"{type(self).__name__}(learning_rate={self.schedule or self.learning_rate!r})"
 
 
+_Constructor = TypeVar("_Constructor", bound=Callable[..., None])
+
+
+def _shows_options(constructor: _Constructor) -> _Constructor:
+    """Gives a constructor that takes ``**options`` the signature in which they stand one by one, for ``help`` and the
+    like; type checkers read it from ``OptimizerOptions``."""
+    own = inspect.signature(constructor)
+    of_all = inspect.signature(Optimizer.__init__).parameters
+    shown = [parameter for parameter in own.parameters.values() if parameter.kind != parameter.VAR_KEYWORD]
+    shown += [of_all[name] for name in OptimizerOptions.__annotations__]
+    constructor.__dict__["__signature__"] = own.replace(parameters=shown)
+    return constructor
+
+
 class SGD(Optimizer):
     """Gradient descent with momentum, ``v = momentum * v - learning_rate * g; w += v``, or Nesterov's form of it
     (Sutskever et al., ICML 2013)."""
@@ -183,6 +198,7 @@ class SGD(Optimizer):
     _kind = "sgd"
     _constants = ("momentum", "nesterov")
 
+    @_shows_options
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.01,
@@ -202,6 +218,7 @@ class Adam(Optimizer):
     _kind = "adam"
     _constants = ("beta_1", "beta_2", "epsilon")
 
+    @_shows_options
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,
@@ -225,6 +242,7 @@ class AdamW(Adam):
 
     _kind = "adamw"
 
+    @_shows_options
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,
@@ -251,6 +269,7 @@ class RMSprop(Optimizer):
     _kind = "rmsprop"
     _constants = ("rho", "momentum", "epsilon", "centered", "epsilon_inside_root")
 
+    @_shows_options
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,

@@ -80,7 +80,7 @@ class ExponentialDecay(LearningRateSchedule):
         decay_steps: int,
         decay_rate: float,
         staircase: bool = False,
-        name: str | None = None,
+        name: str | None = "ExponentialDecay",
     ) -> None:
         rate = number(initial_learning_rate, "initial_learning_rate")
         steps = integer(decay_steps, "decay_steps", minimum=1)
@@ -115,7 +115,7 @@ class CosineDecay(LearningRateSchedule):
         initial_learning_rate: float,
         decay_steps: int | None = None,
         alpha: float = 0.0,
-        name: str | None = None,
+        name: str | None = "CosineDecay",
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:

@@ -1,0 +1,295 @@
+"""Optimizers, losses, metrics and compile take what Keras's take; models are compiled before their network is known."""
+
+import copy
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+import swiftcnn
+from conftest import make_model
+from swiftcnn import callbacks, losses, metrics, optimizers, schedules
+from swiftcnn._trainer import Trainer
+
+SPARSE = "sparse_categorical_crossentropy"
+
+CONFIGURED = [
+    losses.SparseCategoricalCrossentropy(True, label_smoothing=0.25, name="mine"),
+    losses.CategoricalCrossentropy(label_smoothing=0.25, reduction="mean"),
+    losses.BinaryCrossentropy(from_logits=False),
+    losses.MeanSquaredError(),
+    losses.MeanAbsoluteError(name="distance"),
+    losses.Huber(0.5),
+    losses.KLDivergence(),
+    metrics.Accuracy(),
+    metrics.BinaryAccuracy("right"),
+    metrics.TopKCategoricalAccuracy(k=3),
+    metrics.SparseTopKCategoricalAccuracy(name="top"),
+    schedules.ConstantSchedule(0.5),
+    schedules.StepDecay(0.5, 3),
+    schedules.ExponentialDecay(0.5, 3, 0.25, staircase=True),
+    schedules.CosineDecay(0.0, 10, 0.125, warmup_target=0.5, warmup_steps=3),
+    schedules.CosineDecay(0.5),
+    schedules.OneCycle(0.5, start_share=0.25),
+    optimizers.SGD(0.5, 0.75, True, 0.125, clipnorm=2.0, name="mine"),
+    optimizers.Adam(schedules.OneCycle(0.5), beta_1=0.5, clipvalue=0.5),
+    optimizers.AdamW(epsilon=1e-5, decay_all=True),
+    optimizers.RMSprop(rho=0.5, centered=True, epsilon_inside_root=False, use_ema=True, ema_momentum=0.5),
+]
+
+
+@pytest.mark.parametrize("thing", CONFIGURED, ids=repr)
+def test_configurations_and_copies_describe_the_same(thing):
+    config = thing.get_config()
+    made = type(thing).from_config(config)
+    assert made is not thing
+    for same in (made, copy.deepcopy(thing), pickle.loads(pickle.dumps(thing))):
+        assert same.get_config() == config and same.settings == thing.settings and same.name == thing.name
+        assert repr(same) == repr(thing)
+    with pytest.raises(TypeError, match="wrong"):
+        type(thing).from_config(config | {"wrong": 1})
+
+
+def test_configurations_have_keras_keys():
+    config = optimizers.SGD(0.5, 0.75, clipnorm=2.0).get_config()
+    assert config["name"] == "sgd" and config["momentum"] == 0.75 and config["clipnorm"] == 2.0
+    assert config["learning_rate"] == 0.5 and config["weight_decay"] is None
+    assert losses.Huber(0.5).get_config() == {"delta": 0.5, "reduction": "sum_over_batch_size", "name": "huber_loss"}
+    assert metrics.TopKCategoricalAccuracy(3).get_config() == {"k": 3, "name": "top_k_categorical_accuracy"}
+    schedule = optimizers.Adam(schedules.StepDecay(0.5, 3)).get_config()["learning_rate"]
+    assert schedule["class_name"] == "StepDecay" and schedule["config"]["step_size"] == 3
+    for wrong in ({"class_name": "Linear", "config": {}}, {"class_name": "OneCycle"}):
+        with pytest.raises(ValueError, match="schedule"):
+            optimizers.Adam.from_config({"learning_rate": wrong})
+
+
+def test_a_used_optimizer_is_copied_with_the_rate_it_has(model, data):
+    model.learning_rate = 0.25
+    for same in (copy.deepcopy(model.optimizer), optimizers.SGD.from_config(model.optimizer.get_config())):
+        assert same.learning_rate == 0.25
+        same.learning_rate = 0.5
+        assert model.learning_rate == 0.25
+    decaying = optimizers.SGD(schedules.StepDecay(0.5, 1, 0.5))
+    model.compile(decaying, SPARSE)
+    model.train_on_batch(*data)
+    assert decaying.learning_rate == 0.25 and copy.deepcopy(decaying).settings["learning_rate"] == 0.5
+
+
+def test_signatures_show_every_argument():
+    for kind in (optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.RMSprop):
+        shown = inspect.signature(kind).parameters
+        assert {"learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "name"} <= set(shown)
+        assert not any(parameter.kind == parameter.VAR_KEYWORD for parameter in shown.values())
+        assert set(shown) - {"amsgrad"} <= set(kind().get_config()) | {
+            "ema_overwrite_frequency",
+            "loss_scale_factor",
+            "gradient_accumulation_steps",
+        }
+
+
+def test_clipping_is_told_to_the_library_only_where_it_is_set():
+    plain = optimizers.SGD().settings
+    assert plain["clip_norm"] is None and "clip_norm_each" not in plain and "clip_value" not in plain
+    assert optimizers.SGD(clipnorm=2.0).settings["clip_norm_each"] == 2.0
+    assert optimizers.SGD(clipvalue=0.5).settings["clip_value"] == 0.5
+    assert optimizers.SGD(global_clipnorm=0.25).settings["clip_norm"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    {
+        "sparse_categorical_crossentropy": losses.SparseCategoricalCrossentropy,
+        "SparseCategoricalCrossentropy": losses.SparseCategoricalCrossentropy,
+        "categorical_crossentropy": losses.CategoricalCrossentropy,
+        "binary_crossentropy": losses.BinaryCrossentropy,
+        "bce": losses.BinaryCrossentropy,
+        "BCE": losses.BinaryCrossentropy,
+        "mse": losses.MeanSquaredError,
+        "MSE": losses.MeanSquaredError,
+        "mean_squared_error": losses.MeanSquaredError,
+        "mae": losses.MeanAbsoluteError,
+        "MeanAbsoluteError": losses.MeanAbsoluteError,
+        "huber": losses.Huber,
+        "Huber": losses.Huber,
+        "kld": losses.KLDivergence,
+        "KLD": losses.KLDivergence,
+        "kl_divergence": losses.KLDivergence,
+    }.items(),
+)
+def test_losses_have_keras_names(name, kind):
+    assert type(losses.get(name)) is kind
+    given = kind()
+    assert losses.get(given) is given
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "accuracy",
+        "acc",
+        "categorical_accuracy",
+        "sparse_categorical_accuracy",
+        "top_k_categorical_accuracy",
+        "sparse_top_k_categorical_accuracy",
+    ],
+)
+def test_metrics_are_logged_under_the_name_they_were_given(name, data):
+    model = make_model()
+    model.compile("sgd", SPARSE, metrics=[name])
+    assert model.metrics_names == ["loss", name]
+    keep = callbacks.EarlyStopping("val_" + name, restore_best_weights=True)  # knows which way is better
+    history = model.fit(*data, epochs=2, verbose=0, validation_data=data, callbacks=[keep]).history
+    assert list(history) == ["loss", name, "val_loss", "val_" + name]
+    assert model.evaluate(*data, verbose=0, return_dict=True).keys() == {"loss", name}
+
+
+def test_metrics_can_be_called_as_one_likes(model, data):
+    model.compile("sgd", SPARSE, metrics=[metrics.TopKAccuracy(k) for k in (2, 3)] + [metrics.Accuracy(name="right")])
+    assert model.metrics_names == ["loss", "top_2_accuracy", "top_3_accuracy", "right"]
+    assert model.train_on_batch(*data, return_dict=True).keys() == set(model.metrics_names)
+
+
+def test_a_loaded_checkpoint_knows_which_metrics_should_rise(model, data, tmp_path):
+    model.save(tmp_path / "m", include_optimizer=True)
+    loaded = swiftcnn.load_model(tmp_path / "m")
+    stop = callbacks.EarlyStopping("accuracy", restore_best_weights=True)
+    assert loaded.fit(*data, epochs=2, verbose=0, callbacks=[stop]).epoch
+    with pytest.raises(ValueError, match="callback received monitor=speed"):
+        add = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(speed=1.0))
+        loaded.fit(*data, verbose=0, callbacks=[add, callbacks.EarlyStopping("speed")])
+
+
+def test_compile_takes_kerass_arguments_that_mean_nothing_here(model):
+    model.compile("sgd", SPARSE, None, ["accuracy"], None, False, 1, "auto", True)
+    assert model.metrics_names == ["loss", "accuracy"]
+    model.compile("sgd", SPARSE, weighted_metrics=[], run_eagerly=None, jit_compile=False, steps_per_execution=None)
+    for name, value in {
+        "loss_weights": [0.5],
+        "weighted_metrics": ["accuracy"],
+        "run_eagerly": True,
+        "steps_per_execution": 2,
+        "jit_compile": True,
+    }.items():
+        with pytest.raises(ValueError, match=f"{name}=.*is not supported here: expected"):
+            model.compile("sgd", SPARSE, **{name: value})
+    assert model.compiled
+
+
+@pytest.mark.parametrize(
+    ("classes", "targets", "kind"),
+    [
+        (10, lambda y: y, losses.SparseCategoricalCrossentropy),
+        (10, lambda y: y[:, None], losses.SparseCategoricalCrossentropy),
+        (10, lambda y: np.eye(10)[y], losses.CategoricalCrossentropy),
+        (1, lambda y: y > 4, losses.BinaryCrossentropy),
+        (1, lambda y: (y > 4)[:, None], losses.BinaryCrossentropy),
+    ],
+)
+def test_crossentropy_is_the_one_that_fits_the_targets(classes, targets, kind, data):
+    x, y = data[0], targets(data[1])
+    options = {"classes": classes, "classifier_activation": None if classes == 1 else "softmax"}
+    for call in (
+        lambda model: model.train_on_batch(x, y),
+        lambda model: model.test_on_batch(x, y),
+        lambda model: model.evaluate(x, y, verbose=0),
+        lambda model: model.fit([(x, y)], verbose=0).history,
+    ):
+        model, named = make_model(**options), make_model(**options)
+        model.compile("sgd", "crossentropy", metrics=["accuracy"])
+        assert model.compiled and model.metrics_names == ["loss", "accuracy"] and model.learning_rate == 0.01
+        named.compile("sgd", kind(), metrics=["accuracy"])
+        assert call(model) == call(named)
+
+
+def test_a_rate_set_before_the_targets_are_seen_is_kept(data):
+    model = make_model()
+    model.compile(optimizers.SGD(schedules.OneCycle(0.5)), "crossentropy")
+    model.learning_rate = 0.125
+    model.train_on_batch(*data)
+    assert model.learning_rate == model.optimizer.learning_rate == 0.125
+
+
+class Lazy(Trainer):
+    """A model whose network is made when the first images are seen."""
+
+    def __init__(self):
+        self._made = None
+        self.seen = []
+
+    _handle = property(lambda self: self._made)
+    _built = property(lambda self: self._made is not None)
+    _model = property(lambda self: self)
+
+    def _prepare(self, x):
+        self.seen.append(np.shape(x))
+        if self._made is None:
+            self._made = make_model(input_shape=np.shape(x)[1:])._handle
+
+
+@pytest.mark.parametrize("loss", [SPARSE, "crossentropy"])
+def test_a_model_is_compiled_before_its_network_is_known(loss, data):
+    x, y = data
+    known = make_model()
+    known.compile("adam", SPARSE, metrics=["accuracy"])
+    expected = known.train_on_batch(x, y)
+    calls = {
+        "train_on_batch": lambda model: model.train_on_batch(x, y),
+        "fit": lambda model: model.fit(x, y, batch_size=40, verbose=0),
+        "fit on batches": lambda model: model.fit(iter([(x, y)]), verbose=0),
+        "evaluate": lambda model: model.evaluate(x, y, verbose=0),
+        "evaluate batches": lambda model: model.evaluate(iter([(x, y)]), verbose=0),
+        "test_on_batch": lambda model: model.test_on_batch(x, y),
+        "predict": lambda model: model.predict(x, verbose=0),
+        "predict batches": lambda model: model.predict(iter([x]), verbose=0),
+        "predict_on_batch": lambda model: model.predict_on_batch(x),
+    }
+    for name, call in calls.items():
+        model = Lazy()
+        assert not model.compiled
+        with pytest.raises(RuntimeError, match="compile"):
+            model.fit(x, y)
+        model.compile("adam", loss, metrics=["accuracy"])
+        assert model.compiled and not model._built and model.metrics_names == ["loss", "accuracy"]
+        call(model)
+        assert model._built and model.seen == [(40, 8, 8, 1)], name
+        if "predict" in name or "eval" in name or "test" in name:
+            assert model.train_on_batch(x, y) == expected, name
+        assert model.optimizer._handle is model._handle
+
+
+def test_settings_that_are_refused_later_are_named_then(data):
+    model = Lazy()
+    model.compile(optimizers.Adam(beta_1=1.0), SPARSE)
+    with pytest.raises(ValueError, match="beta_1"):
+        model.fit(*data, verbose=0)
+
+
+def test_a_refused_compile_leaves_the_one_before(model, data):
+    optimizer = model.optimizer
+    with pytest.raises(ValueError, match="beta_1"):
+        model.compile(optimizers.Adam(beta_1=1.0), "mse")
+    assert model.optimizer is optimizer and model.metrics_names == ["loss", "accuracy"]
+    assert len(model.train_on_batch(*data)) == 2
+
+
+def test_averages_take_the_place_of_weights_in_evaluation(data, tmp_path):
+    model = make_model()
+    model.compile(optimizers.SGD(0.5, use_ema=True, ema_momentum=0.75), SPARSE)
+    within, path = [], tmp_path / "m"
+    look = callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: within.append(model.get_parameter("fc.bias")))
+    keep = callbacks.ModelCheckpoint(path, save_weights_only=True)
+    swap = callbacks.SwapEMAWeights(swap_on_epoch=True)
+    model.fit(*data, epochs=2, verbose=0, validation_data=data, callbacks=[swap, look, keep])
+    average = model.get_parameter("fc.bias")  # of the last epoch's end
+    np.testing.assert_array_equal(swiftcnn.load_model(path).get_parameter("fc.bias"), average)
+    model.swap_ema()
+    assert not np.array_equal(model.get_parameter("fc.bias"), average)
+    np.testing.assert_array_equal(within[-1], average)
+    weights = model.get_parameter("fc.bias")
+    plain = callbacks.SwapEMAWeights()
+    model.predict(data[0], verbose=0, callbacks=[plain])
+    model.evaluate(*data, verbose=0, callbacks=[plain])
+    np.testing.assert_array_equal(model.get_parameter("fc.bias"), weights)
+    model.compile("sgd", SPARSE)
+    with pytest.raises(ValueError, match="SwapEMAWeights must be used when `use_ema=True`"):
+        model.evaluate(*data, verbose=0, callbacks=[callbacks.SwapEMAWeights()])
