@@ -10,9 +10,11 @@ import pathlib
 import sys
 
 import golden_file
+from fidelity import fidelity
 from keras_defaults import keras_defaults
 from keras_layers import keras_layers
 from keras_values import keras_values
+from listings import listings
 from models import models
 from operations import operations
 from training import training
@@ -21,7 +23,7 @@ TENSORS = {
     "operations": operations, "training_step": training, "models": models, "keras": keras_values,
     "keras_layers": keras_layers,
 }
-DOCUMENTS = {"keras_defaults": keras_defaults}
+DOCUMENTS = {"keras_defaults": keras_defaults, "fidelity": fidelity, "listings": listings}
 FILES = [*TENSORS, *DOCUMENTS]
 
 

@@ -76,13 +76,16 @@ def close(old, new, limit):
 
 
 def differences(path, tensors, document):
-    """Everything in which the file is not what would be written now, as lines of text; versions may differ."""
+    """Everything in which the file is not what would be written now, as lines of text.
+
+    Versions and what was measured may differ."""
     if not path.exists():
         return [f"{path.name} does not exist"]
     stored, stored_document = read(path)
-    stored_document.pop("versions", None)
+    for key in ("versions", "measured"):
+        stored_document.pop(key, None)
     found = []
-    document = json.loads(json.dumps(document))
+    document = {key: value for key, value in json.loads(json.dumps(document)).items() if key != "measured"}
     if not close(stored_document, document, document.get("tolerance", 0.0)):
         found.append(f"{path.name}: the document differs")
     for name in sorted(stored.keys() ^ tensors.keys()):

@@ -121,6 +121,15 @@ def library(name):
     return "timm" if name.startswith("tf_") else "torchvision"
 
 
+def efficientnet(name, width, depth, classes):
+    """torchvision's EfficientNet with other coefficients, without dropout and stochastic depth."""
+    module = torchvision().models.efficientnet
+    setting, last_channel = module._efficientnet_conf(name, width_mult=width, depth_mult=depth)
+    return module.EfficientNet(
+        setting, dropout=0.0, stochastic_depth_prob=0.0, num_classes=classes, last_channel=last_channel
+    )
+
+
 def named(name, channels=3, classes=None):
     """A network by name: those for small images as above, the others from torchvision or timm."""
     whose = library(name)
@@ -147,10 +156,11 @@ def published(name):
     return dict(zip(("resolution", "mean", "std"), map(list, found)))
 
 
-def fill(network):
-    """Gives the network the formula's parameters and running statistics."""
+def fill(network, parameter=formula.parameter):
+    """Gives the network the formula's parameters and running statistics, or those of another function of name and
+    shape."""
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             if not name.endswith("num_batches_tracked"):
-                tensor.copy_(torch.from_numpy(formula.parameter(name, tuple(tensor.shape))))
+                tensor.copy_(torch.from_numpy(parameter(name, tuple(tensor.shape))))
     return network
