@@ -300,7 +300,8 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
  *     "batch_norm": "epsilon": 1e-5, "momentum": 0.1 (the share of the new batch), "scale": true,
  *               "center": true (whether there are name.weight and name.bias), "unbiased": true (running variance)
  *     "dense": "units", "bias": true, "initializer"
- *     "prelu": "initializer" (zeros); the slope of each channel is name.weight
+ *     "prelu": "shared": true, "initializer" (zeros); name.weight is the slope of each channel, or where it is not
+ *              shared, of each element of a sample
  *     initializer: "he_normal_fan_out", "uniform_fan_in", "glorot_uniform", "zeros", "ones"
  *   without:
  *     "activation": "function": relu, relu6, silu, sigmoid, hard_swish, hard_sigmoid, gelu, gelu_tanh, tanh, selu,

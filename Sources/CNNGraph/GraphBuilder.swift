@@ -91,11 +91,13 @@ public struct GraphBuilder {
     return try graph.addSingle(Dense(), operands, name: name)
   }
 
-  /// A PReLU with a slope for each channel; adds `name.weight`.
-  public mutating func parametricRelu(_ x: Value, _ name: String, initializer: Initializer = .zeros) throws(CNNError)
-    -> Value
-  {
-    let slope = try parameter("\(name).weight", [channels(of: x, for: name)], .slope, initializer)
+  /// A PReLU; adds `name.weight`, a slope for each channel, or where it is not shared, for each element of a sample.
+  public mutating func parametricRelu(
+    _ x: Value, _ name: String, isShared: Bool = true, initializer: Initializer = .zeros
+  ) throws(CNNError) -> Value {
+    let channels = try channels(of: x, for: name)
+    let shape = isShared ? [channels] : Array(graph.type(of: x).shape.dropFirst())
+    let slope = try parameter("\(name).weight", shape, .slope, initializer)
     return try graph.addSingle(ParametricRelu(), [x, slope], name: name)
   }
 

@@ -1,4 +1,5 @@
-/// PReLU with a slope for each channel (He et al. 2015). Tensors are `[rows, channels]` float32, slopes `[channels]`.
+/// PReLU (He et al. 2015). Tensors are `[rows, channels]` float32, slopes `[channels]`; where every element of a sample has
+/// a slope of its own, they are the channels.
 public enum ParametricRelu {
   /// `y = x` above 0, `slope * x` at and below it. `y` may be `x`.
   public static func forward(

@@ -95,16 +95,28 @@ static void test_graph_of_all_kinds(void) {
   const int64_t input_shape[3] = {SIDE, SIDE, CHANNELS};
   OK(scnn_graph_create(&graph));
   OK(scnn_graph_input(graph, "image", input_shape, 3, &input));
-  x = layer(graph, "zero_pad", NULL, "{\"padding\": [0, 0, 1, 1]}", input);
+  char crop[60];
+  snprintf(crop, sizeof crop, "{\"height\": %d, \"width\": %d}", SIDE + 1, SIDE + 1);
+  x = layer(graph, "rescaling", NULL, "{\"scale\": [2, 1, 0.5], \"offset\": -1}", input);
+  x = layer(graph, "zero_pad", NULL, "{\"padding\": [2, 0, 1, 3]}", x);
+  x = layer(graph, "random_flip", NULL, "{\"vertical\": false}", x);
+  x = layer(graph, "random_crop", NULL, crop, x);
   x = layer(graph, "conv2d", "a",
             "{\"filters\": 8, \"kernel\": [3, 3], \"dilation\": [2, 1], \"padding\": \"same\", \"bias\": true, "
             "\"initializer\": \"glorot_uniform\"}",
             x);
   x = layer(graph, "batch_norm", "b", "{\"epsilon\": 1e-3, \"momentum\": 0.01}", x);
   x = layer(graph, "activation", NULL, "{\"function\": \"silu\"}", x);
+  x = layer(graph, "prelu", "p", NULL, x);
+  x = layer(graph, "activation", NULL, "{\"function\": \"leaky_relu\", \"alpha\": 0.1, \"maximum\": 9}", x);
+  x = layer(graph, "activation", NULL, "{\"function\": \"clip\", \"minimum\": -2, \"maximum\": 2}", x);
+  x = layer(graph, "activation", NULL, "{\"function\": \"elu\", \"alpha\": 0.5}", x);
+  x = layer2(graph, "add", NULL, x, layer(graph, "activation", NULL, "{\"function\": \"exponential\"}", x));
+  x = layer2(graph, "add", NULL, x, layer(graph, "log_softmax", NULL, NULL, x));
   x = layer(graph, "conv2d", "c", "{\"filters\": 12, \"kernel\": [1, 3], \"groups\": 4}", x);
   x = layer(graph, "depthwise_conv2d", "d", "{\"kernel\": [3, 3], \"multiplier\": 2, \"padding\": \"same\"}", x);
-  static const char *const functions[] = {"relu6", "sigmoid", "hard_swish", "hard_sigmoid", "gelu", "tanh"};
+  static const char *const functions[] = {"relu6", "sigmoid", "hard_swish", "hard_sigmoid", "gelu", "tanh", "gelu_tanh",
+                                          "selu", "softplus", "softsign", "mish", "leaky_relu", "elu"};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     char options[60];
     snprintf(options, sizeof options, "{\"function\": \"%s\"}", functions[i]);

@@ -91,7 +91,7 @@ static void test_optimizers(void) {
 /* Losses whose targets are shaped as the output. */
 static void test_dense_targets(void) {
   static const char *const losses[] = {"categorical_crossentropy", "binary_crossentropy", "mean_squared_error",
-                                       "kl_divergence"};
+                                       "mean_absolute_error", "huber", "log_cosh", "kl_divergence"};
   float targets[BATCH * CLASSES] = {0};
   for (int i = 0; i < BATCH; i++) targets[i * CLASSES + labels[i]] = 1;
   scnn_tensor x = good_images();

@@ -97,7 +97,10 @@ import Testing
       text(nodes: node("random_crop_gradient", #"{"height":2,"width":2,"input_shape":[1,-1,4,3]}"#)),
       "an axis smaller than 1"
     ),
-    (text(nodes: node("prelu", operands: #""x","x""#)), "the slope has shape [1, 4, 4, 3]; expected [3]"),
+    (text(nodes: node("prelu", operands: #""x","x""#)), "the slope has shape [1, 4, 4, 3]; expected the last axes"),
+    (text(nodes: node("sum_leading_axes", #"{"kept":0}"#)), "of which 0 should stay"),
+    (text(nodes: node("sum_leading_axes", #"{"kept":5}"#)), "the input has 4 axes, of which 5"),
+    (text(nodes: node("sum_leading_axes", #"{"kept":-9223372036854775808}"#)), "should stay"),
     (text(nodes: node("prelu_input_gradient", operands: #""x","x","x""#)), "the slope has shape"),
     (text(nodes: node("log_softmax_gradient")), "1 operands given; expected 2"),
     (text(nodes: node("dropout", #"{"rate":"much"}"#)), "attribute 'rate' is 'much'; expected a finite number"),

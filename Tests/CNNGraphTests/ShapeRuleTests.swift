@@ -60,6 +60,8 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
       operation: RandomCropGradient(RandomCrop(height: 2, width: 3, stream: 4), inputShape: image),
       operands: [[2, 2, 3, 3]], results: [image]),
     .init(operation: ParametricRelu(), operands: [image, [3]], results: [image]),
+    .init(operation: ParametricRelu(), operands: [image, [8, 6, 3]], results: [image]),
+    .init(operation: SumLeadingAxes(keeping: 2), operands: [image], results: [[6, 3]]),
     .init(operation: Rescaling(scale: [2]), operands: [[]], results: [[]]),
     .init(operation: Rescaling(scale: [1, 2, 3], offset: [4, 5, 6]), operands: [image], results: [image]),
     .init(operation: RandomFlip(stream: 1), operands: [image], results: [image]),
@@ -163,7 +165,7 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
         "the operands have shapes [2, 8, 6, 3] and [2, 8, 6, 4]; expected equal ones, or one of them with height and width 1"
     ),
     .init(operation: Multiply(), operands: [image, [1, 1, 1, 3]], message: "expected equal ones"),
-    .init(operation: SumLeadingAxes(), operands: [[]], message: "scalar"),
+    .init(operation: SumLeadingAxes(), operands: [[]], message: "the input has 0 axes"),
     .init(
       operation: Pooling2D(.max, kernel: [2, 2], padding: .all(2)), operands: [image], code: .invalidArgument,
       message: "padding [2, 2, 2, 2] must be smaller than the kernel [2, 2]"),
@@ -229,7 +231,9 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(operation: SoftmaxGradient(), operands: [image, [3]], message: "the gradient has shape"),
     .init(operation: LogSoftmaxGradient(), operands: [[], []], message: "the result is a scalar"),
     .init(operation: ParametricReluInputGradient(), operands: [image, [3], [3]], message: "the gradient has shape"),
-    .init(operation: ParametricRelu(), operands: [[], [3]], message: "the input is a scalar"),
+    .init(operation: ParametricRelu(), operands: [[], [3]], message: "expected the last axes of []"),
+    .init(operation: ParametricRelu(), operands: [image, []], message: "the slope has shape []"),
+    .init(operation: ParametricRelu(), operands: [image, [8, 3]], message: "the slope has shape [8, 3]"),
     .init(
       operation: RandomCropGradient(RandomCrop(height: 2, width: 3, stream: 4), inputShape: [2, 1, 6, 3]),
       operands: [[2, 2, 3, 3]], message: "the input has 1 rows"),

@@ -190,6 +190,10 @@ def activations(cases):
         return F.prelu(x.movedim(-1, 1), weight).movedim(1, -1)
 
     cases.add("prelu", "prelu", {}, prelu, [((2, 3, 4, 5), 3.0)], {"weight": ((5,), 0.5)})
+    def prelu_of_elements(x, weight):
+        return torch.where(x > 0, x, weight * x)
+
+    cases.add("prelu_elements", "prelu", {}, prelu_of_elements, [((3, 2, 4, 5), 3.0)], {"weight": ((2, 4, 5), 0.5)})
     cases.add("prelu_dense", "prelu", {}, prelu, [((4, 17), 3.0)], {"weight": ((17,), 0.5)})
 
 

@@ -25,6 +25,7 @@ import Testing
     ("stochastic_depth", #"{"rate": 0.5}"#, [1, 8, 6, 4]),
     ("activation", #"{"function": "leaky_relu", "alpha": 0.3, "maximum": 6}"#, [1, 8, 6, 4]),
     ("log_softmax", "{}", [1, 8, 6, 4]), ("prelu", "{}", [1, 8, 6, 4]),
+    ("prelu", #"{"shared": false}"#, [1, 8, 6, 4]),
     ("rescaling", #"{"scale": 0.5, "offset": [1, 2, 3, 4]}"#, [1, 8, 6, 4]),
     ("random_flip", "{}", [1, 8, 6, 4]), ("random_crop", #"{"height": 5, "width": 6}"#, [1, 5, 6, 4]),
   ]

@@ -85,12 +85,12 @@ extension LogSoftmaxGradient: Lowerable {
 
 extension CNNGraph.ParametricRelu: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let shape = MatrixShape(types.operands[0])
+    let slopes = types.operands[1].count, rows = types.operands[0].count / slopes
     return LoweredOperation(
       overwritableOperands: [0],
       kernel: {
         CNNKernels.ParametricRelu.forward(
-          x: $0.operand(0), slope: $0.operand(1), y: $0.result(), rows: shape.rows, channels: shape.columns,
+          x: $0.operand(0), slope: $0.operand(1), y: $0.result(), rows: rows, channels: slopes,
           workers: $0.workers)
       })
   }
@@ -98,13 +98,13 @@ extension CNNGraph.ParametricRelu: Lowerable {
 
 extension ParametricReluInputGradient: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let shape = MatrixShape(types.operands[0])
+    let slopes = types.operands[1].count, rows = types.operands[0].count / slopes
     return LoweredOperation(
       overwritableOperands: [2],
       kernel: {
         CNNKernels.ParametricRelu.backward(
-          x: $0.operand(0), slope: $0.operand(1), dy: $0.operand(2), dx: $0.result(), rows: shape.rows,
-          channels: shape.columns, workers: $0.workers)
+          x: $0.operand(0), slope: $0.operand(1), dy: $0.operand(2), dx: $0.result(), rows: rows,
+          channels: slopes, workers: $0.workers)
       })
   }
 }
@@ -180,12 +180,12 @@ extension SpatialSum: Lowerable {
 
 extension SumLeadingAxes: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let shape = MatrixShape(types.operands[0])
+    let channels = types.results[0].count, rows = types.operands[0].count / channels
     return LoweredOperation(
-      workspaceByteCount: Elementwise.sumOverRowsWorkspaceByteCount(channels: shape.columns, workers: types.workers),
+      workspaceByteCount: Elementwise.sumOverRowsWorkspaceByteCount(channels: channels, workers: types.workers),
       kernel: {
         Elementwise.sumOverRows(
-          $0.operand(0), into: $0.result(), rows: shape.rows, channels: shape.columns, workspace: $0.workspace,
+          $0.operand(0), into: $0.result(), rows: rows, channels: channels, workspace: $0.workspace,
           workers: $0.workers)
       })
   }

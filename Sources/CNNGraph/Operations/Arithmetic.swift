@@ -89,18 +89,26 @@ public struct SpatialSum: Operation {
   }
 }
 
-/// The sum over all axes but the last. Operand `[..., C]`; result `[C]`: the gradient of a bias.
+/// The sum over all axes but the last or some of the last. Operand `[..., C]`; result `[C]`: the gradient of a bias.
 public struct SumLeadingAxes: Operation {
   public static let name = "sum_leading_axes"
+  /// How many of the last axes stay.
+  public let kept: Int
 
-  init() {}
-  public init(_ attributes: inout Attributes) throws(CNNError) {}
+  init(keeping kept: Int = 1) { self.kept = kept }
+
+  public init(_ attributes: inout Attributes) throws(CNNError) { kept = try attributes.integer("kept", default: 1) }
+
+  public var attributes: Attributes { kept == 1 ? Attributes() : ["kept": .integer(kept)] }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     try operands[0].require(element: .float32, as: "the input")
-    guard let channels = operands[0].shape.last else { throw CNNError(.shapeMismatch, "the input is a scalar") }
-    return [try TensorType(.float32, [channels])]
+    guard (1...TensorType.maximumRank).contains(kept), operands[0].rank >= kept else {
+      throw CNNError(
+        .shapeMismatch, "the input has \(operands[0].rank) axes, of which \(kept) should stay; expected one at least")
+    }
+    return [try TensorType(.float32, operands[0].shape.suffix(kept))]
   }
 }
 

@@ -3,8 +3,8 @@
 
 import CNNCore
 
-/// PReLU (He et al. 2015, equation 1): `x` above 0, `slope * x` at and below it, with a learned slope for each channel.
-/// Operands: `x` `[..., C]` and slope `[C]`; result as `x`.
+/// PReLU (He et al. 2015, equation 1): `x` above 0, `slope * x` at and below it, with learned slopes for the last axes.
+/// Operands: `x` `[..., C]`, and the slopes: `[C]`, or more of the last axes of `x`; result as `x`.
 public struct ParametricRelu: Operation {
   public static let name = "prelu"
 
@@ -15,10 +15,12 @@ public struct ParametricRelu: Operation {
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
     try operands[0].require(element: .float32, as: "the input")
-    guard let channels = operands[0].shape.last else {
-      throw CNNError(.shapeMismatch, "the input is a scalar; expected channels")
+    try operands[1].require(element: .float32, as: "the slope")
+    let (shape, slope) = (operands[0].shape, operands[1].shape)
+    guard !slope.isEmpty, slope.count < shape.count, slope == Array(shape.suffix(slope.count)) else {
+      throw CNNError(
+        .shapeMismatch, "the slope has shape \(describe(slope)); expected the last axes of \(describe(shape))")
     }
-    try operands[1].require(shape: [channels], as: "the slope")
     return [operands[0]]
   }
 
@@ -30,7 +32,8 @@ public struct ParametricRelu: Operation {
     }
     if context.needsGradient(1) {
       let negative = try context.emit(Activation(.clip, ["maximum": 0]), x)
-      result[1] = try context.emit(SumLeadingAxes(), context.emit(Multiply(), context.upstream, negative))
+      let product = try context.emit(Multiply(), context.upstream, negative)
+      result[1] = try context.emit(SumLeadingAxes(keeping: context.type(of: slope).rank), product)
     }
     return result
   }

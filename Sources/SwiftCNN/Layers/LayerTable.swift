@@ -61,7 +61,9 @@ extension GraphBuilder {
         x, name, units: attributes.integer("units"), bias: attributes.flag("bias", default: true),
         initializer: attributes.choice("initializer", default: .uniformFanIn))
     case "prelu":
-      return try parametricRelu(x, name, initializer: attributes.choice("initializer", default: .zeros))
+      return try parametricRelu(
+        x, name, isShared: attributes.flag("shared", default: true),
+        initializer: attributes.choice("initializer", default: .zeros))
     default:
       let kernel = try attributes.integers("kernel", count: 2)
       let stride = try attributes.integers("stride", count: 2, default: [1, 1])
