@@ -19,6 +19,7 @@ __all__ = [
     "CategoricalCrossentropy",
     "Huber",
     "KLDivergence",
+    "LogCosh",
     "Loss",
     "MeanAbsoluteError",
     "MeanSquaredError",
@@ -174,6 +175,13 @@ class Huber(Loss):
         super().__init__("huber", name, reduction, dtype, delta=bound)
 
 
+class LogCosh(Loss):
+    """``mean(log(cosh(y - p)))``, for targets shaped as the output."""
+
+    def __init__(self, reduction: str = _REDUCTION, name: str | None = "log_cosh", dtype: str | None = None) -> None:
+        super().__init__("log_cosh", name, reduction, dtype)
+
+
 class KLDivergence(Loss):
     """``sum(y * log(y / p))``, for targets shaped as the output whose rows are distributions."""
 
@@ -202,6 +210,7 @@ _LOSSES: dict[str, Callable[[], Loss]] = {
     "mean_absolute_error": MeanAbsoluteError,
     "mae": MeanAbsoluteError,
     "huber": Huber,
+    "log_cosh": LogCosh,
     "kl_divergence": KLDivergence,
     "kld": KLDivergence,
 }
