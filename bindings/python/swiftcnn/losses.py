@@ -231,8 +231,8 @@ def get(identifier: str | Loss) -> Loss:
 
 
 def fitting(loss: Loss, label_targets: bool, outputs: int) -> Loss:
-    """The loss itself, or for ``"crossentropy"`` the one that fits targets that are labels or else rows as the output's,
-    of that many numbers."""
+    """The loss itself, or for ``"crossentropy"`` the one that fits targets that are labels, or else rows as those of
+    the output, of that many numbers."""
     if not isinstance(loss, _Crossentropy):
         return loss
     if outputs == 1:
