@@ -21,8 +21,11 @@ CONFIGURED = [
     losses.MeanAbsoluteError(name="distance"),
     losses.Huber(0.5),
     losses.KLDivergence(),
+    losses.LogCosh(),
+    metrics.MeanSquaredError(),
+    metrics.MeanAbsoluteError("distance"),
     metrics.Accuracy(),
-    metrics.BinaryAccuracy("right"),
+    metrics.BinaryAccuracy("right", threshold=0.25),
     metrics.TopKCategoricalAccuracy(k=3),
     metrics.SparseTopKCategoricalAccuracy(name="top"),
     schedules.ConstantSchedule(0.5),
@@ -33,7 +36,7 @@ CONFIGURED = [
     schedules.OneCycle(0.5, start_share=0.25),
     optimizers.SGD(0.5, 0.75, True, 0.125, clipnorm=2.0, name="mine"),
     optimizers.Adam(schedules.OneCycle(0.5), beta_1=0.5, clipvalue=0.5),
-    optimizers.AdamW(epsilon=1e-5, decay_all=True),
+    optimizers.AdamW(epsilon=1e-5, decay_all=True, epsilon_hat=False),
     optimizers.RMSprop(rho=0.5, centered=True, epsilon_inside_root=False, use_ema=True, ema_momentum=0.5),
 ]
 
@@ -111,6 +114,7 @@ def test_clipping_is_told_to_the_library_only_where_it_is_set():
         "MeanAbsoluteError": losses.MeanAbsoluteError,
         "huber": losses.Huber,
         "Huber": losses.Huber,
+        "log_cosh": losses.LogCosh,
         "kld": losses.KLDivergence,
         "KLD": losses.KLDivergence,
         "kl_divergence": losses.KLDivergence,
@@ -293,3 +297,58 @@ def test_averages_take_the_place_of_weights_in_evaluation(data, tmp_path):
     model.compile("sgd", SPARSE)
     with pytest.raises(ValueError, match="SwapEMAWeights must be used when `use_ema=True`"):
         model.evaluate(*data, verbose=0, callbacks=[callbacks.SwapEMAWeights()])
+
+
+@pytest.mark.parametrize(
+    ("loss", "formula"),
+    [
+        ("mse", lambda d: d**2),
+        ("mae", np.abs),
+        (losses.Huber(0.25), lambda d: np.where(np.abs(d) <= 0.25, d**2 / 2, 0.25 * np.abs(d) - 0.25**2 / 2)),
+        ("log_cosh", lambda d: np.log(np.cosh(d))),
+    ],
+)
+def test_losses_and_metrics_of_differences_are_their_formulas(loss, formula, data):
+    x = data[0]
+    y = np.random.default_rng(0).normal(size=(40, 10))
+    model = make_model(classifier_activation=None)
+    model.compile("sgd", loss, metrics=["mse", "mae", metrics.BinaryAccuracy("right", threshold=0.25)])
+    difference = model.predict_on_batch(x) - y
+    measured = model.evaluate(x, y > 0, verbose=0, return_dict=True)
+    assert list(measured) == ["loss", "mse", "mae", "right"]
+    assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(formula(difference).mean(), rel=1e-4)
+    assert model.evaluate(x, y, verbose=0)[1] == pytest.approx((difference**2).mean(), rel=1e-4)
+    assert model.evaluate(x, y, verbose=0)[2] == pytest.approx(np.abs(difference).mean(), rel=1e-4)
+    assert measured["right"] == pytest.approx(np.mean((model.predict_on_batch(x) > 0.25) == (y > 0)))
+    stop = callbacks.EarlyStopping("mae", restore_best_weights=True)  # less is better
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[stop])
+    assert stop.best == min(model.history.history["mae"])
+
+
+def test_gradients_are_clipped_by_value_and_by_each_norm(data):
+    for option, size in (("clipvalue", lambda g: np.abs(g).max()), ("clipnorm", lambda g: np.linalg.norm(g))):
+        model = make_model()
+        model.compile(optimizers.SGD(1.0, **{option: 1e-3}), SPARSE)
+        before = model.get_parameter("fc.weight"), model.get_parameter("conv1.weight")
+        model.train_on_batch(*data)
+        after = model.get_parameter("fc.weight"), model.get_parameter("conv1.weight")
+        for old, new in zip(before, after, strict=True):
+            assert size((new - old).astype(float)) == pytest.approx(1e-3, rel=0.02), option
+
+
+def test_epsilon_of_adam_is_added_as_in_keras_or_pytorch(data):
+    rates = {}
+    for as_keras in (True, False):
+        model = make_model()
+        model.compile(optimizers.Adam(0.1, epsilon=0.5, epsilon_hat=as_keras), SPARSE)
+        before = model.get_parameter("fc.bias").astype(float)
+        model.train_on_batch(*data)
+        g = model.get_gradient("fc.bias").astype(float)
+        rates[as_keras] = model.get_parameter("fc.bias") - before
+        root = np.sqrt(0.001 * g * g)
+        if as_keras:
+            expected = -0.1 * np.sqrt(0.001) / 0.1 * 0.1 * g / (root + 0.5)
+        else:
+            expected = -0.1 * g / (root / np.sqrt(0.001) + 0.5)
+        np.testing.assert_allclose(rates[as_keras], expected, rtol=1e-2, atol=1e-7)
+    assert not np.allclose(rates[True], rates[False], rtol=0.1)

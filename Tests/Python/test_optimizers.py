@@ -18,9 +18,11 @@ def sgd(w, g, state, step, momentum=0.0, nesterov=False):
     return w + momentum * v - RATE * g if nesterov else w + v
 
 
-def adam(w, g, state, step):
+def adam(w, g, state, step, epsilon_hat=True):
     m = state["m"] = 0.9 * state.get("m", 0) + 0.1 * g
     v = state["v"] = 0.999 * state.get("v", 0) + 0.001 * g * g
+    if epsilon_hat:
+        return w - RATE * math.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (np.sqrt(v) + 1e-7)
     return w - RATE * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-7)
 
 
@@ -57,6 +59,7 @@ CASES = {
         l2(sgd, 0.1, momentum=0.9),
     ),
     "adam": (optimizers.Adam(RATE), adam),
+    "adam, as PyTorch": (optimizers.Adam(RATE, epsilon_hat=False), lambda *a: adam(*a, epsilon_hat=False)),
     "adam, L2": (optimizers.Adam(RATE, weight_decay=0.1, decoupled=False, decay_all=True), l2(adam, 0.1)),
     "adamw": (optimizers.AdamW(RATE, weight_decay=0.1, decay_all=True), decoupled(adam, 0.1)),
     "rmsprop": (optimizers.RMSprop(RATE), rmsprop),

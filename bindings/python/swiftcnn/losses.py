@@ -19,6 +19,7 @@ __all__ = [
     "CategoricalCrossentropy",
     "Huber",
     "KLDivergence",
+    "LogCosh",
     "Loss",
     "MeanAbsoluteError",
     "MeanSquaredError",
@@ -174,6 +175,13 @@ class Huber(Loss):
         super().__init__("huber", name, reduction, dtype, delta=bound)
 
 
+class LogCosh(Loss):
+    """``mean(log(cosh(y - p)))``, for targets shaped as the output."""
+
+    def __init__(self, reduction: str = _REDUCTION, name: str | None = "log_cosh", dtype: str | None = None) -> None:
+        super().__init__("log_cosh", name, reduction, dtype)
+
+
 class KLDivergence(Loss):
     """``sum(y * log(y / p))``, for targets shaped as the output whose rows are distributions."""
 
@@ -202,6 +210,7 @@ _LOSSES: dict[str, Callable[[], Loss]] = {
     "mean_absolute_error": MeanAbsoluteError,
     "mae": MeanAbsoluteError,
     "huber": Huber,
+    "log_cosh": LogCosh,
     "kl_divergence": KLDivergence,
     "kld": KLDivergence,
 }
@@ -222,8 +231,8 @@ def get(identifier: str | Loss) -> Loss:
 
 
 def fitting(loss: Loss, label_targets: bool, outputs: int) -> Loss:
-    """The loss itself, or for ``"crossentropy"`` the one that fits targets that are labels or else rows as the output's,
-    of that many numbers."""
+    """The loss itself, or for ``"crossentropy"`` the one that fits targets that are labels, or else rows as those of
+    the output, of that many numbers."""
     if not isinstance(loss, _Crossentropy):
         return loss
     if outputs == 1:

@@ -1,4 +1,4 @@
-"""Metrics, with Keras's names and arguments. Those of classes take integer labels and one-hot targets alike."""
+"""Metrics, with Keras's names and arguments. Accuracies of classes take integer labels and one-hot targets alike."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ __all__ = [
     "Accuracy",
     "BinaryAccuracy",
     "CategoricalAccuracy",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
     "Metric",
     "SparseCategoricalAccuracy",
     "SparseTopKCategoricalAccuracy",
@@ -66,9 +68,25 @@ class BinaryAccuracy(Metric):
 
     def __init__(self, name: str | None = "binary_accuracy", dtype: str | None = None, threshold: float = 0.5) -> None:
         bound = number(threshold, "threshold")
-        if bound != 0.5:
-            raise unsupported("threshold", threshold, "0.5")
-        super().__init__("binary_accuracy", name_or(name, "binary_accuracy"), dtype)
+        super().__init__("binary_accuracy", name_or(name, "binary_accuracy"), dtype, threshold=bound)
+
+
+class MeanSquaredError(Metric):
+    """``mean((y - p) ** 2)``, for targets shaped as the output."""
+
+    more_is_better = False
+
+    def __init__(self, name: str | None = "mean_squared_error", dtype: str | None = None) -> None:
+        super().__init__("mean_squared_error", name_or(name, "mean_squared_error"), dtype)
+
+
+class MeanAbsoluteError(Metric):
+    """``mean(abs(y - p))``, for targets shaped as the output."""
+
+    more_is_better = False
+
+    def __init__(self, name: str | None = "mean_absolute_error", dtype: str | None = None) -> None:
+        super().__init__("mean_absolute_error", name_or(name, "mean_absolute_error"), dtype)
 
 
 class _TopK(Metric):
@@ -112,6 +130,10 @@ _METRICS: dict[str, Callable[[str], Metric]] = {
     "binary_accuracy": lambda name: BinaryAccuracy(name),
     "categorical_accuracy": lambda name: CategoricalAccuracy(name),
     "sparse_categorical_accuracy": lambda name: SparseCategoricalAccuracy(name),
+    "mean_squared_error": lambda name: MeanSquaredError(name),
+    "mse": lambda name: MeanSquaredError(name),
+    "mean_absolute_error": lambda name: MeanAbsoluteError(name),
+    "mae": lambda name: MeanAbsoluteError(name),
     "top_k": lambda name: TopKAccuracy(),
     "top_k_accuracy": lambda name: TopKAccuracy(),
     "top_k_categorical_accuracy": lambda name: TopKCategoricalAccuracy(name=name),

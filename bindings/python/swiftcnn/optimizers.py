@@ -213,10 +213,16 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adaptive moments (Kingma and Ba, arXiv:1412.6980); ``amsgrad`` must be False."""
+    """Adaptive moments (Kingma and Ba, arXiv:1412.6980).
+
+    Args:
+        amsgrad: False, since there is no such thing.
+        epsilon_hat: ``epsilon`` is added before the bias of the moments is corrected, as Keras and the paper's section
+            2 do; otherwise after it, as PyTorch and the paper's algorithm 1.
+    """
 
     _kind = "adam"
-    _constants = ("beta_1", "beta_2", "epsilon")
+    _constants = ("beta_1", "beta_2", "epsilon", "epsilon_hat")
 
     @_shows_options
     def __init__(
@@ -227,6 +233,8 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         weight_decay: float | None = None,
+        *,
+        epsilon_hat: bool = True,
         **options: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
@@ -235,6 +243,7 @@ class Adam(Optimizer):
         self.beta_1 = _share(beta_1, "beta_1")
         self.beta_2 = _share(beta_2, "beta_2")
         self.epsilon = _at_least_0(epsilon, "epsilon")
+        self.epsilon_hat = boolean(epsilon_hat, "epsilon_hat")
 
 
 class AdamW(Adam):
@@ -251,11 +260,15 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
+        *,
+        epsilon_hat: bool = True,
         **options: Unpack[OptimizerOptions],
     ) -> None:
         if weight_decay is None:
             raise ValueError("weight_decay must be a number, got None; Adam has no weight decay by default")
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **options)
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, epsilon_hat=epsilon_hat, **options
+        )
 
 
 class RMSprop(Optimizer):
