@@ -31,7 +31,7 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize golden \
-  golden-check parity bench clean
+  golden-check keras-check parity bench clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -197,7 +197,7 @@ build/types/ready:
 
 # ------------------------------------------------------------------------------------------------------ golden values
 
-golden: build/peers-venv/ready ## Makes the golden values again, with PyTorch
+golden: build/peers-venv/ready ## Makes the golden values again, with PyTorch and Keras
 	build/peers-venv/bin/python Tests/Golden/generate.py
 
 golden-check: build/peers-venv/ready ## Makes the golden values again and compares them with those in Tests/Golden
@@ -206,9 +206,15 @@ golden-check: build/peers-venv/ready ## Makes the golden values again and compar
 parity: python build/peers-venv/ready ## Compares every model with torchvision's or timm's, with random weights
 	PYTHONPATH=bindings/python build/peers-venv/bin/python Tests/Golden/parity.py
 
+# Shows that what these tests say of Keras is so: the same code with `keras` in place of `swiftcnn`.
+KERAS_TESTS := $(addprefix Tests/Python/test_,keras_layers.py keras_defaults.py fidelity.py listings.py examples.py)
+
+keras-check: python build/peers-venv/ready ## Runs the tests of fidelity to Keras on Keras itself
+	SWIFTCNN_TEST_KERAS=1 build/peers-venv/bin/python -m pytest -q -p no:cacheprovider -W ignore $(KERAS_TESTS)
+
 build/peers-venv/ready:
 	$(PYTHON) -m venv --clear build/peers-venv
-	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision timm keras
+	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision timm keras pytest
 	touch $@
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
