@@ -120,7 +120,10 @@ func tinyNetwork() throws -> Graph {
 func randomNetwork() throws -> Graph {
   var builder = GraphBuilder()
   let input = try builder.input(shape: [6, 6, 2])
-  var x = try builder.convolution(input, "conv1", outputChannels: 4, kernel: (3, 3), padding: .same)
+  // Classes differ in rows, which neither changes.
+  var x = try builder.apply(RandomFlip(vertical: false, stream: 3), input)
+  x = try builder.apply(RandomCrop(height: 6, width: 5, stream: 4), x)
+  x = try builder.convolution(x, "conv1", outputChannels: 4, kernel: (3, 3), padding: .same)
   x = try builder.batchNormalization(x, "bn1")
   x = try builder.activation(.relu, x, "relu")
   var branch = try builder.convolution(x, "conv2", outputChannels: 4, kernel: (3, 3), padding: .same)

@@ -100,6 +100,6 @@ import Testing
     #expect(try model.graphText("dot").hasPrefix("digraph"))
     #expect(try Graph(json: JSON(parsing: model.graphText("json"))).text == model.graph.text)
     expectError(.unknownName, "unknown format 'svg'") { _ = try model.graphText("svg") }
-    #expect(model.summary.contains("[N, 6, 6, 4]"))
+    #expect(model.summary.contains("[N, 6, 5, 4]"))
   }
 }
