@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Compares every model of the library with torchvision's or timm's: the same random weights, the same images.
 
-Needs torch, torchvision, timm, safetensors and the built Python package (`make parity`). The peer computes in float64.
-Its batch normalisation has the statistics of a random batch, changed at random, so that every layer's input matters.
-Prints a row a model: its parameters here and there, the resolution, and for each kind of image the largest difference
-over the largest logit. The exit status is 1 if any is above the tolerance, or if the number of parameters, the
-resolution or the constants of the pixels differ.
+Needs torch, torchvision, timm, safetensors and the built Python package (`make parity`). For each kind of images the
+running statistics of batch normalisation are near those of the images, changed at random: so every layer's input
+matters to the logits, and rounding is not amplified from layer to layer. Both sides compute in float32. Prints a row a
+model: its parameters here and there, the resolution, and for each kind of images the largest difference over the
+largest logit. The exit status is 1 if any is above the tolerance, or if the number of parameters, the resolution or the
+constants of the pixels differ.
 """
 
 import argparse
@@ -25,62 +26,75 @@ import swiftcnn
 TOLERANCE = 1e-5
 CLASSES = 1000
 # Kinds of images: noise and pixels at the published resolution, noise at an odd size that is not square, at a small
-# even one, and a single value in all places, where only the padding differs from pixel to pixel.
+# even one, and one value in all places, so that only the padding makes pixels differ.
 KINDS = ("noise", "pixels", "97x131", "64x80", "constant")
 
 
-def randomized(name, random):
-    """The peer's network with random weights and statistics, in float64, in inference mode."""
+def randomized(name):
+    """The peer's network with random weights in inference mode."""
     torch.manual_seed(zlib.crc32(name.encode()))
     network = networks.named(name, classes=CLASSES).eval()
-    layers = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    def measure(layer, inputs):
-        # One variance for the whole layer: where a channel hardly varies, its own would make noise of other images.
-        channels = (0, 2, 3)
-        deviation = inputs[0].var(channels).mean().sqrt()
-        layer.running_mean.copy_(inputs[0].mean(channels) + 0.2 * deviation * torch.randn_like(layer.running_mean))
-        layer.running_var.copy_(deviation**2 * torch.empty_like(layer.running_var).uniform_(0.7, 1.4))
-
     with torch.no_grad():
-        for layer in layers:
-            layer.weight.uniform_(0.7, 1.3)
-            layer.bias.normal_(0, 0.2)
-        hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
-        network(torch.from_numpy(random.standard_normal((4, 3, 96, 96), dtype=numpy.float32)))
-        for hook in hooks:
-            hook.remove()
-        for parameter in network.parameters():
-            # Biases, which libraries begin with zero; those of batch normalisation are random already.
-            if parameter.ndim == 1 and not parameter.any():
+        for parameter_name, parameter in network.named_parameters():
+            if parameter_name.endswith("bias"):
                 parameter.normal_(0, 0.2)
-    return network.double()
+            elif parameter.ndim == 1:
+                parameter.uniform_(0.7, 1.3)
+    return network
+
+
+def measured(network, x):
+    """The logits of `x`, with running statistics that are set on the way to those of `x`, changed at random.
+
+    Returns the logits and the statistics by name.
+    """
+    found, hooks = {}, []
+
+    def measure(name):
+        def hook(layer, inputs):
+            # One variance for the whole layer: where a channel hardly varies, its own would blow up rounding errors.
+            channels = (0, 2, 3)
+            variance = inputs[0].var(channels, correction=0).mean()
+            shift = 0.2 * variance.sqrt() * torch.randn_like(layer.running_mean)
+            layer.running_mean.copy_(inputs[0].mean(channels) + shift)
+            layer.running_var.copy_(variance * torch.empty_like(layer.running_var).uniform_(0.7, 1.4))
+            found[f"{name}.running_mean"] = layer.running_mean.numpy().copy()
+            found[f"{name}.running_var"] = layer.running_var.numpy().copy()
+
+        return hook
+
+    for name, layer in network.named_modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            hooks.append(layer.register_forward_pre_hook(measure(name)))
+    with torch.no_grad():
+        logits = network(x).numpy()
+    for hook in hooks:
+        hook.remove()
+    return logits, found
 
 
 def images(kind, size, random, published):
-    """Images NHWC as the library takes them, and as float32 NCHW for the peer."""
+    """Images NHWC as the library takes them, and as the peer does, NCHW."""
     if kind == "pixels":
         x = random.integers(0, 256, (1, *size, 3), dtype=numpy.uint8)
-        constants = (numpy.array(published[key]) for key in ("mean", "std"))
-        mean, deviation = constants
-        return x, torch.from_numpy(((x / 255.0 - mean) / deviation).transpose(0, 3, 1, 2))
+        mean, deviation = (numpy.array(published[key]) for key in ("mean", "std"))
+        return x, torch.from_numpy(((x / 255.0 - mean) / deviation).transpose(0, 3, 1, 2)).float()
     if kind == "constant":
         x = numpy.full((1, 61, 75, 3), 0.75, numpy.float32)
     elif kind == "noise":
         x = random.standard_normal((1, *size, 3), dtype=numpy.float32)
     else:
         x = random.standard_normal((2, *map(int, kind.split("x")), 3), dtype=numpy.float32)
-    return x, torch.from_numpy(x.transpose(0, 3, 1, 2)).double()
+    return x, torch.from_numpy(x.transpose(0, 3, 1, 2))
 
 
 def compare(name, directory):
     """The row of a model, and what is wrong with it."""
     random = numpy.random.default_rng(zlib.crc32(name.encode()))
-    network = randomized(name, random)
+    network = randomized(name)
     published = networks.published(name)
     path = str(pathlib.Path(directory) / "weights.safetensors")
-    safetensors.torch.save_file(
-        {key: value.float().contiguous() for key, value in network.state_dict().items()}, path)
-    network.load_state_dict({key: value.double() for key, value in safetensors.torch.load_file(path).items()})
+    safetensors.torch.save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
 
     model = swiftcnn.create_model(name, weights=path, classes=CLASSES, classifier_activation=None)
     ours, theirs = model.count_params(), sum(parameter.numel() for parameter in network.parameters())
@@ -88,7 +102,7 @@ def compare(name, directory):
     resolution = list(model.input_shape[1:3])
     if resolution != published["resolution"]:
         faults.append(f"the published resolution is {published['resolution']}")
-    for (mine, key) in zip(model.normalization, ("mean", "std")):
+    for mine, key in zip(model.normalization, ("mean", "std")):
         if not numpy.allclose(mine, published[key]):
             faults.append(f"{key} is {published[key]}")
     differences = []
@@ -97,8 +111,9 @@ def compare(name, directory):
         if x.shape[1:] != tuple(model.input_shape[1:]):
             model = swiftcnn.create_model(
                 name, weights=path, input_shape=x.shape[1:], classes=CLASSES, classifier_activation=None)
-        with torch.no_grad():
-            expected = network(peers).numpy()
+        expected, statistics = measured(network, peers)
+        for parameter, value in statistics.items():
+            model.set_parameter(parameter, value)
         differences.append(float(numpy.abs(model.predict(x) - expected).max() / numpy.abs(expected).max()))
         if not differences[-1] <= TOLERANCE:
             faults.append(f"{kind} differs by more than {TOLERANCE}")

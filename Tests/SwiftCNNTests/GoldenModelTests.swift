@@ -3,7 +3,7 @@ import Testing
 
 @testable import SwiftCNN
 
-/// Whole networks against torchvision.
+/// Whole networks against torchvision and timm.
 @Suite struct GoldenModelTests {
   static let file = Result { try GoldenFile("models") }
   static let names: [String] = {
@@ -13,7 +13,7 @@ import Testing
 
   @Test func thereAreCases() throws {
     _ = try Self.file.get()
-    #expect(Self.names.count >= 5)
+    #expect(Self.names.count >= 14)
   }
 
   @Test(arguments: [
@@ -30,7 +30,7 @@ import Testing
     #expect(Formula.values("input", expected.count) == expected)
   }
 
-  @Test(arguments: names) func logitsAreTorchvisions(_ name: String) throws {
+  @Test(arguments: names) func logitsAreThePeers(_ name: String) throws {
     let file = try Self.file.get()
     let description = try file.document.object("cases").object(name)
     let shape = try description.integers("input_shape")
@@ -41,6 +41,12 @@ import Testing
     let model = try Model(description.string("network"), options: options)
     #expect(model.parameterCount() == (try description.integer("parameters")))
     try model.fillWithFormula()
+    for (layer, exponent) in try description.object("exponents").members {
+      // By powers of two, so that nothing is rounded.
+      let scale = Float(sign: .plus, exponent: try #require(exponent.integerValue), significand: 1)
+      try model.set("\(layer).running_mean", model.values("\(layer).running_mean").map { $0 * scale })
+      try model.set("\(layer).running_var", model.values("\(layer).running_var").map { $0 * scale * scale })
+    }
     let x = try Tensor(Formula.values("input", shape.reduce(1, *)), shape: shape)
     for layer in 1...4 {
       guard file.file["\(name)/layer\(layer)_means"] != nil else { continue }
