@@ -201,7 +201,7 @@ scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_
  *           {"name": "constant"}
  *           {"name": "step", "step_size": 1000, "gamma": 0.1}
  *           {"name": "exponential", "decay_steps": 1000, "decay_rate": 0.96}
- *           {"name": "cosine", "total_steps": steps, "warmup_steps": 0, "final_rate": 0}
+ *           {"name": "cosine", "total_steps": steps, "warmup_steps": 0, "warmup_start": null, "final_rate": 0}
  *           {"name": "one_cycle", "maximum": rate, "total_steps": steps, "start_share": 0.3, "divisor": 25,
  *            "final_divisor": 1e4}
  *           "total_steps" may be left out: each scnn_fit_begin then begins it anew over epochs times batches
@@ -235,6 +235,9 @@ scnn_status scnn_set_learning_rate(scnn_model *model, double rate);
 
 /* Exchanges the weights with their exponential moving average ("ema_decay"); a second call exchanges them back. */
 scnn_status scnn_swap_ema(scnn_model *model);
+
+/* Gives the weights the values of their moving average, which stays as it is. */
+scnn_status scnn_apply_ema(scnn_model *model);
 
 /* ---------------------------------------------------------------------------------------------- training on a set */
 

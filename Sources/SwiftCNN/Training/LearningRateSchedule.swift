@@ -9,8 +9,9 @@ public enum LearningRateSchedule: Sendable, Equatable {
   case step(stepSize: Int, gamma: Double)
   /// `rate * decayRate` to the power of `step / decaySteps`.
   case exponential(decaySteps: Int, decayRate: Double)
-  /// A linear warm-up from 0, then half a cosine down to `finalRate` (Loshchilov and Hutter, SGDR, 2017).
-  case cosine(totalSteps: Int?, warmupSteps: Int, finalRate: Double)
+  /// A linear warm-up, then half a cosine down to `finalRate` (Loshchilov and Hutter, SGDR, 2017). The first step's rate
+  /// is `warmupStart`, or where that is nil, `rate / warmupSteps`, so that no step is lost on a rate of 0.
+  case cosine(totalSteps: Int?, warmupSteps: Int, warmupStart: Double?, finalRate: Double)
   /// Up from `maximum / divisor` to `maximum`, then down to that start over `finalDivisor`, both in half a cosine
   /// (Smith and Topin 2018; the form of PyTorch's OneCycleLR).
   case oneCycle(maximum: Double, totalSteps: Int?, startShare: Double, divisor: Double, finalDivisor: Double)
@@ -25,8 +26,11 @@ public enum LearningRateSchedule: Sendable, Equatable {
       return base * pow(gamma, Double(step / stepSize))
     case .exponential(let decaySteps, let decayRate):
       return base * pow(decayRate, now / Double(decaySteps))
-    case .cosine(let totalSteps, let warmupSteps, let finalRate):
-      if step < warmupSteps { return base * (now + 1) / Double(warmupSteps) }
+    case .cosine(let totalSteps, let warmupSteps, let warmupStart, let finalRate):
+      if step < warmupSteps {
+        guard let warmupStart else { return base * (now + 1) / Double(warmupSteps) }
+        return warmupStart + (base - warmupStart) * now / Double(warmupSteps)
+      }
       let length = Double(max(1, (totalSteps ?? 1) - warmupSteps))
       return Self.cosine(from: base, to: finalRate, share: (now - Double(warmupSteps)) / length)
     case .oneCycle(let maximum, let totalSteps, let startShare, let divisor, let finalDivisor):
@@ -45,7 +49,7 @@ public enum LearningRateSchedule: Sendable, Equatable {
   /// Whether its length is left to `fit`.
   var isOpen: Bool {
     switch self {
-    case .cosine(nil, _, _), .oneCycle(_, nil, _, _, _): true
+    case .cosine(nil, _, _, _), .oneCycle(_, nil, _, _, _): true
     default: false
     }
   }
@@ -53,8 +57,8 @@ public enum LearningRateSchedule: Sendable, Equatable {
   /// The same schedule over `steps` steps where it was left open.
   func over(steps: Int) -> LearningRateSchedule {
     switch self {
-    case .cosine(nil, let warmupSteps, let finalRate):
-      .cosine(totalSteps: steps, warmupSteps: warmupSteps, finalRate: finalRate)
+    case .cosine(nil, let warmupSteps, let warmupStart, let finalRate):
+      .cosine(totalSteps: steps, warmupSteps: warmupSteps, warmupStart: warmupStart, finalRate: finalRate)
     case .oneCycle(let maximum, nil, let startShare, let divisor, let finalDivisor):
       .oneCycle(
         maximum: maximum, totalSteps: steps, startShare: startShare, divisor: divisor, finalDivisor: finalDivisor)
@@ -81,7 +85,8 @@ extension LearningRateSchedule {
       case "cosine":
         result = .cosine(
           totalSteps: try options.take("total_steps", JSONObject.optionalInteger),
-          warmupSteps: try options.integer("warmup_steps", 0), finalRate: try options.number("final_rate", 0))
+          warmupSteps: try options.integer("warmup_steps", 0),
+          warmupStart: try options.optionalNumber("warmup_start"), finalRate: try options.number("final_rate", 0))
       case "one_cycle":
         result = .oneCycle(
           maximum: try options.number("maximum", 0),
@@ -111,7 +116,8 @@ extension LearningRateSchedule {
     case .exponential(let decaySteps, let decayRate):
       try check(decaySteps >= 1, "decay_steps", decaySteps, "1 or more")
       try check(decayRate >= 0 && decayRate.isFinite, "decay_rate", decayRate, "0 or more")
-    case .cosine(let totalSteps, let warmupSteps, let finalRate):
+    case .cosine(let totalSteps, let warmupSteps, let warmupStart, let finalRate):
+      try check((warmupStart ?? 0) >= 0, "warmup_start", warmupStart ?? 0, "0 or more")
       try check(totalSteps ?? 1 >= 1, "total_steps", totalSteps ?? 1, "1 or more")
       try check(warmupSteps >= 0, "warmup_steps", warmupSteps, "0 or more")
       try check(finalRate >= 0 && finalRate.isFinite, "final_rate", finalRate, "0 or more")
@@ -139,10 +145,11 @@ extension LearningRateSchedule {
       object["name"] = "exponential"
       object["decay_steps"] = steps(decaySteps)
       object["decay_rate"] = .number(decayRate)
-    case .cosine(let totalSteps, let warmupSteps, let finalRate):
+    case .cosine(let totalSteps, let warmupSteps, let warmupStart, let finalRate):
       object["name"] = "cosine"
       object["total_steps"] = steps(totalSteps)
       object["warmup_steps"] = steps(warmupSteps)
+      object["warmup_start"] = warmupStart.map { .number($0) } ?? .null
       object["final_rate"] = .number(finalRate)
     case .oneCycle(let maximum, let totalSteps, let startShare, let divisor, let finalDivisor):
       object["name"] = "one_cycle"

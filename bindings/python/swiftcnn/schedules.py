@@ -103,7 +103,7 @@ class CosineDecay(LearningRateSchedule):
     arXiv:1608.03983), after a linear warm-up where ``warmup_target`` is given.
 
     Args:
-        initial_learning_rate: where the curve begins; 0 with a warm-up.
+        initial_learning_rate: where the curve begins, or the warm-up.
         decay_steps: of the cosine, without the warm-up. None: what the warm-up leaves of the next ``fit``.
         alpha: the share of the highest rate that is left at the end.
         warmup_target: the rate that the warm-up reaches.
@@ -123,8 +123,6 @@ class CosineDecay(LearningRateSchedule):
         warmup = integer(warmup_steps, "warmup_steps")
         target = None if warmup_target is None else number(warmup_target, "warmup_target")
         if target is not None:
-            if initial != 0.0:
-                raise ValueError(f"initial_learning_rate must be 0 with a warmup_target, got {initial}")
             rate = target
         elif warmup:
             raise ValueError("warmup_steps needs a warmup_target, the rate that the warm-up reaches")
@@ -144,6 +142,7 @@ class CosineDecay(LearningRateSchedule):
             config,
             total_steps=None if steps is None else warmup + steps,
             warmup_steps=warmup,
+            warmup_start=None if target is None else initial,
             final_rate=share * rate,
         )
 
