@@ -1,4 +1,4 @@
-"""Golden values of Keras 3 itself, on its PyTorch backend in float32: losses, accuracies, and optimizers by themselves."""
+"""Golden values of Keras 3 itself, on its PyTorch backend in float32: losses, metrics, and optimizers alone."""
 
 import os
 
@@ -28,7 +28,9 @@ OPTIMIZERS = {
     "adam_clipvalue": ("Adam", {"clipvalue": 0.3}, {"clip_value": 0.3, "epsilon_hat": True}),
     "adamw": ("AdamW", {"weight_decay": 0.1}, {"weight_decay": 0.1, "epsilon_hat": True}),
     "rmsprop": ("RMSprop", {}, {"epsilon_inside_root": True}),
-    "rmsprop_epsilon": ("RMSprop", {"epsilon": 0.01, "rho": 0.8}, {"epsilon": 0.01, "rho": 0.8, "epsilon_inside_root": True}),
+    "rmsprop_epsilon": (
+        "RMSprop", {"epsilon": 0.01, "rho": 0.8}, {"epsilon": 0.01, "rho": 0.8, "epsilon_inside_root": True},
+    ),
     "rmsprop_momentum": ("RMSprop", {"momentum": 0.9}, {"momentum": 0.9, "epsilon_inside_root": True}),
     "rmsprop_centered": (
         "RMSprop", {"centered": True, "momentum": 0.5},
