@@ -190,9 +190,10 @@ scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_
  *   "optimizer": "sgd"                          or "adam", "adamw", "rmsprop"; or an object with "name" and:
  *           all:      "learning_rate" (0.01 for sgd, else 0.001), "weight_decay": 0 (adamw: 0.01),
  *                     "decoupled": false (adamw: true), "decay_all": false (true: also biases and normalisation),
- *                     "ema_decay": null, and one of: "clip_norm": null (norm of all gradients together),
+ *                     "ema_decay": null, "ema_overwrite": null (after every so many steps the weights take the values
+ *                     of their moving average), and one of: "clip_norm": null (norm of all gradients together),
  *                     "clip_norm_each": null (norm of each parameter's gradient), "clip_value": null (each element)
- *           sgd:      "momentum": 0, "nesterov": false
+ *           sgd:      "momentum": 0, "nesterov": false, "rate_in_velocity": false (true: as Keras; false: as PyTorch)
  *           adam(w):  "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "epsilon_hat": false (true: added before the
  *                     bias is corrected, as Keras does; false: after it, as PyTorch)
  *           rmsprop:  "rho": 0.9, "momentum": 0, "epsilon": 1e-7, "centered": false,

@@ -89,6 +89,11 @@ public func scnn_swap_ema(_ handle: OpaquePointer!) -> scnn_status {
   call { () throws(CNNError) in try model(handle).swapMovingAverage() }
 }
 
+@_cdecl("scnn_apply_ema") @implementation
+public func scnn_apply_ema(_ handle: OpaquePointer!) -> scnn_status {
+  call { () throws(CNNError) in try model(handle).applyMovingAverage() }
+}
+
 /// A training run; calls from several threads take turns.
 final class FitHandle: @unchecked Sendable {
   private let run: TrainingRun

@@ -197,6 +197,11 @@ extension Model {
     try lock.writing { () throws(CNNError) in try compiled().learningRate = rate }
   }
 
+  /// Gives the weights the values of their moving average, which stays as it is.
+  public func applyMovingAverage() throws(CNNError) {
+    try lock.writing { () throws(CNNError) in try compiled().optimizer.applyAverage(to: parameters) }
+  }
+
   /// Exchanges the weights with their moving average; a second call exchanges them back.
   public func swapMovingAverage() throws(CNNError) {
     try lock.writing { () throws(CNNError) in try compiled().optimizer.swapAverage(with: parameters) }

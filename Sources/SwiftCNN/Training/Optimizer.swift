@@ -5,8 +5,9 @@ import CNNKernels
 
 /// The rule by which gradients change weights.
 public enum OptimizerRule: Sendable, Equatable {
-  /// Stochastic gradient descent, in PyTorch's form.
-  case sgd(momentum: Double, nesterov: Bool)
+  /// Stochastic gradient descent. With `rateInVelocity` the velocity is one of steps, as Keras's, otherwise of gradients,
+  /// as PyTorch's.
+  case sgd(momentum: Double, nesterov: Bool, rateInVelocity: Bool = false)
   /// Adam (Kingma and Ba 2015); with decoupled weight decay AdamW (Loshchilov and Hutter 2019).
   /// `epsilonHat` adds epsilon before the bias is corrected, as in the paper's section 2 and Keras.
   case adam(beta1: Double, beta2: Double, epsilon: Double, epsilonHat: Bool = false)
@@ -16,7 +17,7 @@ public enum OptimizerRule: Sendable, Equatable {
   /// The tensors it keeps for each parameter.
   var slotNames: [String] {
     switch self {
-    case .sgd(let momentum, _): momentum == 0 ? [] : ["velocity"]
+    case .sgd(let momentum, _, _): momentum == 0 ? [] : ["velocity"]
     case .adam: ["mean", "mean_square"]
     case .rmsprop(_, let momentum, _, let centered, _):
       ["mean_square"] + (centered ? ["mean"] : []) + (momentum == 0 ? [] : ["velocity"])
@@ -46,6 +47,8 @@ public struct OptimizerSettings: Sendable, Equatable {
   public var clipValue: Double?
   /// The decay of the moving average of the weights; nil for none.
   public var emaDecay: Double?
+  /// After every so many steps the weights take the values of their moving average; nil for never.
+  public var emaOverwrite: Int?
 
   static let names = ["sgd", "adam", "adamw", "rmsprop"]
 
@@ -66,9 +69,12 @@ public struct OptimizerSettings: Sendable, Equatable {
       clipNormEach = try options.optionalNumber("clip_norm_each")
       clipValue = try options.optionalNumber("clip_value")
       emaDecay = try options.optionalNumber("ema_decay")
+      emaOverwrite = try options.take("ema_overwrite", JSONObject.optionalInteger)
       switch name {
       case "sgd":
-        rule = .sgd(momentum: try options.number("momentum", 0), nesterov: try options.flag("nesterov", false))
+        rule = .sgd(
+          momentum: try options.number("momentum", 0), nesterov: try options.flag("nesterov", false),
+          rateInVelocity: try options.flag("rate_in_velocity", false))
       case "rmsprop":
         rule = .rmsprop(
           rho: try options.number("rho", 0.9), momentum: try options.number("momentum", 0),
@@ -100,9 +106,10 @@ public struct OptimizerSettings: Sendable, Equatable {
       throw CNNError(
         .invalidArgument, "\(clippings.joined(separator: " and ")) are given; expected one of them at most")
     }
+    if let emaOverwrite { try check(emaOverwrite >= 1, "ema_overwrite", Double(emaOverwrite), "1 or more") }
     if let emaDecay { try check(emaDecay > 0 && emaDecay < 1, "ema_decay", emaDecay, "between 0 and 1") }
     switch rule {
-    case .sgd(let momentum, let nesterov):
+    case .sgd(let momentum, let nesterov, _):
       try check((0...1).contains(momentum), "momentum", momentum, "0 to 1")
       if nesterov { try check(momentum > 0, "momentum", momentum, "above 0, since nesterov is set") }
     case .adam(let beta1, let beta2, let epsilon, _):
@@ -128,8 +135,10 @@ public struct OptimizerSettings: Sendable, Equatable {
     object["clip_norm_each"] = clipNormEach.map { .number($0) } ?? .null
     object["clip_value"] = clipValue.map { .number($0) } ?? .null
     object["ema_decay"] = emaDecay.map { .number($0) } ?? .null
+    object["ema_overwrite"] = emaOverwrite.map { .integer(Int64($0)) } ?? .null
     switch rule {
-    case .sgd(let momentum, let nesterov):
+    case .sgd(let momentum, let nesterov, let rateInVelocity):
+      object["rate_in_velocity"] = .bool(rateInVelocity)
       object["momentum"] = .number(momentum)
       object["nesterov"] = .bool(nesterov)
     case .adam(let beta1, let beta2, let epsilon, let epsilonHat):
@@ -192,10 +201,12 @@ final class Optimizer {
         ? .none : settings.decoupled ? .decoupled(strength: settings.weightDecay) : .l2(strength: settings.weightDecay)
       func slot(_ name: String) -> UnsafeMutablePointer<Float>? { slots[name]?.values(at: position).baseAddress }
       switch settings.rule {
-      case .sgd(let momentum, let nesterov):
+      case .sgd(let momentum, let nesterov, let rateInVelocity):
         OptimizerUpdates.stochasticGradientDescent(
           parameter: p, gradient: g, velocity: slot("velocity"), count: gradient.count,
-          settings: .init(learningRate: rate, momentum: momentum, nesterov: nesterov, weightDecay: decay),
+          settings: .init(
+            learningRate: rate, momentum: momentum, nesterov: nesterov, rateInVelocity: rateInVelocity,
+            weightDecay: decay),
           gradientScale: scale, gradientLimit: limit, workers: workers)
       case .adam(let beta1, let beta2, let epsilon, let epsilonHat):
         guard let mean = slot("mean"), let meanSquare = slot("mean_square") else { continue }
@@ -223,7 +234,25 @@ final class Optimizer {
         guard let p = values.baseAddress, let shadow = average.values(at: position).baseAddress else { continue }
         OptimizerUpdates.movingAverage(shadow, of: p, decay: emaDecay, count: values.count, workers: workers)
       }
+      if let frequency = settings.emaOverwrite, step % frequency == 0 { apply(average, to: parameters) }
     }
+  }
+
+  /// Gives the parameters the values of their moving average.
+  func applyAverage(to parameters: ParameterStorage) throws(CNNError) { apply(try keptAverage(), to: parameters) }
+
+  private func apply(_ average: ParameterStorage, to parameters: ParameterStorage) {
+    for position in parameters.parameters.indices {
+      _ = parameters.values(at: position).update(fromContentsOf: average.values(at: position))
+    }
+    parameters.markChanged()
+  }
+
+  private func keptAverage() throws(CNNError) -> ParameterStorage {
+    guard let average else {
+      throw CNNError(.invalidState, "no moving average is kept; compile with 'ema_decay' first")
+    }
+    return average
   }
 
   /// What a gradient is multiplied by so that no norm is above its limit.
@@ -238,9 +267,7 @@ final class Optimizer {
 
   /// Exchanges the parameters with their moving average.
   func swapAverage(with parameters: ParameterStorage) throws(CNNError) {
-    guard let average else {
-      throw CNNError(.invalidState, "no moving average is kept; compile with 'ema_decay' first")
-    }
+    let average = try keptAverage()
     for position in parameters.parameters.indices {
       let values = parameters.values(at: position), shadow = average.values(at: position)
       for index in values.indices { swap(&values[index], &shadow[index]) }

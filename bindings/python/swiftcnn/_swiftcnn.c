@@ -598,6 +598,12 @@ static PyObject *model_swap_ema(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return none_or_raise(status);
 }
 
+static PyObject *model_apply_ema(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  scnn_status status;
+  UNLOCKED(status, scnn_apply_ema(model_of(self)));
+  return none_or_raise(status);
+}
+
 /* -------------------------------------------------------------------------------------------------------------- Fit */
 
 static PyObject *model_fit(PyObject *self, PyObject *args) {
@@ -839,6 +845,7 @@ static PyMethodDef model_methods[] = {
     {"get_learning_rate", model_get_learning_rate, METH_NOARGS, "get_learning_rate() -> float"},
     {"set_learning_rate", model_set_learning_rate, METH_VARARGS, "set_learning_rate(rate)"},
     {"swap_ema", model_swap_ema, METH_NOARGS, "swap_ema()"},
+    {"apply_ema", model_apply_ema, METH_NOARGS, "apply_ema()"},
     {"fit", model_fit, METH_VARARGS, "fit(x, y, sample_weight, options) -> Fit"},
     {NULL, NULL, 0, NULL}};
 

@@ -228,6 +228,10 @@ class Trainer:
         if self._compile_is_due and self._compile_settings is not None:
             self._compile_settings |= {"optimizer": self.optimizer.settings, "schedule": None}
 
+    def reset_metrics(self) -> None:
+        """Does nothing: what ``train_on_batch`` and ``test_on_batch`` return is of that batch alone (in Keras it is a mean
+        over the calls since ``reset_metrics``)."""
+
     def swap_ema(self) -> None:
         """Exchanges the weights with their exponential moving average (an optimizer's ``use_ema``); a second call
         exchanges them back."""
@@ -373,6 +377,8 @@ class Trainer:
                     hooks.on_epoch_end(epoch, logs)
         finally:
             bar.end_line()
+        if self.optimizer is not None and self.optimizer.use_ema:
+            self._handle.apply_ema()  # as Keras: the average is what a training run gives
         hooks.on_train_end(logs)
         return history
 

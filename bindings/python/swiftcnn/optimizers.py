@@ -73,7 +73,7 @@ class Optimizer:
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
         decoupled: bool = True,
-        decay_all: bool = False,
+        decay_all: bool = True,
     ) -> None:
         if isinstance(learning_rate, LearningRateSchedule):
             self.schedule: LearningRateSchedule | None = learning_rate
@@ -82,7 +82,6 @@ class Optimizer:
             self.schedule = None
             self._learning_rate = _at_least_0(learning_rate, "learning_rate")
         for key, value in (
-            ("ema_overwrite_frequency", ema_overwrite_frequency),
             ("loss_scale_factor", loss_scale_factor),
             ("gradient_accumulation_steps", gradient_accumulation_steps),
         ):
@@ -102,6 +101,11 @@ class Optimizer:
         self.ema_momentum = _share(ema_momentum, "ema_momentum")
         self.decoupled = boolean(decoupled, "decoupled")
         self.decay_all = boolean(decay_all, "decay_all")
+        self.ema_overwrite_frequency = (
+            None
+            if ema_overwrite_frequency is None
+            else integer(ema_overwrite_frequency, "ema_overwrite_frequency", minimum=1)
+        )
         self._handle: Handle | None = None
 
     @property
@@ -116,6 +120,8 @@ class Optimizer:
             "clip_norm": self.global_clipnorm,
             "ema_decay": self.ema_momentum if self.use_ema else None,
         }
+        if self.use_ema and self.ema_overwrite_frequency is not None:
+            settings["ema_overwrite"] = self.ema_overwrite_frequency
         if self.clipnorm is not None:
             settings["clip_norm_each"] = self.clipnorm
         if self.clipvalue is not None:
@@ -196,7 +202,9 @@ class SGD(Optimizer):
     (Sutskever et al., ICML 2013)."""
 
     _kind = "sgd"
-    _constants = ("momentum", "nesterov")
+    _constants = ("momentum", "nesterov", "rate_in_velocity")
+    # As the formula says; PyTorch's velocity is one of gradients.
+    rate_in_velocity = True
 
     @_shows_options
     def __init__(
