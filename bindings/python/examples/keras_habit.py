@@ -2,9 +2,9 @@
 
     python3 keras_habit.py [--images 4000] [--epochs 4] [model.keras]
 
-A small residual network learns the five kinds of clothing for the upper body; its head is then replaced, the rest frozen,
-and the new head learns trousers, shoes and bags; last, the whole network is fine-tuned. With `keras` in place of
-`swiftcnn` in the import of layers and models the page runs there too.
+A small residual network learns the five kinds of clothing for the upper body; its head is then replaced, the rest
+frozen, and the new head learns trousers, shoes and bags; last, the whole network is fine-tuned. With `keras` in
+place of `swiftcnn` in the import of layers and models the page runs there too.
 """
 
 from __future__ import annotations
