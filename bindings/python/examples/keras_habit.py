@@ -61,7 +61,8 @@ def main() -> None:
     # Both counted from 0, as the heads do.
     kinds = {"clothing": [0, 2, 3, 4, 6], "others": [1, 5, 7, 8, 9]}
     (x, y), (x_test, y_test) = fashion_mnist()
-    train, test = {}, {}
+    train: dict[str, tuple[Any, Any]] = {}
+    test: dict[str, tuple[Any, Any]] = {}
     for name, labels in kinds.items():
         for part, images, classes, count in (
             (train, x, y, arguments.images), (test, x_test, y_test, arguments.images // 4),
