@@ -2,8 +2,8 @@
 
 Everything is computed in float64. So that a difference shows a mistake and not the order of a sum, every run is made
 again in float32: as it is, for PyTorch with two threads and with the other layout too, and with each weight moved at
-the start by up to 1e-6 of itself, ten times what float32 rounds. `measured` has the largest relative difference of a loss from that
-of float64; above LARGEST_SPREAD nothing is written: then rates or data have to change.
+the start by up to 1e-6 of itself, ten times what float32 rounds. `measured` has the largest relative difference of a
+loss from that of float64; above LARGEST_SPREAD nothing is written: then rates or data have to change.
 """
 
 import functools

@@ -150,8 +150,8 @@ def keras_losses(api, network, name, dtype="float32", changed=lambda model: None
 
 
 # Updates of a dense layer with three inputs and four outputs: name: (class in `optimizers`, arguments). A pair as
-# `learning_rate` is a schedule: its class in `optimizers.schedules` and its arguments. Adam's steps are the smaller since
-# Keras's own float32 has 1 - beta_2**step with a relative error of 2e-5.
+# `learning_rate` is a schedule: its class in `optimizers.schedules` and its arguments. Adam's steps are smaller,
+# since Keras's own float32 has 1 - beta_2**step with a relative error of 2e-5.
 UPDATES = {
     "sgd": ("SGD", {"learning_rate": 0.05}),
     "sgd_momentum": ("SGD", {"learning_rate": 0.05, "momentum": 0.9}),

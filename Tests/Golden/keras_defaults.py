@@ -7,10 +7,10 @@ import keras_peer
 # What swiftcnn has of each module of Keras's.
 NAMES = {
     "layers": [
-        "Activation", "Add", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv2D", "Dense", "DepthwiseConv2D",
-        "Dropout", "ELU", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Input", "LeakyReLU", "MaxPooling2D",
-        "Multiply", "Normalization", "PReLU", "RandomCrop", "RandomFlip", "ReLU", "Rescaling", "Reshape", "SeparableConv2D",
-        "Softmax", "ZeroPadding2D",
+        "Activation", "Add", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv2D", "Dense",
+        "DepthwiseConv2D", "Dropout", "ELU", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D",
+        "Input", "LeakyReLU", "MaxPooling2D", "Multiply", "Normalization", "PReLU", "RandomCrop",
+        "RandomFlip", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax", "ZeroPadding2D",
     ],
     "optimizers": ["Adam", "AdamW", "RMSprop", "SGD"],
     "optimizers.schedules": ["CosineDecay", "ExponentialDecay"],

@@ -19,14 +19,14 @@ class Case(NamedTuple):
     Attributes:
         layer: its class in `layers`.
         arguments: by name.
-        shapes: of the model's inputs, without the batch.
+        shape: of the model's input, without the batch.
         branches: for layers that merge: of each operand, the layers (class, arguments) that make it from the model's
-            input. The last input serves all operands that have none of their own.
+            input.
     """
 
     layer: str
     arguments: dict
-    shapes: tuple
+    shape: tuple
     branches: tuple = ()
 
     @property
@@ -34,17 +34,17 @@ class Case(NamedTuple):
         """As "Conv2D filters=4 kernel_size=3 on 5x7x3"."""
         given = [f"{key}={_text(value)}" for key, value in self.arguments.items()]
         paths = [">".join(layer for layer, _ in path) or "input" for path in self.branches]
-        shapes = "+".join("x".join(str(size) for size in shape) for shape in self.shapes)
-        return " ".join([self.layer, *given, *(["of", "+".join(paths)] if paths else []), "on", shapes])
+        shape = "x".join(str(size) for size in self.shape)
+        return " ".join([self.layer, *given, *(["of", "+".join(paths)] if paths else []), "on", shape])
 
 
 def _text(value):
     return ",".join(str(part) for part in value) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _cases(layer, shape, *rows, **fixed):
-    """A case of the layer for each row of arguments; fixed ones are common to all."""
-    return [Case(layer, {**fixed, **row}, (shape,)) for row in rows or ({},)]
+def _cases(layer, shape, *rows):
+    """A case of the layer for each row of arguments."""
+    return [Case(layer, row, shape) for row in rows or ({},)]
 
 
 SQUEEZE = (("GlobalAveragePooling2D", {"keepdims": True}),)
@@ -53,8 +53,8 @@ NARROW = (("MaxPooling2D", {"pool_size": 2, "padding": "same"}),)
 POOLED = (("AveragePooling2D", {"pool_size": 2, "padding": "same"}),)
 
 FUNCTIONS = (
-    "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "hard_sigmoid", "tanh", "softplus", "silu", "swish",
-    "hard_silu", "hard_swish", "gelu", "exponential", "softmax",
+    "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "hard_sigmoid", "tanh", "softplus", "silu",
+    "swish", "hard_silu", "hard_swish", "gelu", "exponential", "softmax",
 )
 
 CASES = [
@@ -125,13 +125,18 @@ CASES = [
         for case in (
             *_cases(
                 layer, (5, 7, 3),
-                {"pool_size": 2}, {"pool_size": 2, "padding": "same"}, {"pool_size": [2, 2], "strides": 1, "padding": "same"},
+                {"pool_size": 2}, {"pool_size": 2, "padding": "same"}, 
+                {"pool_size": [2, 2], "strides": 1, "padding": "same"},
                 {"pool_size": 3, "strides": 2}, {"pool_size": 3, "strides": 2, "padding": "same"},
-                {"pool_size": [3, 2], "strides": [1, 2]}, {"pool_size": 5, "strides": 3, "padding": "same"},
+                {"pool_size": [3, 2], "strides": [1, 2]}, {"pool_size": 5, "strides": 2, "padding": "same"},
             ),
-            *_cases(layer, (8, 6, 4), {"pool_size": 2}, {"pool_size": 3, "strides": 2, "padding": "same"}),
+            *_cases(layer, (8, 6, 4), {"pool_size": 2}, {"pool_size": 3, "strides": 1, "padding": "same"}),
         )
     ),
+    # Not of AveragePooling2D: where one side is padded more than the other, Keras with PyTorch repeats the edge and
+    # counts it; with TensorFlow and JAX it does not. The test has these cases by a formula.
+    *_cases("MaxPooling2D", (5, 7, 3), {"pool_size": 5, "strides": 3, "padding": "same"}),
+    *_cases("MaxPooling2D", (8, 6, 4), {"pool_size": 3, "strides": 2, "padding": "same"}),
     *(
         case
         for layer in ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
@@ -155,7 +160,8 @@ CASES = [
     *_cases("ZeroPadding2D", (3, 4, 5), {}, {"padding": 2}, {"padding": [1, 2]}, {"padding": [[0, 1], [2, 3]]}),
     *_cases(
         "Rescaling", (3, 4, 3),
-        {"scale": 1 / 255}, {"scale": 1 / 127.5, "offset": -1.0}, {"scale": [0.5, 2.0, 1.0], "offset": [0.0, 1.0, -1.0]},
+        {"scale": 1 / 255}, {"scale": 1 / 127.5, "offset": -1.0},
+        {"scale": [0.5, 2.0, 1.0], "offset": [0.0, 1.0, -1.0]},
     ),
     *_cases(
         "Normalization", (3, 4, 3),
@@ -165,47 +171,39 @@ CASES = [
         "RandomFlip", (3, 4, 5), {}, {"mode": "horizontal"}, {"mode": "vertical"},
     ),
     *_cases("RandomCrop", (3, 4, 5), {"height": 3, "width": 4}),
-    Case("Add", {}, ((3, 4, 5),), ((), SCALED)),
-    Case("Add", {}, ((3, 4, 5),), ((), SCALED, ())),
-    Case("Add", {}, ((3, 4, 5),), ((), SQUEEZE)),
-    Case("Add", {}, ((3, 4, 5), (3, 4, 5)), ((), ())),
-    Case("Multiply", {}, ((3, 4, 5),), ((), SCALED)),
-    Case("Multiply", {}, ((3, 4, 5),), ((), SCALED, SCALED)),
-    Case("Multiply", {}, ((3, 4, 5),), ((), SQUEEZE)),
-    Case("Multiply", {}, ((3, 4, 5),), (SQUEEZE, ())),
-    Case("Multiply", {}, ((3, 4, 5), (3, 4, 5)), ((), ())),
-    Case("Concatenate", {}, ((3, 4, 5),), ((), SCALED)),
-    Case("Concatenate", {"axis": -1}, ((5, 7, 3),), (NARROW, POOLED, NARROW)),
-    Case("Concatenate", {"axis": 1}, ((3, 4, 5),), ((), SCALED)),
-    Case("Concatenate", {"axis": 2}, ((3, 4, 5),), ((), SCALED)),
-    Case("Concatenate", {"axis": 3}, ((3, 4, 5), (3, 4, 2)), ((), ())),
-    Case("Concatenate", {"axis": 1}, ((5, 7, 3),), (SQUEEZE, SQUEEZE)),
+    Case("Add", {}, (3, 4, 5), ((), SCALED)),
+    Case("Add", {}, (3, 4, 5), ((), SCALED, ())),
+    Case("Add", {}, (3, 4, 5), ((), SQUEEZE)),
+    Case("Multiply", {}, (3, 4, 5), ((), SCALED)),
+    Case("Multiply", {}, (3, 4, 5), ((), SCALED, SCALED)),
+    Case("Multiply", {}, (3, 4, 5), ((), SQUEEZE)),
+    Case("Multiply", {}, (3, 4, 5), (SQUEEZE, ())),
+    Case("Concatenate", {}, (3, 4, 5), ((), SCALED)),
+    Case("Concatenate", {"axis": -1}, (5, 7, 3), (NARROW, POOLED, NARROW)),
+    Case("Concatenate", {"axis": 1}, (3, 4, 5), ((), SCALED)),
+    Case("Concatenate", {"axis": 2}, (3, 4, 5), ((), SCALED)),
+    Case("Concatenate", {"axis": 3}, (3, 4, 5), ((), SCALED)),
+    Case("Concatenate", {"axis": 1}, (5, 7, 3), (SQUEEZE, SQUEEZE)),
 ]
 
 
 def build(api, case):
     """The model of a case and its layer, made with `api` (keras or swiftcnn), with the formula's weights."""
     layers = api.layers
-    inputs = [layers.Input(shape) for shape in case.shapes]
+    inputs = layers.Input(case.shape)
     operands = []
-    for index, path in enumerate(case.branches or ((),)):
-        operand = inputs[min(index, len(inputs) - 1)]
+    for path in case.branches or ((),):
+        operand = inputs
         for name, arguments in path:
             operand = getattr(layers, name)(**arguments)(operand)
         operands.append(operand)
     layer = getattr(layers, case.layer)(name="tested", **case.arguments)
     output = layer(operands if case.branches else operands[0])
-    model = api.models.Model(inputs if len(inputs) > 1 else inputs[0], output)
+    model = api.models.Model(inputs, output)
     shapes = [tuple(value.shape) for value in layer.get_weights()]
     if shapes and case.layer != "Normalization":  # whose mean and variance are arguments
         layer.set_weights(keras_peer.layer_weights(case.layer, case.name, shapes))
     return model, layer
-
-
-def inputs(case):
-    """The formula's inputs of a case: one array, or a list of several."""
-    arrays = [formula.values(f"{case.name}/input{i}", (BATCH, *shape)) for i, shape in enumerate(case.shapes)]
-    return arrays if len(arrays) > 1 else arrays[0]
 
 
 def run(api, case):
@@ -213,7 +211,7 @@ def run(api, case):
     against the formula's target with SGD at the rate above, and each weight after it as `after/0` and so on; and what
     it says of itself: the shapes of its output, of the model's and of its weights."""
     model, layer = build(api, case)
-    x = inputs(case)
+    x = formula.values(f"{case.name}/input", (BATCH, *case.shape))
     y = model.predict(x, verbose=0)
     found = {"y": y}
     facts = {

@@ -245,7 +245,9 @@ CASES = {
     "clipvalue as text": (made(optimizers.Adam, clipvalue="1"), TypeError, "clipvalue"),
     "ema share above 1": (made(optimizers.Adam, use_ema=True, ema_momentum=1.5), ValueError, "ema_momentum"),
     "ema as text": (made(optimizers.Adam, use_ema="yes"), TypeError, "use_ema"),
-    "overwriting by ema": (made(optimizers.SGD, ema_overwrite_frequency=3), ValueError, "ema_overwrite_frequency=3"),
+    "overwriting by ema never": (
+        made(optimizers.SGD, ema_overwrite_frequency=0), ValueError, "ema_overwrite_frequency must be at least 1, got 0"
+    ),
     "loss scale": (made(optimizers.SGD, loss_scale_factor=2.0), ValueError, "loss_scale_factor=2.0"),
     "accumulation": (made(optimizers.SGD, gradient_accumulation_steps=2), ValueError, "gradient_accumulation_steps=2"),
     "name of an optimizer": (made(optimizers.SGD, name=3), TypeError, "name must be a string"),
@@ -279,11 +281,6 @@ CASES = {
     "total steps 0": (made(schedules.OneCycle, 0.1, 0), ValueError, "total_steps"),
     "maximum as text": (made(schedules.OneCycle, "0.1"), TypeError, "maximum"),
     "staircase as a number": (made(schedules.ExponentialDecay, 0.1, 10, 0.5, 1), TypeError, "staircase"),
-    "warm-up from above 0": (
-        made(schedules.CosineDecay, 0.1, 10, warmup_target=0.5, warmup_steps=2),
-        ValueError,
-        "initial_learning_rate must be 0",
-    ),
     "name of a schedule": (made(schedules.OneCycle, 0.1, name=3), TypeError, "name must be a string"),
     # Callbacks.
     "patience negative": (made(callbacks.EarlyStopping, patience=-1), ValueError, "patience"),
@@ -319,7 +316,7 @@ CASES = {
     "unknown gradient": (lambda m, p: m.get_gradient("fc.weigth"), ValueError, "fc.weight"),
     "parameter misshapen": (lambda m, p: m.set_parameter("fc.bias", [1, 2]), ValueError, r"fc.bias: expected.*\(10,\)"),
     "parameter as text": (lambda m, p: m.set_parameter("fc.bias", ["a"] * 10), TypeError, "fc.bias"),
-    "weights too few": (lambda m, p: m.set_weights([]), ValueError, "weights: expected"),
+    "weights too few": (lambda m, p: m.set_weights([]), ValueError, "weights: .* expects"),
     "pattern that matches nothing": (lambda m, p: m.freeze("layer9.*"), ValueError, "layer"),
     "normalization of two channels": (lambda m, p: m.set_normalization([0, 0], [1, 1]), ValueError, "mean|channel"),
     "normalization unequal": (lambda m, p: m.set_normalization([0], [1, 1]), ValueError, "mean and std"),

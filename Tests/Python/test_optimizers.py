@@ -90,15 +90,20 @@ def test_updates_are_the_formulas(case, data):
                 assert error <= 2e-3 * moved + 1e-6, (row.name, step, error, moved)
 
 
-def test_decay_spares_biases_and_normalisation_by_default(data):
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_decay_spares_biases_and_normalisation_on_request(data, all_of_them):
     decayed, plain = make_model(), make_model()
-    decayed.compile(optimizers.SGD(0.1, weight_decay=0.5), "sparse_categorical_crossentropy")
+    for model in (decayed, plain):
+        model.set_parameter("fc.bias", np.ones(10))
+    decayed.compile(optimizers.SGD(0.1, weight_decay=0.5, decay_all=all_of_them), "sparse_categorical_crossentropy")
     plain.compile(optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     for model in (decayed, plain):
         model.train_on_batch(*data)
     for row in decayed.parameters:
         same = np.array_equal(decayed.get_parameter(row.name), plain.get_parameter(row.name))
-        assert same == (row.role != "weight"), row.name
+        if row.name in ("fc.bias", "fc.weight", "bn1.weight", "bn1.running_mean"):
+            decays = row.role == "weight" or (all_of_them and row.role != "statistic")
+            assert same != decays, row.name
 
 
 def test_gradients_are_clipped_to_a_global_norm(data):
@@ -150,7 +155,7 @@ def test_schedules_follow_their_curves(data):
     expected = [0.1 + 0.3 * (share if step < 4 else 0) for step, share in enumerate(half)]
     assert rates(schedules.CosineDecay(0.4, 4, alpha=0.25), data, 6) == pytest.approx(expected)
     warm = rates(schedules.CosineDecay(0.0, 4, warmup_target=0.4, warmup_steps=2), data, 6)
-    assert warm[:3] == pytest.approx([0.2, 0.4, 0.4])
+    assert warm[:3] == pytest.approx([0.0, 0.2, 0.4])
     assert warm[2:] == pytest.approx([0.4 * share for share in half[:4]])
 
 

@@ -164,6 +164,8 @@ final class Optimizer {
   let slots: [String: ParameterStorage]
   /// The moving average of the parameters, where one is kept.
   let average: ParameterStorage?
+  /// Whether the parameters and their average have each other's values now.
+  private var isExchanged = false
 
   init(_ settings: OptimizerSettings, parameters: ParameterStorage) throws(CNNError) {
     self.settings = settings
@@ -232,7 +234,9 @@ final class Optimizer {
       for position in parameters.parameters.indices {
         let values = parameters.values(at: position)
         guard let p = values.baseAddress, let shadow = average.values(at: position).baseAddress else { continue }
-        OptimizerUpdates.movingAverage(shadow, of: p, decay: emaDecay, count: values.count, workers: workers)
+        // The first step's weights begin it, as in Keras and in PyTorch's AveragedModel.
+        OptimizerUpdates.movingAverage(
+          shadow, of: p, decay: step == 1 ? 0 : emaDecay, count: values.count, workers: workers)
       }
       if let frequency = settings.emaOverwrite, step % frequency == 0 { apply(average, to: parameters) }
     }
@@ -242,9 +246,11 @@ final class Optimizer {
   func applyAverage(to parameters: ParameterStorage) throws(CNNError) { apply(try keptAverage(), to: parameters) }
 
   private func apply(_ average: ParameterStorage, to parameters: ParameterStorage) {
+    let (source, target) = isExchanged ? (parameters, average) : (average, parameters)
     for position in parameters.parameters.indices {
-      _ = parameters.values(at: position).update(fromContentsOf: average.values(at: position))
+      _ = target.values(at: position).update(fromContentsOf: source.values(at: position))
     }
+    isExchanged = false
     parameters.markChanged()
   }
 
@@ -272,6 +278,7 @@ final class Optimizer {
       let values = parameters.values(at: position), shadow = average.values(at: position)
       for index in values.indices { swap(&values[index], &shadow[index]) }
     }
+    isExchanged.toggle()
     parameters.markChanged()
   }
 }

@@ -27,7 +27,8 @@ def main() -> None:
     model.set_normalization(mean=[0.2860], std=[0.3530])  # of the training images
     model.compile(
         optimizer=optimizers.SGD(
-            schedules.OneCycle(0.1), momentum=0.9, nesterov=True, weight_decay=5e-4, decoupled=False
+            schedules.OneCycle(0.1), momentum=0.9, nesterov=True, weight_decay=5e-4, decoupled=False,
+            decay_all=False
         ),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],

@@ -2,9 +2,9 @@
 
     python3 keras_habit.py [--images 4000] [--epochs 4] [model.keras]
 
-A small residual network learns the five kinds of clothing for the upper body; its head is then replaced, the rest frozen,
-and the new head learns trousers, shoes and bags; last, the whole network is fine-tuned. With `keras` in place of
-`swiftcnn` in the import of layers and models the page runs there too.
+A small residual network learns the five kinds of clothing for the upper body; its head is then replaced, the rest
+frozen, and the new head learns trousers, shoes and bags; last, the whole network is fine-tuned. With `keras` in
+place of `swiftcnn` in the import of layers and models the page runs there too.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def main() -> None:
     # Both counted from 0, as the heads do.
     kinds = {"clothing": [0, 2, 3, 4, 6], "others": [1, 5, 7, 8, 9]}
     (x, y), (x_test, y_test) = fashion_mnist()
-    train, test = {}, {}
+    train: dict[str, tuple[Any, Any]] = {}
+    test: dict[str, tuple[Any, Any]] = {}
     for name, labels in kinds.items():
         for part, images, classes, count in (
             (train, x, y, arguments.images), (test, x_test, y_test, arguments.images // 4),

@@ -679,6 +679,9 @@ class SwapEMAWeights(Callback):
             ) from None
         self._are_in_place = in_place
 
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._are_in_place = False  # fit has given the weights the values of their averages
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         if self.swap_on_epoch:
             self._put(False)

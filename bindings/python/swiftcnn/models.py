@@ -437,24 +437,28 @@ class Model(Trainer, Layer):
 
     # --------------------------------------------------------------------------------------------------------- files
 
-    def save(self, filepath: Path, overwrite: bool = True, include_optimizer: bool = False) -> None:
+    def save(self, filepath: Path, overwrite: bool = True, include_optimizer: bool | None = None) -> None:
         """Writes a model file: safetensors, with the network in its metadata. It appears whole or not at all.
 
         Args:
             overwrite: False refuses to replace a file.
-            include_optimizer: the training state too; such a checkpoint trains on in the same bits.
+            include_optimizer: the training state too: what is loaded is compiled and trains on in the same bits. None:
+                where the model is compiled. False makes a smaller file.
 
         Raises:
             OSError: the file cannot be written.
+            RuntimeError: ``include_optimizer`` is True, but the model is not compiled.
         """
         path = path_of(filepath, "filepath")
         if not boolean(overwrite, "overwrite") and os.path.exists(path):
             raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
+        if include_optimizer is None:
+            include_optimizer = self.compiled and not self._compile_is_due
         self._handle.save(path, boolean(include_optimizer, "include_optimizer"))
 
     def save_weights(self, filepath: Path, overwrite: bool = True) -> None:
-        """The same as ``save``: a model file is a safetensors file of the weights."""
-        self.save(filepath, overwrite)
+        """The same as ``save`` without the optimizer: a model file is a safetensors file of the weights."""
+        self.save(filepath, overwrite, include_optimizer=False)
 
     def load_weights(self, filepath: Path) -> None:
         """Replaces the parameters by those of a safetensors file with the same names and shapes, as a torchvision

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, TypeVar, Unpack
 
 from . import schedules
-from ._checks import boolean, entry, number, text, unsupported
+from ._checks import boolean, entry, integer, number, text, unsupported
 from .schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class Optimizer:
         global_clipnorm: the norm of all gradients together is clipped to this. At most one of the three.
         use_ema: an exponential moving average of the weights is kept; see ``Model.swap_ema``.
         ema_momentum: the share of the old average that is kept at each step.
-        ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps: None, since there is no such thing.
+        ema_overwrite_frequency: after every so many steps the weights take the values of their average. At the end of ``fit``
+            they do in any case, as in Keras.
+        loss_scale_factor, gradient_accumulation_steps: None, since there is no such thing.
         name: how it is called; by default as its class, in small letters.
         decoupled: the decay is ``w -= learning_rate * weight_decay * w`` rather than ``gradient += weight_decay * w``.
         decay_all: biases and batch normalisation decay too.
@@ -155,6 +157,7 @@ class Optimizer:
             "global_clipnorm",
             "use_ema",
             "ema_momentum",
+            "ema_overwrite_frequency",
             "decoupled",
             "decay_all",
             *self._constants,
@@ -202,9 +205,12 @@ class SGD(Optimizer):
     (Sutskever et al., ICML 2013)."""
 
     _kind = "sgd"
-    _constants = ("momentum", "nesterov", "rate_in_velocity")
-    # As the formula says; PyTorch's velocity is one of gradients.
-    rate_in_velocity = True
+    _constants = ("momentum", "nesterov")
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What the library is told."""
+        return super().settings | {"rate_in_velocity": True}
 
     @_shows_options
     def __init__(
