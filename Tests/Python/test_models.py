@@ -187,6 +187,9 @@ def test_a_saved_model_predicts_the_same_bits(model, data, tmp_path):
     loaded = swiftcnn.load_model(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(loaded.predict(data[0]), model.predict(data[0]))
     assert loaded.name == model.name and loaded.normalization == model.normalization
+    assert loaded.compiled and loaded.evaluate(*data, verbose=0) == model.evaluate(*data, verbose=0)
+    model.save(tmp_path / "m.safetensors", include_optimizer=False)
+    loaded = swiftcnn.load_model(tmp_path / "m.safetensors")
     assert not loaded.compiled and loaded.optimizer is None
     assert list(tmp_path.iterdir()) == [tmp_path / "m.safetensors"]
 

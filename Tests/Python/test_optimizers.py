@@ -119,6 +119,7 @@ def test_gradients_are_clipped_to_a_global_norm(data):
 def test_the_moving_average_of_the_weights_is_exchanged_and_back(data):
     model = make_model()
     model.compile(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.75), "sparse_categorical_crossentropy")
+    model.train_on_batch(*data)
     average = model.get_parameter("fc.weight")
     for _ in range(3):
         model.train_on_batch(*data)
@@ -169,7 +170,7 @@ def test_one_cycle_rises_to_its_maximum_and_falls(data):
 
 def test_a_schedule_without_steps_covers_the_fit(data):
     model = make_model()
-    model.compile(optimizers.SGD(schedules.CosineDecay(0.1)), "sparse_categorical_crossentropy")
+    model.compile(optimizers.SGD(schedules.CosineDecay(0.1, None)), "sparse_categorical_crossentropy")
     model.fit(*data, batch_size=10, epochs=2, verbose=0)
     assert model.learning_rate == pytest.approx(0, abs=1e-9)
 

@@ -113,7 +113,7 @@ class CosineDecay(LearningRateSchedule):
     def __init__(
         self,
         initial_learning_rate: float,
-        decay_steps: int | None = None,
+        decay_steps: int | None,
         alpha: float = 0.0,
         name: str | None = "CosineDecay",
         warmup_target: float | None = None,
