@@ -177,6 +177,14 @@ scnn_status scnn_model_tensor_shape(scnn_model *model, const char *tensor, int64
 scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_size, const char *tensor,
                          float *output, size_t count);
 
+/* The names of the outputs, one a line: one, but for models made with scnn_graph_output. */
+scnn_status scnn_model_output_names(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* Runs the model once for several results: `tensors` are the names of `count` of them, each another; result i goes to
+ * `outputs[i]`, which has room for `sizes[i]` float32. */
+scnn_status scnn_predict_many(scnn_model *model, const scnn_tensor *x, int64_t batch_size, const char *const *tensors,
+                              float *const *outputs, const size_t *sizes, size_t count);
+
 /* --------------------------------------------------------------------------------------------------------- training */
 
 /* Sets how the model is trained. Settings:
@@ -334,6 +342,10 @@ scnn_status scnn_graph_apply(scnn_graph *graph, scnn_model *model, const char *p
 
 /* The shape of a value, with 1 for the batch and -1 for sizes that vary with the input's. */
 scnn_status scnn_graph_shape(scnn_graph *graph, scnn_value value, int64_t shape[SCNN_MAX_RANK], int32_t *rank);
+
+/* Makes `output` a further output of the models that are made of this graph from now on. Such a model can be saved, loaded
+ * and asked for predictions, but not trained. */
+scnn_status scnn_graph_output(scnn_graph *graph, scnn_value output);
 
 /* Makes a model whose output is `output`. Options: "name", "seed", "mean", "std". The graph can be used further. */
 scnn_status scnn_graph_model(scnn_graph *graph, scnn_value output, const char *options, scnn_model **model);

@@ -10,6 +10,8 @@ import Synchronization
 /// A graph under construction.
 final class GraphHandle: Sendable {
   let network = Mutex(NetworkBuilder())
+  /// Further outputs of the models that are made of it.
+  let outputs = Mutex<[Value]>([])
 }
 
 private func graph(_ handle: OpaquePointer?) throws(CNNError) -> GraphHandle {
@@ -101,15 +103,27 @@ public func scnn_graph_shape(
   }
 }
 
+@_cdecl("scnn_graph_output") @implementation
+public func scnn_graph_output(_ handle: OpaquePointer!, _ output: scnn_value) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try graph(handle)
+    let value = try known(output, handle.network.withLock { $0.builder.graph })
+    handle.outputs.withLock { $0.append(value) }
+  }
+}
+
 @_cdecl("scnn_graph_model") @implementation
 public func scnn_graph_model(
   _ handle: OpaquePointer!, _ output: scnn_value, _ options: UnsafePointer<CChar>!,
   _ model: UnsafeMutablePointer<OpaquePointer?>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let network = try graph(handle).network.withLock { $0 }
+    let handle = try graph(handle)
+    let network = handle.network.withLock { $0 }, others = handle.outputs.withLock { $0 }
     let output = try known(output, network.builder.graph)
     let settings = try CustomModelOptions(json: SwiftCNNABI.options(options, "options"))
-    try give(model, "model") { () throws(CNNError) in try Model(network, output: output, options: settings) }
+    try give(model, "model") { () throws(CNNError) in 
+      try Model(network, output: output, others: others, options: settings)
+    }
   }
 }

@@ -271,6 +271,37 @@ public func scnn_model_tensor_shape(
   }
 }
 
+@_cdecl("scnn_model_output_names") @implementation
+public func scnn_model_output_names(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try write(model(handle).outputNames.joined(separator: "\n"), to: buffer, capacity, length)
+  }
+}
+
+@_cdecl("scnn_predict_many") @implementation
+public func scnn_predict_many(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ batchSize: Int64,
+  _ tensors: UnsafePointer<UnsafePointer<CChar>?>!, _ outputs: UnsafePointer<UnsafeMutablePointer<Float>?>!,
+  _ sizes: UnsafePointer<Int>!, _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    guard (1...4096).contains(count) else {
+      throw CNNError(.invalidArgument, "count is \(count); expected 1 to 4096")
+    }
+    let tensors = try required(tensors, "tensors"), outputs = try required(outputs, "outputs")
+    let sizes = try required(sizes, "sizes")
+    var names: [String] = [], destinations: [UnsafeMutableBufferPointer<Float>] = []
+    for index in 0..<count {
+      names.append(try text(tensors[index], "tensors[\(index)]"))
+      destinations.append(try floats(outputs[index], sizes[index], "outputs[\(index)]"))
+    }
+    try model(handle).predict(view(x, "x"), batchSize: Int(batchSize), outputs: names, into: destinations)
+  }
+}
+
 @_cdecl("scnn_predict") @implementation
 public func scnn_predict(
   _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ batchSize: Int64, _ tensor: UnsafePointer<CChar>!,

@@ -67,24 +67,24 @@ def test_extension_refuses_what_is_not_dense_or_of_another_type():
     handle = make_model()._handle
     out = np.empty((2, 10), np.float32)
     with pytest.raises((ValueError, BufferError)):
-        handle.predict(np.zeros((2, 8, 8, 2), np.float32)[..., :1], 1, None, out)
+        handle.predict(np.zeros((2, 8, 8, 2), np.float32)[..., :1], 1, ["probabilities"], [out])
     with pytest.raises(TypeError, match="x: expected elements of type"):
-        handle.predict(np.zeros((2, 8, 8, 1)), 1, None, out)
+        handle.predict(np.zeros((2, 8, 8, 1)), 1, ["probabilities"], [out])
     with pytest.raises(TypeError, match="output: expected float32"):
-        handle.predict(np.zeros((2, 8, 8, 1), np.uint8), 1, None, out.astype(np.float64))
+        handle.predict(np.zeros((2, 8, 8, 1), np.uint8), 1, ["probabilities"], [out.astype(np.float64)])
     out.flags.writeable = False
     with pytest.raises((ValueError, BufferError)):
-        handle.predict(np.zeros((2, 8, 8, 1), np.uint8), 1, None, out)
+        handle.predict(np.zeros((2, 8, 8, 1), np.uint8), 1, ["probabilities"], [out])
     with pytest.raises(TypeError):
-        handle.predict([1, 2], 1, None, out)
+        handle.predict([1, 2], 1, ["probabilities"], [out])
     with pytest.raises(ValueError, match="axes"):
-        handle.predict(np.zeros((1,) * 9, np.uint8), 1, None, np.empty(10, np.float32))
+        handle.predict(np.zeros((1,) * 9, np.uint8), 1, ["probabilities"], [np.empty(10, np.float32)])
 
 
 def test_output_of_the_wrong_size_is_refused():
     handle = make_model()._handle
     with pytest.raises(ValueError):
-        handle.predict(np.zeros((2, 8, 8, 1), np.uint8), 1, None, np.empty(19, np.float32))
+        handle.predict(np.zeros((2, 8, 8, 1), np.uint8), 1, ["probabilities"], [np.empty(19, np.float32)])
 
 
 def test_no_call_keeps_a_reference_to_its_arrays(model, data):

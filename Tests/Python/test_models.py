@@ -123,6 +123,27 @@ def test_intermediate_results_are_given_by_name(data):
     np.testing.assert_array_equal(last, model.predict(data[0]))
 
 
+def test_several_results_are_given_at_once(model, data, tmp_path):
+    names = ["layer1.0", "avgpool", model.output_names[0]]
+    whole = [model.predict(data[0], output=name, verbose=0) for name in names]
+    for array, expected in zip(model.predict(data[0], output=names, verbose=0), whole, strict=True):
+        np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-6)
+    part = swiftcnn.Model(model.input, [model.get_layer(name).output for name in names[:2]])
+    assert part.output_shape == [(None, *array.shape[1:]) for array in whole[:2]]
+    assert sum(name.startswith("conv1") for name in part.tensor_names) == 1, "what both need is there once"
+    part.save(tmp_path / "part.safetensors")
+    for features in (part, swiftcnn.load_model(tmp_path / "part.safetensors")):
+        for given in (data[0], iter([data[0][:2], data[0][2:]])):
+            for array, expected in zip(features.predict(given, batch_size=3, verbose=0), whole[:2], strict=True):
+                np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-6)
+    for array, expected in zip(part.predict_on_batch(data[0]), whole[:2], strict=True):
+        np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-6)
+    with pytest.raises(RuntimeError, match="has 2 outputs"):
+        part.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="twice"):
+        model.predict(data[0], output=["avgpool", "avgpool"])
+
+
 def test_frozen_parameters_are_not_trained_and_unfrozen_are(model, data):
     assert model.freeze("layer*") == sum(
         row.name.startswith("layer") and row.role != "statistic" for row in model.parameters

@@ -3,7 +3,8 @@ import CNNCore
 extension Graph {
   /// Adds all that another network computes, as one layer among others.
   ///
-  /// Its nodes and parameters get `prefix` before their names. A random layer draws other numbers here than there, since
+  /// Its nodes and parameters get `prefix` before their names; a node that is there already, with the same name, constants
+  /// and operands, is used again. A random layer draws other numbers here than there, since
   /// the same network may be added twice.
   /// - Parameters:
   ///   - input: what the network reads.
@@ -43,7 +44,12 @@ extension Graph {
           }
           operands.append(image)
         }
-        let results = try add(operation, operands, name: uniqueName(prefix + node.name))
+        let name = prefix + node.name, results: [Value]
+        if let same = sameNode(name, operation, operands) {
+          results = same.results
+        } else {
+          results = try add(operation, operands, name: uniqueName(name))
+        }
         for (old, new) in zip(node.results, results) { images[old] = new }
       }
       guard let result = images[output.value] else {
@@ -54,6 +60,17 @@ extension Graph {
       rollBack(to: start)
       throw error
     }
+  }
+}
+
+extension Graph {
+  /// The node of that name, where it computes just this: the network was added to the same input before. What a random
+  /// layer draws is its own each time.
+  private func sameNode(_ name: String, _ operation: any Operation, _ operands: [Value]) -> Node? {
+    guard let node = value(named: name).flatMap(node(defining:)), node.name == name, node.operands == operands,
+      node.operation.isEqual(to: operation), !(operation is any RandomOperation)
+    else { return nil }
+    return node
   }
 }
 

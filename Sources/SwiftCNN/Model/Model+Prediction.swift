@@ -20,23 +20,49 @@ extension Model {
   public func predict(
     _ x: TensorView, batchSize: Int = 32, output: String? = nil, into destination: UnsafeMutableBufferPointer<Float>
   ) throws(CNNError) {
+    let name = output ?? outputNames[0]
+    try predict(x, batchSize: batchSize, outputs: [name], into: [destination])
+  }
+
+  /// Runs the model on `x` and gives several results: outputs, or intermediate tensors, each of `tensorNames` once.
+  /// - Throws: as `predict(_:batchSize:output:)`; `.invalidArgument` for a name that is given twice.
+  public func predict(_ x: TensorView, batchSize: Int = 32, outputs: [String]) throws(CNNError) -> [Tensor] {
+    var results: [Tensor] = []
+    for name in outputs { results.append(try Tensor(zeros: outputShape(for: x, output: name))) }
+    try predict(x, batchSize: batchSize, outputs: outputs, into: results.map(\.floats))
+    return results
+  }
+
+  /// As `predict(_:batchSize:outputs:)`, into memory of the caller, one block for each result.
+  public func predict(
+    _ x: TensorView, batchSize: Int = 32, outputs: [String], into destinations: [UnsafeMutableBufferPointer<Float>]
+  ) throws(CNNError) {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
+    guard !outputs.isEmpty, outputs.count == destinations.count else {
+      throw CNNError(
+        .invalidArgument, "\(outputs.count) results are asked for with room for \(destinations.count) of them")
+    }
     try lock.reading { () throws(CNNError) in
       try checkInput(x)
       var start = 0
       while start < x.sampleCount {
         let end = start + min(batchSize, x.sampleCount - start)
         let batch = x.samples(start..<end)
-        try withPredictionContext(batch, output) { (context) throws(CNNError) in
-          let perSample = context.output(0).count / (end - start)
-          let expected = try Checked.product([perSample, x.sampleCount], "output")
-          guard destination.count == expected else {
-            throw CNNError(
-              .shapeMismatch, "there is room for \(destination.count) results; the output has \(expected)")
+        try withPredictionContext(batch, outputs) { (context) throws(CNNError) in
+          for (index, destination) in destinations.enumerated() {
+            let perSample = context.output(index).count / (end - start)
+            let expected = try Checked.product([perSample, x.sampleCount], "output")
+            guard destination.count == expected else {
+              throw CNNError(
+                .shapeMismatch, "there is room for \(destination.count) results; the output has \(expected)")
+            }
           }
           try context.run(parameters: parameters, inputs: [batch.base])
-          guard let base = destination.baseAddress, let source = context.output(0).baseAddress else { return }
-          (base + start * perSample).update(from: source, count: perSample * (end - start))
+          for (index, destination) in destinations.enumerated() {
+            let values = context.output(index), perSample = values.count / (end - start)
+            guard let base = destination.baseAddress, let source = values.baseAddress else { continue }
+            (base + start * perSample).update(from: source, count: values.count)
+          }
         }
         start = end
       }
@@ -44,21 +70,24 @@ extension Model {
   }
 
   private func withPredictionContext(
-    _ x: TensorView, _ output: String?, _ body: (ExecutionContext) throws(CNNError) -> Void
+    _ x: TensorView, _ outputs: [String], _ body: (ExecutionContext) throws(CNNError) -> Void
   ) throws(CNNError) {
     let type = try x.validated("x")
-    let key = PlanCache.Key(purpose: .prediction(output: output), input: type, threads: Threads.count)
+    let key = PlanCache.Key(purpose: .prediction(outputs: outputs), input: type, threads: Threads.count)
     try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
         let graph = try Compiler.inferenceGraph(
-          network, input: type, normalization: pixelNormalization, outputs: output.map { [$0] } ?? [])
-        if let value = graph.outputs.first?.value, graph.parameter(defining: value) != nil {
-          throw CNNError(.invalidArgument, "'\(graph.outputs[0].name)' is a parameter, not a result")
+          network, input: type, normalization: pixelNormalization, outputs: outputs)
+        for output in graph.outputs where graph.parameter(defining: output.value) != nil {
+          throw CNNError(.invalidArgument, "'\(output.name)' is a parameter, not a result")
         }
         return try Plan(graph, threads: key.threads)
       }, body)
   }
+
+  /// The names of the model's outputs: one, or several of a model that only predicts.
+  public var outputNames: [String] { lock.reading { network.outputs.map(\.name) } }
 
   /// The shape of the output (or of an intermediate tensor) for an input of this shape.
   public func outputShape(for x: TensorView, output: String? = nil) throws(CNNError) -> [Int] {

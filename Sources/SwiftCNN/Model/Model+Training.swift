@@ -8,6 +8,9 @@ extension Model {
   public func compile(_ settings: TrainingSettings) throws(CNNError) {
     try settings.validate()
     try lock.writing { () throws(CNNError) in
+      guard network.outputs.count == 1 else {
+        throw CNNError(.invalidState, "the model has \(network.outputs.count) outputs; training needs a model with one")
+      }
       // The loss must fit the network's output: found out here, not at the first step.
       _ = try network.addingLoss(settings.lossOperation(for: network))
       training = try TrainingState(settings, parameters: parameters)

@@ -30,10 +30,10 @@ public final class Model: @unchecked Sendable {
     if let weights = options.weights { try loadWeights(weights) } else { parameters.initialize(seed: options.seed) }
   }
 
-  /// A model of any graph with one input and one output; its parameters are drawn from `seed`.
+  /// A model of any graph with one input; its parameters are drawn from `seed`. With several outputs it only predicts.
   /// - Parameters:
   ///   - mean, deviation: of uint8 pixels, one per channel; nil for ImageNet's with three channels, else 0 and 1.
-  /// - Throws: `.invalidArgument` unless the graph has one input and one output.
+  /// - Throws: `.invalidArgument` unless the graph has one input and an output.
   public convenience init(
     _ graph: Graph, name: String, seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil
   ) throws(CNNError) {
@@ -47,10 +47,11 @@ public final class Model: @unchecked Sendable {
     uninitialized graph: Graph, name: String, mean: [Double]?, deviation: [Double]?,
     sharing shared: [String: ParameterTensor] = [:]
   ) throws(CNNError) {
-    guard graph.inputs.count == 1, graph.outputs.count == 1 else {
+    guard graph.inputs.count == 1, !graph.outputs.isEmpty else {
       throw CNNError(
         .invalidArgument,
-        "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected one of each")
+        "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected one input and at "
+          + "least one output")
     }
     guard let channels = graph.shape(of: graph.inputs[0].value).last ?? 1 else {
       throw CNNError(.shapeMismatch, "the input's last axis, its channels, has no fixed size")

@@ -9,7 +9,7 @@ final class PlanCache: Sendable {
   struct Key: Hashable {
     /// What the plan computes.
     enum Purpose: Hashable {
-      case prediction(output: String?)
+      case prediction(outputs: [String])
       case evaluation
       case training
     }

@@ -27,14 +27,17 @@ public struct CustomModelOptions: Sendable {
 
 extension Model {
   /// A model of a network with one value as its output; what the output does not need is left out.
+  /// - Parameter others: further outputs; such a model can predict, but not be trained.
   public convenience init(
-    _ network: NetworkBuilder, output: Value, options: CustomModelOptions = CustomModelOptions()
+    _ network: NetworkBuilder, output: Value, others: [Value] = [], options: CustomModelOptions = CustomModelOptions()
   ) throws(CNNError) {
     var graph = network.builder.graph
-    guard (0..<graph.valueCount).contains(output.index), graph.node(defining: output) != nil else {
-      throw CNNError(.invalidArgument, "the output is not the result of a layer")
+    for output in [output] + others {
+      guard (0..<graph.valueCount).contains(output.index), graph.node(defining: output) != nil else {
+        throw CNNError(.invalidArgument, "the output is not the result of a layer")
+      }
     }
-    try graph.setOutputs([(graph.name(of: output), output)])
+    try graph.setOutputs(([output] + others).map { (graph.name(of: $0), $0) })
     graph = try graph.removingDeadNodes().removingDeadParameters()
     let names = Set(graph.parameters.map(\.name))
     try self.init(

@@ -18,7 +18,8 @@ public struct NetworkBuilder {
 
   /// Adds all layers of a model up to its output, or up to the tensor of that name.
   ///
-  /// Adding a model twice, or two that share parameters, gives layers that share them here too.
+  /// Adding a model twice, or two that share parameters, gives layers that share them here too; added to the same input
+  /// again, under the same prefix, what is there is used again.
   /// - Parameters:
   ///   - prefix: before the names of its layers and parameters, as in `backbone.`.
   ///   - tensor: one of the model's `tensorNames`; nil for its output.

@@ -321,6 +321,11 @@ static scnn_status tensor_text(void *model, const char *unused, char *buffer, si
   return scnn_model_tensor_names(model, buffer, capacity, length);
 }
 
+static scnn_status output_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_model_output_names(model, buffer, capacity, length);
+}
+
 static scnn_status metric_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
   (void)unused;
   return scnn_metric_names(model, buffer, capacity, length);
@@ -342,6 +347,10 @@ static PyObject *model_graph(PyObject *self, PyObject *args) {
 
 static PyObject *model_tensor_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(tensor_text, model_of(self), NULL);
+}
+
+static PyObject *model_output_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(output_text, model_of(self), NULL);
 }
 
 static PyObject *model_metric_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -514,22 +523,88 @@ static PyObject *model_reset_classifier(PyObject *self, PyObject *args) {
 
 /* ------------------------------------------------------------------------------------ Model: prediction and training */
 
+/* What is borrowed for a prediction of several results. */
+typedef struct {
+  Py_ssize_t count; /* how many arrays and names are borrowed */
+  Py_buffer *views;
+  PyObject **names; /* as bytes */
+  const char **tensors;
+  float **outputs;
+  size_t *sizes;
+} Results;
+
+static void release_results(Results *results) {
+  while (results->count > 0) {
+    results->count--;
+    PyBuffer_Release(&results->views[results->count]);
+    Py_DECREF(results->names[results->count]);
+  }
+  PyMem_Free(results->views);
+  PyMem_Free(results->names);
+  PyMem_Free(results->tensors);
+  PyMem_Free(results->outputs);
+  PyMem_Free(results->sizes);
+}
+
+/* Borrows the i-th name and array; 0, or -1 with an exception. */
+static int borrow_result(Results *results, Py_ssize_t i, PyObject *names, PyObject *arrays) {
+  PyObject *name = PySequence_GetItem(names, i), *array = PySequence_GetItem(arrays, i);
+  PyObject *bytes = name && array ? PyUnicode_AsUTF8String(name) : NULL;
+  int failed = !bytes || borrow_floats(array, "output", 1, &results->views[i], &results->sizes[i]) != 0;
+  Py_XDECREF(name);
+  Py_XDECREF(array); /* the buffer keeps it alive */
+  if (failed) {
+    Py_XDECREF(bytes);
+    return -1;
+  }
+  results->names[i] = bytes;
+  results->tensors[i] = PyBytes_AsString(bytes);
+  results->outputs[i] = results->views[i].buf;
+  results->count = i + 1;
+  return 0;
+}
+
+static int borrow_results(Results *results, PyObject *names, PyObject *arrays) {
+  memset(results, 0, sizeof *results);
+  Py_ssize_t count = PySequence_Size(names);
+  if (count < 0) return -1;
+  if (PySequence_Size(arrays) != count) {
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "expected as many arrays as names");
+    return -1;
+  }
+  size_t room = (size_t)count + 1;
+  results->views = PyMem_Calloc(room, sizeof *results->views);
+  results->names = PyMem_Calloc(room, sizeof *results->names);
+  results->tensors = PyMem_Calloc(room, sizeof *results->tensors);
+  results->outputs = PyMem_Calloc(room, sizeof *results->outputs);
+  results->sizes = PyMem_Calloc(room, sizeof *results->sizes);
+  if (!results->views || !results->names || !results->tensors || !results->outputs || !results->sizes) {
+    PyErr_NoMemory();
+  } else {
+    Py_ssize_t i = 0;
+    while (i < count && borrow_result(results, i, names, arrays) == 0) i++;
+    if (i == count) return 0;
+  }
+  release_results(results);
+  return -1;
+}
+
 static PyObject *model_predict(PyObject *self, PyObject *args) {
-  PyObject *x_object, *output;
+  PyObject *x_object, *names, *arrays;
   long long batch_size;
-  const char *tensor;
-  if (!PyArg_ParseTuple(args, "OLzO:predict", &x_object, &batch_size, &tensor, &output)) return NULL;
-  Py_buffer x_view, output_view;
+  if (!PyArg_ParseTuple(args, "OLOO:predict", &x_object, &batch_size, &names, &arrays)) return NULL;
+  Py_buffer x_view;
   scnn_tensor x;
-  size_t count;
+  Results results;
   if (borrow_tensor(x_object, "x", &x_view, &x) != 0) return NULL;
-  if (borrow_floats(output, "output", 1, &output_view, &count) != 0) {
+  if (borrow_results(&results, names, arrays) != 0) {
     PyBuffer_Release(&x_view);
     return NULL;
   }
   scnn_status status;
-  UNLOCKED(status, scnn_predict(model_of(self), &x, batch_size, tensor, output_view.buf, count));
-  PyBuffer_Release(&output_view);
+  UNLOCKED(status, scnn_predict_many(model_of(self), &x, batch_size, results.tensors, results.outputs, results.sizes,
+                                     (size_t)results.count));
+  release_results(&results);
   PyBuffer_Release(&x_view);
   return none_or_raise(status);
 }
@@ -739,6 +814,14 @@ static PyObject *graph_shape(PyObject *self, PyObject *args) {
   return status == SCNN_OK ? tuple_of_integers(shape, rank) : raise_status(status);
 }
 
+static PyObject *graph_output(PyObject *self, PyObject *args) {
+  int value;
+  if (!PyArg_ParseTuple(args, "i:output", &value)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_graph_output(graph_of(self), value));
+  return none_or_raise(status);
+}
+
 static PyObject *graph_model(PyObject *self, PyObject *args) {
   int output;
   const char *options;
@@ -825,6 +908,7 @@ static PyMethodDef model_methods[] = {
     {"summary", model_summary, METH_NOARGS, "summary() -> str"},
     {"graph", model_graph, METH_VARARGS, "graph(format) -> str"},
     {"tensor_names", model_tensor_names, METH_NOARGS, "tensor_names() -> str, one a line"},
+    {"output_names", model_output_names, METH_NOARGS, "output_names() -> str, one a line"},
     {"metric_names", model_metric_names, METH_NOARGS, "metric_names() -> str, one a line"},
     {"input_shape", model_input_shape, METH_NOARGS, "input_shape() -> tuple, without the batch"},
     {"output_shape", model_output_shape, METH_VARARGS, "output_shape(shape of x, tensor or None) -> tuple"},
@@ -838,7 +922,7 @@ static PyMethodDef model_methods[] = {
     {"set_trainable", model_set_trainable, METH_VARARGS, "set_trainable(pattern, trainable) -> matched"},
     {"set_regularization", model_set_regularization, METH_VARARGS, "set_regularization(pattern, l1, l2) -> matched"},
     {"reset_classifier", model_reset_classifier, METH_VARARGS, "reset_classifier(classes, seed)"},
-    {"predict", model_predict, METH_VARARGS, "predict(x, batch_size, tensor or None, output)"},
+    {"predict", model_predict, METH_VARARGS, "predict(x, batch_size, [tensor], [output])"},
     {"compile", model_compile, METH_VARARGS, "compile(settings)"},
     {"train_on_batch", model_train_on_batch, METH_VARARGS, "train_on_batch(x, y, sample_weight, count) -> tuple"},
     {"evaluate", model_evaluate, METH_VARARGS, "evaluate(x, y, sample_weight, batch_size, count) -> tuple"},
@@ -860,6 +944,7 @@ static PyMethodDef graph_methods[] = {
     {"layer", graph_layer, METH_VARARGS, "layer(kind, name, options, operands) -> value"},
     {"apply", graph_apply, METH_VARARGS, "apply(model, prefix, tensor or None, inference, operand) -> value"},
     {"shape", graph_shape, METH_VARARGS, "shape(value) -> tuple"},
+    {"output", graph_output, METH_VARARGS, "output(value)"},
     {"model", graph_model, METH_VARARGS, "model(output, options) -> Model"},
     {NULL, NULL, 0, NULL}};
 

@@ -146,12 +146,18 @@ class Network:
             self.calls.append((here, call))
         return self.values[tensor]
 
-    def model(self, output: int, options: Mapping[str, object] | None = None) -> _swiftcnn.Model:
+    def model(self, *outputs: int, options: Mapping[str, object] | None = None) -> _swiftcnn.Model:
         """The finished network."""
-        if output in (self.values[tensor] for tensor in self.inputs):
-            # The library's models compute something.
-            output = self.layer("rescaling", "identity", {"scale": 1, "offset": 0}, output)
-        return self.graph.model(output, None if options is None else json.dumps(dict(options)))
+        first, *others = map(self._computed, outputs)
+        for value in others:
+            self.graph.output(value)
+        return self.graph.model(first, None if options is None else json.dumps(dict(options)))
+
+    def _computed(self, value: int) -> int:
+        """The value, or where it is an input, the result of a layer that changes nothing: a model computes something."""
+        if value in (self.values[tensor] for tensor in self.inputs):
+            return self.layer("rescaling", "identity", {"scale": 1, "offset": 0}, value)
+        return value
 
     def _unique(self, name: str) -> str:
         candidate = name

@@ -544,8 +544,8 @@ class Trainer:
         steps: int | None = None,
         callbacks: Callbacks = None,
         *,
-        output: str | None = None,
-    ) -> Floats:
+        output: str | Sequence[str] | None = None,
+    ) -> Any:
         """Runs the model. Two threads may do so at the same time.
 
         Args:
@@ -554,17 +554,18 @@ class Trainer:
             verbose: 0 shows nothing, 1 or ``"auto"`` a progress bar (in a log a line), 2 a line.
             steps: how many batches are predicted; None: all.
             callbacks: objects of ``swiftcnn.callbacks``.
-            output: the name of an intermediate result, one of ``tensor_names``, to be given in place of the output.
+            output: the name of an intermediate result, one of ``tensor_names``, to be given in place of the output; or a
+                list of such names.
 
         Returns:
-            float32 (N, ...).
+            float32 (N, ...); a list of such arrays where the model has several outputs, or ``output`` is a list.
 
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
         """
         size, count = _batch_size(batch_size), _steps(steps, "steps")
         level = _verbosity(verbose)
-        name = None if output is None else text(output, "output")
+        chosen = None if output is None else _names(output, "output")
         hooks = CallbackList(callbacks)
         samples: int | None = None
         feed: Feed[Array]
@@ -587,44 +588,52 @@ class Trainer:
         hooks.set_model(self._model)
         hooks.set_params({"verbose": level, "epochs": 1, "steps": feed.steps})
         try:
-            return self._predict(feed, samples, name, hooks, bar)
+            results = self._predict(feed, samples, chosen or self.output_names, hooks, bar)
         finally:
             bar.end_line()
+        return results[0] if len(results) == 1 and (output is None or isinstance(output, str)) else results
 
     def _predict(
-        self, feed: Feed[Array], samples: int | None, name: str | None, hooks: CallbackList, bar: ProgressBar
-    ) -> Floats:
-        """The outputs for all images; where their number is known, into one array."""
-        whole: Floats | None = None
-        parts: list[Floats] = []
+        self, feed: Feed[Array], samples: int | None, names: list[str], hooks: CallbackList, bar: ProgressBar
+    ) -> list[Floats]:
+        """The results of these names for all images; where their number is known, each into one array."""
+        wholes: list[Floats] = []
+        batches: list[list[Floats]] = []
         done = 0
         self.stop_predicting = False
         hooks.on_predict_begin()
         for batch, (images, _) in enumerate(feed.epoch(0)):
             hooks.on_predict_batch_begin(batch)
-            shape = self._handle.output_shape(images.shape, name)
-            if whole is None and samples is not None:
-                whole = np.empty((samples, *shape[1:]), np.float32)
-            part = np.empty(shape, np.float32) if whole is None else whole[done : done + len(images)]
-            self._handle.predict(images, len(images), name, part)
-            parts.append(part)
-            done += len(images)
+            shapes = [self._handle.output_shape(images.shape, name) for name in names]
+            if not wholes and samples is not None:
+                wholes = [np.empty((samples, *shape[1:]), np.float32) for shape in shapes]
+            end = done + len(images)
+            parts = [whole[done:end] for whole in wholes] or [np.empty(shape, np.float32) for shape in shapes]
+            self._handle.predict(images, len(images), names, parts)
+            batches.append(parts)
+            done = end
             bar.count(len(images))
-            hooks.on_predict_batch_end(batch, {"outputs": part})
+            hooks.on_predict_batch_end(batch, {"outputs": parts[0] if len(parts) == 1 else parts})
             if self.stop_predicting:
                 break
         hooks.on_predict_end()
-        return np.concatenate(parts) if whole is None else whole[:done]
+        return [whole[:done] for whole in wholes] or [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
-    def predict_on_batch(self, x: ArrayLike) -> Floats:
+    def predict_on_batch(self, x: ArrayLike) -> Any:
         """Runs the model on one batch of images: ``predict`` without a word."""
         self._prepare(x)
         images = self._images(x)
-        result = np.empty(self._handle.output_shape(images.shape, None), np.float32)
-        self._handle.predict(images, len(images), None, result)
-        return result
+        names = self.output_names
+        results = [np.empty(self._handle.output_shape(images.shape, name), np.float32) for name in names]
+        self._handle.predict(images, len(images), names, results)
+        return results[0] if len(results) == 1 else results
 
     # --------------------------------------------------------------------------------------------------------- data
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs: one, but for a model that was made with several."""
+        return self._handle.output_names().split("\n")
 
     @property
     def _model(self) -> Model:
@@ -755,6 +764,17 @@ def _metrics_of(given: str | Metric | Sequence[str | Metric] | None) -> tuple[Me
             raise ValueError(f"metrics: {metric.name!r} is given twice; give another name=")
         names.append(metric.name)
     return chosen
+
+
+def _names(given: str | Sequence[str], name: str) -> list[str]:
+    if isinstance(given, str):
+        return [text(given, name)]
+    if not isinstance(given, (list, tuple)) or not given:
+        raise TypeError(f"{name} must be a name or a list of names, got {given!r}")
+    names = [text(each, name) for each in given]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{name} must not name a result twice, got {given!r}")
+    return names
 
 
 def _batch_size(value: int | None, name: str = "batch_size") -> int:

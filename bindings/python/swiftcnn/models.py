@@ -73,7 +73,7 @@ class Model(Trainer, Layer):
 
     Args:
         inputs: a tensor.
-        outputs: a tensor that layers made of it.
+        outputs: a tensor that layers made of it, or a list of several: such a model can predict, but not be trained.
 
     Raises:
         ValueError: the outputs need another tensor than the inputs, or two layers have one name.
@@ -89,12 +89,12 @@ class Model(Trainer, Layer):
     ) -> None:
         Layer.__init__(self, name=unique_name("functional") if name is None and inputs is not None else name)
         self._core: _swiftcnn.Model | None = None
-        self._ends: tuple[Tensor, Tensor] | None = None
+        self._ends: tuple[Tensor, list[Tensor]] | None = None
         self._members = _Members()
         if (inputs is None) != (outputs is None):
             raise ValueError("inputs and outputs must be given both, or neither")
         if inputs is not None and outputs is not None:
-            self._connect(_single(inputs, "inputs"), _single(outputs, "outputs"))
+            self._connect(_single(inputs, "inputs"), _several(outputs, "outputs"))
         if not boolean(trainable, "trainable"):
             self.trainable = False
 
@@ -105,13 +105,12 @@ class Model(Trainer, Layer):
         model._set_core(core)
         return model
 
-    def _connect(self, inputs: Tensor, outputs: Tensor) -> None:
-        """Makes the network between two tensors."""
+    def _connect(self, inputs: Tensor, outputs: list[Tensor]) -> None:
+        """Makes the network between tensors."""
         network = Network()
         network.input(inputs)
-        value = network.value(outputs)
-        options = {"name": self.name} | _pixels(inputs, network.calls)
-        core = network.model(value, options)
+        values = [network.value(output) for output in outputs]
+        core = network.model(*values, options={"name": self.name} | _pixels(inputs, network.calls))
         self._ends = (inputs, outputs)
         self._members.layers = _distinct(_layers_of(inputs, network.calls, core))
         self._set_core(core)
@@ -153,11 +152,11 @@ class Model(Trainer, Layer):
             tensor = Tensor((None, *shape_of(tuple(input_shape)[1:], "input_shape")), "input")
             self._connect(tensor, self._trace(tensor))
 
-    def _trace(self, tensor: Tensor) -> Tensor:
+    def _trace(self, tensor: Tensor) -> list[Tensor]:
         """What ``call`` makes of a tensor. Where it asks whether it trains, both answers must give one network."""
         if "training" not in inspect.signature(self.call).parameters:
-            return _single(self.call(tensor), "what call returned")
-        results = [_single(self.call(tensor, training=training), "what call returned") for training in (True, False)]
+            return _several(self.call(tensor), "what call returned")
+        results = [_several(self.call(tensor, training=training), "what call returned") for training in (True, False)]
         if _structure(tensor, results[0]) != _structure(tensor, results[1]):
             raise ValueError(
                 f"{type(self).__name__}.call gives another network for training=True than for training=False; "
@@ -173,16 +172,21 @@ class Model(Trainer, Layer):
             f"{type(self).__name__} has no network: write a method 'call', or give Model inputs and outputs"
         )
 
-    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Tensor:
+    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
         tensor = _single(inputs, "inputs")
         if self._core is None:
             self.build(tensor.shape)
-        call = Call(self, (tensor,), inference=training is not None and not boolean(training, "training"))
-        network = Network()
-        value = self._emit(network, [network.input(tensor)], call)
-        return Tensor(network.shape(value), self.name, call)
+        inference = training is not None and not boolean(training, "training")
+        names = self.output_names
+        results = []
+        for name in names:
+            call = Call(self, (tensor,), inference, tensor=name if len(names) > 1 else None)
+            network = Network()
+            value = self._emit(network, [network.input(tensor)], call)
+            results.append(Tensor(network.shape(value), self.name, call))
+        return results[0] if len(results) == 1 else results
 
-    def _compute(self, x: Any, training: bool | None = None) -> Floats:
+    def _compute(self, x: Any, training: bool | None = None) -> Any:
         if training:
             raise ValueError(f"{self.name}: training=True is possible within a model only, not on an array")
         self._prepare(x)
@@ -204,9 +208,11 @@ class Model(Trainer, Layer):
         return self._tensors()[0]
 
     @property
-    def output(self) -> Tensor:
-        """The tensor it ends with: ``Model(model.input, layers.Dense(5)(model.output))`` goes on from there."""
-        return self._tensors()[1]
+    def output(self) -> Any:
+        """The tensor it ends with, or a list of several: ``Model(model.input, layers.Dense(5)(model.output))`` goes on from
+        there."""
+        outputs = self.outputs
+        return outputs[0] if len(outputs) == 1 else outputs
 
     @property
     def inputs(self) -> list[Tensor]:
@@ -215,16 +221,25 @@ class Model(Trainer, Layer):
 
     @property
     def outputs(self) -> list[Tensor]:
-        """``[output]``"""
-        return [self.output]
+        """The tensors it ends with."""
+        return list(self._tensors()[1])
 
-    def _tensors(self) -> tuple[Tensor, Tensor]:
+    def _tensors(self) -> tuple[Tensor, list[Tensor]]:
         core = self._handle
         if self._ends is None:
             layer = InputLayer(batch_shape=self.input_shape, name=json.loads(core.graph("json"))["inputs"][0]["name"])
             tensor: Tensor = layer.output
-            self._ends = (tensor, Tensor(self.output_shape, self.name, Call(self, (tensor,))))
+            names = self.output_names
+            outputs = [
+                Tensor(self._shape(name), self.name, Call(self, (tensor,), tensor=name if len(names) > 1 else None))
+                for name in names
+            ]
+            self._ends = (tensor, outputs)
         return self._ends
+
+    def _shape(self, name: str) -> Shape:
+        """The shape of a result, with None for the batch and for sizes that vary."""
+        return tuple(size if size >= 0 else None for size in self._handle.tensor_shape(name))
 
     @property
     def input_shape(self) -> Shape:
@@ -232,9 +247,11 @@ class Model(Trainer, Layer):
         return (None, *(size if size >= 0 else None for size in self._handle.input_shape()))
 
     @property
-    def output_shape(self) -> Shape:
-        """The shape of what ``predict`` returns, with None for the number of images and sizes that vary."""
-        return tuple(size if size >= 0 else None for size in self._handle.tensor_shape(None))
+    def output_shape(self) -> Any:
+        """The shape of what ``predict`` returns, with None for the number of images and sizes that vary; a list of shapes
+        where there are several outputs."""
+        shapes = [self._shape(name) for name in self.output_names]
+        return shapes[0] if len(shapes) == 1 else shapes
 
     @property
     def layers(self) -> list[Layer]:
@@ -553,7 +570,7 @@ class Sequential(Model):
                 self._start = InputLayer(shape).output
         assert self._stack.layers is not None
         if self._start is not None:
-            self._ends = (self._start, _single(layer(self._end()), f"what layer {layer.name!r} gave"))
+            self._ends = (self._start, [_single(layer(self._end()), f"what layer {layer.name!r} gave")])
         self._stack.layers.append(layer)
         self._core = None
 
@@ -573,13 +590,13 @@ class Sequential(Model):
 
     def _end(self) -> Tensor:
         assert self._start is not None
-        return self._start if self._ends is None else self._ends[1]
+        return self._start if self._ends is None else self._ends[1][0]
 
     def _run(self, tensor: Tensor) -> None:
         end = tensor
         for layer in self.layers:
             end = _single(layer(end), f"what layer {layer.name!r} gave")
-        self._ends = (tensor, end)
+        self._ends = (tensor, [end])
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Makes the network for inputs of a shape, the batch included."""
@@ -806,15 +823,21 @@ def list_models(pattern: str | None = None) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------------- parts
 
 
+def _several(tensors: object, name: str) -> list[Tensor]:
+    """One or more tensors."""
+    given = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+    found = [each for each in given if isinstance(each, Tensor)]
+    if found and len(found) == len(given):
+        return found
+    raise ValueError(f"{name} must be a tensor, as layers.Input or a layer gives it, or a list of such, got {tensors!r}")
+
+
 def _single(tensors: object, name: str) -> Tensor:
     """The one tensor there is."""
-    if isinstance(tensors, (list, tuple)) and len(tensors) == 1:
-        tensors = tensors[0]
-    if isinstance(tensors, Tensor):
-        return tensors
-    if isinstance(tensors, (list, tuple)) and tensors and all(isinstance(each, Tensor) for each in tensors):
-        raise ValueError(f"{name}: a model has one input and one output, got {len(tensors)} tensors")
-    raise ValueError(f"{name} must be a tensor, as layers.Input or a layer gives it, got {tensors!r}")
+    given = _several(tensors, name)
+    if len(given) > 1:
+        raise ValueError(f"{name} must be one tensor, got {len(given)}: a model has one input")
+    return given[0]
 
 
 def _distinct(layers: Iterable[Layer]) -> list[Layer]:
@@ -855,11 +878,11 @@ def _pixels(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]]) -> dict[str, o
     return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
 
 
-def _structure(inputs: Tensor, outputs: Tensor) -> list[object]:
+def _structure(inputs: Tensor, outputs: list[Tensor]) -> list[object]:
     """What a network computes in inference, without names."""
     network = Network()
     network.input(inputs)
-    graph = json.loads(network.model(network.value(outputs)).graph("json"))
+    graph = json.loads(network.model(*(network.value(output) for output in outputs)).graph("json"))
     number: dict[str, object] = {}
     for kind in ("inputs", "parameters"):
         for row in graph[kind]:
@@ -873,7 +896,7 @@ def _structure(inputs: Tensor, outputs: Tensor) -> list[object]:
         attributes = {key: value for key, value in row["attributes"].items() if key not in ("frozen", "stream")}
         number[row["name"]] = len(result)
         result.append((row["operation"], attributes, operands))
-    return [*result, number[graph["outputs"][0]["value"]]]
+    return [*result, *(number[output["value"]] for output in graph["outputs"])]
 
 
 def _nodes(model: Model) -> Iterator[Node]:
@@ -887,8 +910,7 @@ def _tensor(model: Model, name: str) -> Tensor:
     """A result of a model of the library."""
     if name == model.input.name:
         return model.input
-    shape = tuple(size if size >= 0 else None for size in model._handle.tensor_shape(name))
-    return Tensor(shape, name, Call(model, (model.input,), tensor=name))
+    return Tensor(model._shape(name), name, Call(model, (model.input,), tensor=name))
 
 
 def _literally(name: str) -> str:

@@ -252,7 +252,7 @@ class Layer:
             raise TypeError(f"{type(self).__name__}.call takes no argument 'training'")
         return self.call(*args, **kwargs)
 
-    def _compute(self, x: Any, training: bool | None = None) -> Floats:
+    def _compute(self, x: Any, training: bool | None = None) -> Any:
         """The result for an array."""
         from ..models import Model
 
