@@ -94,15 +94,15 @@ scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity,
  *   "depth_coefficient": 1                      multiplies the blocks of each stage, rounded up
  *   "resolution_coefficient": 1                 multiplies the published resolution; with "input_shape" no effect
  *   "divisor": 8
- *   "compound_coefficient": null                phi, in place of the three coefficients: depth 1.2^phi, width 1.1^phi and
+ *   "compound_coefficient": null                phi, in place of the three coefficients: depth 1.2^phi, width 1.1^phi,
  *                                               resolution 1.15^phi (Tan and Le 2019, equation 3)
- *   "stages": null                              in place of the builder's own, and scaled as they are. ResNets: the number
- *                                               of blocks of each stage. EfficientNets: objects
+ *   "stages": null                              in place of the builder's own, and scaled as they are. ResNets: the
+ *                                               number of blocks of each stage. EfficientNets: objects
  *             {"kind": "mbconv", "kernel": 3, "stride": 2, "expand_ratio": 6, "channels": 24, "repeats": 2,
  *              "se_ratio": 0, "input_channels": null}
- *             kind: or "fused_mbconv"; se_ratio: the share of the block's input channels in squeeze-and-excitation, 0 for
- *             none; input_channels: of the first stage the stem's channels (null: the builder's own), of any other what
- *             the stage before has
+ *             kind: or "fused_mbconv"; se_ratio: the share of the block's input channels in squeeze-and-excitation, 0
+ *             for none; input_channels: of the first stage the stem's channels (null: the builder's own), of any other
+ *             what the stage before has
  *   "weights": null                             path of a safetensors file; else initialised at random
  *   "seed": 0                                   of the random initial values
  *   "mean": [...], "std": [...]                 of the pixels, one per channel, in units of the full range 0...1 */

@@ -73,7 +73,7 @@ def measured(network, x):
             # One variance for the whole layer, and the mean square: where channels hardly vary beside their
             # mean, their own variance would blow up what is only rounding.
             channels = (0, 2, 3)
-            variance = inputs[0].var(channels, correction=0).mean() + inputs[0].square().mean()
+            variance = inputs[0].var(channels, correction=0).mean() + 2 * inputs[0].square().mean()
             shift = 0.2 * variance.sqrt() * torch.randn_like(layer.running_mean)
             layer.running_mean.copy_(inputs[0].mean(channels) + shift)
             layer.running_var.copy_(variance * torch.empty_like(layer.running_var).uniform_(0.7, 1.4))
