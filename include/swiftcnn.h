@@ -83,13 +83,26 @@ typedef struct scnn_model scnn_model;
 /* The names of the models that can be built, one a line, sorted. `pattern` has * and ?, as in "resnet*"; NULL: all. */
 scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity, size_t *length);
 
-/* Builds a model by name. Options:
+/* Builds a model by name; case, '-' and '_' do not count, so "EfficientNet-B0" is "efficientnet_b0". Options:
  *   "input_shape": [height, width, channels]   the builder's published resolution
  *   "classes": 1000
  *   "include_top": true                         without it the model ends with the last feature map
  *   "pooling": null                             "avg" or "max", applied where include_top is false
  *   "classifier_activation": "softmax"          or "sigmoid"; null gives logits
  *   "dropout": null, "drop_path": null          rates from 0 to 1; null is the builder's own
+ *   "width_coefficient": 1                      multiplies the channels, rounded to multiples of "divisor"
+ *   "depth_coefficient": 1                      multiplies the blocks of each stage, rounded up
+ *   "resolution_coefficient": 1                 multiplies the published resolution; with "input_shape" no effect
+ *   "divisor": 8
+ *   "compound_coefficient": null                phi, in place of the three coefficients: depth 1.2^phi, width 1.1^phi,
+ *                                               resolution 1.15^phi (Tan and Le 2019, equation 3)
+ *   "stages": null                              in place of the builder's own, and scaled as they are. ResNets: the
+ *                                               number of blocks of each stage. EfficientNets: objects
+ *             {"kind": "mbconv", "kernel": 3, "stride": 2, "expand_ratio": 6, "channels": 24, "repeats": 2,
+ *              "se_ratio": 0, "input_channels": null}
+ *             kind: or "fused_mbconv"; se_ratio: the share of the block's input channels in squeeze-and-excitation, 0
+ *             for none; input_channels: of the first stage the stem's channels (null: the builder's own), of any other
+ *             what the stage before has
  *   "weights": null                             path of a safetensors file; else initialised at random
  *   "seed": 0                                   of the random initial values
  *   "mean": [...], "std": [...]                 of the pixels, one per channel, in units of the full range 0...1 */

@@ -147,20 +147,28 @@ import Testing
     ("stride", "0", "stride is 0"), ("expand_ratio", "0", "expand_ratio is 0.0"),
     ("expand_ratio", "1e300", "expand_ratio is 1e+300"), ("input_channels", "0", "input_channels is 0"),
     ("channels", "0", "channels is 0"), ("channels", "9223372036854775807", "channels is 9223372036854775807"),
-    ("channels", "1048576", "channels"), ("repeats", "0", "repeats is 0"), ("repeats", "2000", "repeats is 2000"),
+    ("repeats", "0", "repeats is 0"), ("repeats", "2000", "repeats is 2000"),
     ("se_ratio", "1.5", "se_ratio is 1.5"), ("se_ratio", "-1", "se_ratio is -1.0"), ("width", "3", "'width'"),
     ("channels", "null", "'channels'"),
   ])
   func stagesOfAnEfficientNetAreChecked(_ key: String, _ value: String, _ message: String) throws {
     var row = JSONObject()
     row["kind"] = "mbconv"
-    for (key, value) in [("kernel", 3), ("stride", 1), ("channels", 24), ("repeats", 1)] { row[key] = .integer(value) }
+    for (key, value) in [("kernel", 3), ("stride", 1), ("channels", 24), ("repeats", 1)] {
+      row[key] = .integer(Int64(value))
+    }
     row["expand_ratio"] = 6.0
     let plain = JSON.object(row)
     row[key] = try JSON(parsing: value)
     let text = try JSON.array([plain, .object(row)]).serialized()
     let error = #expect(throws: CNNError.self) { _ = try graph("efficientnet_b0", #"{"stages": \#(text)}"#) }
     #expect(error?.message.contains(message) == true, "\(error?.message ?? "")")
+  }
+
+  @Test func whatFitsNoMemoryIsAnError() throws {
+    let row = #"{"kind": "mbconv", "kernel": 3, "stride": 1, "expand_ratio": 1, "channels": 1048576, "repeats": 1}"#
+    let options = try ModelOptions(json: #require(JSON(parsing: #"{"stages": [\#(row)]}"#).objectValue))
+    expectError(.outOfMemory, "") { _ = try Model("efficientnet_b0", options: options) }
   }
 
   @Test func aStageReadsWhatTheOneBeforeGives() throws {
