@@ -693,7 +693,8 @@ class Node(Layer):
     @property
     def trainable(self) -> bool:
         """Whether training changes the weights."""
-        learned = [weight.trainable for weight, row in zip(self.weights, self._rows, strict=True) if row.role != "statistic"]
+        flags = {row.name: row.trainable for row in self._owner[0].parameters}
+        learned = [flags[row.name] for row in self._rows if row.role != "statistic"]
         return any(learned) if learned else self._trainable
 
     @trainable.setter

@@ -333,12 +333,12 @@ class Layer:
     @property
     def trainable_weights(self) -> list[Variable]:
         """Those that training changes."""
-        return [weight for weight in self.weights if weight.trainable]
+        return _select(self.weights, trainable=True)
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """Those that training does not change; statistics of batch normalisation are among them."""
-        return [weight for weight in self.weights if not weight.trainable]
+        return _select(self.weights, trainable=False)
 
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights
@@ -390,6 +390,13 @@ def layers_in(value: object) -> Iterator[Layer]:
     elif isinstance(value, (list, tuple)):
         for each in value:
             yield from layers_in(each)
+
+
+def _select(weights: Sequence[Variable], trainable: bool) -> list[Variable]:
+    """Those weights that are trainable, or those that are not; each model is asked once."""
+    handles = {id(weight._handle): weight._handle for weight in weights}
+    flags = {(key, row[0]): row[2] for key, handle in handles.items() for row in handle.parameters()}
+    return [weight for weight in weights if flags[id_of(weight)] == trainable]
 
 
 def id_of(variable: Variable) -> tuple[int, str]:
