@@ -43,7 +43,8 @@ public struct ModelOptions: Sendable {
   public var weights: String?
   /// The seed of random weights.
   public var seed: UInt64 = 0
-  /// Mean and deviation of pixels, one per channel; nil for the builder's own where there are three channels, else 0 and 1.
+  /// Mean and deviation of pixels, one per channel; nil for the builder's own where there are three channels, else 0
+  /// and 1.
   public var mean, deviation: [Double]?
 
   /// The defaults.

@@ -68,7 +68,8 @@ public struct ModelScaling: Sendable, Equatable {
       guard count >= 1, scaled <= Double(Self.maximumBlocks), total + Int(scaled) <= Self.maximumBlocks else {
         throw CNNError(
           .invalidArgument,
-          "stage \(stage) has \(count) blocks times \(depth); expected 1 or more, and \(Self.maximumBlocks) at most in all"
+          "stage \(stage) has \(count) blocks times \(depth); expected 1 or more, and \(Self.maximumBlocks) at most "
+            + "in all"
         )
       }
       total += Int(scaled)

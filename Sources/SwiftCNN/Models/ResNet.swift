@@ -1,8 +1,8 @@
 import CNNCore
 import CNNGraph
 
-/// Residual networks (He et al., "Deep residual learning for image recognition", 2016), with more groups (ResNeXt, Xie et
-/// al. 2017) or a wider middle (Zagoruyko and Komodakis 2016).
+/// Residual networks (He et al., "Deep residual learning for image recognition", 2016), with more groups (ResNeXt, Xie
+/// et al. 2017) or a wider middle (Zagoruyko and Komodakis 2016).
 ///
 /// One row a variant, one function a kind of block. Parameter names are torchvision's.
 struct ResNet: ModelFamily {
