@@ -13,10 +13,11 @@
  * - No argument, file or failed allocation ends the process. A NULL where a pointer is needed, and a handle that was
  *   never made or is already freed, give SCNN_INVALID_ARGUMENT.
  * - Images are NHWC. uint8 tensors are pixels: divided by 255, then normalised with the model's own mean and standard
- *   deviation. float32 tensors are taken as they stand.
+ *   deviation, as (pixel / 255 - mean) / deviation. float32 tensors are taken as they stand.
  * - Calls on different models may run at the same time. Two threads may call scnn_predict with one model at the same
  *   time; whatever changes a model (training, loading, setting) must have it alone, and is made to wait otherwise.
- * - Options are JSON objects, as {"classes": 10}; NULL means all defaults. A key that is not listed is an error.
+ * - Options are JSON objects, as {"classes": 10}; NULL means all defaults. A key that is not listed is an error. In the
+ *   lists below the value after a key is its default.
  * - Texts are written to `buffer` with a closing NUL; `*length` (may be NULL) becomes the length without it. Where
  *   `capacity` is too small nothing is written and the status is SCNN_BUFFER_TOO_SMALL: ask with (NULL, 0) first.
  */
@@ -83,32 +84,35 @@ typedef struct scnn_model scnn_model;
 /* The names of the models that can be built, one a line, sorted. `pattern` has * and ?, as in "resnet*"; NULL: all. */
 scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity, size_t *length);
 
-/* Builds a model by name; case, '-' and '_' do not count, so "EfficientNet-B0" is "efficientnet_b0". Options:
- *   "input_shape": [height, width, channels]   the builder's published resolution
+/* Builds a model by name. Case, - and _ do not count: "EfficientNet-B0" is "efficientnet_b0". Options:
+ *   "input_shape": [height, width, channels]    null for a height or width that may be another at every
+ *                                               call; by default the published resolution and 3 channels
  *   "classes": 1000
  *   "include_top": true                         without it the model ends with the last feature map
  *   "pooling": null                             "avg" or "max", applied where include_top is false
  *   "classifier_activation": "softmax"          or "sigmoid"; null gives logits
- *   "dropout": null, "drop_path": null          rates from 0 to 1; null is the builder's own
- *   "width_coefficient": 1                      multiplies the channels, rounded to multiples of "divisor"
- *   "depth_coefficient": 1                      multiplies the blocks of each stage, rounded up
- *   "resolution_coefficient": 1                 multiplies the published resolution; with "input_shape" no effect
- *   "divisor": 8
- *   "compound_coefficient": null                phi, in place of the three coefficients: depth 1.2^phi, width 1.1^phi,
- *                                               resolution 1.15^phi (Tan and Le 2019, equation 3)
- *   "stages": null                              in place of the builder's own, and scaled as they are. ResNets: the
- *                                               number of blocks of each stage. EfficientNets: objects
- *             {"kind": "mbconv", "kernel": 3, "stride": 2, "expand_ratio": 6, "channels": 24, "repeats": 2,
- *              "se_ratio": 0, "input_channels": null}
- *             kind: or "fused_mbconv"; se_ratio: the share of the block's input channels in squeeze-and-excitation, 0
- *             for none; input_channels: of the first stage the stem's channels (null: the builder's own), of any other
- *             what the stage before has
+ *   "dropout": null, "drop_path": null          rates from 0 to 1, before the classifier and of
+ *                                               stochastic depth; null is the model's own
  *   "weights": null                             path of a safetensors file; else initialised at random
  *   "seed": 0                                   of the random initial values
- *   "mean": [...], "std": [...]                 of the pixels, one per channel, in units of the full range 0...1 */
+ *   "mean": [...], "std": [...]                 of the pixels, one per channel, in units of the full range 0...1; by
+ *                                               default the model's own, or where there are not 3 channels 0 and 1
+ *   and to make another size of it (Tan and Le 2019, section 3.3):
+ *   "width_coefficient": 1                      multiplies the numbers of channels,
+ *   "depth_coefficient": 1                      the numbers of blocks,
+ *   "resolution_coefficient": 1                 and the published resolution, each beside the model's own coefficient
+ *   "compound_coefficient": null                in place of the three: 1.1, 1.2 and 1.15 to the power of this
+ *   "divisor": 8                                scaled numbers of channels are multiples of this
+ *   "stages": null                              another table of stages. For a ResNet the numbers of blocks, as
+ *                                               [2, 2, 2, 2]; for an EfficientNet an object a stage, as
+ *                                               {"kind": "mbconv", "kernel": 3, "stride": 2, "expand_ratio": 6,
+ *                                               "channels": 24, "repeats": 2}, all needed. The other kind is
+ *                                               "fused_mbconv"; "se_ratio": 0 is squeeze-and-excitation's share
+ *                                               of the block's input channels, "input_channels": null the stem's
+ *                                               channels (of other stages, what the stage before has) */
 scnn_status scnn_model_create(const char *name, const char *options, scnn_model **model);
 
-/* Reads a model file: the network, its parameters, and where it was saved with them, its training settings and state. */
+/* Reads a model file: the network, its parameters and, where they were saved too, its training settings and state. */
 scnn_status scnn_model_load(const char *path, scnn_model **model);
 
 /* Writes a model file (safetensors with the network in its metadata). The file appears whole or not at all. With
@@ -161,15 +165,17 @@ scnn_status scnn_model_get_parameter(scnn_model *model, const char *name, float 
 scnn_status scnn_model_set_parameter(scnn_model *model, const char *name, const float *data, size_t count);
 
 /* Freezes (0) or unfreezes the parameters whose names match `pattern` (* for any characters, ? for one, [12] for one of
- * these, as in "layer[12].*"); `*matched` (may be NULL) becomes their number. Batch normalisation with frozen parameters runs in inference mode. */
+ * these, as in "layer[12].*"); `*matched` (may be NULL) becomes their number. Where none matches the status is
+ * SCNN_UNKNOWN_NAME. Batch normalisation with frozen parameters runs in inference mode. */
 scnn_status scnn_model_set_trainable(scnn_model *model, const char *pattern, int32_t trainable, size_t *matched);
 
-/* Adds l1 * sum(|w|) + l2 * sum(w * w) to the loss for the parameters whose names match; 0 and 0 end it. */
+/* Adds l1 * sum(|w|) + l2 * sum(w * w) to the loss for the parameters whose names match, in training and evaluation;
+ * it replaces what was set for them before, and 0 and 0 end it. */
 scnn_status scnn_model_set_regularization(scnn_model *model, const char *pattern, double l1, double l2,
                                           size_t *matched);
 
-/* Replaces the last dense layer, the classifier, by one for so many classes, with weights drawn from `seed`. All else keeps
- * its values; how the model is trained is forgotten. */
+/* Replaces the last dense layer, the classifier, by one for so many classes, with weights drawn from `seed`. All else
+ * keeps its values. How the model is trained is forgotten: call scnn_compile again. */
 scnn_status scnn_model_reset_classifier(scnn_model *model, int64_t classes, uint64_t seed);
 
 /* The names of all tensors that scnn_predict can give, one a line, in the order they are computed. */
@@ -205,14 +211,19 @@ scnn_status scnn_predict_many(scnn_model *model, const scnn_tensor *x, int64_t b
  *                                               "mean_squared_error", "mean_absolute_error", "huber", "log_cosh",
  *                                               "kl_divergence"; or an object:
  *           {"name": ..., "from_logits": null, "label_smoothing": 0}; huber: {"name": "huber", "delta": 1}
- *           from_logits null: logits where the output comes directly from a dense layer or a convolution (reshaping,
- *           global average pooling and dropout between are looked through); anything else is taken as probabilities:
- *           divided by their sum over the last axis (not for binary_crossentropy) and clipped to 1e-7 ... 1 - 1e-7
+ *           from_logits and label_smoothing are of the three cross-entropies. from_logits null: logits where the
+ *           output comes directly from a dense layer or a convolution (reshaping, global average pooling and dropout
+ *           between are looked through), else probabilities. A softmax that gives them (for binary_crossentropy a
+ *           sigmoid) is absorbed: the loss is computed of what it reads. Other probabilities are divided by their sum
+ *           over the last axis (not for binary_crossentropy) and clipped to 1e-7 ... 1 - 1e-7
  *   "optimizer": "sgd"                          or "adam", "adamw", "rmsprop"; or an object with "name" and:
  *           all:      "learning_rate" (0.01 for sgd, else 0.001), "weight_decay": 0 (adamw: 0.01),
- *                     "decoupled": false (adamw: true), "decay_all": false (true: also biases and normalisation),
- *                     "ema_decay": null, "ema_overwrite": null (after every so many steps the weights take the values
- *                     of their moving average), and one of: "clip_norm": null (norm of all gradients together),
+ *                     "decoupled": false (true: the decay shrinks the weights by rate * weight_decay; false: it adds
+ *                     weight_decay * w to the gradient; adamw: true), "decay_all": false (true: also biases, PReLU's
+ *                     slopes and normalisation),
+ *                     "ema_decay": null (the share of the old moving average of the weights that is kept at each step),
+ *                     "ema_overwrite": null (after every so many steps the weights take the values of their moving
+ *                     average), and at most one of: "clip_norm": null (norm of all gradients together),
  *                     "clip_norm_each": null (norm of each parameter's gradient), "clip_value": null (each element)
  *           sgd:      "momentum": 0, "nesterov": false, "rate_in_velocity": false (true: as Keras; false: as PyTorch)
  *           adam(w):  "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "epsilon_hat": false (true: added before the
@@ -227,18 +238,21 @@ scnn_status scnn_predict_many(scnn_model *model, const scnn_tensor *x, int64_t b
  *           {"name": "one_cycle", "maximum": rate, "total_steps": steps, "start_share": 0.3, "divisor": 25,
  *            "final_divisor": 1e4}
  *           "total_steps" may be left out: each scnn_fit_begin then begins it anew over epochs times batches
- *   "metrics": []                               "accuracy" (of outputs with one score: which side of 0.5, or of 0
- *                                               where it is a logit), "binary_accuracy" or {"name":
- *                                               "binary_accuracy", "threshold": 0.5}, "top_k" or {"name": "top_k",
- *                                               "k": 5}, "mean_squared_error", "mean_absolute_error"
+ *   "metrics": []                               at most 15 of: "accuracy" (of outputs with one score:
+ *                                               which side of 0.5, or of 0 where it is a logit), "top_k"
+ *                                               or {"name": "top_k", "k": 5}, and where y is shaped as the
+ *                                               output "binary_accuracy" or {"name": "binary_accuracy",
+ *                                               "threshold": 0.5}, "mean_squared_error",
+ *                                               "mean_absolute_error"
  *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation */
 scnn_status scnn_compile(scnn_model *model, const char *settings);
 
-/* The names of the numbers that training and evaluation give: "loss", then the metrics, one a line. */
+/* The names of the numbers that training and evaluation give, one a line: "loss", then the metrics, of which top_k is
+ * called "top_5_accuracy". */
 scnn_status scnn_metric_names(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
 /* One step on one batch. `y`: int32 labels [N] or [N, 1] for sparse_categorical_crossentropy (one per prediction where
- * there is more than one for a sample), else float32 shaped as the output.
+ * there is more than one for a sample), else float32 shaped as the output, or [N] where that is [N, 1].
  * `sample_weight`: float32 [N] or NULL. Writes the `count` numbers that scnn_metric_names names, measured before the
  * step. The gradients stay readable by scnn_get_gradient until the next step. */
 scnn_status scnn_train_on_batch(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
@@ -280,18 +294,20 @@ typedef struct scnn_progress {
 } scnn_progress;
 
 /* Begins training on `x` and `y` (and `sample_weight` or NULL), which must stay in place until scnn_fit_free. Options:
- *   "batch_size": 32, "epochs": 1, "shuffle": true
+ *   "batch_size": 32, "shuffle": true
+ *   "epochs": 1                                    where it ends: from "initial_epoch" 2 to "epochs" 5 there are three
  *   "horizontal_flip": false, "crop_padding": 0    random flip, and random crop after padding by so many pixels
  *   "class_weight": {"0": 1.0, ...}                multiplies the sample weights; for int32 labels
  *   "initial_epoch": 0
  *   "resume": false                                go on from the loaded checkpoint's epoch and batch
- *   "report_start": false                          the first scnn_fit_step trains nothing and tells where the run begins
+ *   "report_start": false                          the first scnn_fit_step trains nothing and tells where it begins
  * and where `x` is one batch of an epoch that comes batch by batch, each with a run of its own that is this one step:
  *   "batch": null, "last_batch": false             its number, and whether it ends the epoch "initial_epoch" (or, with
  *                                                  "resume", the checkpoint's); progress->results and the
  *                                                  checkpoint go on as in a run over the whole epoch
  *   "total_steps": null                            begins a schedule that was left open; at the first batch
- * The order and the augmentation of an epoch depend on the compile seed and the step at which it begins alone. */
+ * The order and the augmentation of an epoch depend on nothing but the seed of scnn_compile and the step at which the
+ * epoch begins. */
 scnn_status scnn_fit_begin(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
                            const scnn_tensor *sample_weight, const char *options, scnn_fit **fit);
 
@@ -311,23 +327,26 @@ typedef int32_t scnn_value;
 scnn_status scnn_graph_create(scnn_graph **graph);
 scnn_status scnn_graph_free(scnn_graph *graph);
 
-/* Adds the network's input; `shape` without the batch, as {height, width, channels}; -1 for a height or width that may be
- * another at every call. */
+/* Adds the network's input; `shape` without the batch, as {height, width, channels}; -1 for a height or width that may
+ * be another at every call. */
 scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t *shape, int32_t rank,
                              scnn_value *value);
 
-/* Adds a layer that reads `operands`; `name` may be NULL. Kinds and their options ("padding" is "same" or [top, left,
- * bottom, right]; default none):
+/* Adds a layer that reads `operands`, one unless said otherwise. `name` is unique in the graph; NULL makes one of the
+ * kind. Kinds and their options (a key without a value is needed; "padding" is "same" or [top, left, bottom, right],
+ * none by default; "same" is TensorFlow's: as much as gives ceil(size / stride), an odd row or column at the bottom and
+ * right):
  *   with parameters, named name.weight, name.bias...:
  *     "conv2d": "filters", "kernel": [h, w], "stride": [1, 1], "dilation": [1, 1], "groups": 1, "padding",
  *               "bias": false, "initializer"
  *     "depthwise_conv2d": the same with "multiplier": 1 in place of "filters" and "groups"
  *     "batch_norm": "epsilon": 1e-5, "momentum": 0.1 (the share of the new batch), "scale": true,
  *               "center": true (whether there are name.weight and name.bias), "unbiased": true (running variance)
- *     "dense": "units", "bias": true, "initializer"
+ *     "dense": "units", "bias": true, "initializer"; over the last axis
  *     "prelu": "shared": true, "initializer" (zeros); name.weight is the slope of each channel, or where it is not
  *              shared, of each element of a sample
- *     initializer: "he_normal_fan_out", "uniform_fan_in", "glorot_uniform", "zeros", "ones"
+ *     initializer: "he_normal_fan_out" (default of convolutions), "he_normal_depthwise", "uniform_fan_in" (of dense
+ *              layers), "uniform_fan_out", "glorot_uniform", "zeros", "ones"; biases begin with 0
  *   without:
  *     "activation": "function": relu, relu6, silu, sigmoid, hard_swish, hard_sigmoid, gelu, gelu_tanh, tanh, selu,
  *               softplus, softsign, exponential, mish; and with constants of their own:
@@ -336,20 +355,24 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
  *               elu: "alpha": 1; clip: "minimum", "maximum" (none)
  *     "rescaling": "scale": 1, "offset": 0: x * scale + offset, one number or one per channel (the last axis) each
  *     "softmax", "log_softmax": over the last axis
- *     "add" and "multiply" (two operands); "concat": "axis": -1 (any number of operands)
- *     "pool2d": "kind": max or average, "kernel", "stride" (as the kernel), "padding", "count_include_pad": true
- *     "global_pool2d": "kind", "keep_axes": false
+ *     "add" and "multiply": two operands of one shape, or one of them with height and width 1
+ *     "concat": "axis": -1; any number of operands
+ *     "pool2d": "kind": "max" or "average", "kernel": [h, w], "stride" (by default the kernel), "padding"; max:
+ *               "dilation": [1, 1]; average: "count_include_pad": true
+ *     "global_pool2d": "kind", "keep_axes": false (true: height and width stay, as 1)
  *     "reshape": "shape": without the batch, one may be -1 (so [-1] flattens)
  *     "zero_pad": "padding"; "dropout": "rate"; "stochastic_depth": "rate"
  *     "random_flip": "horizontal": true, "vertical": true    of each image by itself; in training only
- *     "random_crop": "height", "width"    a window of each image, at random in training, else the middle */
+ *     "random_crop": "height", "width"    a window of each image, at random in training, else the middle
+ * "dropout" and "stochastic_depth", which leaves out an image's whole tensor, act in training only. */
 scnn_status scnn_graph_layer(scnn_graph *graph, const char *kind, const char *name, const char *options,
                              const scnn_value *operands, size_t operand_count, scnn_value *value);
 
-/* Adds all layers of a model, up to its output or up to the result named `tensor` (may be NULL). `prefix` (NULL: none) is
- * put before the names of its layers and parameters, as "backbone.". The parameters are shared: whatever trains, sets or
- * freezes them through one model does so for the other. With `inference` not 0 the layers do in training what they do in
- * inference: batch normalisation uses its running statistics, dropout does nothing. The model may be freed. */
+/* Adds all layers of a model, up to its output or up to the result named `tensor` (may be NULL). `prefix` (NULL:
+ * none) is put before the names of its layers and parameters, as "backbone.". The parameters are shared: whatever
+ * trains, sets or freezes them through one model does so for the other. With `inference` not 0 the layers do in
+ * training what they do in inference: batch normalisation uses its running statistics, dropout does nothing. The
+ * model may be freed. */
 scnn_status scnn_graph_apply(scnn_graph *graph, scnn_model *model, const char *prefix, const char *tensor,
                              int32_t inference, scnn_value operand, scnn_value *value);
 
@@ -360,7 +383,9 @@ scnn_status scnn_graph_shape(scnn_graph *graph, scnn_value value, int64_t shape[
  * and asked for predictions, but not trained. */
 scnn_status scnn_graph_output(scnn_graph *graph, scnn_value output);
 
-/* Makes a model whose output is `output`. Options: "name", "seed", "mean", "std". The graph can be used further. */
+/* Makes a model whose output is `output`; layers that it does not need are left out. The graph can be used further.
+ * Options: "name": "custom", "seed": 0 (of the random initial values), "mean" and "std" (of the pixels; by default
+ * ImageNet's where there are 3 channels, else 0 and 1, which makes pixels 0...1). */
 scnn_status scnn_graph_model(scnn_graph *graph, scnn_value output, const char *options, scnn_model **model);
 
 #ifdef __cplusplus

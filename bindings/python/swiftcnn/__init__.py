@@ -1,19 +1,39 @@
 """SwiftCNN: train and run convolutional networks on ordinary CPUs.
 
-The names are Keras's::
+The names are Keras's. A model is made by name, of layers, or by a class of your own::
 
     import swiftcnn
-    from swiftcnn import datasets
+    from swiftcnn import datasets, layers
 
-    (x, y), (xt, yt) = datasets.fashion_mnist()
-    model = swiftcnn.create_model("resnet20", input_shape=(28, 28, 1), classes=10)
+    model = swiftcnn.create_model("resnet20", input_shape=(28, 28, 1), classes=10)      # one of list_models()
+
+    inputs = layers.Input((28, 28, 1))                                                  # or of layers
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(16, 3, padding="same", activation="relu")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    model = swiftcnn.Model(inputs, layers.Dense(10, activation="softmax")(x))
+
+    class Net(swiftcnn.Model):                                                          # or by a class
+        def __init__(self):
+            super().__init__()
+            self.conv = layers.Conv2D(16, 3, padding="same", activation="relu")
+            self.pool = layers.GlobalAveragePooling2D()
+            self.classifier = layers.Dense(10, activation="softmax")
+
+        def call(self, x):
+            return self.classifier(self.pool(self.conv(x)))
+
+``swiftcnn.Sequential`` makes one of a list of layers. All are trained, saved and loaded alike::
+
+    (x, y), (x_test, y_test) = datasets.fashion_mnist()
     model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(x, y, batch_size=128, epochs=2, validation_data=(xt, yt))
+    model.fit(x, y, batch_size=128, epochs=2, validation_data=(x_test, y_test))
     model.save("m.safetensors")
+    model = swiftcnn.load_model("m.safetensors")
 
-Images are NHWC. uint8 arrays are pixels: divided by 255, then normalised with the model's own mean and standard
-deviation, the same in training, evaluation and prediction. Every other numeric dtype is converted to float32 as it
-stands.
+Images are NHWC. uint8 arrays are pixels. A model made by name divides them by 255 and normalises them with its own mean
+and standard deviation, the same in training, evaluation and prediction. A model made of layers takes them as they are, 0
+to 255, until ``set_normalization``. Every other numeric dtype is converted to float32 as it stands.
 
 Errors are Python's own: ``ValueError`` for an argument outside its domain, a shape that does not fit, an unknown name
 (the message suggests the nearest) or a malformed file, ``TypeError`` for an argument of the wrong kind, ``OSError``

@@ -1,8 +1,12 @@
 """Losses, with Keras's names and arguments. Each is the mean over the batch of what one image costs, times its sample
 weight.
 
-``from_logits`` says whether the network gives logits or probabilities. None, the default, is decided by whether it ends
-in a softmax (for binary cross-entropy: a sigmoid), so a model created with ``classifier_activation=None`` trains right.
+``from_logits`` of the cross-entropies says whether the network gives logits or probabilities. None, the default, looks at
+its end. Logits are what comes directly from a dense layer or a convolution; reshaping, global average pooling and dropout
+after it make no difference. A softmax (for binary cross-entropy: a sigmoid) at the end is absorbed: the loss is computed
+of what it reads, which is more accurate. Anything else is taken as probabilities. So both a model with
+``classifier_activation=None`` and one that ends in a softmax train right.
+
 Of Keras's reductions there is ``"sum_over_batch_size"``, which is also called ``"mean"``; the axis of the classes is
 the last; the dtype is float32.
 """
