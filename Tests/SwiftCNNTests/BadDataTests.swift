@@ -214,12 +214,19 @@ import Testing
     expectError(.shapeMismatch, "there is room for") { _ = try model.predict(input.view) }
   }
 
-  @Test func aModelHasOneInputAndOneOutput() throws {
+  @Test func aModelHasOneInputAndAnOutputAndTrainsWithOne() throws {
     var graph = Graph()
-    expectError(.invalidArgument, "0 inputs and 0 outputs; expected one of each") { _ = try Model(graph, name: "m") }
+    expectError(.invalidArgument, "0 inputs and 0 outputs; expected one input") { _ = try Model(graph, name: "m") }
     let x = try graph.addInput("x", TensorType(.float32, [1, 4]))
     try graph.addOutput("a", graph.addSingle(Softmax(), [x]))
-    try graph.addOutput("b", graph.addSingle(Softmax(), [x]))
-    expectError(.invalidArgument, "1 inputs and 2 outputs") { _ = try Model(graph, name: "m") }
+    try graph.addOutput("b", graph.addSingle(Activation(.tanh), [x]))
+    let model = try Model(graph, name: "m")
+    #expect(model.outputNames == ["a", "b"])
+    expectError(.invalidState, "2 outputs") { try model.compile(#"{"optimizer": "sgd"}"#) }
+    let input = try Tensor([1, 2, 3, 4] as [Float], shape: [1, 4])
+    let both = try model.predict(input.view, outputs: ["b", "a"])
+    #expect(try both.map(\.bits) == [model.predict(input.view, output: "b").bits, model.predict(input.view).bits])
+    expectError(.invalidArgument, "twice") { _ = try model.predict(input.view, outputs: ["a", "a"]) }
+    expectError(.invalidArgument, "0 results") { _ = try model.predict(input.view, outputs: []) }
   }
 }
