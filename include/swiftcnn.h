@@ -84,7 +84,8 @@ typedef struct scnn_model scnn_model;
 scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity, size_t *length);
 
 /* Builds a model by name. Options:
- *   "input_shape": [height, width, channels]   the builder's published resolution
+ *   "input_shape": [height, width, channels]   the builder's published resolution; a null height or width is any size,
+ *                                               another at every call
  *   "classes": 1000
  *   "include_top": true                         without it the model ends with the last feature map
  *   "pooling": null                             "avg" or "max", applied where include_top is false

@@ -154,7 +154,9 @@ import Testing
   func stagesOfAnEfficientNetAreChecked(_ key: String, _ value: String, _ message: String) throws {
     var row = JSONObject()
     row["kind"] = "mbconv"
-    for (key, value) in [("kernel", 3), ("stride", 1), ("channels", 24), ("repeats", 1)] { row[key] = .integer(value) }
+    for (key, value) in [("kernel", 3), ("stride", 1), ("channels", 24), ("repeats", 1)] {
+      row[key] = .integer(Int64(value))
+    }
     row["expand_ratio"] = 6.0
     let plain = JSON.object(row)
     row[key] = try JSON(parsing: value)
