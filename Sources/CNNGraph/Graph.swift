@@ -182,6 +182,9 @@ public struct Graph: Sendable {
       guard doubled.indices.contains(axis) else {
         throw CNNError(.invalidArgument, "input '\(name)' has no axis \(axis); its shape is \(describe(type.shape))")
       }
+      guard doubled[axis] == type.shape[axis] else {
+        throw CNNError(.invalidArgument, "input '\(name)': axis \(axis) is given twice")
+      }
       doubled[axis] = try Checked.product([type.shape[axis], 2], "input '\(name)'")
     }
     let value = try define(name, type, doubled: TensorType(type.element, doubled), .input(inputs.count))

@@ -111,4 +111,56 @@ import Testing
     let none = try smallNetwork().json.serialized()
     #expect(!none.contains("regularizer"))
   }
+
+  @Test func theFrozenFormTrainsAsItPredicts() throws {
+    let frozen = try smallNetwork().frozenForm()
+    #expect(!frozen.nodes.contains { $0.operation is any RandomOperation })
+    let layer = try #require(frozen.nodes.first { $0.name == "bn" })
+    #expect((layer.operation as? BatchNormalization)?.frozen == true)
+    // Its parameters may be trained, its statistics stay.
+    let training = try frozen.trainingForm()
+    #expect(training.updates.isEmpty && training.parameters.contains { $0.name == "bn.weight" && $0.isTrainable })
+    #expect(training.text == frozen.text)
+    #expect(try frozen.frozenForm().text == frozen.text)
+    try frozen.verify()
+  }
+
+  @Test func theFrozenFormAndBiasedVarianceAreStored() throws {
+    var builder = GraphBuilder()
+    let x = try builder.batchNormalization(builder.input(shape: [4, 4, 2]), "bn", unbiased: false)
+    try builder.graph.addOutput("y", x)
+    let copy = try Graph(json: JSON(parsing: builder.graph.frozenForm().json.serialized()))
+    let layer = try #require(copy.nodes[0].operation as? BatchNormalization)
+    #expect(layer.frozen && !layer.unbiased)
+    let training = try #require(builder.graph.trainingForm().nodes[0].operation as? BatchNormalizationTraining)
+    #expect(!training.unbiased)
+    let plain = try smallNetwork().json.serialized()
+    #expect(!plain.contains("frozen") && !plain.contains("unbiased"))
+  }
+
+  @Test func theMiddleOfImagesOfAnySizeIsNotFixed() throws {
+    var builder = GraphBuilder()
+    let x = try builder.input(shape: [nil, nil, 2])
+    try builder.graph.addOutput("y", builder.apply(RandomCrop(height: 4, width: 4, stream: 0), x, name: "crop"))
+    let error = #expect(throws: CNNError.self) { try builder.graph.frozenForm() }
+    #expect(error?.code == .shapeMismatch && error?.message.contains("'crop'") == true)
+    // With a size it is.
+    let bound = try builder.graph.rebound(["input": type([1, 6, 9, 2])]).frozenForm()
+    #expect((bound.nodes[0].operation as? Crop2D)?.cropping == [1, 2, 1, 3])
+  }
+
+  @Test func aNormalizationWithoutScaleOrCenterHasNoSuchParameter() throws {
+    for (scale, center) in [(true, false), (false, true), (false, false)] {
+      var builder = GraphBuilder()
+      let x = try builder.batchNormalization(builder.input(shape: [4, 4, 2]), "bn", scale: scale, center: center)
+      try builder.graph.addOutput("y", x)
+      let names = (scale ? ["bn.weight"] : []) + (center ? ["bn.bias"] : []) + ["bn.running_mean", "bn.running_var"]
+      #expect(builder.graph.parameters.map(\.name) == names)
+      // There is nothing in it that could be frozen, so without both it measures.
+      #expect(try builder.graph.trainingForm().updates.count == 2)
+      builder.graph.setTrainable { _ in false }
+      #expect(try builder.graph.trainingForm().updates.count == (scale || center ? 0 : 2))
+      try builder.graph.trainingForm().verify()
+    }
+  }
 }

@@ -48,6 +48,8 @@ extension Graph {
     var taken: Set<Int> = []
     for (position, node) in nodes.enumerated() where node.operation is BatchNormalizationTraining {
       guard var last = onlyReader(node.results[0]), !taken.contains(last) else { continue }
+      // One that shares its running statistics may read them before the end of the chain.
+      guard node.results.dropFirst().allSatisfy({ consumers[$0.index].isEmpty }) else { continue }
       var fusion = Fusion(normalization: position)
       if nodes[last].operation is Add {
         let addition = nodes[last]

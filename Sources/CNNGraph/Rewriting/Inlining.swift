@@ -4,8 +4,8 @@ extension Graph {
   /// Adds all that another network computes, as one layer among others.
   ///
   /// Its nodes and parameters get `prefix` before their names; a node that is there already, with the same name, constants
-  /// and operands, is used again. A random layer draws other numbers here than there, since
-  /// the same network may be added twice.
+  /// and operands, is used again. A random layer draws other numbers here than there, since the same network may be added
+  /// twice.
   /// - Parameters:
   ///   - input: what the network reads.
   ///   - known: parameters of the network that this graph has already, by their names there.

@@ -4,21 +4,31 @@ extension Graph {
   /// The network as it trains: batch normalisation measures the batch and updates its running statistics.
   ///
   /// A batch normalisation that is frozen, or of which every learned parameter is, stays in inference mode, as in Keras.
+  /// Of several that share their running statistics, each goes on from what the one before has made of them.
   public func trainingForm() throws(CNNError) -> Graph {
-    var updates: [(parameter: Value, value: Value)] = []
+    var statistics: [Value] = []
+    var latest: [Value: Value] = [:]
     var result = try rewriting { rewriter, node throws(CNNError) in
       guard let layer = node.operation as? BatchNormalization, !layer.frozen else { return false }
       let learned = node.operands[1...2].compactMap { self.parameter(defining: $0) }
       guard learned.isEmpty || learned.contains(where: \.isTrainable) else { return false }
-      try rewriter.copy(node, as: BatchNormalizationTraining(layer))
-      let results = rewriter.result.nodes.last?.results ?? []
+      var operands: [Value] = []
+      for operand in node.operands {
+        let image = try rewriter.image(of: operand)
+        operands.append(latest[image] ?? image)
+      }
+      let results = try rewriter.result.add(BatchNormalizationTraining(layer), operands, name: node.name)
+      rewriter.map(node.results[0], to: results[0])
       // The running mean and variance have the same position among operands and results.
-      for position in 3...4 where results.indices.contains(position) {
-        updates.append((try rewriter.image(of: node.operands[position]), results[position]))
+      for position in 3...4 {
+        let statistic = try rewriter.image(of: node.operands[position])
+        if latest.updateValue(results[position], forKey: statistic) == nil { statistics.append(statistic) }
       }
       return true
     }
-    for update in updates { try result.addUpdate(of: update.parameter, to: update.value) }
+    for statistic in statistics {
+      if let value = latest[statistic] { try result.addUpdate(of: statistic, to: value) }
+    }
     return result
   }
 

@@ -2,10 +2,13 @@ import CNNCore
 
 extension Graph {
   /// The same network for inputs of other types: shapes are inferred anew.
-  /// - Parameter types: new types by input name, none of whose axes vary any more; the other inputs keep theirs.
+  /// - Parameters:
+  ///   - types: new types by input name; the other inputs keep theirs.
+  ///   - variableAxes: the axes of the new types whose size varies.
   /// - Throws: `.shapeMismatch` naming the node where the new shapes do not fit.
-  public func rebound(_ types: [String: TensorType]) throws(CNNError) -> Graph {
-    var rewriter = try GraphRewriter(self) { name throws(CNNError) in types[name] }
+  public func rebound(_ types: [String: TensorType], variableAxes: [Int] = []) throws(CNNError) -> Graph {
+    var rewriter = try GraphRewriter(
+      self, inputType: { name throws(CNNError) in types[name] }, variableAxes: variableAxes)
     for node in nodes { try rewriter.copy(node) }
     return try rewriter.finished()
   }

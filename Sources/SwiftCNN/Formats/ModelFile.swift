@@ -55,6 +55,7 @@ extension Model {
         training["sums"] = .array(state.sums.map { .number($0) })
         training["samples"] = .integer(Int64(state.samples))
         training["learning_rate"] = state.learningRate.map { .number($0) } ?? .null
+        if state.optimizer.isExchanged { training["exchanged"] = true }
         metadata[ModelFile.trainingKey] = try JSON.object(training).serialized()
         for (slot, storage) in state.optimizer.state {
           append(storage) { ModelFile.optimizerTensor(slot, $0) }
@@ -100,9 +101,9 @@ extension Model {
   /// - Throws: `.malformedFile` that lists what is missing, left over or misshapen.
   public func loadWeights(_ path: String) throws(CNNError) {
     let file = try SafetensorsFile(path: path)
-    let loaded = try ParameterStorage(parameters.parameters)
-    try loaded.load(from: file)
     try lock.writing { () throws(CNNError) in
+      let loaded = try ParameterStorage(parameters.parameters)
+      try loaded.load(from: file)
       for position in parameters.parameters.indices {
         setValues(at: position, UnsafeBufferPointer(loaded.values(at: position)))
       }
@@ -170,6 +171,7 @@ extension TrainingState {
     sums = try object.numbers("sums")
     samples = try object.integer("samples")
     learningRate = try object.optionalNumber("learning_rate")
+    optimizer.isExchanged = try object.optionalBool("exchanged") ?? false
     let limit = 1 << 40
     guard (0...limit).contains(step), (0...limit).contains(epoch), (0...limit).contains(batch),
       (0...step).contains(epochStart), (0...step).contains(scheduleStart), (0...limit).contains(samples),

@@ -79,9 +79,7 @@ extension Model {
       makePlan: { () throws(CNNError) in
         let graph = try Compiler.inferenceGraph(
           network, input: type, normalization: pixelNormalization, outputs: outputs)
-        for output in graph.outputs where graph.parameter(defining: output.value) != nil {
-          throw CNNError(.invalidArgument, "'\(output.name)' is a parameter, not a result")
-        }
+        try requireResult(graph)
         return try Plan(graph, threads: key.threads)
       }, body)
   }
@@ -96,22 +94,29 @@ extension Model {
 
   /// The shape of the output (or of an intermediate tensor), with nil for the batch and for sizes that vary with the
   /// input's.
+  /// - Throws: `.unknownName` with the nearest name, `.invalidArgument` for a parameter.
   public func tensorShape(_ name: String? = nil) throws(CNNError) -> [Int?] {
     try lock.reading { () throws(CNNError) in
       let graph = try name.map { (name) throws(CNNError) in try network.selectingOutputs([name]) } ?? network
+      try requireResult(graph)
       return [nil] + graph.shape(of: graph.outputs[0].value).dropFirst()
     }
   }
 
-  private func lockedOutputShape(for x: TensorView, output: String?) throws(CNNError) -> [Int] {
+  /// Throws unless every output is computed, or the input.
+  private func requireResult(_ graph: Graph) throws(CNNError) {
+    for output in graph.outputs where graph.parameter(defining: output.value) != nil {
+      throw CNNError(.invalidArgument, "'\(output.name)' is a parameter, not a result")
+    }
+  }
+
+  /// As `outputShape`, by a caller who has the model.
+  func lockedOutputShape(for x: TensorView, output: String? = nil) throws(CNNError) -> [Int] {
     try checkInput(x)
     let bound = try network.rebound([network.inputs[0].name: TensorType(.float32, [1] + x.sampleShape)])
     let graph = try output.map { (name) throws(CNNError) in try bound.selectingOutputs([name]) } ?? bound
-    let value = graph.outputs[0].value
-    if graph.parameter(defining: value) != nil {
-      throw CNNError(.invalidArgument, "'\(graph.outputs[0].name)' is a parameter, not a result")
-    }
-    return [x.sampleCount] + graph.type(of: value).shape.dropFirst()
+    try requireResult(graph)
+    return [x.sampleCount] + graph.type(of: graph.outputs[0].value).shape.dropFirst()
   }
 
   /// Checks an input against the network's.

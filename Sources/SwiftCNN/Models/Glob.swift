@@ -5,15 +5,15 @@ public enum Glob {
   private enum Element {
     case any
     case one
-    case literal(UInt8)
-    case choice([ClosedRange<UInt8>], negated: Bool)
+    case literal(Unicode.Scalar)
+    case choice([ClosedRange<Unicode.Scalar>], negated: Bool)
 
-    func matches(_ byte: UInt8) -> Bool {
+    func matches(_ character: Unicode.Scalar) -> Bool {
       switch self {
       case .any: false
       case .one: true
-      case .literal(let literal): literal == byte
-      case .choice(let ranges, let negated): ranges.contains { $0.contains(byte) } != negated
+      case .literal(let literal): literal == character
+      case .choice(let ranges, let negated): ranges.contains { $0.contains(character) } != negated
       }
     }
 
@@ -22,7 +22,7 @@ public enum Glob {
 
   /// Whether the whole of `name` matches `pattern`. Takes time proportional to the product of the lengths at most.
   public static func matches(_ name: String, _ pattern: String) -> Bool {
-    let name = Array(name.utf8), pattern = elements(Array(pattern.utf8))
+    let name = Array(name.unicodeScalars), pattern = elements(Array(pattern.unicodeScalars))
     var (n, p) = (0, 0)
     var star: (pattern: Int, name: Int)?
     while n < name.count {
@@ -44,40 +44,40 @@ public enum Glob {
     return pattern[p...].allSatisfy(\.isAny)
   }
 
-  private static func elements(_ pattern: [UInt8]) -> [Element] {
+  private static func elements(_ pattern: [Unicode.Scalar]) -> [Element] {
     var result: [Element] = []
     var position = 0
     while position < pattern.count {
-      let byte = pattern[position]
+      let character = pattern[position]
       position += 1
-      switch byte {
-      case UInt8(ascii: "*"): result.append(.any)
-      case UInt8(ascii: "?"): result.append(.one)
-      case UInt8(ascii: "["):
+      switch character {
+      case "*": result.append(.any)
+      case "?": result.append(.one)
+      case "[":
         if let (choice, end) = choice(pattern, from: position) {
           result.append(choice)
           position = end
         } else {
-          result.append(.literal(byte))
+          result.append(.literal(character))
         }
-      default: result.append(.literal(byte))
+      default: result.append(.literal(character))
       }
     }
     return result
   }
 
   /// The choice whose first character is at `start`, and where it ends; nil where it is never closed.
-  private static func choice(_ pattern: [UInt8], from start: Int) -> (choice: Element, end: Int)? {
+  private static func choice(_ pattern: [Unicode.Scalar], from start: Int) -> (choice: Element, end: Int)? {
     var position = start
-    let negated = position < pattern.count && pattern[position] == UInt8(ascii: "!")
+    let negated = position < pattern.count && pattern[position] == "!"
     if negated { position += 1 }
     // A bracket in the first place is one of the characters.
-    guard position < pattern.count, let close = pattern[(position + 1)...].firstIndex(of: UInt8(ascii: "]")) else {
+    guard position < pattern.count, let close = pattern[(position + 1)...].firstIndex(of: "]") else {
       return nil
     }
-    var ranges: [ClosedRange<UInt8>] = []
+    var ranges: [ClosedRange<Unicode.Scalar>] = []
     while position < close {
-      if position + 2 < close, pattern[position + 1] == UInt8(ascii: "-"), pattern[position] <= pattern[position + 2] {
+      if position + 2 < close, pattern[position + 1] == "-", pattern[position] <= pattern[position + 2] {
         ranges.append(pattern[position]...pattern[position + 2])
         position += 3
       } else {

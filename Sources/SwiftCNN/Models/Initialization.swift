@@ -6,7 +6,7 @@ import Glibc
 
 extension ParameterStorage {
   /// Draws the first value of every parameter that is not another model's too. It depends on the seed and the parameter's
-  /// name and shape alone.
+  /// name and shape alone. For a storage that nobody has read yet: what is shared is neither changed nor locked.
   func initialize(seed: UInt64) {
     for (position, parameter) in parameters.enumerated() where !isShared(at: position) {
       let values = values(at: position)
@@ -25,7 +25,6 @@ extension ParameterStorage {
       case .glorotUniform: values.fillUniform(limit: (6 / (fanIn + fanOut)).squareRoot(), random)
       }
     }
-    markChanged()
   }
 }
 

@@ -11,7 +11,7 @@ public struct NetworkBuilder {
   public var builder = GraphBuilder()
   /// The other models' parameters, by their names here.
   private(set) var shared: [String: ParameterTensor] = [:]
-  private var known: [ObjectIdentifier: Value] = [:]
+  private var known: [ObjectIdentifier: String] = [:]
 
   /// A network that begins with these layers.
   public init(_ graph: Graph = Graph()) { builder.graph = graph }
@@ -28,6 +28,9 @@ public struct NetworkBuilder {
   public mutating func apply(
     _ model: Model, to input: Value, prefix: String = "", tensor: String? = nil, inference: Bool = false
   ) throws(CNNError) -> Value {
+    guard (0..<builder.graph.valueCount).contains(input.index) else {
+      throw CNNError(.invalidArgument, "the input \(input.index) is not a value of this graph")
+    }
     let (graph, tensors) = try model.lock.reading { () throws(CNNError) in
       var graph = model.networkWithFlags
       if let tensor {
@@ -36,7 +39,14 @@ public struct NetworkBuilder {
           throw CNNError(.invalidArgument, "'\(tensor)' is a parameter, not a result")
         }
       }
-      if inference { graph = try graph.frozenForm() }
+      if inference {
+        // Where the middle of an image is, which a random crop takes, depends on its size here.
+        let shape = builder.graph.shape(of: input)
+        graph = try graph.rebound(
+          [graph.inputs[0].name: builder.graph.type(of: input)],
+          variableAxes: shape.indices.filter { shape[$0] == nil }
+        ).frozenForm()
+      }
       var tensors: [String: ParameterTensor] = [:]
       for parameter in graph.parameters {
         tensors[parameter.name] = model.parameters.tensors[try model.position(of: parameter.name)]
@@ -44,12 +54,14 @@ public struct NetworkBuilder {
       return (graph, tensors)
     }
     var here: [String: Value] = [:]
-    for (name, tensor) in tensors { here[name] = known[ObjectIdentifier(tensor)] }
+    for (name, tensor) in tensors {
+      here[name] = known[ObjectIdentifier(tensor)].flatMap { builder.graph.value(named: $0) }
+    }
     let (output, names) = try builder.graph.inline(graph, prefix: prefix, input: input, known: here)
     for (name, newName) in names {
-      guard let tensor = tensors[name], let value = builder.graph.value(named: newName) else { continue }
+      guard let tensor = tensors[name] else { continue }
       shared[newName] = tensor
-      known[ObjectIdentifier(tensor)] = value
+      known[ObjectIdentifier(tensor)] = newName
     }
     return output
   }

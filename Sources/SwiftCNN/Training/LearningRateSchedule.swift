@@ -117,7 +117,8 @@ extension LearningRateSchedule {
       try check(decaySteps >= 1, "decay_steps", decaySteps, "1 or more")
       try check(decayRate >= 0 && decayRate.isFinite, "decay_rate", decayRate, "0 or more")
     case .cosine(let totalSteps, let warmupSteps, let warmupStart, let finalRate):
-      try check((warmupStart ?? 0) >= 0, "warmup_start", warmupStart ?? 0, "0 or more")
+      let start = warmupStart ?? 0
+      try check(start >= 0 && start.isFinite, "warmup_start", start, "0 or more")
       try check(totalSteps ?? 1 >= 1, "total_steps", totalSteps ?? 1, "1 or more")
       try check(warmupSteps >= 0, "warmup_steps", warmupSteps, "0 or more")
       try check(finalRate >= 0 && finalRate.isFinite, "final_rate", finalRate, "0 or more")

@@ -165,7 +165,7 @@ final class Optimizer {
   /// The moving average of the parameters, where one is kept.
   let average: ParameterStorage?
   /// Whether the parameters and their average have each other's values now.
-  private var isExchanged = false
+  var isExchanged = false
 
   init(_ settings: OptimizerSettings, parameters: ParameterStorage) throws(CNNError) {
     self.settings = settings
@@ -230,6 +230,8 @@ final class Optimizer {
       }
     }
     parameters.markChanged()
+    // Training has gone on from the values that were the weights.
+    isExchanged = false
     if let average, let emaDecay = settings.emaDecay {
       for position in parameters.parameters.indices {
         let values = parameters.values(at: position)

@@ -8,8 +8,10 @@ extension Model {
   func checkTargets(_ x: TensorView, _ y: TensorView, _ sampleWeight: TensorView?, _ loss: Loss) throws(CNNError) {
     let workers = Workers(count: Threads.count)
     _ = try y.validated("y")
-    let outputType = network.type(of: network.outputs[0].value)
-    let prediction = try TensorType(.float32, [x.sampleCount] + outputType.shape.dropFirst())
+    let shape = network.shape(of: network.outputs[0].value).dropFirst()
+    let known = shape.compactMap { $0 }
+    let prediction = try TensorType(
+      .float32, known.count == shape.count ? [x.sampleCount] + known : lockedOutputShape(for: x))
     let target = try loss.targetType(for: prediction)
     // A column of labels [N, 1] is what many data sets hold.
     let isColumn = y.shape == target.shape + [1] && target.element == .int32

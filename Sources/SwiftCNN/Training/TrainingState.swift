@@ -37,6 +37,7 @@ final class TrainingState {
     (copy.step, copy.epoch, copy.batch) = (step, epoch, batch)
     (copy.epochStart, copy.sums, copy.samples) = (epochStart, sums, samples)
     (copy.schedule, copy.scheduleStart, copy.learningRate) = (schedule, scheduleStart, learningRate)
+    copy.optimizer.isExchanged = optimizer.isExchanged
     for (new, old) in zip(copy.optimizer.state, optimizer.state) {
       for position in parameters.parameters.indices {
         _ = new.storage.values(at: position).update(fromContentsOf: old.storage.values(at: position))
