@@ -3,8 +3,8 @@
 
 Needs torch, torchvision, timm, safetensors and the built Python package (`make parity`). For each kind of images the
 running statistics of batch normalisation are near those of the images, changed at random: so every layer's input
-matters to the logits, and rounding is not amplified from layer to layer. Both sides compute in float32; where they differ by more
-than the tolerance the peer computes in float64, and the row says so.
+matters to the logits, and rounding is not amplified from layer to layer. Both sides compute in float32; where
+they differ by more than the tolerance the peer computes in float64, and the row says so.
 
 Prints a row a model: its parameters here and there, the resolution of the first two kinds, for each kind of images the
 largest difference over the largest logit, and how much the logits of two images differ. The exit status is 1 if a
