@@ -52,6 +52,21 @@ import Testing
     try graph.verify()
   }
 
+  @Test func addedToTheSameInputAgainItIsThereOnceUpToRandomLayers() throws {
+    var (graph, x) = try host()
+    var builder = GraphBuilder()
+    let image = try builder.input("image", shape: [6, 6, 3])
+    let features = try builder.activation(.relu, try builder.batchNormalization(image, "bn"), "relu")
+    let dropped = try builder.apply(Dropout(rate: 0.5, stream: 0), features, name: "dropout")
+    try builder.graph.addOutput("y", try builder.activation(.tanh, dropped, "tanh"))
+    let (first, parameters) = try graph.inline(builder.graph, prefix: "p.", input: x)
+    var known: [String: Value] = [:]
+    for (name, here) in parameters { known[name] = graph.value(named: here) }
+    let (second, _) = try graph.inline(builder.graph, prefix: "p.", input: x, known: known)
+    #expect(first != second)
+    #expect(graph.nodes.map(\.name) == ["p.bn", "p.relu", "p.dropout", "p.tanh", "p.dropout_1", "p.tanh_1"])
+  }
+
   /// Each of two normalisations that share their statistics measures; neither measurement is lost.
   @Test func sharedStatisticsAreUpdatedOneAfterTheOther() throws {
     var (graph, x) = try host()
@@ -59,7 +74,8 @@ import Testing
     let (first, parameters) = try graph.inline(network, prefix: "", input: x)
     var known: [String: Value] = [:]
     for (name, here) in parameters { known[name] = graph.value(named: here) }
-    let (second, _) = try graph.inline(network, prefix: "", input: x, known: known)
+    let mirrored = try graph.addSingle(RandomFlip(stream: 99), [x])
+    let (second, _) = try graph.inline(network, prefix: "", input: mirrored, known: known)
     try graph.addOutput("sum", graph.addSingle(Add(), [first, second]))
     let training = try graph.trainingForm()
     let layers = training.nodes.filter { $0.operation is BatchNormalizationTraining }
