@@ -365,7 +365,7 @@ static void test_penalties_and_averages(void) {
   OK(scnn_model_free(model));
 }
 
-/* ---------------------------------------------------------------------------------------------------- several threads */
+/* --------------------------------------------------------------------------------------------------- several threads */
 
 static scnn_model *backbone;
 
