@@ -143,10 +143,10 @@ build/venv/ready:
 	touch $@
 
 # Not fork.c: a forked child drops its parent's thread pool on purpose, which valgrind rightly calls a leak there.
-sanitize: lib ## Looks for data races in the thread pool and for leaks in the C programs
+sanitize: lib ## Looks for data races in what threads share and for leaks in the C programs
 	@$(call install-packages,valgrind)
 	swift test -c release -Xswiftc -enable-testing --scratch-path .build/sanitizing --disable-xctest --sanitize=thread \
-	  --filter 'ThreadPoolTests'
+	  --filter 'ThreadPoolTests|ReadWriteLockTests|NetworkBuilderTests|PredictionTests'
 	@mkdir -p build/tests
 	@for test in $(filter-out fork,$(C_TESTS)); do \
 	  $(CC) $(CFLAGS) -std=c99 $(WARNINGS) -DSWIFTCNN_VERSION='"$(VERSION)"' Tests/C/$$test.c -o build/tests/$$test \

@@ -165,8 +165,8 @@ scnn_status scnn_model_get_parameter(scnn_model *model, const char *name, float 
 scnn_status scnn_model_set_parameter(scnn_model *model, const char *name, const float *data, size_t count);
 
 /* Freezes (0) or unfreezes the parameters whose names match `pattern` (* for any characters, ? for one, [12] for one of
- * these, as in "layer[12].*"); `*matched` (may be NULL) becomes their number. Where none matches the status is
- * SCNN_UNKNOWN_NAME. Batch normalisation with frozen parameters runs in inference mode. */
+ * these, [!12] for none of these, as in "layer[12].*"); `*matched` (may be NULL) becomes their number. Where none
+ * matches the status is SCNN_UNKNOWN_NAME. Batch normalisation with frozen parameters runs in inference mode. */
 scnn_status scnn_model_set_trainable(scnn_model *model, const char *pattern, int32_t trainable, size_t *matched);
 
 /* Adds l1 * sum(|w|) + l2 * sum(w * w) to the loss for the parameters whose names match, in training and evaluation;
@@ -175,7 +175,8 @@ scnn_status scnn_model_set_regularization(scnn_model *model, const char *pattern
                                           size_t *matched);
 
 /* Replaces the last dense layer, the classifier, by one for so many classes, with weights drawn from `seed`. All else
- * keeps its values. How the model is trained is forgotten: call scnn_compile again. */
+ * keeps its values and stays shared with the same models. How the model is trained is forgotten: call scnn_compile
+ * again. */
 scnn_status scnn_model_reset_classifier(scnn_model *model, int64_t classes, uint64_t seed);
 
 /* The names of all tensors that scnn_predict can give, one a line, in the order they are computed. */
@@ -368,11 +369,11 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
 scnn_status scnn_graph_layer(scnn_graph *graph, const char *kind, const char *name, const char *options,
                              const scnn_value *operands, size_t operand_count, scnn_value *value);
 
-/* Adds all layers of a model, up to its output or up to the result named `tensor` (may be NULL). `prefix` (NULL:
- * none) is put before the names of its layers and parameters, as "backbone.". The parameters are shared: whatever
- * trains, sets or freezes them through one model does so for the other. With `inference` not 0 the layers do in
- * training what they do in inference: batch normalisation uses its running statistics, dropout does nothing. The
- * model may be freed. */
+/* Adds all layers of a model, up to its output or up to the result named `tensor` (may be NULL). `prefix` (NULL: none)
+ * is put before the names of its layers and parameters, as "backbone.". The parameters are shared: whatever trains, sets
+ * or freezes them through one model does so for the other, and the calls wait for each other as those on one model do.
+ * With `inference` not 0 the layers do in training what they do in inference: batch normalisation uses its running
+ * statistics, dropout does nothing. The model may be freed. */
 scnn_status scnn_graph_apply(scnn_graph *graph, scnn_model *model, const char *prefix, const char *tensor,
                              int32_t inference, scnn_value operand, scnn_value *value);
 

@@ -41,6 +41,10 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_get_learning_rate(model, numbers));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_set_learning_rate(model, 0.1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_swap_ema(model));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_apply_ema(model));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_regularization(model, "*", 0.1, 0, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_reset_classifier(model, CLASSES, 0));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_tensor_shape(model, NULL, shape, &rank));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_begin(model, &x, &y, NULL, NULL, &fit));
 }
 

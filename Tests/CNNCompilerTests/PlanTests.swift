@@ -183,6 +183,27 @@ import Testing
     }
   }
 
+  /// What a frozen normalisation is followed by stays a step of its own, with the same gradients.
+  @Test func aFrozenNormalizationIsNotFused() throws {
+    func graph(frozen: Bool) throws -> Graph {
+      var network = try Self.network()
+      network = try frozen ? network.frozenForm() : network.inferenceForm()
+      if !frozen { network.setTrainable { $0.role == .weight } }
+      return try Compiler.trainingGraph(
+        network, input: TensorType(.float32, [6, 8, 8, 3]), normalization: Self.normalization, loss: Self.loss)
+    }
+    let frozen = try graph(frozen: true)
+    #expect(!frozen.nodes.contains { $0.operation is BatchNormalizationTraining })
+    #expect(frozen.nodes.contains { $0.operation is BatchNormalizationGradient } && frozen.updates.isEmpty)
+    // Where gamma and beta are frozen the statistics are too: what both have is the same.
+    let (a, b) = (try Self.runner(frozen), try Self.runner(graph(frozen: false)))
+    for runner in [a, b] { try runner.run() }
+    let shared = b.plan.graph.outputs.map(\.name)
+    #expect(shared.count > 5 && frozen.outputs.count > shared.count)
+    #expect(try a.output("gradient:stem.weight").contains { $0 != 0 })
+    for name in shared { expectClose(try a.output(name), try b.output(name), 1e-5, name) }
+  }
+
   @Test func preparationRunsAgainAfterAChange() throws {
     let graph = try Compiler.inferenceGraph(
       Self.network(), input: TensorType(.float32, [2, 8, 8, 3]), normalization: Self.normalization)

@@ -119,7 +119,8 @@ import Testing
     // In the middle of the network.
     var builder = GraphBuilder()
     var y = try builder.input(shape: [6, 6, 3])
-    y = try builder.dense(builder.apply(Reshape.flatten, builder.activation(.relu, y, "relu"), name: "flat"), "fc", units: 2)
+    y = try builder.dense(
+      builder.apply(Reshape.flatten, builder.activation(.relu, y, "relu"), name: "flat"), "fc", units: 2)
     try builder.graph.addOutput("y", y)
     let small = try graph.addSingle(Pooling2D(.max, kernel: [2, 2]), [x], name: "small")
     let before = graph.text

@@ -40,20 +40,23 @@ import Testing
   /// Two images of any size, and layers with parameters.
   @Test func shapesFollowThroughLayersOfSeveralOperands() throws {
     var (builder, x) = try builder()
+    func expectShape(_ value: Value, _ shape: [Int?], sourceLocation: SourceLocation = #_sourceLocation) {
+      #expect(builder.graph.shape(of: value) == shape, sourceLocation: sourceLocation)
+    }
     let convolution = try builder.convolution(x, "conv", outputChannels: 6, kernel: (3, 3), stride: (2, 2))
-    #expect(builder.graph.shape(of: convolution) == [1, nil, nil, 6])
+    expectShape(convolution, [1, nil, nil, 6])
     let normalized = try builder.batchNormalization(convolution, "bn")
-    #expect(builder.graph.shape(of: normalized) == [1, nil, nil, 6])
-    #expect(try builder.graph.shape(of: builder.parametricRelu(normalized, "prelu")) == [1, nil, nil, 6])
-    #expect(try builder.graph.shape(of: builder.depthwiseConvolution(x, "d", kernel: (3, 1))) == [1, nil, nil, 4])
-    #expect(try builder.graph.shape(of: builder.dense(x, "dense", units: 5)) == [1, nil, nil, 5])
-    #expect(try builder.graph.shape(of: builder.apply(Add(), x, x)) == [1, nil, nil, 4])
+    expectShape(normalized, [1, nil, nil, 6])
+    expectShape(try builder.parametricRelu(normalized, "prelu"), [1, nil, nil, 6])
+    expectShape(try builder.depthwiseConvolution(x, "d", kernel: (3, 1)), [1, nil, nil, 4])
+    expectShape(try builder.dense(x, "dense", units: 5), [1, nil, nil, 5])
+    expectShape(try builder.apply(Add(), x, x), [1, nil, nil, 4])
     let squeezed = try builder.apply(GlobalPooling2D(.average, keepsAxes: true), x)
-    #expect(try builder.graph.shape(of: builder.apply(Multiply(), squeezed, x)) == [1, nil, nil, 4])
-    #expect(try builder.graph.shape(of: builder.apply(Concatenate(), x, x)) == [1, nil, nil, 8])
-    #expect(try builder.graph.shape(of: builder.apply(Concatenate(axis: 1), x, x)) == [1, nil, nil, 4])
+    expectShape(try builder.apply(Multiply(), squeezed, x), [1, nil, nil, 4])
+    expectShape(try builder.apply(Concatenate(), x, x), [1, nil, nil, 8])
+    expectShape(try builder.apply(Concatenate(axis: 1), x, x), [1, nil, nil, 4])
     let pooled = try builder.apply(GlobalPooling2D(.average), x)
-    #expect(try builder.graph.shape(of: builder.dense(pooled, "fc", units: 3)) == [1, 3])
+    expectShape(try builder.dense(pooled, "fc", units: 3), [1, 3])
   }
 
   @Test func oneAxisAloneMayVary() throws {

@@ -100,6 +100,8 @@ import Testing
     _ = try layer(&builder, "dense", #"{"units": 7}"#, [y])
     let model = try Model(NetworkBuilder(builder.graph), output: y)
     #expect(model.parameterList.map(\.name) == ["dense.weight", "dense.bias"])
-    expectError(.invalidArgument, "not the result of a layer") { _ = try Model(NetworkBuilder(builder.graph), output: x) }
+    expectError(.invalidArgument, "not the result of a layer") {
+      _ = try Model(NetworkBuilder(builder.graph), output: x)
+    }
   }
 }

@@ -35,6 +35,25 @@ import Testing
     expectRates(schedule, [0.025, 0.05, 0.075, 0.1] + fall + [0.01, 0.01])
   }
 
+  // keras.optimizers.schedules.CosineDecay(0.05, 8, alpha=0.01/0.1, warmup_target=0.1, warmup_steps=4)
+  @Test func cosineWarmsUpFromAGivenRate() throws {
+    let fall = (0...8).map { 0.01 + 0.09 * (1 + cos(Double.pi * Double($0) / 8)) / 2 }
+    for (start, rise) in [
+      ("0.05", [0.05, 0.0625, 0.075, 0.0875]), ("0", [0, 0.025, 0.05, 0.075]), ("0.3", [0.3, 0.25, 0.2, 0.15]),
+    ] {
+      let schedule = try schedule(
+        "cosine", #"{"total_steps": 12, "warmup_steps": 4, "warmup_start": \#(start), "final_rate": 0.01}"#)
+      expectRates(schedule, rise + fall + [0.01, 0.01])
+      #expect(schedule.over(steps: 99) == schedule)
+    }
+    // Its length is left to fit, its start is not.
+    let open = try schedule("cosine", #"{"warmup_steps": 2, "warmup_start": 0.02}"#)
+    #expect(open.isOpen)
+    expectRates(open.over(steps: 6), [0.02, 0.06, 0.1, 0.05 + 0.05 * cos(Double.pi / 4), 0.05])
+    // Without a warm-up there is nothing to begin.
+    expectRates(try schedule("cosine", #"{"total_steps": 2, "warmup_start": 7}"#), [0.1, 0.05, 0])
+  }
+
   @Test func cosineTakesItsLengthFromFit() throws {
     let open = try schedule("cosine").over(steps: 4)
     expectRates(open, [0.1, 0.1 * (1 + cos(Double.pi / 4)) / 2, 0.05, 0.1 * (1 - cos(Double.pi / 4)) / 2, 0])
@@ -73,6 +92,8 @@ import Testing
     ("one_cycle", #"{"maximum": 1}"#), ("one_cycle", #"{"maximum": 1, "start_share": 0, "total_steps": 1}"#),
     ("one_cycle", #"{"maximum": 1, "start_share": 1, "total_steps": 3}"#),
     ("cosine", #"{"total_steps": 2, "warmup_steps": 5}"#),
+    ("cosine", #"{"total_steps": 9, "warmup_steps": 5, "warmup_start": 0.25}"#), ("cosine", #"{"warmup_start": 0}"#),
+    ("cosine", #"{"total_steps": 1, "warmup_steps": 9223372036854775807, "warmup_start": 1e300}"#),
   ])
   func ratesAreFiniteAndSurviveStorage(_ name: String, _ settings: String) throws {
     let schedule = try schedule(name, settings)
@@ -88,12 +109,22 @@ import Testing
     ("step", #"{"step_size": 0}"#, "step_size is 0"), ("step", #"{"gamma": -1}"#, "gamma is -1"),
     ("exponential", #"{"decay_steps": -5}"#, "decay_steps is -5"),
     ("cosine", #"{"warmup_steps": -1}"#, "warmup_steps is -1"), ("cosine", #"{"final_rate": -1}"#, "final_rate is -1"),
+    ("cosine", #"{"warmup_start": -0.5}"#, "warmup_start is -0.5"),
+    ("cosine", #"{"total_steps": 0}"#, "total_steps is 0"),
     ("one_cycle", "{}", "maximum is 0.0; expected a rate above 0"),
     ("one_cycle", #"{"maximum": 1, "divisor": 0}"#, "divisor is 0"),
     ("one_cycle", #"{"maximum": 1, "start_share": 1.5}"#, "start_share is 1.5"),
   ])
   func settingsOutOfRangeAreNamed(_ name: String, _ settings: String, _ message: String) {
     expectError(.invalidArgument, message) { _ = try schedule(name, settings) }
+  }
+
+  @Test func aStartThatIsNoRateIsNamed() {
+    for start in [Double.nan, .infinity, -.infinity, -1] {
+      expectError(.invalidArgument, "warmup_start is") {
+        try LearningRateSchedule.cosine(totalSteps: 5, warmupSteps: 2, warmupStart: start, finalRate: 0).validate()
+      }
+    }
   }
 
   @Test func unknownNamesSuggestTheNearest() {

@@ -7,7 +7,9 @@ extension Graph {
     var value = outputs.first?.value
     while let node = value.flatMap(node(defining:)) {
       if node.operation is Dense { return node }
-      guard node.operation is Softmax || node.operation is Activation || node.operation is any RandomOperation else { break }
+      guard node.operation is Softmax || node.operation is Activation || node.operation is any RandomOperation else {
+        break
+      }
       value = node.operands.first
     }
     throw CNNError(

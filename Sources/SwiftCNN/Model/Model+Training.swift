@@ -11,8 +11,10 @@ extension Model {
       guard network.outputs.count == 1 else {
         throw CNNError(.invalidState, "the model has \(network.outputs.count) outputs; training needs a model with one")
       }
-      // The loss must fit the network's output: found out here, not at the first step.
-      _ = try network.addingLoss(settings.lossOperation(for: network))
+      // The loss must fit the network's output: found out here, not at the first step. A size that varies is any.
+      let input = network.inputs[0]
+      _ = try network.rebound([input.name: network.type(of: input.value)])
+        .addingLoss(settings.lossOperation(for: network))
       training = try TrainingState(settings, parameters: parameters)
       plans.removeAll()
     }

@@ -29,7 +29,7 @@ public enum LearningRateSchedule: Sendable, Equatable {
     case .cosine(let totalSteps, let warmupSteps, let warmupStart, let finalRate):
       if step < warmupSteps {
         guard let warmupStart else { return base * (now + 1) / Double(warmupSteps) }
-        return warmupStart + (base - warmupStart) * now / Double(warmupSteps)
+        return warmupStart + (base - warmupStart) * (now / Double(warmupSteps))
       }
       let length = Double(max(1, (totalSteps ?? 1) - warmupSteps))
       return Self.cosine(from: base, to: finalRate, share: (now - Double(warmupSteps)) / length)

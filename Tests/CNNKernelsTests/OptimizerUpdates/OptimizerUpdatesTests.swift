@@ -75,6 +75,51 @@ func stochasticGradientDescentIsPyTorchs(momentum: (Double, Bool), decay: Optimi
   }
 }
 
+// keras/src/optimizers/sgd.py: m = momentum * m - rate * g; p += m, or with Nesterov's momentum p += momentum * m - rate * g.
+@Test(arguments: [(0.0, false), (0.9, false), (0.9, true), (1.0, true)], decays)
+func stochasticGradientDescentWithTheRateInTheVelocityIsKerass(
+  momentum: (Double, Bool), decay: OptimizerUpdates.WeightDecay
+) {
+  let (momentum, nesterov) = momentum
+  func rate(_ step: Int) -> Double { [0.1, 0.01, 0.3][step - 1] }
+  check("momentum \(momentum), nesterov \(nesterov), \(decay)") { p, g, slots, count, step, workers in
+    OptimizerUpdates.stochasticGradientDescent(
+      parameter: p, gradient: g, velocity: momentum == 0 ? nil : slots[0], count: count,
+      settings: .init(
+        learningRate: rate(step), momentum: momentum, nesterov: nesterov, rateInVelocity: true, weightDecay: decay),
+      gradientScale: 0.5, workers: workers)
+  } formula: { n, g, step in
+    let g = decay.applied(&n.p, g, rate(step))
+    // The velocity is kept with the other sign.
+    n.first = momentum * n.first + rate(step) * g
+    n.p -= nesterov ? momentum * n.first + rate(step) * g : n.first
+    if momentum == 0 { n.first = 0 }
+  }
+}
+
+@Test func atAConstantRateBothVelocitiesGiveTheSameSteps() {
+  var data = RandomData(seed: 62)
+  let start = data.floats(1003), gradients = (0..<5).map { _ in data.floats(1003) }
+  for nesterov in [false, true] {
+    let runs = [false, true].map { rateInVelocity in
+      KernelChecks.floats(2 * start.count) { all, workers in
+        all.update(from: start, count: start.count)
+        (all + start.count).update(repeating: 0, count: start.count)
+        for g in gradients {
+          OptimizerUpdates.stochasticGradientDescent(
+            parameter: all, gradient: g, velocity: all + start.count, count: start.count,
+            settings: .init(
+              learningRate: 0.25, momentum: 0.5, nesterov: nesterov, rateInVelocity: rateInVelocity),
+            workers: workers)
+        }
+      }
+    }
+    // Powers of two: not even the rounding differs.
+    #expect(runs[0].prefix(start.count) == runs[1].prefix(start.count))
+    #expect(runs[0].suffix(start.count).map { $0 / 4 } == Array(runs[1].suffix(start.count)))
+  }
+}
+
 @Test(arguments: decays)
 func adamIsPyTorchs(decay: OptimizerUpdates.WeightDecay) {
   // A large epsilon, so that its place matters.
