@@ -4,8 +4,8 @@
  *   cc -std=c99 finetune.c -o finetune $(pkg-config --cflags --libs swiftcnn)
  *   finetune OUT.safetensors [IMAGES.idx LABELS.idx [MODEL.safetensors]]
  *
- * The images and labels are in the format of MNIST, ten classes; without them some are made up. Without a model file the
- * network is a ResNet-20 that has learned nothing yet.
+ * The images and labels are in the format of MNIST, ten classes; without them some are made up. Without a model file
+ * the network is a ResNet-20 that has learned nothing yet.
  */
 #include <string.h>
 
