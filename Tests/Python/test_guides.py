@@ -9,7 +9,7 @@ import swiftcnn
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "Sources/SwiftCNN/SwiftCNN.docc").glob("*.md"))]
-# What a piece may need that these tests do not; without it the piece is left out.
+# A piece that imports one of these, or says "# needs" of it, is left out where it is not installed.
 OPTIONAL = ("matplotlib", "safetensors", "torch", "torchvision")
 
 
@@ -27,8 +27,9 @@ def pieces(page):
 
 
 def is_runnable(code):
-    words = set(re.findall(r"\w+", code))
-    return all(importlib.util.find_spec(name) for name in OPTIONAL if name in words)
+    needed = re.findall(r"^(?:import|from) (\w+)|# needs (\w+)", code, re.MULTILINE)
+    names = {name for pair in needed for name in pair} & set(OPTIONAL)
+    return all(importlib.util.find_spec(name) for name in names)
 
 
 def test_there_are_guides_with_python():
