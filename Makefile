@@ -118,6 +118,8 @@ test-swift: deps ## Runs the Swift tests
 	@mkdir -p build/logs
 	$(SWIFT_TEST) --filter RuntimeForkTests --no-parallel 2>&1 | tee build/logs/swift-fork.log
 	$(SWIFT_TEST) --skip RuntimeForkTests 2>&1 | tee build/logs/swift.log
+	Tests/Guides/check-swift.sh "$$(swift build -c release --scratch-path .build/testing --show-bin-path)/Modules" \
+	  build/tests/swift-guides
 
 test-c: lib ## Runs the C tests against build/libswiftcnn.so
 	@mkdir -p build/logs build/tests; rm -f build/logs/c.log
@@ -130,6 +132,7 @@ test-c: lib ## Runs the C tests against build/libswiftcnn.so
 	      $(LINK_SWIFTCNN); \
 	    (cd build/tests && ./$$test); \
 	  done; \
+	  CC='$(CC)' CFLAGS='$(CFLAGS) $(WARNINGS)' LDLIBS='$(LINK_SWIFTCNN)' Tests/C/examples.sh build/tests/examples; \
 	  echo "C: $(words $(C_TESTS)) programs passed"; } 2>&1 | tee build/logs/c.log
 
 test-python: python build/venv/ready ## Runs the Python tests

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,3 +56,19 @@ def run_python() -> Callable[[str], str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def datasets(tmp_path) -> Path:
+    """A folder, for SWIFTCNN_DATASETS, with a Fashion-MNIST of 80 and 40 images, where the brighter ones are of later
+    classes."""
+    folder: Path = tmp_path / "fashion-mnist"
+    folder.mkdir()
+    random = np.random.default_rng(2)
+    for part, count in (("train", 80), ("t10k", 40)):
+        labels = np.arange(count) % 10
+        images = random.integers(0, 60, (count, 28, 28)) + 20 * labels[:, None, None]
+        for name, array in ((f"{part}-images-idx3-ubyte.gz", images), (f"{part}-labels-idx1-ubyte.gz", labels)):
+            header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+            (folder / name).write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+    return folder.parent

@@ -6,70 +6,12 @@
  *
  * The images and labels are in the format of MNIST (IDX: http://yann.lecun.com/exdb/mnist/), unpacked.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "swiftcnn.h"
+#include "example.h"
 
 enum { CLASSES = 10 };
 
 static const char *const class_names[CLASSES] = {"T-shirt/top", "trouser", "pullover", "dress", "coat",
                                                  "sandal",      "shirt",   "sneaker",  "bag",   "ankle boot"};
-
-/* An IDX file of bytes: `shape` has `rank` axes, `data` their product of bytes. */
-struct idx {
-  int rank;
-  int64_t shape[3];
-  unsigned char *data;
-};
-
-/* Reads the first `count` items (images or labels) of an IDX file; all where there are fewer. 0 when that fails. */
-static int read_idx(const char *path, int rank, int64_t count, struct idx *idx) {
-  FILE *file = fopen(path, "rb");
-  if (file == NULL) {
-    perror(path);
-    return 0;
-  }
-  /* Two zeros, the element type (8: bytes), the rank; then the length of each axis, the highest byte first. */
-  unsigned char header[4 + 4 * 3];
-  size_t header_size = 4 + 4 * (size_t)rank;
-  if (fread(header, 1, header_size, file) != header_size || header[0] != 0 || header[1] != 0 || header[2] != 8 ||
-      header[3] != rank) {
-    fprintf(stderr, "%s: not an IDX file of bytes with %d axes\n", path, rank);
-    fclose(file);
-    return 0;
-  }
-  size_t size = 1;
-  idx->rank = rank;
-  for (int axis = 0; axis < rank; axis++) {
-    const unsigned char *bytes = header + 4 + 4 * axis;
-    int64_t length = (int64_t)bytes[0] << 24 | (int64_t)bytes[1] << 16 | (int64_t)bytes[2] << 8 | (int64_t)bytes[3];
-    if (axis == 0 && length > count) length = count;
-    if (length < 1 || (uint64_t)length > SIZE_MAX / size) {
-      fprintf(stderr, "%s: axis %d has the length %lld\n", path, axis, (long long)length);
-      fclose(file);
-      return 0;
-    }
-    idx->shape[axis] = length;
-    size *= (size_t)length;
-  }
-  idx->data = malloc(size);
-  int complete = idx->data != NULL && fread(idx->data, 1, size, file) == size;
-  if (!complete) {
-    fprintf(stderr, "%s: %s\n", path, idx->data == NULL ? "out of memory" : "the file ends too early");
-    free(idx->data);
-    idx->data = NULL;
-  }
-  fclose(file);
-  return complete;
-}
-
-/* Whether a call succeeded; if not, says which and why. */
-static int succeeded(const char *what, scnn_status status) {
-  if (status == SCNN_OK) return 1;
-  fprintf(stderr, "%s: %s (status %d)\n", what, scnn_last_error(), (int)status);
-  return 0;
-}
 
 /* Prints a line for each image. 0 when something fails. */
 static int classify(scnn_model *model, const struct idx *images, const struct idx *labels) {
