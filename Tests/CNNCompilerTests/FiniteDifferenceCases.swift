@@ -110,7 +110,7 @@ enum FiniteDifferenceCases {
           Operand(name: "variance", shape: [channels], kind: .parameter(.statistic), values: positive),
         ], trains: trains,
         // With one row the difference from the mean is rounding alone, and divided by the root of epsilon.
-        tolerance: trains && shape.dropLast().allSatisfy { $0 == 1 } ? 0.1 : 4e-3,
+        tolerance: trains && !frozen && shape.dropLast().allSatisfy { $0 == 1 } ? 0.1 : 4e-3,
         build: { [layer] graph, values in try graph.addSingle(layer, values) })
     }
     return [[3, 5, 7, 3], [2, 1, 3, 17], [9, 1, 1, 1], [7, 4]].flatMap { shape in
@@ -122,8 +122,46 @@ enum FiniteDifferenceCases {
       + [[1, 4], [1, 1, 1, 3]].flatMap { shape in
         // One row per channel: with its own mean nothing is left of it but beta.
         [example(shape, trains: true, unbiased: false), example(shape, trains: true, frozen: true)]
-      }
+      } + [pair(frozen: 0), pair(frozen: 1), fixedScale]
   }()
+
+  /// Two normalisations, of which one is frozen, with an activation between them.
+  private static func pair(frozen: Int) -> OperationCase {
+    @Sendable func positive(_ count: Int) -> [Float] { randomValues("positive", count).map { 1 + $0 / 2 } }
+    let operands = (0..<2).flatMap { layer in
+      [
+        Operand(name: "gamma\(layer)", shape: [3], kind: .parameter(.normalizationScale), values: positive),
+        Operand(name: "beta\(layer)", shape: [3], kind: .parameter(.normalizationShift)),
+        Operand(name: "mean\(layer)", shape: [3], kind: .parameter(.statistic)),
+        Operand(name: "variance\(layer)", shape: [3], kind: .parameter(.statistic), values: positive),
+      ]
+    }
+    return OperationCase(
+      name: "two batch_norm, \(frozen) frozen", operands: [Operand(name: "x", shape: [3, 4, 5, 3])] + operands,
+      trains: true, tolerance: 6e-3,
+      build: { graph, values in
+        var x = values[0]
+        for layer in 0..<2 {
+          var normalization = BatchNormalization()
+          normalization.frozen = layer == frozen
+          x = try graph.addSingle(normalization, [x] + values[1 + 4 * layer..<5 + 4 * layer])
+          if layer == 0 { x = try graph.addSingle(Activation(.gelu), [x]) }
+        }
+        return x
+      })
+  }
+
+  /// Neither gamma nor beta is a parameter, as in Keras with neither scale nor center.
+  private static let fixedScale = OperationCase(
+    name: "batch_norm without gamma and beta",
+    operands: [
+      Operand(name: "x", shape: [4, 3, 2, 5]), Operand(name: "mean", shape: [5], kind: .parameter(.statistic)),
+      Operand(name: "variance", shape: [5], kind: .parameter(.statistic)),
+    ], trains: true, tolerance: 4e-3,
+    build: { graph, values in
+      let ones = try graph.addSingle(Fill(1, shape: [5]), []), zeros = try graph.addSingle(Fill(0, shape: [5]), [])
+      return try graph.addSingle(BatchNormalization(), [values[0], ones, zeros, values[1], values[2]])
+    })
 
   /// Values at least 0.05 away from where a function has a kink.
   static let activations: [OperationCase] =

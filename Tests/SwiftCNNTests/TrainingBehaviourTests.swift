@@ -109,6 +109,28 @@ import Testing
     expectError(.unknownName, "'conv9*'") { try model.setTrainable(false, matching: "conv9*") }
   }
 
+  /// Keras's running variance is the biased one, which is there with one row for each channel too: 0.
+  @Test func withTheBiasedVarianceOneRowForEachChannelTrains() throws {
+    for unbiased in [true, false] {
+      var builder = GraphBuilder()
+      var x = try builder.input(shape: [3])
+      x = try builder.batchNormalization(x, "bn", momentum: 0.25, unbiased: unbiased)
+      x = try builder.dense(x, "fc", units: 2)
+      let model = try Model(NetworkBuilder(builder.graph), output: x)
+      try model.compile(#"{"optimizer": {"name": "sgd", "learning_rate": 0.1}}"#)
+      let images = try Tensor([1, -2, 4] as [Float], shape: [1, 3]), labels = try Tensor([1] as [Int32], shape: [1])
+      guard !unbiased else {
+        expectError(.shapeMismatch, "one value per channel") { _ = try model.trainOnBatch(images.view, labels.view) }
+        continue
+      }
+      #expect(try model.trainOnBatch(images.view, labels.view)[0].isFinite)
+      #expect(try model.values("bn.running_mean") == [0.25, -0.5, 1])
+      #expect(try model.values("bn.running_var") == [0.75, 0.75, 0.75])
+      #expect(try model.gradient("bn.weight").allSatisfy { abs($0) < 1e-3 })
+      #expect(try model.gradient("bn.bias").contains { $0 != 0 })
+    }
+  }
+
   @Test func everythingFrozenStillReportsTheLoss() throws {
     let data = try imageData(6)
     let model = try model()

@@ -1,7 +1,6 @@
 import CNNCompiler
 import CNNCore
 import CNNGraph
-import Synchronization
 
 /// The plans of one model and the memory they run in, kept from call to call.
 final class PlanCache: Sendable {
@@ -30,7 +29,9 @@ final class PlanCache: Sendable {
     var clock = 0
   }
 
-  private let state = Mutex(State())
+  /// Of pthread's kind, which the thread sanitizer sees; a `Mutex` it does not, and takes what is guarded for a race.
+  private let lock = LockSet([ReadWriteLock()])
+  private nonisolated(unsafe) var state = State()
   /// Enough for a full and a last batch of each purpose, and some change of batch size.
   private static let capacity = 8
 
@@ -38,7 +39,7 @@ final class PlanCache: Sendable {
   func withContext<Result>(
     _ key: Key, makePlan: () throws(CNNError) -> Plan, _ body: (ExecutionContext) throws(CNNError) -> Result
   ) throws(CNNError) -> Result {
-    let (known, idle) = state.withLock { state -> (Plan?, ExecutionContext?) in
+    let (known, idle) = withState { state -> (Plan?, ExecutionContext?) in
       state.clock += 1
       guard state.entries[key] != nil else { return (nil, nil) }
       state.entries[key]?.lastUse = state.clock
@@ -62,13 +63,13 @@ final class PlanCache: Sendable {
       return try ExecutionContext(plan)
     } catch {
       guard error.code == .outOfMemory else { throw error }
-      state.withLock { state in for key in state.entries.keys { state.entries[key]?.idle = [] } }
+      withState { state in for key in state.entries.keys { state.entries[key]?.idle = [] } }
       return try ExecutionContext(plan)
     }
   }
 
   private func giveBack(_ context: ExecutionContext, _ key: Key) {
-    state.withLock { state in
+    withState { state in
       var entry = state.entries[key] ?? Entry(plan: context.plan, lastUse: state.clock)
       // Another thread may have made the plan too; one is enough.
       if entry.plan === context.plan { entry.idle.append(context) }
@@ -82,5 +83,7 @@ final class PlanCache: Sendable {
   }
 
   /// Forgets all plans: the network or its normalisation has changed.
-  func removeAll() { state.withLock { $0.entries = [:] } }
+  func removeAll() { withState { $0.entries = [:] } }
+
+  private func withState<Result>(_ body: (inout State) -> Result) -> Result { lock.writing { body(&state) } }
 }
