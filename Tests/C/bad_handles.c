@@ -46,6 +46,13 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_reset_classifier(model, CLASSES, 0));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_tensor_shape(model, NULL, shape, &rank));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_begin(model, &x, &y, NULL, NULL, &fit));
+  const int64_t input_shape[3] = {SIDE, SIDE, CHANNELS};
+  scnn_graph *graph = NULL;
+  scnn_value value = -1;
+  OK(scnn_graph_create(&graph));
+  OK(scnn_graph_input(graph, "input", input_shape, 3, &value));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_apply(graph, model, NULL, NULL, 0, value, &value));
+  OK(scnn_graph_free(graph));
 }
 
 /* The same for graphs. */
@@ -57,6 +64,7 @@ static void use_no_graph(scnn_graph *graph) {
   scnn_model *model = NULL;
   FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_input(graph, "input", input_shape, 3, &value));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_layer(graph, "softmax", NULL, NULL, &value, 1, &value));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_apply(graph, NULL, NULL, NULL, 0, value, &value));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_shape(graph, value, shape, &rank));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_model(graph, value, NULL, &model));
 }

@@ -182,6 +182,7 @@ import Testing
   @Test func theMovingAverageIsTheFormula() throws {
     let data = try imageData(4)
     let model = try model(#"{"name": "sgd", "ema_decay": 0.75}"#, #""constant""#)
+    // The weights of the first step begin it.
     _ = try model.trainOnBatch(data.x.view, data.y.view)
     var shadow = try model.values("fc.weight")
     for _ in 0..<3 {

@@ -147,7 +147,8 @@ import Testing
     ("stride", "0", "stride is 0"), ("expand_ratio", "0", "expand_ratio is 0.0"),
     ("expand_ratio", "1e300", "expand_ratio is 1e+300"), ("input_channels", "0", "input_channels is 0"),
     ("channels", "0", "channels is 0"), ("channels", "9223372036854775807", "channels is 9223372036854775807"),
-    ("repeats", "0", "repeats is 0"), ("repeats", "2000", "repeats is 2000"),
+    ("channels", "1048577", "channels is 1048577"), ("repeats", "0", "repeats is 0"),
+    ("repeats", "2000", "repeats is 2000"),
     ("se_ratio", "1.5", "se_ratio is 1.5"), ("se_ratio", "-1", "se_ratio is -1.0"), ("width", "3", "'width'"),
     ("channels", "null", "'channels'"),
   ])
