@@ -122,7 +122,7 @@ public func scnn_graph_model(
     let network = handle.network.withLock { $0 }, others = handle.outputs.withLock { $0 }
     let output = try known(output, network.builder.graph)
     let settings = try CustomModelOptions(json: SwiftCNNABI.options(options, "options"))
-    try give(model, "model") { () throws(CNNError) in 
+    try give(model, "model") { () throws(CNNError) in
       try Model(network, output: output, others: others, options: settings)
     }
   }
