@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _random
-from ._checks import entry, number, text
+from ._checks import entry, integer, number, text
 
 if TYPE_CHECKING:
     from ._arrays import Array
@@ -44,12 +44,21 @@ class Initializer:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
+        self.seed = None if seed is None else integer(seed, "seed")
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        """Values of a shape, float32."""
+        """Values of a shape, float32.
+
+        Raises:
+            ValueError: no shape, or one that the initializer has no values for.
+        """
+        if isinstance(shape, (str, bytes)) or not isinstance(shape, (Sequence, np.ndarray)):
+            raise ValueError(f"shape must be a tuple of whole numbers, got {shape!r}")
+        if dtype not in (None, "float32", np.float32):
+            raise ValueError(f"dtype must be None or 'float32', got {dtype!r}")
+        sizes = tuple(integer(size, "shape") for size in shape)
         generator = _random.generator() if self.seed is None else _random.seeded(self.seed)
-        return np.asarray(self._values(tuple(shape), generator), np.float32)
+        return np.asarray(self._values(sizes, generator), np.float32)
 
     def _values(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no values")
@@ -144,7 +153,8 @@ class VarianceScaling(Initializer):
         super().__init__(seed)
         self.scale = number(scale, "scale")
         self.mode = text(mode, "mode")
-        self.distribution = {"normal": "truncated_normal"}.get(distribution, text(distribution, "distribution"))
+        named = text(distribution, "distribution")
+        self.distribution = "truncated_normal" if named == "normal" else named
         if self.scale <= 0:
             raise ValueError(f"scale must be above 0, got {self.scale}")
         if self.mode not in ("fan_in", "fan_out", "fan_avg"):

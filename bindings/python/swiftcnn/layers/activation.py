@@ -58,13 +58,12 @@ class Activation(Operation):
         super().__init__(**options)
         self.activation = get(activation)
 
-    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Tensor:
+    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
         try:
             kind_of(self.activation)
         except KeyError:
-            result: Tensor = self.activation(inputs)
-            return result
-        return super()._apply(inputs, training)
+            return self.activation(inputs)
+        return super().call(inputs, training)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         kind = kind_of(self.activation)

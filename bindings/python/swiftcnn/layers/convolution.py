@@ -78,8 +78,8 @@ class _Convolution(WeightedLayer):
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(f"strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be above 1")
 
-    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        return finish(self.activation, super()._apply(inputs, training))
+    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
+        return finish(self.activation, super().call(inputs, training))
 
 
 class Conv2D(_Convolution):
