@@ -295,7 +295,7 @@ class Layer:
         from ..models import same_network
 
         results = [self.call(inputs, *args, training=training, **kwargs) for training in (True, False)]
-        if not same_network(inputs, *results):
+        if not same_network(list(_tensors_in([inputs, args, kwargs])), *results):
             raise ValueError(
                 f"{type(self).__name__}.call gives another network for training=True than for training=False; "
                 "only layers that act in training alone, as Dropout, may depend on it"
@@ -452,6 +452,15 @@ def layers_in(value: object) -> Iterator[Layer]:
             yield from layers_in(each)
 
 
+def _tensors_in(value: object) -> Iterator[Tensor]:
+    """The tensors among arguments."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, Mapping)):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors_in(each)
+
+
 def id_of(variable: Variable) -> tuple[int, str]:
     """What two views of one weight have in common."""
     return (id(variable._handle), variable.parameter)
@@ -572,6 +581,8 @@ class WeightedLayer(Operation):
 
     def __getattr__(self, name: str) -> Variable:
         """A weight by its name: ``layer.kernel``."""
+        if name in ("input", "output"):
+            self._called()  # which has raised already, but Python asks here once more
         if name in type(self)._weight_names.values():
             for weight in self.weights:
                 if weight.name == name:
