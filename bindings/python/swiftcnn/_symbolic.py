@@ -55,6 +55,14 @@ class Tensor:
         """The number of axes, the batch among them."""
         return len(self.shape)
 
+    @property
+    def root(self) -> Tensor:
+        """The tensor with which its network begins."""
+        tensor = self
+        while tensor.call is not None:
+            tensor = tensor.call.inputs[0]
+        return tensor
+
     def __add__(self, other: Tensor | float) -> Tensor:
         from . import layers
 

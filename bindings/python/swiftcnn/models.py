@@ -903,8 +903,8 @@ def _pixels(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]]) -> dict[str, o
     return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
 
 
-def same_network(inputs: Sequence[Tensor], first: Any, second: Any) -> bool:
-    """Whether two tensors, or two lists of tensors, are the same in inference."""
+def same_network(inputs: Tensor, first: Any, second: Any) -> bool:
+    """Whether two tensors that come from another, or two lists of such, are the same in inference."""
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return _structure(inputs, first) == _structure(inputs, second)
     if not isinstance(first, (list, tuple)) or not isinstance(second, (list, tuple)) or len(first) != len(second):
@@ -912,15 +912,17 @@ def same_network(inputs: Sequence[Tensor], first: Any, second: Any) -> bool:
     return all(same_network(inputs, *pair) for pair in zip(first, second, strict=True))
 
 
-def _structure(inputs: Sequence[Tensor], outputs: Tensor) -> list[object]:
+def _structure(inputs: Tensor, outputs: Tensor) -> list[object]:
     """What a network computes in inference, without names."""
+    if outputs is inputs:
+        return ["inputs"]
     network = Network()
-    for index, tensor in enumerate(inputs):
-        if tensor is outputs:
-            return [f"input_{index}"]
-        network.input(tensor, f"input_{index}")
+    network.input(inputs)
     graph = json.loads(network.model(network.value(outputs)).graph("json"))
-    number: dict[str, object] = {row["name"]: row["name"] for kind in ("inputs", "parameters") for row in graph[kind]}
+    number: dict[str, object] = {}
+    for kind in ("inputs", "parameters"):
+        for row in graph[kind]:
+            number[row["name"]] = row["name"] if kind == "parameters" else kind
     result: list[object] = []
     for row in graph["nodes"]:
         operands = [number[name] for name in row["operands"]]

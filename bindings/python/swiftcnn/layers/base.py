@@ -295,7 +295,8 @@ class Layer:
         from ..models import same_network
 
         results = [self.call(inputs, *args, training=training, **kwargs) for training in (True, False)]
-        if not same_network(list(_tensors_in([inputs, args, kwargs])), *results):
+        first, *others = dict.fromkeys(_tensors_in([inputs, args, kwargs]))
+        if not same_network(first.root if others else first, *results):
             raise ValueError(
                 f"{type(self).__name__}.call gives another network for training=True than for training=False; "
                 "only layers that act in training alone, as Dropout, may depend on it"
