@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._checks import boolean, entry, number
+from ._checks import boolean, choice, entry, number
 
 __all__ = [
     "elu",
@@ -106,8 +106,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 
 def _last_axis(kind: Kind, axis: int, x: Any) -> Kind:
-    if axis not in (-1, np.ndim(x) - 1):
-        raise ValueError(f"axis must be the last, -1, got {axis!r}")
+    choice(axis, "axis", (-1, np.ndim(x) - 1))
     return kind
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from . import _random
-from ._checks import entry, integer, number, text
+from . import _arrays, _random
+from ._checks import choice, entry, integer, number
 
 if TYPE_CHECKING:
     from ._arrays import Array
@@ -54,8 +54,7 @@ class Initializer:
         """
         if isinstance(shape, (str, bytes)) or not isinstance(shape, (Sequence, np.ndarray)):
             raise ValueError(f"shape must be a tuple of whole numbers, got {shape!r}")
-        if dtype not in (None, "float32", np.float32):
-            raise ValueError(f"dtype must be None or 'float32', got {dtype!r}")
+        choice(dtype, "dtype", (None, "float32", np.float32))
         sizes = tuple(integer(size, "shape") for size in shape)
         generator = _random.generator() if self.seed is None else _random.seeded(self.seed)
         return np.asarray(self._values(sizes, generator), np.float32)
@@ -145,7 +144,7 @@ class VarianceScaling(Initializer):
     Args:
         scale: above 0.
         mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
-        distribution: ``"truncated_normal"``, ``"untruncated_normal"`` or ``"uniform"``.
+        distribution: ``"truncated_normal"`` (or ``"normal"``), ``"untruncated_normal"`` or ``"uniform"``.
     """
 
     def __init__(
@@ -157,17 +156,11 @@ class VarianceScaling(Initializer):
     ) -> None:
         super().__init__(seed)
         self.scale = number(scale, "scale")
-        self.mode = text(mode, "mode")
-        named = text(distribution, "distribution")
-        self.distribution = "truncated_normal" if named == "normal" else named
+        self.mode = choice(mode, "mode", ("fan_in", "fan_out", "fan_avg"))
+        kinds = ("truncated_normal", "untruncated_normal", "uniform", "normal")
+        self.distribution = choice(distribution, "distribution", kinds)
         if self.scale <= 0:
             raise ValueError(f"scale must be above 0, got {self.scale}")
-        if self.mode not in ("fan_in", "fan_out", "fan_avg"):
-            raise ValueError(f"mode must be 'fan_in', 'fan_out' or 'fan_avg', got {mode!r}")
-        if self.distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
-            raise ValueError(
-                f"distribution must be 'truncated_normal', 'untruncated_normal' or 'uniform', got {distribution!r}"
-            )
 
     def _values(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
         fan_in, fan_out = _fans(shape)
@@ -300,7 +293,8 @@ class _Function(Initializer):
         self.function = function
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        return np.asarray(self.function(tuple(shape), "float32"), np.float32)
+        values = _arrays.numeric(self.function(tuple(shape), "float32"), "what the initializer gave")
+        return np.asarray(values, np.float32)
 
 
 def get(initializer: str | Initializer | Callable[..., Any] | None, name: str = "initializer") -> Initializer:

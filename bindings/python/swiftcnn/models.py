@@ -291,7 +291,8 @@ class Model(Trainer, Layer):
         Raises:
             ValueError: not one number a channel, or a deviation that is not above 0.
         """
-        self._handle.set_normalization(_numbers(mean, "mean"), _numbers(std, "std"))
+        channels = self._handle.input_shape()[-1]
+        self._handle.set_normalization(_numbers(mean, "mean", channels), _numbers(std, "std", channels))
 
     def summary(
         self,
@@ -365,6 +366,8 @@ class Model(Trainer, Layer):
         Raises:
             ValueError: parameters are missing, left over or misshapen.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dictionary of names and arrays, got {state!r}")
         rows = self.parameters
         names = {row.name for row in rows}
         given = {name for name in state if name != "num_batches_tracked" and not name.endswith(".num_batches_tracked")}
@@ -555,9 +558,10 @@ class Sequential(Model):
         self._stack = _Members()
         self._stack.layers = []
         self._start: Tensor | None = None
-        if isinstance(layers, (Layer, Tensor)):
-            layers = [layers]
-        for layer in layers or ():
+        given = [layers] if isinstance(layers, (Layer, Tensor)) else [] if layers is None else layers
+        if not isinstance(given, Iterable):
+            raise TypeError(f"layers must be a list of layers, got {layers!r}")
+        for layer in given:
             self.add(layer)
         if self._freezes:
             self.trainable = False
@@ -596,7 +600,7 @@ class Sequential(Model):
             self._ends = (start, _single(layer(end), f"what layer {layer.name!r} gave"))
         self._start = start
         self._stack.layers.append(layer)
-        self._core = None
+        self._core, self.built = None, self._ends is not None
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Takes the last layer away and returns it.
@@ -610,6 +614,7 @@ class Sequential(Model):
         self._core, self._ends = None, None
         if self._start is not None and self._stack.layers:
             self._run(self._start)
+        self.built = self._ends is not None
         return layer
 
     def _run(self, tensor: Tensor) -> None:
@@ -961,7 +966,9 @@ def _stages(stages: Sequence[Mapping[str, Any]] | Sequence[int]) -> list[object]
     return [dict(stage) if isinstance(stage, Mapping) else integer(stage, "stages", minimum=1) for stage in stages]
 
 
-def _numbers(values: Sequence[float], name: str) -> list[float]:
+def _numbers(values: Sequence[float], name: str, channels: int | None = None) -> list[float]:
     if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
         raise TypeError(f"{name} must be a list of numbers, one a channel, got {values!r}")
+    if channels is not None and len(values) != channels:
+        raise ValueError(f"{name} must have {channels} numbers, one a channel, got {values!r}")
     return [number(value, name) for value in values]

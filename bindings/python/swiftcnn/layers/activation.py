@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import initializers, regularizers
-from .._checks import integer, number
+from .._checks import choice, integer, number
 from ..activations import Function, Kind, get, kind_of, relu_kind
 from .base import LayerOptions, Operation, WeightedLayer, check_absent
 
@@ -102,8 +102,7 @@ class Softmax(KindLayer):
 
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(Kind("softmax", {}), **options)
-        if axis != -1:
-            raise ValueError(f"axis must be -1, the last, got {axis!r}")
+        choice(axis, "axis", (-1,))
 
 
 class PReLU(WeightedLayer):
@@ -130,6 +129,8 @@ class PReLU(WeightedLayer):
             **options,
         )
         check_absent(alpha_constraint=alpha_constraint)
+        if shared_axes is not None and not isinstance(shared_axes, (list, tuple)):
+            raise TypeError(f"shared_axes must be None or a list of axes, as [1, 2], got {shared_axes!r}")
         self.shared_axes = None if shared_axes is None else sorted(integer(axis, "shared_axes") for axis in shared_axes)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:

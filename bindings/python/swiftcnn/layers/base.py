@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 import numpy as np
 
 from .. import _arrays
-from .._checks import boolean, integer, text
+from .._checks import boolean, choice, integer, text
 from .._symbolic import Call, Context, Network, Tensor, context, within
 
 if TYPE_CHECKING:
@@ -224,8 +224,7 @@ class Layer:
         if unknown:
             raise ValueError(f"{type(self).__name__}: unrecognized keyword arguments {', '.join(unknown)}")
         name = options.get("name")
-        if options.get("dtype") not in (None, "float32"):
-            raise ValueError(f"dtype must be None or 'float32', got {options.get('dtype')!r}")
+        choice(options.get("dtype"), "dtype", (None, "float32"))
         self.name = unique_name(_snake_case(type(self).__name__)) if name is None else text(name, "name")
         if not self.name:
             raise ValueError("name must not be empty")
@@ -519,6 +518,8 @@ class WeightedLayer(Operation):
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the weights for inputs of a shape, the batch included."""
         if self._home is None:
+            if isinstance(input_shape, (list, tuple)) and input_shape and isinstance(input_shape[0], (list, tuple)):
+                raise ValueError(f"layer {self.name!r} takes one tensor, got {len(input_shape)}")
             shape = batched(input_shape)
             self._check_last_axis(shape)
             self._make_home(Tensor(shape, "input"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import activations, initializers, regularizers
-from .._checks import boolean, integer, number
+from .._checks import boolean, choice, integer, number
 from .._symbolic import Tensor
 from .activation import apply, finish
 from .base import Layer, LayerOptions, Operation, WeightedLayer, batched, check_absent, shape_of, unique_name
@@ -42,8 +42,7 @@ class InputLayer(Layer):
         super().__init__(name=unique_name("input_layer") if name is None else name)
         if (shape is None) == (batch_shape is None):
             raise ValueError("one of shape and batch_shape must be given, and not both")
-        if dtype not in (None, "float32", "uint8"):
-            raise ValueError(f"dtype must be None, 'float32' or 'uint8', got {dtype!r}")
+        choice(dtype, "dtype", (None, "float32", "uint8"))
         if batch_size is not None:
             integer(batch_size, "batch_size", minimum=1)
         if shape is None:
@@ -100,7 +99,9 @@ class Dense(WeightedLayer):
             },
             **options,
         )
-        check_absent(activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint, bias_constraint=bias_constraint)
+        check_absent(
+            activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint, bias_constraint=bias_constraint
+        )
         self.units = integer(units, "units", minimum=1)
         self.activation = activations.get(activation)
         self.use_bias = boolean(use_bias, "use_bias")
