@@ -1,5 +1,5 @@
-"""Every bad argument of layers, initializers, regularizers, activations and models is a ValueError or a TypeError, as in
-Keras, whose message names it; nothing ends the process."""
+"""Every bad argument of layers, initializers, regularizers, activations and models is a ValueError or a TypeError, as
+in Keras, whose message names it; nothing ends the process."""
 
 import inspect
 
@@ -12,10 +12,11 @@ IMAGES = np.zeros((2, 8, 8, 3), np.float32)
 HUGE = 2**31 - 1
 NAN, INF = float("nan"), float("inf")
 
-# ------------------------------------------------------------------------------------------- every argument of every layer
+# ---------------------------------------------------------------------------------------- every argument of every layer
 
 REQUIRED = {
     "Activation": {"activation": "relu"},
+    "AveragePooling2D": {"pool_size": 2},
     "Conv2D": {"filters": 4, "kernel_size": 3},
     "Dense": {"units": 3},
     "DepthwiseConv2D": {"kernel_size": 3},
@@ -97,7 +98,7 @@ CASES = {
         ValueError,
         r"strides \(2, 2\) and dilation_rate \(2, 2\)",
     ),
-    "groups that do not divide filters": (lambda: layers.Conv2D(5, 3, groups=2), ValueError, "filters.*groups.*5 and 2"),
+    "groups that do not divide filters": (lambda: layers.Conv2D(5, 3, groups=2), ValueError, "filters.*groups.*5 and"),
     "a constraint": (lambda: layers.Dense(3, kernel_constraint=3), ValueError, "kernel_constraint must be None"),
     "an activity regularizer": (
         lambda: layers.Dense(3, activity_regularizer="l2"), ValueError, "activity_regularizer must be None"
@@ -148,8 +149,8 @@ CASES = {
         ValueError,
         r"shape \[1, 8, 7, 3\]; expected \[1, 8, 8, 3\]",
     ),
-    "two tensors for one": (lambda: layers.Conv2D(1, 1)([layers.Input((8, 8, 3))] * 2), ValueError, "one tensor, got 2"),
-    "two tensors for one without weights": (lambda: layers.ReLU()([layers.Input((3,))] * 2), ValueError, "one tensor, got 2"),
+    "two tensors for one": (lambda: layers.Conv2D(1, 1)([layers.Input((8, 8, 3))] * 2), ValueError, "one.*got 2"),
+    "two for one without weights": (lambda: layers.ReLU()([layers.Input((3,))] * 2), ValueError, "one tensor, got 2"),
     "other features than before": (
         lambda: [(dense := layers.Dense(3))(IMAGES), dense(IMAGES[..., :2])],
         ValueError,
@@ -229,7 +230,7 @@ CASES = {
     "factor of text": (lambda: regularizers.L2("a"), TypeError, "l2 must be a number"),
     "random seed negative": (lambda: utils.set_random_seed(-1), ValueError, "seed must be at least 0"),
     "random seed of text": (lambda: utils.set_random_seed("a"), TypeError, "seed must be an integer"),
-    "category too large": (lambda: utils.to_categorical([1, 2], 2), ValueError, r"x\[1\] is 2: labels must be in 0 to 1"),
+    "category too large": (lambda: utils.to_categorical([1, 2], 2), ValueError, r"x\[1\] is 2: labels.* 0 to 1"),
     "category negative": (lambda: utils.to_categorical([-1]), ValueError, r"x\[0\] is -1: labels must be 0 or more"),
     "category between two": (lambda: utils.to_categorical([1.5]), ValueError, r"x\[0\] is 1.5"),
     "categories of text": (lambda: utils.to_categorical("abc"), TypeError, "x must hold numbers"),
@@ -239,8 +240,8 @@ CASES = {
 
 
 def small():
-    flat = layers.Flatten(name="flat")
-    return models.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(4, 3, name="conv"), flat, layers.Dense(2, name="fc")])
+    conv, flat = layers.Conv2D(4, 3, name="conv"), layers.Flatten(name="flat")
+    return models.Sequential([layers.Input((8, 8, 3)), conv, flat, layers.Dense(2, name="fc")])
 
 
 # The same for what models can do; each is given the model above.
@@ -259,14 +260,14 @@ METHODS = {
     "too few weights": (lambda m: m.set_weights([1, 2]), ValueError, r"expects 4 arrays, got 2$"),
     "weights of None": (lambda m: m.set_weights(None), TypeError, "weights must be a list of arrays, got None"),
     "weights of text": (lambda m: m.set_weights(["a"] * 4), TypeError, "conv/kernel must hold numbers"),
-    "weights of another shape": (lambda m: m.set_weights([1] * 4), ValueError, r"conv/kernel: expected shape \(3, 3, 3, 4\)"),
+    "weights of another shape": (lambda m: m.set_weights([1] * 4), ValueError, r"conv/kernel.*\(3, 3, 3, 4\)"),
     "a variable of text": (lambda m: m.weights[0].assign("abc"), TypeError, "conv/kernel must hold numbers"),
     "a variable of None": (lambda m: m.weights[0].assign(None), TypeError, "conv/kernel is missing"),
     "a variable of another shape": (lambda m: m.weights[0].assign(np.ones(3)), ValueError, r"conv/kernel.*\(3,\)"),
     "trainable as text": (lambda m: setattr(m, "trainable", "no"), TypeError, "trainable must be True or False"),
     "a state that lacks": (lambda m: m.load_state_dict({}), ValueError, "4 parameters are missing: conv.bias"),
     "a state that is none": (lambda m: m.load_state_dict(3), TypeError, "state must be a dictionary"),
-    "two means": (lambda m: m.set_normalization([1, 2], [1, 2]), ValueError, "mean must have 3 numbers.*got"),
+    "two means": (lambda m: m.set_normalization([1, 2], [1, 2]), ValueError, "mean and std must have 3 numbers each"),
     "a deviation of 0": (lambda m: m.set_normalization([1, 2, 3], [1, 2, 0]), ValueError, "std above 0"),
     "a mean of NaN": (lambda m: m.set_normalization([1, 2, NAN], [1, 2, 3]), ValueError, "mean must be finite"),
     "a mean of text": (lambda m: m.set_normalization("abc", [1, 2, 3]), TypeError, "mean must be a list of numbers"),
@@ -289,7 +290,7 @@ METHODS = {
     "layers of a number": (lambda m: models.Sequential(3), TypeError, "layers must be a list of layers, got 3"),
     "a name of a number": (lambda m: models.Sequential(name=3), TypeError, "name must be a string"),
     "no layers": (lambda m: models.Sequential().predict(IMAGES), ValueError, "has no layers yet"),
-    "no shape to build for": (lambda m: models.Sequential([layers.ReLU()]).build(), ValueError, "input_shape is missing"),
+    "no shape to build for": (lambda m: models.Sequential([layers.ReLU()]).build(), ValueError, "input_shape is"),
     "text to build for": (lambda m: models.Sequential([layers.ReLU()]).build("a"), ValueError, "input_shape"),
     "a model of no tensors": (lambda m: models.Model("a", "b"), ValueError, "inputs must be a tensor.*got 'a'"),
     "a model of arrays": (lambda m: models.Model(IMAGES, IMAGES), ValueError, "inputs must be a tensor"),

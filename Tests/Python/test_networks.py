@@ -92,7 +92,7 @@ def same(a, b):
     return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-# ---------------------------------------------------------------------------------------------------- of every kind
+# --------------------------------------------------------------------------------------------------- of every kind
 
 
 @pytest.mark.parametrize("make", KINDS)
@@ -216,7 +216,7 @@ def test_flags_of_the_model_and_of_its_layers_are_the_same(make):
     assert next(row for row in model.parameters if row.name == conv.kernel.parameter).trainable
 
 
-# -------------------------------------------------------------------------------------------------------- shared weights
+# ------------------------------------------------------------------------------------------------------- shared weights
 
 
 def test_what_one_model_learns_the_others_know():
@@ -300,7 +300,7 @@ def test_models_made_by_a_head_on_a_result_in_the_middle():
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- classes
+# ------------------------------------------------------------------------------------------------------------ classes
 
 
 def test_a_class_gets_its_network_from_the_first_data():
@@ -393,7 +393,7 @@ def test_models_are_called_as_layers_are():
         model(layers.Input((8, 8, 3)), 3, 4)
 
 
-# ---------------------------------------------------------------------------------------------------------- sequential
+# --------------------------------------------------------------------------------------------------------- sequential
 
 
 def test_layers_are_added_and_taken_away_after_training():
@@ -459,7 +459,7 @@ def test_compile_may_come_before_the_network():
     model.train_on_batch(X, np.ones((16, 4)))
 
 
-# ------------------------------------------------------------------------------------------------------ errors in making
+# ----------------------------------------------------------------------------------------------------- errors in making
 
 
 def test_names_of_layers_must_differ():
@@ -483,7 +483,7 @@ def test_a_model_may_give_its_input():
     np.testing.assert_array_equal(models.Model(x, x).predict(np.ones((2, 3)), verbose=0), np.ones((2, 3)))
 
 
-# ---------------------------------------------------------------------------------------------------- sizes and pixels
+# --------------------------------------------------------------------------------------------------- sizes and pixels
 
 
 def varying_functional():
@@ -548,7 +548,7 @@ def test_models_that_begin_with_another_normalise_pixels_as_that_does():
         np.testing.assert_allclose(predict(model, pixels), predict(model, normalised), rtol=1e-4, atol=1e-5)
 
 
-# --------------------------------------------------------------------------------------------------------- other things
+# -------------------------------------------------------------------------------------------------------- other things
 
 
 def test_regularisation_counts_within_models_in_models():

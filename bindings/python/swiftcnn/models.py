@@ -291,8 +291,12 @@ class Model(Trainer, Layer):
         Raises:
             ValueError: not one number a channel, or a deviation that is not above 0.
         """
-        channels = self._handle.input_shape()[-1]
-        self._handle.set_normalization(_numbers(mean, "mean", channels), _numbers(std, "std", channels))
+        means, deviations, channels = _numbers(mean, "mean"), _numbers(std, "std"), self._handle.input_shape()[-1]
+        if not len(means) == len(deviations) == channels:
+            raise ValueError(
+                f"mean and std must have {channels} numbers each, one a channel, got {means!r} and {deviations!r}"
+            )
+        self._handle.set_normalization(means, deviations)
 
     def summary(
         self,
@@ -303,8 +307,8 @@ class Model(Trainer, Layer):
         show_trainable: bool = False,
         layer_range: None = None,
     ) -> None:
-        """Prints a table of layers, output shapes and parameter counts; it is as wide as it has to be, shows the layers of
-        nested models, and says of weights that they are frozen.
+        """Prints a table of layers, output shapes and parameter counts; it is as wide as it has to be, shows the
+        layers of nested models, and says of weights that they are frozen.
 
         Args:
             print_fn: None is ``print``.
@@ -380,8 +384,8 @@ class Model(Trainer, Layer):
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes any weight. Setting it sets it for all layers; it takes effect at the next step. Batch
-        normalisation that is not trainable runs in inference mode."""
+        """Whether training changes any weight. Setting it sets it for all layers; it takes effect at the next step.
+        Batch normalisation that is not trainable runs in inference mode."""
         if self._core is None:
             return self._trainable
         learned = [row.trainable for row in self.parameters if row.role != "statistic"]
@@ -426,8 +430,8 @@ class Model(Trainer, Layer):
         return self._handle.set_regularization(text(pattern, "pattern"), number(l1, "l1"), number(l2, "l2"))
 
     def reset_classifier(self, classes: int, *, seed: int = 0) -> None:
-        """Replaces the last dense layer by a new one for so many classes; all else keeps its weights. The model has to be
-        compiled again.
+        """Replaces the last dense layer by a new one for so many classes; all else keeps its weights. The model has to
+        be compiled again.
 
         Raises:
             ValueError: the network does not end with a dense layer.
@@ -507,11 +511,11 @@ class Model(Trainer, Layer):
         """The arguments that an object of a class of your own was made with.
 
         Raises:
-            NotImplementedError: the class is none of your own. ``save`` writes a model, ``graph("json")`` tells its network.
+            NotImplementedError: the class is none of your own. ``save`` writes a model, ``graph("json")`` its network.
         """
         if type(self).__module__ == __name__:
             raise NotImplementedError(
-                f'{type(self).__name__} has no configuration: save(filepath) writes a model, graph("json") tells its network'
+                f'{type(self).__name__} has no configuration: save(filepath) writes a model, graph("json") its network'
             )
         return super().get_config()
 
@@ -742,7 +746,7 @@ class Node(Layer):
         return {"name": self.name, "trainable": self.trainable, "operation": self.operation, **self.attributes}
 
 
-# ------------------------------------------------------------------------------------------------------ from the library
+# ----------------------------------------------------------------------------------------------------- from the library
 
 
 def create_model(
@@ -966,9 +970,7 @@ def _stages(stages: Sequence[Mapping[str, Any]] | Sequence[int]) -> list[object]
     return [dict(stage) if isinstance(stage, Mapping) else integer(stage, "stages", minimum=1) for stage in stages]
 
 
-def _numbers(values: Sequence[float], name: str, channels: int | None = None) -> list[float]:
+def _numbers(values: Sequence[float], name: str) -> list[float]:
     if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
         raise TypeError(f"{name} must be a list of numbers, one a channel, got {values!r}")
-    if channels is not None and len(values) != channels:
-        raise ValueError(f"{name} must have {channels} numbers, one a channel, got {values!r}")
     return [number(value, name) for value in values]

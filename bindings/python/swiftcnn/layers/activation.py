@@ -109,8 +109,8 @@ class PReLU(WeightedLayer):
     """``x`` above 0, a learned slope times ``x`` below (He et al. 2015). Weight: ``alpha``.
 
     Args:
-        shared_axes: the axes along which the slope is the same: [1, 2] gives images one slope a channel; None gives every
-            element of an image one of its own.
+        shared_axes: the axes along which the slope is the same: [1, 2] gives images one slope a channel; None gives
+            every element of an image one of its own.
     """
 
     _weight_names: Mapping[str, str] = {"weight": "alpha"}

@@ -101,8 +101,8 @@ class Variable:
     Attributes:
         name: as ``"kernel"``.
         path: as ``"conv2d/kernel"``.
-        parameter: the name in files and in ``Model.get_parameter``, as ``"conv2d.weight"``; of a layer within another the
-            names of those around it come before: ``"block.conv2d.weight"``.
+        parameter: the name in files and in ``Model.get_parameter``, as ``"conv2d.weight"``; of a layer within another
+            the names of those around it come before: ``"block.conv2d.weight"``.
         shape: in Keras's layout: HWIO for convolutions, (height, width, channels, multiplier) for depthwise ones,
             (in, out) for dense layers.
     """
@@ -119,8 +119,8 @@ class Variable:
         channels: int | None = None,
         shape: tuple[int, ...] | None = None,
     ) -> None:
-        """``channels`` is the number of input channels of a depthwise convolution's weight, otherwise None; ``shape`` is
-        Keras's where it has the elements in the same order."""
+        """``channels`` is the number of input channels of a depthwise convolution's weight, otherwise None; ``shape``
+        is Keras's where it has the elements in the same order."""
         self.name = name
         self.path = f"{owner}/{name}"
         self.parameter = parameter
@@ -290,7 +290,7 @@ class Layer:
         return outputs
 
     def _call_both_ways(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """What ``call`` gives where it asks whether it trains and nobody has said: both answers must give one network."""
+        """What ``call`` gives where it asks whether it trains and nobody said: both answers must give one network."""
         from ..models import same_network
 
         results = [self.call(inputs, *args, training=training, **kwargs) for training in (True, False)]
@@ -525,7 +525,7 @@ class WeightedLayer(Operation):
             self._make_home(Tensor(shape, "input"))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
-        """The shape of the result, the batch included, for an input of a shape that includes the batch; makes no weights."""
+        """The shape of the result, the batch included, for an input of a shape with the batch; makes no weights."""
         network = Network()
         operand = network.input(Tensor(batched(input_shape), "input"))
         return network.shape(self._define(network, operand, inference=True))

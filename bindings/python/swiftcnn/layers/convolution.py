@@ -89,8 +89,8 @@ class Conv2D(_Convolution):
         filters: the number of channels of the result.
         kernel_size: height and width of the window, or one number for both.
         strides: its steps.
-        padding: ``"valid"`` for none, ``"same"`` for as much zeros as give H' = ceil(H / stride), an odd one at the bottom
-            and right, as TensorFlow.
+        padding: ``"valid"`` for none, ``"same"`` for as much zeros as give H' = ceil(H / stride), an odd one at the
+            bottom and right, as TensorFlow.
         dilation_rate: the distance of neighbouring elements of the window.
         groups: the channels are divided into so many groups that are convolved separately.
         activation: a name or function of ``swiftcnn.activations``.
@@ -124,12 +124,20 @@ class Conv2D(_Convolution):
             dilation_rate,
             activation,
             use_bias,
-            {"kernel": ("kernel_initializer", kernel_initializer), "bias": ("bias_initializer", bias_initializer)},
-            {"kernel": ("kernel_regularizer", kernel_regularizer), "bias": ("bias_regularizer", bias_regularizer)},
+            {
+                "kernel": ("kernel_initializer", kernel_initializer),
+                "bias": ("bias_initializer", bias_initializer),
+            },
+            {
+                "kernel": ("kernel_regularizer", kernel_regularizer),
+                "bias": ("bias_regularizer", bias_regularizer),
+            },
             **options,
         )
         check_absent(
-            activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint, bias_constraint=bias_constraint
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
         )
         self.filters = integer(filters, "filters", minimum=1)
         self.groups = integer(groups, "groups", minimum=1)
@@ -176,12 +184,20 @@ class DepthwiseConv2D(_Convolution):
             dilation_rate,
             activation,
             use_bias,
-            {"kernel": ("depthwise_initializer", depthwise_initializer), "bias": ("bias_initializer", bias_initializer)},
-            {"kernel": ("depthwise_regularizer", depthwise_regularizer), "bias": ("bias_regularizer", bias_regularizer)},
+            {
+                "kernel": ("depthwise_initializer", depthwise_initializer),
+                "bias": ("bias_initializer", bias_initializer),
+            },
+            {
+                "kernel": ("depthwise_regularizer", depthwise_regularizer),
+                "bias": ("bias_regularizer", bias_regularizer),
+            },
             **options,
         )
         check_absent(
-            activity_regularizer=activity_regularizer, depthwise_constraint=depthwise_constraint, bias_constraint=bias_constraint
+            activity_regularizer=activity_regularizer,
+            depthwise_constraint=depthwise_constraint,
+            bias_constraint=bias_constraint,
         )
         self.depth_multiplier = integer(depth_multiplier, "depth_multiplier", minimum=1)
 
@@ -195,8 +211,8 @@ class DepthwiseConv2D(_Convolution):
 
 
 class SeparableConv2D(_Convolution):
-    """A depthwise convolution and then a 1x1 convolution (Chollet 2017). Weights: ``depthwise_kernel`` (height, width, C,
-    depth_multiplier), ``pointwise_kernel`` (1, 1, C * depth_multiplier, filters) and ``bias``.
+    """A depthwise convolution and then a 1x1 convolution (Chollet 2017). Weights: ``depthwise_kernel`` (height, width,
+    C, depth_multiplier), ``pointwise_kernel`` (1, 1, C * depth_multiplier, filters) and ``bias``.
 
     Args: as of ``Conv2D`` and ``DepthwiseConv2D``.
     """

@@ -100,7 +100,9 @@ class Dense(WeightedLayer):
             **options,
         )
         check_absent(
-            activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint, bias_constraint=bias_constraint
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
         )
         self.units = integer(units, "units", minimum=1)
         self.activation = activations.get(activation)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class BatchNormalization(WeightedLayer):
-    """Normalises each channel, in training with the batch's mean and variance, in inference with running ones (Ioffe and
-    Szegedy 2015). Weights: ``gamma``, ``beta``, ``moving_mean`` and ``moving_variance``, each (C,).
+    """Normalises each channel, in training with the batch's mean and variance, in inference with running ones (Ioffe
+    and Szegedy 2015). Weights: ``gamma``, ``beta``, ``moving_mean`` and ``moving_variance``, each (C,).
 
     A layer that is not trainable, or is called with ``training=False``, uses the running statistics in training too and
     leaves them as they are.

@@ -18,7 +18,7 @@ class _Pooling(Operation):
 
     def __init__(
         self,
-        pool_size: Pair = (2, 2),
+        pool_size: Pair,
         strides: Pair | None = None,
         padding: str = "valid",
         data_format: str | None = None,
@@ -49,6 +49,17 @@ class MaxPooling2D(_Pooling):
     """
 
     _kind = "max"
+
+    def __init__(
+        self,
+        pool_size: Pair = (2, 2),
+        strides: Pair | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        name: str | None = None,
+        **options: Unpack[UnnamedOptions],
+    ) -> None:
+        super().__init__(pool_size, strides, padding, data_format, name, **options)
 
 
 class AveragePooling2D(_Pooling):
