@@ -100,7 +100,7 @@ def targets(y: ArrayLike | None, output_shape: tuple[int, ...], name: str = "y")
         raise ValueError(f"{name}: expected targets for {count} images, got shape {array.shape}")
     if array.shape in (rest, (*rest, 1)):
         if classes > 1:
-            return dense(_labels(array.reshape(rest), classes, name), np.int32)
+            return dense(labels(array.reshape(rest), classes, name), np.int32)
     elif array.shape != output_shape:
         raise ValueError(f"{name}: expected labels {rest} or targets {output_shape}, got shape {array.shape}")
     result = dense(array, np.float32).reshape(output_shape)
@@ -108,13 +108,20 @@ def targets(y: ArrayLike | None, output_shape: tuple[int, ...], name: str = "y")
     return result
 
 
-def _labels(array: Array, classes: int, name: str) -> Array:
+def labels(array: Array, classes: int | None, name: str) -> Array:
+    """Labels as they are, which must be whole numbers from 0 to ``classes`` - 1; with None any from 0 on.
+
+    Raises:
+        ValueError: one is not.
+    """
     if array.dtype.kind == "f":
         _check_finite(array, name)
         _refuse(array, array != np.floor(array), name, "a label must be a whole number")
     elif array.dtype.kind == "b":
         return array
-    if array.min() < 0 or array.max() >= classes:
+    if classes is None:
+        _refuse(array, array < 0, name, "labels must be 0 or more")
+    elif array.size and (array.min() < 0 or array.max() >= classes):
         _refuse(array, (array < 0) | (array >= classes), name, f"labels must be in 0 to {classes - 1}")
     return array
 

@@ -97,12 +97,13 @@ def entry(value: str, kind: str, table: Mapping[str, _Entry]) -> _Entry:
         raise unknown(kind, value, table) from None
 
 
-def choice(value: object, name: str, options: tuple[object, ...]) -> object:
-    """``value`` as it is, which must be one of the options."""
-    if not any(value is option or (type(value) is type(option) and value == option) for option in options):
-        listed = ", ".join(map(repr, options[:-1])) + f" or {options[-1]!r}"
-        raise ValueError(f"{name} must be {listed}, got {value!r}")
-    return value
+def choice(value: object, name: str, options: tuple[_Entry, ...]) -> _Entry:
+    """The option that ``value`` is."""
+    for option in options:
+        if value is option or (type(value) is type(option) and value == option):
+            return option
+    *others, last = map(repr, options)
+    raise ValueError(f"{name} must be {', '.join(others) + ' or ' if others else ''}{last}, got {value!r}")
 
 
 def unsupported(name: str, value: object, expected: str) -> ValueError:

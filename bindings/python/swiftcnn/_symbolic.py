@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,16 +27,26 @@ class Tensor:
         name: of the layer that gives it.
         call: which layer gives it, and of what; None where a network begins.
         origin: the layer of an input.
+        is_trial: only shapes or a single result are asked for: layers do not remember the call.
     """
 
-    __array_ufunc__ = None  # so that ``array * tensor`` is an error, and not an array of tensors
+    __array_ufunc__ = None  # so that ``array * tensor`` comes here, and does not make an array of tensors
 
-    def __init__(self, shape: Shape, name: str, call: Call | None = None, origin: Layer | None = None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        name: str,
+        call: Call | None = None,
+        origin: Layer | None = None,
+        *,
+        is_trial: bool = False,
+    ) -> None:
         self.shape = shape
         self.origin = origin
         self.name = name
         self.call = call
         self.number = next(_numbers)
+        self.is_trial: bool = is_trial or (call is not None and any(each.is_trial for each in call.inputs))
 
     dtype = "float32"
 
@@ -42,6 +54,14 @@ class Tensor:
     def ndim(self) -> int:
         """The number of axes, the batch among them."""
         return len(self.shape)
+
+    @property
+    def root(self) -> Tensor:
+        """The tensor with which its network begins."""
+        tensor = self
+        while tensor.call is not None:
+            tensor = tensor.call.inputs[0]
+        return tensor
 
     def __add__(self, other: Tensor | float) -> Tensor:
         from . import layers
@@ -86,12 +106,54 @@ class Call(NamedTuple):
     Attributes:
         inference: the layer does in training what it does in inference (Keras's ``training=False``).
         tensor: of a model, the name of the result that is meant; None for its output.
+        callers: the layers in whose ``call`` it happened, the outermost first.
     """
 
     layer: Layer
     inputs: tuple[Tensor, ...]
     inference: bool = False
     tensor: str | None = None
+    callers: tuple[Layer, ...] = ()
+
+    @property
+    def listed(self) -> Layer:
+        """The layer that a model lists for it."""
+        return self.callers[0] if self.callers else self.layer
+
+    @property
+    def prefix(self) -> str:
+        """What the names in the network begin with."""
+        return "".join(f"{caller.name}." for caller in self.callers)
+
+
+class Context(NamedTuple):
+    """Where in a network's making a call happens.
+
+    Attributes:
+        callers: the layers whose ``call`` is running, the outermost first.
+        training: what they were called with: it holds for the layers within, unless those are told something else.
+    """
+
+    callers: tuple[Layer, ...] = ()
+    training: bool | None = None
+
+
+_context: ContextVar[Context] = ContextVar("_context", default=Context())
+
+
+def context() -> Context:
+    """The current one."""
+    return _context.get()
+
+
+@contextmanager
+def within(new: Context) -> Iterator[None]:
+    """Makes another context the current one."""
+    token = _context.set(new)
+    try:
+        yield
+    finally:
+        _context.reset(token)
 
 
 class Network:
@@ -103,6 +165,7 @@ class Network:
         self.calls: list[tuple[Tensor, Call]] = []
         self.inputs: list[Tensor] = []
         self._names: set[str] = set()
+        self._prefix = ""
 
     def input(self, tensor: Tensor, name: str | None = None) -> int:
         """Lets the network begin with a tensor."""
@@ -114,12 +177,13 @@ class Network:
 
     def layer(self, kind: str, name: str, options: Mapping[str, object], *operands: int) -> int:
         """Adds a layer as ``scnn_graph_layer`` of the C header knows it."""
-        return self.graph.layer(kind, self._unique(name), json.dumps(dict(options)), operands)
+        return self.graph.layer(kind, self._unique(self._prefix + name), json.dumps(dict(options)), operands)
 
     def apply(
         self, model: _swiftcnn.Model, operand: int, inference: bool, prefix: str = "", tensor: str | None = None
     ) -> int:
         """Adds all layers of a model, up to its output or the tensor of that name, sharing its parameters."""
+        prefix = self._prefix + prefix
         value = self.graph.apply(model, prefix, tensor, inference, operand)
         self._names.update(prefix + name for name in model.tensor_names().split("\n"))
         return value
@@ -142,7 +206,9 @@ class Network:
             needed.extend(here.call.inputs)
         # Tensors are numbered as they are made, each after those it depends on.
         for here, call in sorted(found.items(), key=lambda item: item[0].number):
+            self._prefix = call.prefix
             self.values[here] = call.layer._emit(self, [self.values[each] for each in call.inputs], call)
+            self._prefix = ""
             self.calls.append((here, call))
         return self.values[tensor]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ._checks import boolean, entry, number
+import numpy as np
+
+from ._checks import boolean, choice, entry, number
 
 __all__ = [
     "elu",
@@ -63,8 +65,9 @@ def relu_kind(negative_slope: float = 0.0, max_value: float | None = None, thres
 
 def _apply(x: Any, kind: Kind) -> Any:
     from .layers.activation import KindLayer
+    from .layers.base import unique_name
 
-    return KindLayer(kind)(x)
+    return KindLayer(kind, name=unique_name(str(kind.options.get("function", kind.layer))))(x)
 
 
 def linear(x: Any) -> Any:
@@ -103,8 +106,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 
 def _last_axis(kind: Kind, axis: int, x: Any) -> Kind:
-    if axis not in (-1, x.ndim - 1):
-        raise ValueError(f"axis must be the last, -1, got {axis}")
+    choice(axis, "axis", (-1, np.ndim(x) - 1))
     return kind
 
 

@@ -4,13 +4,13 @@ layout and gives float32; your own may be any such function."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from . import _random
-from ._checks import entry, number, text
+from . import _arrays, _random
+from ._checks import choice, entry, integer, number
 
 if TYPE_CHECKING:
     from ._arrays import Array
@@ -44,12 +44,20 @@ class Initializer:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
+        self.seed = None if seed is None else integer(seed, "seed")
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        """Values of a shape, float32."""
+        """Values of a shape, float32.
+
+        Raises:
+            ValueError: no shape, or one that the initializer has no values for.
+        """
+        if isinstance(shape, (str, bytes)) or not isinstance(shape, (Sequence, np.ndarray)):
+            raise ValueError(f"shape must be a tuple of whole numbers, got {shape!r}")
+        choice(dtype, "dtype", (None, "float32", np.float32))
+        sizes = tuple(integer(size, "shape") for size in shape)
         generator = _random.generator() if self.seed is None else _random.seeded(self.seed)
-        return np.asarray(self._values(tuple(shape), generator), np.float32)
+        return np.asarray(self._values(sizes, generator), np.float32)
 
     def _values(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no values")
@@ -57,6 +65,11 @@ class Initializer:
     def get_config(self) -> dict[str, Any]:
         """The arguments it was made with."""
         return dict(vars(self))
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The initializer that such a dictionary describes."""
+        return cls(**config)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
@@ -131,7 +144,7 @@ class VarianceScaling(Initializer):
     Args:
         scale: above 0.
         mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
-        distribution: ``"truncated_normal"``, ``"untruncated_normal"`` or ``"uniform"``.
+        distribution: ``"truncated_normal"`` (or ``"normal"``), ``"untruncated_normal"`` or ``"uniform"``.
     """
 
     def __init__(
@@ -143,16 +156,11 @@ class VarianceScaling(Initializer):
     ) -> None:
         super().__init__(seed)
         self.scale = number(scale, "scale")
-        self.mode = text(mode, "mode")
-        self.distribution = {"normal": "truncated_normal"}.get(distribution, text(distribution, "distribution"))
+        self.mode = choice(mode, "mode", ("fan_in", "fan_out", "fan_avg"))
+        kinds = ("truncated_normal", "untruncated_normal", "uniform", "normal")
+        self.distribution = choice(distribution, "distribution", kinds)
         if self.scale <= 0:
             raise ValueError(f"scale must be above 0, got {self.scale}")
-        if self.mode not in ("fan_in", "fan_out", "fan_avg"):
-            raise ValueError(f"mode must be 'fan_in', 'fan_out' or 'fan_avg', got {mode!r}")
-        if self.distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
-            raise ValueError(
-                f"distribution must be 'truncated_normal', 'untruncated_normal' or 'uniform', got {distribution!r}"
-            )
 
     def _values(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
         fan_in, fan_out = _fans(shape)
@@ -285,7 +293,8 @@ class _Function(Initializer):
         self.function = function
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        return np.asarray(self.function(tuple(shape), "float32"), np.float32)
+        values = _arrays.numeric(self.function(tuple(shape), "float32"), "what the initializer gave")
+        return np.asarray(values, np.float32)
 
 
 def get(initializer: str | Initializer | Callable[..., Any] | None, name: str = "initializer") -> Initializer:

@@ -13,9 +13,9 @@ import numpy as np
 
 from . import _arrays, _swiftcnn
 from ._checks import boolean, integer, number, path_of, readable, text, unknown
-from ._symbolic import Call, Network, Tensor
+from ._symbolic import Call, Context, Network, Tensor, context, within
 from ._trainer import Trainer
-from .layers.base import Layer, Variable, layers_in, shape_of, unique_name
+from .layers.base import Layer, Variable, batched, shape_of, unique_name
 from .layers.core import InputLayer
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ class Model(Trainer, Layer):
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
-        Layer.__init__(self, name=unique_name("functional") if name is None and inputs is not None else name)
+        is_functional = type(self) is Model and inputs is not None
+        Layer.__init__(
+            self, name=unique_name("functional") if name is None and is_functional else name, trainable=trainable
+        )
         self._core: _swiftcnn.Model | None = None
         self._ends: tuple[Tensor, list[Tensor]] | None = None
         self._members = _Members()
@@ -96,8 +99,8 @@ class Model(Trainer, Layer):
             raise ValueError("inputs and outputs must be given both, or neither")
         if inputs is not None and outputs is not None:
             self._connect(_single(inputs, "inputs"), _several(outputs, "outputs"))
-        if not boolean(trainable, "trainable"):
-            self.trainable = False
+            if self._freezes:
+                self.trainable = False
 
     @classmethod
     def _of(cls, core: _swiftcnn.Model) -> Model:
@@ -120,6 +123,12 @@ class Model(Trainer, Layer):
         self._core = core
         self.built = True
         self._adopt()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("train_step", "test_step", "predict_step", "compute_loss"):
+            if hasattr(cls, name):
+                raise TypeError(f"{cls.__name__}.{name} would never be called: training is done by the library")
 
     @property
     def _handle(self) -> _swiftcnn.Model:
@@ -150,20 +159,16 @@ class Model(Trainer, Layer):
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the network for inputs of a shape, the batch included, as (None, 224, 224, 3)."""
         if self._core is None:
-            tensor = Tensor((None, *shape_of(tuple(input_shape)[1:], "input_shape")), "input")
-            self._connect(tensor, self._trace(tensor))
+            tensor = Tensor(batched(input_shape), "input")
+            with within(Context()):
+                self._connect(tensor, _several(self._trace(tensor), "what call returned"))
+            if self._freezes:
+                self.trainable = False
 
-    def _trace(self, tensor: Tensor) -> list[Tensor]:
-        """What ``call`` makes of a tensor. Where it asks whether it trains, both answers must give one network."""
-        if "training" not in inspect.signature(self.call).parameters:
-            return _several(self.call(tensor), "what call returned")
-        results = [_several(self.call(tensor, training=training), "what call returned") for training in (True, False)]
-        if _structure(tensor, results[0]) != _structure(tensor, results[1]):
-            raise ValueError(
-                f"{type(self).__name__}.call gives another network for training=True than for training=False; "
-                "only layers that act in training alone, as Dropout, may depend on it"
-            )
-        return results[0]
+    def _trace(self, tensor: Tensor) -> Any:
+        """What ``call`` makes of a tensor."""
+        asks = "training" in inspect.signature(self.call).parameters
+        return self._call_both_ways(tensor) if asks else self.call(tensor)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """What the model does, in terms of layers; to be written by classes of your own."""
@@ -173,25 +178,25 @@ class Model(Trainer, Layer):
             f"{type(self).__name__} has no network: write a method 'call', or give Model inputs and outputs"
         )
 
-    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
+    def _apply(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        if args or kwargs:
+            raise TypeError(f"model {self.name!r} takes one input, and training, got also {[*args, *kwargs]}")
         tensor = _single(inputs, "inputs")
         if self._core is None:
             self.build(tensor.shape)
-        inference = training is not None and not boolean(training, "training")
+        outer = context()
+        inference = (outer.training if training is None else training) is False
         names = self.output_names
         results = []
         for name in names:
-            call = Call(self, (tensor,), inference, tensor=name if len(names) > 1 else None)
+            call = Call(self, (tensor,), inference, tensor=name if len(names) > 1 else None, callers=outer.callers)
             network = Network()
             value = self._emit(network, [network.input(tensor)], call)
             results.append(Tensor(network.shape(value), self.name, call))
         return results[0] if len(results) == 1 else results
 
-    def _compute(self, x: Any, training: bool | None = None) -> Any:
-        if training:
-            raise ValueError(f"{self.name}: training=True is possible within a model only, not on an array")
-        self._prepare(x)
-        return self.predict(x, batch_size=max(1, len(np.asarray(x))))
+    def _compute(self, x: Any) -> Any:
+        return self.predict_on_batch(x)
 
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         prefix = "" if self._continues(call) else f"{self.name}."
@@ -258,7 +263,7 @@ class Model(Trainer, Layer):
     def layers(self) -> list[Layer]:
         """The layers, in the order they are computed; of a class of your own, those among its attributes."""
         if type(self).call is not Model.call:
-            return _distinct(layer for value in vars(self).values() for layer in layers_in(value))
+            return _distinct(Layer._sublayers(self))
         if self._members.layers is None:
             self._members.layers = [_input_layer(self.input), *_nodes(self)]
         return list(self._members.layers)
@@ -303,7 +308,12 @@ class Model(Trainer, Layer):
         Raises:
             ValueError: not one number a channel, or a deviation that is not above 0.
         """
-        self._handle.set_normalization(_numbers(mean, "mean"), _numbers(std, "std"))
+        means, deviations, channels = _numbers(mean, "mean"), _numbers(std, "std"), self._handle.input_shape()[-1]
+        if not len(means) == len(deviations) == channels:
+            raise ValueError(
+                f"mean and std must have {channels} numbers each, one a channel, got {means!r} and {deviations!r}"
+            )
+        self._handle.set_normalization(means, deviations)
 
     def summary(
         self,
@@ -314,8 +324,8 @@ class Model(Trainer, Layer):
         show_trainable: bool = False,
         layer_range: None = None,
     ) -> None:
-        """Prints a table of layers, output shapes and parameter counts; it is as wide as it has to be, shows the layers of
-        nested models, and says of weights that they are frozen.
+        """Prints a table of layers, output shapes and parameter counts; it is as wide as it has to be, shows the
+        layers of nested models, and says of weights that they are frozen.
 
         Args:
             print_fn: None is ``print``.
@@ -377,6 +387,8 @@ class Model(Trainer, Layer):
         Raises:
             ValueError: parameters are missing, left over or misshapen.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dictionary of names and arrays, got {state!r}")
         rows = self.parameters
         names = {row.name for row in rows}
         given = {name for name in state if name != "num_batches_tracked" and not name.endswith(".num_batches_tracked")}
@@ -389,8 +401,8 @@ class Model(Trainer, Layer):
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes any weight. Setting it sets it for all layers; it takes effect at the next step. Batch
-        normalisation that is not trainable runs in inference mode."""
+        """Whether training changes any weight. Setting it sets it for all layers; it takes effect at the next step.
+        Batch normalisation that is not trainable runs in inference mode."""
         if self._core is None:
             return self._trainable
         learned = [row.trainable for row in self.parameters if row.role != "statistic"]
@@ -399,6 +411,7 @@ class Model(Trainer, Layer):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = boolean(value, "trainable")
+        self._freezes = False
         if self._core is None or not any(row.role != "statistic" for row in self.parameters):
             for layer in self._sublayers():
                 layer.trainable = value
@@ -434,8 +447,8 @@ class Model(Trainer, Layer):
         return self._handle.set_regularization(text(pattern, "pattern"), number(l1, "l1"), number(l2, "l2"))
 
     def reset_classifier(self, classes: int, *, seed: int = 0) -> None:
-        """Replaces the last dense layer by a new one for so many classes; all else keeps its weights. The model has to be
-        compiled again.
+        """Replaces the last dense layer by a new one for so many classes; all else keeps its weights. The model has to
+        be compiled again.
 
         Raises:
             ValueError: the network does not end with a dense layer.
@@ -492,6 +505,37 @@ class Model(Trainer, Layer):
         """A second, independent model with the same network, weights and training state."""
         return Model._of(self._handle.clone())
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        self._check_copies("copied: clone() makes a model of the same network")
+        return self.clone()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from tempfile import TemporaryDirectory
+
+        self._check_copies("pickled: save(filepath) writes it, and load_model reads a model of the same network")
+        with TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.safetensors")
+            self.save(path)
+            with open(path, "rb") as file:
+                return _from_bytes, (file.read(),)
+
+    def _check_copies(self, advice: str) -> None:
+        """Raises TypeError for a class of the user's: a file holds the network, not the Python around it."""
+        if type(self).__module__ != __name__:
+            raise TypeError(f"a {type(self).__name__} cannot be {advice}")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that an object of a class of your own was made with.
+
+        Raises:
+            NotImplementedError: the class is none of your own. ``save`` writes a model, ``graph("json")`` its network.
+        """
+        if type(self).__module__ == __name__:
+            raise NotImplementedError(
+                f'{type(self).__name__} has no configuration: save(filepath) writes a model, graph("json") its network'
+            )
+        return super().get_config()
+
     @staticmethod
     def from_name(
         model_name: str,
@@ -531,15 +575,16 @@ class Sequential(Model):
     def __init__(
         self, layers: Iterable[Layer | Tensor] | None = None, trainable: bool = True, name: str | None = None
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, trainable=trainable)
         self._stack = _Members()
         self._stack.layers = []
         self._start: Tensor | None = None
-        if isinstance(layers, (Layer, Tensor)):
-            layers = [layers]
-        for layer in layers or ():
+        given = [layers] if isinstance(layers, (Layer, Tensor)) else [] if layers is None else layers
+        if not isinstance(given, Iterable):
+            raise TypeError(f"layers must be a list of layers, got {layers!r}")
+        for layer in given:
             self.add(layer)
-        if not boolean(trainable, "trainable"):
+        if self._freezes:
             self.trainable = False
 
     @property
@@ -565,15 +610,18 @@ class Sequential(Model):
             return
         if any(layer.name == other.name for other in self.layers):
             raise ValueError(f"the model has a layer {layer.name!r} already: layer names must be unique")
-        if self._start is None and not self.layers:
+        start = self._start
+        if start is None and not self.layers:
             shape = layer.input_shape[1:] if isinstance(layer, Model) and layer._built else layer._input_shape
             if shape is not None:
-                self._start = InputLayer(shape).output
+                start = InputLayer(shape).output
         assert self._stack.layers is not None
-        if self._start is not None:
-            self._ends = (self._start, [_single(layer(self._end()), f"what layer {layer.name!r} gave")])
+        if start is not None:
+            end = start if self._ends is None else self._ends[1][0]
+            self._ends = (start, [_single(layer(end), f"what layer {layer.name!r} gave")])
+        self._start = start
         self._stack.layers.append(layer)
-        self._core = None
+        self._core, self.built = None, self._ends is not None
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Takes the last layer away and returns it.
@@ -587,11 +635,8 @@ class Sequential(Model):
         self._core, self._ends = None, None
         if self._start is not None and self._stack.layers:
             self._run(self._start)
+        self.built = self._ends is not None
         return layer
-
-    def _end(self) -> Tensor:
-        assert self._start is not None
-        return self._start if self._ends is None else self._ends[1][0]
 
     def _run(self, tensor: Tensor) -> None:
         end = tensor
@@ -608,7 +653,7 @@ class Sequential(Model):
         if self._ends is None:
             if input_shape is None:
                 raise ValueError("input_shape is missing: the first layer does not say it")
-            self._run(InputLayer(batch_shape=(None, *tuple(input_shape)[1:])).output)
+            self._run(InputLayer(batch_shape=batched(input_shape)).output)
         assert self._ends is not None
         self._connect(*self._ends)
 
@@ -719,7 +764,7 @@ class Node(Layer):
         return {"name": self.name, "trainable": self.trainable, "operation": self.operation, **self.attributes}
 
 
-# ------------------------------------------------------------------------------------------------------ from the library
+# ----------------------------------------------------------------------------------------------------- from the library
 
 
 def create_model(
@@ -825,13 +870,15 @@ def list_models(pattern: str | None = None) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------------- parts
 
 
-def _several(tensors: object, name: str) -> list[Tensor]:
-    """One or more tensors."""
-    given = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
-    found = [each for each in given if isinstance(each, Tensor)]
-    if found and len(found) == len(given):
-        return found
-    raise ValueError(f"{name} must be a tensor, as layers.Input or a layer gives it, or a list of such, got {tensors!r}")
+def _from_bytes(contents: bytes) -> Model:
+    """The model of a file's contents."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.safetensors")
+        with open(path, "wb") as file:
+            file.write(contents)
+        return load_model(path)
 
 
 def _single(tensors: object, name: str) -> Tensor:
@@ -861,7 +908,7 @@ def _layers_of(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]], core: _swif
                 if isinstance(layer, Node) and layer.name in names:
                     yield layer
         else:
-            yield call.layer
+            yield call.listed
 
 
 def _input_layer(tensor: Tensor) -> Layer:
@@ -880,8 +927,28 @@ def _pixels(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]]) -> dict[str, o
     return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
 
 
+def _several(tensors: object, name: str) -> list[Tensor]:
+    """One or more tensors."""
+    given = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+    found = [each for each in given if isinstance(each, Tensor)]
+    if found and len(found) == len(given):
+        return found
+    raise ValueError(f"{name} must be a tensor, as layers.Input or a layer gives it, or a list of such, got {tensors!r}")
+
+
+def same_network(inputs: Tensor, first: Any, second: Any) -> bool:
+    """Whether two tensors that come from another, or two lists of such, are the same in inference."""
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return _structure(inputs, [first]) == _structure(inputs, [second])
+    if not isinstance(first, (list, tuple)) or not isinstance(second, (list, tuple)) or len(first) != len(second):
+        return False
+    return all(same_network(inputs, *pair) for pair in zip(first, second, strict=True))
+
+
 def _structure(inputs: Tensor, outputs: list[Tensor]) -> list[object]:
     """What a network computes in inference, without names."""
+    if outputs == [inputs]:
+        return ["inputs"]
     network = Network()
     network.input(inputs)
     graph = json.loads(network.model(*(network.value(output) for output in outputs)).graph("json"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from ._checks import entry, number
 
@@ -27,6 +27,11 @@ class Regularizer:
     def get_config(self) -> dict[str, Any]:
         """The arguments it was made with."""
         return {"l1": self.l1, "l2": self.l2}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The regularizer that such a dictionary describes."""
+        return cls(**config)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import initializers, regularizers
-from .._checks import integer, number
+from .._checks import choice, integer, number
 from ..activations import Function, Kind, get, kind_of, relu_kind
 from .base import LayerOptions, Operation, WeightedLayer, check_absent
 
@@ -58,13 +58,12 @@ class Activation(Operation):
         super().__init__(**options)
         self.activation = get(activation)
 
-    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Tensor:
+    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
         try:
             kind_of(self.activation)
         except KeyError:
-            result: Tensor = self.activation(inputs)
-            return result
-        return super()._apply(inputs, training)
+            return self.activation(inputs)
+        return super().call(inputs, training)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         kind = kind_of(self.activation)
@@ -103,16 +102,15 @@ class Softmax(KindLayer):
 
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(Kind("softmax", {}), **options)
-        if axis != -1:
-            raise ValueError(f"axis must be -1, the last, got {axis!r}")
+        choice(axis, "axis", (-1,))
 
 
 class PReLU(WeightedLayer):
     """``x`` above 0, a learned slope times ``x`` below (He et al. 2015). Weight: ``alpha``.
 
     Args:
-        shared_axes: the axes along which the slope is the same: [1, 2] gives images one slope a channel; None gives every
-            element of an image one of its own.
+        shared_axes: the axes along which the slope is the same: [1, 2] gives images one slope a channel; None gives
+            every element of an image one of its own.
     """
 
     _weight_names: Mapping[str, str] = {"weight": "alpha"}
@@ -131,6 +129,8 @@ class PReLU(WeightedLayer):
             **options,
         )
         check_absent(alpha_constraint=alpha_constraint)
+        if shared_axes is not None and not isinstance(shared_axes, (list, tuple)):
+            raise TypeError(f"shared_axes must be None or a list of axes, as [1, 2], got {shared_axes!r}")
         self.shared_axes = None if shared_axes is None else sorted(integer(axis, "shared_axes") for axis in shared_axes)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 import numpy as np
 
 from .. import _arrays
-from .._checks import boolean, integer, text
-from .._symbolic import Call, Network, Tensor
+from .._checks import boolean, choice, integer, text
+from .._symbolic import Call, Context, Network, Tensor, context, within
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -52,6 +52,18 @@ def shape_of(value: object, name: str) -> tuple[int | None, ...]:
     return tuple(None if size is None else integer(size, name, minimum=1) for size in value)
 
 
+def batched(shape: object, name: str = "input_shape") -> tuple[int | None, ...]:
+    """A shape that begins with the batch, of which any number will do.
+
+    Raises:
+        ValueError: no sequence of positive whole numbers and None, or an empty one.
+    """
+    sizes = shape_of(shape, name)
+    if not sizes:
+        raise ValueError(f"{name} must begin with the batch, as (None, 32, 32, 3), got {shape!r}")
+    return (None, *sizes[1:])
+
+
 def check_absent(**arguments: None) -> None:
     """Arguments of Keras's that are for what does not exist here: constraints of weights, penalties on results."""
     for name, value in arguments.items():
@@ -89,7 +101,8 @@ class Variable:
     Attributes:
         name: as ``"kernel"``.
         path: as ``"conv2d/kernel"``.
-        parameter: the name in files and in ``Model.get_parameter``, as ``"conv2d.weight"``.
+        parameter: the name in files and in ``Model.get_parameter``, as ``"conv2d.weight"``; of a layer within another
+            the names of those around it come before: ``"block.conv2d.weight"``.
         shape: in Keras's layout: HWIO for convolutions, (height, width, channels, multiplier) for depthwise ones,
             (in, out) for dense layers.
     """
@@ -106,8 +119,8 @@ class Variable:
         channels: int | None = None,
         shape: tuple[int, ...] | None = None,
     ) -> None:
-        """``channels`` is the number of input channels of a depthwise convolution's weight, otherwise None; ``shape`` is
-        Keras's where it has the elements in the same order."""
+        """``channels`` is the number of input channels of a depthwise convolution's weight, otherwise None; ``shape``
+        is Keras's where it has the elements in the same order."""
         self.name = name
         self.path = f"{owner}/{name}"
         self.parameter = parameter
@@ -194,6 +207,7 @@ class Layer:
 
     dtype = "float32"
     compute_dtype = "float32"
+    _asks = True  # ``call`` may give another network in training
     _arguments: Mapping[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -210,60 +224,96 @@ class Layer:
         if unknown:
             raise ValueError(f"{type(self).__name__}: unrecognized keyword arguments {', '.join(unknown)}")
         name = options.get("name")
-        if options.get("dtype") not in (None, "float32"):
-            raise ValueError(f"dtype must be None or 'float32', got {options.get('dtype')!r}")
+        choice(options.get("dtype"), "dtype", (None, "float32"))
         self.name = unique_name(_snake_case(type(self).__name__)) if name is None else text(name, "name")
         if not self.name:
             raise ValueError("name must not be empty")
         self.built = False
         self._trainable = boolean(options.get("trainable", True), "trainable")
+        self._freezes = not self._trainable  # the layers within do not know it yet
         shape = options.get("input_shape")
         self._input_shape = None if shape is None else shape_of(shape, "input_shape")
-        self._last_call: tuple[Any, Any] | None = None
+        self._first_call: tuple[Any, Any] | None = None
 
     # ------------------------------------------------------------------------------------------------------- calling
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Applies the layer to tensors or to an array; ``training=False`` makes it do in training what it does in
-        inference, as batch normalisation that keeps its statistics.
+        """Applies the layer to tensors or to an array; ``training=False`` makes it and the layers within do in training
+        what they do in inference, as batch normalisation that keeps its statistics.
 
         Raises:
             ValueError: the shape does not fit.
+            TypeError: ``call`` does not take these arguments.
         """
-        if not hasattr(self, "_last_call"):
+        if not hasattr(self, "_first_call"):
             raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() first")
-        inputs = args[0] if args else next(iter(kwargs.values()), None)
+        training = kwargs.pop("training", None)
+        try:
+            bound = inspect.signature(self.call).bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"layer {self.name!r}: {error}") from None
+        training = bound.arguments.pop("training", training)
+        if training is not None:
+            boolean(training, "training")
+        if not bound.args:
+            raise TypeError(f"layer {self.name!r}: its input is missing")
+        inputs = bound.args[0]
         given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        if not given or not all(isinstance(each, Tensor) for each in given):
-            if any(isinstance(each, Tensor) for each in given):
-                raise ValueError(f"{self.name}: tensors of a network and arrays cannot be mixed")
-            return self._compute(inputs, **kwargs)
-        outputs = self._apply(*args, **kwargs)
-        self._last_call = (inputs, outputs)
-        return outputs
+        if any(isinstance(each, Tensor) for each in given):
+            if not all(isinstance(each, Tensor) for each in given):
+                raise ValueError(f"layer {self.name!r}: tensors of a network and arrays cannot be mixed")
+            return self._apply(*bound.args, training=training, **bound.kwargs)
+        if training:
+            raise ValueError(f"layer {self.name!r}: training=True is possible within a model only, not on an array")
+        return self._compute(*bound.args, **bound.kwargs)
 
-    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+    def _apply(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         """The result for tensors."""
+        tensors = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if not self.built:
-            inputs = args[0] if args else next(iter(kwargs.values()))
             self.build(inputs.shape if isinstance(inputs, Tensor) else [each.shape for each in inputs])
             self.built = True
-        if "training" in kwargs and "training" not in inspect.signature(self.call).parameters:
-            raise TypeError(f"{type(self).__name__}.call takes no argument 'training'")
-        return self.call(*args, **kwargs)
+        if self._freezes:
+            self.trainable = False
+        outer = context()
+        if training is None:
+            training = outer.training
+        with within(Context((*outer.callers, self), training)):
+            if "training" not in inspect.signature(self.call).parameters:
+                outputs = self.call(inputs, *args, **kwargs)
+            elif training is None and self._asks:
+                outputs = self._call_both_ways(inputs, *args, **kwargs)
+            else:
+                outputs = self.call(inputs, *args, training=training, **kwargs)
+        if self._first_call is None and not any(tensor.is_trial for tensor in tensors):
+            self._first_call = (inputs, outputs)
+        return outputs
 
-    def _compute(self, x: Any, training: bool | None = None) -> Any:
+    def _call_both_ways(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """What ``call`` gives where it asks whether it trains and nobody said: both answers must give one network."""
+        from ..models import same_network
+
+        results = [self.call(inputs, *args, training=training, **kwargs) for training in (True, False)]
+        first, *others = dict.fromkeys(_tensors_in([inputs, args, kwargs]))
+        if not same_network(first.root if others else first, *results):
+            raise ValueError(
+                f"{type(self).__name__}.call gives another network for training=True than for training=False; "
+                "only layers that act in training alone, as Dropout, may depend on it"
+            )
+        return results[0]
+
+    def _compute(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """The result for an array."""
         from ..models import Model
 
-        if training:
-            raise ValueError(f"{self.name}: training=True is possible within a model only, not on an array")
+        if isinstance(x, (list, tuple)) and any(isinstance(each, np.ndarray) for each in x):
+            raise ValueError(f"layer {self.name!r}: several arrays at once are possible within a model only")
         array = _arrays.numeric(x, f"the input of {self.name}")
         if array.ndim == 0 or array.shape[0] == 0:
             raise ValueError(f"the input of {self.name}: expected a batch, got shape {array.shape}")
-        inputs = Tensor((None, *array.shape[1:]), "input")
-        model = Model(inputs, self(inputs))
-        return model.predict(array, batch_size=len(array))
+        inputs = Tensor((None, *array.shape[1:]), "input", is_trial=True)
+        model = Model(inputs, self._apply(inputs, *args, **kwargs))
+        return model.predict_on_batch(array)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """What the layer does, in terms of other layers; to be written by subclasses."""
@@ -279,7 +329,7 @@ class Layer:
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """The shape of the result, the batch included, for an input of a shape that includes the batch."""
-        result = self(Tensor((None, *shape_of(tuple(input_shape)[1:], "input_shape")), "input"))
+        result = self._apply(Tensor(batched(input_shape), "input", is_trial=True))
         shape: Shape = result.shape
         return shape
 
@@ -287,31 +337,38 @@ class Layer:
 
     @property
     def input(self) -> Any:
-        """The tensor, or tensors, of the last call."""
+        """The tensor, or tensors, of the first call."""
         return self._called()[0]
 
     @property
     def output(self) -> Any:
-        """What the last call gave: ``Model(model.input, layer.output)`` shows what the layer computes."""
+        """What the first call gave: ``Model(model.input, layer.output)`` shows what the layer computes."""
         return self._called()[1]
 
     def _called(self) -> tuple[Any, Any]:
-        if self._last_call is None:
+        if self._first_call is None:
             raise AttributeError(f"layer {self.name!r} has not been called, so it has neither input nor output")
-        return self._last_call
+        return self._first_call
 
     def _sublayers(self) -> Iterator[Layer]:
         """The layers among the attributes, also within lists, tuples and dictionaries."""
         for name, value in vars(self).items():
-            if name not in ("_last_call", "_arguments"):
+            if name not in ("_first_call", "_arguments"):
                 yield from layers_in(value)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments it was made with, for ``from_config``."""
-        config = dict(self._arguments)
-        for name in ("options", "kwargs"):
-            config.update(config.pop(name, {}))
-        return config | {"name": self.name, "trainable": self.trainable}
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        config: dict[str, Any] = {}
+        for parameter in parameters:
+            if parameter.kind is not parameter.VAR_KEYWORD:
+                config |= {key: value for key, value in self._arguments.items() if key == parameter.name}
+            else:
+                config |= self._arguments.get(parameter.name, {})
+        taken = {parameter.name for parameter in parameters}
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        own = {"name": self.name, "trainable": self.trainable}
+        return config | {key: value for key, value in own.items() if takes_all or key in taken}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -354,6 +411,8 @@ class Layer:
             ValueError: another number of them, or another shape.
         """
         variables = self.weights
+        if isinstance(weights, (str, bytes)) or not isinstance(weights, (Sequence, np.ndarray)):
+            raise TypeError(f"weights must be a list of arrays, got {weights!r}")
         if len(weights) != len(variables):
             raise ValueError(
                 f"weights: {self.name!r} expects {len(variables)} arrays, got {len(weights)}"
@@ -376,6 +435,7 @@ class Layer:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = boolean(value, "trainable")
+        self._freezes = False
         for layer in self._sublayers():
             layer.trainable = value
 
@@ -390,6 +450,15 @@ def layers_in(value: object) -> Iterator[Layer]:
     elif isinstance(value, (list, tuple)):
         for each in value:
             yield from layers_in(each)
+
+
+def _tensors_in(value: object) -> Iterator[Tensor]:
+    """The tensors among arguments."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, Mapping)):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors_in(each)
 
 
 def _select(weights: Sequence[Variable], trainable: bool) -> list[Variable]:
@@ -407,14 +476,18 @@ def id_of(variable: Variable) -> tuple[int, str]:
 class Operation(Layer):
     """A layer that the library knows. It has no weights, unless it is a ``WeightedLayer``."""
 
-    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Tensor:
+    _asks = False
+
+    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
+        """The result of the layer itself, for tensors."""
         tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        inference = training is not None and not boolean(training, "training")
-        call = Call(self, tensors, inference)
+        callers = context().callers
+        if callers and callers[-1] is self:
+            callers = callers[:-1]
+        call = Call(self, tensors, inference=training is False, callers=callers)
         network = Network()
         operands = [network.input(tensor, f"input_{index}") for index, tensor in enumerate(tensors)]
         value = self._emit(network, operands, call)
-        self.built = True
         return Tensor(network.shape(value), self.name, call)
 
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
@@ -452,7 +525,17 @@ class WeightedLayer(Operation):
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the weights for inputs of a shape, the batch included."""
         if self._home is None:
-            self._make_home(Tensor((None, *tuple(input_shape)[1:]), "input"))
+            if isinstance(input_shape, (list, tuple)) and input_shape and isinstance(input_shape[0], (list, tuple)):
+                raise ValueError(f"layer {self.name!r} takes one tensor, got {len(input_shape)}")
+            shape = batched(input_shape)
+            self._check_last_axis(shape)
+            self._make_home(Tensor(shape, "input"))
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """The shape of the result, the batch included, for an input of a shape with the batch; makes no weights."""
+        network = Network()
+        operand = network.input(Tensor(batched(input_shape), "input"))
+        return network.shape(self._define(network, operand, inference=True))
 
     def _make_home(self, tensor: Tensor) -> _swiftcnn.Model:
         network = Network()
@@ -465,6 +548,7 @@ class WeightedLayer(Operation):
                     home.set_regularization(variable.parameter, regularizer.l1, regularizer.l2)
         self._home = home
         self.built = True
+        self._freezes = False
         if not self._trainable:
             self._set_trainable(home, False)
         return home
@@ -472,8 +556,16 @@ class WeightedLayer(Operation):
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         if len(operands) != 1:
             raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
+        self._check_last_axis(call.inputs[0].shape)
         home = self._home or self._make_home(call.inputs[0])
         return network.apply(home, operands[0], call.inference)
+
+    def _check_last_axis(self, shape: Shape) -> None:
+        if shape[-1] is None and len(shape) > 1:
+            raise ValueError(
+                f"layer {self.name!r}: the last axis of its input must have a fixed size, got shape {shape}; "
+                "after a network for images of any size use GlobalAveragePooling2D, not Flatten"
+            )
 
     def _variables(self, home: _swiftcnn.Model) -> list[Variable]:
         result = []
@@ -498,6 +590,8 @@ class WeightedLayer(Operation):
 
     def __getattr__(self, name: str) -> Variable:
         """A weight by its name: ``layer.kernel``."""
+        if name in ("input", "output"):
+            self._called()  # which has raised already, but Python asks here once more
         if name in type(self)._weight_names.values():
             for weight in self.weights:
                 if weight.name == name:
@@ -514,6 +608,7 @@ class WeightedLayer(Operation):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = boolean(value, "trainable")
+        self._freezes = False
         if self._home is not None:
             self._set_trainable(self._home, self._trainable)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import activations, initializers, regularizers
-from .._checks import boolean, integer, text
+from .._checks import boolean, choice, integer, text
 from .activation import apply, finish
 from .base import LayerOptions, WeightedLayer, check_absent
 
@@ -30,8 +30,7 @@ def pair(value: Pair, name: str, minimum: int = 1) -> list[int]:
 
 def check_format(data_format: str | None) -> None:
     """Images are NHWC."""
-    if data_format not in (None, "channels_last"):
-        raise ValueError(f"data_format must be None or 'channels_last' (NHWC), got {data_format!r}")
+    choice(data_format, "data_format", (None, "channels_last"))
 
 
 def padding_option(padding: str) -> dict[str, object]:
@@ -52,14 +51,14 @@ class _Convolution(WeightedLayer):
         dilation_rate: Pair,
         activation: str | Function | None,
         use_bias: bool,
-        initial: Mapping[str, str | Initializer],
-        penalties: Mapping[str, str | Regularizer | None],
+        initial: Mapping[str, tuple[str, str | Initializer]],
+        penalties: Mapping[str, tuple[str, str | Regularizer | None]],
         **options: Unpack[LayerOptions],
     ) -> None:
-        """The initializers and regularizers are by the names of the weights, ``"kernel"``."""
+        """The initializers and regularizers are by the names of the weights, ``"kernel"``, each with its argument's."""
         super().__init__(
-            {weight: initializers.get(value, f"{weight}_initializer") for weight, value in initial.items()},
-            {weight: regularizers.get(value, f"{weight}_regularizer") for weight, value in penalties.items()},
+            {weight: initializers.get(value, name) for weight, (name, value) in initial.items()},
+            {weight: regularizers.get(value, name) for weight, (name, value) in penalties.items()},
             **options,
         )
         check_format(data_format)
@@ -78,8 +77,8 @@ class _Convolution(WeightedLayer):
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(f"strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be above 1")
 
-    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        return finish(self.activation, super()._apply(inputs, training))
+    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
+        return finish(self.activation, super().call(inputs, training))
 
 
 class Conv2D(_Convolution):
@@ -90,8 +89,8 @@ class Conv2D(_Convolution):
         filters: the number of channels of the result.
         kernel_size: height and width of the window, or one number for both.
         strides: its steps.
-        padding: ``"valid"`` for none, ``"same"`` for as much zeros as give H' = ceil(H / stride), an odd one at the bottom
-            and right, as TensorFlow.
+        padding: ``"valid"`` for none, ``"same"`` for as much zeros as give H' = ceil(H / stride), an odd one at the
+            bottom and right, as TensorFlow.
         dilation_rate: the distance of neighbouring elements of the window.
         groups: the channels are divided into so many groups that are convolved separately.
         activation: a name or function of ``swiftcnn.activations``.
@@ -125,11 +124,21 @@ class Conv2D(_Convolution):
             dilation_rate,
             activation,
             use_bias,
-            {"kernel": kernel_initializer, "bias": bias_initializer},
-            {"kernel": kernel_regularizer, "bias": bias_regularizer},
+            {
+                "kernel": ("kernel_initializer", kernel_initializer),
+                "bias": ("bias_initializer", bias_initializer),
+            },
+            {
+                "kernel": ("kernel_regularizer", kernel_regularizer),
+                "bias": ("bias_regularizer", bias_regularizer),
+            },
             **options,
         )
-        check_absent(activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint, bias_constraint=bias_constraint)
+        check_absent(
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
         self.filters = integer(filters, "filters", minimum=1)
         self.groups = integer(groups, "groups", minimum=1)
         if self.filters % self.groups:
@@ -175,11 +184,21 @@ class DepthwiseConv2D(_Convolution):
             dilation_rate,
             activation,
             use_bias,
-            {"kernel": depthwise_initializer, "bias": bias_initializer},
-            {"kernel": depthwise_regularizer, "bias": bias_regularizer},
+            {
+                "kernel": ("depthwise_initializer", depthwise_initializer),
+                "bias": ("bias_initializer", bias_initializer),
+            },
+            {
+                "kernel": ("depthwise_regularizer", depthwise_regularizer),
+                "bias": ("bias_regularizer", bias_regularizer),
+            },
             **options,
         )
-        check_absent(activity_regularizer=activity_regularizer, depthwise_constraint=depthwise_constraint, bias_constraint=bias_constraint)
+        check_absent(
+            activity_regularizer=activity_regularizer,
+            depthwise_constraint=depthwise_constraint,
+            bias_constraint=bias_constraint,
+        )
         self.depth_multiplier = integer(depth_multiplier, "depth_multiplier", minimum=1)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
@@ -192,8 +211,8 @@ class DepthwiseConv2D(_Convolution):
 
 
 class SeparableConv2D(_Convolution):
-    """A depthwise convolution and then a 1x1 convolution (Chollet 2017). Weights: ``depthwise_kernel`` (height, width, C,
-    depth_multiplier), ``pointwise_kernel`` (1, 1, C * depth_multiplier, filters) and ``bias``.
+    """A depthwise convolution and then a 1x1 convolution (Chollet 2017). Weights: ``depthwise_kernel`` (height, width,
+    C, depth_multiplier), ``pointwise_kernel`` (1, 1, C * depth_multiplier, filters) and ``bias``.
 
     Args: as of ``Conv2D`` and ``DepthwiseConv2D``.
     """
@@ -236,18 +255,19 @@ class SeparableConv2D(_Convolution):
             activation,
             use_bias,
             {
-                "depthwise_kernel": depthwise_initializer,
-                "pointwise_kernel": pointwise_initializer,
-                "bias": bias_initializer,
+                "depthwise_kernel": ("depthwise_initializer", depthwise_initializer),
+                "pointwise_kernel": ("pointwise_initializer", pointwise_initializer),
+                "bias": ("bias_initializer", bias_initializer),
             },
             {
-                "depthwise_kernel": depthwise_regularizer,
-                "pointwise_kernel": pointwise_regularizer,
-                "bias": bias_regularizer,
+                "depthwise_kernel": ("depthwise_regularizer", depthwise_regularizer),
+                "pointwise_kernel": ("pointwise_regularizer", pointwise_regularizer),
+                "bias": ("bias_regularizer", bias_regularizer),
             },
             **options,
         )
-        check_absent(activity_regularizer=activity_regularizer, 
+        check_absent(
+            activity_regularizer=activity_regularizer,
             depthwise_constraint=depthwise_constraint,
             pointwise_constraint=pointwise_constraint,
             bias_constraint=bias_constraint,

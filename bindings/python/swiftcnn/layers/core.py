@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import activations, initializers, regularizers
-from .._checks import boolean, integer, number
+from .._checks import boolean, choice, integer, number
 from .._symbolic import Tensor
 from .activation import apply, finish
-from .base import Layer, LayerOptions, Operation, WeightedLayer, check_absent, shape_of, unique_name
+from .base import Layer, LayerOptions, Operation, WeightedLayer, batched, check_absent, shape_of, unique_name
 from .convolution import check_format, pair
 
 if TYPE_CHECKING:
@@ -42,20 +42,15 @@ class InputLayer(Layer):
         super().__init__(name=unique_name("input_layer") if name is None else name)
         if (shape is None) == (batch_shape is None):
             raise ValueError("one of shape and batch_shape must be given, and not both")
-        if dtype not in (None, "float32", "uint8"):
-            raise ValueError(f"dtype must be None, 'float32' or 'uint8', got {dtype!r}")
+        choice(dtype, "dtype", (None, "float32", "uint8"))
         if batch_size is not None:
             integer(batch_size, "batch_size", minimum=1)
         if shape is None:
-            batched = shape_of(batch_shape, "batch_shape")
-            if not batched:
-                raise ValueError("batch_shape must begin with the batch, got ()")
-            without_batch = batched[1:]
+            self.batch_shape = batched(batch_shape, "batch_shape")
         else:
-            without_batch = shape_of(shape, "shape")
-        self.batch_shape = (None, *without_batch)
+            self.batch_shape = (None, *shape_of(shape, "shape"))
         tensor = Tensor(self.batch_shape, self.name, origin=self)
-        self._last_call = (tensor, tensor)
+        self._first_call = (tensor, tensor)
         self.built = True
 
 
@@ -104,13 +99,17 @@ class Dense(WeightedLayer):
             },
             **options,
         )
-        check_absent(activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint, bias_constraint=bias_constraint)
+        check_absent(
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
         self.units = integer(units, "units", minimum=1)
         self.activation = activations.get(activation)
         self.use_bias = boolean(use_bias, "use_bias")
 
-    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        return finish(self.activation, super()._apply(inputs, training))
+    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
+        return finish(self.activation, super().call(inputs, training))
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         value = network.layer("dense", self.name, {"units": self.units, "bias": self.use_bias}, operand)

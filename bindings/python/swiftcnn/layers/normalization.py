@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from .. import initializers, regularizers
-from .._checks import boolean, number
+from .._checks import boolean, integer, number
 from .base import LayerOptions, WeightedLayer, check_absent
 
 if TYPE_CHECKING:
-    from .._symbolic import Network, Tensor
+    from .._symbolic import Call, Network
     from ..initializers import Initializer
     from ..regularizers import Regularizer
 
 
 class BatchNormalization(WeightedLayer):
-    """Normalises each channel, in training with the batch's mean and variance, in inference with running ones (Ioffe and
-    Szegedy 2015). Weights: ``gamma``, ``beta``, ``moving_mean`` and ``moving_variance``, each (C,).
+    """Normalises each channel, in training with the batch's mean and variance, in inference with running ones (Ioffe
+    and Szegedy 2015). Weights: ``gamma``, ``beta``, ``moving_mean`` and ``moving_variance``, each (C,).
 
     A layer that is not trainable, or is called with ``training=False``, uses the running statistics in training too and
     leaves them as they are.
@@ -71,7 +71,7 @@ class BatchNormalization(WeightedLayer):
         check_absent(beta_constraint=beta_constraint, gamma_constraint=gamma_constraint)
         if boolean(synchronized, "synchronized"):
             raise ValueError("synchronized must be False: there is one process")
-        self.axis = axis
+        self.axis = integer(axis, "axis", minimum=-1)
         self.momentum = number(momentum, "momentum")
         self.epsilon = number(epsilon, "epsilon")
         self.center = boolean(center, "center")
@@ -79,12 +79,14 @@ class BatchNormalization(WeightedLayer):
         if not 0 <= self.momentum <= 1:
             raise ValueError(f"momentum must be 0 to 1, got {self.momentum}")
 
-    def _apply(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Tensor:
-        if not isinstance(inputs, (list, tuple)) and self.axis not in (-1, inputs.ndim - 1):  # type: ignore[union-attr]
-            raise ValueError(f"axis must be the last, -1, got {self.axis!r}")
-        return super()._apply(inputs, training)
+    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+        if not (self.center or self.scale or self.trainable):
+            call = call._replace(inference=True)  # no parameter can tell the library so
+        return super()._emit(network, operands, call)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
+        if self.axis not in (-1, len(network.shape(operand)) - 1):
+            raise ValueError(f"axis must be the last, -1, got {self.axis!r}")
         options = {
             "epsilon": self.epsilon,
             "momentum": 1 - self.momentum,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from .. import _arrays
-from .._checks import boolean, integer
+from .._checks import boolean, choice, integer
 from .._symbolic import Call, Network
 from .base import LayerOptions, Operation, UnnamedOptions
 from .convolution import check_format
@@ -57,8 +57,7 @@ class Normalization(Operation):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        if axis not in (-1, None):
-            raise ValueError(f"axis must be -1 (one mean a channel) or None (one for all), got {axis!r}")
+        choice(axis, "axis", (-1, None))
         if (mean is None) != (variance is None):
             raise ValueError("mean and variance must be given both, or neither")
         self.axis = axis
@@ -67,6 +66,10 @@ class Normalization(Operation):
         self.variance = None if variance is None else _constants(variance, "variance")
         if self.variance and min(self.variance) < 0:
             raise ValueError(f"variance must be 0 or more, got {min(self.variance)}")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments for ``from_config``, with what ``adapt`` measured."""
+        return super().get_config() | {"mean": self.mean, "variance": self.variance}
 
     def adapt(self, data: ArrayLike) -> None:
         """Measures mean and variance of data (N, ..., C). A model that was made before keeps its own.
@@ -108,8 +111,7 @@ class RandomFlip(Operation):
     ) -> None:
         super().__init__(**options)
         check_format(data_format)
-        if mode not in ("horizontal", "vertical", "horizontal_and_vertical"):
-            raise ValueError(f"mode must be 'horizontal', 'vertical' or 'horizontal_and_vertical', got {mode!r}")
+        choice(mode, "mode", ("horizontal", "vertical", "horizontal_and_vertical"))
         if seed is not None:
             integer(seed, "seed")
         self.mode = mode
