@@ -370,8 +370,9 @@ scnn_status scnn_graph_layer(scnn_graph *graph, const char *kind, const char *na
                              const scnn_value *operands, size_t operand_count, scnn_value *value);
 
 /* Adds all layers of a model, up to its output or up to the result named `tensor` (may be NULL). `prefix` (NULL: none)
- * is put before the names of its layers and parameters, as "backbone.". The parameters are shared: whatever trains, sets
- * or freezes them through one model does so for the other, and the calls wait for each other as those on one model do.
+ * is put before the names of its layers and parameters, as "backbone.". The parameters are shared: whatever trains,
+ * sets or freezes them through one model does so for the other, and the calls wait for each other as those on one
+ * model do.
  * With `inference` not 0 the layers do in training what they do in inference: batch normalisation uses its running
  * statistics, dropout does nothing. The model may be freed. */
 scnn_status scnn_graph_apply(scnn_graph *graph, scnn_model *model, const char *prefix, const char *tensor,
@@ -380,8 +381,8 @@ scnn_status scnn_graph_apply(scnn_graph *graph, scnn_model *model, const char *p
 /* The shape of a value, with 1 for the batch and -1 for sizes that vary with the input's. */
 scnn_status scnn_graph_shape(scnn_graph *graph, scnn_value value, int64_t shape[SCNN_MAX_RANK], int32_t *rank);
 
-/* Makes `output` a further output of the models that are made of this graph from now on. Such a model can be saved, loaded
- * and asked for predictions, but not trained. */
+/* Makes `output` a further output of the models that are made of this graph from now on. Such a model can be saved,
+ * loaded and asked for predictions, but not trained. */
 scnn_status scnn_graph_output(scnn_graph *graph, scnn_value output);
 
 /* Makes a model whose output is `output`; layers that it does not need are left out. The graph can be used further.

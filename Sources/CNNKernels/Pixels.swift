@@ -1,11 +1,11 @@
 /// Images to the numbers a network reads, NHWC.
 public enum Pixels {
-  /// `y = (x / 255 - mean[c]) / standardDeviation[c]`, each operation rounded to float32.
+  /// `y = (x - mean[c]) / standardDeviation[c]`, each operation rounded to float32.
   /// - Parameters:
   ///   - x: `[pixels, channels]` uint8, where `pixels` is batch times height times width.
   ///   - y: `[pixels, channels]` float32.
-  ///   - mean: `[channels]` float32.
-  ///   - standardDeviation: `[channels]` float32, not zero.
+  ///   - mean: `[channels]` float32, in units of a pixel, 0 to 255.
+  ///   - standardDeviation: `[channels]` float32, as the mean; not zero.
   public static func normalize(
     x: UnsafePointer<UInt8>, y: UnsafeMutablePointer<Float>, pixels: Int, channels: Int, mean: UnsafePointer<Float>,
     standardDeviation: UnsafePointer<Float>, workers: Workers
@@ -21,19 +21,10 @@ public enum Pixels {
       } else {
         for pixel in 0..<range.count {
           for c in 0..<channels {
-            y[pixel * channels + c] = (Float(x[pixel * channels + c]) / 255 - mean[c]) / standardDeviation[c]
+            y[pixel * channels + c] = (Float(x[pixel * channels + c]) - mean[c]) / standardDeviation[c]
           }
         }
       }
-    }
-  }
-
-  /// Copies `count` floats: float32 images are taken as they are.
-  public static func copy(
-    x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int, workers: Workers
-  ) {
-    workers.forEachRange(of: count, grain: 16384) { range, _ in
-      (y + range.lowerBound).update(from: x + range.lowerBound, count: range.count)
     }
   }
 
@@ -47,13 +38,13 @@ public enum Pixels {
     let mean2 = pattern(mean, channels, 8), deviation2 = pattern(deviation, channels, 8)
     var index = 0
     while index + 12 <= count {
-      store((load(x + index) / 255 - mean0) / deviation0, y + index)
-      store((load(x + index + 4) / 255 - mean1) / deviation1, y + index + 4)
-      store((load(x + index + 8) / 255 - mean2) / deviation2, y + index + 8)
+      store((load(x + index) - mean0) / deviation0, y + index)
+      store((load(x + index + 4) - mean1) / deviation1, y + index + 4)
+      store((load(x + index + 8) - mean2) / deviation2, y + index + 8)
       index += 12
     }
     while index < count {
-      y[index] = (Float(x[index]) / 255 - mean[index % channels]) / deviation[index % channels]
+      y[index] = (Float(x[index]) - mean[index % channels]) / deviation[index % channels]
       index += 1
     }
   }

@@ -203,7 +203,8 @@ extension Fill: Lowerable {
 extension NormalizePixels: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
-    let mean = mean.map(Float.init), deviation = deviation.map(Float.init)
+    // In units of a pixel, so that a deviation of 1 / 255 leaves pixels just as they are.
+    let mean = mean.map { Float($0 * 255) }, deviation = deviation.map { Float($0 * 255) }
     return LoweredOperation(kernel: { arguments in
       mean.withUnsafeBufferPointer { mean in
         deviation.withUnsafeBufferPointer { deviation in

@@ -31,9 +31,9 @@ The names are Keras's. A model is made by name, of layers, or by a class of your
     model.save("m.safetensors")
     model = swiftcnn.load_model("m.safetensors")
 
-Images are NHWC. uint8 arrays are pixels. A model made by name divides them by 255 and normalises them with its own mean
-and standard deviation, the same in training, evaluation and prediction. A model made of layers takes them as they are, 0
-to 255, until ``set_normalization``. Every other numeric dtype is converted to float32 as it stands.
+Images are NHWC. uint8 arrays are pixels. A model made by name divides them by 255 and normalises them with its own
+mean and standard deviation, the same in training, evaluation and prediction. A model made of layers takes them as they
+are, 0 to 255, until ``set_normalization``. Every other numeric dtype is converted to float32 as it stands.
 
 Errors are Python's own: ``ValueError`` for an argument outside its domain, a shape that does not fit, an unknown name
 (the message suggests the nearest) or a malformed file, ``TypeError`` for an argument of the wrong kind, ``OSError``

@@ -220,7 +220,7 @@ class Network:
         return self.graph.model(first, None if options is None else json.dumps(dict(options)))
 
     def _computed(self, value: int) -> int:
-        """The value, or where it is an input, the result of a layer that changes nothing: a model computes something."""
+        """The value, or of an input the result of a layer that changes nothing: a model computes something."""
         if value in (self.values[tensor] for tensor in self.inputs):
             return self.layer("rescaling", "identity", {"scale": 1, "offset": 0}, value)
         return value

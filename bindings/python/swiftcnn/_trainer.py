@@ -229,8 +229,8 @@ class Trainer:
             self._compile_settings |= {"optimizer": self.optimizer.settings, "schedule": None}
 
     def reset_metrics(self) -> None:
-        """Does nothing: what ``train_on_batch`` and ``test_on_batch`` return is of that batch alone (in Keras it is a mean
-        over the calls since ``reset_metrics``)."""
+        """Does nothing: what ``train_on_batch`` and ``test_on_batch`` return is of that batch alone (in Keras it is a
+        mean over the calls since ``reset_metrics``)."""
 
     def swap_ema(self) -> None:
         """Exchanges the weights with their exponential moving average (an optimizer's ``use_ema``); a second call
@@ -554,8 +554,8 @@ class Trainer:
             verbose: 0 shows nothing, 1 or ``"auto"`` a progress bar (in a log a line), 2 a line.
             steps: how many batches are predicted; None: all.
             callbacks: objects of ``swiftcnn.callbacks``.
-            output: the name of an intermediate result, one of ``tensor_names``, to be given in place of the output; or a
-                list of such names.
+            output: the name of an intermediate result, one of ``tensor_names``, to be given in place of the output;
+                or a list of such names.
 
         Returns:
             float32 (N, ...); a list of such arrays where the model has several outputs, or ``output`` is a list.

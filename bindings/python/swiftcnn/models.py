@@ -215,8 +215,8 @@ class Model(Trainer, Layer):
 
     @property
     def output(self) -> Any:
-        """The tensor it ends with, or a list of several: ``Model(model.input, layers.Dense(5)(model.output))`` goes on from
-        there."""
+        """The tensor it ends with, or a list of several: ``Model(model.input, layers.Dense(5)(model.output))`` goes on
+        from there."""
         outputs = self.outputs
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -254,8 +254,8 @@ class Model(Trainer, Layer):
 
     @property
     def output_shape(self) -> Any:
-        """The shape of what ``predict`` returns, with None for the number of images and sizes that vary; a list of shapes
-        where there are several outputs."""
+        """The shape of what ``predict`` returns, with None for the number of images and sizes that vary; a list of
+        shapes where there are several outputs."""
         shapes = [self._shape(name) for name in self.output_names]
         return shapes[0] if len(shapes) == 1 else shapes
 
@@ -933,7 +933,7 @@ def _several(tensors: object, name: str) -> list[Tensor]:
     found = [each for each in given if isinstance(each, Tensor)]
     if found and len(found) == len(given):
         return found
-    raise ValueError(f"{name} must be a tensor, as layers.Input or a layer gives it, or a list of such, got {tensors!r}")
+    raise ValueError(f"{name} must be a tensor that layers.Input or a layer gave, or a list of such, got {tensors!r}")
 
 
 def same_network(inputs: Tensor, first: Any, second: Any) -> bool:

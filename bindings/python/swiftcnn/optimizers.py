@@ -49,8 +49,8 @@ class Optimizer:
         global_clipnorm: the norm of all gradients together is clipped to this. At most one of the three.
         use_ema: an exponential moving average of the weights is kept; see ``Model.swap_ema``.
         ema_momentum: the share of the old average that is kept at each step.
-        ema_overwrite_frequency: after every so many steps the weights take the values of their average. At the end of ``fit``
-            they do in any case, as in Keras.
+        ema_overwrite_frequency: after every so many steps the weights take the values of their average. At the end of
+            ``fit`` they do in any case, as in Keras.
         loss_scale_factor, gradient_accumulation_steps: None, since there is no such thing.
         name: how it is called; by default as its class, in small letters.
         decoupled: the decay is ``w -= learning_rate * weight_decay * w`` rather than ``gradient += weight_decay * w``.
