@@ -135,12 +135,40 @@ static void test_misuse(scnn_model *model) {
   CHECK(is_unchanged(model, &before));
 }
 
+/* What has no row for each image, as the ones that stand for a scale that is not there, is no result of any size. */
+static void test_constants(void) {
+  const int64_t shape[3] = {SIDE, SIDE, CHANNELS};
+  const char *const name[1] = {"bn.ones"};
+  scnn_graph *graph = NULL;
+  scnn_value x = -1;
+  scnn_model *model = NULL;
+  OK(scnn_graph_create(&graph));
+  OK(scnn_graph_input(graph, "image", shape, 3, &x));
+  OK(scnn_graph_layer(graph, "conv2d", "conv", "{\"filters\": 48, \"kernel\": [1, 1]}", &x, 1, &x));
+  OK(scnn_graph_layer(graph, "batch_norm", "bn", "{\"scale\": false}", &x, 1, &x));
+  OK(scnn_graph_model(graph, x, NULL, &model));
+  for (int64_t count = 1; count <= 64; count++) {
+    if (count == 48) continue; /* where it fits by chance */
+    unsigned char *data = calloc((size_t)count, PIXELS);
+    float *output = malloc((size_t)count * sizeof *output); /* of just this size, for valgrind to see */
+    float *outputs[1] = {output};
+    const size_t sizes[1] = {(size_t)count};
+    scnn_tensor tensor = images(data, SCNN_UINT8, count);
+    if (data && output) REFUSES(scnn_predict_many(model, &tensor, count, name, outputs, sizes, 1));
+    free(data);
+    free(output);
+  }
+  OK(scnn_model_free(model));
+  OK(scnn_graph_free(graph));
+}
+
 int main(void) {
   make_pixels();
   scnn_model *model = small_model(5);
   test_several_results(model);
   test_several_outputs(model);
   test_misuse(model);
+  test_constants();
   OK(scnn_model_free(model));
   return finish("outputs");
 }

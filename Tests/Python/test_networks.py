@@ -566,7 +566,9 @@ def test_regularisation_counts_within_models_in_models():
 def test_the_classifier_of_a_model_of_layers_is_replaced():
     model = sequential()
     train(model)
-    model.clone().reset_classifier(7)
+    copied = model.clone()
+    copied.reset_classifier(7)
+    assert copied.output_shape == (None, 7)
     other = models.Model(model.input, model.output)
     other.reset_classifier(7)
     assert predict(other).shape == (16, 7)
@@ -614,3 +616,50 @@ def test_memory_of_dropped_models_is_used_again():
         one()
         gc.collect()
     assert memory_used() - before < 40e6
+
+
+def test_a_model_built_from_data_takes_further_layers():
+    model = models.Sequential([layers.Dense(3)])
+    model.build((None, 7))
+    kernel = model.layers[0].get_weights()[0]
+    model.add(layers.Dense(2))
+    assert model.predict(np.ones((4, 7)), verbose=0).shape == (4, 2)
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], kernel)
+
+
+def test_the_classifier_of_a_model_of_its_own_layers_is_replaced_by_other_means():
+    model = models.Sequential([layers.Input((7,)), layers.Dense(3)])
+    with pytest.raises(ValueError, match="replace the last of them"):
+        model.reset_classifier(5)
+    model.pop()
+    model.add(layers.Dense(5))
+    assert model.output_shape == (None, 5)
+
+
+def test_a_class_may_pass_training_to_a_random_crop():
+    class Cropped(models.Model):
+        def __init__(self):
+            super().__init__()
+            self.crop, self.flip = layers.RandomCrop(4, 4), layers.RandomFlip("horizontal")
+            self.dense = layers.Dense(2)
+
+        def call(self, x, training=None):
+            return self.dense(self.flip(self.crop(x, training=training), training=training))
+
+    x = np.random.default_rng(0).random((3, 8, 8, 1)).astype(np.float32)
+    model = Cropped()
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0), model.dense(x[:, 2:6, 2:6]), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_class_weights_are_of_training_alone():
+    x, y = np.random.default_rng(0).random((8, 4)), np.arange(8) % 2
+    results = []
+    for weights in (None, {0: 10.0, 1: 5.0}):
+        model = models.Sequential([layers.Input((4,)), layers.Dense(2, "softmax", kernel_initializer="zeros")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.optimizer.learning_rate = 0.0
+        history = model.fit(x, y, validation_split=0.5, class_weight=weights, verbose=0).history
+        results.append((history["loss"][0], history["val_loss"][0]))
+    assert results[1][0] > 4 * results[0][0] and results[1][1] == results[0][1]

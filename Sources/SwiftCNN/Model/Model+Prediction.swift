@@ -79,7 +79,7 @@ extension Model {
       makePlan: { () throws(CNNError) in
         let graph = try Compiler.inferenceGraph(
           network, input: type, normalization: pixelNormalization, outputs: outputs)
-        try requireResult(graph)
+        try requireResults(graph, samples: type.shape.first ?? 0)
         return try Plan(graph, threads: key.threads)
       }, body)
   }
@@ -98,15 +98,23 @@ extension Model {
   public func tensorShape(_ name: String? = nil) throws(CNNError) -> [Int?] {
     try lock.reading { () throws(CNNError) in
       let graph = try name.map { (name) throws(CNNError) in try network.selectingOutputs([name]) } ?? network
-      try requireResult(graph)
+      try requireResults(graph, samples: 1)
       return [nil] + graph.shape(of: graph.outputs[0].value).dropFirst()
     }
   }
 
-  /// Throws unless every output is computed, or the input.
-  private func requireResult(_ graph: Graph) throws(CNNError) {
-    for output in graph.outputs where graph.parameter(defining: output.value) != nil {
-      throw CNNError(.invalidArgument, "'\(output.name)' is a parameter, not a result")
+  /// Throws unless every output is computed, or the input, and has a row for each of `samples`.
+  private func requireResults(_ graph: Graph, samples: Int) throws(CNNError) {
+    for output in graph.outputs {
+      if graph.parameter(defining: output.value) != nil {
+        throw CNNError(.invalidArgument, "'\(output.name)' is a parameter, not a result")
+      }
+      let shape = graph.type(of: output.value).shape
+      guard shape.first == samples else {
+        throw CNNError(
+          .shapeMismatch,
+          "'\(output.name)' has shape \(describe(shape)): it does not have one row for each sample, so it is no result")
+      }
     }
   }
 
@@ -115,7 +123,7 @@ extension Model {
     try checkInput(x)
     let bound = try network.rebound([network.inputs[0].name: TensorType(.float32, [1] + x.sampleShape)])
     let graph = try output.map { (name) throws(CNNError) in try bound.selectingOutputs([name]) } ?? bound
-    try requireResult(graph)
+    try requireResults(graph, samples: 1)
     return [x.sampleCount] + graph.type(of: graph.outputs[0].value).shape.dropFirst()
   }
 

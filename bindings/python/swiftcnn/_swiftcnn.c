@@ -548,7 +548,7 @@ static void release_results(Results *results) {
 
 /* Borrows the i-th name and array; 0, or -1 with an exception. */
 static int borrow_result(Results *results, Py_ssize_t i, PyObject *names, PyObject *arrays) {
-  PyObject *name = PySequence_GetItem(names, i), *array = PySequence_GetItem(arrays, i);
+  PyObject *name = PySequence_GetItem(names, i), *array = name ? PySequence_GetItem(arrays, i) : NULL;
   PyObject *bytes = name && array ? PyUnicode_AsUTF8String(name) : NULL;
   int failed = !bytes || borrow_floats(array, "output", 1, &results->views[i], &results->sizes[i]) != 0;
   Py_XDECREF(name);

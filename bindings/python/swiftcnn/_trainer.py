@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -330,7 +331,11 @@ class Trainer:
             source = self._converted(raw, class_weight, "x: ")
         else:
             self._settle(x, y)
-            source, held_back = _split(self._data(x, y, sample_weight, class_weight), share)
+            source, held_back = _split(self._data(x, y, sample_weight), share)
+            if class_weight is not None:  # of training alone
+                source = source._replace(
+                    sample_weight=_arrays.weights(source.sample_weight, class_weight, source.y)
+                )
             count = len(source.x)
             if batch_size is None and steps:
                 size = -(-count // steps)
@@ -377,7 +382,7 @@ class Trainer:
                     hooks.on_epoch_end(epoch, logs)
         finally:
             bar.end_line()
-        if self.optimizer is not None and self.optimizer.use_ema:
+        with contextlib.suppress(RuntimeError):  # where no average is kept
             self._handle.apply_ema()  # as Keras: the average is what a training run gives
         hooks.on_train_end(logs)
         return history

@@ -42,7 +42,7 @@ class Metric(Configured):
 
 
 class Accuracy(Metric):
-    """The share of images whose most probable class is the right one; with one output, or with binary cross-entropy,
+    """The share of images whose most probable class is the right one; with one output
     the share of yes or no answers that are right. What Keras chooses for the name ``"accuracy"``."""
 
     def __init__(self, name: str | None = "accuracy", dtype: str | None = None) -> None:

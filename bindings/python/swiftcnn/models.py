@@ -451,9 +451,15 @@ class Model(Trainer, Layer):
         be compiled again.
 
         Raises:
-            ValueError: the network does not end with a dense layer.
+            ValueError: the network does not end with a dense layer, or the model is a ``Sequential`` or of a class of
+                your own, whose layers are replaced by other means.
         """
-        self._handle.reset_classifier(integer(classes, "classes", minimum=1), integer(seed, "seed"))
+        count, start = integer(classes, "classes", minimum=1), integer(seed, "seed")
+        if isinstance(self, Sequential) or type(self).call is not Model.call:
+            raise ValueError(
+                f"model {self.name!r} is made of its own layers: replace the last of them, or that of model.clone()"
+            )
+        self._handle.reset_classifier(count, start)
         self._ends = None
         self._members.layers = None
         self._forget_settings()
@@ -619,6 +625,8 @@ class Sequential(Model):
         if start is not None:
             end = start if self._ends is None else self._ends[1][0]
             self._ends = (start, [_single(layer(end), f"what layer {layer.name!r} gave")])
+        else:
+            self._ends = None  # built from data, which the next data do again
         self._start = start
         self._stack.layers.append(layer)
         self._core, self.built = None, self._ends is not None
@@ -949,9 +957,14 @@ def _structure(inputs: Tensor, outputs: list[Tensor]) -> list[object]:
     """What a network computes in inference, without names."""
     if outputs == [inputs]:
         return ["inputs"]
-    network = Network()
+    network, frozen = Network(), Network()
     network.input(inputs)
-    graph = json.loads(network.model(*(network.value(output) for output in outputs)).graph("json"))
+    whole = network.model(*(network.value(output) for output in outputs))
+    x = frozen.input(inputs)
+    values = [frozen.apply(whole, x, inference=True, tensor=name) for name in whole.output_names().split("\n")]
+    if values == [x]:
+        return ["inputs"]
+    graph = json.loads(frozen.model(*values).graph("json"))
     number: dict[str, object] = {}
     for kind in ("inputs", "parameters"):
         for row in graph[kind]:
@@ -959,12 +972,8 @@ def _structure(inputs: Tensor, outputs: list[Tensor]) -> list[object]:
     result: list[object] = []
     for row in graph["nodes"]:
         operands = [number[name] for name in row["operands"]]
-        if row["operation"] in ("dropout", "stochastic_depth", "random_flip"):
-            number[row["name"]] = operands[0]
-            continue
-        attributes = {key: value for key, value in row["attributes"].items() if key not in ("frozen", "stream")}
         number[row["name"]] = len(result)
-        result.append((row["operation"], attributes, operands))
+        result.append((row["operation"], row["attributes"], operands))
     return [*result, *(number[output["value"]] for output in graph["outputs"])]
 
 
