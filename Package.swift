@@ -13,6 +13,7 @@ let package = Package(
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CSwiftCNN", path: "include"),
     .target(name: "CNNCore"),
+    .target(name: "X86Assembler", dependencies: ["CNNCore"]),
     .target(name: "CNNKernels", dependencies: ["CNNCore", "COpenBLAS"]),
     .target(name: "CNNGraph", dependencies: ["CNNCore"]),
     .target(name: "CNNCompiler", dependencies: ["CNNCore", "CNNGraph", "CNNKernels"]),
