@@ -1,0 +1,4 @@
+/// Tells gdb of generated code.
+final class DebuggerRegistration {
+  init(_ codes: [(code: MachineCode, address: UnsafeRawPointer)]) {}
+}

@@ -1,0 +1,143 @@
+/// What the processor can do and how large its caches are.
+public struct Processor: Sendable {
+  /// The one that this process runs on, asked once.
+  public static let host = Processor(asking: ProcessorQuery())
+
+  /// 256-bit vectors of floats and integers, which the operating system saves.
+  public let avx2: Bool
+  /// Fused multiplication and addition.
+  public let fma: Bool
+  /// Conversion of half floats.
+  public let f16c: Bool
+  /// 512-bit vectors and masks, which the operating system saves: AVX-512 F, DQ, BW, VL and CD.
+  public let avx512: Bool
+  /// Sums of products of bytes in AVX-512 (`vpdpbusd`).
+  public let vnni: Bool
+  /// Sums of products of bfloat16 in AVX-512 (`vdpbf16ps`).
+  public let bf16: Bool
+  /// The first-level data cache of a core, in bytes; 0 if not known.
+  public let l1ByteCount: Int
+  /// The second-level cache, in bytes; 0 if not known.
+  public let l2ByteCount: Int
+  /// The third-level cache, in bytes; 0 if not known or there is none.
+  public let l3ByteCount: Int
+}
+
+extension Processor {
+  /// - Parameter query: what answers; nil where no code can be generated, and then there is nothing.
+  init(asking query: ProcessorQuery?) {
+    let basic = query?.identify(leaf: 1) ?? .none
+    let isLeaf7Known = (query?.identify(leaf: 0) ?? .none).a >= 7
+    let extended = isLeaf7Known ? query?.identify(leaf: 7) ?? .none : .none
+    let extended1 = isLeaf7Known && extended.a >= 1 ? query?.identify(leaf: 7, 1) ?? .none : .none
+    // What the operating system saves: XMM and YMM; masks, upper ZMM halves and registers above 15.
+    let saved = basic.has(.c, 27) ? query?.savedRegisters() ?? 0 : 0
+    let savesYmm = saved & 0x6 == 0x6, savesZmm = saved & 0xE6 == 0xE6
+    avx2 = savesYmm && basic.has(.c, 28) && extended.has(.b, 5)
+    fma = savesYmm && basic.has(.c, 12)
+    f16c = savesYmm && basic.has(.c, 29)
+    // F, DQ, CD, BW, VL
+    avx512 = savesZmm && [16, 17, 28, 30, 31].allSatisfy { extended.has(.b, $0) }
+    vnni = avx512 && extended.has(.c, 11)
+    bf16 = avx512 && extended1.has(.a, 5)
+    let caches = Self.caches(query)
+    l1ByteCount = caches[1]
+    l2ByteCount = caches[2]
+    l3ByteCount = caches[3]
+  }
+
+  /// The sizes of the data caches by level.
+  private static func caches(_ query: ProcessorQuery?) -> [Int] {
+    var sizes = [0, 0, 0, 0]
+    guard let query else { return sizes }
+    // AMD has Intel's leaf 4 at another number.
+    let amdLeaf: UInt32 = 0x8000_001D
+    let hasAMDLeaf = query.identify(leaf: 0x8000_0000).a >= amdLeaf && query.identify(leaf: 0x8000_0001).has(.c, 22)
+    guard hasAMDLeaf || query.identify(leaf: 0).a >= 4 else { return sizes }
+    for number in 0..<16 as Range<UInt32> {
+      let answer = query.identify(leaf: hasAMDLeaf ? amdLeaf : 4, number)
+      let kind = answer.a & 31, level = Int(answer.a >> 5 & 7)
+      if kind == 0 { break }
+      let instructionsOnly = 2
+      if kind == instructionsOnly || level > 3 { continue }
+      let ways = Int(answer.b >> 22) + 1, partitions = Int(answer.b >> 12 & 1023) + 1
+      sizes[level] = ways * partitions * (Int(answer.b & 4095) + 1) * (Int(answer.c) + 1)
+    }
+    return sizes
+  }
+}
+
+/// Code that asks the processor.
+struct ProcessorQuery {
+  /// The registers after `cpuid`.
+  struct Answer {
+    var a: UInt32 = 0, b: UInt32 = 0, c: UInt32 = 0, d: UInt32 = 0
+
+    static let none = Answer()
+
+    enum Register { case a, b, c, d }
+
+    func has(_ register: Register, _ bit: Int) -> Bool {
+      let bits =
+        switch register {
+        case .a: a
+        case .b: b
+        case .c: c
+        case .d: d
+        }
+      return bits >> UInt32(bit) & 1 == 1
+    }
+  }
+
+  private typealias Identify = @convention(c) (UInt64, UInt64, UnsafeMutableRawPointer) -> Void
+  private typealias SavedRegisters = @convention(c) () -> UInt64
+
+  private let memory: ExecutableMemory
+
+  /// Nil on other processors and where the system allows no new code.
+  init?() {
+    #if arch(x86_64)
+      guard let codes = try? [Self.identifyCode(), Self.savedRegistersCode()],
+        let memory = try? ExecutableMemory(codes)
+      else { return nil }
+      self.memory = memory
+    #else
+      return nil
+    #endif
+  }
+
+  func identify(leaf: UInt32, _ part: UInt32 = 0) -> Answer {
+    var answer = Answer()
+    unsafeBitCast(memory.address(of: 0), to: Identify.self)(UInt64(leaf), UInt64(part), &answer)
+    return answer
+  }
+
+  /// Bit by bit, which kinds of registers the operating system saves; only where it lets programs ask.
+  func savedRegisters() -> UInt64 { unsafeBitCast(memory.address(of: 1), to: SavedRegisters.self)() }
+
+  private static func identifyCode() throws -> MachineCode {
+    let k = Assembler(), answer = GeneralRegister.rdi
+    k.push(.rbx)
+    k.mov32(.rax, .rdi)
+    k.mov32(.rcx, .rsi)
+    k.mov(answer, .rdx)
+    k.cpuid()
+    k.mov32(answer[0], .rax)
+    k.mov32(answer[4], .rbx)
+    k.mov32(answer[8], .rcx)
+    k.mov32(answer[12], .rdx)
+    k.pop(.rbx)
+    k.ret()
+    return try k.finish(name: "cpuid")
+  }
+
+  private static func savedRegistersCode() throws -> MachineCode {
+    let k = Assembler()
+    k.mov(.rcx, 0)
+    k.xgetbv()
+    k.shl(.rdx, 32)
+    k.or(.rax, .rdx)
+    k.ret()
+    return try k.finish(name: "xgetbv")
+  }
+}
