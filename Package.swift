@@ -20,6 +20,7 @@ let package = Package(
     .target(name: "SwiftCNN", dependencies: ["CNNCore", "CNNKernels", "CNNGraph", "CNNCompiler"]),
     .target(name: "SwiftCNNABI", dependencies: ["SwiftCNN", "CSwiftCNN"]),
     .testTarget(name: "CNNCoreTests", dependencies: ["CNNCore"]),
+    .testTarget(name: "X86AssemblerTests", dependencies: ["X86Assembler"], exclude: ["encodings.txt"]),
     .testTarget(name: "CNNKernelsTests", dependencies: ["CNNKernels"]),
     .testTarget(name: "CNNGraphTests", dependencies: ["CNNGraph"]),
     .testTarget(name: "CNNCompilerTests", dependencies: ["CNNCompiler"]),
