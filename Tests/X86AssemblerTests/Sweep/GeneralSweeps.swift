@@ -38,7 +38,9 @@ extension SweptInstruction {
     },
     .init("mov8") { s in
       s.memories { r, address, text in s.add(s.assembler.mov8(address, r), "mov byte ptr \(text), \(r.text8)") }
-      for r in GeneralRegister.all { s.add(s.assembler.mov8(GeneralRegister.rax[0], r), "mov byte ptr [rax], \(r.text8)") }
+      for r in GeneralRegister.all {
+        s.add(s.assembler.mov8(GeneralRegister.rax[0], r), "mov byte ptr [rax], \(r.text8)")
+      }
     },
     .init("movzx8") { s in
       s.pairs { a, b in s.add(s.assembler.movzx8(a, b), "movzx \(a.text32), \(b.text8)") }

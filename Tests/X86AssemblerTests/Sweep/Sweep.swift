@@ -48,7 +48,9 @@ extension OpcodeRow {
 
   var allowsSplat: Bool { tuple == .full && hasEVEX }
 
-  func registers<V: VectorRegister>(_: V.Type) -> [V] { (hasEVEX ? [0, 7, 8, 15, 16, 31] : [0, 7, 8, 15]).map(V.init) }
+  func registers<V: VectorRegister>(_: V.Type) -> [V] {
+    (hasEVEX ? [0, 7, 8, 15, 16, 31] : [0, 7, 8, 15]).map(V.init)
+  }
 
   var widths: [any VectorRegister.Type] {
     ([Xmm.self, Ymm.self, Zmm.self] as [any VectorRegister.Type]).filter { has(byteCount: $0.byteCount) }
@@ -68,12 +70,10 @@ extension OpcodeRow {
     // Where lanes are moved together, displacements count them, and yet the memory is a whole vector.
     let isPacked = ["vcompressps", "vexpandps"].contains(mnemonic.description)
     let size = sizeName(of: isPacked ? V.byteCount : displacementUnit(byteCount: V.byteCount, isSplat: false))
-    var result = MemoryCase.all.map { memory in (memory.address, "\(size) \(memory.text)") }
+    var result = MemoryCase.sized[size] ?? []
     if splats && allowsSplat {
-      let size = width == .w0 ? 4 : 8
-      result += MemoryCase.all.map { memory in
-        (memory.address.splat, "\(sizeName(of: size)) \(memory.text){1to\(V.byteCount / size)}")
-      }
+      let byteCount = width == .w0 ? 4 : 8
+      result += MemoryCase.splats["\(sizeName(of: byteCount)) {1to\(V.byteCount / byteCount)}"] ?? []
     }
     return result
   }
@@ -135,6 +135,29 @@ struct MemoryCase {
     address = base[index, scale, displacement]
     text = "[\(base.text) + \(scale)*\(index.text)\(signed(displacement))]"
   }
+}
+
+extension MemoryCase {
+  /// All of them by size, since making the texts takes longer than assembling them.
+  static let sized: [String: [(Address, String)]] = {
+    var result: [String: [(Address, String)]] = [:]
+    for byteCount in [1, 2, 4, 8, 16, 32, 64] {
+      let size = sizeName(of: byteCount)
+      result[size] = all.map { ($0.address, "\(size) \($0.text)") }
+    }
+    return result
+  }()
+
+  /// All of them as splats, by size and number of lanes.
+  static let splats: [String: [(Address, String)]] = {
+    var result: [String: [(Address, String)]] = [:]
+    for size in [4, 8].map(sizeName) {
+      for lanes in [2, 4, 8, 16] {
+        result["\(size) {1to\(lanes)}"] = all.map { ($0.address.splat, "\(size) \($0.text){1to\(lanes)}") }
+      }
+    }
+    return result
+  }()
 }
 
 func signed(_ displacement: Int) -> String {
