@@ -31,7 +31,7 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize golden \
-  golden-check keras-check parity bench clean
+  golden-check keras-check parity asm-check asm-golden bench clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -219,6 +219,15 @@ build/peers-venv/ready:
 	$(PYTHON) -m venv --clear build/peers-venv
 	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision timm keras pytest
 	touch $@
+
+# ----------------------------------------------------------------------------------------------------- machine code
+
+# With llvm-mc and GNU's as, those of them that are there; the second comes with `deps`.
+asm-check: deps ## Compares what the assembler writes with outside assemblers' code, and Tests/X86AssemblerTests
+	SWIFTCNN_ASM_CHECK=compare $(SWIFT_TEST) --filter X86AssemblerTests
+
+asm-golden: deps ## Makes the stored encodings in Tests/X86AssemblerTests again, from an outside assembler's code
+	SWIFTCNN_ASM_CHECK=write $(SWIFT_TEST) --filter outsideAssemblersAgree
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 

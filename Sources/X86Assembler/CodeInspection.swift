@@ -10,10 +10,12 @@ struct CodeInspection: Sendable {
   var registersWithDebugger = false
 
   /// As `SWIFTCNN_JIT_DUMP=folder`, `SWIFTCNN_JIT_PERF=1` and `SWIFTCNN_JIT_GDB=1` say.
-  static let fromEnvironment = CodeInspection(
-    dumpFolder: getenv("SWIFTCNN_JIT_DUMP").map { String(cString: $0) },
-    perfMap: isOn("SWIFTCNN_JIT_PERF") ? "/tmp/perf-\(getpid()).map" : nil,
-    registersWithDebugger: isOn("SWIFTCNN_JIT_GDB"))
+  static var fromEnvironment: CodeInspection {
+    CodeInspection(
+      dumpFolder: getenv("SWIFTCNN_JIT_DUMP").map { String(cString: $0) },
+      perfMap: isOn("SWIFTCNN_JIT_PERF") ? "/tmp/perf-\(getpid()).map" : nil,
+      registersWithDebugger: isOn("SWIFTCNN_JIT_GDB"))
+  }
 
   private static func isOn(_ variable: String) -> Bool {
     getenv(variable).map { String(cString: $0) == "1" } ?? false

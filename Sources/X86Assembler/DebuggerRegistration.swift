@@ -1,4 +1,4 @@
-import CDebuggerInterface
+import CX86Debugger
 import Synchronization
 
 /// Tells gdb the names of generated code as long as the object lives, so that a stop in it shows the kernel.
@@ -19,7 +19,7 @@ final class DebuggerRegistration {
         next_entry: nil, prev_entry: nil, symfile_addr: UnsafeRawPointer(file.baseAddress),
         symfile_size: UInt64(bytes.count)))
     Self.lock.withLock { [entry] _ in
-      guard let descriptor = debugger_descriptor() else { return }
+      let descriptor = x86_debugger_descriptor()
       entry.pointee.next_entry = descriptor.pointee.first_entry
       descriptor.pointee.first_entry?.pointee.prev_entry = entry
       descriptor.pointee.first_entry = entry
@@ -29,7 +29,7 @@ final class DebuggerRegistration {
 
   deinit {
     Self.lock.withLock { [entry] _ in
-      guard let descriptor = debugger_descriptor() else { return }
+      let descriptor = x86_debugger_descriptor()
       let next = entry.pointee.next_entry, previous = entry.pointee.prev_entry
       next?.pointee.prev_entry = previous
       if let previous { previous.pointee.next_entry = next } else { descriptor.pointee.first_entry = next }
@@ -40,7 +40,7 @@ final class DebuggerRegistration {
   }
 
   private static func announce(_ entry: UnsafeMutablePointer<jit_code_entry>, registered: Bool) {
-    guard let descriptor = debugger_descriptor() else { return }
+    let descriptor = x86_debugger_descriptor()
     descriptor.pointee.relevant_entry = entry
     descriptor.pointee.action_flag = registered ? 1 : 2
     __jit_debug_register_code()

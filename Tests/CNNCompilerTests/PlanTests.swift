@@ -251,7 +251,10 @@ import Testing
         outputs: ["block1.bn1", "stem", "flat", "probabilities", "input"]))
     try whole.run()
     try part.run()
-    #expect(try whole.output("probabilities") == part.output("probabilities"))
+    // A normalisation whose input is asked for is not folded, and rounds otherwise.
+    for (a, b) in zip(try whole.output("probabilities"), try part.output("probabilities")) {
+      #expect(abs(a - b) < 1e-6)
+    }
     // A tensor that was asked for is not overwritten by what follows it.
     #expect(try part.output("block1.bn1").contains { $0 < 0 })
     #expect(try part.output("input") == randomValues("input", type.count))

@@ -1,4 +1,4 @@
-import CDebuggerInterface
+import CX86Debugger
 import CNNCore
 import Glibc
 import Testing
@@ -56,7 +56,7 @@ private func code(_ name: String) throws -> MachineCode {
 @Suite(.serialized) struct DebuggerTests {
   private func registeredFiles() -> [[UInt8]] {
     var files: [[UInt8]] = []
-    var entry = debugger_descriptor().pointee.first_entry
+    var entry = x86_debugger_descriptor().pointee.first_entry
     while let current = entry {
       files.append(
         Array(UnsafeRawBufferPointer(start: current.pointee.symfile_addr, count: Int(current.pointee.symfile_size))))
@@ -79,7 +79,7 @@ private func code(_ name: String) throws -> MachineCode {
     #expect(registeredFiles().count == 2)
     withExtendedLifetime(third) { third = nil }
     #expect(registeredFiles().count == 1)
-    #expect(debugger_descriptor().pointee.action_flag == 0)
+    #expect(x86_debugger_descriptor().pointee.action_flag == 0)
     withExtendedLifetime(first) { first = nil }
     #expect(registeredFiles().isEmpty)
   }

@@ -1,6 +1,6 @@
 import CNNCore
 import CNNGraph
-import Glibc
+import CNNKernels
 
 /// From a network to the plans that run it: the passes in their order.
 public enum Compiler {
@@ -14,8 +14,9 @@ public enum Compiler {
   }
 
   /// The graph that predicts `outputs` (names of tensors; empty for the network's own) for an input of this type.
-  public static func inferenceGraph(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, outputs: [String] = []
+  static func inferenceGraph(
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, outputs: [String] = [],
+    generation: CodeGeneration? = nil
   ) throws(CNNError) -> Graph {
     var passes: [Pass] = []
     if !outputs.isEmpty {
@@ -26,9 +27,32 @@ public enum Compiler {
       Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
       Pass("inference form") { graph throws(CNNError) in try graph.inferenceForm() },
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-      Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() },
+      Pass("fold normalization") { graph throws(CNNError) in try graph.foldingNormalization() },
     ]
+    if let generation {
+      passes += [
+        Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
+        Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+      ]
+    }
+    passes.append(Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() })
     return try run(passes, on: network)
+  }
+
+  /// The plan that predicts: with generated kernels where this processor can run them, and else with portable ones.
+  public static func inferencePlan(
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, outputs: [String] = [], threads: Int,
+    target: CodeTarget? = .host
+  ) throws(CNNError) -> Plan {
+    if let target {
+      let library = KernelLibrary(target)
+      let graph = try inferenceGraph(
+        network, input: input, normalization: normalization, outputs: outputs,
+        generation: CodeGeneration(library: library, workers: Workers(count: threads)))
+      if library.isUsable { return try Plan(graph, threads: threads) }
+    }
+    let graph = try inferenceGraph(network, input: input, normalization: normalization, outputs: outputs)
+    return try Plan(graph, threads: threads)
   }
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.

@@ -23,8 +23,22 @@ struct LoweredOperation {
   var aliasedOperand: Int?
   /// Operands that the first result may overwrite, where nobody needs them afterwards and the size is the same.
   var overwritableOperands: [Int] = []
+  /// How it is computed and how much there is to do, for profiles.
+  var cost = StepCost()
   /// The work; nil where there is none.
   var kernel: Kernel?
+}
+
+/// What a step has to do at least, whatever computes it.
+public struct StepCost: Sendable, Equatable {
+  /// How it is computed, as in `winograd_f4`; empty where there is but one way.
+  public var algorithm = ""
+  /// The sizes, as in `56x56x64 -> 56x56x64`.
+  public var shape = ""
+  /// Multiplications and additions that the kernel carries out.
+  public var operations = 0
+  /// Bytes of the operands and results.
+  public var byteCount = 0
 }
 
 /// The work of a step. Must not allocate.
@@ -89,4 +103,5 @@ struct Step: Sendable {
   let operands: [Slot]
   let results: [Slot]
   let workspace: Slot
+  var cost = StepCost()
 }

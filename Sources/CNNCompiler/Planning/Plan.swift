@@ -21,6 +21,9 @@ public final class Plan: Sendable {
   let preparedByteCount: Int
   let outputSlots: [Slot]
 
+  /// The names of the steps of a run and what each has to do.
+  public var stepCosts: [(name: String, cost: StepCost)] { steps.map { ($0.name, $0.cost) } }
+
   /// Chooses a kernel for every node and a place for every tensor.
   /// - Parameter threads: what work is divided by.
   public init(_ graph: Graph, threads: Int) throws(CNNError) {
@@ -91,7 +94,8 @@ private struct Placement {
       for operand in node.operands { operands.append(try slot(of: operand)) }
       for result in node.results { results.append(try slot(of: result)) }
       let step = Step(
-        name: node.name, kernel: kernel, operands: operands, results: results, workspace: workspaces[index])
+        name: node.name, kernel: kernel, operands: operands, results: results, workspace: workspaces[index],
+        cost: cost(of: node, lowered[index]))
       if isPrepared[node.results[0].index] { preparation.append(step) } else { steps.append(step) }
     }
     for update in graph.updates {
@@ -104,6 +108,16 @@ private struct Placement {
           results: [parameterSlot(update.parameter)],
           workspace: Slot(region: Slot.arena, offset: 0)))
     }
+  }
+
+  /// What the kernel says of its cost, or else what the types say.
+  private func cost(of node: Node, _ lowering: LoweredOperation) -> StepCost {
+    var cost = lowering.cost
+    let types = node.operands.map(graph.type), results = node.results.map(graph.type)
+    cost.byteCount = (types + results).reduce(0) { $0 + $1.byteCount }
+    if cost.shape.isEmpty { cost.shape = results.map { describe($0.shape) }.joined(separator: ", ") }
+    if cost.algorithm.isEmpty { cost.algorithm = type(of: node.operation).name }
+    return cost
   }
 
   func outputSlots() throws(CNNError) -> [Slot] {

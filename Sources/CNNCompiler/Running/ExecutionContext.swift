@@ -60,6 +60,21 @@ public final class ExecutionContext: @unchecked Sendable {
     run(plan.steps, table, randomness)
   }
 
+  /// The time of each step of a run, in nanoseconds; the steps' names and costs are `plan.stepCosts`.
+  ///
+  /// As `run`, which it calls first, so that everything is prepared.
+  public func measure(parameters: ParameterStorage, inputs: [UnsafeRawPointer]) throws(CNNError) -> [Int] {
+    try run(parameters: parameters, inputs: inputs)
+    OpenBLAS.enterSingleThread()
+    defer { OpenBLAS.leaveSingleThread() }
+    let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
+    return plan.steps.map { step in
+      let start = monotonicNanoseconds()
+      step.kernel(StepArguments(step: step, bases: table, workers: plan.workers, randomness: .none))
+      return monotonicNanoseconds() - start
+    }
+  }
+
   /// Gives parameters (running statistics, say) the values that the last run computed for them.
   public func applyUpdates(to parameters: ParameterStorage) {
     if plan.updates.isEmpty { return }

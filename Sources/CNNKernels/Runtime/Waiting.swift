@@ -39,7 +39,7 @@ func spin(nanoseconds: Int, until condition: () -> Bool) -> Bool {
 }
 
 /// The time since an arbitrary moment that the system's date does not change.
-func monotonicNanoseconds() -> Int {
+public func monotonicNanoseconds() -> Int {
   var time = timespec()
   clock_gettime(CLOCK_MONOTONIC, &time)
   return time.tv_sec * 1_000_000_000 + time.tv_nsec

@@ -15,7 +15,8 @@ public struct Workers: Sendable {
     run(parts: count, body)
   }
 
-  private func run(parts: Int, _ body: (_ worker: Int) -> Void) {
+  /// Calls `body(part)` once for every part, in parallel, and returns when all are done.
+  func run(parts: Int, _ body: (_ worker: Int) -> Void) {
     if parts > 1 { ThreadPool.shared.run(partCount: parts, body) } else { body(0) }
   }
 

@@ -69,18 +69,18 @@ extension Model {
     }
   }
 
-  private func withPredictionContext(
-    _ x: TensorView, _ outputs: [String], _ body: (ExecutionContext) throws(CNNError) -> Void
-  ) throws(CNNError) {
+  func withPredictionContext<Result>(
+    _ x: TensorView, _ outputs: [String], _ body: (ExecutionContext) throws(CNNError) -> Result
+  ) throws(CNNError) -> Result {
     let type = try x.validated("x")
     let key = PlanCache.Key(purpose: .prediction(outputs: outputs), input: type, threads: Threads.count)
-    try plans.withContext(
+    return try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
-        let graph = try Compiler.inferenceGraph(
-          network, input: type, normalization: pixelNormalization, outputs: outputs)
-        try requireResults(graph, samples: type.shape.first ?? 0)
-        return try Plan(graph, threads: key.threads)
+        let plan = try Compiler.inferencePlan(
+          network, input: type, normalization: pixelNormalization, outputs: outputs, threads: key.threads)
+        try requireResults(plan.graph, samples: type.shape.first ?? 0)
+        return plan
       }, body)
   }
 

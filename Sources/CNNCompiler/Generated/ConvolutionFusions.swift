@@ -1,0 +1,81 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// Which nodes a convolution takes into its own pass over memory: the addition of a residual, then an activation.
+struct ConvolutionFusions {
+  /// A convolution or dense layer and what follows it.
+  struct Fusion {
+    let convolution: Int
+    var residual: Value?
+    var activation: VectorActivation?
+    /// Whether the mean over the pixels of the result is asked for too.
+    var isAveraged = false
+  }
+
+  /// The fusions by the position of their last node, where everything they read is computed; convolutions for which there
+  /// are kernels are among them even where nothing follows.
+  private(set) var byLastNode: [Int: Fusion] = [:]
+  /// The nodes before the last one of a fusion.
+  private(set) var absorbed: Set<Int> = []
+
+  /// Finds the fusions of a graph.
+  init(_ graph: Graph) {
+    let consumers = graph.consumers()
+    /// The node that alone reads a value that is not seen from outside.
+    func onlyReader(_ value: Value) -> Int? {
+      consumers[value.index].count == 1 && !graph.isKept(value) ? consumers[value.index][0] : nil
+    }
+    var taken: Set<Int> = []
+    // From the back: of two convolutions that are added, the later one finds the other's result ready.
+    for (position, node) in graph.nodes.enumerated().reversed() {
+      guard Self.hasKernels(node, graph) else { continue }
+      var fusion = Fusion(convolution: position)
+      var last = position
+      let isDepthwise = (node.operation as? Convolution2D).map { $0.groups > 1 } ?? false
+      if !isDepthwise, let reader = onlyReader(node.results[0]), graph.nodes[reader].operation is Add,
+        !taken.contains(reader)
+      {
+        let addition = graph.nodes[reader]
+        let residual = addition.operands[0] == node.results[0] ? addition.operands[1] : addition.operands[0]
+        if residual != node.results[0], graph.type(of: residual) == graph.type(of: node.results[0]) {
+          fusion.residual = residual
+          last = reader
+          taken.insert(reader)
+        }
+      }
+      if let reader = onlyReader(graph.nodes[last].results[0]),
+        let activation = graph.nodes[reader].operation as? CNNGraph.Activation,
+        let code = VectorActivation(activation.function, constants: activation.constants)
+      {
+        fusion.activation = code
+        last = reader
+      }
+      let readers = consumers[graph.nodes[last].results[0].index].map { graph.nodes[$0].operation }
+      fusion.isAveraged = readers.contains { ($0 as? GlobalPooling2D)?.kind == .average }
+      byLastNode[last] = fusion
+      if last != position {
+        absorbed.insert(position)
+        if fusion.residual != nil, fusion.activation != nil, let addition = onlyReader(node.results[0]) {
+          absorbed.insert(addition)
+        }
+      }
+    }
+  }
+
+  private static func hasKernels(_ node: Node, _ graph: Graph) -> Bool {
+    let shape = graph.type(of: node.operands[0]).shape
+    switch node.operation {
+    case var convolution as Convolution2D:
+      guard convolution.filterLayout == .oihw else { return false }
+      convolution.filterLayout = .hwio
+      let weight = graph.type(of: node.operands[1]).shape
+      guard
+        let geometry = try? convolution.geometry(input: shape, weight: FilterLayout.toHWIO.map { weight[$0] })
+      else { return false }
+      return BlockedConvolution.isPossible(geometry)
+    case is Dense: return shape.count == 2
+    default: return false
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import CNNCore
+import X86Assembler
+
+/// An activation function that is applied to registers, on their way to memory.
+public struct VectorActivation: Hashable, Sendable, CustomStringConvertible {
+  let function: ActivationFunction
+  /// The function's own numbers, as in `ActivationFunction.constants`.
+  let constants: [Float]
+
+  /// The function, or nil where there is no code for it: then it takes a pass of its own.
+  public init?(_ function: ActivationFunction, constants: [Double]) {
+    guard VectorCode.functions[function] != nil else { return nil }
+    self.function = function
+    self.constants = constants.map { Float($0) }
+  }
+
+  /// The function's name.
+  public var description: String { function.rawValue }
+
+  /// The registers the code needs beside that of its operand.
+  var temporaryCount: Int { VectorCode.functions[function]?.temporaryCount ?? 0 }
+}
+
+extension VectorCode {
+  /// The code of a function: replaces the numbers in `x`, whatever else it needs are `temporaries`.
+  struct Function: Sendable {
+    let temporaryCount: Int
+    let emit: @Sendable (VectorCode, _ x: WideRegister, _ temporaries: [WideRegister], _ constants: [Float]) -> Void
+  }
+
+  /// Emits an activation of `x`.
+  func apply(_ activation: VectorActivation, to x: WideRegister, temporaries: [WideRegister]) {
+    let temporaries = temporaries.map { WideRegister(number: $0.number, lanes: x.lanes) }
+    Self.functions[activation.function]?.emit(self, x, temporaries, activation.constants)
+  }
+
+  /// Every function there is code for. NaN stays NaN in all of them.
+  static let functions: [ActivationFunction: Function] = [
+    .relu: Function(temporaryCount: 1) { code, x, temporaries, _ in
+      // The second operand is the result where one is NaN.
+      code.zero(temporaries[0])
+      code.maximum(x, temporaries[0], x)
+    },
+    .relu6: Function(temporaryCount: 1) { code, x, temporaries, _ in
+      code.clamp(x, 0, 6, temporaries[0])
+    },
+    .clip: Function(temporaryCount: 1) { code, x, temporaries, constants in
+      code.clamp(x, constants[0], constants[1], temporaries[0])
+    },
+    .silu: Function(temporaryCount: 3) { code, x, temporaries, _ in
+      code.sigmoid(temporaries[0], x, temporaries[1], temporaries[2])
+      code.multiply(x, x, temporaries[0])
+    },
+    .sigmoid: Function(temporaryCount: 3) { code, x, temporaries, _ in
+      code.sigmoid(temporaries[0], x, temporaries[1], temporaries[2])
+      code.copy(x, temporaries[0])
+    },
+    .hardSigmoid: Function(temporaryCount: 1) { code, x, temporaries, _ in
+      code.hardSigmoid(x, x, temporaries[0])
+    },
+    .hardSwish: Function(temporaryCount: 2) { code, x, temporaries, _ in
+      code.hardSigmoid(temporaries[1], x, temporaries[0])
+      code.multiply(x, x, temporaries[1])
+    },
+  ]
+
+  /// x = min(max(x, minimum), maximum)
+  private func clamp(_ x: WideRegister, _ minimum: Float, _ maximum: Float, _ temporary: WideRegister) {
+    if minimum > -.infinity {
+      if minimum == 0 { zero(temporary) } else { broadcast(temporary, assembler.constant(minimum)) }
+      self.maximum(x, temporary, x)
+    }
+    if maximum < .infinity {
+      broadcast(temporary, assembler.constant(maximum))
+      self.minimum(x, temporary, x)
+    }
+  }
+
+  /// d = relu6(x + 3) / 6
+  private func hardSigmoid(_ d: WideRegister, _ x: WideRegister, _ temporary: WideRegister) {
+    add(d, x, constant(3, lanes: x.lanes))
+    clamp(d, 0, 6, temporary)
+    multiply(d, d, constant(1 / 6, lanes: x.lanes))
+  }
+
+  /// d = 1 / (1 + exp(-x))
+  private func sigmoid(_ d: WideRegister, _ x: WideRegister, _ t1: WideRegister, _ t2: WideRegister) {
+    exponential(t1, ofNegated: x, d, t2)
+    add(t1, t1, constant(1, lanes: x.lanes))
+    reciprocal(d, t1, temporary: t2)
+  }
+
+  /// d = exp(-x) to within 2 ulp, for results between the smallest normal number and 2^127; beyond, those.
+  ///
+  /// With n = round(-x / ln 2) and r = -x - n ln 2, exp(-x) = 2^n exp(r), |r| <= ln 2 / 2. ln 2 is subtracted in two parts
+  /// (Cody and Waite 1980); exp(r) is the minimax polynomial of degree 5 that is 1 at 0. All is kept negated, which saves
+  /// the change of sign.
+  func exponential(_ d: WideRegister, ofNegated x: WideRegister, _ t1: WideRegister, _ t2: WideRegister) {
+    let lanes = x.lanes
+    // As first operands, so that NaN stays.
+    broadcast(t1, assembler.constant(87.33654))
+    minimum(t1, t1, x)
+    broadcast(t2, assembler.constant(-88.02969))
+    maximum(t1, t2, t1)
+    multiply(t2, t1, constant(-1.442695, lanes: lanes))
+    round(t2, t2)  // n
+    multiplyAdd(t1, t2, constant(0.693_359_375, lanes: lanes))
+    multiplyAdd(t1, t2, constant(-2.121_944_4e-4, lanes: lanes))  // -r
+    broadcast(d, assembler.constant(Self.exponentialCoefficients[0]))
+    for coefficient in Self.exponentialCoefficients.dropFirst() {
+      multiplyInto(d, t1, adding: constant(coefficient, lanes: lanes))
+    }
+    scale(d, d, byPowerOfTwo: t2)
+  }
+
+  /// exp(-s) on |s| <= ln 2 / 2, highest power first; relative error 1.5 * 2^-24 (weighted least squares, reweighted until
+  /// the error is level).
+  private static let exponentialCoefficients: [Float] = [
+    -0.008290272, 0.04189816, -0.16667639, 0.49999148, -0.9999997, 1,
+  ]
+}

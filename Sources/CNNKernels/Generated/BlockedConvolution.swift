@@ -1,0 +1,208 @@
+import CNNCore
+
+/// A convolution by generated kernels, with its algorithm chosen and everything it needs to know worked out.
+///
+/// The filter is packed once, times a factor per output channel, into the only form that the kernels read.
+public struct BlockedConvolution: Sendable {
+  /// How it is computed.
+  public enum Algorithm: Hashable, Sendable {
+    /// As a product of matrices whose left side is read where it lies: pointwise convolutions without a border, and all
+    /// others from a copy of the image with its border.
+    case direct
+    /// 3 x 3 with stride 1 by Winograd's transforms.
+    case winograd(WinogradTransform)
+    /// Every channel by itself.
+    case depthwise
+  }
+
+  /// How the image lies in memory.
+  public enum Input: Hashable, Sendable {
+    case blocked
+    /// NHWC: the few channels of a picture.
+    case rowMajor
+  }
+
+  /// The sizes.
+  public let geometry: ConvolutionGeometry
+  /// How it is computed.
+  public let algorithm: Algorithm
+  /// The image, where it is blocked, and the result.
+  public let input, output: BlockedTensor
+
+  private enum Schedule: Sendable {
+    case product(ProductSchedule)
+    case winograd(WinogradSchedule)
+    case window(WindowSchedule)
+  }
+  private let schedule: Schedule
+  private let layout: Input
+  private let border: BlockedTensor.Border
+
+  /// Whether there are kernels for a convolution of these sizes.
+  public static func isPossible(_ geometry: ConvolutionGeometry) -> Bool {
+    let g = geometry
+    if g.groups > 1 {
+      guard g.groups == g.inputChannels, g.outputChannels == g.inputChannels else { return false }
+      // A window that lies beside the image altogether has no kernel.
+      return g.padTop < (g.kernelHeight - 1) * g.dilationHeight + 1
+        && g.padBottom < (g.kernelHeight - 1) * g.dilationHeight + 1 && g.kernelWidth <= 9
+        && g.outputWidth * g.kernelWidth <= 1 << 14
+    }
+    return true
+  }
+
+  /// Plans a convolution.
+  /// - Parameters:
+  ///   - algorithm: how to compute it; nil for the best.
+  ///   - accumulatesSum: for depthwise ones, whether the results are also summed over the pixels of each image.
+  /// - Throws: `.invalidArgument` where `isPossible` says no.
+  public init(
+    _ geometry: ConvolutionGeometry, input layout: Input = .blocked, epilogue: Epilogue,
+    algorithm: Algorithm? = nil, accumulatesSum: Bool = false, workers: Workers, library: KernelLibrary
+  ) throws(CNNError) {
+    let g = geometry
+    guard Self.isPossible(g) else {
+      throw CNNError(.invalidArgument, "there is no generated kernel for a convolution with \(g.groups) groups")
+    }
+    self.geometry = g
+    self.layout = layout
+    let algorithm = algorithm ?? Self.best(g, layout, workers)
+    self.algorithm = algorithm
+    input = BlockedTensor(
+      images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
+    output = BlockedTensor(
+      images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
+    border = BlockedTensor.Border(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight)
+    let kernel = [g.kernelHeight, g.kernelWidth], stride = [g.strideHeight, g.strideWidth]
+    let dilation = [g.dilationHeight, g.dilationWidth]
+    switch algorithm {
+    case .direct:
+      let source =
+        switch layout {
+        case .blocked: ProductInput(input.with(border: border))
+        case .rowMajor:
+          ProductInput(
+            images: g.batch, height: g.inputHeight + border.top + border.bottom,
+            width: g.inputWidth + border.left + border.right, channels: g.inputChannels)
+        }
+      schedule = .product(
+        try ProductSchedule(
+          source, kernel: kernel, stride: stride, dilation: dilation, output: output, epilogue: epilogue,
+          workers: workers, library: library))
+    case .winograd(let transform):
+      schedule = .winograd(
+        try WinogradSchedule(
+          transform, input, padding: border, output: output, epilogue: epilogue, workers: workers, library: library))
+    case .depthwise:
+      schedule = .window(
+        try WindowSchedule(
+          .weightedSum, input, kernel: kernel, stride: stride, dilation: dilation, padding: border, output: output,
+          epilogue: epilogue, accumulatesSum: accumulatesSum, library: library))
+    }
+  }
+
+  private static func best(_ g: ConvolutionGeometry, _ layout: Input, _ workers: Workers) -> Algorithm {
+    if g.groups > 1 { return .depthwise }
+    if layout == .blocked, isWinogradPossible(g), g.inputChannels >= 16, g.outputChannels >= 16 {
+      // The larger transform has fewer products and more to read: 4 times the filter's bytes.
+      let largeTiles = g.batch * ((g.outputHeight + 3) / 4) * ((g.outputWidth + 3) / 4)
+      return .winograd(largeTiles >= 12 ? .f4 : .f2)
+    }
+    return .direct
+  }
+
+  static func isWinogradPossible(_ g: ConvolutionGeometry) -> Bool {
+    g.groups == 1 && g.kernelHeight == 3 && g.kernelWidth == 3 && g.strideHeight == 1 && g.strideWidth == 1
+      && g.dilationHeight == 1 && g.dilationWidth == 1 && g.padTop <= 2 && g.padLeft <= 2
+  }
+
+  /// The number of floats of the packed filter.
+  public var filterCount: Int {
+    switch schedule {
+    case .product(let schedule): schedule.filter.count
+    case .winograd(let schedule): schedule.filterCount
+    case .window(let schedule): schedule.filterCount
+    }
+  }
+
+  /// The number of floats of the bias: one for each lane of the result, those behind the last channel anything.
+  public var biasCount: Int { output.blocks * BlockedTensor.blockChannels }
+
+  /// The mean over the pixels of the result, as an image of one pixel.
+  public var mean: BlockedTensor {
+    BlockedTensor(images: output.images, height: 1, width: 1, channels: output.channels)
+  }
+
+  private var isPadded: Bool { border != .none }
+  private var paddedByteCount: Int {
+    guard case .product = schedule, isPadded else { return 0 }
+    switch layout {
+    case .blocked: return input.with(border: border).byteCount
+    case .rowMajor:
+      return input.images * input.with(border: border).paddedHeight * input.with(border: border).paddedWidth
+        * geometry.inputChannels * 4
+    }
+  }
+
+  /// Multiplications and additions in the products, without Winograd's transforms.
+  public var operations: Int {
+    let terms = geometry.outputChannels * geometry.inputChannels / geometry.groups
+    guard case .winograd(let schedule) = schedule else {
+      let taps = geometry.kernelHeight * geometry.kernelWidth
+      return 2 * geometry.batch * geometry.outputHeight * geometry.outputWidth * taps * terms
+    }
+    return 2 * schedule.transform.positions * schedule.tiles * terms
+  }
+
+  /// The bytes it works in.
+  public var workspaceByteCount: Int {
+    if case .winograd(let schedule) = schedule { return schedule.workspaceByteCount }
+    return paddedByteCount
+  }
+
+  /// Packs `weight` `[output, input / groups, height, width]`, each output channel times its `scale`.
+  public func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
+    workers: Workers
+  ) {
+    switch schedule {
+    case .product(let schedule): schedule.filter.pack(weight, scale: scale, into: packed, workers: workers)
+    case .winograd(let schedule): schedule.pack(weight, scale: scale, into: packed, workers: workers)
+    case .window(let schedule): schedule.pack(weight, scale: scale, into: packed)
+    }
+  }
+
+  /// Computes the convolution.
+  /// - Parameters:
+  ///   - x: the image in its layout.
+  ///   - filter: as packed.
+  ///   - bias: `biasCount` floats, where the epilogue has one.
+  ///   - residual: laid out like the result, where the epilogue adds one.
+  ///   - mean: where the sums are accumulated, the `mean`.
+  public func run(
+    _ x: UnsafeRawPointer, filter: UnsafePointer<Float>, bias: UnsafePointer<Float>?, residual: UnsafeRawPointer?,
+    into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>? = nil, workspace: UnsafeMutableRawPointer,
+    workers: Workers
+  ) {
+    switch schedule {
+    case .product(let schedule):
+      var source = x
+      if isPadded {
+        switch layout {
+        case .blocked: BlockedCopies.pad(x, input, into: workspace, input.with(border: border), workers: workers)
+        case .rowMajor:
+          BlockedCopies.pad(
+            x.assumingMemoryBound(to: Float.self), images: input.images, height: input.height, width: input.width,
+            channels: input.channels, border: border, into: workspace, workers: workers)
+        }
+        source = UnsafeRawPointer(workspace)
+      }
+      schedule.run(source, filter: filter, bias: bias, residual: residual, into: y, workers: workers)
+    case .winograd(let schedule):
+      schedule.run(
+        x, filter: filter, bias: bias, residual: residual, into: y, workspace: workspace, workers: workers)
+    case .window(let schedule):
+      schedule.run(x, filter: filter, bias: bias, into: y, mean: mean, workers: workers)
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import CNNCore
+import Glibc
+
+/// Ways into and out of the blocked layout. Plans need them at their edges, and for borders of zeros.
+public enum BlockedCopies {
+  /// Copies row-major `[images, height, width, channels]` into a blocked tensor without a border; lanes behind the last
+  /// channel become zero.
+  public static func pack(
+    _ x: UnsafePointer<Float>, into y: UnsafeMutableRawPointer, _ tensor: BlockedTensor, workers: Workers
+  ) {
+    let channels = tensor.channels, pixels = tensor.images * tensor.height * tensor.width
+    workers.forEachRange(of: pixels, grain: 16) { range, _ in
+      for block in 0..<tensor.blocks {
+        let count = min(16, channels - block * 16)
+        var source = x + range.lowerBound * channels + block * 16
+        var target = (y + block * tensor.blockByteCount + range.lowerBound * 64).assumingMemoryBound(to: Float.self)
+        for _ in range {
+          if count == 16 {
+            SIMD16<Float>.load(source).store(target)
+          } else {
+            target.update(from: source, count: count)
+            (target + count).update(repeating: 0, count: 16 - count)
+          }
+          source += channels
+          target += 16
+        }
+      }
+    }
+  }
+
+  /// Copies a blocked tensor without a border into row-major `[images, height, width, channels]`.
+  public static func unpack(
+    _ x: UnsafeRawPointer, _ tensor: BlockedTensor, into y: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
+    let channels = tensor.channels, pixels = tensor.images * tensor.height * tensor.width
+    workers.forEachRange(of: pixels, grain: 16) { range, _ in
+      for block in 0..<tensor.blocks {
+        let count = min(16, channels - block * 16)
+        var source = (x + block * tensor.blockByteCount + range.lowerBound * 64).assumingMemoryBound(to: Float.self)
+        var target = y + range.lowerBound * channels + block * 16
+        for _ in range {
+          if count == 16 {
+            SIMD16<Float>.load(source).store(target)
+          } else {
+            target.update(from: source, count: count)
+          }
+          source += 16
+          target += channels
+        }
+      }
+    }
+  }
+
+  /// Copies a blocked tensor without a border into one with a border of zeros.
+  static func pad(
+    _ x: UnsafeRawPointer, _ tensor: BlockedTensor, into y: UnsafeMutableRawPointer, _ padded: BlockedTensor,
+    workers: Workers
+  ) {
+    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
+      for unit in range {
+        let image = unit % tensor.images, block = unit / tensor.images
+        padImage(
+          x + block * tensor.blockByteCount + image * tensor.imageByteCount, rowByteCount: tensor.rowByteCount,
+          height: tensor.height, border: padded.border, pixelByteCount: BlockedTensor.pixelByteCount,
+          into: y + block * padded.blockByteCount + image * padded.imageByteCount)
+      }
+    }
+  }
+
+  /// Copies row-major images into such with a border of zeros.
+  static func pad(
+    _ x: UnsafePointer<Float>, images: Int, height: Int, width: Int, channels: Int, border: BlockedTensor.Border,
+    into y: UnsafeMutableRawPointer, workers: Workers
+  ) {
+    let pixel = channels * 4, row = width * pixel
+    let paddedImage = (height + border.top + border.bottom) * (width + border.left + border.right) * pixel
+    workers.forEachRange(of: images) { range, _ in
+      for image in range {
+        padImage(
+          UnsafeRawPointer(x) + image * height * row, rowByteCount: row, height: height, border: border,
+          pixelByteCount: pixel, into: y + image * paddedImage)
+      }
+    }
+  }
+
+  private static func padImage(
+    _ x: UnsafeRawPointer, rowByteCount: Int, height: Int, border: BlockedTensor.Border, pixelByteCount: Int,
+    into y: UnsafeMutableRawPointer
+  ) {
+    let left = border.left * pixelByteCount, right = border.right * pixelByteCount
+    let padded = left + rowByteCount + right
+    memset(y, 0, border.top * padded)
+    var target = y + border.top * padded
+    for row in 0..<height {
+      memset(target, 0, left)
+      memcpy(target + left, x + row * rowByteCount, rowByteCount)
+      memset(target + left + rowByteCount, 0, right)
+      target += padded
+    }
+    memset(target, 0, border.bottom * padded)
+  }
+}

@@ -1,0 +1,40 @@
+/// Small things that are done to blocked tensors without generated code.
+public enum BlockedElementwise {
+  /// The mean over the pixels of each image.
+  public static func average(
+    _ x: UnsafePointer<Float>, _ tensor: BlockedTensor, into y: UnsafeMutablePointer<Float>, _ result: BlockedTensor,
+    workers: Workers
+  ) {
+    let pixels = tensor.height * tensor.width, factor = 1 / Float(pixels)
+    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
+      for unit in range {
+        let image = unit % tensor.images, block = unit / tensor.images
+        var source = x + (block * tensor.blockByteCount + image * tensor.imageByteCount) / 4
+        var sum = SIMD16<Float>()
+        for _ in 0..<pixels {
+          sum = sum + SIMD16<Float>.load(source)
+          source += 16
+        }
+        (sum * factor).store(y + (block * result.blockByteCount + image * result.imageByteCount) / 4)
+      }
+    }
+  }
+
+  /// `y = x s` with a number `s` for each channel of each image.
+  public static func scale(
+    _ x: UnsafePointer<Float>, _ tensor: BlockedTensor, by s: UnsafePointer<Float>, _ scale: BlockedTensor,
+    into y: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
+    let pixels = tensor.height * tensor.width
+    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
+      for unit in range {
+        let image = unit % tensor.images, block = unit / tensor.images
+        let offset = (block * tensor.blockByteCount + image * tensor.imageByteCount) / 4
+        let factor = SIMD16<Float>.load(s + (block * scale.blockByteCount + image * scale.imageByteCount) / 4)
+        for pixel in 0..<pixels {
+          (SIMD16<Float>.load(x + offset + pixel * 16) * factor).store(y + offset + pixel * 16)
+        }
+      }
+    }
+  }
+}

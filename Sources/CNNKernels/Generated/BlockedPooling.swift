@@ -1,0 +1,35 @@
+import CNNCore
+
+/// A pooling by generated kernels.
+public struct BlockedPooling: Sendable {
+  /// The images before and after.
+  public let input, output: BlockedTensor
+  private let schedule: WindowSchedule
+
+  /// Plans a pooling; nil where a window lies beside the image altogether or is too large for the kernels.
+  /// - Parameters:
+  ///   - isMaximum: the largest number of each window, or else the average.
+  ///   - countsPadding: whether an average counts the zeros beside the image.
+  public init?(
+    _ geometry: Pooling.Geometry, isMaximum: Bool, countsPadding: Bool, library: KernelLibrary
+  ) throws(CNNError) {
+    let g = geometry
+    guard g.window.width <= 9, g.output.width * g.window.width <= 1 << 14 else { return nil }
+    input = BlockedTensor(images: g.images, height: g.input.height, width: g.input.width, channels: g.channels)
+    output = BlockedTensor(images: g.images, height: g.output.height, width: g.output.width, channels: g.channels)
+    schedule = try WindowSchedule(
+      isMaximum ? .maximum : .average(countsPadding: countsPadding), input,
+      kernel: [g.window.height, g.window.width], stride: [g.stride.height, g.stride.width],
+      dilation: [g.dilation.height, g.dilation.width],
+      padding: .init(
+        top: g.paddingBefore.height, left: g.paddingBefore.width, bottom: g.paddingAfter.height,
+        right: g.paddingAfter.width),
+      output: output, library: library)
+    guard schedule.isPossible else { return nil }
+  }
+
+  /// Pools `x` into `y`.
+  public func run(_ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
+    schedule.run(x, filter: nil, bias: nil, into: y, mean: nil, workers: workers)
+  }
+}

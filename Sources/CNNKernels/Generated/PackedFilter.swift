@@ -1,0 +1,69 @@
+import CNNCore
+
+/// How a filter lies in memory for `ProductKernel`: panels of output channels, in each of them the depth in the order it
+/// is summed, at each depth the panel's channels side by side.
+public struct PackedFilter: Hashable, Sendable {
+  /// The filter's sizes; of the input channels, those of one group.
+  public let outputChannels, inputChannels, height, width: Int
+  /// How many input channels lie side by side: 16, or all where the image is read as NHWC.
+  let blockDepth: Int
+  /// The lanes of each panel's columns of registers.
+  let panels: [[Int]]
+
+  /// Input channels in blocks of `blockDepth`, output channels in panels.
+  init(outputChannels: Int, inputChannels: Int, height: Int, width: Int, blockDepth: Int, panels: [[Int]]) {
+    (self.outputChannels, self.inputChannels) = (outputChannels, inputChannels)
+    (self.height, self.width, self.blockDepth, self.panels) = (height, width, blockDepth, panels)
+  }
+
+  var taps: Int { height * width }
+  /// The number of terms in a sum.
+  var depth: Int { inputChannels * taps }
+  /// The lanes of one panel, and the first one's channel.
+  func lanes(of panel: Int) -> Int { panels[panel].reduce(0, +) }
+  func firstLane(of panel: Int) -> Int { panels[..<panel].reduce(0) { $0 + $1.reduce(0, +) } }
+  /// All lanes: the output channels, rounded up.
+  public var laneCount: Int { panels.reduce(0) { $0 + $1.reduce(0, +) } }
+  /// Where a panel begins, in floats.
+  func offset(of panel: Int) -> Int { firstLane(of: panel) * depth }
+  /// The number of floats.
+  public var count: Int { laneCount * depth }
+
+  /// Packs `weight` `[outputChannels, inputChannels, height, width]`, each output channel times its `scale`.
+  public func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
+    workers: Workers
+  ) {
+    workers.forEachRange(of: panels.count) { range, _ in
+      for panel in range { packPanel(panel, weight, scale, packed + offset(of: panel)) }
+    }
+  }
+
+  private func packPanel(
+    _ panel: Int, _ weight: UnsafePointer<Float>, _ scale: UnsafePointer<Float>?, _ packed: UnsafeMutablePointer<Float>
+  ) {
+    let first = firstLane(of: panel), lanes = lanes(of: panel), taps = taps
+    for lane in 0..<lanes {
+      let channel = first + lane
+      guard channel < outputChannels else {
+        for position in 0..<depth { packed[position * lanes + lane] = 0 }
+        continue
+      }
+      let factor = scale.map { $0[channel] } ?? 1
+      var source = weight + channel * depth
+      var block = 0
+      while block < inputChannels {
+        let blockDepth = min(self.blockDepth, inputChannels - block)
+        for input in 0..<blockDepth {
+          var position = (block * taps + input) * lanes + lane
+          for _ in 0..<taps {
+            packed[position] = source.pointee * factor
+            source += 1
+            position += blockDepth * lanes
+          }
+        }
+        block += blockDepth
+      }
+    }
+  }
+}

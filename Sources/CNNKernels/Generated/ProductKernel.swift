@@ -1,0 +1,241 @@
+import X86Assembler
+
+/// The kernel behind every convolution: a tile of a matrix product whose left side is read where it lies.
+///
+/// Rows are pixels of the input, columns output channels, and the depth is what is summed over: taps of the filter and
+/// input channels. `a` is not packed: a row of the tile begins at a constant distance from the tile's first row, and
+/// along the depth come runs of neighbouring floats (16 channels of a block) inside loops (over blocks, rows and columns
+/// of the filter). The filter is packed in the order in which the kernel reads it. All of the depth is summed in
+/// registers; on the way to memory the epilogue is applied.
+struct ProductKernel: Hashable, Sendable {
+  /// A loop along the depth.
+  struct Loop: Hashable, Sendable {
+    /// How often.
+    let count: Int
+    /// Bytes of `a` from one time to the next.
+    let stride: Int
+  }
+
+  let target: CodeTarget
+  /// Bytes from the tile's first row of `a` to each row.
+  var rows: [Int]
+  /// Lanes of each column of registers: 16s, or 8s, the last one perhaps 8 among 16s.
+  var columns: [Int]
+  /// Loops along the depth, outermost first.
+  var loops: [Loop]
+  /// Neighbouring floats in the innermost run.
+  var depth: Int
+  /// The same in the last round of the outermost loop: the channels left over.
+  var lastDepth: Int
+  /// Bytes from the tile's first pixel of the output to each row, and from a block of 16 channels to the next.
+  var outputRows: [Int]
+  var outputBlockStride: Int
+  /// Bytes from one tile to the next, for a call that computes several.
+  var tileStep, outputTileStep: Int
+  /// What happens to the sums.
+  var epilogue = Epilogue()
+}
+
+/// What happens to a convolution's sums on their way to memory: bias, residual and activation, in this order.
+public struct Epilogue: Hashable, Sendable {
+  /// Whether a number per channel is added.
+  public var hasBias = false
+  /// Whether a tensor like the result is added.
+  public var addsResidual = false
+  /// What is applied last.
+  public var activation: VectorActivation?
+
+  /// Nothing, or some of it.
+  public init(hasBias: Bool = false, addsResidual: Bool = false, activation: VectorActivation? = nil) {
+    (self.hasBias, self.addsResidual, self.activation) = (hasBias, addsResidual, activation)
+  }
+
+  var temporaryCount: Int { activation?.temporaryCount ?? 0 }
+}
+
+/// What a product kernel is called with; its code knows the offsets.
+struct ProductArguments {
+  /// The first row of the first tile, at the first float of the depth.
+  var a: UnsafeRawPointer
+  /// The packed filter of these columns.
+  var filter: UnsafeRawPointer
+  /// One float for each lane of the columns.
+  var bias: UnsafeRawPointer
+  /// The first pixel of the result, and of the residual, which is laid out like it.
+  var output: UnsafeMutableRawPointer
+  var residual: UnsafeRawPointer
+  /// How many tiles, one after the other.
+  var tiles: Int
+}
+
+extension ProductKernel {
+  /// A readable name, which is the kernel's identity in dumps and profiles.
+  var name: String {
+    var parts = ["product", target.instructionSet.rawValue, "\(rows.count)x\(columns.reduce(0, +))"]
+    parts.append("k" + (loops.map { "\($0.count)" } + ["\(depth)"]).joined(separator: "x"))
+    if epilogue.hasBias { parts.append("bias") }
+    if epilogue.addsResidual { parts.append("add") }
+    if let activation = epilogue.activation { parts.append(activation.function.rawValue) }
+    return parts.joined(separator: "_")
+  }
+
+  /// The registers that a tile of this size takes.
+  static func registerCount(rows: Int, columns: Int, temporaries: Int, _ target: CodeTarget) -> Int {
+    // While summing: one column of the filter's row each, and without embedded broadcast one more for `a`.
+    rows * columns + max(columns + (target.hasAVX512 ? 0 : 1), temporaries)
+  }
+
+  /// The machine code.
+  func code() -> VectorCode {
+    let code = VectorCode(target)
+    ProductEmitter(kernel: self, code: code).emit()
+    return code
+  }
+}
+
+/// Writes the code of one `ProductKernel`.
+private struct ProductEmitter {
+  let kernel: ProductKernel
+  let code: VectorCode
+  var k: Assembler { code.assembler }
+
+  // Arguments, then what moves along the depth. Only registers that a callee may change, as long as they suffice.
+  let tile = GeneralRegister.r8, filter = GeneralRegister.r9, output = GeneralRegister.r10
+  let residual = GeneralRegister.r11, tiles = GeneralRegister.rcx, bias = GeneralRegister.rdx
+  let a = GeneralRegister.rax, b = GeneralRegister.rsi
+  let counters: [GeneralRegister] = [.rdi, .rbx, .r12, .r13]
+
+  /// `a` points into the middle of the tile, where one byte of displacement (times 4) reaches the most rows.
+  var bias0: Int {
+    let middle = (kernel.rows.min() ?? 0) + min((kernel.rows.max() ?? 0) - (kernel.rows.min() ?? 0), 896) / 2
+    return kernel.target.hasAVX512 ? middle / 4 * 4 : 0
+  }
+
+  func accumulator(_ row: Int, _ column: Int) -> WideRegister {
+    WideRegister(number: row * kernel.columns.count + column, lanes: kernel.columns[column])
+  }
+  func free(_ index: Int, lanes: Int) -> WideRegister {
+    WideRegister(number: kernel.rows.count * kernel.columns.count + index, lanes: lanes)
+  }
+
+  func emit() {
+    let saved = counters.prefix(kernel.loops.count).dropFirst()
+    k.push(.rbp)
+    k.mov(.rbp, .rsp)
+    for register in saved { k.push(register) }
+    let arguments = GeneralRegister.rdi
+    k.mov(tile, arguments[0])
+    k.mov(filter, arguments[8])
+    k.mov(bias, arguments[16])
+    k.mov(output, arguments[24])
+    k.mov(residual, arguments[32])
+    k.mov(tiles, arguments[40])
+    if bias0 != 0 { k.add(tile, bias0) }
+
+    let nextTile = k.newLabel()
+    k.align(32)
+    k.bind(nextTile)
+    k.mov(a, tile)
+    k.mov(b, filter)
+    initialize()
+    sum()
+    finish()
+    k.add(tile, kernel.tileStep)
+    k.add(output, kernel.outputTileStep)
+    if kernel.epilogue.addsResidual { k.add(residual, kernel.outputTileStep) }
+    k.dec(tiles)
+    k.jump(.ne, nextTile)
+
+    for register in saved.reversed() { k.pop(register) }
+    k.pop(.rbp)
+    k.vzeroupper()
+    k.ret()
+  }
+
+  private func initialize() {
+    var offset = 0
+    for (column, lanes) in kernel.columns.enumerated() {
+      for row in kernel.rows.indices {
+        if !kernel.epilogue.hasBias {
+          code.zero(accumulator(row, column))
+        } else if row == 0 {
+          code.load(accumulator(0, column), bias[offset])
+        } else {
+          code.copy(accumulator(row, column), accumulator(0, column))
+        }
+      }
+      offset += lanes * 4
+    }
+  }
+
+  private func sum() {
+    guard let outer = kernel.loops.first, kernel.lastDepth != kernel.depth else { return loop(0) }
+    // The last round of the outermost loop is shorter.
+    if outer.count > 1 {
+      loop(0, count: outer.count - 1)
+    }
+    loop(1, depth: kernel.lastDepth)
+  }
+
+  /// Loop number `level` and those within it. Leaves `a` where the loop would go on.
+  private func loop(_ level: Int, count: Int? = nil, depth: Int? = nil) {
+    guard level < kernel.loops.count else { return run(depth ?? kernel.depth) }
+    let loop = kernel.loops[level], count = count ?? loop.count
+    let top = k.newLabel()
+    if count > 1 {
+      k.mov(counters[level], count)
+      k.align(32)
+      k.bind(top)
+    }
+    self.loop(level + 1, depth: depth)
+    let advanced = level + 1 < kernel.loops.count ? kernel.loops[level + 1].count * kernel.loops[level + 1].stride : 0
+    if loop.stride != advanced { k.add(a, loop.stride - advanced) }
+    if count > 1 {
+      k.dec(counters[level])
+      k.jump(.ne, top)
+    }
+  }
+
+  /// Neighbouring floats of the depth.
+  private func run(_ depth: Int) {
+    let filterRow = kernel.columns.reduce(0, +) * 4
+    for index in 0..<depth {
+      var offset = index * filterRow
+      for (column, lanes) in kernel.columns.enumerated() {
+        code.load(free(column, lanes: lanes), b[offset])
+        offset += lanes * 4
+      }
+      for row in kernel.rows.indices {
+        let address = a[kernel.rows[row] - bias0 + index * 4]
+        if kernel.target.hasAVX512 {
+          for (column, lanes) in kernel.columns.enumerated() {
+            code.multiplyAdd(accumulator(row, column), free(column, lanes: lanes), .memory(address.splat))
+          }
+        } else {
+          let element = free(kernel.columns.count, lanes: 8)
+          code.broadcast(element, address)
+          for (column, lanes) in kernel.columns.enumerated() {
+            code.multiplyAdd(accumulator(row, column), free(column, lanes: lanes), element)
+          }
+        }
+      }
+    }
+    k.add(b, depth * filterRow)
+  }
+
+  private func finish() {
+    let epilogue = kernel.epilogue
+    let temporaries = (0..<epilogue.temporaryCount).map { free($0, lanes: kernel.target.lanes) }
+    for row in kernel.rows.indices {
+      var channel = 0
+      for (column, lanes) in kernel.columns.enumerated() {
+        let sum = accumulator(row, column)
+        let offset = kernel.outputRows[row] + channel / 16 * kernel.outputBlockStride + channel % 16 * 4
+        if epilogue.addsResidual { code.add(sum, sum, .memory(residual[offset])) }
+        if let activation = epilogue.activation { code.apply(activation, to: sum, temporaries: temporaries) }
+        code.store(output[offset], sum)
+        channel += lanes
+      }
+    }
+  }
+}

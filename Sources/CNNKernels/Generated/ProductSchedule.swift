@@ -1,0 +1,215 @@
+import CNNCore
+import X86Assembler
+
+/// Where the left side of a product lies: blocks of channels, or an image as NHWC, with its border of zeros in place.
+struct ProductInput: Hashable, Sendable {
+  let images, pixelByteCount, rowByteCount, imageByteCount, blockByteCount: Int
+  let channels, blockDepth: Int
+
+  var blocks: Int { (channels + blockDepth - 1) / blockDepth }
+
+  init(_ tensor: BlockedTensor) {
+    (images, channels, blockDepth) = (tensor.images, tensor.channels, BlockedTensor.blockChannels)
+    pixelByteCount = BlockedTensor.pixelByteCount
+    (rowByteCount, imageByteCount) = (tensor.rowByteCount, tensor.imageByteCount)
+    blockByteCount = tensor.blockByteCount
+  }
+
+  /// Images of `height` x `width` x `channels`, row-major.
+  init(images: Int, height: Int, width: Int, channels: Int) {
+    (self.images, self.channels, blockDepth) = (images, channels, channels)
+    pixelByteCount = channels * 4
+    rowByteCount = width * pixelByteCount
+    imageByteCount = height * rowByteCount
+    blockByteCount = images * imageByteCount
+  }
+}
+
+/// A convolution as products of tiles: which kernels, in which order, and what each thread does.
+///
+/// The filter's window begins at the first pixel of the (padded) input; its result has no border.
+struct ProductSchedule: Sendable {
+  /// Some tiles, one after the other, that one call of a kernel computes.
+  struct Run: Sendable {
+    /// Which of a panel's kernels.
+    let kernel: Int
+    /// Where its first tile begins, in bytes.
+    var input, output: Int
+    var tiles: Int
+    let rows: Int
+  }
+
+  let filter: PackedFilter
+  /// For each panel, its kernels by the number in `Run.kernel`.
+  let kernels: [[GeneratedKernel]]
+  /// What each thread does: these panels for these chunks of runs.
+  let work: [Work]
+
+  struct Work: Sendable {
+    let panels: Range<Int>
+    /// Runs whose input stays in the second cache while the panels pass by.
+    let chunks: [[Run]]
+  }
+
+  private let outputBlockStride: Int
+  private let hasBias, addsResidual: Bool
+
+  /// Plans the convolution of `input` with a window of `kernel`, `stride` and `dilation`.
+  init(
+    _ input: ProductInput, kernel: [Int], stride: [Int], dilation: [Int], output: BlockedTensor, epilogue: Epilogue,
+    workers: Workers, library: KernelLibrary
+  ) throws(CNNError) {
+    let target = library.target
+    let isContiguous =
+      kernel == [1, 1] && stride == [1, 1] && output.border == .none
+      && input.imageByteCount == output.imageByteCount && input.rowByteCount == output.rowByteCount
+    let linePixels = isContiguous ? output.images * output.height * output.width : output.width
+    let lineCount = isContiguous ? 1 : output.images * output.height
+    let tiling = Tiling.best(
+      linePixels: linePixels, channels: output.channels,
+      depth: input.channels * kernel[0] * kernel[1], temporaries: epilogue.temporaryCount, target)
+    filter = PackedFilter(
+      outputChannels: output.channels, inputChannels: input.channels, height: kernel[0], width: kernel[1],
+      blockDepth: input.blockDepth, panels: tiling.panels)
+    outputBlockStride = output.blockByteCount
+    (hasBias, addsResidual) = (epilogue.hasBias, epilogue.addsResidual)
+
+    // The depth, as loops.
+    var loops: [ProductKernel.Loop] = []
+    var depth = input.blockDepth
+    var lastDepth = (input.channels - 1) % input.blockDepth + 1
+    if input.blocks > 1 {
+      loops.append(.init(count: input.blocks, stride: input.blockByteCount))
+    } else {
+      depth = lastDepth
+    }
+    if kernel[0] > 1 { loops.append(.init(count: kernel[0], stride: dilation[0] * input.rowByteCount)) }
+    if kernel[1] > 1 {
+      if input.blocks == 1, depth * 4 == input.pixelByteCount, dilation[1] == 1, depth * kernel[1] <= 64 {
+        depth *= kernel[1]  // The window's columns are neighbours.
+        lastDepth = depth
+      } else {
+        loops.append(.init(count: kernel[1], stride: dilation[1] * input.pixelByteCount))
+      }
+    }
+    if input.blocks == 1 { lastDepth = depth }
+
+    let step = stride[1] * input.pixelByteCount
+    func makeKernels(_ columns: [Int]) throws(CNNError) -> [GeneratedKernel] {
+      var result: [GeneratedKernel] = []
+      for rows in tiling.rowCounts {
+        result.append(
+          try library.kernel(
+            ProductKernel(
+              target: target, rows: (0..<rows).map { $0 * step }, columns: columns, loops: loops, depth: depth,
+              lastDepth: lastDepth, outputRows: (0..<rows).map { $0 * BlockedTensor.pixelByteCount },
+              outputBlockStride: output.blockByteCount, tileStep: rows * step,
+              outputTileStep: rows * BlockedTensor.pixelByteCount, epilogue: epilogue)))
+      }
+      return result
+    }
+    var kernels: [[GeneratedKernel]] = []
+    for columns in tiling.panels { kernels.append(try makeKernels(columns)) }
+    self.kernels = kernels
+
+    // All runs in the order of the pixels.
+    var runs: [Run] = []
+    for line in 0..<lineCount {
+      let (image, row) = isContiguous ? (0, 0) : (line / output.height, line % output.height)
+      let start = image * input.imageByteCount + row * stride[0] * input.rowByteCount
+      let outputStart = output.originByteOffset + image * output.imageByteCount + row * output.rowByteCount
+      var pixel = 0
+      for (kernel, rows) in tiling.rowCounts.enumerated() where tiling.tileCounts[kernel] > 0 {
+        runs.append(
+          Run(
+            kernel: kernel, input: start + pixel * step, output: outputStart + pixel * BlockedTensor.pixelByteCount,
+            tiles: tiling.tileCounts[kernel], rows: rows))
+        pixel += rows * tiling.tileCounts[kernel]
+      }
+    }
+    let filterBytes = filter.count * 4
+    let inputBytes = input.images * input.imageByteCount * input.blocks
+    let tileBytes = tiling.rowCounts[0] * stride[0] * stride[1] * input.channels * 4
+    work = Self.divide(
+      runs, tiling, filterBytes: filterBytes, inputBytes: inputBytes, count: workers.count,
+      chunkTiles: max(1, target.secondCacheByteCount / 3 / max(1, tileBytes)), step: step)
+  }
+
+  /// Divides panels or pixels among the threads, whichever leaves less to the busiest one.
+  private static func divide(
+    _ runs: [Run], _ tiling: Tiling, filterBytes: Int, inputBytes: Int, count: Int, chunkTiles: Int, step: Int
+  ) -> [Work] {
+    let tiles = runs.reduce(0) { $0 + $1.tiles }, panels = tiling.panels.count
+    func busiest(_ units: Int) -> Double { Double((units + count - 1) / count) / Double(units) * Double(count) }
+    // What is not divided is read by every thread: that of panels costs the input, that of pixels the filter.
+    let byPanel = busiest(panels) + Double(inputBytes) * 1e-8, byTile = busiest(tiles) + Double(filterBytes) * 1e-8
+    if byPanel < byTile {
+      let chunks = cut(runs, 0..<tiles, chunkTiles, step)
+      return (0..<min(count, panels)).map {
+        Work(panels: panels * $0 / min(count, panels)..<panels * ($0 + 1) / min(count, panels), chunks: chunks)
+      }
+    }
+    let parts = min(count, tiles)
+    return (0..<parts).map {
+      Work(panels: 0..<panels, chunks: cut(runs, tiles * $0 / parts..<tiles * ($0 + 1) / parts, chunkTiles, step))
+    }
+  }
+
+  /// The runs of some tiles, in chunks of at most `chunkTiles`.
+  private static func cut(_ runs: [Run], _ tiles: Range<Int>, _ chunkTiles: Int, _ step: Int) -> [[Run]] {
+    var chunks: [[Run]] = [], chunk: [Run] = []
+    var room = chunkTiles, position = 0
+    for run in runs {
+      var first = max(0, tiles.lowerBound - position)
+      let end = min(run.tiles, tiles.upperBound - position)
+      position += run.tiles
+      while first < end {
+        let count = min(end - first, room)
+        var part = run
+        part.input += first * run.rows * step
+        part.output += first * run.rows * BlockedTensor.pixelByteCount
+        part.tiles = count
+        chunk.append(part)
+        first += count
+        room -= count
+        if room == 0 {
+          chunks.append(chunk)
+          (chunk, room) = ([], chunkTiles)
+        }
+      }
+    }
+    if !chunk.isEmpty { chunks.append(chunk) }
+    return chunks
+  }
+
+  /// Computes all of it.
+  func run(
+    _ input: UnsafeRawPointer, filter packed: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+    residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer, workers: Workers
+  ) {
+    workers.run(parts: work.count) { worker in
+      run(work[worker], input, packed, bias, residual, output)
+    }
+  }
+
+  private func run(
+    _ work: Work, _ input: UnsafeRawPointer, _ packed: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?,
+    _ residual: UnsafeRawPointer?, _ output: UnsafeMutableRawPointer
+  ) {
+    for chunk in work.chunks {
+      for panel in work.panels {
+        let firstLane = filter.firstLane(of: panel)
+        let shift = firstLane / 16 * outputBlockStride + firstLane % 16 * 4
+        let panelFilter = UnsafeRawPointer(packed + firstLane * filter.depth)
+        let panelBias = bias.map { UnsafeRawPointer($0 + firstLane) } ?? panelFilter
+        let kernels = kernels[panel]
+        for run in chunk {
+          var arguments = ProductArguments(
+            a: input + run.input, filter: panelFilter, bias: panelBias, output: output + run.output + shift,
+            residual: (residual ?? UnsafeRawPointer(output)) + run.output + shift, tiles: run.tiles)
+          kernels[run.kernel](&arguments)
+        }
+      }
+    }
+  }
+}

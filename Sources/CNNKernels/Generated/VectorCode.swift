@@ -1,0 +1,133 @@
+import X86Assembler
+
+/// A vector register of a width that is chosen while code is generated.
+struct WideRegister: Hashable, Sendable {
+  let number: Int
+  /// 16 in a 512-bit register, 8 in a 256-bit one.
+  let lanes: Int
+}
+
+/// What generators write with: vector instructions whose width is a value, so that one generator serves AVX2, AVX-512
+/// and, within AVX-512, the 8 channels that are left over from blocks of 16.
+struct VectorCode {
+  let assembler: Assembler
+  let target: CodeTarget
+
+  init(_ target: CodeTarget) {
+    assembler = Assembler()
+    self.target = target
+  }
+
+  private var k: Assembler { assembler }
+
+  // MARK: - Moving
+
+  func load(_ v: WideRegister, _ address: Address) {
+    if v.lanes == 16 { k.vmovups(Zmm(v.number), address) } else { k.vmovups(Ymm(v.number), address) }
+  }
+  func store(_ address: Address, _ v: WideRegister) {
+    if v.lanes == 16 { k.vmovups(address, Zmm(v.number)) } else { k.vmovups(address, Ymm(v.number)) }
+  }
+  func broadcast(_ v: WideRegister, _ address: Address) {
+    if v.lanes == 16 { k.vbroadcastss(Zmm(v.number), address) } else { k.vbroadcastss(Ymm(v.number), address) }
+  }
+  func copy(_ v: WideRegister, _ a: WideRegister) {
+    if v.lanes == 16 { k.vmovaps(Zmm(v.number), Zmm(a.number)) } else { k.vmovaps(Ymm(v.number), Ymm(a.number)) }
+  }
+  func zero(_ v: WideRegister) {
+    let x = Xmm(v.number)
+    if v.number < 16 { k.vxorps(x, x, x) } else { k.vpxord(x, x, x) }
+  }
+
+  // MARK: - Arithmetic
+
+  /// Where an instruction's last operand comes from.
+  enum Operand {
+    case register(WideRegister)
+    case memory(Address)
+  }
+
+  /// The number in all lanes, from the constants behind the code.
+  func constant(_ value: Float, lanes: Int) -> Operand {
+    .memory(target.hasAVX512 ? k.constant(value).splat : k.constant(value, lanes: lanes))
+  }
+
+  private func emit(_ form: RVM, _ d: WideRegister, _ a: WideRegister, _ b: Operand) {
+    switch b {
+    case .register(let b):
+      if d.lanes == 16 {
+        form(Zmm(d.number), Zmm(a.number), Zmm(b.number))
+      } else {
+        form(Ymm(d.number), Ymm(a.number), Ymm(b.number))
+      }
+    case .memory(let address):
+      if d.lanes == 16 {
+        form(Zmm(d.number), Zmm(a.number), address)
+      } else {
+        form(Ymm(d.number), Ymm(a.number), address)
+      }
+    }
+  }
+
+  func add(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vaddps, d, a, b) }
+  func subtract(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vsubps, d, a, b) }
+  func multiply(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vmulps, d, a, b) }
+  func divide(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vdivps, d, a, b) }
+  /// The larger; `b` where one of the two is NaN.
+  func maximum(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vmaxps, d, a, b) }
+  /// The smaller; `b` where one of the two is NaN.
+  func minimum(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vminps, d, a, b) }
+  /// d += a b
+  func multiplyAdd(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vfmadd231ps, d, a, b) }
+  /// d -= a b
+  func multiplySubtract(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vfnmadd231ps, d, a, b) }
+  /// d = d a + b
+  func multiplyInto(_ d: WideRegister, _ a: WideRegister, adding b: Operand) { emit(k.vfmadd213ps, d, a, b) }
+  /// d = b - d a
+  func multiplyInto(_ d: WideRegister, _ a: WideRegister, subtractedFrom b: Operand) { emit(k.vfnmadd213ps, d, a, b) }
+
+  func add(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { add(d, a, .register(b)) }
+  func subtract(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { subtract(d, a, .register(b)) }
+  func multiply(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { multiply(d, a, .register(b)) }
+  func maximum(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { maximum(d, a, .register(b)) }
+  func minimum(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { minimum(d, a, .register(b)) }
+  func multiplyAdd(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { multiplyAdd(d, a, .register(b)) }
+
+  /// Rounds to the nearest whole number.
+  func round(_ d: WideRegister, _ a: WideRegister) {
+    if d.lanes == 16 {
+      k.vrndscaleps(Zmm(d.number), Zmm(a.number), 8)
+    } else if target.hasAVX512 {
+      k.vrndscaleps(Ymm(d.number), Ymm(a.number), 8)
+    } else {
+      k.vroundps(Ymm(d.number), Ymm(a.number), 8)
+    }
+  }
+
+  /// d = a 2^n for whole numbers `n` between -126 and 127. Without AVX-512 `n` is lost.
+  func scale(_ d: WideRegister, _ a: WideRegister, byPowerOfTwo n: WideRegister) {
+    if target.hasAVX512 { return emit(k.vscalefps, d, a, .register(n)) }
+    let (d, a, n) = (Ymm(d.number), Ymm(a.number), Ymm(n.number))
+    k.vcvtps2dq(n, n)
+    k.vpslld(n, n, 23)
+    k.vpaddd(d, a, n)  // Adds to the exponent's bits.
+  }
+
+  /// d = 1 / a to within an ulp or two; `temporary` is lost.
+  func reciprocal(_ d: WideRegister, _ a: WideRegister, temporary: WideRegister) {
+    if target.hasAVX512 {
+      // 14 bits from the table, the rest from one step of Newton's: d (2 - a d).
+      if d.lanes == 16 {
+        k.vrcp14ps(Zmm(d.number), Zmm(a.number))
+      } else {
+        k.vrcp14ps(Ymm(d.number), Ymm(a.number))
+      }
+      copy(temporary, d)
+      multiplyInto(temporary, a, subtractedFrom: constant(2, lanes: d.lanes))
+      multiply(d, d, temporary)
+    } else {
+      broadcast(temporary, k.constant(1))
+      divide(d, temporary, .register(a))
+    }
+  }
+}

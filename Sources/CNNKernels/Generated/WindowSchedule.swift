@@ -1,0 +1,93 @@
+import CNNCore
+
+/// A depthwise convolution or a pooling over a whole tensor: one call of a kernel for each row of each block of channels.
+struct WindowSchedule: Sendable {
+  private let kernel: GeneratedKernel
+  private let input, output: BlockedTensor
+  /// For each output row: the first row of the input and of the window that is inside the image, and how many are.
+  private let rows: [Row]
+  private let taps: [Int]
+  private let accumulatesSum: Bool
+
+  private struct Row: Sendable {
+    let input, tap, count: Int
+    let factor: Float
+  }
+
+  /// Plans the windows of `kernel`, `stride` and `dilation` on `input`, which has no border but `padding` around it.
+  /// - Parameter accumulatesSum: whether the results are summed over the pixels of each image too.
+  init(
+    _ combination: WindowKernel.Combination, _ input: BlockedTensor, kernel taps: [Int], stride: [Int],
+    dilation: [Int], padding: BlockedTensor.Border, output: BlockedTensor, epilogue: Epilogue = Epilogue(),
+    accumulatesSum: Bool = false, library: KernelLibrary
+  ) throws(CNNError) {
+    (self.input, self.output, self.taps, self.accumulatesSum) = (input, output, taps, accumulatesSum)
+    let key = WindowKernel(
+      target: library.target, combination: combination, taps: taps[1], dilation: dilation[1], stride: stride[1],
+      padding: padding.left, inputWidth: input.width, outputWidth: output.width,
+      rowStride: dilation[0] * input.rowByteCount, epilogue: epilogue, accumulatesSum: accumulatesSum)
+    kernel = try library.kernel(key, name: key.name) { key.code() }
+    rows = (0..<output.height).map { row in
+      let start = row * stride[0] - padding.top
+      let inside = (0..<taps[0]).filter { (0..<input.height).contains(start + $0 * dilation[0]) }
+      let first = inside.first ?? 0
+      let counted = if case .average(countsPadding: true) = combination { taps[0] } else { max(1, inside.count) }
+      return Row(
+        input: start + first * dilation[0], tap: first, count: inside.count, factor: 1 / Float(counted))
+    }
+  }
+
+  private var mean: BlockedTensor {
+    BlockedTensor(images: output.images, height: 1, width: 1, channels: output.channels)
+  }
+
+  /// Whether every window holds at least one row of the image, as the kernel needs.
+  var isPossible: Bool { rows.allSatisfy { $0.count > 0 } }
+
+  /// The number of floats of a packed filter.
+  var filterCount: Int { output.blocks * taps[0] * taps[1] * BlockedTensor.blockChannels }
+
+  /// Packs `weight` `[channels, 1, height, width]`: block by block, tap by tap, 16 channels.
+  func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>
+  ) {
+    let count = taps[0] * taps[1]
+    for channel in 0..<output.blocks * 16 {
+      for tap in 0..<count {
+        packed[(channel / 16 * count + tap) * 16 + channel % 16] =
+          channel < output.channels ? weight[channel * count + tap] * (scale.map { $0[channel] } ?? 1) : 0
+      }
+    }
+  }
+
+  /// Computes all of it.
+  /// - Parameter mean: an image of one pixel for each image: the mean over the pixels of the result.
+  func run(
+    _ x: UnsafeRawPointer, filter: UnsafePointer<Float>?, bias: UnsafePointer<Float>?,
+    into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>?, workers: Workers
+  ) {
+    // With few channels the rows are divided too, unless their results are summed in one place.
+    let factor = 1 / Float(output.height * output.width)
+    let bands = accumulatesSum || input.blocks * input.images >= 2 * workers.count ? 1 : min(workers.count, rows.count)
+    workers.forEachRange(of: output.blocks * output.images * bands) { range, _ in
+      for unit in range {
+        let band = unit % bands, image = unit / bands % output.images, block = unit / bands / output.images
+        let xBlock = x + block * input.blockByteCount + image * input.imageByteCount
+        let yBlock = y + output.originByteOffset + block * output.blockByteCount + image * output.imageByteCount
+        let blockFilter = filter.map { UnsafeRawPointer($0 + block * taps[0] * taps[1] * 16) } ?? x
+        let sums = mean.map { $0 + (block * self.mean.blockByteCount + image * self.mean.imageByteCount) / 4 }
+        sums?.update(repeating: 0, count: 16)
+        for index in rows.count * band / bands..<rows.count * (band + 1) / bands {
+          let row = rows[index]
+          var arguments = WindowArguments(
+            input: xBlock + row.input * input.rowByteCount, filter: blockFilter + row.tap * taps[1] * 64,
+            bias: bias.map { UnsafeRawPointer($0 + block * 16) } ?? blockFilter,
+            output: yBlock + index * output.rowByteCount,
+            sums: sums.map { UnsafeMutableRawPointer($0) } ?? yBlock, rows: row.count, factor: row.factor)
+          kernel(&arguments)
+        }
+        if let sums { (SIMD16<Float>.load(sums) * factor).store(sums) }
+      }
+    }
+  }
+}

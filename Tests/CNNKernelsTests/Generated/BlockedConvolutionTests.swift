@@ -1,0 +1,141 @@
+import CNNCore
+import Glibc
+import Testing
+import X86Assembler
+
+@testable import CNNKernels
+
+/// Generated convolutions against the portable reference, on random awkward shapes, for every instruction set that this
+/// processor has.
+struct BlockedConvolutionTests {
+  static let targets = [InstructionSet.avx2, .avx512].filter { $0 <= InstructionSet.best(on: .host) }
+    .map { CodeTarget($0) }
+
+  /// What one run gives, and whether it kept to its memory.
+  struct Run {
+    let y: [Float]
+    let isGuardIntact: Bool
+    let expected: [Double]
+    let algorithm: BlockedConvolution.Algorithm
+
+    var error: Double {
+      let largest = expected.map(\.magnitude).max() ?? 1
+      return zip(y, expected).map { abs(Double($0) - $1) }.max().map { $0 / max(largest, 1e-30) } ?? 0
+    }
+  }
+
+  static func run(
+    _ g: ConvolutionGeometry, _ target: CodeTarget, algorithm: BlockedConvolution.Algorithm?,
+    input layout: BlockedConvolution.Input = .blocked, epilogue: Epilogue, workers: Workers, seed: UInt64
+  ) throws -> Run {
+    let library = KernelLibrary(target)
+    let convolution = try BlockedConvolution(
+      g, input: layout, epilogue: epilogue, algorithm: algorithm, workers: workers, library: library)
+    try library.finish()
+    let x = try ConvolutionBuffer(randomCount: g.inputCount, seed: seed, stream: 1)
+    let weight = try ConvolutionBuffer(randomCount: g.weightCount, seed: seed, stream: 2)
+    let bias = try ConvolutionBuffer(randomCount: convolution.biasCount, seed: seed, stream: 3)
+    let scale = try ConvolutionBuffer(randomCount: g.outputChannels, seed: seed, stream: 4)
+    let residual = try ConvolutionBuffer(randomCount: g.outputCount, seed: seed, stream: 5)
+    let filter = try ConvolutionBuffer(count: convolution.filterCount)
+    let workspace = try ConvolutionBuffer(byteCount: convolution.workspaceByteCount)
+    let xBlocked = try ConvolutionBuffer(byteCount: convolution.input.byteCount)
+    let yBlocked = try ConvolutionBuffer(byteCount: convolution.output.byteCount)
+    let residualBlocked = try ConvolutionBuffer(byteCount: convolution.output.byteCount)
+    let y = try ConvolutionBuffer(count: g.outputCount)
+    BlockedCopies.pack(x.base, into: xBlocked.base, convolution.input, workers: workers)
+    BlockedCopies.pack(residual.base, into: residualBlocked.base, convolution.output, workers: workers)
+
+    // The reference takes the filter as HWIO.
+    let inputs = g.inputChannels / g.groups, taps = g.kernelHeight * g.kernelWidth
+    let oihw = try ConvolutionBuffer(count: g.weightCount), scaled = try ConvolutionBuffer(count: g.weightCount)
+    for o in 0..<g.outputChannels {
+      for i in 0..<inputs {
+        for tap in 0..<taps {
+          let value = weight[(tap * inputs + i) * g.outputChannels + o]
+          oihw.base[(o * inputs + i) * taps + tap] = value
+          scaled.base[(tap * inputs + i) * g.outputChannels + o] = value * scale[o]
+        }
+      }
+    }
+    convolution.pack(oihw.base, scale: scale.base, into: filter.base, workers: workers)
+    convolution.run(
+      layout == .blocked ? xBlocked.base : x.base, filter: filter.base, bias: epilogue.hasBias ? bias.base : nil,
+      residual: epilogue.addsResidual ? UnsafeRawPointer(residualBlocked.base) : nil, into: yBlocked.base,
+      workspace: workspace.base, workers: workers)
+    BlockedCopies.unpack(yBlocked.base, convolution.output, into: y.base, workers: workers)
+
+    var expected = [Double](repeating: .nan, count: g.outputCount)
+    ConvolutionReference.forward(
+      x: x.base, weight: scaled.base, bias: epilogue.hasBias ? UnsafePointer(bias.base) : nil, y: &expected,
+      geometry: g)
+    for index in expected.indices {
+      if epilogue.addsResidual { expected[index] += Double(residual[index]) }
+      if let activation = epilogue.activation { expected[index] = reference(activation.function, expected[index]) }
+    }
+    return Run(
+      y: (0..<g.outputCount).map { y[$0] },
+      isGuardIntact: [filter, workspace, xBlocked, yBlocked, y].allSatisfy(\.isGuardIntact), expected: expected,
+      algorithm: convolution.algorithm)
+  }
+
+  static func reference(_ function: ActivationFunction, _ x: Double) -> Double {
+    switch function {
+    case .relu: max(x, 0)
+    case .relu6: min(max(x, 0), 6)
+    case .silu: x / (1 + exp(-x))
+    case .sigmoid: 1 / (1 + exp(-x))
+    case .hardSigmoid: min(max(x + 3, 0), 6) / 6
+    case .hardSwish: x * min(max(x + 3, 0), 6) / 6
+    default: .nan
+    }
+  }
+
+  /// A random convolution: one pixel, one channel, 3, 17, odd sizes, uneven borders, all occur.
+  static func randomGeometry(_ generator: inout PhiloxGenerator, kind: Int) throws -> ConvolutionGeometry {
+    func pick(_ values: [Int]) -> Int { values[Int(generator.unit() * Float(values.count)) % values.count] }
+    let sizes = [1, 2, 3, 5, 7, 8, 13, 14, 17, 28, 31]
+    while true {
+      let channels = pick([1, 3, 8, 16, 17, 24, 32, 40, 48, 64, 80])
+      let kernel = kind == 0 ? 1 : kind == 1 ? 3 : pick([1, 2, 3, 5, 7])
+      let stride = kind == 1 ? 1 : pick([1, 1, 2, 3]), dilation = kind < 2 ? 1 : pick([1, 1, 2])
+      let pads = (0..<4).map { _ in kernel == 1 ? 0 : pick(Array(0...(kernel / 2))) }
+      let isDepthwise = kind == 3
+      if let geometry = try? ConvolutionGeometry(
+        batch: pick([1, 1, 2, 3]), inputHeight: pick(sizes), inputWidth: pick(sizes), inputChannels: channels,
+        outputChannels: isDepthwise ? channels : pick([1, 7, 8, 16, 17, 24, 40, 64, 96, 112]), kernelHeight: kernel,
+        kernelWidth: kernel, strideHeight: stride, strideWidth: stride, dilationHeight: dilation,
+        dilationWidth: dilation, padTop: pads[0], padLeft: pads[1], padBottom: pads[2], padRight: pads[3],
+        groups: isDepthwise ? channels : 1), BlockedConvolution.isPossible(geometry)
+      {
+        return geometry
+      }
+    }
+  }
+
+  @Test(arguments: targets, [0, 1, 2, 3, 4])
+  func generatedConvolutionsEqualTheReference(_ target: CodeTarget, _ kind: Int) throws {
+    var generator = PhiloxGenerator(seed: 7, stream: UInt64(kind))
+    let functions: [ActivationFunction?] = [nil, .relu, .relu6, .silu, .sigmoid, .hardSigmoid, .hardSwish]
+    for index in 0..<80 {
+      let g = try Self.randomGeometry(&generator, kind: kind)
+      let epilogue = Epilogue(
+        hasBias: index % 3 != 0, addsResidual: kind != 3 && index % 4 == 1,
+        activation: functions[index % functions.count].flatMap { VectorActivation($0, constants: []) })
+      var algorithms: [BlockedConvolution.Algorithm?] = [nil]
+      if kind != 3 { algorithms.append(.direct) }
+      if BlockedConvolution.isWinogradPossible(g) { algorithms += [.winograd(.f2), .winograd(.f4)] }
+      for algorithm in algorithms {
+        let run = try Self.run(
+          g, target, algorithm: algorithm, input: kind == 4 && algorithm == .direct ? .rowMajor : .blocked,
+          epilogue: epilogue, workers: Workers(count: 1 + index % 3), seed: UInt64(index))
+        // Rounding grows with the number of terms; Winograd's larger transform multiplies it.
+        let terms = Double(g.inputChannels / g.groups * g.kernelHeight * g.kernelWidth)
+        let bound = (2e-7 * terms.squareRoot() + 1e-6) * (run.algorithm == .winograd(.f4) ? 10 : 2)
+        #expect(run.error < bound, "\(g), \(String(describing: algorithm)), \(epilogue), \(target.instructionSet)")
+        #expect(run.isGuardIntact, "\(g), \(String(describing: algorithm))")
+        if !(run.error < bound) { return }
+      }
+    }
+  }
+}
