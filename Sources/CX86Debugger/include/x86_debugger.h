@@ -30,6 +30,8 @@ extern struct jit_descriptor __jit_debug_descriptor;
 void __jit_debug_register_code(void);
 
 /* The descriptor, in a form that Swift can use. */
-static inline struct jit_descriptor *_Nonnull x86_debugger_descriptor(void) { return &__jit_debug_descriptor; }
+__attribute__((returns_nonnull)) static inline struct jit_descriptor *x86_debugger_descriptor(void) {
+  return &__jit_debug_descriptor;
+}
 
 #endif
