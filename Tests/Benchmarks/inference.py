@@ -96,7 +96,8 @@ class Bench:
     def cell(self, model: str, batch: int) -> None:
         """A model at a batch with every engine."""
         print(f"{model} {SIZES[model]} batch {batch}", flush=True)
-        names = [name for name in self.engines if batch > 1 or name != "openvino-streams"]
+        is_divided = batch > 1 and self.given.threads > 1
+        names = [name for name in self.engines if is_divided or name != "openvino-streams"]
         workers: dict[str, turns.Worker] = {}
         rows = {name: {"engine": name} for name in names}
         for name in names:
