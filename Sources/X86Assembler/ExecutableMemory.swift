@@ -36,7 +36,7 @@ public final class ExecutableMemory: @unchecked Sendable {
     }
     let placed = zip(codes, offsets).map { [base] in (code: $0, address: UnsafeRawPointer(base + $1)) }
     inspection.show(placed)
-    registration = inspection.registersWithDebugger ? DebuggerRegistration(placed) : nil
+    registration = inspection.registersWithDebugger && !placed.isEmpty ? DebuggerRegistration(placed) : nil
   }
 
   deinit { munmap(base, byteCount) }
@@ -74,7 +74,8 @@ public final class ExecutableMemory: @unchecked Sendable {
     else { return nil }
     fill(writable)
     munmap(writable, byteCount)
-    return map(byteCount, PROT_READ | PROT_EXEC, MAP_SHARED, file)
+    // Private, since in memory that is shared a debugger cannot set breakpoints.
+    return map(byteCount, PROT_READ | PROT_EXEC, MAP_PRIVATE, file)
   }
 
   private static func mapProtected(

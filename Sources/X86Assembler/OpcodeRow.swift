@@ -62,6 +62,11 @@ struct OpcodeRow: Sendable {
     return row
   }
 
+  /// Whether a copy between registers is a byte shorter as a store: in VEX, where one above 7 is better in reg.
+  func isShorterAsStore(byteCount: Int, _ destination: Int, _ source: Int, _ masking: Masking?) -> Bool {
+    destination < 8 && (8...15).contains(source) && encodings != .evexOnly && masking == nil && byteCount < 64
+  }
+
   /// Whether a vector of `byteCount` bytes exists in this instruction.
   func has(byteCount: Int) -> Bool {
     switch lengths {

@@ -15,9 +15,7 @@ public struct VectorMove: VectorForm {
 
   /// Copies.
   public func callAsFunction<V: VectorRegister>(_ destination: V, _ source: V, _ masking: Masking? = nil) {
-    // VEX is a byte shorter when the register above 7 is in reg.
-    let isShorterAsStore = destination.number < 8 && (8...15).contains(source.number) && row.encodings != .evexOnly
-    if isShorterAsStore && masking == nil && V.byteCount < 64 {
+    if row.isShorterAsStore(byteCount: V.byteCount, destination.number, source.number, masking) {
       assembler.encode(row.second, byteCount: V.byteCount, reg: source.number, rm: .register(destination.number))
     } else {
       assembler.encode(
@@ -54,8 +52,13 @@ public struct ScalarMove: VectorForm {
 
   /// The lowest lane of `b` and the others of `a`.
   public func callAsFunction(_ destination: Xmm, _ a: Xmm, _ b: Xmm, _ masking: Masking? = nil) {
-    assembler.encode(
-      row, byteCount: 16, reg: destination.number, vvvv: a.number, rm: .register(b.number), masking: masking)
+    if a.number < 16 && row.isShorterAsStore(byteCount: 16, destination.number, b.number, masking) {
+      assembler.encode(
+        row.second, byteCount: 16, reg: b.number, vvvv: a.number, rm: .register(destination.number))
+    } else {
+      assembler.encode(
+        row, byteCount: 16, reg: destination.number, vvvv: a.number, rm: .register(b.number), masking: masking)
+    }
   }
 }
 
@@ -76,12 +79,23 @@ public struct GeneralVectorMove: VectorForm {
 
   /// Loads; the other lanes are cleared.
   public func callAsFunction(_ destination: Xmm, _ source: Address) {
+    let row = row.width == .w0 ? row : shorter(.pF3, 0x7E)
     assembler.encode(row, byteCount: 16, reg: destination.number, rm: .memory(source))
   }
 
   /// Stores.
   public func callAsFunction(_ destination: Address, _ source: Xmm) {
-    assembler.encodeStore(row.second, byteCount: 16, destination, source.number, nil)
+    let row = row.width == .w0 ? row.second : shorter(.p66, 0xD6)
+    assembler.encodeStore(row, byteCount: 16, destination, source.number, nil)
+  }
+
+  /// For 64 bits of memory there are opcodes that in VEX do without W.
+  private func shorter(_ prefix: OpcodeRow.Prefix, _ opcode: UInt8) -> OpcodeRow {
+    var result = row
+    result.prefix = prefix
+    result.opcode = opcode
+    result.width = .evexW1
+    return result
   }
 }
 
