@@ -17,6 +17,7 @@ SIZE_LIMIT := 9000000
 PYTHON ?= python3
 PREFIX ?= /usr/local
 DESTDIR ?=
+BENCH ?=
 CFLAGS ?= -O2 -g
 
 LIBRARY := build/libswiftcnn.so
@@ -31,10 +32,10 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize golden \
-  golden-check keras-check parity asm-check asm-golden bench clean
+  golden-check keras-check parity asm-check asm-golden bench bench-training bench-inference clean
 
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
 
 # ------------------------------------------------------------------------------------------------------- dependencies
 
@@ -231,8 +232,26 @@ asm-golden: deps ## Makes the stored encodings in Tests/X86AssemblerTests again,
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: python build/peers-venv/ready ## Measures the training speed in turns with PyTorch's; wants an idle machine
+bench: bench-training bench-inference ## Measures the speed beside other engines in turns; wants an idle machine
+
+bench-training: python build/peers-venv/ready build/fma_peak ## Measures only training, beside PyTorch
 	build/peers-venv/bin/python Tests/Benchmarks/training.py --json build/training.json
+
+# More by BENCH, as BENCH='--models resnet18 --isa avx2'; Tests/Benchmarks/inference.py --help lists it all.
+bench-inference: python build/peers-venv/inference build/fma_peak ## Measures only inference (BENCH='--threads 1')
+	build/peers-venv/bin/python Tests/Benchmarks/inference.py --json build/inference.json \
+	  --markdown build/inference.md --chart build/inference.svg $(BENCH)
+
+# Each by itself: where one cannot be installed, its row says so and the others are measured.
+build/peers-venv/inference: build/peers-venv/ready
+	@for packages in 'onnx onnxscript' onnxruntime openvino ncnn pnnx matplotlib; do \
+	  build/peers-venv/bin/python -m pip install -q $$packages || echo "could not install $$packages"; \
+	done
+	touch $@
+
+build/fma_peak: Tests/Benchmarks/fma_peak.c
+	@mkdir -p build
+	$(CC) -O3 -march=native -Wall -Wextra -pthread $< -o $@
 
 clean: ## Removes everything that was built
 	rm -rf .build build $(PYTHON_PACKAGE)/*.so $(PYTHON_PACKAGE)/*.so.*

@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 """Training speed of the CIFAR ResNet-20 beside PyTorch's, from the same weights on the same batch.
 
-Each engine has a process of its own, and they take turns of some steps while the other waits; the first step of a turn is
-not counted. Prints the medians, their ratio, and the largest difference between the losses. Run it alone on the
-machine: `make bench`.
+Each engine has a process of its own, and they take turns of some steps while the others are stopped; the first step of
+a turn is not counted, and a turn waits until all cores are at their peak. Prints the medians, their ratio, and the
+largest difference between the losses. Run it alone on the machine: `make bench-training`.
 """
 
 import argparse
 import json
 import os
 import pathlib
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+
+import turns
 
 HERE = pathlib.Path(__file__).resolve().parent
 ENGINES = ("swiftcnn", "torch-channels-last", "torch-contiguous")
@@ -33,7 +32,7 @@ def batch(size, channels, count):
 
 def torch_step(layout, size, channels, arguments, weights):
     """A function that trains PyTorch's network on one batch and returns the loss."""
-    sys.path.insert(0, str(HERE.parent / "Golden"))
+    sys.path.append(str(turns.ROOT / "Tests" / "Golden"))
     import networks
     import safetensors.torch
     import torch
@@ -64,7 +63,7 @@ def torch_step(layout, size, channels, arguments, weights):
 
 def swiftcnn_step(size, channels, arguments, weights):
     """A function that trains our network on one batch and returns the loss."""
-    sys.path.insert(0, str(HERE.parent.parent / "bindings" / "python"))
+    sys.path.append(str(turns.ROOT / "bindings" / "python"))
     import numpy
     import swiftcnn
 
@@ -79,20 +78,17 @@ def swiftcnn_step(size, channels, arguments, weights):
 
 
 def work(engine, size, channels, arguments):
-    """Answers each line of standard input with the times and losses of as many steps as it says."""
+    """Trains in turns."""
     make = swiftcnn_step if engine == "swiftcnn" else lambda *a: torch_step(engine.split("-", 1)[1], *a)
-    step = make(size, channels, arguments, arguments.weights)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        seconds, losses = [], []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            losses.append(step())
-            seconds.append(time.perf_counter() - start)
-        print(json.dumps([seconds, losses]), flush=True)
+
+    def made():
+        step = make(size, channels, arguments, arguments.weights)
+        return lambda place: step(), {}
+
+    turns.serve(made)
 
 
-def race(size, channels, arguments, folder):
+def race(size, channels, arguments, meter, folder):
     """One row of results for each engine."""
     weights = os.path.join(folder, f"{size}.safetensors")
     workers = {}
@@ -100,31 +96,22 @@ def race(size, channels, arguments, folder):
     for engine in sorted(ENGINES, reverse=True):
         command = [sys.executable, __file__, "--engine", engine, "--size", str(size), "--channels", str(channels),
                    "--weights", weights, "--threads", str(arguments.threads), "--batch", str(arguments.batch)]
-        environment = dict(os.environ, OMP_NUM_THREADS=str(arguments.threads))
-        workers[engine] = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        if workers[engine].stdout.readline().strip() != "ready":
-            raise SystemExit(f"{engine} did not start")
-    seconds = {engine: [] for engine in ENGINES}
-    losses = {engine: [] for engine in ENGINES}
-    for _ in range(arguments.turns):
-        for engine, worker in workers.items():
-            time.sleep(0.3)  # The last engine's threads stop spinning.
-            worker.stdin.write(f"{arguments.steps + 1}\n")
-            worker.stdin.flush()
-            taken, values = json.loads(worker.stdout.readline())
-            seconds[engine] += taken[1:]
-            losses[engine] += values
+        try:
+            workers[engine] = turns.Worker(command, {"OMP_NUM_THREADS": str(arguments.threads)})
+        except turns.Failure as failure:
+            raise SystemExit(f"{engine} did not start: {failure}") from None
+    seconds, losses, fallen = turns.take_turns(workers, arguments.turns, {"calls": arguments.steps}, meter)
     for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
+        worker.close()
+    if fallen:
+        raise SystemExit(f"an engine fell out: {fallen}")
     reference = losses["torch-contiguous"]
     difference = max(abs(a - b) for a, b in zip(losses["swiftcnn"][:5], reference[:5]))
     rows = []
     for engine in ENGINES:
-        median = statistics.median(seconds[engine])
-        rows.append({"input": [size, size, channels], "engine": engine, "median_ms": median * 1e3,
-                     "fastest_ms": min(seconds[engine]) * 1e3, "images_per_second": arguments.batch / median})
+        times = turns.spread(seconds[engine])
+        rows.append({"input": [size, size, channels], "engine": engine, **times,
+                     "images_per_second": arguments.batch / times["median_ms"] * 1e3})
     best = min(row["median_ms"] for row in rows[1:])
     return {"rows": rows, "ratio": best / rows[0]["median_ms"], "loss_difference_5_steps": difference}
 
@@ -144,10 +131,13 @@ def main():
     if arguments.engine:
         work(arguments.engine, arguments.size, arguments.channels, arguments)
         return
+    if not turns.FMA_PEAK.exists():
+        raise SystemExit(f"{turns.FMA_PEAK} is not built: make bench-training builds it")
+    meter = turns.Meter(arguments.threads)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for size, channels in ((32, 3), (28, 1)):
-            result = race(size, channels, arguments, folder)
+            result = race(size, channels, arguments, meter, folder)
             results.append(result)
             for row in result["rows"]:
                 print(f"{size}x{size}x{channels} {row['engine']:>20} {row['median_ms']:8.1f} ms "

@@ -124,10 +124,11 @@ def test_intermediate_results_are_given_by_name(data):
 
 
 def test_several_results_are_given_at_once(model, data, tmp_path):
+    # What is fused and folded, and so rounding, depends on what is asked for.
     names = ["layer1.0", "avgpool", model.output_names[0]]
     whole = [model.predict(data[0], output=name, verbose=0) for name in names]
     for array, expected in zip(model.predict(data[0], output=names, verbose=0), whole, strict=True):
-        np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(array, expected, rtol=1e-5, atol=1e-5)
     part = swiftcnn.Model(model.input, [model.get_layer(name).output for name in names[:2]])
     assert part.output_shape == [(None, *array.shape[1:]) for array in whole[:2]]
     assert sum(name.startswith("conv1") for name in part.tensor_names) == 1, "what both need is there once"
@@ -135,9 +136,9 @@ def test_several_results_are_given_at_once(model, data, tmp_path):
     for features in (part, swiftcnn.load_model(tmp_path / "part.safetensors")):
         for given in (data[0], iter([data[0][:2], data[0][2:]])):
             for array, expected in zip(features.predict(given, batch_size=3, verbose=0), whole[:2], strict=True):
-                np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-6)
+                np.testing.assert_allclose(array, expected, rtol=1e-5, atol=1e-5)
     for array, expected in zip(part.predict_on_batch(data[0]), whole[:2], strict=True):
-        np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(array, expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(RuntimeError, match="has 2 outputs"):
         part.compile("sgd", "mse")
     with pytest.raises(ValueError, match="twice"):

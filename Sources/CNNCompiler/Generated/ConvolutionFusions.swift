@@ -64,17 +64,17 @@ struct ConvolutionFusions {
   }
 
   private static func hasKernels(_ node: Node, _ graph: Graph) -> Bool {
-    let shape = graph.type(of: node.operands[0]).shape
     switch node.operation {
     case var convolution as Convolution2D:
       guard convolution.filterLayout == .oihw else { return false }
       convolution.filterLayout = .hwio
       let weight = graph.type(of: node.operands[1]).shape
       guard
-        let geometry = try? convolution.geometry(input: shape, weight: FilterLayout.toHWIO.map { weight[$0] })
+        let geometry = try? convolution.geometry(
+          input: graph.type(of: node.operands[0]).shape, weight: FilterLayout.toHWIO.map { weight[$0] })
       else { return false }
       return BlockedConvolution.isPossible(geometry)
-    case is Dense: return shape.count == 2
+    case is Dense: return graph.type(of: node.operands[0]).rank == 2
     default: return false
     }
   }

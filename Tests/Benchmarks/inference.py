@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""Speed of inference beside ONNX Runtime, OpenVINO and ncnn, with the same weights and images, in float32.
+
+Each engine has a process of its own, and they take turns of some calls while the others are stopped; the first call of
+a turn is not counted, and a turn waits until all cores are at their peak. Prints each engine's times and its difference
+from PyTorch's logits, then the tables; also measures a process's start and memory, large batches, and a second model
+in the process. Run it alone on the machine: `make bench-inference`. This process stays small (see `startup.py`).
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from typing import Any
+
+import chart
+import peers
+import report
+import startup
+import turns
+
+HERE = pathlib.Path(__file__).resolve().parent
+SIZES = {"resnet18": 224, "resnet34": 224, "resnet50": 224, "efficientnet_b0": 224, "efficientnet_b4": 380,
+         "tf_efficientnet_lite0": 224}
+LARGE_BATCH = {"efficientnet_b4": 16}  # The others: 32.
+PARTS = ("engines", "startup", "batches", "second")
+STARTED = ("efficientnet_b0", "resnet50")  # The first has the bar of the cold start; both have one of memory.
+GROWN = ("resnet18", "resnet50", "efficientnet_b0")
+SMALL, LARGE = 8, 64
+PAIRS = (("resnet50", "efficientnet_b0"), ("efficientnet_b0", "resnet18"))  # The first is measured.
+
+
+class Bench:
+    """What a run measures, and what it found."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.given = given
+        self.folder: pathlib.Path = given.folder.resolve()
+        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        self.meter = turns.Meter(given.threads, given.peak, given.patience)
+        self.engines = ["swiftcnn", *(f"swiftcnn-{isa}" for isa in given.isa), *given.peers]
+        self.results: dict[str, Any] = {
+            "machine": machine(), "threads": given.threads, "engines": self.engines, "versions": {}, "cells": [],
+            "startup": {}, "others": [], "notes": [], "meter": self.meter.report()}
+
+    def batches(self, model: str) -> list[int]:
+        """The batches a model is measured at beside the peers."""
+        return self.given.batches or [1, LARGE_BATCH.get(model, 32)]
+
+    def export(self, model: str) -> bool:
+        """Makes a model's files, in a process that may fail; whether there are any."""
+        largest = max([*self.batches(model), LARGE if model in GROWN and "batches" in self.given.parts else 1])
+        log = self.folder / "logs" / f"{model}-export.log"
+        with open(log, "w") as errors:
+            done = subprocess.run(
+                [sys.executable, str(HERE / "exports.py"), model, "--size", str(SIZES[model]), "--batch", str(largest),
+                 "--folder", str(self.folder)], stdout=subprocess.PIPE, stderr=errors, text=True)
+        if done.returncode:
+            self.note(f"{model}: its files could not be made; {log} says why")
+            return False
+        answer = json.loads(done.stdout)
+        self.results["versions"] |= {f"exported with {name}": value for name, value in answer["versions"].items()}
+        for step, reason in answer["failures"].items():
+            self.note(f"{model}, {step}: {reason}")
+        return True
+
+    def note(self, text: str) -> None:
+        """Says something now and at the end."""
+        print(f"  {text}", flush=True)
+        self.results["notes"].append(text)
+
+    def worker(self, engine: str, model: str, batch: int, second: str | None = None) -> turns.Worker:
+        """An engine's process."""
+        name, isa = (engine.partition("-")[::2] if engine.startswith("swiftcnn") else (engine, ""))
+        environment = {"OMP_NUM_THREADS": str(self.given.threads)} | ({"SWIFTCNN_ISA": isa} if isa else {})
+        command = [sys.executable, str(HERE / "peers.py"), name, model, "--size", str(SIZES[model]),
+                   "--batch", str(batch), "--threads", str(self.given.threads), "--folder", str(self.folder)]
+        if second:
+            command += ["--second", f"{second}:{SIZES[second]}"]
+        return turns.Worker(command, environment, self.folder / "logs" / f"{model}-{batch}-{engine}.log")
+
+    def race(self, workers: dict[str, turns.Worker], batches: dict[str, int]) -> dict[str, dict[str, Any]]:
+        """Lets workers take turns; milliseconds an image, or why there are none, by their names. Ends them."""
+        request = {"calls": self.given.calls, "seconds": self.given.seconds}
+        try:
+            seconds, _, fallen = turns.take_turns(workers, self.given.rounds, request, self.meter)
+        finally:
+            for worker in workers.values():
+                worker.close()
+        return {name: {"failure": fallen[name]} if name in fallen else turns.spread(seconds[name], batches[name])
+                for name in workers}
+
+    def cell(self, model: str, batch: int) -> None:
+        """A model at a batch with every engine."""
+        print(f"{model} {SIZES[model]} batch {batch}", flush=True)
+        is_divided = batch > 1 and self.given.threads > 1
+        names = [name for name in self.engines if is_divided or name != "openvino-streams"]
+        workers: dict[str, turns.Worker] = {}
+        rows = {name: {"engine": name} for name in names}
+        for name in names:
+            try:
+                workers[name] = self.worker(name, model, batch)
+                rows[name] |= workers[name].about
+                self.results["versions"][name] = workers[name].about["version"]
+            except turns.Failure as failure:
+                rows[name]["failure"] = str(failure)
+        for name, times in self.race(workers, dict.fromkeys(workers, batch)).items():
+            rows[name] |= times
+        cell = {"model": model, "size": SIZES[model], "batch": batch, "rows": [rows[name] for name in names]}
+        report.judge(cell)
+        self.results["cells"].append(cell)
+        print("\n".join(report.line(row) for row in cell["rows"]))
+        if "ratio" in cell:
+            print(f"  ratio to {cell['best_peer']} {cell['ratio']:.2f}, bar {cell.get('bar', '-')}", flush=True)
+
+    def start(self, model: str) -> None:
+        """Fresh processes: the time to the first prediction and the memory."""
+        rows = startup.compare(peers.Job(model, SIZES[model], 1, self.given.threads, self.folder),
+                               self.given.starts, self.meter)
+        self.results["startup"][model] = rows
+        for row in rows:
+            if "failure" in row:
+                self.note(f"{model}, {row['engine']} in a fresh process: {row['failure']}")
+        if any("failure" in row for row in rows):
+            return
+        ours, theirs = rows
+        if model == STARTED[0]:
+            self.compare(f"cold start, import to first prediction, {model}, beside ONNX Runtime", "s", ours["seconds"],
+                         theirs["seconds"], report.COLD_START_BAR)
+        self.compare(f"peak memory, {model}, beside ONNX Runtime", "MB", ours["peak_mb"], theirs["peak_mb"], 1)
+
+    def pair(self, title: str, ours: tuple[str, int, str | None], other: tuple[str, int, str | None]) -> None:
+        """Compares two processes of ours: model, batch and perhaps a second model."""
+        workers: dict[str, turns.Worker] = {}
+        try:
+            for name, (model, batch, second) in {"ours": ours, "other": other}.items():
+                workers[name] = self.worker("swiftcnn", model, batch, second)
+        except turns.Failure as failure:
+            self.note(f"{title}: {failure}")
+            for worker in workers.values():
+                worker.close()
+            return
+        rows = self.race(workers, {"ours": ours[1], "other": other[1]})
+        failures = [row["failure"] for row in rows.values() if "failure" in row]
+        if failures:
+            self.note(f"{title}: {failures[0]}")
+            return
+        self.compare(title, "ms", rows["ours"]["median_ms"], rows["other"]["median_ms"], report.NOISE)
+
+    def compare(self, title: str, measure: str, ours: float, other: float, bar: float) -> None:
+        """Adds a row to the second table."""
+        row = report.compared(title, measure, ours, other, bar)
+        self.results["others"].append(row)
+        print(f"{title}: {ours:.3g} {measure} beside {other:.3g}, ratio {row['ratio']:.2f}, at most {bar}", flush=True)
+
+    def run(self) -> None:
+        """Measures everything; what is found so far is in the files after each step."""
+        models, parts = self.given.models, self.given.parts
+        models = [model for model in models if self.export(model)]
+        steps = []
+        if "engines" in parts:
+            steps += [lambda m=model, b=batch: self.cell(m, b) for model in models for batch in self.batches(model)]
+        if "startup" in parts:
+            steps += [lambda m=model: self.start(m) for model in STARTED if model in models]
+        if "batches" in parts:
+            title = f"batch {LARGE} beside batch {SMALL}, an image of"
+            steps += [lambda m=model: self.pair(f"{title} {m}", (m, LARGE, None), (m, SMALL, None))
+                      for model in GROWN if model in models]
+        if "second" in parts:
+            steps += [lambda a=first, b=second: self.pair(f"{a} with {b} in the process, beside alone", (a, 1, b),
+                                                          (a, 1, None))
+                      for first, second in PAIRS if first in models and second in models]
+        for step in steps:
+            step()
+            self.write()
+
+    def write(self) -> None:
+        """Writes the files."""
+        self.results["meter"] = self.meter.report()
+        given = self.given
+        if given.json:
+            given.json.write_text(json.dumps(self.results, indent=1) + "\n")
+        if given.markdown:
+            given.markdown.write_text(report.markdown(self.results))
+        if given.chart and (drawing := draw(self.results)):
+            given.chart.write_text(drawing)
+
+
+def draw(results: dict[str, Any]) -> str:
+    """The chart of batch 1; empty where that was not measured."""
+    groups = {}
+    for cell in results["cells"]:
+        if cell["batch"] == 1:
+            size = cell["size"]
+            groups[f"{cell['model']}, {size}x{size}"] = [
+                (peers.TITLES[row["engine"]], row["median_ms"]) for row in cell["rows"]
+                if row["engine"] in peers.TITLES and "median_ms" in row]
+    threads = f"{results['threads']} thread{'s' * (results['threads'] > 1)}"
+    return chart.bars(
+        "Milliseconds for one image, float32: shorter is faster",
+        f"{threads} of {results['machine']['processor']}; medians of engines that take turns, each in its own process",
+        "ms", groups, peers.TITLES["swiftcnn"]) if groups else ""
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    words = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    return {"processor": words[0] if words else platform.machine(), "processors": len(os.sched_getaffinity(0)),
+            "kernel": platform.release(), "python": platform.python_version()}
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", choices=SIZES, default=list(SIZES), metavar="MODEL")
+    parser.add_argument("--batches", nargs="+", type=int, help="1 and 32 (efficientnet_b4: 16) when not given")
+    parser.add_argument("--peers", nargs="*", default=["usual"], choices=["usual", "all", *list(peers.ENGINES)[1:]],
+                        metavar="PEER", help="usual (those of the bars), all, or names: %(choices)s")
+    parser.add_argument("--isa", nargs="*", default=[], help="more rows of ours with SWIFTCNN_ISA=avx2, avx512, ...")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
+    parser.add_argument("--rounds", type=int, default=8, help="turns of each engine")
+    parser.add_argument("--calls", type=int, default=4, help="counted calls of a turn at least")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of counted calls in a turn at least")
+    parser.add_argument("--starts", type=int, default=7, help="fresh processes of each engine")
+    parser.add_argument("--peak", type=float, help="GFLOP/s of the idle machine; measured at the start when not given")
+    parser.add_argument("--patience", type=float, default=60, help="seconds that a turn waits for the machine's peak")
+    parser.add_argument("--folder", type=pathlib.Path, default=turns.ROOT / "build" / "bench", help="of models' files")
+    for name in ("json", "markdown", "chart"):
+        parser.add_argument(f"--{name}", type=pathlib.Path, help="a file for the results")
+    given = parser.parse_args()
+    choices = {"usual": peers.USUAL, "all": list(peers.ENGINES)[1:]}
+    given.peers = list(dict.fromkeys(name for choice in given.peers for name in choices.get(choice, [choice])))
+    return given
+
+
+def main() -> None:
+    if not turns.FMA_PEAK.exists():
+        raise SystemExit(f"{turns.FMA_PEAK} is not built: make bench-inference builds it")
+    bench = Bench(arguments())
+    bench.run()
+    print("\n" + report.markdown(bench.results))
+
+
+if __name__ == "__main__":
+    main()

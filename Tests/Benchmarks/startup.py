@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""A fresh process that imports an engine, loads a file and predicts one image; and the comparison of such processes.
+
+As a program it prints the seconds from the import to the prediction and the largest memory it had.
+"""
+
+import time
+
+begin = time.perf_counter()  # Before anything is imported that an engine would import itself.
+
+import sys
+
+
+def swiftcnn(path, size, threads):
+    import swiftcnn
+
+    import numpy
+
+    swiftcnn.set_num_threads(threads)
+    model = swiftcnn.load_model(path)
+    return model.predict_on_batch(numpy.ones((1, size, size, 3), numpy.float32))
+
+
+def onnxruntime(path, size, threads):
+    import onnxruntime
+
+    import numpy
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_free_dimension_override_by_name("batch", 1)
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"images": numpy.ones((1, 3, size, size), numpy.float32)})[0]
+
+
+ENGINES = {"swiftcnn": (swiftcnn, ".swiftcnn.safetensors"), "onnxruntime": (onnxruntime, ".onnx")}
+
+
+def compare(job, runs, meter):
+    """Runs fresh processes, by turns ours and ONNX Runtime's.
+
+    Returns a row an engine: medians of the seconds from import to prediction and from the start of the process to it,
+    and of the largest memory in MB; or why there are none.
+    """
+    import json
+    import os
+    import statistics
+    import subprocess
+
+    # Python's own cache of compiled modules, which an installed package has.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["OMP_NUM_THREADS"] = str(job.threads)
+    measured = {engine: [] for engine in ENGINES}
+    rows = {}
+    for _ in range(runs + 1):
+        for engine, (_, suffix) in ENGINES.items():
+            if engine in rows:
+                continue
+            if meter:
+                meter.wait()
+            command = [sys.executable, __file__, engine, str(job.folder / f"{job.model}{suffix}"), str(job.size),
+                       str(job.threads)]
+            start = time.perf_counter()
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            whole = time.perf_counter() - start
+            if done.returncode:
+                rows[engine] = {"engine": engine, "failure": (done.stderr.strip() or "it ended").splitlines()[-1]}
+            else:
+                measured[engine].append({"seconds_whole_process": whole, **json.loads(done.stdout)})
+    for engine in ENGINES:
+        if engine not in rows:
+            # The first run of each fills the system's cache of files.
+            counted = measured[engine][1:]
+            rows[engine] = {"engine": engine, "runs": len(counted)} | {
+                key: statistics.median(row[key] for row in counted) for key in counted[0]}
+            rows[engine]["slowest_seconds"] = max(row["seconds"] for row in counted)
+    return [rows[engine] for engine in ENGINES]
+
+
+def main():
+    engine, path, size, threads = sys.argv[1:]
+    sys.path.append(__file__.rsplit("/", 3)[0] + "/bindings/python")
+    result = ENGINES[engine][0](path, int(size), int(threads))
+    seconds = time.perf_counter() - begin
+    import json
+    import resource
+
+    assert result.shape == (1, 1000)
+    # The memory of the process that made this one counts too, so that must be a small one: no NumPy in inference.py.
+    print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}))
+
+
+if __name__ == "__main__":
+    main()
