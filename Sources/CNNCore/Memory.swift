@@ -13,6 +13,11 @@ public final class Memory: @unchecked Sendable {
   /// Cache-line alignment of every block, in bytes.
   public static let alignment = 64
 
+  /// The size of the pages that the system is asked for behind large blocks. With the usual 4 KiB, a kernel that walks
+  /// along several megabytes waits for address translations, and where the pages happen to lie decides which of them
+  /// share the sets of the second cache: the same step took from 0.3 to 0.5 ms.
+  private static let largePage = 2 << 20
+
   /// `byteCount` rounded up to whole cache lines.
   /// - Throws: `.outOfMemory` if that overflows.
   public static func aligned(_ byteCount: Int) throws(CNNError) -> Int {
@@ -29,10 +34,13 @@ public final class Memory: @unchecked Sendable {
       throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes asked, \(limit) are available")
     }
     var pointer: UnsafeMutableRawPointer?
-    let status = posix_memalign(&pointer, Memory.alignment, max(byteCount, 1))
+    let isLarge = byteCount >= Memory.largePage
+    let status = posix_memalign(&pointer, isLarge ? Memory.largePage : Memory.alignment, max(byteCount, 1))
     guard status == 0, let pointer else {
       throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes could not be allocated")
     }
+    // A request; where it is refused, nothing else changes.
+    if isLarge { madvise(pointer, byteCount / Memory.largePage * Memory.largePage, Int32(MADV_HUGEPAGE)) }
     memset(pointer, 0, max(byteCount, 1))
     self.base = pointer
     self.byteCount = byteCount

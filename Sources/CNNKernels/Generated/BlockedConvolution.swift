@@ -66,7 +66,7 @@ public struct BlockedConvolution: Sendable {
     }
     self.geometry = g
     self.layout = layout
-    let algorithm = algorithm ?? Self.best(g, layout, workers)
+    let algorithm = algorithm ?? Self.best(g, layout, workers, library.target)
     self.algorithm = algorithm
     input = BlockedTensor(
       images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
@@ -101,14 +101,30 @@ public struct BlockedConvolution: Sendable {
     }
   }
 
-  private static func best(_ g: ConvolutionGeometry, _ layout: Input, _ workers: Workers) -> Algorithm {
+  private static func best(_ g: ConvolutionGeometry, _ layout: Input, _ workers: Workers, _ target: CodeTarget)
+    -> Algorithm
+  {
     if g.groups > 1 { return .depthwise }
-    if layout == .blocked, isWinogradPossible(g), g.inputChannels >= 16, g.outputChannels >= 16 {
-      // The larger transform has fewer products and more to read: 4 times the filter's bytes.
-      let largeTiles = g.batch * ((g.outputHeight + 3) / 4) * ((g.outputWidth + 3) / 4)
-      return .winograd(largeTiles >= 12 ? .f4 : .f2)
+    guard layout == .blocked, isWinogradPossible(g) else { return .direct }
+    // Cycles for 16 output channels of one input channel on every core: those of the products or of reading the filter
+    // from memory (64 bytes a position, measured), whichever are more, and those of the other transforms.
+    let inputBlocks = Double((g.inputChannels + 15) / 16), outputBlocks = Double((g.outputChannels + 15) / 16)
+    let reading = 7.5 * Double(workers.count)
+    func cost(_ transform: WinogradTransform, input: Double, output: Double) -> Double {
+      let m = transform.outputs, positions = Double(transform.positions)
+      let tiles = Double(g.batch * ((g.outputHeight + m - 1) / m) * ((g.outputWidth + m - 1) / m))
+      var products = max(tiles, reading) * positions
+      if let rows = WinogradSchedule.rowCycles(transform, tiles: Int(tiles), workers, target) {
+        products = min(products, rows)
+      }
+      return products + tiles * (input / outputBlocks + output / inputBlocks)
     }
-    return .direct
+    let costs: [(algorithm: Algorithm, cycles: Double)] = [
+      (.direct, 9 * max(Double(g.batch * g.outputHeight * g.outputWidth), reading)),
+      (.winograd(.f2), cost(.f2, input: 80, output: 70)),
+      (.winograd(.f4), cost(.f4, input: 200, output: 180)),
+    ]
+    return costs.min { $0.cycles < $1.cycles }?.algorithm ?? .direct
   }
 
   static func isWinogradPossible(_ g: ConvolutionGeometry) -> Bool {

@@ -95,6 +95,9 @@ struct ProductSchedule: Sendable {
     if input.blocks == 1 { lastDepth = depth }
 
     let step = stride[1] * input.pixelByteCount
+    // With few tiles the time is that of reading the filter.
+    let prefetchDistance =
+      filter.count * 4 > target.secondCacheByteCount / 2 && tiling.tileCounts.reduce(0, +) * lineCount <= 32 ? 4096 : 0
     func makeKernels(_ columns: [Int]) throws(CNNError) -> [GeneratedKernel] {
       var result: [GeneratedKernel] = []
       for rows in tiling.rowCounts {
@@ -104,7 +107,8 @@ struct ProductSchedule: Sendable {
               target: target, rows: (0..<rows).map { $0 * step }, columns: columns, loops: loops, depth: depth,
               lastDepth: lastDepth, outputRows: (0..<rows).map { $0 * BlockedTensor.pixelByteCount },
               outputBlockStride: output.blockByteCount, tileStep: rows * step,
-              outputTileStep: rows * BlockedTensor.pixelByteCount, epilogue: epilogue)))
+              outputTileStep: rows * BlockedTensor.pixelByteCount, epilogue: epilogue,
+              prefetchDistance: prefetchDistance)))
       }
       return result
     }

@@ -11,6 +11,8 @@ struct WinogradInputKernel: Hashable, Sendable {
   var rows, columns: Range<Int>
   /// Bytes from an image row to the next, and from a position of the transformed tile to the next.
   var rowStride, positionStride: Int
+  /// Whether the factors of `WinogradRowKernel` are applied.
+  var appliesFactors = false
 
   var name: String {
     "winograd_input_\(target.instructionSet.rawValue)_f\(transform.rawValue)_r\(rows.lowerBound)to\(rows.upperBound)"
@@ -47,6 +49,10 @@ struct WinogradInputKernel: Hashable, Sendable {
         for column in 0..<inputs { code.load(d[column], GeneralRegister.rsp[(row * inputs + column) * lanes * 4]) }
         code.transformInput(transform, d, t)
         for column in 0..<inputs {
+          if appliesFactors {
+            let factor = WinogradRowKernel.factors[row] * WinogradRowKernel.factors[column]
+            code.multiply(d[column], d[column], code.constant(factor, lanes: lanes))
+          }
           code.store(output[(row * inputs + column) * positionStride + offset], d[column])
         }
       }

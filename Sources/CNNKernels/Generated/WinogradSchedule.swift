@@ -5,7 +5,8 @@ import X86Assembler
 ///
 /// Some tiles at a time are transformed, multiplied by the transformed filter at every position, and transformed back,
 /// so that what is in between stays in the second cache. Where there are many tiles, each thread takes some of them; where
-/// there are few, the threads divide the channels and wait for each other once.
+/// there are few, the threads divide the channels and wait for each other once; where there are very few, the filter is
+/// stored as it is and transformed on the way.
 struct WinogradSchedule: Sendable {
   /// Neighbouring tiles of one row of tiles, for which one kernel serves.
   struct Run: Sendable {
@@ -28,6 +29,9 @@ struct WinogradSchedule: Sendable {
   /// For each thread its blocks where the tiles are divided; all of them under one where the channels are.
   private let blocks: [[Block]]
   private let dividesChannels: Bool
+  /// For each number of tiles in a group the kernels of the six rows of positions; empty where the filter is stored
+  /// transformed.
+  private let rowKernels: [Int: [GeneratedKernel]]
   /// How many tiles there are in all.
   let tiles: Int
   private let threads: Int
@@ -61,7 +65,12 @@ struct WinogradSchedule: Sendable {
     threads = workers.count
 
     let filterBytes = transform.positions * input.channels * output.channels * 4
-    dividesChannels = threads > 1 && (tiles < 16 * threads || filterBytes > 4 << 20 && tiles < 64 * threads)
+    dividesChannels =
+      threads > 1 && (Self.hasFewTiles(tiles, workers) || filterBytes > 4 << 20 && tiles < 64 * threads)
+    // Reading a transformed filter from memory takes as long as so many tiles.
+    let reading = 8.0 * Double(threads)
+    let rowCycles = Self.rowCycles(transform, tiles: tiles, workers, target) ?? .infinity
+    let transformsFilter = rowCycles < 1.2 * Double(transform.positions) * max(reading, Double(tiles))
     let perTile = transform.positions * 4 * (input.blocks * 16 + 32)
     let largest = max(14, target.secondCacheByteCount / 2 / perTile)
     let shares = dividesChannels ? 1 : threads
@@ -78,10 +87,12 @@ struct WinogradSchedule: Sendable {
     let tiling = Tiling.best(
       linePixels: blockTiles, channels: output.channels, depth: input.channels, temporaries: 0,
       wholeBlocks: true, target)
+    let panels = transformsFilter ? Array(repeating: [16], count: output.blocks) : tiling.panels
+    let taps = transformsFilter ? 3 : 1
     filter = PackedFilter(
-      outputChannels: output.channels, inputChannels: input.channels, height: 1, width: 1,
-      blockDepth: BlockedTensor.blockChannels, panels: tiling.panels)
-    let panelBlocks = (tiling.panels.map { $0.reduce(0, +) }.max() ?? 16) / 16 + 1
+      outputChannels: output.channels, inputChannels: input.channels, height: taps, width: taps,
+      blockDepth: BlockedTensor.blockChannels, panels: panels)
+    let panelBlocks = (panels.map { $0.reduce(0, +) }.max() ?? 16) / 16 + 1
     outputPositionStride = apart(panelBlocks * inputBlockStride / 64)
     outputByteCount = transform.positions * outputPositionStride
 
@@ -112,7 +123,7 @@ struct WinogradSchedule: Sendable {
           { count += 1 }
           let inputKernel = WinogradInputKernel(
             target: target, transform: transform, rows: rows, columns: columns, rowStride: input.rowByteCount,
-            positionStride: inputPositionStride)
+            positionStride: inputPositionStride, appliesFactors: transformsFilter)
           let outputKernel = WinogradOutputKernel(
             target: target, transform: transform, rows: outRows, columns: outColumns,
             rowStride: output.rowByteCount, positionStride: outputPositionStride, epilogue: epilogue)
@@ -137,9 +148,28 @@ struct WinogradSchedule: Sendable {
     }
     self.blocks = blocks
 
+    var rowKernels: [Int: [GeneratedKernel]] = [:]
+    if transformsFilter {
+      for size in sizes {
+        for count in Set([min(size, WinogradRowKernel.largestTileCount), size % WinogradRowKernel.largestTileCount])
+        where count > 0 && rowKernels[count] == nil {
+          var kernels: [GeneratedKernel] = []
+          for row in 0..<transform.inputs {
+            let kernel = WinogradRowKernel(
+              target: target, row: row, tiles: count, blocks: input.blocks, lastDepth: (input.channels - 1) % 16 + 1,
+              blockStride: inputBlockStride, inputPositionStride: inputPositionStride,
+              outputPositionStride: outputPositionStride, prefetchDistance: filter.depth * 64)
+            kernels.append(try library.kernel(kernel, name: kernel.name) { kernel.code() })
+          }
+          rowKernels[count] = kernels
+        }
+      }
+    }
+    self.rowKernels = rowKernels
+
     // The products: for every number of tiles that a block has, as few calls as possible.
     var products: [[Int: [Product]]] = []
-    for columns in tiling.panels {
+    for columns in panels where !transformsFilter {
       var ofPanel: [Int: [Product]] = [:]
       for size in sizes {
         let rowLimit = tiling.rowCounts[0]
@@ -152,7 +182,7 @@ struct WinogradSchedule: Sendable {
             loops: input.blocks > 1 ? [.init(count: input.blocks, stride: inputBlockStride)] : [],
             depth: input.blocks > 1 ? 16 : input.channels, lastDepth: (input.channels - 1) % 16 + 1,
             outputRows: (0..<rows).map { $0 * 64 }, outputBlockStride: inputBlockStride, tileStep: rows * 64,
-            outputTileStep: rows * 64)
+            outputTileStep: rows * 64, prefetchDistance: dividesChannels ? 4096 : 0)
           list.append(Product(kernel: try library.kernel(kernel), firstTile: first, tiles: count))
         }
         ofPanel[size] = list
@@ -162,14 +192,29 @@ struct WinogradSchedule: Sendable {
     self.products = products
   }
 
-  /// The number of floats of the packed filter.
-  var filterCount: Int { filter.count * transform.positions }
+  private static func hasFewTiles(_ tiles: Int, _ workers: Workers) -> Bool {
+    workers.count > 1 && tiles < 16 * workers.count
+  }
 
-  /// Packs `weight` `[output, input, 3, 3]`: for every panel and position the depth, for every depth the panel's lanes.
+  /// Cycles for the products of 16 output channels of one input channel where the filter is transformed on the way; nil
+  /// where it is not possible.
+  static func rowCycles(
+    _ transform: WinogradTransform, tiles: Int, _ workers: Workers, _ target: CodeTarget
+  ) -> Double? {
+    guard transform == .f4, target.hasAVX512, hasFewTiles(tiles, workers) else { return nil }
+    return 168 * Double((tiles + WinogradRowKernel.largestTileCount - 1) / WinogradRowKernel.largestTileCount)
+  }
+
+  /// The number of floats of the packed filter.
+  var filterCount: Int { filter.count * (filter.taps == 1 ? transform.positions : 1) }
+
+  /// Packs `weight` `[output, input, 3, 3]`: where it is stored transformed, for every panel and position the depth, for
+  /// every depth the panel's lanes.
   func pack(
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
     workers: Workers
   ) {
+    if filter.taps > 1 { return filter.pack(weight, scale: scale, into: packed, workers: workers) }
     let (filter, transform) = (filter, transform)
     workers.forEachRange(of: filter.panels.count) { range, _ in
       for panel in range {
@@ -239,17 +284,10 @@ struct WinogradSchedule: Sendable {
   ) {
     for panel in panels {
       let firstLane = filter.firstLane(of: panel), lanes = filter.lanes(of: panel)
-      let panelFilter = packed + firstLane * filter.depth * transform.positions
-      guard let calls = products[panel][block.tiles] else { continue }
-      for position in 0..<transform.positions {
-        for call in calls {
-          let base = results + position * outputPositionStride + call.firstTile * 64
-          var arguments = ProductArguments(
-            a: transformed + position * inputPositionStride + call.firstTile * 64,
-            filter: UnsafeRawPointer(panelFilter + position * filter.depth * lanes),
-            bias: UnsafeRawPointer(panelFilter), output: base, residual: UnsafeRawPointer(base), tiles: call.tiles)
-          call.kernel(&arguments)
-        }
+      if rowKernels.isEmpty {
+        multiplyTransformed(block, panel, transformed, packed, results)
+      } else {
+        multiplyByRows(block, panel, transformed, packed, results)
       }
       for channelBlock in 0..<(lanes + 15) / 16 {
         let shift = (firstLane / 16 + channelBlock) * output.blockByteCount
@@ -260,6 +298,42 @@ struct WinogradSchedule: Sendable {
             residual: residual + run.output + shift)
           run.outputKernel(&arguments)
         }
+      }
+    }
+  }
+
+  /// The products of a panel with its transformed filter.
+  private func multiplyTransformed(
+    _ block: Block, _ panel: Int, _ transformed: UnsafeMutableRawPointer, _ packed: UnsafePointer<Float>,
+    _ results: UnsafeMutableRawPointer
+  ) {
+    let lanes = filter.lanes(of: panel)
+    let panelFilter = packed + filter.firstLane(of: panel) * filter.depth * transform.positions
+    guard let calls = products[panel][block.tiles] else { return }
+    for position in 0..<transform.positions {
+      for call in calls {
+        let base = results + position * outputPositionStride + call.firstTile * 64
+        var arguments = ProductArguments(
+          a: transformed + position * inputPositionStride + call.firstTile * 64,
+          filter: UnsafeRawPointer(panelFilter + position * filter.depth * lanes),
+          bias: UnsafeRawPointer(panelFilter), output: base, residual: UnsafeRawPointer(base), tiles: call.tiles)
+        call.kernel(&arguments)
+      }
+    }
+  }
+
+  /// The products of a panel with its filter, which is transformed on the way.
+  private func multiplyByRows(
+    _ block: Block, _ panel: Int, _ transformed: UnsafeMutableRawPointer, _ packed: UnsafePointer<Float>,
+    _ results: UnsafeMutableRawPointer
+  ) {
+    let panelFilter = UnsafeRawPointer(packed + filter.offset(of: panel))
+    for first in stride(from: 0, to: block.tiles, by: WinogradRowKernel.largestTileCount) {
+      let count = min(WinogradRowKernel.largestTileCount, block.tiles - first)
+      for kernel in rowKernels[count] ?? [] {
+        var arguments = WinogradRowArguments(
+          input: transformed + first * 64, filter: panelFilter, output: results + first * 64)
+        kernel(&arguments)
       }
     }
   }
