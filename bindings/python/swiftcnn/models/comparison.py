@@ -52,7 +52,7 @@ def same_form(first: _swiftcnn.Model, second: _swiftcnn.Model) -> bool:
 
 def _steps(graph: dict[str, Any], parameters: Mapping[str, str]) -> list[object]:
     """The operations in order, each with numbers for what it reads, and which of them are the outputs."""
-    number: dict[str, object] = dict(parameters) | {row["name"]: "inputs" for row in graph["inputs"]}
+    number: dict[str, object] = {**parameters, **{row["name"]: "inputs" for row in graph["inputs"]}}
     result: list[object] = []
     for row in graph["nodes"]:
         operands = [number[name] for name in row["operands"]]

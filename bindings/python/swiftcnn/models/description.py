@@ -281,7 +281,7 @@ class Reader:
         from .model import Model
 
         kind = self._object(entry["custom"])
-        layer = kind.from_config(self._value(entry["config"]))
+        layer: object = kind.from_config(self._value(entry["config"]))
         if not isinstance(layer, Layer):
             raise UnknownPartError(f"{entry['custom']}.from_config gave {layer!r}, no layer")
         layer.name = entry["name"]

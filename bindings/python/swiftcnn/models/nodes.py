@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,12 +127,15 @@ def nodes_of(model: Model) -> Iterator[Node]:
         yield _class_for(_public_class(row, weights))(model, group, weights)
 
 
-@functools.cache
+_classes: dict[str, type[Node]] = {Layer.__name__: Node}
+
+
 def _class_for(public: type[Layer]) -> type[Node]:
     """Nodes that are of a public class too, under its name."""
-    if public is Layer:
-        return Node
-    return type(public.__name__, (Node, public), {"__doc__": public.__doc__, "_constructor": public})
+    name = public.__name__
+    if name not in _classes:
+        _classes[name] = type(name, (Node, public), {"__doc__": public.__doc__, "_constructor": public})
+    return _classes[name]
 
 
 def _public_class(row: Mapping[str, Any], weights: Sequence[Parameter]) -> type[Layer]:
@@ -180,7 +182,7 @@ def _arguments(kind: type[Layer], rows: Sequence[Mapping[str, Any]], weights: Se
     """What an object of the public class would have been made with."""
     row = rows[0]
     attributes = row["attributes"]
-    shape = weights[0].shape if weights else ()
+    shape = tuple(weights[0].shape if weights else ())
     activation = {"activation": _function(rows[1])} if len(rows) > 1 else {}
     bias = {"use_bias": len(weights) > 1}
     window = {
@@ -224,7 +226,7 @@ def _arguments(kind: type[Layer], rows: Sequence[Mapping[str, Any]], weights: Se
     if kind is layers.RandomFlip:
         ways = [way for way in ("horizontal", "vertical") if attributes.get(way, True)]
         return {"mode": "_and_".join(ways) or "horizontal"}
-    names = {
+    names: dict[type[Layer], dict[str, tuple[str, Any]]] = {
         layers.Concatenate: {"axis": ("axis", -1)},
         layers.Dropout: {"rate": ("rate", 0.5)},
         layers.RandomCrop: {"height": ("height", 1), "width": ("width", 1)},
@@ -254,7 +256,7 @@ def _function(row: Mapping[str, Any]) -> str | None:
     if operation != "activation":
         return str(operation)
     constants = {name: value for name, value in attributes.items() if name != "function" and value not in (0, None)}
-    usual = {"leaky_relu": {"alpha": 0.2}, "elu": {"alpha": 1}}.get(attributes["function"], {})
+    usual = {"alpha": alpha} if (alpha := {"leaky_relu": 0.2, "elu": 1}.get(attributes["function"])) else {}
     name = {"hard_swish": "hard_silu"}.get(attributes["function"], attributes["function"])
     is_usual = usual | constants == usual
     return name if name in activations.__all__ and is_usual else None
