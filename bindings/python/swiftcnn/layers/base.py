@@ -299,7 +299,7 @@ class Layer:
             self._check_sealed(layers_in(value))
         super().__setattr__(name, value)
 
-    # What is called to make one, where that is not the class; ``get_config`` gives its arguments.
+    # The class whose arguments ``get_config`` gives, where that is another.
     _constructor: type[Layer] | None = None
 
     def get_config(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _random, _swiftcnn, initializers, layers, regularizers
+from .. import _random, _swiftcnn, activations, initializers, layers, regularizers
 from .._symbolic import Made, Tensor, tensors_in
 from ..layers.activation import KindLayer
 from ..layers.base import Layer, batched, keep_name, serialized
@@ -28,6 +28,13 @@ _CLASSES: dict[str, type[Layer]] = {
     name: value
     for name, value in (vars(layers) | {"KindLayer": KindLayer}).items()
     if isinstance(value, type) and issubclass(value, Layer)
+}
+# Classes and functions of the package by which layers are described, by their full names.
+_OWN: dict[str, Any] = {
+    f"{value.__module__}.{value.__name__}": value
+    for module in (activations, initializers, layers, regularizers)
+    for name, value in vars(module).items()
+    if name in module.__all__ and callable(value)
 }
 
 
@@ -230,7 +237,9 @@ class Writer:
             if type(value).__module__ == module.__name__:
                 return {f"${kind}": self._value(serialized(value, f"kernel_{kind}"))}
         if isinstance(value, type) or hasattr(value, "__qualname__"):
-            return {"$object": self._object(value)}
+            part: Any = value
+            name = f"{part.__module__}.{part.__name__}"
+            return {"$own": name} if _OWN.get(name) is part else {"$object": self._object(part)}
         raise UnknownPartError(f"{value!r} is no value that a file can hold")
 
     def _object(self, value: Any) -> str:
@@ -356,6 +365,8 @@ class Reader:
                 return initializers.get(self._value(config))
             case {"$regularizer": config}:
                 return regularizers.get(self._value(config))
+            case {"$own": str(name)}:
+                return _OWN[name]
             case {"$object": str(name)}:
                 return self._object(name)
         return {name: self._value(each, tensors) for name, each in value.items()}

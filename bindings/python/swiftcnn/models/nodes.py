@@ -33,8 +33,12 @@ class Node(Layer):
     operation: str
     attributes: dict[str, Any]
 
-    def __init__(self, model: Model, rows: Sequence[Mapping[str, Any]], weights: Sequence[Parameter]) -> None:
-        """``rows`` are the operations of which it consists."""
+    _constructor: type[Layer] | None = Layer
+
+    def __init__(
+        self, model: Model, rows: Sequence[Mapping[str, Any]], weights: Sequence[Parameter], operands: list[str]
+    ) -> None:
+        """``rows`` are the operations of which it consists, ``operands`` the results that it reads."""
         first = rows[0]
         kind = self._constructor or Layer
         given = _arguments(kind, rows, weights)
@@ -45,7 +49,7 @@ class Node(Layer):
         self.attributes = first["attributes"]
         self.built = True
         self._owner = (model,)  # not among the layers of this one
-        self._operands: list[str] = first["operands"]
+        self._operands = operands
         self._result: str = rows[-1]["name"]
         self._names = [row["name"] for row in rows]
         self._rows = weights
@@ -55,9 +59,7 @@ class Node(Layer):
     @property
     def input(self) -> Any:
         """The tensor it reads, or a list of them."""
-        model = self._owner[0]
-        parameters = {row.name for row in model.parameters}
-        tensors = [tensor_of(model, name) for name in self._operands if name not in parameters]
+        tensors = [tensor_of(self._owner[0], name) for name in self._operands]
         return tensors[0] if len(tensors) == 1 else tensors
 
     @property
@@ -113,7 +115,9 @@ def nodes_of(model: Model) -> Iterator[Node]:
     readers.update(output["value"] for output in graph["outputs"])
     rows = graph["nodes"]
     following = {row["operands"][0]: row for row in rows if row["operation"] in ("activation", "softmax", "log_softmax")}
-    taken = set()
+    # Constants, as those in place of a normalisation's scale that it has not, are no layers.
+    taken = {row["name"] for row in rows if row["operation"] == "fill"}
+    no_results = frozenset(taken | set(parameters))
     for row in rows:
         if row["name"] in taken:
             continue
@@ -124,7 +128,8 @@ def nodes_of(model: Model) -> Iterator[Node]:
                 group.append(after)
                 taken.add(after["name"])
         weights = [parameters[name] for name in row["operands"] if name in parameters]
-        yield _class_for(_public_class(row, weights))(model, group, weights)
+        operands = [name for name in row["operands"] if name not in no_results]
+        yield _class_for(_public_class(row, weights))(model, group, weights, operands)
 
 
 _classes: dict[str, type[Node]] = {Layer.__name__: Node}
