@@ -76,7 +76,7 @@ class Trainer:
 
     def _packed(self, results: list[Any]) -> Any:
         """What there is for each output in the form that the model gives."""
-        raise NotImplementedError
+        return results[0] if len(results) == 1 else results
 
     def _prepare(self, x: Any) -> None:
         """Called with the images before anything reads the handle: the first argument of a method as it was given, or

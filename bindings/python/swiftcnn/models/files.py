@@ -6,8 +6,8 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Mapping
-from tempfile import TemporaryDirectory
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,8 +46,7 @@ def load_model(
     boolean(safe_mode, "safe_mode")
     core = _swiftcnn.load_model(readable(filepath, "filepath"))
     if not boolean(compile, "compile"):
-        with TemporaryDirectory() as folder:
-            path = os.path.join(folder, "model.safetensors")
+        with _passing_file() as path:
             core.save(path, False)
             core = _swiftcnn.load_model(path)
     return with_layers(core, custom_objects or {})
@@ -96,8 +95,7 @@ def to_bytes(model: Model) -> tuple[bytes, dict[str, Any]]:
         pickle.dumps(objects)
     except Exception:  # one that is not at the top of a module; the file says what is missing
         objects = {}
-    with TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.safetensors")
+    with _passing_file() as path:
         model.save(path)
         with open(path, "rb") as file:
             return file.read(), objects
@@ -105,11 +103,19 @@ def to_bytes(model: Model) -> tuple[bytes, dict[str, Any]]:
 
 def from_bytes(contents: bytes, objects: Mapping[str, Any]) -> Model:
     """The model of a file's contents."""
-    with TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.safetensors")
+    with _passing_file() as path:
         with open(path, "wb") as file:
             file.write(contents)
         return load_model(path, objects)
+
+
+@contextmanager
+def _passing_file() -> Iterator[str]:
+    """The name of a file that is gone afterwards."""
+    from tempfile import TemporaryDirectory  # which takes time to import
+
+    with TemporaryDirectory() as folder:
+        yield os.path.join(folder, "model.safetensors")
 
 
 def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> bool:
