@@ -344,6 +344,78 @@ def test_pixels_are_normalised_as_before(tmp_path):
         np.testing.assert_array_equal(predict(other, pixels), predict(model, pixels))
 
 
+def test_what_c_set_for_pixels_is_kept(tmp_path):
+    models.Sequential([layers.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4)]).save(tmp_path / "m.st")
+    core = _swiftcnn.load_model(str(tmp_path / "m.st"))
+    core.set_normalization([0.5, 0.25, 0.125], [1, 2, 4])
+    core.save(str(tmp_path / "m.st"), False)
+    assert models.load_model(tmp_path / "m.st").normalization == ((0.5, 0.25, 0.125), (1, 2, 4))
+
+
+def test_the_optimizer_of_a_loaded_model_is_at_hand(tmp_path):
+    model = models.Sequential([layers.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4)])
+    train(model)
+    model.save(tmp_path / "m.st")
+    loaded = models.load_model(tmp_path / "m.st")
+    loaded.optimizer.learning_rate = 0.125
+    assert loaded.learning_rate == 0.125
+
+
+def test_a_frozen_model_without_weights_stays_frozen(tmp_path):
+    x = layers.Input((3,))
+    inner = models.Sequential([layers.Input((3,)), layers.ReLU()], name="inner", trainable=False)
+    models.Model(x, layers.Dense(2)(inner(x))).save(tmp_path / "m.st")
+    assert not models.load_model(tmp_path / "m.st").get_layer("inner").trainable
+
+
+def test_a_class_that_takes_no_name_has_it_again(tmp_path):
+    class Plain(layers.Layer):
+        def __init__(self, units):
+            super().__init__()
+            self.dense = layers.Dense(units)
+
+        def call(self, x):
+            return self.dense(x)
+
+    x = layers.Input((3,))
+    plain = Plain(2)
+    models.Model(x, plain(x)).save(tmp_path / "m.st")
+    loaded = silently(models.load_model, tmp_path / "m.st", {"Plain": Plain})
+    assert type(loaded.get_layer(plain.name)) is Plain
+
+
+def test_calls_with_training_false_are_so_again(tmp_path):
+    backbone = make_model(input_shape=(8, 8, 3), include_top=False, pooling="avg")
+    x = layers.Input((8, 8, 3))
+    model = models.Model(x, layers.BatchNormalization(name="bn")(backbone(x, training=False), training=False))
+    train(model)
+    model.save(tmp_path / "m.st")
+    loaded = silently(models.load_model, tmp_path / "m.st")
+    before = loaded.get_layer("bn").moving_mean.numpy()
+    train(loaded)
+    np.testing.assert_array_equal(loaded.get_layer("bn").moving_mean.numpy(), before)
+
+
+def test_a_replaced_classifier_is_there_after_loading(tmp_path):
+    x = layers.Input((8, 8, 3))
+    model = models.Model(x, layers.Dense(4)(layers.Flatten()(x)))
+    model.save(tmp_path / "m.st")
+    model.reset_classifier(7)
+    model.save(tmp_path / "m.st")
+    loaded = silently(models.load_model, tmp_path / "m.st")
+    assert loaded.output_shape == (None, 7) and loaded.layers[-1].units == model.layers[-1].units == 7
+
+
+def test_a_model_called_with_its_own_input_is_one_layer(tmp_path):
+    inner = models.Sequential([layers.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4)], name="inner")
+    model = models.Model(inner.input, layers.ReLU(name="relu")(inner(inner.input)))
+    assert [layer.name for layer in model.layers[1:]] == ["inner", "relu"]
+    model.save(tmp_path / "m.st")
+    loaded = silently(models.load_model, tmp_path / "m.st")
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
+    np.testing.assert_array_equal(predict(loaded), predict(model))
+
+
 def test_penalties_set_on_a_model_are_kept(tmp_path):
     model = models.Sequential([layers.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4, kernel_regularizer="l2")])
     model.set_regularization("*.bias", l1=0.5)
@@ -360,10 +432,10 @@ def test_a_model_without_a_network_is_not_saved(tmp_path):
 # ------------------------------------------------------------------------------------------------------ weights by order
 
 
-def numbered():
+def numbered(classes=3):
     x = layers.Input((8, 8, 3))
     y = layers.BatchNormalization()(layers.Conv2D(4, 3)(x))
-    return models.Model(x, layers.Dense(3)(layers.Flatten()(layers.Conv2D(4, 3)(y))))
+    return models.Model(x, layers.Dense(classes)(layers.Flatten()(layers.Conv2D(4, 3)(y))))
 
 
 def test_weights_of_layers_with_other_numbers_are_loaded_in_order(tmp_path):
@@ -384,6 +456,9 @@ def test_weights_in_order_are_loaded_all_or_not_at_all(tmp_path):
     with pytest.raises(ValueError, match="missing"):
         model.load_weights(tmp_path / "w.st")
     models.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(4, 3)]).save_weights(tmp_path / "w.st")
+    with pytest.raises(ValueError, match="missing"):
+        model.load_weights(tmp_path / "w.st")
+    numbered(classes=5).save_weights(tmp_path / "w.st")
     with pytest.raises(ValueError, match="missing"):
         model.load_weights(tmp_path / "w.st")
     for value, old in zip(model.get_weights(), before, strict=True):
