@@ -178,7 +178,8 @@ def test_layers_of_a_loaded_model_are_used_again(tmp_path):
     shared.set_weights([np.zeros_like(kernel), np.ones_like(bias)])
     assert (predict(other, np.ones((2, 9, 9, 3), np.float32)) == 1).all()
     x_in = X[:2]
-    expected = np.concatenate([(x_in + 1).max((1, 2)), (x_in + 1).reshape(2, -1)], 1) @ loaded.layers[-1].get_weights()[0]
+    features = np.concatenate([(x_in + 1).max((1, 2)), (x_in + 1).reshape(2, -1)], 1)
+    expected = features @ loaded.layers[-1].get_weights()[0]
     np.testing.assert_allclose(predict(loaded, x_in), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -313,7 +314,8 @@ def test_outputs_may_have_keys():
     results = predict(model)
     assert {name: value.shape for name, value in results.items()} == {"sum": (6, 3), "flat": (6, 192)}
     np.testing.assert_array_equal(results["flat"], X.reshape(6, -1))
-    assert {name: tuple(tensor.shape) for name, tensor in model.output.items()} == {"sum": (None, 3), "flat": (None, 192)}
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.output.items()}
+    assert shapes == {"sum": (None, 3), "flat": (None, 192)}
     assert set(model(X)) == {"sum", "flat"}
     assert set(model.predict_on_batch(X)) == {"sum", "flat"}
     outer = models.Model(x, layers.Concatenate()(list(model(x).values())))
@@ -362,7 +364,7 @@ def test_shapes_that_cannot_be_repeated_are_refused():
         layers.Add()([layers.Input((4, 4, 3)), layers.Input((4, 4, 2))])
 
 
-# ------------------------------------------------------------------------------------------------- before and after build
+# ----------------------------------------------------------------------------------------------- before and after build
 
 
 @pytest.mark.parametrize("name", ["input", "output", "inputs", "outputs", "input_shape", "output_shape"])

@@ -7,8 +7,9 @@ import weakref
 
 import numpy as np
 import pytest
-import swiftcnn
 from conftest import make_model
+
+import swiftcnn
 from swiftcnn import layers, models, regularizers, utils
 
 RANDOM = np.random.default_rng(6)

@@ -8,8 +8,9 @@ import warnings
 
 import numpy as np
 import pytest
-import swiftcnn
 from conftest import make_model
+
+import swiftcnn
 from swiftcnn import _swiftcnn, activations, layers, models, utils
 
 RANDOM = np.random.default_rng(9)
@@ -78,7 +79,7 @@ def metadata(path):
     return json.loads(contents[8 : 8 + struct.unpack("<Q", contents[:8])[0]])["__metadata__"]
 
 
-# ------------------------------------------------------------------------------------------------------ classes of users
+# ----------------------------------------------------------------------------------------------------- classes of users
 
 
 def test_a_class_is_made_again_with_all_it_was_given(tmp_path):
@@ -184,7 +185,7 @@ def test_a_model_whose_configuration_has_a_loop_or_a_strange_part_says_so():
         models.clone_model(function)
 
 
-# -------------------------------------------------------------------------------------------------- files of other origin
+# ------------------------------------------------------------------------------------------------ files of other origin
 
 
 def built_in_c(function, constants=()):
@@ -286,7 +287,7 @@ def test_models_by_name_need_no_description(tmp_path):
     assert json.loads(metadata(tmp_path / "m.st")[KEY])["layers"][0]["class"] == "Dense"
 
 
-# ------------------------------------------------------------------------------------------------------------ other things
+# --------------------------------------------------------------------------------------------------------- other things
 
 
 def test_loading_draws_no_random_numbers(tmp_path):
@@ -429,7 +430,7 @@ def test_a_model_without_a_network_is_not_saved(tmp_path):
         models.Sequential([layers.Dense(3)]).save(tmp_path / "m.st")
 
 
-# ------------------------------------------------------------------------------------------------------ weights by order
+# ----------------------------------------------------------------------------------------------------- weights by order
 
 
 def numbered(classes=3):
@@ -540,7 +541,7 @@ def test_layers_of_loaded_networks_have_the_attributes_of_their_classes(tmp_path
             np.testing.assert_array_equal(weight, other)
 
 
-# -------------------------------------------------------------------------------------------------------- built for a shape
+# ---------------------------------------------------------------------------------------------------- built for a shape
 
 
 @pytest.mark.parametrize("make", [scaled, holder, make_model])

@@ -18,8 +18,7 @@ from .variable import Variable, id_of, select
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .. import _swiftcnn
-    from .._arrays import Array, Floats
+    from .._arrays import Floats
     from .._symbolic import Shape
 
 _given: Counter[str] = Counter()
@@ -320,9 +319,11 @@ class Layer:
             config.pop("input_shape", None)
             own["dtype"] = self.dtype
             config = {name: self._configured(name, value) for name, value in config.items()}
-        return {key: value for key, value in own.items() if takes_all or key in config} | config | {
-            key: value for key, value in own.items() if key in config
-        }
+        return (
+            {key: value for key, value in own.items() if takes_all or key in config}
+            | config
+            | {key: value for key, value in own.items() if key in config}
+        )
 
     def _configured(self, name: str, value: Any) -> Any:
         """An argument as it is told in the configuration."""

@@ -222,5 +222,3 @@ class Identity(Operation):
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         return operand
-
-

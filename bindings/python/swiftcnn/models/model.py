@@ -392,7 +392,9 @@ class Model(Trainer, Parameters, Layer):
         rows = [(f"{layer.name} ({type(layer).__name__})", "?", "0 (unbuilt)") for layer in self.layers]
         table = [("layer", "output", "parameters"), *rows]
         widths = [max(len(row[column]) for row in table) for column in range(3)]
-        lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
         return "\n".join([f"{self.name}: not built yet", "", *lines])
 
     def graph(self, format: str = "text") -> str:
@@ -420,20 +422,19 @@ class Model(Trainer, Parameters, Layer):
         else:
             self._core.set_trainable("*", value)
 
-
     def reset_classifier(self, classes: int, *, seed: int = 0) -> None:
         """Replaces the last dense layer by a new one for so many classes; all else keeps its weights. The model has to
         be compiled again.
 
         Raises:
-            ValueError: the network does not end with a dense layer, or the model is of a class of your own, whose layers
-                are replaced by other means.
+            ValueError: the network does not end with a dense layer, or the model is of a class of your own, whose
+                layers are replaced by other means.
         """
         count, start = integer(classes, "classes", minimum=1), integer(seed, "seed")
         if type(self).call is not Model.call:
             raise ValueError(
-                f"model {self.name!r} is of a class of your own: make it anew with another last layer, or go on from the "
-                "output of the layer before"
+                f"model {self.name!r} is of a class of your own: make it anew with another last layer, or go on from "
+                "the output of the layer before"
             )
         self._handle.reset_classifier(count, start)
         self._handle.set_metadata(KEY, None)

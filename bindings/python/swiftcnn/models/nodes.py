@@ -75,7 +75,9 @@ class Node(Layer):
         for row in self._rows:
             last = row.name.rpartition(".")[2]
             name = "alpha" if row.role == "slope" else _WEIGHTS.get(row.role) or _STATISTICS.get(last, last)
-            channels = self.attributes["groups"] if row.role == "weight" and is_depthwise(self.attributes, row) else None
+            channels = (
+                self.attributes["groups"] if row.role == "weight" and is_depthwise(self.attributes, row) else None
+            )
             shape = (1, 1, *row.shape) if row.role == "slope" and self.output.ndim == 4 else None
             result.append(Variable(handle, row.name, name, self.name, row.shape, channels, shape))
         return result
@@ -114,7 +116,9 @@ def nodes_of(model: Model) -> Iterator[Node]:
     readers = Counter(name for row in graph["nodes"] for name in row["operands"])
     readers.update(output["value"] for output in graph["outputs"])
     rows = graph["nodes"]
-    following = {row["operands"][0]: row for row in rows if row["operation"] in ("activation", "softmax", "log_softmax")}
+    following = {
+        row["operands"][0]: row for row in rows if row["operation"] in ("activation", "softmax", "log_softmax")
+    }
     # Constants, as those in place of a normalisation's scale that it has not, are no layers.
     taken = {row["name"] for row in rows if row["operation"] == "fill"}
     no_results = frozenset(taken | set(parameters))
