@@ -126,6 +126,21 @@ scnn_status scnn_model_load_weights(scnn_model *model, const char *path);
 /* A second, independent model with the same network, parameters and training state. */
 scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);
 
+/* A model of a network that scnn_model_graph gave as "json"; its parameters are drawn anew. Options: as of
+ * scnn_graph_model. */
+scnn_status scnn_model_from_graph(const char *graph, const char *options, scnn_model **model);
+
+/* Takes over the values of all parameters, which of them are trained, their penalties and the training state of `other`,
+ * a model with the same parameters in the same order; their names may differ. SCNN_SHAPE_MISMATCH where a role or a
+ * shape does, and the model is unchanged. */
+scnn_status scnn_model_copy_state(scnn_model *model, scnn_model *other);
+
+/* Texts of your own, by keys of your own, that go with the model into its clones and files (safetensors' metadata); the
+ * library does not read them. NULL takes one away; one that is not there is "". "format", "swiftcnn.graph",
+ * "swiftcnn.model" and "swiftcnn.training" are not yours; "swiftcnn.python" is what the Python package keeps. */
+scnn_status scnn_model_set_metadata(scnn_model *model, const char *key, const char *value);
+scnn_status scnn_model_metadata(scnn_model *model, const char *key, char *buffer, size_t capacity, size_t *length);
+
 /* Frees a model. NULL is fine. */
 scnn_status scnn_model_free(scnn_model *model);
 

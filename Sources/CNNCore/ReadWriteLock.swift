@@ -37,6 +37,9 @@ public struct LockSet: Sendable {
     self.locks = sorted
   }
 
+  /// The locks of both.
+  public func union(_ other: LockSet) -> LockSet { LockSet(locks + other.locks) }
+
   /// Calls `body` while nobody writes.
   public func reading<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
     for lock in locks { pthread_rwlock_rdlock(lock.lock) }

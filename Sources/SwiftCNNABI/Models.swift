@@ -95,6 +95,43 @@ public func scnn_model_clone(_ handle: OpaquePointer!, _ copy: UnsafeMutablePoin
   }
 }
 
+@_cdecl("scnn_model_from_graph") @implementation
+public func scnn_model_from_graph(
+  _ graph: UnsafePointer<CChar>!, _ options: UnsafePointer<CChar>!, _ model: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let graph = try text(graph, "graph")
+    let settings = try CustomModelOptions(json: SwiftCNNABI.options(options, "options"))
+    try give(model, "model") { () throws(CNNError) in
+      try Model(network: JSON(parsing: graph), options: settings)
+    }
+  }
+}
+
+@_cdecl("scnn_model_copy_state") @implementation
+public func scnn_model_copy_state(_ handle: OpaquePointer!, _ other: OpaquePointer!) -> scnn_status {
+  call { () throws(CNNError) in try model(handle).copyState(of: model(other)) }
+}
+
+@_cdecl("scnn_model_set_metadata") @implementation
+public func scnn_model_set_metadata(
+  _ handle: OpaquePointer!, _ key: UnsafePointer<CChar>!, _ value: UnsafePointer<CChar>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try model(handle).setMetadata(text(key, "key"), optionalText(value, "value"))
+  }
+}
+
+@_cdecl("scnn_model_metadata") @implementation
+public func scnn_model_metadata(
+  _ handle: OpaquePointer!, _ key: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try write(model(handle).metadata(text(key, "key")) ?? "", to: buffer, capacity, length)
+  }
+}
+
 @_cdecl("scnn_model_free") @implementation
 public func scnn_model_free(_ handle: OpaquePointer!) -> scnn_status {
   call { () throws(CNNError) in try Handles.free(handle, "model", as: ModelHandle.self) }

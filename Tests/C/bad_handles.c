@@ -19,6 +19,9 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, "bad.safetensors", 0));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, "bad.safetensors"));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_copy_state(model, model));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(model, "key", "value"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_metadata(model, "key", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_name(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_summary(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, "text", text, sizeof text, &count));

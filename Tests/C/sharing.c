@@ -432,6 +432,95 @@ static void test_threads(void) {
   }
 }
 
+/* A model made of another's network, which takes its state over: it goes on as that does, and by itself. */
+static void test_copied_state(void) {
+  scnn_model *model = small_model(1), *other = NULL, *narrow = NULL;
+  size_t length = 0, matched = 0;
+  OK(scnn_compile(model, settings));
+  OK(scnn_model_set_trainable(model, "layer1.*", 0, &matched));
+  OK(scnn_model_set_regularization(model, "fc.weight", 0.5, 0.5, &matched));
+  train(model, 2);
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_model_graph(model, "json", NULL, 0, &length));
+  char *graph = malloc(length + 1);
+  OK(scnn_model_graph(model, "json", graph, length + 1, NULL));
+  OK(scnn_model_from_graph(graph, "{\"name\": \"other\", \"seed\": 9}", &other));
+  CHECK(!parameters_alike(model, other));
+  OK(scnn_model_set_regularization(model, "fc.weight", 0, 0.1, &matched));
+  OK(scnn_model_copy_state(other, model));
+  CHECK(parameters_alike(model, other) && !is_trainable(other, "layer1.0.conv1.weight"));
+  for (int i = 0; i < 2; i++) {
+    train(model, 1);
+    CHECK(!parameters_alike(model, other));
+    train(other, 1);
+    CHECK(parameters_alike(model, other));
+  }
+  OK(scnn_model_copy_state(other, other));
+  CHECK(parameters_alike(model, other));
+
+  /* Other shapes, fewer parameters, no network. */
+  struct state before = state_of(other);
+  OK(scnn_model_create("resnet20", "{\"input_shape\": [16, 16, 3], \"classes\": 3}", &narrow));
+  FAILS(SCNN_SHAPE_MISMATCH, scnn_model_copy_state(other, narrow));
+  OK(scnn_model_free(narrow));
+  OK(scnn_model_create("resnet32", "{\"input_shape\": [16, 16, 3]}", &narrow));
+  FAILS(SCNN_SHAPE_MISMATCH, scnn_model_copy_state(other, narrow));
+  OK(scnn_model_free(narrow));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_copy_state(other, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_copy_state(NULL, other));
+  CHECK(is_unchanged(other, &before));
+  narrow = model;
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_from_graph(NULL, NULL, &narrow));
+  CHECK(narrow == model || narrow == NULL);
+  REFUSES(scnn_model_from_graph("", NULL, &narrow));
+  REFUSES(scnn_model_from_graph("{}", NULL, &narrow));
+  REFUSES(scnn_model_from_graph("[1]", NULL, &narrow));
+  graph[length / 2] = '\0';
+  REFUSES(scnn_model_from_graph(graph, NULL, &narrow));
+  graph[length / 2] = ' ';
+  REFUSES(scnn_model_from_graph(graph, "{\"what\": 1}", &narrow));
+  REFUSES(scnn_model_from_graph(graph, NULL, NULL));
+  free(graph);
+  OK(scnn_model_free(model));
+  OK(scnn_model_free(other));
+}
+
+static int has_text(scnn_model *model, const char *key, const char *expected) {
+  char text[40] = "-";
+  return OK(scnn_model_metadata(model, key, text, sizeof text, NULL)) && strcmp(text, expected) == 0;
+}
+
+/* Texts of the caller's go with a model, and nowhere near what is the library's own. */
+static void test_texts(void) {
+  scnn_model *model = small_model(1), *copy = NULL, *loaded = NULL;
+  const char *own[] = {"", "format", "swiftcnn.graph", "swiftcnn.model", "swiftcnn.training"};
+  size_t length = 0;
+  CHECK(has_text(model, "author", ""));
+  OK(scnn_model_set_metadata(model, "author", "Ren\xc3\xa9 \"\\\n"));
+  OK(scnn_model_set_metadata(model, "empty", ""));
+  OK(scnn_model_set_metadata(model, "gone", "x"));
+  OK(scnn_model_set_metadata(model, "gone", NULL));
+  OK(scnn_model_clone(model, &copy));
+  OK(scnn_model_save(copy, "texts.safetensors", 0));
+  OK(scnn_model_load("texts.safetensors", &loaded));
+  CHECK(has_text(loaded, "author", "Ren\xc3\xa9 \"\\\n") && has_text(loaded, "gone", ""));
+  CHECK(parameters_alike(model, loaded));
+  OK(scnn_model_set_metadata(copy, "author", "another"));
+  CHECK(has_text(model, "author", "Ren\xc3\xa9 \"\\\n") && has_text(copy, "author", "another"));
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+    FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(model, own[i], "x"));
+  }
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(model, NULL, "x"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(NULL, "author", "x"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(model, "author", "\xff"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_metadata(model, NULL, NULL, 0, &length));
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_model_metadata(model, "author", NULL, 0, &length));
+  CHECK(length == 9);
+  remove("texts.safetensors");
+  OK(scnn_model_free(model));
+  OK(scnn_model_free(copy));
+  OK(scnn_model_free(loaded));
+}
+
 int main(void) {
   make_pixels();
   test_sharing();
@@ -441,6 +530,8 @@ int main(void) {
   test_wrong_applications();
   test_classifiers();
   test_penalties_and_averages();
+  test_copied_state();
+  test_texts();
   test_threads();
   return finish("sharing");
 }

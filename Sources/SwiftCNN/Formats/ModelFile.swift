@@ -7,6 +7,9 @@ import CNNGraph
 /// Any safetensors reader sees the parameters under their names. A checkpoint has the optimizer's tensors beside them.
 enum ModelFile {
   static let graphKey = "swiftcnn.graph", modelKey = "swiftcnn.model", trainingKey = "swiftcnn.training"
+  /// The keys that are the library's own.
+  static func isReserved(_ key: String) -> Bool { key == "format" || [graphKey, modelKey, trainingKey].contains(key) }
+
   /// Before the names of the optimizer's tensors, as in `optimizer.velocity/fc.weight`.
   static let optimizerPrefix = "optimizer."
 
@@ -32,6 +35,7 @@ extension Model {
         ModelFile.graphKey: try networkWithFlags.json.serialized(),
         ModelFile.modelKey: try JSON.object(header).serialized(),
       ]
+      metadata.merge(self.metadata) { own, _ in own }
       var tensors: [SafetensorsWriter.Tensor] = []
       func append(_ storage: ParameterStorage, name: (String) -> String) {
         for (position, parameter) in storage.parameters.enumerated() {
@@ -83,6 +87,7 @@ extension Model {
       try self.init(
         uninitialized: graph, name: header.string("name"), mean: header.numbers("mean"),
         deviation: header.numbers("std"))
+      metadata = file.metadata.filter { !ModelFile.isReserved($0.key) }
       try parameters.load(from: file)
       if let trainingText = file.metadata[ModelFile.trainingKey] {
         training = try TrainingState(ModelFile.object(trainingText), file, parameters)

@@ -17,6 +17,8 @@ public final class Model: @unchecked Sendable {
   var network: Graph
   var pixelNormalization: Compiler.PixelNormalization
   var training: TrainingState?
+  /// Texts of the caller's that go with the model.
+  var metadata: [String: String] = [:]
 
   /// Builds a model of the registry by name, with random weights or those of a file.
   /// - Throws: `.unknownName` with the nearest name, or what does not fit in the options.
@@ -79,6 +81,7 @@ public final class Model: @unchecked Sendable {
   /// A copy that shares nothing.
   init(copying other: Model) throws(CNNError) {
     (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
+    metadata = other.metadata
     parameters = try other.parameters.copy()
     lock = LockSet(parameters.blocks.map(\.lock))
     training = try other.training?.copy(for: parameters)

@@ -302,6 +302,32 @@ static PyObject *model_clone(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return status == SCNN_OK ? wrap_model(state_of(self), copy) : raise_status(status);
 }
 
+static PyObject *model_copy_state(PyObject *self, PyObject *args) {
+  PyObject *other;
+  if (!PyArg_ParseTuple(args, "O!:copy_state", state_of(self)->model, &other)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_copy_state(model_of(self), model_of(other)));
+  return none_or_raise(status);
+}
+
+static PyObject *model_set_metadata(PyObject *self, PyObject *args) {
+  const char *key, *value;
+  if (!PyArg_ParseTuple(args, "sz:set_metadata", &key, &value)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_set_metadata(model_of(self), key, value));
+  return none_or_raise(status);
+}
+
+static scnn_status metadata_text(void *model, const char *key, char *buffer, size_t capacity, size_t *length) {
+  return scnn_model_metadata(model, key, buffer, capacity, length);
+}
+
+static PyObject *model_metadata(PyObject *self, PyObject *args) {
+  const char *key;
+  if (!PyArg_ParseTuple(args, "s:metadata", &key)) return NULL;
+  return read_text(metadata_text, model_of(self), key);
+}
+
 static scnn_status name_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
   (void)unused;
   return scnn_model_name(model, buffer, capacity, length);
@@ -888,6 +914,15 @@ static PyObject *module_load_model(PyObject *module, PyObject *args) {
   return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
 }
 
+static PyObject *module_model_from_graph(PyObject *module, PyObject *args) {
+  const char *graph, *options;
+  if (!PyArg_ParseTuple(args, "sz:model_from_graph", &graph, &options)) return NULL;
+  scnn_model *model = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_from_graph(graph, options, &model));
+  return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
+}
+
 static PyObject *module_create_graph(PyObject *module, PyObject *Py_UNUSED(ignored)) {
   const ModuleState *state = PyModule_GetState(module);
   PyObject *graph = new_object(state->graph);
@@ -904,6 +939,9 @@ static PyMethodDef model_methods[] = {
     {"save", model_save, METH_VARARGS, "save(path, training_state)"},
     {"load_weights", model_load_weights, METH_VARARGS, "load_weights(path)"},
     {"clone", model_clone, METH_NOARGS, "clone() -> Model"},
+    {"copy_state", model_copy_state, METH_VARARGS, "copy_state(model)"},
+    {"set_metadata", model_set_metadata, METH_VARARGS, "set_metadata(key, value or None)"},
+    {"metadata", model_metadata, METH_VARARGS, "metadata(key) -> str, empty where there is none"},
     {"name", model_name, METH_NOARGS, "name() -> str"},
     {"summary", model_summary, METH_NOARGS, "summary() -> str"},
     {"graph", model_graph, METH_VARARGS, "graph(format) -> str"},
@@ -956,6 +994,7 @@ static PyMethodDef module_functions[] = {
     {"set_thread_pinning", module_set_thread_pinning, METH_VARARGS, "set_thread_pinning(pinned)"},
     {"create_model", module_create_model, METH_VARARGS, "create_model(name, options or None) -> Model"},
     {"load_model", module_load_model, METH_VARARGS, "load_model(path) -> Model"},
+    {"model_from_graph", module_model_from_graph, METH_VARARGS, "model_from_graph(json, options or None) -> Model"},
     {"create_graph", module_create_graph, METH_NOARGS, "create_graph() -> Graph"},
     {NULL, NULL, 0, NULL}};
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _swiftcnn
 
@@ -27,6 +27,8 @@ class Tensor:
         name: of the layer that gives it.
         call: which layer gives it, and of what; None where a network begins.
         origin: the layer of an input.
+        made: the call by the user that gave it, in whose course ``call`` happened; None of inputs and of what is within
+            a layer.
         is_trial: only shapes or a single result are asked for: layers do not remember the call.
     """
 
@@ -45,6 +47,7 @@ class Tensor:
         self.origin = origin
         self.name = name
         self.call = call
+        self.made: Made | None = None
         self.number = next(_numbers)
         self.is_trial: bool = is_trial or (call is not None and any(each.is_trial for each in call.inputs))
 
@@ -126,6 +129,38 @@ class Call(NamedTuple):
         return "".join(f"{caller.name}." for caller in self.callers)
 
 
+class Made:
+    """A layer called by the user, outside of any layer.
+
+    Attributes:
+        args, kwargs: what it was called with, the first a tensor or a list of tensors.
+        training: what was said of it.
+        outputs: the tensors in what it gave, in order.
+    """
+
+    def __init__(
+        self, layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any], training: bool | None, result: object
+    ) -> None:
+        self.layer = layer
+        self.args = args
+        self.kwargs = dict(kwargs)
+        self.training = training
+        given = set(tensors_in([args, self.kwargs]))
+        self.outputs = list(dict.fromkeys(tensors_in(result)))
+        for tensor in self.outputs:
+            if tensor not in given and tensor.made is None:
+                tensor.made = self
+
+
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """The tensors among arguments or results."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, Mapping)):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors_in(each)
+
+
 class Context(NamedTuple):
     """Where in a network's making a call happens.
 
@@ -154,6 +189,24 @@ def within(new: Context) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+_rebuilding: ContextVar[bool] = ContextVar("_rebuilding", default=False)
+
+
+def is_rebuilding() -> bool:
+    """Whether layers are made again whose weights will be copied: they need no values of their own."""
+    return _rebuilding.get()
+
+
+@contextmanager
+def rebuilding() -> Iterator[None]:
+    """Lets ``is_rebuilding`` be true."""
+    token = _rebuilding.set(True)
+    try:
+        yield
+    finally:
+        _rebuilding.reset(token)
 
 
 class Network:

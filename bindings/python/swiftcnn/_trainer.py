@@ -74,6 +74,10 @@ class Trainer:
         """Whether the network is known, so that there is a handle."""
         raise NotImplementedError
 
+    def _packed(self, results: list[Any]) -> Any:
+        """What there is for each output in the form that the model gives."""
+        return results[0] if len(results) == 1 else results
+
     def _prepare(self, x: Any) -> None:
         """Called with the images before anything reads the handle: the first argument of a method as it was given, or
         the images of its first batch."""
@@ -596,7 +600,9 @@ class Trainer:
             results = self._predict(feed, samples, chosen or self.output_names, hooks, bar)
         finally:
             bar.end_line()
-        return results[0] if len(results) == 1 and (output is None or isinstance(output, str)) else results
+        if output is None:
+            return self._packed(results)
+        return results[0] if isinstance(output, str) else results
 
     def _predict(
         self, feed: Feed[Array], samples: int | None, names: list[str], hooks: CallbackList, bar: ProgressBar
@@ -631,7 +637,7 @@ class Trainer:
         names = self.output_names
         results = [np.empty(self._handle.output_shape(images.shape, name), np.float32) for name in names]
         self._handle.predict(images, len(images), names, results)
-        return results[0] if len(results) == 1 else results
+        return self._packed(results)
 
     # --------------------------------------------------------------------------------------------------------- data
 

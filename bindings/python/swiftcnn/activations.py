@@ -208,6 +208,11 @@ def get(identifier: str | Function | None) -> Function:
     raise ValueError(f"activation must be None, a name or a function, got {identifier!r}")
 
 
+def name_of(function: Function) -> str | Function:
+    """The name by which ``get`` finds the function; of one of the user's, the function itself."""
+    return function.__name__ if function in _KINDS else function
+
+
 def kind_of(function: Function) -> Kind | None:
     """The function as a layer of the library; None for ``linear``.
 

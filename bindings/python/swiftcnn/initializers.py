@@ -267,7 +267,7 @@ def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
     return shape[-2] * field, shape[-1] * field
 
 
-_INITIALIZERS: dict[str, Callable[[], Initializer]] = {
+_INITIALIZERS: dict[str, Callable[..., Initializer]] = {
     "constant": Constant,
     "glorot_normal": GlorotNormal,
     "glorot_uniform": GlorotUniform,
@@ -297,8 +297,11 @@ class _Function(Initializer):
         return np.asarray(values, np.float32)
 
 
-def get(initializer: str | Initializer | Callable[..., Any] | None, name: str = "initializer") -> Initializer:
-    """The initializer with a name as ``"he_normal"``, or the one given; None is ``GlorotUniform``.
+def get(
+    initializer: str | Initializer | Mapping[str, Any] | Callable[..., Any] | None, name: str = "initializer"
+) -> Initializer:
+    """The initializer with a name as ``"he_normal"``, or the one given, or told by a layer's configuration as
+    ``{"class_name": "HeNormal", "config": {...}}``; None is ``GlorotUniform``.
 
     Args:
         name: what the argument is called, for messages.
@@ -310,6 +313,9 @@ def get(initializer: str | Initializer | Callable[..., Any] | None, name: str = 
         return GlorotUniform()
     if isinstance(initializer, str):
         return entry(initializer, name, _INITIALIZERS)()
+    if isinstance(initializer, Mapping) and set(initializer) >= {"class_name", "config"}:
+        found: Initializer = entry(initializer["class_name"], name, _INITIALIZERS)(**initializer["config"])
+        return found
     if isinstance(initializer, type) and issubclass(initializer, Initializer):
         return initializer()
     if isinstance(initializer, Initializer):

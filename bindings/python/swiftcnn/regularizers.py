@@ -63,11 +63,12 @@ class L1L2(Regularizer):
 
 l1, l2, l1_l2 = L1, L2, L1L2
 
-_REGULARIZERS: dict[str, Callable[[], Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2}
+_REGULARIZERS: dict[str, Callable[..., Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2}
 
 
-def get(regularizer: str | Regularizer | None, name: str = "regularizer") -> Regularizer | None:
-    """The regularizer with a name as ``"l2"``, or the one given; None is none.
+def get(regularizer: str | Regularizer | Mapping[str, Any] | None, name: str = "regularizer") -> Regularizer | None:
+    """The regularizer with a name as ``"l2"``, or the one given, or told by a layer's configuration as
+    ``{"class_name": "L2", "config": {...}}``; None is none.
 
     Raises:
         ValueError: the name is not known, or it is neither a name nor a regularizer.
@@ -76,4 +77,7 @@ def get(regularizer: str | Regularizer | None, name: str = "regularizer") -> Reg
         return regularizer
     if isinstance(regularizer, str):
         return entry(regularizer, name, _REGULARIZERS)()
+    if isinstance(regularizer, Mapping) and set(regularizer) >= {"class_name", "config"}:
+        found: Regularizer = entry(regularizer["class_name"], name, _REGULARIZERS)(**regularizer["config"])
+        return found
     raise ValueError(f"{name} must be None, a name or one of swiftcnn.regularizers, got {regularizer!r}")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from .._symbolic import Tensor
 from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from .base import Layer, Variable
+from .base import Layer
 from .convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
 from .core import Dense, Dropout, Flatten, Identity, Input, InputLayer, Reshape, ZeroPadding2D
 from .merging import Add, Concatenate, Multiply, add, concatenate, multiply
@@ -33,6 +33,7 @@ from .pooling import (
     MaxPooling2D,
 )
 from .preprocessing import Normalization, RandomCrop, RandomFlip, Rescaling
+from .variable import Variable
 
 Convolution2D = Conv2D
 DepthwiseConvolution2D = DepthwiseConv2D

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from .. import initializers, regularizers
 from .._checks import choice, integer, number
 from ..activations import Function, Kind, get, kind_of, relu_kind
-from .base import LayerOptions, Operation, WeightedLayer, check_absent
+from .base import LayerOptions, check_absent
+from .operation import Operation, WeightedLayer
 
 if TYPE_CHECKING:
     from .._symbolic import Network, Tensor
@@ -41,7 +42,7 @@ class KindLayer(Operation):
 
     def __init__(self, kind: Kind, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self._kind = kind
+        self._kind = Kind(*kind)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         return network.layer(self._kind.layer, self.name, self._kind.options, operand)
@@ -81,6 +82,7 @@ class ReLU(KindLayer):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(relu_kind(negative_slope, max_value, threshold), **options)
+        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
 
 
 class LeakyReLU(KindLayer):
@@ -88,6 +90,7 @@ class LeakyReLU(KindLayer):
 
     def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
         super().__init__(relu_kind(negative_slope), **options)
+        self.negative_slope = negative_slope
 
 
 class ELU(KindLayer):
@@ -95,6 +98,7 @@ class ELU(KindLayer):
 
     def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(Kind.of("elu", alpha=number(alpha, "alpha")), **options)
+        self.alpha = alpha
 
 
 class Softmax(KindLayer):
@@ -102,7 +106,7 @@ class Softmax(KindLayer):
 
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(Kind("softmax", {}), **options)
-        choice(axis, "axis", (-1,))
+        self.axis = choice(axis, "axis", (-1,))
 
 
 class PReLU(WeightedLayer):

@@ -5,23 +5,21 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import numpy as np
 
 from .. import _arrays
 from .._checks import boolean, choice, integer, text
-from .._symbolic import Call, Context, Network, Tensor, context, within
+from .._symbolic import Call, Context, Made, Network, Tensor, context, tensors_in, within
+from .variable import Variable, id_of, select
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .. import _swiftcnn
-    from .._arrays import Array, Floats
+    from .._arrays import Floats
     from .._symbolic import Shape
-    from ..initializers import Initializer
-    from ..regularizers import Regularizer
 
 _given: Counter[str] = Counter()
 
@@ -35,6 +33,14 @@ def unique_name(stem: str) -> str:
     """``stem``, or where it was given out before, with a number."""
     _given[stem] += 1
     return stem if _given[stem] == 1 else f"{stem}_{_given[stem] - 1}"
+
+
+def keep_name(name: str) -> None:
+    """Sees to it that ``unique_name`` does not give out a name that was given already, as to a layer of a file."""
+    stem, _, number = name.rpartition("_")
+    if not stem or not number.isdigit():
+        stem, number = name, "0"
+    _given[stem] = max(_given[stem], int(number[:9]) + 1)
 
 
 def _snake_case(name: str) -> str:
@@ -95,95 +101,6 @@ class LayerOptions(UnnamedOptions, total=False):
     name: str | None
 
 
-class Variable:
-    """One weight of a layer: a view. Reading copies, ``assign`` changes the layer and every model it is in.
-
-    Attributes:
-        name: as ``"kernel"``.
-        path: as ``"conv2d/kernel"``.
-        parameter: the name in files and in ``Model.get_parameter``, as ``"conv2d.weight"``; of a layer within another
-            the names of those around it come before: ``"block.conv2d.weight"``.
-        shape: in Keras's layout: HWIO for convolutions, (height, width, channels, multiplier) for depthwise ones,
-            (in, out) for dense layers.
-    """
-
-    dtype = "float32"
-
-    def __init__(
-        self,
-        handle: _swiftcnn.Model,
-        parameter: str,
-        name: str,
-        owner: str,
-        stored_shape: tuple[int, ...],
-        channels: int | None = None,
-        shape: tuple[int, ...] | None = None,
-    ) -> None:
-        """``channels`` is the number of input channels of a depthwise convolution's weight, otherwise None; ``shape``
-        is Keras's where it has the elements in the same order."""
-        self.name = name
-        self.path = f"{owner}/{name}"
-        self.parameter = parameter
-        self._handle = handle
-        self._stored_shape = stored_shape
-        self._channels = channels
-        self._reshaped = shape
-        self.shape: tuple[int, ...] = self._to_keras(np.empty(stored_shape, np.bool_)).shape
-
-    def _to_keras(self, stored: Array) -> Array:
-        if self._reshaped is not None:
-            return stored.reshape(self._reshaped)
-        if self._channels is not None:
-            # Stored as (channels * multiplier, 1, height, width), channel by channel.
-            return stored.reshape(self._channels, -1, *stored.shape[2:]).transpose(2, 3, 0, 1)
-        return stored.transpose(2, 3, 1, 0) if stored.ndim == 4 else stored.T
-
-    def _from_keras(self, value: Array) -> Array:
-        if self._reshaped is not None:
-            value = value.reshape(self._stored_shape)
-        elif self._channels is not None:
-            value = value.transpose(2, 3, 0, 1).reshape(self._stored_shape)
-        elif value.ndim == 4:
-            value = value.transpose(3, 2, 0, 1)
-        else:
-            value = value.T
-        return np.ascontiguousarray(value)
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes it."""
-        return any(row[2] for row in self._handle.parameters() if row[0] == self.parameter)
-
-    def numpy(self) -> Floats:
-        """A copy of the value, float32."""
-        stored = np.empty(self._stored_shape, np.float32)
-        self._handle.get_parameter(self.parameter, stored)
-        return np.ascontiguousarray(self._to_keras(stored))
-
-    value = numpy
-
-    def assign(self, value: ArrayLike) -> None:
-        """Replaces the value by one of the same shape.
-
-        Raises:
-            ValueError: another shape.
-            TypeError: not numbers.
-        """
-        checked = _arrays.named(value, self.shape, self.path)
-        self._handle.set_parameter(self.parameter, self._from_keras(checked))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self.numpy(), dtype)
-
-    def __repr__(self) -> str:
-        return f"<Variable path={self.path} shape={self.shape} dtype={self.dtype}>"
-
-
 class Layer:
     """A layer, and the base of your own, which are made of other layers::
 
@@ -208,7 +125,8 @@ class Layer:
     dtype = "float32"
     compute_dtype = "float32"
     _asks = True  # ``call`` may give another network in training
-    _arguments: Mapping[str, Any]
+    _arguments: dict[str, Any]
+    _sealed: list[Layer] | None = None  # the layers within, once there can be no others
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         layer = super().__new__(cls)
@@ -275,7 +193,7 @@ class Layer:
             self.built = True
         if self._freezes:
             self.trainable = False
-        outer = context()
+        outer, given = context(), training
         if training is None:
             training = outer.training
         with within(Context((*outer.callers, self), training)):
@@ -285,16 +203,20 @@ class Layer:
                 outputs = self._call_both_ways(inputs, *args, **kwargs)
             else:
                 outputs = self.call(inputs, *args, training=training, **kwargs)
-        if self._first_call is None and not any(tensor.is_trial for tensor in tensors):
-            self._first_call = (inputs, outputs)
+        self._seal()
+        if not any(tensor.is_trial for tensor in tensors):
+            if self._first_call is None:
+                self._first_call = (inputs, outputs)
+            if not outer.callers:
+                Made(self, (inputs, *args), kwargs, given, outputs)
         return outputs
 
     def _call_both_ways(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """What ``call`` gives where it asks whether it trains and nobody said: both answers must give one network."""
-        from ..models import same_network
+        from ..models.comparison import same_network
 
         results = [self.call(inputs, *args, training=training, **kwargs) for training in (True, False)]
-        first, *others = dict.fromkeys(_tensors_in([inputs, args, kwargs]))
+        first, *others = dict.fromkeys(tensors_in([inputs, args, kwargs]))
         if not same_network(first.root if others else first, *results):
             raise ValueError(
                 f"{type(self).__name__}.call gives another network for training=True than for training=False; "
@@ -353,22 +275,64 @@ class Layer:
     def _sublayers(self) -> Iterator[Layer]:
         """The layers among the attributes, also within lists, tuples and dictionaries."""
         for name, value in vars(self).items():
-            if name not in ("_first_call", "_arguments"):
+            if name not in ("_first_call", "_arguments", "_sealed"):
                 yield from layers_in(value)
 
+    def _seal(self) -> None:
+        """From now on the layers within stay the same: there is a network of them."""
+        self._sealed = list(Layer._sublayers(self))
+
+    def _check_sealed(self, layers: Iterable[Layer]) -> None:
+        """Raises ValueError where one of these layers came after the network was made."""
+        for layer in layers:
+            if self._sealed is not None and not any(layer is each for each in self._sealed):
+                kind = type(self).__name__
+                raise ValueError(
+                    f"layer {layer.name!r} cannot become a part of {self.name!r}, which is built already and would not "
+                    f"see it: make a new {kind} that has it from the start and give it the weights of the other layers "
+                    "(set_weights), or build a Model of the layers that stay and the new one"
+                )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._sealed is not None and name != "_sealed":
+            self._check_sealed(layers_in(value))
+        super().__setattr__(name, value)
+
+    # The class whose arguments ``get_config`` gives, where that is another.
+    _constructor: type[Layer] | None = None
+
     def get_config(self) -> dict[str, Any]:
-        """The arguments it was made with, for ``from_config``."""
-        parameters = inspect.signature(type(self).__init__).parameters.values()
+        """The arguments that make the same layer with ``from_config``, with their defaults; objects of
+        ``swiftcnn.initializers`` and ``regularizers`` as ``{"class_name": ..., "config": ...}``."""
+        maker = self._constructor or type(self)
+        is_known = maker.__init__.__module__.startswith(__name__.partition(".")[0] + ".")
         config: dict[str, Any] = {}
-        for parameter in parameters:
-            if parameter.kind is not parameter.VAR_KEYWORD:
-                config |= {key: value for key, value in self._arguments.items() if key == parameter.name}
-            else:
+        takes_all = False
+        for parameter in list(inspect.signature(maker.__init__).parameters.values())[1:]:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                takes_all = True
                 config |= self._arguments.get(parameter.name, {})
-        taken = {parameter.name for parameter in parameters}
-        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-        own = {"name": self.name, "trainable": self.trainable}
-        return config | {key: value for key, value in own.items() if takes_all or key in taken}
+            elif parameter.name in self._arguments or parameter.default is not parameter.empty:
+                config[parameter.name] = self._arguments.get(parameter.name, parameter.default)
+        own: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
+        if is_known:
+            config.pop("input_shape", None)
+            own["dtype"] = self.dtype
+            config = {name: self._configured(name, value) for name, value in config.items()}
+        return (
+            {key: value for key, value in own.items() if takes_all or key in config}
+            | config
+            | {key: value for key, value in own.items() if key in config}
+        )
+
+    def _configured(self, name: str, value: Any) -> Any:
+        """An argument as it is told in the configuration."""
+        if name == "data_format":
+            return "channels_last"
+        if name == "activation" or name.endswith(("_initializer", "_regularizer")):
+            return serialized(value, name)
+        found = vars(self).get(name, value)
+        return found.tolist() if isinstance(found, (np.ndarray, np.generic)) else found
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -390,12 +354,12 @@ class Layer:
     @property
     def trainable_weights(self) -> list[Variable]:
         """Those that training changes."""
-        return _select(self.weights, trainable=True)
+        return select(self.weights, trainable=True)
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """Those that training does not change; statistics of batch normalisation are among them."""
-        return _select(self.weights, trainable=False)
+        return select(self.weights, trainable=False)
 
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights
@@ -440,6 +404,20 @@ class Layer:
             layer.trainable = value
 
 
+def serialized(value: Any, name: str) -> Any:
+    """An activation, initializer or regularizer as a configuration tells it; a function of the user's stays one."""
+    from .. import activations, initializers, regularizers
+
+    if name == "activation":
+        return activations.name_of(activations.get(value))
+    if value is None and not name.endswith("_initializer"):
+        return None
+    found: Any = (initializers if name.endswith("_initializer") else regularizers).get(value, name)
+    if type(found).__module__ not in (initializers.__name__, regularizers.__name__) or type(found).__name__[0] == "_":
+        return value
+    return {"class_name": type(found).__name__, "config": found.get_config()}
+
+
 def layers_in(value: object) -> Iterator[Layer]:
     """The layers in an attribute's value."""
     if isinstance(value, Layer):
@@ -450,169 +428,3 @@ def layers_in(value: object) -> Iterator[Layer]:
     elif isinstance(value, (list, tuple)):
         for each in value:
             yield from layers_in(each)
-
-
-def _tensors_in(value: object) -> Iterator[Tensor]:
-    """The tensors among arguments."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (list, tuple, Mapping)):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors_in(each)
-
-
-def _select(weights: Sequence[Variable], trainable: bool) -> list[Variable]:
-    """Those weights that are trainable, or those that are not; each model is asked once."""
-    handles = {id(weight._handle): weight._handle for weight in weights}
-    flags = {(key, row[0]): row[2] for key, handle in handles.items() for row in handle.parameters()}
-    return [weight for weight in weights if flags[id_of(weight)] == trainable]
-
-
-def id_of(variable: Variable) -> tuple[int, str]:
-    """What two views of one weight have in common."""
-    return (id(variable._handle), variable.parameter)
-
-
-class Operation(Layer):
-    """A layer that the library knows. It has no weights, unless it is a ``WeightedLayer``."""
-
-    _asks = False
-
-    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        """The result of the layer itself, for tensors."""
-        tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        callers = context().callers
-        if callers and callers[-1] is self:
-            callers = callers[:-1]
-        call = Call(self, tensors, inference=training is False, callers=callers)
-        network = Network()
-        operands = [network.input(tensor, f"input_{index}") for index, tensor in enumerate(tensors)]
-        value = self._emit(network, operands, call)
-        return Tensor(network.shape(value), self.name, call)
-
-    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
-        if len(operands) != 1:
-            raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
-        return self._define(network, operands[0], call.inference)
-
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        """Adds what the layer computes of one value."""
-        raise NotImplementedError
-
-
-class WeightedLayer(Operation):
-    """A layer with weights of its own, which all models that contain it share.
-
-    It is a model of the library by itself, made when the layer first sees a shape; a network that contains the layer
-    applies that model.
-    """
-
-    # The names of weights in files and in Keras.
-    _weight_names: Mapping[str, str] = {"weight": "kernel", "bias": "bias"}
-
-    def __init__(
-        self,
-        initializers: Mapping[str, Initializer],
-        regularizers: Mapping[str, Regularizer | None],
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        """The initializers and regularizers are by Keras's names of the weights."""
-        super().__init__(**options)
-        self._initializers = initializers
-        self._regularizers = regularizers
-        self._home: _swiftcnn.Model | None = None
-
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the weights for inputs of a shape, the batch included."""
-        if self._home is None:
-            if isinstance(input_shape, (list, tuple)) and input_shape and isinstance(input_shape[0], (list, tuple)):
-                raise ValueError(f"layer {self.name!r} takes one tensor, got {len(input_shape)}")
-            shape = batched(input_shape)
-            self._check_last_axis(shape)
-            self._make_home(Tensor(shape, "input"))
-
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
-        """The shape of the result, the batch included, for an input of a shape with the batch; makes no weights."""
-        network = Network()
-        operand = network.input(Tensor(batched(input_shape), "input"))
-        return network.shape(self._define(network, operand, inference=True))
-
-    def _make_home(self, tensor: Tensor) -> _swiftcnn.Model:
-        network = Network()
-        home = network.model(self._define(network, network.input(tensor), inference=False))
-        for variable in self._variables(home):
-            variable.assign(self._initializers[variable.name](variable.shape))
-        for name, regularizer in self._regularizers.items():
-            for variable in self._variables(home):
-                if variable.name == name and regularizer is not None:
-                    home.set_regularization(variable.parameter, regularizer.l1, regularizer.l2)
-        self._home = home
-        self.built = True
-        self._freezes = False
-        if not self._trainable:
-            self._set_trainable(home, False)
-        return home
-
-    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
-        if len(operands) != 1:
-            raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
-        self._check_last_axis(call.inputs[0].shape)
-        home = self._home or self._make_home(call.inputs[0])
-        return network.apply(home, operands[0], call.inference)
-
-    def _check_last_axis(self, shape: Shape) -> None:
-        if shape[-1] is None and len(shape) > 1:
-            raise ValueError(
-                f"layer {self.name!r}: the last axis of its input must have a fixed size, got shape {shape}; "
-                "after a network for images of any size use GlobalAveragePooling2D, not Flatten"
-            )
-
-    def _variables(self, home: _swiftcnn.Model) -> list[Variable]:
-        result = []
-        for parameter, _, _, shape in home.parameters():
-            name = self._weight_names[parameter.removeprefix(f"{self.name}.")]
-            channels = self._depthwise_channels(name, shape)
-            result.append(Variable(home, parameter, name, self.name, shape, channels, self._keras_shape(name)))
-        return result
-
-    def _keras_shape(self, name: str) -> tuple[int, ...] | None:
-        """Keras's shape of a weight where it differs without another order of the elements."""
-        return None
-
-    def _depthwise_channels(self, name: str, shape: tuple[int, ...]) -> int | None:
-        """The number of channels where the weight is that of a depthwise convolution."""
-        return None
-
-    @property
-    def weights(self) -> list[Variable]:
-        """The weights in Keras's order; none before the layer is built."""
-        return [] if self._home is None else self._variables(self._home)
-
-    def __getattr__(self, name: str) -> Variable:
-        """A weight by its name: ``layer.kernel``."""
-        if name in ("input", "output"):
-            self._called()  # which has raised already, but Python asks here once more
-        if name in type(self)._weight_names.values():
-            for weight in self.weights:
-                if weight.name == name:
-                    return weight
-            raise AttributeError(f"layer {self.name!r} has no weight {name!r}, or is not built yet")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights; see ``Layer.trainable``."""
-        learned = [] if self._home is None else [row[2] for row in self._home.parameters() if row[1] != "statistic"]
-        return any(learned) if learned else self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = boolean(value, "trainable")
-        self._freezes = False
-        if self._home is not None:
-            self._set_trainable(self._home, self._trainable)
-
-    @staticmethod
-    def _set_trainable(home: _swiftcnn.Model, trainable: bool) -> None:
-        if any(row[1] != "statistic" for row in home.parameters()):
-            home.set_trainable("*", trainable)

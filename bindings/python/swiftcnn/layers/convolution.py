@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from .. import activations, initializers, regularizers
 from .._checks import boolean, choice, integer, text
 from .activation import apply, finish
-from .base import LayerOptions, WeightedLayer, check_absent
+from .base import LayerOptions, check_absent
+from .operation import WeightedLayer
 
 if TYPE_CHECKING:
     from .._symbolic import Network, Tensor

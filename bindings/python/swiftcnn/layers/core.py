@@ -10,8 +10,9 @@ from .. import activations, initializers, regularizers
 from .._checks import boolean, choice, integer, number
 from .._symbolic import Tensor
 from .activation import apply, finish
-from .base import Layer, LayerOptions, Operation, WeightedLayer, batched, check_absent, shape_of, unique_name
+from .base import Layer, LayerOptions, batched, check_absent, shape_of, unique_name
 from .convolution import check_format, pair
+from .operation import Operation, WeightedLayer
 
 if TYPE_CHECKING:
     from .._symbolic import Network
@@ -51,7 +52,12 @@ class InputLayer(Layer):
             self.batch_shape = (None, *shape_of(shape, "shape"))
         tensor = Tensor(self.batch_shape, self.name, origin=self)
         self._first_call = (tensor, tensor)
+        self.dtype = dtype or "float32"
         self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments for ``from_config``."""
+        return {"batch_shape": self.batch_shape, "dtype": self.dtype, "name": self.name}
 
 
 def Input(  # noqa: N802 (Keras's name)
@@ -216,5 +222,3 @@ class Identity(Operation):
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         return operand
-
-

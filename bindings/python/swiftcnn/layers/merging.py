@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from .._checks import integer
-from .base import LayerOptions, Operation
+from .base import LayerOptions
+from .operation import Operation
 
 if TYPE_CHECKING:
-    from .._symbolic import Call, Network, Tensor
+    from .._symbolic import Call, Network, Shape, Tensor
 
 
 class _Pairwise(Operation):
@@ -20,19 +21,57 @@ class _Pairwise(Operation):
             raise ValueError(f"layer {self.name!r} takes a list of at least two tensors, got {len(operands)}")
         result = operands[0]
         for operand in operands[1:]:
-            result = network.layer(self._kind, self.name, {}, result, operand)
+            pair = self._alike(network, result, operand)
+            result = network.layer(self._kind, self.name, {}, *pair)
+        return result
+
+    def _alike(self, network: Network, *operands: int) -> list[int]:
+        """Two operands of which the library can make one: of one shape, or one with height and width 1.
+
+        Where one has the size 1 along another axis, it is put there as often as the other is long.
+        """
+        given = [network.shape(operand)[1:] for operand in operands]
+        rank = max(map(len, given))
+        shapes = [(*([1] * (rank - len(shape))), *shape) for shape in given]
+        if any(None not in sizes and len(set(sizes) - {1}) > 1 for sizes in zip(*shapes, strict=True)):
+            raise ValueError(
+                f"layer {self.name!r}: inputs have incompatible shapes {given[0]} and {given[1]}; expected equal sizes "
+                "along each axis, or 1"
+            )
+        result = []
+        for operand, before, shape, other in zip(operands, given, shapes, reversed(shapes), strict=True):
+            if before != shape:
+                operand = network.layer("reshape", f"{self.name}.reshape", {"shape": _sizes(shape)}, operand)
+            # Where height and width are 1 the library repeats.
+            first = 2 if rank == 3 and shape[:2] == (1, 1) else 0
+            for axis in range(first, rank):
+                times = other[axis]
+                if shape[axis] != 1 or times == 1:
+                    continue
+                if times is None:
+                    raise ValueError(
+                        f"layer {self.name!r}: of shapes {given[0]} and {given[1]} one would have to be repeated along "
+                        "an axis whose size varies; that is possible where height and width are both 1"
+                    )
+                operand = network.layer("concat", f"{self.name}.repeat", {"axis": axis + 1}, *([operand] * times))
+            result.append(operand)
         return result
 
 
+def _sizes(shape: Shape) -> list[int]:
+    """A shape of which one size may be unknown, for a reshaping."""
+    return [-1 if size is None else size for size in shape]
+
+
 class Add(_Pairwise):
-    """The sum of tensors of one shape; where height and width of one are 1, it is added everywhere."""
+    """The sum of tensors; where one has the size 1 along an axis, or has it not, it is repeated there, as in NumPy."""
 
     _kind = "add"
 
 
 class Multiply(_Pairwise):
-    """The product of tensors of one shape; where height and width of one are 1, it multiplies everywhere, as in
-    squeeze-and-excitation."""
+    """The product of tensors; where one has the size 1 along an axis, or has it not, it is repeated there, as in NumPy
+    and in squeeze-and-excitation."""
 
     _kind = "multiply"
 

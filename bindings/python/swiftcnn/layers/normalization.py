@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from .. import initializers, regularizers
 from .._checks import boolean, integer, number
-from .base import LayerOptions, WeightedLayer, check_absent
+from .base import LayerOptions, check_absent
+from .operation import WeightedLayer
 
 if TYPE_CHECKING:
     from .._symbolic import Call, Network

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from .._checks import boolean
-from .base import LayerOptions, Operation, UnnamedOptions
+from .base import LayerOptions, UnnamedOptions
 from .convolution import check_format, pair, padding_option
+from .operation import Operation
 
 if TYPE_CHECKING:
     from .._symbolic import Network

@@ -10,8 +10,9 @@ import numpy as np
 from .. import _arrays
 from .._checks import boolean, choice, integer
 from .._symbolic import Call, Network
-from .base import LayerOptions, Operation, UnnamedOptions
+from .base import LayerOptions, UnnamedOptions
 from .convolution import check_format
+from .operation import Operation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -32,8 +33,9 @@ class Rescaling(Operation):
 
     def __init__(self, scale: ArrayLike, offset: ArrayLike = 0.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.scale = _constants(scale, "scale")
-        self.offset = _constants(offset, "offset")
+        scales, offsets = _constants(scale, "scale"), _constants(offset, "offset")
+        self.scale = scales[0] if np.ndim(scale) == 0 else scales
+        self.offset = offsets[0] if np.ndim(offset) == 0 else offsets
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         return network.layer("rescaling", self.name, {"scale": self.scale, "offset": self.offset}, operand)

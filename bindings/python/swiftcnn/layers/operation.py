@@ -1,0 +1,163 @@
+"""Layers that the library knows, with weights and without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from .._checks import boolean
+from .._symbolic import Call, Network, Tensor, context, is_rebuilding
+from .base import Layer, LayerOptions, batched
+from .variable import Variable
+
+if TYPE_CHECKING:
+    from .. import _swiftcnn
+    from .._symbolic import Shape
+    from ..initializers import Initializer
+    from ..regularizers import Regularizer
+
+
+class Operation(Layer):
+    """A layer that the library knows. It has no weights, unless it is a ``WeightedLayer``."""
+
+    _asks = False
+
+    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
+        """The result of the layer itself, for tensors."""
+        tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        callers = context().callers
+        if callers and callers[-1] is self:
+            callers = callers[:-1]
+        call = Call(self, tensors, inference=training is False, callers=callers)
+        network = Network()
+        operands = [network.input(tensor, f"input_{index}") for index, tensor in enumerate(tensors)]
+        value = self._emit(network, operands, call)
+        return Tensor(network.shape(value), self.name, call)
+
+    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+        if len(operands) != 1:
+            raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
+        return self._define(network, operands[0], call.inference)
+
+    def _define(self, network: Network, operand: int, inference: bool) -> int:
+        """Adds what the layer computes of one value."""
+        raise NotImplementedError
+
+
+class WeightedLayer(Operation):
+    """A layer with weights of its own, which all models that contain it share.
+
+    It is a model of the library by itself, made when the layer first sees a shape; a network that contains the layer
+    applies that model.
+    """
+
+    # The names of weights in files and in Keras.
+    _weight_names: Mapping[str, str] = {"weight": "kernel", "bias": "bias"}
+
+    def __init__(
+        self,
+        initializers: Mapping[str, Initializer],
+        regularizers: Mapping[str, Regularizer | None],
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        """The initializers and regularizers are by Keras's names of the weights."""
+        super().__init__(**options)
+        self._initializers = initializers
+        self._regularizers = regularizers
+        self._home: _swiftcnn.Model | None = None
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the weights for inputs of a shape, the batch included."""
+        if self._home is None:
+            if isinstance(input_shape, (list, tuple)) and input_shape and isinstance(input_shape[0], (list, tuple)):
+                raise ValueError(f"layer {self.name!r} takes one tensor, got {len(input_shape)}")
+            shape = batched(input_shape)
+            self._check_last_axis(shape)
+            self._make_home(Tensor(shape, "input"))
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """The shape of the result, the batch included, for an input of a shape with the batch; makes no weights."""
+        network = Network()
+        operand = network.input(Tensor(batched(input_shape), "input"))
+        return network.shape(self._define(network, operand, inference=True))
+
+    def _make_home(self, tensor: Tensor) -> _swiftcnn.Model:
+        network = Network()
+        home = network.model(self._define(network, network.input(tensor), inference=False))
+        if not is_rebuilding():
+            for variable in self._variables(home):
+                variable.assign(self._initializers[variable.name](variable.shape))
+        for name, regularizer in self._regularizers.items():
+            for variable in self._variables(home):
+                if variable.name == name and regularizer is not None:
+                    home.set_regularization(variable.parameter, regularizer.l1, regularizer.l2)
+        self._home = home
+        self.built = True
+        self._freezes = False
+        if not self._trainable:
+            self._set_trainable(home, False)
+        return home
+
+    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+        if len(operands) != 1:
+            raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
+        self._check_last_axis(call.inputs[0].shape)
+        home = self._home or self._make_home(call.inputs[0])
+        return network.apply(home, operands[0], call.inference)
+
+    def _check_last_axis(self, shape: Shape) -> None:
+        if shape[-1] is None and len(shape) > 1:
+            raise ValueError(
+                f"layer {self.name!r}: the last axis of its input must have a fixed size, got shape {shape}; "
+                "after a network for images of any size use GlobalAveragePooling2D, not Flatten"
+            )
+
+    def _variables(self, home: _swiftcnn.Model) -> list[Variable]:
+        result = []
+        for parameter, _, _, shape in home.parameters():
+            name = self._weight_names[parameter.removeprefix(f"{self.name}.")]
+            channels = self._depthwise_channels(name, shape)
+            result.append(Variable(home, parameter, name, self.name, shape, channels, self._keras_shape(name)))
+        return result
+
+    def _keras_shape(self, name: str) -> tuple[int, ...] | None:
+        """Keras's shape of a weight where it differs without another order of the elements."""
+        return None
+
+    def _depthwise_channels(self, name: str, shape: tuple[int, ...]) -> int | None:
+        """The number of channels where the weight is that of a depthwise convolution."""
+        return None
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights in Keras's order; none before the layer is built."""
+        return [] if self._home is None else self._variables(self._home)
+
+    def __getattr__(self, name: str) -> Variable:
+        """A weight by its name: ``layer.kernel``."""
+        if name in ("input", "output"):
+            self._called()  # which has raised already, but Python asks here once more
+        if name in type(self)._weight_names.values():
+            for weight in self.weights:
+                if weight.name == name:
+                    return weight
+            raise AttributeError(f"layer {self.name!r} has no weight {name!r}, or is not built yet")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; see ``Layer.trainable``."""
+        learned = [] if self._home is None else [row[2] for row in self._home.parameters() if row[1] != "statistic"]
+        return any(learned) if learned else self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = boolean(value, "trainable")
+        self._freezes = False
+        if self._home is not None:
+            self._set_trainable(self._home, self._trainable)
+
+    @staticmethod
+    def _set_trainable(home: _swiftcnn.Model, trainable: bool) -> None:
+        if any(row[1] != "statistic" for row in home.parameters()):
+            home.set_trainable("*", trainable)

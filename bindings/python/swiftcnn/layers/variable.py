@@ -1,0 +1,117 @@
+"""Weights of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _arrays
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .. import _swiftcnn
+    from .._arrays import Array, Floats
+
+
+class Variable:
+    """One weight of a layer: a view. Reading copies, ``assign`` changes the layer and every model it is in.
+
+    Attributes:
+        name: as ``"kernel"``.
+        path: as ``"conv2d/kernel"``.
+        parameter: the name in files and in ``Model.get_parameter``, as ``"conv2d.weight"``; of a layer within another
+            the names of those around it come before: ``"block.conv2d.weight"``.
+        shape: in Keras's layout: HWIO for convolutions, (height, width, channels, multiplier) for depthwise ones,
+            (in, out) for dense layers.
+    """
+
+    dtype = "float32"
+
+    def __init__(
+        self,
+        handle: _swiftcnn.Model,
+        parameter: str,
+        name: str,
+        owner: str,
+        stored_shape: tuple[int, ...],
+        channels: int | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """``channels`` is the number of input channels of a depthwise convolution's weight, otherwise None; ``shape``
+        is Keras's where it has the elements in the same order."""
+        self.name = name
+        self.path = f"{owner}/{name}"
+        self.parameter = parameter
+        self._handle = handle
+        self._stored_shape = stored_shape
+        self._channels = channels
+        self._reshaped = shape
+        self.shape: tuple[int, ...] = self._to_keras(np.empty(stored_shape, np.bool_)).shape
+
+    def _to_keras(self, stored: Array) -> Array:
+        if self._reshaped is not None:
+            return stored.reshape(self._reshaped)
+        if self._channels is not None:
+            # Stored as (channels * multiplier, 1, height, width), channel by channel.
+            return stored.reshape(self._channels, -1, *stored.shape[2:]).transpose(2, 3, 0, 1)
+        return stored.transpose(2, 3, 1, 0) if stored.ndim == 4 else stored.T
+
+    def _from_keras(self, value: Array) -> Array:
+        if self._reshaped is not None:
+            value = value.reshape(self._stored_shape)
+        elif self._channels is not None:
+            value = value.transpose(2, 3, 0, 1).reshape(self._stored_shape)
+        elif value.ndim == 4:
+            value = value.transpose(3, 2, 0, 1)
+        else:
+            value = value.T
+        return np.ascontiguousarray(value)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes it."""
+        return any(row[2] for row in self._handle.parameters() if row[0] == self.parameter)
+
+    def numpy(self) -> Floats:
+        """A copy of the value, float32."""
+        stored = np.empty(self._stored_shape, np.float32)
+        self._handle.get_parameter(self.parameter, stored)
+        return np.ascontiguousarray(self._to_keras(stored))
+
+    value = numpy
+
+    def assign(self, value: ArrayLike) -> None:
+        """Replaces the value by one of the same shape.
+
+        Raises:
+            ValueError: another shape.
+            TypeError: not numbers.
+        """
+        checked = _arrays.named(value, self.shape, self.path)
+        self._handle.set_parameter(self.parameter, self._from_keras(checked))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.numpy(), dtype)
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path} shape={self.shape} dtype={self.dtype}>"
+
+
+def select(weights: Sequence[Variable], trainable: bool) -> list[Variable]:
+    """Those weights that are trainable, or those that are not; each model is asked once."""
+    handles = {id(weight._handle): weight._handle for weight in weights}
+    flags = {(key, row[0]): row[2] for key, handle in handles.items() for row in handle.parameters()}
+    return [weight for weight in weights if flags[id_of(weight)] == trainable]
+
+
+def id_of(variable: Variable) -> tuple[int, str]:
+    """What two views of one weight have in common."""
+    return (id(variable._handle), variable.parameter)

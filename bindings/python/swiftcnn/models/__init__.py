@@ -1,0 +1,22 @@
+"""Models: of layers, by name, or from a file; looked at, changed and saved."""
+
+from __future__ import annotations
+
+from .builders import EfficientNet, create_model, list_models
+from .files import clone_model, load_model
+from .model import Model
+from .nodes import Node
+from .parameters import Parameter
+from .sequential import Sequential
+
+__all__ = [
+    "EfficientNet",
+    "Model",
+    "Node",
+    "Parameter",
+    "Sequential",
+    "clone_model",
+    "create_model",
+    "list_models",
+    "load_model",
+]

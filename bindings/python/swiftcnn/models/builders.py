@@ -1,0 +1,126 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import _swiftcnn
+from .._checks import boolean, integer, number, readable, text
+from ..layers.base import shape_of
+from .model import Model, numbers
+
+if TYPE_CHECKING:
+    Path = str | os.PathLike[str]
+
+
+def create_model(
+    name: str,
+    weights: Path | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    classes: int = 1000,
+    include_top: bool = True,
+    pooling: str | None = None,
+    classifier_activation: str | None = "softmax",
+    dropout: float | None = None,
+    drop_path: float | None = None,
+    *,
+    width_coefficient: float | None = None,
+    depth_coefficient: float | None = None,
+    resolution_coefficient: float | None = None,
+    compound_coefficient: float | None = None,
+    divisor: int | None = None,
+    stages: Sequence[Mapping[str, Any]] | Sequence[int] | None = None,
+    seed: int = 0,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Model:
+    """Builds a model by name.
+
+    Args:
+        name: one of ``list_models()``; ``"efficientnet-b0"`` and ``"EfficientNetB0"`` are understood too.
+        weights: a safetensors file with parameters of the same names and shapes; None initialises at random.
+        input_shape: (height, width, channels); None is the builder's published resolution, (None, None, 3) any size.
+        classes: the length of the output.
+        include_top: without it the model ends with the last feature map.
+        pooling: ``"avg"`` or ``"max"`` over that feature map.
+        classifier_activation: ``"softmax"``, ``"sigmoid"``, or None for logits.
+        dropout: the rate before the classifier; None is the builder's own.
+        drop_path: the rate of stochastic depth; None is the builder's own.
+        width_coefficient: what the numbers of channels are multiplied by (Tan and Le 2019, section 3.3).
+        depth_coefficient: what the numbers of blocks are multiplied by.
+        resolution_coefficient: what the published resolution is multiplied by, where ``input_shape`` is None.
+        compound_coefficient: all three at once: 1.1, 1.2 and 1.15 to its power.
+        divisor: scaled numbers of channels are multiples of it.
+        stages: another base table: for ResNets the numbers of blocks, for EfficientNets a dictionary a stage with
+            ``kind``, ``kernel``, ``stride``, ``expand_ratio``, ``channels``, ``repeats`` and ``se_ratio``.
+        seed: of the random initial values.
+        mean: of the pixels, one a channel, in units of the full range 0...1.
+        std: their standard deviation.
+
+    Raises:
+        ValueError: no model has this name, or an argument is outside its domain.
+        OSError: ``weights`` cannot be read.
+    """
+    options: dict[str, object] = {
+        "classes": integer(classes, "classes", minimum=1),
+        "include_top": boolean(include_top, "include_top"),
+        "pooling": None if pooling is None else text(pooling, "pooling"),
+        "classifier_activation": None
+        if classifier_activation is None
+        else text(classifier_activation, "classifier_activation"),
+        "dropout": None if dropout is None else number(dropout, "dropout"),
+        "drop_path": None if drop_path is None else number(drop_path, "drop_path"),
+        "seed": integer(seed, "seed"),
+    }
+    coefficients = {
+        "width_coefficient": width_coefficient,
+        "depth_coefficient": depth_coefficient,
+        "resolution_coefficient": resolution_coefficient,
+        "compound_coefficient": compound_coefficient,
+    }
+    for key, coefficient in coefficients.items():
+        if coefficient is not None:
+            options[key] = number(coefficient, key)
+    if divisor is not None:
+        options["divisor"] = integer(divisor, "divisor", minimum=1)
+    if stages is not None:
+        options["stages"] = _stages(stages)
+    if weights is not None:
+        options["weights"] = os.fsdecode(readable(weights, "weights"))
+    if input_shape is not None:
+        shape = shape_of(input_shape, "input_shape")
+        if len(shape) != 3:
+            raise ValueError(f"input_shape must be (height, width, channels), got {input_shape!r}")
+        options["input_shape"] = list(shape)
+    for key, value in (("mean", mean), ("std", std)):
+        if value is not None:
+            options[key] = numbers(value, key)
+    return Model._of(_swiftcnn.create_model(text(name, "name"), json.dumps(options)))
+
+
+def list_models(pattern: str | None = None) -> list[str]:
+    """The names of the models that can be built, sorted; of those that match a pattern as ``"resnet*"``."""
+    return _swiftcnn.list_models(None if pattern is None else text(pattern, "pattern")).splitlines()
+
+
+class EfficientNet(Model):
+    """An EfficientNet of any width, depth and resolution (Tan and Le 2019, section 3.3).
+
+    Args:
+        model_name: the base: the stages, and what is scaled.
+        options: the arguments of ``create_model``, as ``width_coefficient``.
+    """
+
+    def __init__(self, model_name: str = "efficientnet_b0", **options: Any) -> None:
+        core = create_model(model_name, **options)._handle
+        super().__init__(name=core.name())
+        self._set_core(core)
+
+
+def _stages(stages: Sequence[Mapping[str, Any]] | Sequence[int]) -> list[object]:
+    if isinstance(stages, (str, bytes)) or not isinstance(stages, Sequence):
+        raise TypeError(f"stages must be a list with an entry for each stage, got {stages!r}")
+    return [dict(stage) if isinstance(stage, Mapping) else integer(stage, "stages", minimum=1) for stage in stages]

@@ -1,0 +1,61 @@
+"""Whether two networks compute the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._symbolic import Network, Tensor
+
+if TYPE_CHECKING:
+    from .. import _swiftcnn
+
+
+def same_network(inputs: Tensor, first: Any, second: Any) -> bool:
+    """Whether two tensors that come from another, or two lists or dictionaries of such, are the same in inference."""
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return _structure(inputs, [first]) == _structure(inputs, [second])
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return list(first) == list(second) and same_network(inputs, [*first.values()], [*second.values()])
+    if not isinstance(first, (list, tuple)) or not isinstance(second, (list, tuple)) or len(first) != len(second):
+        return False
+    return all(same_network(inputs, *pair) for pair in zip(first, second, strict=True))
+
+
+def _structure(inputs: Tensor, outputs: list[Tensor]) -> list[object]:
+    """What a network computes in inference, without names of results; parameters are the same where names are."""
+    if outputs == [inputs]:
+        return ["inputs"]
+    network, frozen = Network(), Network()
+    network.input(inputs)
+    whole = network.model(*(network.value(output) for output in outputs))
+    x = frozen.input(inputs)
+    values = [frozen.apply(whole, x, inference=True, tensor=name) for name in whole.output_names().split("\n")]
+    if values == [x]:
+        return ["inputs"]
+    graph = json.loads(frozen.model(*values).graph("json"))
+    return _steps(graph, {row["name"]: row["name"] for row in graph["parameters"]})
+
+
+def same_form(first: _swiftcnn.Model, second: _swiftcnn.Model) -> bool:
+    """Whether two models are the same but for names and values; the parameters are then so in their order."""
+    forms = []
+    for model in (first, second):
+        graph = json.loads(model.graph("json"))
+        parameters = [(row["name"], row["shape"], row["role"]) for row in graph["parameters"]]
+        numbers = {name: f"parameter {index}" for index, (name, _, _) in enumerate(parameters)}
+        shapes = [row["shape"] for row in graph["inputs"]]
+        forms.append((_steps(graph, numbers), [row[1:] for row in parameters], shapes, model.input_shape()))
+    return forms[0] == forms[1]
+
+
+def _steps(graph: dict[str, Any], parameters: Mapping[str, str]) -> list[object]:
+    """The operations in order, each with numbers for what it reads, and which of them are the outputs."""
+    number: dict[str, object] = {**parameters, **{row["name"]: "inputs" for row in graph["inputs"]}}
+    result: list[object] = []
+    for row in graph["nodes"]:
+        operands = [number[name] for name in row["operands"]]
+        number[row["name"]] = len(result)
+        result.append((row["operation"], row["attributes"], operands))
+    return [*result, *(number[output["value"]] for output in graph["outputs"])]

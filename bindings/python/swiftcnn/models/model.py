@@ -1,0 +1,606 @@
+"""The model: a network with its layers and weights."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .. import _arrays, _swiftcnn
+from .._checks import boolean, integer, number, path_of, readable, text, unknown
+from .._symbolic import Call, Context, Made, Network, Tensor, context, within
+from .._trainer import Trainer
+from ..layers.base import Layer, batched, unique_name
+from ..layers.core import InputLayer
+from .description import KEY, described, from_description, is_own, keep_description
+from .files import copied, from_bytes, load_in_order, to_bytes
+from .nodes import Node, nodes_of, tensor_of
+from .parameters import Parameters
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._symbolic import Shape
+
+    Path = str | os.PathLike[str]
+
+
+class Members:
+    """The layers of a model, out of reach of those who look for layers among attributes.
+
+    Attributes:
+        layers: those that the network was made of.
+        nodes: where it was not made of layers, those that stand for its operations.
+    """
+
+    layers: list[Layer] | None = None
+    nodes: list[Layer] | None = None
+
+
+class Model(Trainer, Parameters, Layer):
+    """A network with its weights: made by ``create_model`` or ``load_model``, of layers, or by a class of your own::
+
+        model = Model(inputs, outputs)      # tensors: of Input, and what layers made of it
+
+        class Net(Model):
+            def __init__(self):
+                super().__init__()
+                self.conv = layers.Conv2D(16, 3, activation="relu")
+                self.pool = layers.GlobalAveragePooling2D()
+
+            def call(self, x):
+                return self.pool(self.conv(x))
+
+    Layers and models that models are made of keep their weights: what one model learns, the others know. Your own class
+    gets its network when it first sees data, or by ``build``; its ``call`` runs once then, with tensors.
+
+    Args:
+        inputs: a tensor.
+        outputs: a tensor that layers made of it, or a list or dictionary of several: such a model can predict, but not
+            be trained.
+
+    Raises:
+        ValueError: the outputs need another tensor than the inputs, or two layers have one name.
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor | Sequence[Tensor] | None = None,
+        outputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        is_functional = type(self) is Model and inputs is not None
+        Layer.__init__(
+            self, name=unique_name("functional") if name is None and is_functional else name, trainable=trainable
+        )
+        self._core: _swiftcnn.Model | None = None
+        self._ends: tuple[Tensor, list[Tensor]] | None = None
+        self._keys: list[str] | None = None  # of outputs that are a dictionary
+        self._members = Members()
+        if (inputs is None) != (outputs is None):
+            raise ValueError("inputs and outputs must be given both, or neither")
+        if inputs is not None and outputs is not None:
+            self._connect(single(inputs, "inputs"), self._listed(outputs, "outputs"))
+            if self._freezes:
+                self.trainable = False
+
+    @classmethod
+    def _of(cls, core: _swiftcnn.Model) -> Model:
+        """The model of the library as an object."""
+        model = Model(name=core.name())
+        model._set_core(core)
+        return model
+
+    def _connect(self, inputs: Tensor, outputs: list[Tensor]) -> None:
+        """Makes the network between tensors."""
+        network = Network()
+        network.input(inputs)
+        values = [network.value(output) for output in outputs]
+        core = network.model(*values, options={"name": self.name} | _pixels(inputs, network.calls))
+        self._ends = (inputs, outputs)
+        self._members.layers = distinct(_layers_of(inputs, network.calls, core))
+        self._set_core(core)
+
+    def _listed(self, outputs: Any, name: str) -> list[Tensor]:
+        """Outputs as a list; the keys of a dictionary are remembered."""
+        self._keys = [text(key, name) for key in outputs] if isinstance(outputs, Mapping) else None
+        return several([*outputs.values()] if isinstance(outputs, Mapping) else outputs, name)
+
+    def _packed(self, results: list[Any]) -> Any:
+        """What there is for each output as the model gives it: alone, as a list, or by the keys of a dictionary."""
+        if self._keys is not None:
+            return dict(zip(self._keys, results, strict=True))
+        return results[0] if len(results) == 1 else results
+
+    @property
+    def _is_network(self) -> bool:
+        """Whether there is nothing but the network: no layers of Python's that it was made of."""
+        return self._core is not None and self._members.layers is None and type(self).call is Model.call
+
+    def _set_core(self, core: _swiftcnn.Model) -> None:
+        self._core = core
+        self.built = True
+        self._adopt()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("train_step", "test_step", "predict_step", "compute_loss"):
+            if hasattr(cls, name):
+                raise TypeError(f"{cls.__name__}.{name} would never be called: training is done by the library")
+
+    @property
+    def _handle(self) -> _swiftcnn.Model:
+        """The model of the library."""
+        if self._core is None:
+            raise ValueError(
+                f"model {self.name!r} is not built yet: call it, fit it or predict with it, or call build(input_shape)"
+            )
+        return self._core
+
+    @property
+    def _model(self) -> Model:
+        return self
+
+    @property
+    def _built(self) -> bool:
+        return self._core is not None
+
+    def _prepare(self, x: ArrayLike) -> None:
+        if self._sealed is not None:
+            self._check_sealed(Layer._sublayers(self))
+        if self._core is None:
+            shape = _arrays.numeric(x, "x").shape
+            if len(shape) < 2:
+                raise ValueError(f"x: expected images (N, height, width, channels), got shape {shape}")
+            self.build((None, *shape[1:]))
+
+    # ------------------------------------------------------------------------------------------------------ as a layer
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the network for inputs of a shape, the batch included, as (None, 224, 224, 3).
+
+        Raises:
+            ValueError: no shape, or it is built already for another.
+        """
+        shape = batched(input_shape)
+        if self._core is not None:
+            self._check_shape(shape)
+            return
+        tensor = Tensor(shape, "input")
+        with within(Context()):
+            self._connect(tensor, self._listed(self._trace(tensor), "what call returned"))
+        self._seal()
+        if self._freezes:
+            self.trainable = False
+
+    def _check_shape(self, shape: Shape) -> None:
+        """Raises ValueError unless this is the shape that the model is built for."""
+        own = self.input_shape
+        if len(own) != len(shape) or any(mine not in (None, size) for mine, size in zip(own, shape, strict=True)):
+            raise ValueError(f"model {self.name!r} is built for inputs of shape {own}; it cannot be built for {shape}")
+
+    def _trace(self, tensor: Tensor) -> Any:
+        """What ``call`` makes of a tensor."""
+        asks = "training" in inspect.signature(self.call).parameters
+        return self._call_both_ways(tensor) if asks else self.call(tensor)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model does, in terms of layers; to be written by classes of your own."""
+        if self._core is not None:
+            return self(*args, **kwargs)
+        raise NotImplementedError(
+            f"{type(self).__name__} has no network: write a method 'call', or give Model inputs and outputs"
+        )
+
+    def _apply(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        self._check_single(args, kwargs)
+        tensor = single(inputs, "inputs")
+        if self._core is None:
+            self.build(tensor.shape)
+        outer = context()
+        inference = (outer.training if training is None else training) is False
+        names = self.output_names
+        results = []
+        for name in names:
+            call = Call(self, (tensor,), inference, tensor=name if len(names) > 1 else None, callers=outer.callers)
+            network = Network()
+            value = self._emit(network, [network.input(tensor)], call)
+            results.append(Tensor(network.shape(value), self.name, call))
+        packed = self._packed(results)
+        if not tensor.is_trial:
+            if self._first_call is None:
+                self._first_call = (tensor, packed)
+            if not outer.callers:
+                Made(self, (tensor,), {}, training, packed)
+        return packed
+
+    def _compute(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        self._check_single(args, kwargs)
+        return self.predict_on_batch(x)
+
+    def _check_single(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+        if args or kwargs:
+            raise TypeError(f"model {self.name!r} takes one input, and training, got also {[*args, *kwargs]}")
+
+    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+        prefix = "" if self._continues(call) else f"{self.name}."
+        return network.apply(self._handle, operands[0], call.inference, prefix, call.tensor)
+
+    def _continues(self, call: Call) -> bool:
+        """Whether a call stands for the model's own layers: a network that ends elsewhere, or goes on from one."""
+        return self._is_network and self._ends is not None and call.inputs[0] is self._ends[0]
+
+    # ------------------------------------------------------------------------------------------------------- looking
+
+    @property
+    def input(self) -> Tensor:
+        """The tensor it begins with.
+
+        Raises:
+            AttributeError: the model is not built yet, as of all that follows here.
+        """
+        return self._known("input")[0]
+
+    @property
+    def output(self) -> Any:
+        """The tensor it ends with, or a list or dictionary of several: ``Model(model.input,
+        layers.Dense(5)(model.output))`` goes on from there."""
+        return self._packed(list(self._known("output")[1]))
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """``[input]``"""
+        return [self._known("inputs")[0]]
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """The tensors it ends with."""
+        return list(self._known("outputs")[1])
+
+    def _known(self, name: str) -> tuple[Tensor, list[Tensor]]:
+        """The ends, for the attribute of this name."""
+        if not self._built:
+            raise AttributeError(f"model {self.name!r} is not built yet, so it has no {name!r}")
+        return self._tensors()
+
+    def _tensors(self) -> tuple[Tensor, list[Tensor]]:
+        core = self._handle
+        if self._ends is None:
+            name = json.loads(core.graph("json"))["inputs"][0]["name"]
+            self._begin_with(InputLayer(batch_shape=self._shape_of_input, name=name).output)
+        assert self._ends is not None
+        return self._ends
+
+    def _begin_with(self, tensor: Tensor) -> None:
+        """Gives the network, before anyone asks for its input, this one."""
+        names = self.output_names
+        calls = [Call(self, (tensor,), tensor=name if len(names) > 1 else None) for name in names]
+        outputs = [Tensor(self._shape(name), self.name, call) for name, call in zip(names, calls, strict=True)]
+        self._ends = (tensor, outputs)
+
+    def _result(self, name: str | None) -> Tensor:
+        """A result of the network; None is the output."""
+        return self._tensors()[1][0] if name is None else tensor_of(self, name)
+
+    def _shape(self, name: str) -> Shape:
+        """The shape of a result, with None for the batch and for sizes that vary."""
+        return tuple(size if size >= 0 else None for size in self._handle.tensor_shape(name))
+
+    @property
+    def input_shape(self) -> Shape:
+        """``(None, height, width, channels)``; None is any number."""
+        self._known("input_shape")
+        return self._shape_of_input
+
+    @property
+    def _shape_of_input(self) -> Shape:
+        return (None, *(size if size >= 0 else None for size in self._handle.input_shape()))
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of what ``predict`` returns, with None for the number of images and sizes that vary; a list of
+        shapes where there are several outputs."""
+        self._known("output_shape")
+        shapes = [self._shape(name) for name in self.output_names]
+        return shapes[0] if len(shapes) == 1 else shapes
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in the order they are computed; of a class of your own, those among its attributes."""
+        if type(self).call is not Model.call:
+            return distinct(Layer._sublayers(self))
+        if self._members.layers is not None:
+            return list(self._members.layers)
+        if self._members.nodes is None:
+            self._members.nodes = [input_layer(self._tensors()[0]), *nodes_of(self)]
+        return list(self._members.nodes)
+
+    def _sublayers(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """A layer by its name, or by its position in ``layers``.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if (name is None) == (index is None):
+            raise ValueError("one of name and index must be given, and not both")
+        members = self.layers
+        if index is not None:
+            position = integer(index, "index", minimum=-len(members))
+            if position >= len(members):
+                raise ValueError(f"index is {position}, but the model has {len(members)} layers")
+            return members[position]
+        wanted = text(name, "name")
+        for layer in members:
+            if layer.name == wanted:
+                return layer
+        raise unknown("layer", wanted, (layer.name for layer in members))
+
+    @property
+    def tensor_names(self) -> list[str]:
+        """What ``predict(output=...)`` can give, in the order it is computed."""
+        return self._handle.tensor_names().split("\n")
+
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The mean and the standard deviation of pixels, one a channel, in units of the full range 0...1."""
+        return self._handle.get_normalization(self._handle.input_shape()[-1])
+
+    def set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Sets what uint8 pixels, divided by 255, are normalised with: ``(pixel / 255 - mean) / std``. A model made of
+        layers takes pixels as they are (mean 0, std 1 / 255), unless it begins with another model, whose it takes over.
+
+        Raises:
+            ValueError: not one number a channel, or a deviation that is not above 0.
+        """
+        means, deviations, channels = numbers(mean, "mean"), numbers(std, "std"), self._handle.input_shape()[-1]
+        if not len(means) == len(deviations) == channels:
+            raise ValueError(
+                f"mean and std must have {channels} numbers each, one a channel, got {means!r} and {deviations!r}"
+            )
+        self._handle.set_normalization(means, deviations)
+
+    def summary(
+        self,
+        line_length: None = None,
+        positions: None = None,
+        print_fn: Callable[[str], object] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: None = None,
+    ) -> None:
+        """Prints a table of layers, output shapes and parameter counts; it is as wide as it has to be, shows the
+        layers of nested models, and says of weights that they are frozen.
+
+        Args:
+            print_fn: None is ``print``.
+            line_length, positions, expand_nested, show_trainable, layer_range: Keras's, without effect.
+        """
+        (print if print_fn is None else print_fn)(self._handle.summary() if self._built else self._outline())
+
+    def _outline(self) -> str:
+        """The summary before there is a network."""
+        rows = [(f"{layer.name} ({type(layer).__name__})", "?", "0 (unbuilt)") for layer in self.layers]
+        table = [("layer", "output", "parameters"), *rows]
+        widths = [max(len(row[column]) for row in table) for column in range(3)]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
+        return "\n".join([f"{self.name}: not built yet", "", *lines])
+
+    def graph(self, format: str = "text") -> str:
+        """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz) or ``"json"`` (as in the model file)."""
+        return self._handle.graph(text(format, "format"))
+
+    # ---------------------------------------------------------------------------------------------------- parameters
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes any weight. Setting it sets it for all layers; it takes effect at the next step.
+        Batch normalisation that is not trainable runs in inference mode."""
+        if self._core is None:
+            return self._trainable
+        learned = [row.trainable for row in self.parameters if row.role != "statistic"]
+        return any(learned) if learned else self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = boolean(value, "trainable")
+        self._freezes = False
+        if self._core is None or not any(row.role != "statistic" for row in self.parameters):
+            for layer in self._sublayers():
+                layer.trainable = value
+        else:
+            self._core.set_trainable("*", value)
+
+    def reset_classifier(self, classes: int, *, seed: int = 0) -> None:
+        """Replaces the last dense layer by a new one for so many classes; all else keeps its weights. The model has to
+        be compiled again.
+
+        Raises:
+            ValueError: the network does not end with a dense layer, or the model is of a class of your own, whose
+                layers are replaced by other means.
+        """
+        count, start = integer(classes, "classes", minimum=1), integer(seed, "seed")
+        if type(self).call is not Model.call:
+            raise ValueError(
+                f"model {self.name!r} is of a class of your own: make it anew with another last layer, or go on from "
+                "the output of the layer before"
+            )
+        self._handle.reset_classifier(count, start)
+        self._handle.set_metadata(KEY, None)
+        self._ends, self._keys = None, None
+        self._members.layers = self._members.nodes = None
+        self._forget_settings()
+
+    # --------------------------------------------------------------------------------------------------------- files
+
+    def save(self, filepath: Path, overwrite: bool = True, include_optimizer: bool | None = None) -> None:
+        """Writes a model file: safetensors, with the network in its metadata. It appears whole or not at all.
+
+        Args:
+            overwrite: False refuses to replace a file.
+            include_optimizer: the training state too: what is loaded is compiled and trains on in the same bits. None:
+                where the model is compiled. False makes a smaller file.
+
+        Raises:
+            OSError: the file cannot be written.
+            RuntimeError: ``include_optimizer`` is True, but the model is not compiled.
+        """
+        path = path_of(filepath, "filepath")
+        if not boolean(overwrite, "overwrite") and os.path.exists(path):
+            raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
+        if include_optimizer is None:
+            include_optimizer = self.compiled and not self._compile_is_due
+        is_whole = boolean(include_optimizer, "include_optimizer")
+        keep_description(self)
+        self._handle.save(path, is_whole)
+
+    def save_weights(self, filepath: Path, overwrite: bool = True) -> None:
+        """The same as ``save`` without the optimizer: a model file is a safetensors file of the weights."""
+        self.save(filepath, overwrite, include_optimizer=False)
+
+    def load_weights(self, filepath: Path) -> None:
+        """Replaces the parameters by those of a safetensors file with the same names and shapes, as a torchvision
+        ``state_dict``. Where the names are others, as those of layers that got theirs automatically, the file must be a
+        model file, and its parameters are taken in their order, each of the same role and shape.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: parameters are missing, left over or misshapen; the model is unchanged.
+        """
+        path = readable(filepath, "filepath")
+        try:
+            self._handle.load_weights(path)
+        except ValueError:
+            if not load_in_order(self._handle, path):
+                raise
+
+    def clone(self) -> Model:
+        """A second, independent model of the same layers, with the same weights and training state.
+
+        A class of your own is made anew with ``from_config(get_config())``; where that does not give the same network,
+        the copy is a functional model of its layers, with a warning that says so.
+        """
+        return copied(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        return self.clone()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return from_bytes, to_bytes(self)
+
+    def get_config(self) -> dict[str, Any]:
+        """What ``from_config`` makes the same model of, with other weights: the layers and how they are connected; of a
+        class of your own the arguments that the object was made with.
+
+        Raises:
+            ValueError: a part of it cannot be told.
+        """
+        if not is_own(type(self)):
+            return super().get_config()
+        return {"name": self.name, "trainable": self.trainable, **described(self)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """The model that ``get_config`` told, with weights of its own.
+
+        Args:
+            custom_objects: classes and functions of your own by name.
+        """
+        if not is_own(cls):
+            return super().from_config(config)
+        model = from_description(config, custom_objects)
+        if not isinstance(model, cls):
+            raise ValueError(f"config is that of a {type(model).__name__}, not of a {cls.__name__}")
+        return model
+
+    @staticmethod
+    def from_name(
+        model_name: str,
+        weights: Path | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        classes: int = 1000,
+        include_top: bool = True,
+        pooling: str | None = None,
+        **options: Any,
+    ) -> Model:
+        """The model that ``create_model`` builds, whose arguments these are."""
+        from .builders import create_model
+
+        return create_model(model_name, weights, input_shape, classes, include_top, pooling, **options)
+
+    def __repr__(self) -> str:
+        if self._core is None:
+            return f"<{type(self).__name__} {self.name!r}, not built>"
+        return f"<{type(self).__name__} {self.name!r} {self.input_shape} -> {self.output_shape}>"
+
+
+def single(tensors: object, name: str) -> Tensor:
+    """The one tensor there is."""
+    given = several(tensors, name)
+    if len(given) > 1:
+        raise ValueError(f"{name} must be one tensor, got {len(given)}: a model has one input")
+    return given[0]
+
+
+def distinct(layers: Iterable[Layer]) -> list[Layer]:
+    """Each layer once; two of one name are an error."""
+    result = list({id(layer): layer for layer in layers}.values())
+    repeated = [name for name, times in Counter(layer.name for layer in result).items() if times > 1]
+    if repeated:
+        raise ValueError(f"the model has {repeated[0]!r} as the name of two layers: layer names must be unique")
+    return result
+
+
+def _layers_of(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]], core: _swiftcnn.Model) -> Iterator[Layer]:
+    """The layers of a network. A part of another model, from its input to one of its results, counts as its layers."""
+    yield input_layer(inputs)
+    names = set(core.tensor_names().split("\n"))
+    for _, call in calls:
+        if isinstance(call.layer, Model) and call.layer._continues(call):
+            for layer in call.layer.layers:
+                if isinstance(layer, Node) and not names.isdisjoint(layer._names):
+                    yield layer
+        else:
+            yield call.listed
+
+
+def input_layer(tensor: Tensor) -> Layer:
+    return tensor.origin or InputLayer(batch_shape=tensor.shape, name=tensor.name)
+
+
+def _pixels(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]]) -> dict[str, object]:
+    """How uint8 images become numbers: as the model that reads them does it, otherwise they stay as they are."""
+    readers = [call.layer for _, call in calls if any(each is inputs for each in call.inputs)]
+    kinds = {reader.normalization if isinstance(reader, Model) else None for reader in readers}
+    if len(kinds) == 1 and (only := kinds.pop()) is not None:
+        return {"mean": list(only[0]), "std": list(only[1])}
+    channels = inputs.shape[-1] if inputs.ndim > 1 else 1
+    if channels is None:
+        raise ValueError(f"the last axis of {inputs!r}, its channels, must have a fixed size")
+    return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
+
+
+def several(tensors: object, name: str) -> list[Tensor]:
+    """One or more tensors."""
+    given = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+    found = [each for each in given if isinstance(each, Tensor)]
+    if found and len(found) == len(given):
+        return found
+    raise ValueError(f"{name} must be a tensor that layers.Input or a layer gave, or a list of such, got {tensors!r}")
+
+
+def numbers(values: Sequence[float], name: str) -> list[float]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
+        raise TypeError(f"{name} must be a list of numbers, one a channel, got {values!r}")
+    return [number(value, name) for value in values]
