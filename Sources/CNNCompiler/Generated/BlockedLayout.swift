@@ -151,52 +151,27 @@ private struct BlockedLayoutPass {
   private mutating func convolve(
     _ fusion: ConvolutionFusions.Fusion, named name: String, as result: Value
   ) throws(CNNError) -> Bool {
+    if let expansion = fusion.expansion { return try convolve(expansion, then: fusion, named: name, as: result) }
     let node = source.nodes[fusion.convolution]
-    let x = node.operands[0], shape = source.type(of: x).shape
-    let weight = source.type(of: node.operands[1]).shape
-    let geometry: ConvolutionGeometry
-    if var convolution = node.operation as? Convolution2D {
-      convolution.filterLayout = .hwio
-      geometry = try convolution.geometry(input: shape, weight: FilterLayout.toHWIO.map { weight[$0] })
-    } else {
-      geometry = try ConvolutionGeometry(
-        batch: shape[0], inputHeight: 1, inputWidth: 1, inputChannels: weight[1], outputChannels: weight[0],
-        kernelHeight: 1, kernelWidth: 1)
-    }
+    let geometry = try geometry(of: node)
     // The few channels of a picture are read as they come.
-    let isPicture = !isInBlocks(x) && geometry.inputChannels < 8 && geometry.groups == 1
+    let isPicture = !isInBlocks(node.operands[0]) && geometry.inputChannels < 8 && geometry.groups == 1
     let input: Value
     if isPicture {
-      input = try rowMajor(x)
+      input = try rowMajor(node.operands[0])
     } else {
-      guard let (value, _) = try inBlocks(x) else { return false }
+      guard let (value, _) = try inBlocks(node.operands[0]) else { return false }
       input = value
     }
-    var epilogue = Epilogue(
+    let epilogue = Epilogue(
       hasBias: node.operands.count == 3, addsResidual: fusion.residual != nil, activation: fusion.activation)
     let hasMean = geometry.groups > 1 && fusion.isAveraged
-    if geometry.groups > 1 { epilogue.addsResidual = false }
     let convolution = try BlockedConvolution(
       geometry, input: isPicture ? .rowMajor : .blocked, epilogue: epilogue, accumulatesSum: hasMean,
       workers: generation.workers, library: generation.library)
-
-    // A factor of the filter is applied where the filter is packed.
-    var weights = [node.operands[1]]
-    if let scaled = source.node(defining: node.operands[1]), scaled.operation is ScaledFilter {
-      weights = scaled.operands
-    }
-    var filterOperands: [Value] = []
-    for weight in weights { filterOperands.append(try rowMajor(weight)) }
-    let filter = try rewriter.result.addSingle(
-      PackFilter(convolution: convolution), filterOperands, name: rewriter.result.uniqueName("\(name).filter"))
-    var operands = [input, filter]
-    if epilogue.hasBias {
-      operands.append(
-        try rewriter.result.addSingle(
-          PackBias(convolution: convolution), [rowMajor(node.operands[2])],
-          name: rewriter.result.uniqueName("\(name).packed_bias")))
-    }
-    if epilogue.addsResidual, let residual = fusion.residual {
+    var operands = [input]
+    operands += try weights(of: node, PackFilter(convolution), biasCount: convolution.biasCount, name)
+    if let residual = fusion.residual {
       guard let (value, _) = try inBlocks(residual) else { return false }
       operands.append(value)
     }
@@ -205,5 +180,63 @@ private struct BlockedLayoutPass {
     define(result, results[0], convolution.output)
     if hasMean { means[result] = (results[1], convolution.mean) }
     return true
+  }
+
+  /// Rewrites a pointwise convolution and the depthwise one that alone reads its result.
+  private mutating func convolve(
+    _ expansion: ConvolutionFusions.Expansion, then fusion: ConvolutionFusions.Fusion, named name: String,
+    as result: Value
+  ) throws(CNNError) -> Bool {
+    let first = source.nodes[expansion.convolution], second = source.nodes[fusion.convolution]
+    guard let (input, _) = try inBlocks(first.operands[0]) else { return false }
+    let pair = try ExpandedDepthwise(
+      geometry(of: first), epilogue: Epilogue(hasBias: first.operands.count == 3, activation: expansion.activation),
+      depthwise: geometry(of: second),
+      epilogue: Epilogue(hasBias: second.operands.count == 3, activation: fusion.activation),
+      accumulatesSum: fusion.isAveraged, workers: generation.workers, library: generation.library)
+    var operands = [input]
+    operands += try weights(of: first, PackFilter(expansionOf: pair), biasCount: pair.biasCount, "\(name).expansion")
+    operands += try weights(of: second, PackFilter(depthwiseOf: pair), biasCount: pair.biasCount, name)
+    let operation = ExpandBlocks(
+      pair: pair, hasBiases: [first.operands.count == 3, second.operands.count == 3], hasMean: fusion.isAveraged)
+    let results = try rewriter.result.add(operation, operands, name: name)
+    define(result, results[0], pair.output)
+    if fusion.isAveraged { means[result] = (results[1], pair.mean) }
+    return true
+  }
+
+  /// The sizes of a convolution, or of a dense layer as one of images of one pixel.
+  private func geometry(of node: Node) throws(CNNError) -> ConvolutionGeometry {
+    let shape = source.type(of: node.operands[0]).shape, weight = source.type(of: node.operands[1]).shape
+    if var convolution = node.operation as? Convolution2D {
+      convolution.filterLayout = .hwio
+      return try convolution.geometry(input: shape, weight: FilterLayout.toHWIO.map { weight[$0] })
+    }
+    return try ConvolutionGeometry(
+      batch: shape[0], inputHeight: 1, inputWidth: 1, inputChannels: weight[1], outputChannels: weight[0],
+      kernelHeight: 1, kernelWidth: 1)
+  }
+
+  /// The packed filter of a convolution, and its packed bias if it has one. A factor of the filter is applied where the
+  /// filter is packed.
+  private mutating func weights(
+    of node: Node, _ packing: PackFilter, biasCount: Int, _ name: String
+  ) throws(CNNError) -> [Value] {
+    var operands: [Value] = []
+    if let scaled = source.node(defining: node.operands[1]), scaled.operation is ScaledFilter {
+      for operand in scaled.operands { operands.append(try rowMajor(operand)) }
+    } else {
+      operands.append(try rowMajor(node.operands[1]))
+    }
+    var result = [
+      try rewriter.result.addSingle(packing, operands, name: rewriter.result.uniqueName("\(name).filter"))
+    ]
+    if node.operands.count == 3 {
+      result.append(
+        try rewriter.result.addSingle(
+          PackBias(count: biasCount), [rowMajor(node.operands[2])],
+          name: rewriter.result.uniqueName("\(name).packed_bias")))
+    }
+    return result
   }
 }

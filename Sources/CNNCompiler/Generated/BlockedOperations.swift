@@ -42,17 +42,35 @@ struct LeaveBlocks: CompiledOperation {
 /// channel.
 struct PackFilter: CompiledOperation {
   static let name = "pack_filter"
-  let convolution: BlockedConvolution
+  /// The number of floats.
+  let count: Int
+  let pack:
+    @Sendable (UnsafePointer<Float>, _ scale: UnsafePointer<Float>?, UnsafeMutablePointer<Float>, Workers) -> Void
 
-  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    [try TensorType(.float32, [convolution.filterCount])]
+  /// The filter of a convolution.
+  init(_ convolution: BlockedConvolution) {
+    count = convolution.filterCount
+    pack = { convolution.pack($0, scale: $1, into: $2, workers: $3) }
   }
 
+  /// The pointwise filter of a pair.
+  init(expansionOf pair: ExpandedDepthwise) {
+    count = pair.expansionFilterCount
+    pack = { pair.packExpansion($0, scale: $1, into: $2, workers: $3) }
+  }
+
+  /// The depthwise filter of a pair.
+  init(depthwiseOf pair: ExpandedDepthwise) {
+    count = pair.depthwiseFilterCount
+    pack = { weight, scale, packed, _ in pair.packDepthwise(weight, scale: scale, into: packed) }
+  }
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [try TensorType(.float32, [count])] }
+
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let convolution = convolution, isScaled = types.operands.count == 2
+    let pack = pack, isScaled = types.operands.count == 2
     return LoweredOperation(kernel: {
-      convolution.pack(
-        $0.operand(0), scale: isScaled ? $0.operand(1) : nil, into: $0.result(), workers: $0.workers)
+      pack($0.operand(0), isScaled ? $0.operand(1) : nil, $0.result(), $0.workers)
     })
   }
 }
@@ -60,17 +78,15 @@ struct PackFilter: CompiledOperation {
 /// A bias `[O]` with room for the lanes behind the last channel.
 struct PackBias: CompiledOperation {
   static let name = "pack_bias"
-  let convolution: BlockedConvolution
+  let count: Int
 
-  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    [try TensorType(.float32, [convolution.biasCount])]
-  }
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [try TensorType(.float32, [count])] }
 
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let count = types.operands[0].count, padded = convolution.biasCount
+    let channels = types.operands[0].count, count = count
     return LoweredOperation(kernel: {
-      $0.result().update(from: $0.operand(0), count: count)
-      ($0.result() + count).update(repeating: 0, count: padded - count)
+      $0.result().update(from: $0.operand(0), count: channels)
+      ($0.result() + channels).update(repeating: 0, count: count - channels)
     })
   }
 }
@@ -122,6 +138,40 @@ struct ConvolveBlocks: CompiledOperation {
           $0.operand(0), filter: $0.operand(1), bias: epilogue.hasBias ? $0.operand(2) : nil,
           residual: epilogue.addsResidual ? UnsafeRawPointer($0.operand(residual)) : nil, into: $0.result(0),
           mean: hasMean ? $0.result(1) : nil, workspace: $0.workspace, workers: $0.workers)
+      })
+  }
+}
+
+/// A pointwise convolution and the depthwise one that reads it. Operands: the image, then filter and, as `hasBiases` says,
+/// bias of each. Results: the image, and with `hasMean` its mean over the pixels.
+struct ExpandBlocks: CompiledOperation {
+  static let name = "expand_blocks"
+  let pair: ExpandedDepthwise
+  let hasBiases: [Bool]
+  let hasMean: Bool
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    var types = [try type(pair.output)]
+    if hasMean { types.append(try type(pair.mean)) }
+    return types
+  }
+
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (pair, hasBiases, hasMean) = (pair, hasBiases, hasMean)
+    let second = hasBiases[0] ? 3 : 2
+    var cost = StepCost()
+    cost.algorithm = "pointwise+depthwise"
+    cost.shape =
+      "\(pair.input.height)x\(pair.input.width)x\(pair.input.channels) -> \(pair.output.height)x\(pair.output.width)x"
+      + "\(pair.output.channels)"
+    cost.operations = pair.operations
+    return LoweredOperation(
+      workspaceByteCount: pair.workspaceByteCount, cost: cost,
+      kernel: {
+        pair.run(
+          $0.operand(0), expansion: .init(filter: $0.operand(1), bias: hasBiases[0] ? $0.operand(2) : nil),
+          depthwise: .init(filter: $0.operand(second), bias: hasBiases[1] ? $0.operand(second + 1) : nil),
+          into: $0.result(0), mean: hasMean ? $0.result(1) : nil, workspace: $0.workspace, workers: $0.workers)
       })
   }
 }

@@ -11,6 +11,14 @@ struct ConvolutionFusions {
     var activation: VectorActivation?
     /// Whether the mean over the pixels of the result is asked for too.
     var isAveraged = false
+    /// Of a depthwise convolution the pointwise one before it, whose result nobody else reads.
+    var expansion: Expansion?
+  }
+
+  /// A pointwise convolution that makes the channels for a depthwise one.
+  struct Expansion {
+    let convolution: Int
+    let activation: VectorActivation?
   }
 
   /// The fusions by the position of their last node, where everything they read is computed; convolutions for which there
@@ -61,6 +69,25 @@ struct ConvolutionFusions {
         }
       }
     }
+    for (last, fusion) in byLastNode {
+      let node = graph.nodes[fusion.convolution]
+      guard let depthwise = node.operation as? Convolution2D, depthwise.groups > 1,
+        onlyReader(node.operands[0]) == fusion.convolution,
+        case .node(let before, _) = graph.definition(of: node.operands[0]), let first = byLastNode[before],
+        first.residual == nil, Self.isPointwise(graph.nodes[first.convolution], graph)
+      else { continue }
+      byLastNode[last]?.expansion = Expansion(convolution: first.convolution, activation: first.activation)
+      byLastNode[before] = nil
+      absorbed.insert(before)
+    }
+  }
+
+  /// Whether a node is a pointwise convolution of more than a picture's few channels.
+  private static func isPointwise(_ node: Node, _ graph: Graph) -> Bool {
+    guard let convolution = node.operation as? Convolution2D else { return false }
+    let weight = graph.type(of: node.operands[1]).shape, x = graph.type(of: node.operands[0]).shape
+    return convolution.groups == 1 && convolution.stride == [1, 1] && weight[2...] == [1, 1] && weight[1] >= 8
+      && graph.type(of: node.results[0]).shape[1...2] == x[1...2]
   }
 
   private static func hasKernels(_ node: Node, _ graph: Graph) -> Bool {

@@ -67,27 +67,56 @@ struct WindowSchedule: Sendable {
     into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>?, workers: Workers
   ) {
     // With few channels the rows are divided too, unless their results are summed in one place.
-    let factor = 1 / Float(output.height * output.width)
     let bands = accumulatesSum || input.blocks * input.images >= 2 * workers.count ? 1 : min(workers.count, rows.count)
     workers.forEachRange(of: output.blocks * output.images * bands) { range, _ in
       for unit in range {
         let band = unit % bands, image = unit / bands % output.images, block = unit / bands / output.images
-        let xBlock = x + block * input.blockByteCount + image * input.imageByteCount
-        let yBlock = y + output.originByteOffset + block * output.blockByteCount + image * output.imageByteCount
-        let blockFilter = filter.map { UnsafeRawPointer($0 + block * taps[0] * taps[1] * 16) } ?? x
-        let sums = mean.map { $0 + (block * self.mean.blockByteCount + image * self.mean.imageByteCount) / 4 }
-        sums?.update(repeating: 0, count: 16)
-        for index in rows.count * band / bands..<rows.count * (band + 1) / bands {
-          let row = rows[index]
-          var arguments = WindowArguments(
-            input: xBlock + row.input * input.rowByteCount, filter: blockFilter + row.tap * taps[1] * 64,
-            bias: bias.map { UnsafeRawPointer($0 + block * 16) } ?? blockFilter,
-            output: yBlock + index * output.rowByteCount,
-            sums: sums.map { UnsafeMutableRawPointer($0) } ?? yBlock, rows: row.count, factor: row.factor)
-          kernel(&arguments)
-        }
-        if let sums { (SIMD16<Float>.load(sums) * factor).store(sums) }
+        if let mean { clearSums(mean, image: image, blocks: block..<block + 1) }
+        run(
+          rows: rows.count * band / bands..<rows.count * (band + 1) / bands, of: image, block,
+          hidden: x + block * input.blockByteCount + image * input.imageByteCount, firstRow: 0, filter: filter,
+          bias: bias, into: y, sums: mean)
+        if let mean { averageSums(mean, image: image, blocks: block..<block + 1) }
       }
+    }
+  }
+
+  /// Computes some rows of one block of one image, whose rows from `firstRow` on are at `hidden`.
+  func run(
+    rows range: Range<Int>, of image: Int, _ block: Int, hidden: UnsafeRawPointer, firstRow: Int,
+    filter: UnsafePointer<Float>?, bias: UnsafePointer<Float>?, into y: UnsafeMutableRawPointer,
+    sums: UnsafeMutablePointer<Float>?
+  ) {
+    let result = y + output.originByteOffset + block * output.blockByteCount + image * output.imageByteCount
+    let blockFilter = filter.map { UnsafeRawPointer($0 + block * taps[0] * taps[1] * 16) } ?? hidden
+    let blockBias = bias.map { UnsafeRawPointer($0 + block * 16) } ?? blockFilter
+    let blockSums = sums.map { UnsafeMutableRawPointer(self.sums($0, image: image, block: block)) } ?? result
+    for index in range {
+      let row = rows[index]
+      var arguments = WindowArguments(
+        input: hidden + (row.input - firstRow) * input.rowByteCount, filter: blockFilter + row.tap * taps[1] * 64,
+        bias: blockBias, output: result + index * output.rowByteCount, sums: blockSums, rows: row.count,
+        factor: row.factor)
+      kernel(&arguments)
+    }
+  }
+
+  /// Where the sums of one block of one image are.
+  private func sums(_ mean: UnsafeMutablePointer<Float>, image: Int, block: Int) -> UnsafeMutablePointer<Float> {
+    mean + (block * self.mean.blockByteCount + image * self.mean.imageByteCount) / 4
+  }
+
+  /// Begins the sums over pixels.
+  func clearSums(_ mean: UnsafeMutablePointer<Float>, image: Int, blocks: Range<Int>) {
+    for block in blocks { sums(mean, image: image, block: block).update(repeating: 0, count: 16) }
+  }
+
+  /// Makes means of the sums.
+  func averageSums(_ mean: UnsafeMutablePointer<Float>, image: Int, blocks: Range<Int>) {
+    let factor = 1 / Float(output.height * output.width)
+    for block in blocks {
+      let sums = sums(mean, image: image, block: block)
+      (SIMD16<Float>.load(sums) * factor).store(sums)
     }
   }
 }
