@@ -121,7 +121,9 @@ extension Model {
   /// As `outputShape`, by a caller who has the model.
   func lockedOutputShape(for x: TensorView, output: String? = nil) throws(CNNError) -> [Int] {
     try checkInput(x)
-    let bound = try network.rebound([network.inputs[0].name: TensorType(.float32, [1] + x.sampleShape)])
+    // Inferring all shapes anew takes a millisecond, and they are known for the size that the network was built with.
+    let input = network.inputs[0], type = try TensorType(.float32, [1] + x.sampleShape)
+    let bound = network.type(of: input.value) == type ? network : try network.rebound([input.name: type])
     let graph = try output.map { (name) throws(CNNError) in try bound.selectingOutputs([name]) } ?? bound
     try requireResults(graph, samples: 1)
     return [x.sampleCount] + graph.type(of: graph.outputs[0].value).shape.dropFirst()
