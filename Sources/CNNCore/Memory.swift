@@ -10,6 +10,9 @@ public final class Memory: @unchecked Sendable {
   /// The size in bytes (at least 1 byte is really held).
   public let byteCount: Int
 
+  /// The pages of a large block.
+  private let mapping: UnsafeMutableRawBufferPointer?
+
   /// Cache-line alignment of every block, in bytes.
   public static let alignment = 64
 
@@ -33,17 +36,34 @@ public final class Memory: @unchecked Sendable {
     guard byteCount >= 0, byteCount <= limit else {
       throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes asked, \(limit) are available")
     }
+    self.byteCount = byteCount
+    if byteCount >= Memory.largePage {
+      guard let mapping = Memory.map(byteCount) else {
+        throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes could not be allocated")
+      }
+      (base, self.mapping) = mapping
+      return
+    }
     var pointer: UnsafeMutableRawPointer?
-    let isLarge = byteCount >= Memory.largePage
-    let status = posix_memalign(&pointer, isLarge ? Memory.largePage : Memory.alignment, max(byteCount, 1))
+    let status = posix_memalign(&pointer, Memory.alignment, max(byteCount, 1))
     guard status == 0, let pointer else {
       throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes could not be allocated")
     }
-    // A request; where it is refused, nothing else changes.
-    if isLarge { madvise(pointer, byteCount / Memory.largePage * Memory.largePage, Int32(MADV_HUGEPAGE)) }
     memset(pointer, 0, max(byteCount, 1))
-    self.base = pointer
-    self.byteCount = byteCount
+    (base, mapping) = (pointer, nil)
+  }
+
+  /// Pages from the system, which gives them zeroed: clearing them once more would double the time a model takes to start.
+  private static func map(_ byteCount: Int) -> (base: UnsafeMutableRawPointer, mapping: UnsafeMutableRawBufferPointer)? {
+    let (length, overflow) = byteCount.addingReportingOverflow(largePage)
+    guard !overflow, let start = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      start != MAP_FAILED
+    else { return nil }
+    let base = UnsafeMutableRawPointer(bitPattern: (UInt(bitPattern: start) + UInt(largePage - 1)) & ~UInt(largePage - 1))
+    guard let base else { return nil }
+    // A request; where it is refused, nothing else changes.
+    madvise(base, byteCount / largePage * largePage, Int32(MADV_HUGEPAGE))
+    return (base, UnsafeMutableRawBufferPointer(start: start, count: length))
   }
 
   /// Reserves room for `count` elements of `type`.
@@ -51,7 +71,9 @@ public final class Memory: @unchecked Sendable {
     try self.init(byteCount: Checked.product([count, type.byteCount], what()), for: what())
   }
 
-  deinit { free(base) }
+  deinit {
+    if let mapping { munmap(mapping.baseAddress, mapping.count) } else { free(base) }
+  }
 
   /// The block as floats.
   public var floats: UnsafeMutableBufferPointer<Float> {

@@ -104,7 +104,7 @@ private struct BlockedLayoutPass {
       guard let (x, _) = try inBlocks(node.operands[0]) else { return false }
       let geometry = try pooling.geometry(input: source.type(of: node.operands[0]).shape)
       guard
-        let blockedPooling = try BlockedPooling(
+        let blockedPooling = BlockedPooling(
           geometry, isMaximum: pooling.kind == .max, countsPadding: pooling.countsPadding,
           library: generation.library)
       else { return false }

@@ -22,6 +22,7 @@ extension Convolution2D: Lowerable {
     let hasBias = types.operands.count == 3
     return LoweredOperation(
       workspaceByteCount: try Convolution.forwardWorkspaceByteCount(geometry, workers: types.workers),
+      usesOpenBLAS: true,
       kernel: {
         Convolution.forward(
           x: $0.operand(0), weight: $0.operand(1), bias: hasBias ? $0.operand(2) : nil, y: $0.result(),
@@ -35,6 +36,7 @@ extension Convolution2DInputGradient: Lowerable {
     let geometry = try convolution.geometry(input: inputShape, weight: types.operands[1].shape)
     return LoweredOperation(
       workspaceByteCount: try Convolution.inputGradientWorkspaceByteCount(geometry, workers: types.workers),
+      usesOpenBLAS: true,
       kernel: {
         Convolution.inputGradient(
           dy: $0.operand(0), weight: $0.operand(1), dx: $0.result(), geometry: geometry, workspace: $0.workspace,
@@ -48,6 +50,7 @@ extension Convolution2DWeightGradient: Lowerable {
     let geometry = try convolution.geometry(input: types.operands[0].shape, weight: weightShape)
     return LoweredOperation(
       workspaceByteCount: try Convolution.weightGradientWorkspaceByteCount(geometry, workers: types.workers),
+      usesOpenBLAS: true,
       kernel: {
         Convolution.weightGradient(
           x: $0.operand(0), dy: $0.operand(1), dWeight: $0.result(), geometry: geometry, workspace: $0.workspace,

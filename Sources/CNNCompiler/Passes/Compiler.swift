@@ -45,11 +45,11 @@ public enum Compiler {
     target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
     if let target {
-      let library = KernelLibrary(target)
+      let library = KernelLibrary(target), workers = Workers(count: threads)
       let graph = try inferenceGraph(
         network, input: input, normalization: normalization, outputs: outputs,
-        generation: CodeGeneration(library: library, workers: Workers(count: threads)))
-      if library.isUsable { return try Plan(graph, threads: threads) }
+        generation: CodeGeneration(library: library, workers: workers))
+      if library.isUsable(workers: workers) { return try Plan(graph, threads: threads) }
     }
     let graph = try inferenceGraph(network, input: input, normalization: normalization, outputs: outputs)
     return try Plan(graph, threads: threads)

@@ -23,6 +23,8 @@ struct LoweredOperation {
   var aliasedOperand: Int?
   /// Operands that the first result may overwrite, where nobody needs them afterwards and the size is the same.
   var overwritableOperands: [Int] = []
+  /// Whether the kernel calls OpenBLAS, which is loaded when first needed: it takes longer than the rest of a start.
+  var usesOpenBLAS = false
   /// How it is computed and how much there is to do, for profiles.
   var cost = StepCost()
   /// The work; nil where there is none.

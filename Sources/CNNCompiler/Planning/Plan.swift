@@ -20,6 +20,7 @@ public final class Plan: Sendable {
   let updates: [Step]
   let preparedByteCount: Int
   let outputSlots: [Slot]
+  let usesOpenBLAS: Bool
 
   /// The names of the steps of a run and what each has to do.
   public var stepCosts: [(name: String, cost: StepCost)] { steps.map { ($0.name, $0.cost) } }
@@ -33,6 +34,7 @@ public final class Plan: Sendable {
     try placement.place()
     preparation = placement.preparation
     steps = placement.steps
+    usesOpenBLAS = placement.lowered.contains(where: \.usesOpenBLAS)
     updates = placement.updates
     arenaByteCount = placement.arenaByteCount
     unsharedByteCount = placement.unsharedByteCount

@@ -50,8 +50,8 @@ public final class ExecutionContext: @unchecked Sendable {
     for (index, tensor) in parameters.tensors.enumerated() {
       if let base = tensor.values.baseAddress { table[firstParameter + index] = UnsafeMutableRawPointer(base) }
     }
-    OpenBLAS.enterSingleThread()
-    defer { OpenBLAS.leaveSingleThread() }
+    if plan.usesOpenBLAS { OpenBLAS.enterSingleThread() }
+    defer { if plan.usesOpenBLAS { OpenBLAS.leaveSingleThread() } }
     let version = parameters.version
     if preparedVersion != version || preparedStorage != ObjectIdentifier(parameters) {
       run(plan.preparation, table, randomness)
@@ -65,8 +65,8 @@ public final class ExecutionContext: @unchecked Sendable {
   /// As `run`, which it calls first, so that everything is prepared.
   public func measure(parameters: ParameterStorage, inputs: [UnsafeRawPointer]) throws(CNNError) -> [Int] {
     try run(parameters: parameters, inputs: inputs)
-    OpenBLAS.enterSingleThread()
-    defer { OpenBLAS.leaveSingleThread() }
+    if plan.usesOpenBLAS { OpenBLAS.enterSingleThread() }
+    defer { if plan.usesOpenBLAS { OpenBLAS.leaveSingleThread() } }
     let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
     return plan.steps.map { step in
       let start = monotonicNanoseconds()

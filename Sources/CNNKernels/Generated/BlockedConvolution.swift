@@ -86,16 +86,16 @@ public struct BlockedConvolution: Sendable {
             width: g.inputWidth + border.left + border.right, channels: g.inputChannels)
         }
       schedule = .product(
-        try ProductSchedule(
+        ProductSchedule(
           source, kernel: kernel, stride: stride, dilation: dilation, output: output, epilogue: epilogue,
           workers: workers, library: library))
     case .winograd(let transform):
       schedule = .winograd(
-        try WinogradSchedule(
+        WinogradSchedule(
           transform, input, padding: border, output: output, epilogue: epilogue, workers: workers, library: library))
     case .depthwise:
       schedule = .window(
-        try WindowSchedule(
+        WindowSchedule(
           .weightedSum, input, kernel: kernel, stride: stride, dilation: dilation, padding: border, output: output,
           epilogue: epilogue, accumulatesSum: accumulatesSum, library: library))
     }

@@ -12,12 +12,12 @@ public struct BlockedPooling: Sendable {
   ///   - countsPadding: whether an average counts the zeros beside the image.
   public init?(
     _ geometry: Pooling.Geometry, isMaximum: Bool, countsPadding: Bool, library: KernelLibrary
-  ) throws(CNNError) {
+  ) {
     let g = geometry
     guard g.window.width <= 9, g.output.width * g.window.width <= 1 << 14 else { return nil }
     input = BlockedTensor(images: g.images, height: g.input.height, width: g.input.width, channels: g.channels)
     output = BlockedTensor(images: g.images, height: g.output.height, width: g.output.width, channels: g.channels)
-    schedule = try WindowSchedule(
+    schedule = WindowSchedule(
       isMaximum ? .maximum : .average(countsPadding: countsPadding), input,
       kernel: [g.window.height, g.window.width], stride: [g.stride.height, g.stride.width],
       dilation: [g.dilation.height, g.dilation.width],

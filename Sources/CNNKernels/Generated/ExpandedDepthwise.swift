@@ -33,7 +33,7 @@ public struct ExpandedDepthwise: Sendable {
   public init(
     _ expansion: ConvolutionGeometry, epilogue expansionEpilogue: Epilogue, depthwise geometry: ConvolutionGeometry,
     epilogue: Epilogue, accumulatesSum: Bool, workers: Workers, library: KernelLibrary
-  ) throws(CNNError) {
+  ) {
     let g = geometry, target = library.target
     input = BlockedTensor(
       images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: expansion.inputChannels)
@@ -62,7 +62,7 @@ public struct ExpandedDepthwise: Sendable {
     }
     strip = BlockedTensor(
       images: 1, height: ranges.map(\.hidden.count).max() ?? 1, width: hidden.width, channels: 16)
-    depthwise = try WindowSchedule(
+    depthwise = WindowSchedule(
       .weightedSum, hidden, kernel: [g.kernelHeight, g.kernelWidth], stride: [g.strideHeight, g.strideWidth],
       dilation: [g.dilationHeight, g.dilationWidth],
       padding: .init(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight), output: output,
@@ -86,7 +86,7 @@ public struct ExpandedDepthwise: Sendable {
             depth: inputBlocks > 1 ? 16 : lastDepth, lastDepth: lastDepth, outputRows: (0..<rows).map { $0 * 64 },
             outputBlockStride: 64, tileStep: rows * 64, outputTileStep: rows * 64, epilogue: expansionEpilogue)
         }
-        calls.append((try library.kernel(kernel(columns)), try library.kernel(kernel(lastColumns)), pixel, tiles))
+        calls.append((library.kernel(kernel(columns)), library.kernel(kernel(lastColumns)), pixel, tiles))
         pixel += rows * tiles
       }
       strips.append(Strip(rows: range.rows, hiddenRows: range.hidden, calls: calls))

@@ -9,14 +9,14 @@ public final class GeneratedKernel: @unchecked Sendable {
   public let name: String
   // Set once, before the plan is handed out.
   fileprivate var entry: Entry?
-  fileprivate var code: MachineCode?
+  fileprivate var generate: (@Sendable () -> VectorCode)?
   // Keeps the memory alive in which the code lies.
   fileprivate var memory: ExecutableMemory?
 
   typealias Entry = @convention(c) (UnsafeRawPointer) -> Void
 
-  fileprivate init(name: String, code: MachineCode) {
-    (self.name, self.code) = (name, code)
+  fileprivate init(name: String, _ generate: @escaping @Sendable () -> VectorCode) {
+    (self.name, self.generate) = (name, generate)
   }
 
   /// Runs the code.
@@ -36,27 +36,27 @@ public final class KernelLibrary {
   /// An empty library.
   public init(_ target: CodeTarget) { self.target = target }
 
-  /// The kernel with this key, generated if there is none yet.
-  func kernel(_ key: some Hashable & Sendable, name: String, _ generate: () -> VectorCode) throws(CNNError)
-    -> GeneratedKernel
-  {
+  /// The kernel with this key, which will be generated if there is none yet.
+  func kernel(
+    _ key: some Hashable & Sendable, name: String, _ generate: @escaping @Sendable () -> VectorCode
+  ) -> GeneratedKernel {
     if let known = kernels[key] { return known }
-    let unique = "\(name)_\(order.count)"
-    let kernel = GeneratedKernel(name: unique, code: try generate().assembler.finish(name: unique))
+    let kernel = GeneratedKernel(name: "\(name)_\(order.count)", generate)
     kernels[key] = kernel
     order.append(kernel)
     return kernel
   }
 
   /// The kernel of a tile of a product.
-  func kernel(_ product: ProductKernel) throws(CNNError) -> GeneratedKernel {
-    try kernel(product, name: product.name) { product.code() }
+  func kernel(_ product: ProductKernel) -> GeneratedKernel {
+    kernel(product, name: product.name) { product.code() }
   }
 
-  /// Puts all code into executable memory, and says whether the system gave any; if not, once on the error stream too.
-  public var isUsable: Bool {
+  /// Generates what is not generated yet, puts it into executable memory, and says whether the system gave any; if not,
+  /// once on the error stream too.
+  public func isUsable(workers: Workers) -> Bool {
     do throws(CNNError) {
-      try finish()
+      try finish(workers: workers)
       return true
     } catch {
       Self.reportRefusal(error)
@@ -72,16 +72,48 @@ public final class KernelLibrary {
     _ = write(STDERR_FILENO, line, line.count)
   }
 
-  /// Puts all code into executable memory; from then on the kernels can be called.
+  /// Generates what is not generated yet, divided among the threads, and puts it into executable memory; from then on the
+  /// kernels can be called.
   /// - Throws: `.outOfMemory` or `.internalFault` where the system gives no such memory.
-  public func finish() throws(CNNError) {
-    let waiting = order.filter { $0.code != nil }
+  func finish(workers: Workers = Workers(count: 1)) throws(CNNError) {
+    let waiting = order.filter { $0.generate != nil }
     if waiting.isEmpty { return }
-    let memory = try ExecutableMemory(waiting.compactMap(\.code))
+    let results = CodeResults(count: waiting.count)
+    // One by one, since they take from a few microseconds to a few hundred.
+    workers.run { worker in
+      for index in stride(from: worker, to: waiting.count, by: workers.count) {
+        guard let generate = waiting[index].generate else { continue }
+        do throws(CNNError) {
+          results.codes[index] = .success(try generate().assembler.finish(name: waiting[index].name))
+        } catch {
+          results.codes[index] = .failure(error)
+        }
+      }
+    }
+    var codes: [MachineCode] = []
+    for index in waiting.indices {
+      if let result = results.codes[index] { codes.append(try result.get()) }
+    }
+    let memory = try ExecutableMemory(codes)
     for (index, kernel) in waiting.enumerated() {
       kernel.entry = unsafeBitCast(memory.address(of: index), to: GeneratedKernel.Entry.self)
       kernel.memory = memory
-      kernel.code = nil
+      kernel.generate = nil
     }
+  }
+}
+
+/// A place for each kernel's code. Unchecked because every place is written by one thread.
+private final class CodeResults: @unchecked Sendable {
+  let codes: UnsafeMutableBufferPointer<Result<MachineCode, CNNError>?>
+
+  init(count: Int) {
+    codes = .allocate(capacity: count)
+    codes.initialize(repeating: nil)
+  }
+
+  deinit {
+    codes.deinitialize()
+    codes.deallocate()
   }
 }

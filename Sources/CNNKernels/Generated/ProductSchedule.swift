@@ -58,7 +58,7 @@ struct ProductSchedule: Sendable {
   init(
     _ input: ProductInput, kernel: [Int], stride: [Int], dilation: [Int], output: BlockedTensor, epilogue: Epilogue,
     workers: Workers, library: KernelLibrary
-  ) throws(CNNError) {
+  ) {
     let target = library.target
     let isContiguous =
       kernel == [1, 1] && stride == [1, 1] && output.border == .none
@@ -98,11 +98,11 @@ struct ProductSchedule: Sendable {
     // With few tiles the time is that of reading the filter.
     let prefetchDistance =
       filter.count * 4 > target.secondCacheByteCount / 2 && tiling.tileCounts.reduce(0, +) * lineCount <= 32 ? 4096 : 0
-    func makeKernels(_ columns: [Int]) throws(CNNError) -> [GeneratedKernel] {
+    func makeKernels(_ columns: [Int]) -> [GeneratedKernel] {
       var result: [GeneratedKernel] = []
       for rows in tiling.rowCounts {
         result.append(
-          try library.kernel(
+          library.kernel(
             ProductKernel(
               target: target, rows: (0..<rows).map { $0 * step }, columns: columns, loops: loops, depth: depth,
               lastDepth: lastDepth, outputRows: (0..<rows).map { $0 * BlockedTensor.pixelByteCount },
@@ -113,7 +113,7 @@ struct ProductSchedule: Sendable {
       return result
     }
     var kernels: [[GeneratedKernel]] = []
-    for columns in tiling.panels { kernels.append(try makeKernels(columns)) }
+    for columns in tiling.panels { kernels.append(makeKernels(columns)) }
     self.kernels = kernels
 
     // All runs in the order of the pixels.

@@ -20,13 +20,13 @@ struct WindowSchedule: Sendable {
     _ combination: WindowKernel.Combination, _ input: BlockedTensor, kernel taps: [Int], stride: [Int],
     dilation: [Int], padding: BlockedTensor.Border, output: BlockedTensor, epilogue: Epilogue = Epilogue(),
     accumulatesSum: Bool = false, library: KernelLibrary
-  ) throws(CNNError) {
+  ) {
     (self.input, self.output, self.taps, self.accumulatesSum) = (input, output, taps, accumulatesSum)
     let key = WindowKernel(
       target: library.target, combination: combination, taps: taps[1], dilation: dilation[1], stride: stride[1],
       padding: padding.left, inputWidth: input.width, outputWidth: output.width,
       rowStride: dilation[0] * input.rowByteCount, epilogue: epilogue, accumulatesSum: accumulatesSum)
-    kernel = try library.kernel(key, name: key.name) { key.code() }
+    kernel = library.kernel(key, name: key.name) { key.code() }
     rows = (0..<output.height).map { row in
       let start = row * stride[0] - padding.top
       let inside = (0..<taps[0]).filter { (0..<input.height).contains(start + $0 * dilation[0]) }

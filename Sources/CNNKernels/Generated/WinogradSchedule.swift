@@ -56,7 +56,7 @@ struct WinogradSchedule: Sendable {
   init(
     _ transform: WinogradTransform, _ input: BlockedTensor, padding: BlockedTensor.Border, output: BlockedTensor,
     epilogue: Epilogue, workers: Workers, library: KernelLibrary
-  ) throws(CNNError) {
+  ) {
     (self.transform, self.input, self.output, self.epilogue) = (transform, input, output, epilogue)
     let target = library.target, m = transform.outputs
     let tileRows = (output.height + m - 1) / m, tileColumns = (output.width + m - 1) / m
@@ -66,7 +66,7 @@ struct WinogradSchedule: Sendable {
 
     let filterBytes = transform.positions * input.channels * output.channels * 4
     dividesChannels =
-      threads > 1 && (Self.hasFewTiles(tiles, workers) || filterBytes > 4 << 20 && tiles < 64 * threads)
+      Self.hasFewTiles(tiles, workers) || threads > 1 && filterBytes > 4 << 20 && tiles < 64 * threads
     // Reading a transformed filter from memory takes as long as so many tiles.
     let reading = 8.0 * Double(threads)
     let rowCycles = Self.rowCycles(transform, tiles: tiles, workers, target) ?? .infinity
@@ -129,8 +129,8 @@ struct WinogradSchedule: Sendable {
             rowStride: output.rowByteCount, positionStride: outputPositionStride, epilogue: epilogue)
           block.runs.append(
             Run(
-              inputKernel: try library.kernel(inputKernel, name: inputKernel.name) { inputKernel.code() },
-              outputKernel: try library.kernel(outputKernel, name: outputKernel.name) { outputKernel.code() },
+              inputKernel: library.kernel(inputKernel, name: inputKernel.name) { inputKernel.code() },
+              outputKernel: library.kernel(outputKernel, name: outputKernel.name) { outputKernel.code() },
               input: image * input.imageByteCount + (row * m - padding.top) * input.rowByteCount
                 + (column * m - padding.left) * 64,
               output: output.originByteOffset + image * output.imageByteCount + row * m * output.rowByteCount
@@ -159,7 +159,7 @@ struct WinogradSchedule: Sendable {
               target: target, row: row, tiles: count, blocks: input.blocks, lastDepth: (input.channels - 1) % 16 + 1,
               blockStride: inputBlockStride, inputPositionStride: inputPositionStride,
               outputPositionStride: outputPositionStride, prefetchDistance: filter.depth * 64)
-            kernels.append(try library.kernel(kernel, name: kernel.name) { kernel.code() })
+            kernels.append(library.kernel(kernel, name: kernel.name) { kernel.code() })
           }
           rowKernels[count] = kernels
         }
@@ -183,7 +183,7 @@ struct WinogradSchedule: Sendable {
             depth: input.blocks > 1 ? 16 : input.channels, lastDepth: (input.channels - 1) % 16 + 1,
             outputRows: (0..<rows).map { $0 * 64 }, outputBlockStride: inputBlockStride, tileStep: rows * 64,
             outputTileStep: rows * 64, prefetchDistance: dividesChannels ? 4096 : 0)
-          list.append(Product(kernel: try library.kernel(kernel), firstTile: first, tiles: count))
+          list.append(Product(kernel: library.kernel(kernel), firstTile: first, tiles: count))
         }
         ofPanel[size] = list
       }
@@ -193,7 +193,7 @@ struct WinogradSchedule: Sendable {
   }
 
   private static func hasFewTiles(_ tiles: Int, _ workers: Workers) -> Bool {
-    workers.count > 1 && tiles < 16 * workers.count
+    tiles <= 16 * workers.count
   }
 
   /// Cycles for the products of 16 output channels of one input channel where the filter is transformed on the way; nil
