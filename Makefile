@@ -189,14 +189,15 @@ format: ## Formats the Swift sources in place
 lint: ## Checks the Swift sources with the toolchain's swift-format
 	swift format lint --strict --parallel --recursive Sources Tests Package.swift
 
-typecheck: build/types/ready ## Checks the types of the Python package with mypy and pyright
+typecheck: build/types/ready ## Checks the Python package with mypy, pyright and ruff
 	cd bindings/python && $(CURDIR)/build/types/bin/mypy --cache-dir $(CURDIR)/build/types/mypy
 	cd bindings/python && $(CURDIR)/build/types/bin/pyright --pythonpath $(CURDIR)/build/types/bin/python
+	cd bindings/python && $(CURDIR)/build/types/bin/ruff check --no-cache
 
 # With matplotlib, since the package draws with it where it is there.
 build/types/ready:
 	$(PYTHON) -m venv --clear build/types
-	build/types/bin/python -m pip install -q matplotlib mypy numpy 'pyright[nodejs]'
+	build/types/bin/python -m pip install -q matplotlib mypy numpy 'pyright[nodejs]' ruff
 	touch $@
 
 # ------------------------------------------------------------------------------------------------------ golden values

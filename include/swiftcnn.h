@@ -41,7 +41,7 @@ enum {
   SCNN_SHAPE_MISMATCH = 2,   /* a shape or element type does not fit */
   SCNN_UNKNOWN_NAME = 3,     /* no such model, layer, parameter, optimizer...; the message suggests the nearest */
   SCNN_OUT_OF_MEMORY = 4,    /* a size overflows or memory cannot be had */
-  SCNN_IO = 5,               /* the operating system refused to read or write */
+  SCNN_IO = 5,               /* the operating system refused to read or write; errno is its number for why */
   SCNN_MALFORMED_FILE = 6,   /* a file is not what its format says */
   SCNN_NOT_FINITE = 7,       /* training produced NaN or infinity; the message says at which step */
   SCNN_INVALID_STATE = 8,    /* not possible now, as training before scnn_compile */
@@ -259,12 +259,20 @@ scnn_status scnn_predict_many(scnn_model *model, const scnn_tensor *x, int64_t b
  *                                               or {"name": "top_k", "k": 5}, and where y is shaped as the
  *                                               output "binary_accuracy" or {"name": "binary_accuracy",
  *                                               "threshold": 0.5}, "mean_squared_error",
- *                                               "mean_absolute_error"
+ *                                               "mean_absolute_error"; each object may have
+ *                                               "reported_as": null, the name in scnn_metric_names
  *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation */
 scnn_status scnn_compile(scnn_model *model, const char *settings);
 
+/* The settings with which training goes on, also those of a loaded checkpoint: a JSON object with every key, as
+ * scnn_compile takes it. A learning rate that was set since stands in place of a schedule. */
+scnn_status scnn_training_settings(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* How many steps the model has been trained for since scnn_compile, those before a checkpoint included. */
+scnn_status scnn_trained_steps(scnn_model *model, int64_t *steps);
+
 /* The names of the numbers that training and evaluation give, one a line: "loss", then the metrics, of which top_k is
- * called "top_5_accuracy". */
+ * called "top_5_accuracy" unless its "reported_as" says otherwise. */
 scnn_status scnn_metric_names(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
 /* One step on one batch. `y`: int32 labels [N] or [N, 1] for sparse_categorical_crossentropy (one per prediction where

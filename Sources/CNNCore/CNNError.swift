@@ -30,18 +30,23 @@ public struct CNNError: Error, Equatable, Sendable, CustomStringConvertible {
   public let code: Code
   /// What went wrong, in one or a few sentences.
   public let message: String
+  /// Of `.inputOutput` the system's own number for it, as `ENOENT`; 0 where it gave none.
+  public let systemCode: Int32
 
   /// Creates an error of the given kind.
-  public init(_ code: Code, _ message: String) {
+  public init(_ code: Code, _ message: String, systemCode: Int32 = 0) {
     self.code = code
     self.message = message
+    self.systemCode = systemCode
   }
 
   /// The message.
   public var description: String { message }
 
   /// The same error with a phrase before its message that says where it arose, as in `node 'fc': ...`.
-  public func prefixed(_ place: String) -> CNNError { CNNError(code, "\(place): \(message)") }
+  public func prefixed(_ place: String) -> CNNError {
+    CNNError(code, "\(place): \(message)", systemCode: systemCode)
+  }
 
   /// Whether the message already has that phrase, so that a caller need not add it.
   ///

@@ -306,7 +306,7 @@ public struct Graph: Sendable {
   /// Marks the parameters for which `choose` says so as trainable, the others as frozen.
   public mutating func setTrainable(where choose: (Parameter) -> Bool) {
     for index in parameters.indices {
-      parameters[index].isTrainable = parameters[index].role.isLearned && choose(parameters[index])
+      parameters[index] = parameters[index].trainable(choose(parameters[index]))
     }
   }
 }

@@ -46,6 +46,13 @@ public struct Parameter: Sendable, Equatable {
     self.regularizer = regularizer
     isTrainable = role.isLearned
   }
+
+  /// The same parameter, trained or frozen; a statistic is never trained.
+  public func trainable(_ isTrainable: Bool) -> Parameter {
+    var result = self
+    result.isTrainable = role.isLearned && isTrainable
+    return result
+  }
 }
 
 /// A penalty for large values, `l1 * Σ|w| + l2 * Σw²`, as Keras's `L1L2`.

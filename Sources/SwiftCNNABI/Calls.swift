@@ -11,6 +11,7 @@ func call(_ body: () throws(CNNError) -> Void) -> scnn_status {
     return scnn_status(SCNN_OK)
   } catch {
     LastError.set(error.message)
+    if error.code == .inputOutput { errno = error.systemCode }
     return error.code.rawValue
   }
 }

@@ -214,18 +214,17 @@ public func scnn_model_parameter(
   call { () throws(CNNError) in
     let handle = try Handles.get(handle, "model", as: ModelHandle.self)
     let out = try required(parameter, "parameter")
-    let parameters = handle.model.parameterList
-    guard parameters.indices.contains(index) else {
-      throw CNNError(.invalidArgument, "index is \(index); the model has \(parameters.count) parameters")
+    guard let known = handle.model.parameter(at: index) else {
+      throw CNNError(.invalidArgument, "index is \(index); the model has \(handle.parameters.count) parameters")
     }
     var result = scnn_parameter()
     result.name = handle.name(index)
-    result.role = handle.name(parameters[index].role)
-    result.trainable = parameters[index].isTrainable ? 1 : 0
-    result.rank = Int32(parameters[index].shape.count)
+    result.role = handle.name(known.role)
+    result.trainable = known.isTrainable ? 1 : 0
+    result.rank = Int32(known.shape.count)
     withUnsafeMutableBytes(of: &result.shape) { bytes in
       let sizes = bytes.bindMemory(to: Int64.self)
-      for (axis, size) in parameters[index].shape.enumerated() { sizes[axis] = Int64(size) }
+      for (axis, size) in known.shape.enumerated() { sizes[axis] = Int64(size) }
     }
     out.pointee = result
   }

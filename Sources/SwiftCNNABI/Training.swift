@@ -26,6 +26,21 @@ public func scnn_metric_names(
   }
 }
 
+@_cdecl("scnn_training_settings") @implementation
+public func scnn_training_settings(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in try write(model(handle).trainingSettingsText(), to: buffer, capacity, length) }
+}
+
+@_cdecl("scnn_trained_steps") @implementation
+public func scnn_trained_steps(_ handle: OpaquePointer!, _ steps: UnsafeMutablePointer<Int64>!) -> scnn_status {
+  call { () throws(CNNError) in
+    try required(steps, "steps").pointee = try Int64(model(handle).trainedSteps())
+  }
+}
+
 /// Checks that results fit before anything is trained.
 private func checkRoom(_ model: Model, _ results: UnsafeMutablePointer<Double>?, _ count: Int) throws(CNNError) {
   _ = try required(results, "results")

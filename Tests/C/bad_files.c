@@ -1,6 +1,7 @@
 /* Files that are cut, changed or hostile, paths that cannot be, and a disk that is full. */
 #define _XOPEN_SOURCE 700
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -114,12 +115,15 @@ static void test_damaged_files(scnn_model *model) {
 static void test_paths(scnn_model *model) {
   scnn_model *other = NULL;
   FAILS(SCNN_IO, scnn_model_load("no such file", &other));
+  CHECK(errno == ENOENT);
   SAYS("no such file");
   FAILS(SCNN_IO, scnn_model_load_weights(model, "no such file"));
   REFUSES(scnn_model_load("", &other));
   REFUSES(scnn_model_load(".", &other));
+  CHECK(errno == EISDIR);
   REFUSES(scnn_model_load("/dev/null", &other));
   FAILS(SCNN_IO, scnn_model_save(model, "/no such directory/model.safetensors", 0));
+  CHECK(errno == ENOENT);
   REFUSES(scnn_model_save(model, "", 0));
   CHECK(mkdir("directory.safetensors", 0777) == 0);
   REFUSES(scnn_model_save(model, "directory.safetensors", 0));

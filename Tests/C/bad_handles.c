@@ -14,6 +14,7 @@ static void use_no_model(scnn_model *model) {
   char text[8];
   double numbers[CHANNELS] = {1, 1, 1};
   int64_t shape[SCNN_MAX_RANK];
+  int64_t steps;
   int32_t rank;
   size_t count;
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, "bad.safetensors", 0));
@@ -38,6 +39,8 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, &x, BATCH, NULL, output, BATCH * CLASSES));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_compile(model, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_metric_names(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_training_settings(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_trained_steps(model, &steps));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, &y, NULL, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_evaluate(model, &x, &y, NULL, BATCH, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_get_gradient(model, "fc.bias", values, CLASSES));
@@ -120,6 +123,8 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, &none, BATCH, NULL, output, BATCH * CLASSES));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, &x, BATCH, NULL, NULL, BATCH * CLASSES));
   REFUSES(scnn_metric_names(model, NULL, 100, &length));
+  REFUSES(scnn_training_settings(model, NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_trained_steps(model, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, NULL, &y, NULL, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &none, &y, NULL, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, NULL, NULL, numbers, 1));

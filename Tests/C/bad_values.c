@@ -163,12 +163,16 @@ static void test_order_of_calls(void) {
   scnn_fit *fit = NULL;
   double results[1];
   float bias[CLASSES];
+  char text[8];
+  int64_t steps;
   FAILS(SCNN_INVALID_STATE, scnn_train_on_batch(model, &x, &y, NULL, results, 1));
   FAILS(SCNN_INVALID_STATE, scnn_evaluate(model, &x, &y, NULL, 2, results, 1));
   FAILS(SCNN_INVALID_STATE, scnn_fit_begin(model, &x, &y, NULL, NULL, &fit));
   FAILS(SCNN_INVALID_STATE, scnn_get_learning_rate(model, results));
   FAILS(SCNN_INVALID_STATE, scnn_set_learning_rate(model, 0.1));
   FAILS(SCNN_INVALID_STATE, scnn_swap_ema(model));
+  FAILS(SCNN_INVALID_STATE, scnn_training_settings(model, text, sizeof text, NULL));
+  FAILS(SCNN_INVALID_STATE, scnn_trained_steps(model, &steps));
   FAILS(SCNN_INVALID_STATE, scnn_get_gradient(model, "fc.bias", bias, CLASSES));
   OK(scnn_compile(model, NULL));
   FAILS(SCNN_INVALID_STATE, scnn_get_gradient(model, "fc.bias", bias, CLASSES));

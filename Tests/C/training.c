@@ -166,6 +166,49 @@ static void test_fit(void) {
   OK(scnn_model_free(model));
 }
 
+/* What a loaded checkpoint says of its training is enough to compile another model alike, names of metrics included. */
+static void test_settings(void) {
+  scnn_model *model = small_model(13), *loaded = NULL, *other = small_model(13);
+  scnn_tensor x = good_images(), y = good_labels();
+  double results[2], rate = 0;
+  int64_t steps = -1;
+  char *given, *names, *read, *again;
+  OK(scnn_compile(model, "{\"optimizer\": {\"name\": \"adamw\", \"beta_1\": 0.8, \"ema_decay\": 0.9}, \"seed\": 7, "
+                         "\"schedule\": {\"name\": \"step\", \"step_size\": 2}, \"metrics\": [{\"name\": \"top_k\", "
+                         "\"k\": 2, \"reported_as\": \"best two\"}]}"));
+  TEXT(names, scnn_metric_names(model, buffer, capacity, &length));
+  CHECK(names && strcmp(names, "loss\nbest two") == 0);
+  TEXT(given, scnn_training_settings(model, buffer, capacity, &length));
+  OK(scnn_trained_steps(model, &steps));
+  CHECK(steps == 0);
+  for (int step = 0; step < 3; step++) OK(scnn_train_on_batch(model, &x, &y, NULL, results, 2));
+  OK(scnn_model_save(model, "settings.safetensors", 1));
+  OK(scnn_model_load("settings.safetensors", &loaded));
+  OK(scnn_trained_steps(loaded, &steps));
+  CHECK(steps == 3);
+  TEXT(read, scnn_training_settings(loaded, buffer, capacity, &length));
+  CHECK(given && read && strcmp(given, read) == 0 && strstr(read, "\"beta_1\":0.8") && strstr(read, "\"best two\""));
+  if (read) OK(scnn_compile(other, read));
+  TEXT(again, scnn_training_settings(other, buffer, capacity, &length));
+  CHECK(again && read && strcmp(again, read) == 0);
+  free(again);
+
+  /* A rate that was set ends the schedule. */
+  OK(scnn_set_learning_rate(loaded, 0.25));
+  TEXT(again, scnn_training_settings(loaded, buffer, capacity, &length));
+  if (again) OK(scnn_compile(other, again));
+  OK(scnn_get_learning_rate(other, &rate));
+  CHECK(rate == 0.25 && again && strstr(again, "\"constant\""));
+  free(given);
+  free(names);
+  free(read);
+  free(again);
+  OK(scnn_model_free(model));
+  OK(scnn_model_free(loaded));
+  OK(scnn_model_free(other));
+  remove("settings.safetensors");
+}
+
 /* ------------------------------------------------------------------------------------------------------------ files */
 
 static void test_files(void) {
@@ -232,6 +275,7 @@ int main(void) {
   test_dense_targets();
   test_moving_average();
   test_fit();
+  test_settings();
   test_files();
   test_checkpoint();
   return finish("training");

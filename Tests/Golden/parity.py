@@ -146,7 +146,7 @@ def compare(name, directory):
         expected, statistics = measured(network, peers)
         for parameter, value in statistics.items():
             model.set_parameter(parameter, value)
-        result = model.predict(x)
+        result = model.predict(x, verbose=0)
         differences.append(relative_difference(result, expected))
         if not differences[-1] <= TOLERANCE:
             # The peer rounds too. In float64 (slow) what is left is the library's own error.

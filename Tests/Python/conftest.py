@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,6 +52,8 @@ def run_python() -> Callable[[str], str]:
             capture_output=True,
             text=True,
             timeout=60,
+            # Ctrl-C is ignored in what a shell runs in the background, and so in its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

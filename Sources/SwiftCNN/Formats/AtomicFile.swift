@@ -51,7 +51,7 @@ enum AtomicFile {
       throw systemError("write", path)
     }
     guard status.st_mode & S_IFMT == S_IFREG else {
-      throw CNNError(.inputOutput, "cannot write '\(path)': it is not a regular file")
+      throw notRegularError("write", path, status)
     }
     guard access(path, W_OK) == 0 else { throw systemError("write", path) }
     return status.st_mode & 0o777

@@ -26,7 +26,7 @@ final class FileReader: Sendable {
     }
     guard status.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
-      throw CNNError(.inputOutput, "cannot read '\(path)': it is not a regular file")
+      throw notRegularError("read", path, status)
     }
     self.path = path
     self.byteCount = Int(status.st_size)
@@ -56,11 +56,20 @@ final class FileReader: Sendable {
 
 /// The `.inputOutput` error for the system call that just failed.
 func systemError(_ action: String, _ path: String, code: Int32 = errno) -> CNNError {
-  CNNError(.inputOutput, "cannot \(action) '\(path)': \(String(cString: strerror(code)))")
+  CNNError(.inputOutput, "cannot \(action) '\(path)': \(String(cString: strerror(code)))", systemCode: code)
+}
+
+/// The `.inputOutput` error for what has no contents that could be read or replaced: a directory, a device.
+func notRegularError(_ action: String, _ path: String, _ status: stat) -> CNNError {
+  CNNError(
+    .inputOutput, "cannot \(action) '\(path)': it is not a regular file",
+    systemCode: status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
 }
 
 /// Rejects the paths that C would read differently: empty ones, and those with a NUL inside.
 func checkPath(_ path: String) throws(CNNError) {
-  guard !path.isEmpty else { throw CNNError(.inputOutput, "the path is empty") }
-  guard !path.utf8.contains(0) else { throw CNNError(.inputOutput, "the path has a NUL character in it") }
+  guard !path.isEmpty else { throw CNNError(.inputOutput, "the path is empty", systemCode: ENOENT) }
+  guard !path.utf8.contains(0) else {
+    throw CNNError(.inputOutput, "the path has a NUL character in it", systemCode: EINVAL)
+  }
 }

@@ -4,15 +4,23 @@ import CNNGraph
 
 extension Model {
   /// The parameters in the order of the network.
-  public var parameterList: [Parameter] { lock.reading { networkWithFlags.parameters } }
+  public var parameterList: [Parameter] { lock.reading { network.parameters.indices.map(lockedParameter) } }
+
+  /// One of them, without a look at the others; nil where there is none at that position.
+  public func parameter(at index: Int) -> Parameter? {
+    lock.reading { network.parameters.indices.contains(index) ? lockedParameter(index) : nil }
+  }
+
+  /// A parameter as it is now: a model that shares it may have frozen it.
+  private func lockedParameter(_ index: Int) -> Parameter {
+    network.parameters[index].trainable(parameters.tensors[index].isTrainable)
+  }
 
   /// The number of elements of all parameters, or of those that training changes. Statistics are not counted, as in
   /// torchvision's tables.
   public func parameterCount(trainableOnly: Bool = false) -> Int {
-    lock.reading {
-      networkWithFlags.parameters.filter { $0.role.isLearned && (!trainableOnly || $0.isTrainable) }
-        .reduce(0) { $0 + $1.shape.reduce(1, *) }
-    }
+    parameterList.filter { $0.role.isLearned && (!trainableOnly || $0.isTrainable) }
+      .reduce(0) { $0 + $1.shape.reduce(1, *) }
   }
 
   /// Copies a parameter's values out.

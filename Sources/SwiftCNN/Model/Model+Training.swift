@@ -23,6 +23,25 @@ extension Model {
   /// How the model is trained; nil before `compile`.
   public var trainingSettings: TrainingSettings? { lock.reading { training?.settings } }
 
+  /// The settings with which training goes on, as the JSON text that `TrainingSettings(json:)` reads: those of `compile`,
+  /// with the learning rate that was set since in place of a schedule.
+  /// - Throws: `.invalidState` before `compile`.
+  public func trainingSettingsText() throws(CNNError) -> String {
+    let settings = try lock.reading { () throws(CNNError) in
+      let state = try compiled()
+      var settings = state.settings
+      if let rate = state.learningRate { (settings.optimizer.learningRate, settings.schedule) = (rate, .constant) }
+      return settings
+    }
+    return try JSON.object(settings.json).serialized()
+  }
+
+  /// How many steps the model has been trained for since `compile`, those before a checkpoint included.
+  /// - Throws: `.invalidState` before `compile`.
+  public func trainedSteps() throws(CNNError) -> Int {
+    try lock.reading { () throws(CNNError) in try compiled().step }
+  }
+
   /// Trains on one batch.
   /// - Parameters:
   ///   - x: `[N, height, width, channels]`, float32 or uint8 pixels.

@@ -37,10 +37,13 @@ public enum Metric: Sendable, Equatable {
 
   private static let names = ["accuracy", "binary_accuracy", "top_k", "mean_squared_error", "mean_absolute_error"]
 
-  init(_ value: JSON) throws(CNNError) {
+  /// Reads a metric, and the name under which it is reported where that is not its own.
+  static func named(_ value: JSON) throws(CNNError) -> (metric: Metric, name: String?) {
     let (name, settings) = try OptionReader.named(value, "metrics")
     var result = Metric.accuracy
+    var reportedName: String?
     try OptionReader.read(settings) { (options) throws(CNNError) in
+      reportedName = try options.take("reported_as", JSONObject.optionalString)
       switch name {
       case "accuracy", "acc": result = .accuracy
       case "binary_accuracy": result = .binaryAccuracy(threshold: try options.number("threshold", 0.5))
@@ -50,15 +53,23 @@ public enum Metric: Sendable, Equatable {
       default: throw unknownName("metric", name, among: Self.names)
       }
     }
-    self = result
+    return (result, reportedName == result.name ? nil : reportedName)
   }
 
-  var json: JSON {
+  /// The form that `named` reads.
+  func json(reportedAs reportedName: String?) -> JSON {
+    var object = JSONObject()
     switch self {
-    case .accuracy, .meanSquaredError, .meanAbsoluteError: return .string(name)
-    case .binaryAccuracy(let threshold): return ["name": "binary_accuracy", "threshold": .number(threshold)]
-    case .topK(let k): return ["name": "top_k", "k": .integer(Int64(k))]
+    case .accuracy, .meanSquaredError, .meanAbsoluteError: object["name"] = .string(name)
+    case .binaryAccuracy(let threshold):
+      object["name"] = "binary_accuracy"
+      object["threshold"] = .number(threshold)
+    case .topK(let k):
+      object["name"] = "top_k"
+      object["k"] = .integer(Int64(k))
     }
+    if let reportedName { object["reported_as"] = .string(reportedName) }
+    return .object(object)
   }
 
   /// Throws `.invalidArgument` where a constant is out of its domain or the loss has other targets.

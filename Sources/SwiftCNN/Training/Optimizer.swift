@@ -258,7 +258,8 @@ final class Optimizer {
 
   private func keptAverage() throws(CNNError) -> ParameterStorage {
     guard let average else {
-      throw CNNError(.invalidState, "no moving average is kept; compile with 'ema_decay' first")
+      throw CNNError(
+        .invalidState, "no moving average of the weights is kept; compile with an optimizer that has 'ema_decay' first")
     }
     return average
   }

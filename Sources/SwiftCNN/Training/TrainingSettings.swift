@@ -17,6 +17,8 @@ public struct TrainingSettings: Sendable, Equatable {
   public var schedule: LearningRateSchedule
   /// What is measured beside the loss.
   public var metrics: [Metric]
+  /// The names under which they are reported; nil for a metric's own.
+  public var metricNames: [String?]
   /// The seed of dropout, stochastic depth, shuffling and augmentation.
   public var seed: UInt64
 
@@ -26,10 +28,12 @@ public struct TrainingSettings: Sendable, Equatable {
   /// Settings with defaults for all but the loss and the optimizer.
   public init(
     loss: LossFunction, fromLogits: Bool? = nil, labelSmoothing: Double = 0, delta: Double = 1,
-    optimizer: OptimizerSettings, schedule: LearningRateSchedule = .constant, metrics: [Metric] = [], seed: UInt64 = 0
+    optimizer: OptimizerSettings, schedule: LearningRateSchedule = .constant, metrics: [Metric] = [],
+    metricNames: [String?]? = nil, seed: UInt64 = 0
   ) {
     (self.loss, self.fromLogits, self.labelSmoothing) = (loss, fromLogits, labelSmoothing)
     self.delta = delta
+    self.metricNames = metricNames ?? metrics.map { _ in nil }
     (self.optimizer, self.schedule, self.metrics, self.seed) = (optimizer, schedule, metrics, seed)
   }
 
@@ -56,7 +60,9 @@ public struct TrainingSettings: Sendable, Equatable {
         result.schedule = try LearningRateSchedule(name: name, settings: settings)
       }
       for value in try options.take("metrics", JSONObject.optionalArray) ?? [] {
-        result.metrics.append(try Metric(value))
+        let (metric, name) = try Metric.named(value)
+        result.metrics.append(metric)
+        result.metricNames.append(name)
       }
       result.seed = try options.seed("seed")
     }
@@ -74,6 +80,12 @@ public struct TrainingSettings: Sendable, Equatable {
     guard loss.hasLogitsForm || (fromLogits != true && labelSmoothing == 0) else {
       throw CNNError(.invalidArgument, "\(loss.rawValue) has neither from_logits nor label_smoothing")
     }
+    guard metricNames.count == metrics.count else {
+      throw CNNError(.invalidArgument, "\(metricNames.count) names given for \(metrics.count) metrics")
+    }
+    for case .some(let name) in metricNames where name.isEmpty || name.utf8.contains(UInt8(ascii: "\n")) {
+      throw CNNError(.invalidArgument, "reported_as is '\(name)'; expected a name in one line")
+    }
     guard metrics.count <= Self.maximumMetricCount else {
       throw CNNError(.invalidArgument, "\(metrics.count) metrics given; expected \(Self.maximumMetricCount) at most")
     }
@@ -90,13 +102,13 @@ public struct TrainingSettings: Sendable, Equatable {
     object["loss"] = .object(lossObject)
     object["optimizer"] = optimizer.json
     object["schedule"] = schedule.json
-    object["metrics"] = .array(metrics.map(\.json))
+    object["metrics"] = .array(zip(metrics, metricNames).map { metric, name in metric.json(reportedAs: name) })
     object["seed"] = .integer(Int64(bitPattern: seed))
     return object
   }
 
   /// The names of what training reports: the loss, then the metrics.
-  public var resultNames: [String] { ["loss"] + metrics.map(\.name) }
+  public var resultNames: [String] { ["loss"] + zip(metrics, metricNames).map { $1 ?? $0.name } }
 
   /// The loss as an operation on this network's output.
   func lossOperation(for network: Graph) -> Loss {

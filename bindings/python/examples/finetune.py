@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 import numpy as np
+
 import swiftcnn
 from swiftcnn import datasets, layers, optimizers
 

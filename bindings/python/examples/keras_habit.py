@@ -14,6 +14,7 @@ import os
 from typing import Any
 
 import numpy as np
+
 from swiftcnn import callbacks, layers, models, optimizers, regularizers
 from swiftcnn.datasets import fashion_mnist
 

@@ -72,6 +72,7 @@ class Feed(Generic[Item]):
         length: how many that are, where it is known.
         steps: how many an epoch takes; the next epoch then goes on where this ended. None: all of them.
         ended: called when an epoch has ended.
+        redraws: whether ``draw`` begins anew, rather than going on where somebody else stopped reading.
     """
 
     def __init__(
@@ -80,8 +81,11 @@ class Feed(Generic[Item]):
         length: int | None,
         steps: int | None,
         ended: Callable[[], object] = lambda: None,
+        redraws: bool = True,
     ) -> None:
         self._draw = draw
+        self._length = length
+        self._redraws = redraws
         self._ended = ended
         self._takes_all = steps is None
         self.steps = steps or length
@@ -92,7 +96,7 @@ class Feed(Generic[Item]):
 
     def map(self, convert: Callable[[Item], Other]) -> Feed[Other]:
         """The same batches, converted; those that are drawn already are not lost."""
-        feed: Feed[Other] = Feed(self._converted(convert), None, None, self._ended)
+        feed: Feed[Other] = Feed(self._converted(convert), self._length, None, self._ended, self._redraws)
         feed._takes_all, feed.steps = self._takes_all, self.steps
         if self._iterator is not None:
             feed._iterator = map(convert, chain(self._ahead, self._iterator))
@@ -128,6 +132,18 @@ class Feed(Generic[Item]):
                     self.warn()
             yield item, is_last
         self._ended()
+
+    def resume(self, epoch: int, first: int) -> None:
+        """The next epoch is this one of a run that began with ``first``: what was drawn for another is given up, and
+        batches that the epochs before it took of the same round are passed over."""
+        if epoch == first or not self._redraws:
+            return
+        rounds = 1 if self._takes_all or not self.steps or not self._length else -(-self._length // self.steps)
+        passed = (epoch - first) % rounds
+        self._ahead.clear()
+        self._iterator = self._draw(epoch - passed)
+        for _ in range(passed * (self.steps or 0)):
+            next(self._iterator, None)
 
     def restart(self) -> None:
         """The next epoch begins anew, also where ``steps`` left something."""
@@ -167,7 +183,13 @@ def feed_of(source: Any, steps: int | None, shuffle_seed: int | None = None) -> 
 
     is_indexed = _is_indexed(source) and not isinstance(source, (list, tuple))
     ended = getattr(source, "on_epoch_end", None)
-    return Feed(indexed if is_indexed else drawn, length, steps, ended if callable(ended) else lambda: None)
+    return Feed(
+        indexed if is_indexed else drawn,
+        length,
+        steps,
+        ended if callable(ended) else lambda: None,
+        redraws=is_indexed or not isinstance(source, Iterator),
+    )
 
 
 def _length(source: Any) -> int | None:

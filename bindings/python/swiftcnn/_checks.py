@@ -14,6 +14,10 @@ _Entry = TypeVar("_Entry")
 _LARGEST = 2**31 - 1
 
 
+class ArgumentError(TypeError, ValueError):
+    """An argument of the wrong kind: what Python calls a TypeError, and Keras mostly a ValueError."""
+
+
 def integer(value: object, name: str, *, minimum: int = 0) -> int:
     """``value`` as an int; a ``bool`` or a float is a TypeError, out of ``minimum`` to 2^31 - 1 a ValueError."""
     try:
@@ -21,7 +25,7 @@ def integer(value: object, name: str, *, minimum: int = 0) -> int:
             raise TypeError
         number = operator.index(value)
     except TypeError:  # also of an array, which has the method but is no number
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        raise ArgumentError(f"{name} must be an integer, got {value!r}") from None
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
     if number > _LARGEST:
@@ -36,7 +40,7 @@ def number(value: object, name: str) -> float:
             raise TypeError
         converted = float(value)
     except TypeError:
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+        raise ArgumentError(f"{name} must be a number, got {value!r}") from None
     except OverflowError:
         converted = math.inf
     if not math.isfinite(converted):
@@ -47,14 +51,14 @@ def number(value: object, name: str) -> float:
 def boolean(value: object, name: str) -> bool:
     """``value`` as a bool; only True, False and NumPy's are accepted."""
     if type(value).__name__ not in ("bool", "bool_"):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise ArgumentError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 
 def text(value: object, name: str) -> str:
     """``value`` as it is, which must be a str that C can hold."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {value!r}")
+        raise ArgumentError(f"{name} must be a string, got {value!r}")
     if "\0" in value:
         raise ValueError(f"{name} must not hold NUL characters, got {value!r}")
     try:
@@ -67,7 +71,7 @@ def text(value: object, name: str) -> str:
 def path_of(value: object, name: str) -> str | bytes:
     """``value``, a str, bytes or path object, as what the system takes."""
     if not isinstance(value, (str, bytes, os.PathLike)):
-        raise TypeError(f"{name} must be a path, got {value!r}")
+        raise ArgumentError(f"{name} must be a path, got {value!r}")
     return os.fspath(value)
 
 

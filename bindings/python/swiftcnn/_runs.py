@@ -162,9 +162,11 @@ class FeedRun(Run):
         place = {"initial_epoch": self._first, "resume": True, "report_start": True}
         run = self._begin(data, {"batch": 0, **place})
         try:
-            return Progress(*run.step()).epoch, 0  # trains nothing: report_start
+            epoch = Progress(*run.step()).epoch  # trains nothing: report_start
         finally:
             run.close()
+        self._feed.resume(epoch, self._first)
+        return epoch, 0
 
     def has_batch(self, epoch: int) -> bool:
         if self._feed.peek(epoch) is not None:

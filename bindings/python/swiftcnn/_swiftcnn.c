@@ -13,6 +13,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <errno.h>
 #include <string.h>
 
 #include "swiftcnn.h"
@@ -40,9 +41,16 @@ static PyObject *exception_for(scnn_status status) {
   }
 }
 
-/* Raises what `status` means, with the library's sentence; always NULL. */
+/* Raises what `status` means, with the library's sentence; always NULL. OSError makes of errno one of its subclasses, as
+ * FileNotFoundError; taking the interpreter's lock leaves errno as it is. */
 static PyObject *raise_status(scnn_status status) {
-  PyErr_SetString(exception_for(status), scnn_last_error());
+  PyObject *arguments = status == SCNN_IO && errno ? Py_BuildValue("(is)", errno, scnn_last_error()) : NULL;
+  if (arguments) {
+    PyErr_SetObject(PyExc_OSError, arguments);
+    Py_DECREF(arguments);
+  } else if (!PyErr_Occurred()) {
+    PyErr_SetString(exception_for(status), scnn_last_error());
+  }
   return NULL;
 }
 
@@ -225,6 +233,7 @@ typedef struct {
 typedef struct {
   PyObject_HEAD
   scnn_model *handle;
+  PyObject *positions; /* of the parameters by name; NULL until it is asked for */
 } Model;
 
 typedef struct {
@@ -271,6 +280,7 @@ static ModuleState *state_of(PyObject *self) { return PyType_GetModuleState(Py_T
 
 static void model_dealloc(PyObject *self) {
   scnn_model_free(model_of(self));
+  Py_XDECREF(((Model *)self)->positions);
   free_object(self);
 }
 
@@ -357,6 +367,11 @@ static scnn_status metric_text(void *model, const char *unused, char *buffer, si
   return scnn_metric_names(model, buffer, capacity, length);
 }
 
+static scnn_status settings_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_training_settings(model, buffer, capacity, length);
+}
+
 static PyObject *model_name(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(name_text, model_of(self), NULL);
 }
@@ -381,6 +396,17 @@ static PyObject *model_output_names(PyObject *self, PyObject *Py_UNUSED(ignored)
 
 static PyObject *model_metric_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(metric_text, model_of(self), NULL);
+}
+
+static PyObject *model_training_settings(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(settings_text, model_of(self), NULL);
+}
+
+static PyObject *model_trained_steps(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  int64_t steps = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_trained_steps(model_of(self), &steps));
+  return status == SCNN_OK ? PyLong_FromLongLong(steps) : raise_status(status);
 }
 
 static PyObject *model_input_shape(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -456,6 +482,18 @@ static PyObject *model_set_normalization(PyObject *self, PyObject *args) {
 
 /* ------------------------------------------------------------------------------------------------ Model: parameters */
 
+/* The parameter at a position as (name, role, trainable, shape). */
+static PyObject *parameter_row(PyObject *self, size_t index) {
+  scnn_parameter parameter;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_parameter(model_of(self), index, &parameter));
+  if (status != SCNN_OK) return raise_status(status);
+  PyObject *shape = tuple_of_integers(parameter.shape, parameter.rank);
+  PyObject *trainable = PyBool_FromLong(parameter.trainable);
+  /* "N" hands the references over, also where building fails. */
+  return Py_BuildValue("(ssNN)", parameter.name, parameter.role, trainable, shape);
+}
+
 static PyObject *model_parameters(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   size_t count = 0;
   scnn_status status;
@@ -463,20 +501,42 @@ static PyObject *model_parameters(PyObject *self, PyObject *Py_UNUSED(ignored)) 
   if (status != SCNN_OK) return raise_status(status);
   PyObject *list = PyList_New(0);
   for (size_t i = 0; list && i < count; i++) {
-    scnn_parameter parameter;
-    UNLOCKED(status, scnn_model_parameter(model_of(self), i, &parameter));
-    if (status != SCNN_OK) {
-      Py_DECREF(list);
-      return raise_status(status);
-    }
-    PyObject *shape = tuple_of_integers(parameter.shape, parameter.rank);
-    PyObject *trainable = PyBool_FromLong(parameter.trainable);
-    /* "N" hands the references over, also where building fails. */
-    PyObject *row = Py_BuildValue("(ssNN)", parameter.name, parameter.role, trainable, shape);
+    PyObject *row = parameter_row(self, i);
     if (!row || PyList_Append(list, row) != 0) Py_CLEAR(list);
     Py_XDECREF(row);
   }
   return list;
+}
+
+/* The positions of a handle's parameters by name, which never change; borrowed. */
+static PyObject *positions_of(PyObject *self) {
+  Model *model = (Model *)self;
+  if (model->positions) return model->positions;
+  PyObject *rows = model_parameters(self, NULL), *positions = rows ? PyDict_New() : NULL;
+  Py_ssize_t count = positions ? PyList_Size(rows) : 0;
+  for (Py_ssize_t i = 0; positions && i < count; i++) {
+    PyObject *position = PyLong_FromSsize_t(i);
+    PyObject *name = PyTuple_GetItem(PyList_GetItem(rows, i), 0);
+    if (!position || !name || PyDict_SetItem(positions, name, position) != 0) Py_CLEAR(positions);
+    Py_XDECREF(position);
+  }
+  Py_XDECREF(rows);
+  if (positions && !model->positions) {
+    model->positions = positions;
+  } else { /* another thread was faster, or it failed */
+    Py_XDECREF(positions);
+  }
+  return positions ? model->positions : NULL;
+}
+
+static PyObject *model_parameter(PyObject *self, PyObject *args) {
+  PyObject *name;
+  if (!PyArg_ParseTuple(args, "U:parameter", &name)) return NULL;
+  PyObject *positions = positions_of(self);
+  PyObject *position = positions ? PyDict_GetItemWithError(positions, name) : NULL;
+  if (position) return parameter_row(self, PyLong_AsSize_t(position));
+  if (PyErr_Occurred()) return NULL;
+  Py_RETURN_NONE;
 }
 
 static PyObject *model_get_parameter(PyObject *self, PyObject *args) {
@@ -948,12 +1008,15 @@ static PyMethodDef model_methods[] = {
     {"tensor_names", model_tensor_names, METH_NOARGS, "tensor_names() -> str, one a line"},
     {"output_names", model_output_names, METH_NOARGS, "output_names() -> str, one a line"},
     {"metric_names", model_metric_names, METH_NOARGS, "metric_names() -> str, one a line"},
+    {"training_settings", model_training_settings, METH_NOARGS, "training_settings() -> str, as compile takes it"},
+    {"trained_steps", model_trained_steps, METH_NOARGS, "trained_steps() -> int"},
     {"input_shape", model_input_shape, METH_NOARGS, "input_shape() -> tuple, without the batch"},
     {"output_shape", model_output_shape, METH_VARARGS, "output_shape(shape of x, tensor or None) -> tuple"},
     {"tensor_shape", model_tensor_shape, METH_VARARGS, "tensor_shape(tensor or None) -> tuple, -1 where it varies"},
     {"get_normalization", model_get_normalization, METH_VARARGS, "get_normalization(channels) -> (mean, std)"},
     {"set_normalization", model_set_normalization, METH_VARARGS, "set_normalization(mean, std)"},
     {"parameters", model_parameters, METH_NOARGS, "parameters() -> [(name, role, trainable, shape)]"},
+    {"parameter", model_parameter, METH_VARARGS, "parameter(name) -> (name, role, trainable, shape) or None"},
     {"get_parameter", model_get_parameter, METH_VARARGS, "get_parameter(name, output)"},
     {"set_parameter", model_set_parameter, METH_VARARGS, "set_parameter(name, value)"},
     {"get_gradient", model_get_gradient, METH_VARARGS, "get_gradient(name, output)"},

@@ -173,7 +173,7 @@ class Context(NamedTuple):
     training: bool | None = None
 
 
-_context: ContextVar[Context] = ContextVar("_context", default=Context())
+_context: ContextVar[Context] = ContextVar("_context", default=Context())  # noqa: B039, it is never changed
 
 
 def context() -> Context:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from . import _arrays, _batches, losses, metrics, optimizers
 from ._arrays import Data
 from ._batches import Feed
-from ._checks import boolean, integer, number, text, unsupported
+from ._checks import ArgumentError, boolean, integer, number, text, unsupported
 from ._progress import ProgressBar
 from ._runs import ArrayRun, FeedRun, Run
 from .callbacks import Callback, CallbackList, History, TerminateOnNaN
@@ -89,8 +90,8 @@ class Trainer:
             self._compile_is_due = True
             self._apply_compile_settings()
         elif self.compiled:
-            self.optimizer = optimizers.Optimizer()
-            self.optimizer._bind(self._handle)
+            settings = json.loads(self._handle.training_settings())
+            self.optimizer = optimizers.of_settings(settings["optimizer"], self._handle)
 
     def _forget_settings(self) -> None:
         """Called when the handle was changed so much that it has to be compiled again."""
@@ -145,7 +146,7 @@ class Trainer:
             "optimizer": chosen.settings,
             "schedule": None if chosen.schedule is None else chosen.schedule.settings,
             "loss": chosen_loss.settings,
-            "metrics": [metric.settings for metric in chosen_metrics],
+            "metrics": [metric.settings | {"reported_as": metric.name} for metric in chosen_metrics],
             "seed": integer(seed, "seed"),
         }
         try:
@@ -653,9 +654,9 @@ class Trainer:
 
     @property
     def _seed(self) -> int:
-        """Of shuffling; 0 for a loaded checkpoint, which keeps its own to itself."""
-        seed = 0 if self._compile_settings is None else self._compile_settings["seed"]
-        return int(seed)
+        """Of shuffling."""
+        settings = self._compile_settings or json.loads(self._handle.training_settings())
+        return int(settings["seed"])
 
     @property
     def _open_schedule(self) -> str | None:
@@ -703,7 +704,10 @@ class Trainer:
                 raise ValueError("validation_data yields no batches: expected at least one")
             return self._converted(feed, None, "validation_data: ")
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            raise ValueError("validation_data must be (x, y) or (x, y, sample_weight), or batches of such")
+            raise ValueError(
+                "validation_data must be (x, y) or (x, y, sample_weight), or batches of such, "
+                f"got {reprlib.repr(given)}"
+            )
         weight = given[2] if len(given) == 3 else None
         data = self._data(given[0], given[1], weight, prefix="validation_data: ")
         return _batches.feed_of_arrays(data, batch_size, steps)
@@ -767,7 +771,7 @@ def _metrics_of(given: str | Metric | Sequence[str | Metric] | None) -> tuple[Me
     if isinstance(given, (str, metrics.Metric)):
         given = [given]
     if not isinstance(given, (list, tuple)):
-        raise TypeError(f"metrics must be a list of names or objects of swiftcnn.metrics, got {given!r}")
+        raise ArgumentError(f"metrics must be a list of names or objects of swiftcnn.metrics, got {given!r}")
     chosen = tuple(metrics.get(metric) for metric in given)
     names = ["loss"]
     for metric in chosen:

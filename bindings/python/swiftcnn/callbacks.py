@@ -138,59 +138,59 @@ class CallbackList(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_train_begin(logs)
+            callback.on_train_begin({} if logs is None else logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_train_end(logs)
+            callback.on_train_end({} if logs is None else logs)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_epoch_begin(epoch, logs)
+            callback.on_epoch_begin(epoch, {} if logs is None else logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_epoch_end(epoch, logs)
+            callback.on_epoch_end(epoch, {} if logs is None else logs)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_train_batch_begin(batch, logs)
+            callback.on_train_batch_begin(batch, {} if logs is None else logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_train_batch_end(batch, logs)
+            callback.on_train_batch_end(batch, {} if logs is None else logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_test_begin(logs)
+            callback.on_test_begin({} if logs is None else logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_test_end(logs)
+            callback.on_test_end({} if logs is None else logs)
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_test_batch_begin(batch, logs)
+            callback.on_test_batch_begin(batch, {} if logs is None else logs)
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_test_batch_end(batch, logs)
+            callback.on_test_batch_end(batch, {} if logs is None else logs)
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_predict_begin(logs)
+            callback.on_predict_begin({} if logs is None else logs)
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_predict_end(logs)
+            callback.on_predict_end({} if logs is None else logs)
 
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_predict_batch_begin(batch, logs)
+            callback.on_predict_batch_begin(batch, {} if logs is None else logs)
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
-            callback.on_predict_batch_end(batch, logs)
+            callback.on_predict_batch_end(batch, {} if logs is None else logs)
 
 
 class History(Callback):
@@ -367,6 +367,7 @@ class ModelCheckpoint(MonitorCallback):
         message: str | None = f"saving model to {path}"
         should_save = True
         if self.save_best_only:
+            self._more_is_better()  # refuses a name that can never come
             value = logs.get(self.monitor)
             if value is None:
                 warnings.warn(f"Can save best model only with {self.monitor} available.", stacklevel=2)
@@ -429,6 +430,7 @@ class EarlyStopping(MonitorCallback):
         self.best_epoch = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._more_is_better()  # refuses a name that can never come
         value = (logs or {}).get(self.monitor)
         if value is None:
             warnings.warn(
@@ -511,6 +513,7 @@ class ReduceLROnPlateau(MonitorCallback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs
         rate = logs["learning_rate"] = self.model.learning_rate
+        self._more_is_better()  # refuses a name that can never come
         value = logs.get(self.monitor)
         if value is None:
             warnings.warn(

@@ -1,10 +1,11 @@
 """Losses, with Keras's names and arguments. Each is the mean over the batch of what one image costs, times its sample
 weight.
 
-``from_logits`` of the cross-entropies says whether the network gives logits or probabilities. None, the default, looks at
-its end. Logits are what comes directly from a dense layer or a convolution; reshaping, global average pooling and dropout
-after it make no difference. A softmax (for binary cross-entropy: a sigmoid) at the end is absorbed: the loss is computed
-of what it reads, which is more accurate. Anything else is taken as probabilities. So both a model with
+``from_logits`` of the cross-entropies says whether the network gives logits or probabilities. None, the default,
+looks at its end. Logits are what comes directly from a dense layer or a convolution; reshaping, global average
+pooling and dropout after it make no difference. A softmax (for binary cross-entropy: a sigmoid) at the end is
+absorbed: the loss is computed of what it reads, which is more accurate. Anything else is taken as probabilities. So
+both a model with
 ``classifier_activation=None`` and one that ends in a softmax train right.
 
 Of Keras's reductions there is ``"sum_over_batch_size"``, which is also called ``"mean"``; the axis of the classes is
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ._checks import boolean, entry, number, unsupported
+from ._checks import ArgumentError, boolean, entry, number, unsupported
 from ._config import Configured, check_dtype, name_or
 
 __all__ = [
@@ -231,7 +232,7 @@ def get(identifier: str | Loss) -> Loss:
         return entry(identifier, "loss", _LOSSES)()
     if isinstance(identifier, Loss):
         return identifier
-    raise TypeError(f"loss must be a name or one of swiftcnn.losses, got {identifier!r}")
+    raise ArgumentError(f"loss must be a name or one of swiftcnn.losses, got {identifier!r}")
 
 
 def fitting(loss: Loss, label_targets: bool, outputs: int) -> Loss:

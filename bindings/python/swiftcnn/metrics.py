@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ._checks import entry, integer, number, text, unsupported
+from ._checks import ArgumentError, entry, integer, number, text, unsupported
 from ._config import Configured, check_dtype, name_or
 
 __all__ = [
@@ -152,4 +152,4 @@ def get(identifier: str | Metric) -> Metric:
         return entry(identifier, "metric", _METRICS)(text(identifier, "metrics"))
     if isinstance(identifier, Metric):
         return identifier
-    raise TypeError(f"metrics must hold names or objects of swiftcnn.metrics, got {identifier!r}")
+    raise ArgumentError(f"metrics must hold names or objects of swiftcnn.metrics, got {identifier!r}")

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, TypeVar, Unpack
 
 from . import schedules
-from ._checks import boolean, entry, integer, number, text, unsupported
+from ._checks import ArgumentError, boolean, entry, integer, number, text, unsupported
 from .schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
     from ._swiftcnn import Model as Handle
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "OptimizerOptions", "RMSprop", "schedules"]
+__all__ = ["SGD", "Adam", "AdamW", "LearningRate", "Optimizer", "OptimizerOptions", "RMSprop", "schedules"]
 
 
 class OptimizerOptions(TypedDict, total=False):
@@ -35,6 +35,20 @@ class OptimizerOptions(TypedDict, total=False):
     name: str | None
     decoupled: bool
     decay_all: bool
+
+
+class LearningRate(float):
+    """A learning rate as it was when it was asked for: a float that can be assigned to, as Keras's variable."""
+
+    _optimizer: Optimizer
+
+    def assign(self, value: float) -> None:
+        """The same as ``optimizer.learning_rate = value``."""
+        self._optimizer.learning_rate = value
+
+    def numpy(self) -> float:
+        """The number."""
+        return float(self)
 
 
 class Optimizer:
@@ -76,7 +90,10 @@ class Optimizer:
         name: str | None = None,
         decoupled: bool = True,
         decay_all: bool = True,
+        **unknown: object,
     ) -> None:
+        if unknown:
+            raise ArgumentError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(unknown))!r}")
         if isinstance(learning_rate, LearningRateSchedule):
             self.schedule: LearningRateSchedule | None = learning_rate
             self._learning_rate = learning_rate.learning_rate
@@ -111,6 +128,11 @@ class Optimizer:
         self._handle: Handle | None = None
 
     @property
+    def iterations(self) -> int:
+        """How many steps the model has been trained for since ``compile``, those before a checkpoint included."""
+        return 0 if self._handle is None else self._handle.trained_steps()
+
+    @property
     def settings(self) -> dict[str, object]:
         """What the library is told."""
         settings: dict[str, object] = {
@@ -131,9 +153,11 @@ class Optimizer:
         return settings | {name: getattr(self, name) for name in self._constants}
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> LearningRate:
         """The learning rate of the next step. Setting it ends a schedule."""
-        return self._learning_rate if self._handle is None else self._handle.get_learning_rate()
+        rate = LearningRate(self._learning_rate if self._handle is None else self._handle.get_learning_rate())
+        rate._optimizer = self
+        return rate
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
@@ -149,7 +173,7 @@ class Optimizer:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments by name; a schedule as a dictionary with its ``class_name`` and ``config``."""
-        rate = self.learning_rate if self.schedule is None else schedules.serialize(self.schedule)
+        rate = float(self.learning_rate) if self.schedule is None else schedules.serialize(self.schedule)
         names = (
             "weight_decay",
             "clipnorm",
@@ -179,11 +203,11 @@ class Optimizer:
     def __getstate__(self) -> dict[str, object]:
         state: dict[str, object] = {**self.__dict__, "_handle": None}  # a copy is for another model
         if self.schedule is None:
-            state["_learning_rate"] = self.learning_rate
+            state["_learning_rate"] = float(self.learning_rate)
         return state
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(learning_rate={self.schedule or self.learning_rate!r})"
+        return f"{type(self).__name__}(learning_rate={self.schedule or float(self.learning_rate)!r})"
 
 
 _Constructor = TypeVar("_Constructor", bound=Callable[..., None])
@@ -206,6 +230,11 @@ class SGD(Optimizer):
 
     _kind = "sgd"
     _constants = ("momentum", "nesterov")
+
+    @property
+    def iterations(self) -> int:
+        """How many steps the model has been trained for since ``compile``, those before a checkpoint included."""
+        return 0 if self._handle is None else self._handle.trained_steps()
 
     @property
     def settings(self) -> dict[str, object]:
@@ -343,6 +372,26 @@ def _clip(value: float | None, name: str) -> float | None:
 _OPTIMIZERS: dict[str, type[SGD | Adam | RMSprop]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
 
 
+def of_settings(settings: Mapping[str, Any], handle: Handle) -> Optimizer:
+    """The optimizer of a loaded checkpoint, bound to its model. Of a schedule it knows the present learning rate."""
+    kind = _OPTIMIZERS[settings["name"]]
+    optimizer = kind(
+        handle.get_learning_rate(),
+        weight_decay=settings["weight_decay"] or (0.0 if kind is AdamW else None),
+        clipnorm=settings["clip_norm_each"],
+        clipvalue=settings["clip_value"],
+        global_clipnorm=settings["clip_norm"],
+        use_ema=settings["ema_decay"] is not None,
+        ema_momentum=0.99 if settings["ema_decay"] is None else settings["ema_decay"],
+        ema_overwrite_frequency=settings["ema_overwrite"],
+        decoupled=settings["decoupled"],
+        decay_all=settings["decay_all"],
+        **{name: settings[name] for name in kind._constants},
+    )
+    optimizer._bind(handle)
+    return optimizer
+
+
 def get(identifier: str | Optimizer) -> Optimizer:
     """The optimizer with a name, with default arguments, or the one given.
 
@@ -354,4 +403,4 @@ def get(identifier: str | Optimizer) -> Optimizer:
         return entry(identifier, "optimizer", _OPTIMIZERS)()
     if isinstance(identifier, (SGD, Adam, RMSprop)):
         return identifier
-    raise TypeError(f"optimizer must be a name or one of swiftcnn.optimizers, got {identifier!r}")
+    raise ArgumentError(f"optimizer must be a name or one of swiftcnn.optimizers, got {identifier!r}")

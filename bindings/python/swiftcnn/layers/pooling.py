@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from .._checks import boolean
 from .base import LayerOptions, UnnamedOptions
-from .convolution import check_format, pair, padding_option
+from .convolution import check_format, padding_option, pair
 from .operation import Operation
 
 if TYPE_CHECKING:

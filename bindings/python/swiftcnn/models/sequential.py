@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _swiftcnn, initializers
-from .._checks import integer
+from .._checks import ArgumentError, integer
 from .._symbolic import Tensor
 from ..layers.base import Layer, batched
 from ..layers.core import Dense, InputLayer
@@ -38,7 +38,7 @@ class Sequential(Model):
         self._start: Tensor | None = None
         given = [layers] if isinstance(layers, (Layer, Tensor)) else [] if layers is None else layers
         if not isinstance(given, Iterable):
-            raise TypeError(f"layers must be a list of layers, got {layers!r}")
+            raise ArgumentError(f"layers must be a list of layers, got {layers!r}")
         for layer in given:
             self.add(layer)
         if self._freezes:
@@ -59,7 +59,7 @@ class Sequential(Model):
         if isinstance(layer, Tensor) and layer.origin is not None:
             layer = layer.origin
         if not isinstance(layer, Layer):
-            raise TypeError(f"layer must be a layer, got {layer!r}")
+            raise ArgumentError(f"layer must be a layer, got {layer!r}")
         if isinstance(layer, InputLayer):
             if self._start is not None or self.layers:
                 raise ValueError("an input must come first, and once")
