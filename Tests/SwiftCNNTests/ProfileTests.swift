@@ -41,7 +41,7 @@ import Testing
     #expect(try trace.objectValue?.array("traceEvents").count == profile.steps.count + 1)
     let numbers = try JSON(parsing: profile.formatted("json"))
     #expect(try numbers.objectValue?.array("steps").count == profile.steps.count)
-    for step in profile.steps { #expect(profile.text.split(separator: "\n").contains { $0.hasPrefix(step.name) }) }
+    for step in profile.steps { #expect(profile.text.split(separator: "\n").contains { $0.hasSuffix(step.name) }) }
   }
 
   @Test func wrongArgumentsAreErrorsThatNameThem() throws {

@@ -30,7 +30,7 @@ public struct MachineLimits: Sendable, Equatable {
     }
   }
 
-  /// The best of several trials, since a trial can only be too slow.
+  /// The best of many short trials: a trial can only be too slow, where another process takes a processor in the midst.
   private static func bestRate(trials: Int, amount: Int, _ body: () -> Void) -> Double {
     var best = Int.max
     for _ in 0..<trials {
@@ -51,7 +51,7 @@ public struct MachineLimits: Sendable, Equatable {
   }
 
   private static func operationRate(_ workers: Workers) -> Double {
-    let rounds = 400_000
+    let rounds = 50_000
     // Portable steps call OpenBLAS, which uses all that the processor has.
     let set = CodeTarget.host?.instructionSet ?? InstructionSet.best(on: .host)
     if set != .portable {
@@ -59,7 +59,7 @@ public struct MachineLimits: Sendable, Equatable {
       let kernel = library.kernel("peak", name: "multiply_add_peak") { multiplyAddLoop(target) }
       if (try? library.finish()) != nil {
         let amount = workers.count * rounds * accumulatorCount * target.lanes * 2
-        return bestRate(trials: 6, amount: amount) {
+        return bestRate(trials: 300, amount: amount) {
           workers.run { _ in
             var arguments = LoopArguments(rounds: rounds)
             kernel(&arguments)
@@ -68,7 +68,7 @@ public struct MachineLimits: Sendable, Equatable {
       }
     }
     let amount = workers.count * rounds * 8 * 4 * 2
-    return bestRate(trials: 6, amount: amount) { workers.run { portableLoop(rounds: rounds, seed: Float($0)) } }
+    return bestRate(trials: 300, amount: amount) { workers.run { portableLoop(rounds: rounds, seed: Float($0)) } }
   }
 
   private static func multiplyAddLoop(_ target: CodeTarget) -> VectorCode {
@@ -112,7 +112,7 @@ public struct MachineLimits: Sendable, Equatable {
     workers.forEachRange(of: lines) { range, _ in
       (memory.base + range.lowerBound * 64).initializeMemory(as: UInt8.self, repeating: 1, count: range.count * 64)
     }
-    return bestRate(trials: 3, amount: byteCount) {
+    return bestRate(trials: 8, amount: byteCount) {
       workers.forEachRange(of: lines) { range, _ in readLines(memory.base + range.lowerBound * 64, count: range.count) }
     }
   }

@@ -127,17 +127,18 @@ extension Model {
       let count = own.filter(\.role.isLearned).reduce(0) { $0 + $1.shape.reduce(1, *) }
       let frozen = own.contains { $0.role.isLearned && !$0.isTrainable } ? " (frozen)" : ""
       let shape = ["N"] + graph.shape(of: node.results[0]).dropFirst().map { $0.map(String.init) ?? "any" }
-      rows.append([
-        node.name, type(of: node.operation).name, "[\(shape.joined(separator: ", "))]",
-        count == 0 ? "" : "\(grouped(count))\(frozen)",
-      ] + (lastColumn.map { [$0.cells[node.name] ?? ""] } ?? []))
+      rows.append(
+        [
+          node.name, type(of: node.operation).name, "[\(shape.joined(separator: ", "))]",
+          count == 0 ? "" : "\(grouped(count))\(frozen)",
+        ] + (lastColumn.map { [$0.cells[node.name] ?? ""] } ?? []))
     }
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     func line(_ row: [String]) -> String {
       var cells: [String] = []
       for (index, cell) in row.enumerated() {
         let space = String(repeating: " ", count: widths[index] - cell.count)
-        cells.append(index == 3 ? space + cell : cell + space)
+        cells.append(index == 3 ? space + cell : index == 4 ? cell : cell + space)
       }
       return cells.joined(separator: "  ")
     }

@@ -52,31 +52,32 @@ public struct Profile: Sendable, Equatable {
 extension Profile {
   /// A table with a row for each step and one for the sum.
   public var text: String {
-    var rows = [["layers", "algorithm", "shape", "ms", "time", "GFLOP/s", "limit", "bytes", "GB/s"]]
+    // Names last, since those of many layers are long.
+    var rows = [["step", "ms", "time", "GFLOP/s", "limit", "bytes", "GB/s", "algorithm", "shape", "layers"]]
     let total = seconds
-    for step in steps {
+    for (index, step) in steps.enumerated() {
       rows.append([
-        step.name, step.algorithm, step.shape, decimal(step.seconds * 1e3, 3), percent(step.seconds / total),
+        "\(index + 1)", decimal(step.seconds * 1e3, 4), percent(step.seconds / total),
         step.operations == 0 ? "" : decimal(step.gigaflops, 1), percent(step.shareOfLimit), bytes(step.byteCount),
-        decimal(step.gigabytesPerSecond, 1),
+        decimal(step.gigabytesPerSecond, 1), step.algorithm, step.shape, step.name,
       ])
     }
     let operations = steps.reduce(0) { $0 + $1.operations }, byteCount = steps.reduce(0) { $0 + $1.byteCount }
     let shortest = steps.reduce(0) { $0 + $1.shortestSeconds }
     rows.append([
-      "all \(steps.count) steps", "", "", decimal(total * 1e3, 3), percent(1),
-      decimal(Double(operations) / total * 1e-9, 1), percent(shortest / total), bytes(byteCount),
-      decimal(Double(byteCount) / total * 1e-9, 1),
+      "all", decimal(total * 1e3, 4), percent(1), decimal(Double(operations) / total * 1e-9, 1),
+      percent(shortest / total), bytes(byteCount), decimal(Double(byteCount) / total * 1e-9, 1), "", "", "",
     ])
+    let last = rows[0].count - 1, firstText = 7
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     let lines = rows.map { row in
       let cells = row.enumerated().map { column, cell in
-        let space = String(repeating: " ", count: widths[column] - cell.count)
-        return column < 3 ? cell + space : space + cell
+        let space = String(repeating: " ", count: column == last ? 0 : widths[column] - cell.count)
+        return column < firstText ? space + cell : cell + space
       }
       return cells.joined(separator: "  ")
     }
-    let rule = String(repeating: "-", count: widths.reduce(2 * (widths.count - 1), +))
+    let rule = String(repeating: "-", count: widths.dropLast().reduce(2 * last + 20, +))
     let head =
       "\(model): \(imageCount) image\(imageCount == 1 ? "" : "s") at once, \(threadCount) "
       + "thread\(threadCount == 1 ? "" : "s"), median of \(repeats)\n"
