@@ -138,7 +138,6 @@ CASES = {
     "unknown optimizer": (compiled("sdg", SPARSE), ValueError, "'sgd'"),
     "unknown loss": (compiled("sgd", "sparse_categorical_crossentrop"), ValueError, f"did you mean '{SPARSE}'"),
     "unknown metric": (compiled("sgd", SPARSE, metrics=["acuracy"]), ValueError, "did you mean 'accuracy'"),
-    "no loss": (compiled("sgd"), ValueError, "loss is missing"),
     "optimizer as a class": (compiled(optimizers.SGD, SPARSE), TypeError, "optimizer"),
     "loss as a function": (compiled("sgd", len), TypeError, "loss"),
     "metrics as a number": (compiled("sgd", SPARSE, metrics=3), TypeError, "metrics"),

@@ -1,4 +1,5 @@
-"""What losses, metrics and schedules have in common: they can be told as a dictionary, as Keras's can."""
+"""What losses, metrics, schedules, initializers and regularizers have in common: they can be told as a dictionary, as
+Keras's can."""
 
 from __future__ import annotations
 
@@ -8,15 +9,12 @@ from typing import Any, Self
 from ._checks import text, unsupported
 
 
-class Configured:
+class Described:
     """An object that its constructor's arguments describe in full."""
 
-    def __init__(self, config: Mapping[str, object]) -> None:
-        self._config = dict(config)
-
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments by name."""
-        return dict(self._config)
+        """The constructor's arguments by name: here all attributes."""
+        return dict(vars(self))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -28,7 +26,18 @@ class Configured:
         return cls(**config)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._config.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.get_config().items())})"
+
+
+class Configured(Described):
+    """The same, where the arguments are kept beside what was made of them."""
+
+    def __init__(self, config: Mapping[str, object]) -> None:
+        self._config = dict(config)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name."""
+        return dict(self._config)
 
 
 def name_or(name: str | None, default: str) -> str:

@@ -1,20 +1,19 @@
-"""Compiling, training, evaluating and predicting: the half of a model that is about data."""
+"""Training, evaluating and predicting: the half of a model that is about data."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import inspect
 import math
-import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _arrays, _batches, losses, metrics, optimizers
+from . import _batches
 from ._arrays import Data
-from ._batches import Feed
-from ._checks import ArgumentError, boolean, integer, number, text, unsupported
+from ._checks import boolean, text
+from ._inputs import Fed, FitArguments, FitData, batch_size_of, refuse_with_batches, steps_of, verbosity
 from ._progress import ProgressBar
 from ._runs import ArrayRun, FeedRun, Run
 from .callbacks import Callback, CallbackList, History, TerminateOnNaN
@@ -22,20 +21,16 @@ from .callbacks import Callback, CallbackList, History, TerminateOnNaN
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from . import _swiftcnn
     from ._arrays import Array, Floats
+    from ._batches import Feed
+    from ._inputs import Inputs
     from .callbacks import Logs
-    from .losses import Loss
-    from .metrics import Metric
     from .models import Model
-    from .optimizers import Optimizer
 
     Callbacks = Callback | Iterable[Callback] | None
-    # Arrays, or batches: an iterator, an iterable, or a sequence of (x, y) or (x, y, sample_weight).
-    Inputs = ArrayLike | Iterable[Any] | None
 
 
-class Trainer:
+class Trainer(Fed):
     """What ``Model`` can do with data. ``x`` is images (N, height, width, channels) throughout: uint8 pixels, or any
     other numeric dtype, which becomes float32 as it stands. ``y`` is integer labels (N,) or (N, 1) of any dtype, or
     float targets shaped as the output, as the loss wants them.
@@ -51,197 +46,24 @@ class Trainer:
         stop_evaluating, stop_predicting: the same of ``evaluate`` and ``predict``.
     """
 
-    optimizer: Optimizer | None = None
     history: History | None = None
     stop_training: bool = False
     stop_evaluating: bool = False
     stop_predicting: bool = False
-    _compile_settings: dict[str, Any] | None = None  # those of the last compile; None of a loaded checkpoint
-    _compile_is_due: bool = False  # the library does not know them yet
-    _loss: Loss | None = None
-    _metrics: tuple[Metric, ...] = ()
 
     @property
-    def _handle(self) -> _swiftcnn.Model:
-        """The model of the library.
-
-        Raises:
-            ValueError: it is not built yet.
-        """
-        raise NotImplementedError
+    def output_names(self) -> list[str]:
+        """The names of the outputs: one, but for a model that was made with several."""
+        return self._handle.output_names().split("\n")
 
     @property
-    def _built(self) -> bool:
-        """Whether the network is known, so that there is a handle."""
+    def _model(self) -> Model:
+        """This object, as callbacks know it."""
         raise NotImplementedError
 
     def _packed(self, results: list[Any]) -> Any:
         """What there is for each output in the form that the model gives."""
         return results[0] if len(results) == 1 else results
-
-    def _prepare(self, x: Any) -> None:
-        """Called with the images before anything reads the handle: the first argument of a method as it was given, or
-        the images of its first batch."""
-        raise NotImplementedError
-
-    def _adopt(self) -> None:
-        """Called when there is a new handle: compiles it as was asked; a loaded checkpoint has settings of its own."""
-        if self._compile_settings is not None:
-            self._compile_is_due = True
-            self._apply_compile_settings()
-        elif self.compiled:
-            settings = json.loads(self._handle.training_settings())
-            self.optimizer = optimizers.of_settings(settings["optimizer"], self._handle)
-
-    def _forget_settings(self) -> None:
-        """Called when the handle was changed so much that it has to be compiled again."""
-        self._compile_settings, self._compile_is_due = None, False
-        self._loss, self._metrics, self.optimizer = None, (), None
-
-    # ----------------------------------------------------------------------------------------------------- compiling
-
-    def compile(
-        self,
-        optimizer: str | Optimizer = "rmsprop",
-        loss: str | Loss | None = None,
-        loss_weights: None = None,
-        metrics: str | Metric | Sequence[str | Metric] | None = None,
-        weighted_metrics: None = None,
-        run_eagerly: bool | None = False,
-        steps_per_execution: int | None = 1,
-        jit_compile: bool | str | None = "auto",
-        auto_scale_loss: bool = True,
-        *,
-        seed: int = 0,
-    ) -> None:
-        """Sets how the model is trained, and forgets the training state it had.
-
-        Args:
-            optimizer: a name or one of ``swiftcnn.optimizers``.
-            loss: a name or one of ``swiftcnn.losses``; ``"crossentropy"`` is the one that fits the first targets.
-            metrics: names or objects of ``swiftcnn.metrics``.
-            loss_weights, weighted_metrics, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: as in Keras,
-                with no other value than the default, since there is one loss and one way to run.
-            seed: of dropout, stochastic depth, shuffling and augmentation.
-
-        Raises:
-            ValueError: a name is not known, or a setting is outside its domain.
-        """
-        _refuse_unsupported(
-            loss_weights=(loss_weights, [None], "None, since a model has one output"),
-            weighted_metrics=(weighted_metrics, [None, [], ()], "None; metrics count every image once"),
-            run_eagerly=(run_eagerly, [None, False], "False"),
-            steps_per_execution=(steps_per_execution, [None, 1], "1"),
-            jit_compile=(jit_compile, [None, False, "auto"], "'auto' or False"),
-        )
-        boolean(auto_scale_loss, "auto_scale_loss")  # has no effect on float32
-        chosen = optimizers.get(optimizer)
-        if loss is None:
-            raise ValueError("loss is missing: expected a name or one of swiftcnn.losses")
-        chosen_loss, chosen_metrics = losses.get(loss), _metrics_of(metrics)
-        before = (self._compile_settings, self._compile_is_due, self._loss, self._metrics, self.optimizer)
-        self._loss, self._metrics, self.optimizer = chosen_loss, chosen_metrics, chosen
-        self._compile_is_due = True
-        self._compile_settings = {
-            "optimizer": chosen.settings,
-            "schedule": None if chosen.schedule is None else chosen.schedule.settings,
-            "loss": chosen_loss.settings,
-            "metrics": [metric.settings | {"reported_as": metric.name} for metric in chosen_metrics],
-            "seed": integer(seed, "seed"),
-        }
-        try:
-            self._apply_compile_settings()
-        except BaseException:
-            self._compile_settings, self._compile_is_due, self._loss, self._metrics, self.optimizer = before
-            raise
-
-    def _apply_compile_settings(self) -> None:
-        """Tells the library the settings that it does not know yet, once there is a network and the loss is known."""
-        settings = self._compile_settings
-        if not self._compile_is_due or settings is None or not self._built:
-            return
-        if self._loss is not None and losses.is_open(self._loss):
-            return
-        self._handle.compile(json.dumps(settings))
-        self._compile_is_due = False
-        if self.optimizer is not None:
-            self.optimizer._bind(self._handle)
-
-    def _settle(self, x: Any, y: ArrayLike | None) -> None:
-        """Builds the model for these images and compiles it for these targets, where that is still due."""
-        self._prepare(x)
-        if self._compile_is_due and self._compile_settings is not None and self._loss is not None:
-            if losses.is_open(self._loss):
-                images, targets = self._images(x), _arrays.numeric(y, "y")
-                output = self._handle.output_shape(images.shape, None)
-                is_label = targets.ndim < len(output) or (targets.shape[-1] == 1 and output[-1] > 1)
-                self._loss = losses.fitting(self._loss, is_label, output[-1])
-                self._compile_settings["loss"] = self._loss.settings
-            self._apply_compile_settings()
-
-    @property
-    def compiled(self) -> bool:
-        """Whether ``compile`` was called, or the model was loaded with its training state."""
-        if self._compile_is_due or not self._built:
-            return self._compile_is_due
-        try:
-            self._handle.metric_names()
-        except RuntimeError:
-            return False
-        return True
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """``"loss"``, then the names of the metrics.
-
-        Raises:
-            RuntimeError: the model is not compiled.
-        """
-        if self._compile_settings is not None:
-            return ["loss", *(metric.name for metric in self._metrics)]
-        if not self._built:
-            raise RuntimeError("the model is not compiled; call compile first")
-        return self._handle.metric_names().split("\n")
-
-    def _more_is_better(self, name: str) -> bool | None:
-        """Whether a larger value of the loss or of a metric is better; None where it is neither."""
-        if name == "loss":
-            return False
-        for metric in self._metrics:
-            if metric.name == name:
-                return metric.more_is_better
-        # Of a loaded checkpoint only the names are known.
-        return "accuracy" in name if name in self.metrics_names else None
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate of the next step. Setting it ends a schedule.
-
-        Raises:
-            RuntimeError: the model is not compiled.
-        """
-        if self._compile_is_due and self.optimizer is not None:
-            return self.optimizer.learning_rate
-        return self._handle.get_learning_rate()
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        rate = number(value, "learning_rate")
-        if self.optimizer is None:
-            self._handle.set_learning_rate(rate)
-            return
-        self.optimizer.learning_rate = rate
-        if self._compile_is_due and self._compile_settings is not None:
-            self._compile_settings |= {"optimizer": self.optimizer.settings, "schedule": None}
-
-    def reset_metrics(self) -> None:
-        """Does nothing: what ``train_on_batch`` and ``test_on_batch`` return is of that batch alone (in Keras it is a
-        mean over the calls since ``reset_metrics``)."""
-
-    def swap_ema(self) -> None:
-        """Exchanges the weights with their exponential moving average (an optimizer's ``use_ema``); a second call
-        exchanges them back."""
-        self._handle.swap_ema()
 
     # ------------------------------------------------------------------------------------------------------ training
 
@@ -305,72 +127,39 @@ class Trainer:
             FloatingPointError: training produced NaN or infinity.
             RuntimeError: the model is not compiled.
         """
-        names = self.metrics_names
-        size = _batch_size(batch_size)
-        last = integer(epochs, "epochs", minimum=1)
-        first = integer(initial_epoch, "initial_epoch")
-        steps = _steps(steps_per_epoch, "steps_per_epoch")
-        resumes = boolean(resume, "resume")
-        shuffles = boolean(shuffle, "shuffle")
-        options: dict[str, object] = {
-            "epochs": last,
-            "horizontal_flip": boolean(horizontal_flip, "horizontal_flip"),
-            "crop_padding": integer(crop_padding, "crop_padding"),
-        }
-        level = _verbosity(verbose)
-        hooks = CallbackList(callbacks)
-        evaluation_size = (
-            batch_size if validation_batch_size is None else _batch_size(validation_batch_size, "validation_batch_size")
+        names = self._measured_names()
+        given = FitArguments.checked(
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+            horizontal_flip=horizontal_flip,
+            crop_padding=crop_padding,
+            resume=resume,
         )
-        evaluation_steps = _steps(validation_steps, "validation_steps")
-        validates_after = _epochs_of(validation_freq)
-        share = _share(validation_split, validation_data)
-
-        source: Data | Feed[Data]
-        held_back: Data | None = None
-        samples: int | None = None
-        if _batches.is_source(x):
-            _refuse_with_batches(x, y=y, sample_weight=sample_weight, validation_split=share or None)
-            raw = _batches.feed_of(x, steps, self._seed if shuffles else None)
-            self._settle_for(raw, first, "x")
-            source = self._converted(raw, class_weight, "x: ")
-        else:
-            self._settle(x, y)
-            source, held_back = _split(self._data(x, y, sample_weight), share)
-            if class_weight is not None:  # of training alone
-                source = source._replace(
-                    sample_weight=_arrays.weights(source.sample_weight, class_weight, source.y)
-                )
-            count = len(source.x)
-            if batch_size is None and steps:
-                size = -(-count // steps)
-            if steps is None or steps == -(-count // size):
-                samples = count
-            else:
-                source = _batches.feed_of_arrays(source, size, steps, self._seed if shuffles else None)
-        validation: Feed[Data] | None = None
-        if held_back:
-            validation = _batches.feed_of_arrays(held_back, evaluation_size or size, evaluation_steps)
-        elif validation_data is not None:
-            validation = self._validation(validation_data, evaluation_size or size, evaluation_steps)
-        run: Run
-        if isinstance(source, Feed):
-            run = FeedRun(self._handle, source, options, first, last, resumes, self._open_schedule)
-        else:
-            run = ArrayRun(self._handle, source, options, size, shuffles, first, last, resumes)
-
+        hooks = CallbackList(callbacks)
+        data = self._fit_data(given, x, y, sample_weight, class_weight, validation_data)
+        validation = data.validation
+        run = self._begin_run(given, data)
         history = next((known for known in hooks.callbacks if isinstance(known, History)), None)
         self.history = history = history or History()
-        bar = ProgressBar(level, "train", last, samples, run.steps)
+        bar = ProgressBar(given.level, "train", given.epochs, data.samples, run.steps)
         hooks = CallbackList(hooks, *([] if history in hooks.callbacks else [history]), bar)
         hooks.set_model(self._model)
         hooks.set_params(
             {
-                "epochs": last,
+                "epochs": given.epochs,
                 "steps": run.steps,
-                "batch_size": None if _batches.is_source(x) else size,
-                "samples": samples,
-                "verbose": level,
+                "batch_size": data.batch_size,
+                "samples": data.samples,
+                "verbose": given.level,
                 "metrics": names + (["val_" + name for name in names] if validation else []),
             }
         )
@@ -380,7 +169,7 @@ class Trainer:
             with run:
                 hooks.on_train_begin()
                 for epoch, logs in self._epochs(run, hooks, bar, names):
-                    if validation and validates_after(epoch + 1):
+                    if validation and given.validates_after(epoch + 1):
                         validation.restart()
                         measured = self._evaluate(validation, hooks, None)
                         logs.update({"val_" + name: value for name, value in measured.items()})
@@ -391,6 +180,14 @@ class Trainer:
             self._handle.apply_ema()  # as Keras: the average is what a training run gives
         hooks.on_train_end(logs)
         return history
+
+    def _begin_run(self, given: FitArguments, data: FitData) -> Run:
+        """The run of the library over this data."""
+        extent = (given.first, given.epochs, given.resumes)
+        if isinstance(data.source, Data):
+            size = batch_size_of(data.batch_size)
+            return ArrayRun(self._handle, data.source, given.options, size, given.shuffles, *extent)
+        return FeedRun(self._handle, data.source, given.options, *extent, self._open_schedule)
 
     def _epochs(self, run: Run, hooks: CallbackList, bar: ProgressBar, names: list[str]) -> Iterator[tuple[int, Logs]]:
         """Trains, and stops after each epoch to give its number and logs."""
@@ -437,7 +234,7 @@ class Trainer:
             FloatingPointError: the step produced NaN or infinity.
             RuntimeError: the model is not compiled.
         """
-        names = self.metrics_names
+        names = self._measured_names()
         as_dictionary = boolean(return_dict, "return_dict")
         self._settle(x, y)
         data = self._data(x, y, sample_weight, class_weight)
@@ -454,7 +251,7 @@ class Trainer:
         return_dict: bool = False,
     ) -> Any:
         """The loss and metrics of one batch, without training; results and errors as of ``train_on_batch``."""
-        names = self.metrics_names
+        names = self._measured_names()
         as_dictionary = boolean(return_dict, "return_dict")
         self._settle(x, y)
         data = self._data(x, y, sample_weight)
@@ -490,14 +287,14 @@ class Trainer:
             ValueError, TypeError: an argument does not fit; the message names it.
             RuntimeError: the model is not compiled.
         """
-        self.metrics_names  # noqa: B018 - so that it is compiled
-        size, count = _batch_size(batch_size), _steps(steps, "steps")
-        level = _verbosity(verbose)
+        self._measured_names()
+        size, count = batch_size_of(batch_size), steps_of(steps, "steps")
+        level = verbosity(verbose)
         as_dictionary = boolean(return_dict, "return_dict")
         hooks = CallbackList(callbacks)
         samples: int | None = None
         if _batches.is_source(x):
-            _refuse_with_batches(x, y=y, sample_weight=sample_weight)
+            refuse_with_batches(x, y=y, sample_weight=sample_weight)
             raw = _batches.feed_of(x, count)
             self._settle_for(raw, 0, "x")
             feed = self._converted(raw, None, "x: ")
@@ -520,7 +317,7 @@ class Trainer:
     def _evaluate(self, feed: Feed[Data], hooks: CallbackList, bar: ProgressBar | None) -> Logs:
         """The means over all images, batch by batch, so that Ctrl-C is heard between two. Without any image, which is
         not so before the first batch of a ``feed``, nothing is measured."""
-        names = self.metrics_names
+        names = self._measured_names()
         if feed.peek(0) is None:
             feed.warn()
             return {}
@@ -573,8 +370,8 @@ class Trainer:
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
         """
-        size, count = _batch_size(batch_size), _steps(steps, "steps")
-        level = _verbosity(verbose)
+        size, count = batch_size_of(batch_size), steps_of(steps, "steps")
+        level = verbosity(verbose)
         chosen = None if output is None else _names(output, "output")
         hooks = CallbackList(callbacks)
         samples: int | None = None
@@ -640,146 +437,6 @@ class Trainer:
         self._handle.predict(images, len(images), names, results)
         return self._packed(results)
 
-    # --------------------------------------------------------------------------------------------------------- data
-
-    @property
-    def output_names(self) -> list[str]:
-        """The names of the outputs: one, but for a model that was made with several."""
-        return self._handle.output_names().split("\n")
-
-    @property
-    def _model(self) -> Model:
-        """This object, as callbacks know it."""
-        raise NotImplementedError
-
-    @property
-    def _seed(self) -> int:
-        """Of shuffling."""
-        settings = self._compile_settings or json.loads(self._handle.training_settings())
-        return int(settings["seed"])
-
-    @property
-    def _open_schedule(self) -> str | None:
-        """The schedule that needs to be told the number of steps, if there is one."""
-        schedule = None if self.optimizer is None else self.optimizer.schedule
-        return repr(schedule) if schedule is not None and schedule.is_open else None
-
-    def _settle_for(self, feed: Feed[Any], epoch: int, name: str) -> None:
-        """As ``_settle``, for the first batch."""
-        first = feed.peek(epoch)
-        if first is None:
-            raise ValueError(f"{name} yields no batches: expected at least one")
-        images, targets, _ = _batches.unpack(first, name)
-        self._settle(images, targets)
-
-    def _converted(self, feed: Feed[Any], class_weight: Mapping[int, float] | None, prefix: str) -> Feed[Data]:
-        """The batches as the library takes them."""
-
-        def convert(item: Any) -> Data:
-            x, y, weight = _batches.unpack(item, prefix.removesuffix(": "))
-            return self._data(x, y, weight, class_weight, prefix)
-
-        return feed.map(convert)
-
-    def _images(self, x: Any, name: str = "x") -> Array:
-        shape = [size if size > 0 else None for size in self._handle.input_shape()]
-        return _arrays.images(x, shape, name)
-
-    def _data(
-        self,
-        x: Any,
-        y: ArrayLike | None,
-        sample_weight: ArrayLike | None,
-        class_weight: Mapping[int, float] | None = None,
-        prefix: str = "",
-    ) -> Data:
-        images = self._images(x, prefix + "x")
-        targets = _arrays.targets(y, self._handle.output_shape(images.shape, None), prefix + "y")
-        return Data(images, targets, _arrays.weights(sample_weight, class_weight, targets, prefix + "sample_weight"))
-
-    def _validation(self, given: Any, batch_size: int, steps: int | None) -> Feed[Data]:
-        if _batches.is_source(given):
-            feed = _batches.feed_of(given, steps)
-            if feed.peek(0) is None:
-                raise ValueError("validation_data yields no batches: expected at least one")
-            return self._converted(feed, None, "validation_data: ")
-        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            raise ValueError(
-                "validation_data must be (x, y) or (x, y, sample_weight), or batches of such, "
-                f"got {reprlib.repr(given)}"
-            )
-        weight = given[2] if len(given) == 3 else None
-        data = self._data(given[0], given[1], weight, prefix="validation_data: ")
-        return _batches.feed_of_arrays(data, batch_size, steps)
-
-
-def _refuse_unsupported(**given: tuple[object, list[object], str]) -> None:
-    """Raises for the first argument whose value is none of those that mean nothing."""
-    for name, (value, harmless, expected) in given.items():
-        if not any(value is known or (type(value) is type(known) and value == known) for known in harmless):
-            raise unsupported(name, value, expected)
-
-
-def _refuse_with_batches(x: object, **given: object) -> None:
-    """Raises for an argument that batches bring themselves."""
-    kind = type(x).__name__
-    for name, value in given.items():
-        if value is None:
-            continue
-        if name == "validation_split":
-            raise ValueError(
-                "Argument `validation_split` is only supported for tensors or NumPy arrays. "
-                f"Found incompatible type in the input: {kind}"
-            )
-        description = {"y": "the targets", "sample_weight": "the sample weights"}[name]
-        raise ValueError(
-            f"When providing `x` as a {kind}, `{name}` should not be passed. Instead, {description} should be included "
-            f"as part of the {kind}."
-        )
-
-
-def _share(split: float, given: object) -> float:
-    """The share of the images that is held back, which is none where there is other data to validate with."""
-    share = number(split, "validation_split")
-    if not 0 <= share < 1:
-        raise ValueError(f"validation_split must be at least 0 and below 1, got {share}")
-    return 0.0 if given is not None else share
-
-
-def _split(data: Data, share: float) -> tuple[Data, Data | None]:
-    """The data to train on, and the last share of it to validate with."""
-    count = int(len(data.x) * (1 - share))
-    if count == len(data.x):
-        return data, None
-    if count == 0:
-        raise ValueError(f"validation_split {share} leaves none of {len(data.x)} images to train on")
-    return data.part(slice(count)), data.part(slice(count, None))
-
-
-def _epochs_of(frequency: int | Collection[int]) -> Any:
-    """Whether validation follows an epoch, counted from 1."""
-    if isinstance(frequency, Collection) and not isinstance(frequency, (str, bytes)):
-        chosen = {integer(epoch, "validation_freq", minimum=1) for epoch in frequency}
-        return chosen.__contains__
-    every = integer(frequency, "validation_freq", minimum=1)
-    return lambda epoch: epoch % every == 0
-
-
-def _metrics_of(given: str | Metric | Sequence[str | Metric] | None) -> tuple[Metric, ...]:
-    if given is None:
-        return ()
-    if isinstance(given, (str, metrics.Metric)):
-        given = [given]
-    if not isinstance(given, (list, tuple)):
-        raise ArgumentError(f"metrics must be a list of names or objects of swiftcnn.metrics, got {given!r}")
-    chosen = tuple(metrics.get(metric) for metric in given)
-    names = ["loss"]
-    for metric in chosen:
-        if metric.name in names:
-            raise ValueError(f"metrics: {metric.name!r} is given twice; give another name=")
-        names.append(metric.name)
-    return chosen
-
 
 def _names(given: str | Sequence[str], name: str) -> list[str]:
     if isinstance(given, str):
@@ -792,23 +449,14 @@ def _names(given: str | Sequence[str], name: str) -> list[str]:
     return names
 
 
-def _batch_size(value: int | None, name: str = "batch_size") -> int:
-    return 32 if value is None else integer(value, name, minimum=1)
-
-
-def _steps(value: int | None, name: str) -> int | None:
-    return None if value is None else integer(value, name, minimum=1)
-
-
-def _verbosity(value: int | str) -> int:
-    if isinstance(value, str) and value == "auto":
-        return 1
-    if isinstance(value, int) and value in (0, 1, 2):
-        return int(value)
-    raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {value!r}")
-
-
 def _results(logs: Logs, return_dict: bool) -> float | list[float] | Logs:
     """What Keras returns; ``Any`` in public signatures, since the caller alone knows which of the three."""
     values = list(logs.values())
     return logs if return_dict else values[0] if len(values) == 1 else values
+
+
+# Their names in messages are those of the class that everybody knows.
+for _kind in Trainer.__mro__[:-1]:
+    for _function in vars(_kind).values():
+        if inspect.isfunction(_function):
+            _function.__qualname__ = f"Model.{_function.__name__}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _arrays, _random
 from ._checks import choice, entry, integer, number
+from ._config import Described
 
 if TYPE_CHECKING:
     from ._arrays import Array
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 
-class Initializer:
+class Initializer(Described):
     """The base of all initializers.
 
     Args:
@@ -61,18 +62,6 @@ class Initializer:
 
     def _values(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no values")
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments it was made with."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The initializer that such a dictionary describes."""
-        return cls(**config)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
 
 
 class Constant(Initializer):

@@ -1,23 +1,41 @@
 """Losses, with Keras's names and arguments. Each is the mean over the batch of what one image costs, times its sample
 weight.
 
-``from_logits`` of the cross-entropies says whether the network gives logits or probabilities. None, the default,
-looks at its end. Logits are what comes directly from a dense layer or a convolution; reshaping, global average
-pooling and dropout after it make no difference. A softmax (for binary cross-entropy: a sigmoid) at the end is
-absorbed: the loss is computed of what it reads, which is more accurate. Anything else is taken as probabilities. So
-both a model with
+``from_logits`` of the cross-entropies says whether the network gives logits or probabilities. None, the default, looks
+at its end. Logits are what comes directly from a dense layer or a convolution; reshaping, global average pooling and
+dropout after it make no difference. A softmax (for binary cross-entropy: a sigmoid) at the end is absorbed: the loss is
+computed of what it reads, which is more accurate. Anything else is taken as probabilities. So both a model with
 ``classifier_activation=None`` and one that ends in a softmax train right.
 
 Of Keras's reductions there is ``"sum_over_batch_size"``, which is also called ``"mean"``; the axis of the classes is
 the last; the dtype is float32.
+
+The functions, as ``mean_squared_error(y_true, y_pred)``, compute with NumPy what each image costs; given to ``compile``
+they stand for the loss of their name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ._checks import ArgumentError, boolean, entry, number, unsupported
 from ._config import Configured, check_dtype, name_or
+from ._measures import (
+    binary_crossentropy,
+    categorical_crossentropy,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_squared_error,
+    smoothing_of,
+    sparse_categorical_crossentropy,
+)
+
+if TYPE_CHECKING:
+    from ._arrays import Array
 
 __all__ = [
     "BinaryCrossentropy",
@@ -29,6 +47,14 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "SparseCategoricalCrossentropy",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "sparse_categorical_crossentropy",
 ]
 
 _REDUCTION = "sum_over_batch_size"
@@ -65,13 +91,6 @@ def _from_logits(value: bool | None) -> bool | None:
     return None if value is None else boolean(value, "from_logits")
 
 
-def _label_smoothing(value: float) -> float:
-    share = number(value, "label_smoothing")
-    if not 0 <= share < 1:
-        raise ValueError(f"label_smoothing must be at least 0 and below 1, got {share}")
-    return share
-
-
 class SparseCategoricalCrossentropy(Loss):
     """``-log p[label]``, for integer labels (N,) or (N, 1)."""
 
@@ -95,7 +114,7 @@ class SparseCategoricalCrossentropy(Loss):
             dtype,
             axis,
             from_logits=_from_logits(from_logits),
-            label_smoothing=_label_smoothing(label_smoothing),
+            label_smoothing=smoothing_of(label_smoothing),
         )
 
 
@@ -118,7 +137,7 @@ class CategoricalCrossentropy(Loss):
             dtype,
             axis,
             from_logits=_from_logits(from_logits),
-            label_smoothing=_label_smoothing(label_smoothing),
+            label_smoothing=smoothing_of(label_smoothing),
         )
 
 
@@ -141,7 +160,7 @@ class BinaryCrossentropy(Loss):
             dtype,
             axis,
             from_logits=_from_logits(from_logits),
-            label_smoothing=_label_smoothing(label_smoothing),
+            label_smoothing=smoothing_of(label_smoothing),
         )
 
 
@@ -203,7 +222,7 @@ class _Crossentropy(Loss):
         super().__init__("crossentropy", None, _REDUCTION, None)
 
 
-_LOSSES: dict[str, Callable[[], Loss]] = {
+_LOSSES: dict[str, Callable[..., Loss]] = {
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
     "binary_crossentropy": BinaryCrossentropy,
@@ -221,18 +240,39 @@ _LOSSES: dict[str, Callable[[], Loss]] = {
 }
 
 
-def get(identifier: str | Loss) -> Loss:
-    """The loss with a name, with default arguments, or the one given.
+_FUNCTIONS: dict[Callable[..., Array], Callable[[], Loss]] = {
+    binary_crossentropy: BinaryCrossentropy,
+    categorical_crossentropy: CategoricalCrossentropy,
+    huber: Huber,
+    kl_divergence: KLDivergence,
+    log_cosh: LogCosh,
+    mean_absolute_error: MeanAbsoluteError,
+    mean_squared_error: MeanSquaredError,
+    sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
+}
+
+
+def get(identifier: str | Loss | Callable[..., Array]) -> Loss:
+    """The loss with a name, or of a function of this module, with default arguments; or the one given.
 
     Raises:
         ValueError: the name is not known.
-        TypeError: neither a name nor a loss.
+        TypeError: neither a name nor a loss; a ValueError too.
     """
     if isinstance(identifier, str):
         return entry(identifier, "loss", _LOSSES)()
     if isinstance(identifier, Loss):
         return identifier
+    if callable(identifier) and identifier in _FUNCTIONS:
+        return _FUNCTIONS[identifier]()
     raise ArgumentError(f"loss must be a name or one of swiftcnn.losses, got {identifier!r}")
+
+
+def of_settings(settings: Mapping[str, Any]) -> Loss:
+    """The loss of a loaded checkpoint, from what the library says of it."""
+    kind = _LOSSES[settings["name"]]
+    parameters = inspect.signature(kind).parameters
+    return kind(**{name: value for name, value in settings.items() if name != "name" and name in parameters})
 
 
 def fitting(loss: Loss, label_targets: bool, outputs: int) -> Loss:

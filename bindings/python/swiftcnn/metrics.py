@@ -1,11 +1,27 @@
-"""Metrics, with Keras's names and arguments. Accuracies of classes take integer labels and one-hot targets alike."""
+"""Metrics, with Keras's names and arguments. Accuracies of classes take integer labels and one-hot targets alike.
+
+The functions, as ``sparse_categorical_accuracy(y_true, y_pred)``, compute with NumPy what each image gives; given to
+``compile`` they stand for the metric of their name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ._checks import ArgumentError, entry, integer, number, text, unsupported
 from ._config import Configured, check_dtype, name_or
+from ._measures import (
+    binary_accuracy,
+    categorical_accuracy,
+    mean_absolute_error,
+    mean_squared_error,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
+
+if TYPE_CHECKING:
+    from ._arrays import Array
 
 __all__ = [
     "Accuracy",
@@ -18,6 +34,13 @@ __all__ = [
     "SparseTopKCategoricalAccuracy",
     "TopKAccuracy",
     "TopKCategoricalAccuracy",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
 ]
 
 
@@ -141,15 +164,43 @@ _METRICS: dict[str, Callable[[str], Metric]] = {
 }
 
 
-def get(identifier: str | Metric) -> Metric:
-    """The metric with a name, with default arguments and logged under that name, or the one given.
+_FUNCTIONS = {
+    binary_accuracy,
+    categorical_accuracy,
+    mean_absolute_error,
+    mean_squared_error,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+}
+
+
+def get(identifier: str | Metric | Callable[..., Array]) -> Metric:
+    """The metric with a name, or of a function of this module, with default arguments and logged under that name; or
+    the one given.
 
     Raises:
         ValueError: the name is not known.
-        TypeError: neither a name nor a metric.
+        TypeError: neither a name nor a metric; a ValueError too.
     """
     if isinstance(identifier, str):
         return entry(identifier, "metric", _METRICS)(text(identifier, "metrics"))
     if isinstance(identifier, Metric):
         return identifier
+    if callable(identifier) and identifier in _FUNCTIONS:
+        return get(identifier.__name__)
     raise ArgumentError(f"metrics must hold names or objects of swiftcnn.metrics, got {identifier!r}")
+
+
+def of_settings(settings: Mapping[str, Any]) -> Metric:
+    """The metric of a loaded checkpoint, from what the library says of it."""
+    given = dict(settings)
+    kind, name = given.pop("name"), given.pop("reported_as", None)
+    classes: dict[str, Callable[..., Metric]] = {
+        "accuracy": Accuracy,
+        "binary_accuracy": BinaryAccuracy,
+        "mean_absolute_error": MeanAbsoluteError,
+        "mean_squared_error": MeanSquaredError,
+        "top_k": TopKAccuracy,
+    }
+    return classes[kind](name=name, **given)

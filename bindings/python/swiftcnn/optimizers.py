@@ -231,15 +231,12 @@ class SGD(Optimizer):
     _kind = "sgd"
     _constants = ("momentum", "nesterov")
 
-    @property
-    def iterations(self) -> int:
-        """How many steps the model has been trained for since ``compile``, those before a checkpoint included."""
-        return 0 if self._handle is None else self._handle.trained_steps()
+    _rate_in_velocity = True  # as Keras; a checkpoint of another language may have it otherwise
 
     @property
     def settings(self) -> dict[str, object]:
         """What the library is told."""
-        return super().settings | {"rate_in_velocity": True}
+        return super().settings | {"rate_in_velocity": self._rate_in_velocity}
 
     @_shows_options
     def __init__(
@@ -372,11 +369,11 @@ def _clip(value: float | None, name: str) -> float | None:
 _OPTIMIZERS: dict[str, type[SGD | Adam | RMSprop]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
 
 
-def of_settings(settings: Mapping[str, Any], handle: Handle) -> Optimizer:
-    """The optimizer of a loaded checkpoint, bound to its model. Of a schedule it knows the present learning rate."""
+def of_settings(settings: Mapping[str, Any], schedule: Mapping[str, Any]) -> Optimizer:
+    """The optimizer of a loaded checkpoint, from what the library says of it."""
     kind = _OPTIMIZERS[settings["name"]]
     optimizer = kind(
-        handle.get_learning_rate(),
+        schedules.of_settings(schedule, settings["learning_rate"]) or settings["learning_rate"],
         weight_decay=settings["weight_decay"] or (0.0 if kind is AdamW else None),
         clipnorm=settings["clip_norm_each"],
         clipvalue=settings["clip_value"],
@@ -388,7 +385,8 @@ def of_settings(settings: Mapping[str, Any], handle: Handle) -> Optimizer:
         decay_all=settings["decay_all"],
         **{name: settings[name] for name in kind._constants},
     )
-    optimizer._bind(handle)
+    if isinstance(optimizer, SGD):
+        optimizer._rate_in_velocity = settings["rate_in_velocity"]
     return optimizer
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 from ._checks import entry, number
+from ._config import Described
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "l1", "l1_l2", "l2"]
 
 
-class Regularizer:
+class Regularizer(Described):
     """``l1 * sum(|w|) + l2 * sum(w ** 2)``.
 
     Attributes:
@@ -23,18 +24,6 @@ class Regularizer:
         for name, factor in (("l1", self.l1), ("l2", self.l2)):
             if factor < 0:
                 raise ValueError(f"{name} must be 0 or more, got {factor}")
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments it was made with."""
-        return {"l1": self.l1, "l2": self.l2}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The regularizer that such a dictionary describes."""
-        return cls(**config)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
 
 
 class L1(Regularizer):

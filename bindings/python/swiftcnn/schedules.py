@@ -6,6 +6,9 @@ Each describes its curve; the library computes it. Where a number of steps is le
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ._checks import boolean, integer, number, unknown
 from ._config import Configured, name_or
 
@@ -200,3 +203,33 @@ def deserialize(config: object) -> LearningRateSchedule:
     if name not in _SCHEDULES:
         raise unknown("schedule", str(name), _SCHEDULES)
     return _SCHEDULES[name].from_config(config["config"])
+
+
+def of_settings(settings: Mapping[str, Any], rate: float) -> LearningRateSchedule | None:
+    """The schedule of a loaded checkpoint, from what the library says of it; None where the rate is constant. What has
+    no class of its own here is one of the base class."""
+    given = {key: value for key, value in settings.items() if value is not None}
+    kind = given["name"]
+    found: LearningRateSchedule | None = None
+    if kind == "constant":
+        return None
+    if kind == "step":
+        found = StepDecay(rate, given["step_size"], given["gamma"])
+    elif kind == "exponential":
+        found = ExponentialDecay(rate, given["decay_steps"], given["decay_rate"])
+    elif kind == "one_cycle":
+        found = OneCycle(**{key: value for key, value in given.items() if key != "name"})
+    else:
+        total, warmup, start = given.get("total_steps"), given["warmup_steps"], given.get("warmup_start")
+        if rate > 0 and (total is None or total > warmup) and (start is None) == (warmup == 0):
+            found = CosineDecay(
+                rate if start is None else start,
+                None if total is None else total - warmup,
+                given["final_rate"] / rate,
+                warmup_target=None if start is None else rate,
+                warmup_steps=warmup,
+            )
+    if found is None:
+        found = LearningRateSchedule(rate, kind, None, {})
+    found.settings, found.learning_rate = given, rate
+    return found

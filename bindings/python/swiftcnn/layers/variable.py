@@ -78,7 +78,7 @@ class Variable:
     @property
     def trainable(self) -> bool:
         """Whether training changes it."""
-        return any(row[2] for row in self._handle.parameters() if row[0] == self.parameter)
+        return is_trained(self._handle, self.parameter)
 
     def numpy(self) -> Floats:
         """A copy of the value, float32."""
@@ -103,6 +103,12 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path} shape={self.shape} dtype={self.dtype}>"
+
+
+def is_trained(handle: _swiftcnn.Model, name: str) -> bool:
+    """Whether training changes the parameter of a name."""
+    row = handle.parameter(name)
+    return row is not None and row[2]
 
 
 def select(weights: Sequence[Variable], trainable: bool) -> list[Variable]:

@@ -41,7 +41,8 @@ def create_model(
 
     Args:
         name: one of ``list_models()``; ``"efficientnet-b0"`` and ``"EfficientNetB0"`` are understood too.
-        weights: a safetensors file with parameters of the same names and shapes; None initialises at random.
+        weights: a safetensors file with parameters of the same names and shapes; None initialises at random. No weights
+            come with the package: ``"imagenet"`` is a file that is not there.
         input_shape: (height, width, channels); None is the builder's published resolution, (None, None, 3) any size.
         classes: the length of the output.
         include_top: without it the model ends with the last feature map.
@@ -89,7 +90,7 @@ def create_model(
     if stages is not None:
         options["stages"] = _stages(stages)
     if weights is not None:
-        options["weights"] = os.fsdecode(readable(weights, "weights"))
+        options["weights"] = os.fsdecode(_weights(weights))
     if input_shape is not None:
         shape = shape_of(input_shape, "input_shape")
         if len(shape) != 3:
@@ -99,6 +100,18 @@ def create_model(
         if value is not None:
             options[key] = numbers(value, key)
     return Model._of(_swiftcnn.create_model(text(name, "name"), json.dumps(options)))
+
+
+def _weights(given: Path) -> str | bytes:
+    try:
+        return readable(given, "weights")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            error.errno,
+            "weights: there is no such file, and no weights come with the package: give the path of a safetensors "
+            "file, as one of torchvision's state_dict, or None for random ones",
+            os.fsdecode(given),
+        ) from None
 
 
 def list_models(pattern: str | None = None) -> list[str]:

@@ -11,7 +11,7 @@ from .. import activations, layers
 from .._checks import boolean
 from .._symbolic import Call, Tensor
 from ..layers.base import Layer
-from ..layers.variable import Variable
+from ..layers.variable import Variable, is_trained
 
 if TYPE_CHECKING:
     from .model import Model
@@ -87,9 +87,9 @@ class Node(Layer):
         """Whether training changes the weights."""
         if not hasattr(self, "_rows"):
             return self._trainable
-        flags = {row.name: row.trainable for row in self._owner[0].parameters}
-        learned = [flags[row.name] for row in self._rows if row.role != "statistic"]
-        return any(learned) if learned else self._trainable
+        learned = [row.name for row in self._rows if row.role != "statistic"]
+        handle = self._owner[0]._handle
+        return any(is_trained(handle, name) for name in learned) if learned else self._trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:

@@ -132,8 +132,7 @@ class Parameters:
 
     def _shape_of(self, name: str) -> tuple[int, ...]:
         wanted = text(name, "name")
-        rows = self.parameters
-        for row in rows:
-            if row.name == wanted:
-                return row.shape
-        raise unknown("parameter", wanted, (row.name for row in rows))
+        row = self._handle.parameter(wanted)
+        if row is None:
+            raise unknown("parameter", wanted, (row.name for row in self.parameters))
+        return row[3]

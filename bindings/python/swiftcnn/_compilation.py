@@ -1,0 +1,246 @@
+"""How a model is to be trained: what ``compile`` was given, and what a loaded checkpoint says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from . import losses, metrics, optimizers
+from ._checks import ArgumentError, boolean, integer, number, unsupported
+
+if TYPE_CHECKING:
+    from . import _swiftcnn
+    from ._arrays import Array
+    from .losses import Loss
+    from .metrics import Metric
+    from .optimizers import Optimizer
+
+    # A name, an object, or the function of that name.
+    LossLike = str | Loss | Callable[..., Array]
+    MetricLike = str | Metric | Callable[..., Array]
+
+
+class Compiled:
+    """The half of a model's training that is settings. The library is told them once there is a network and it is known
+    which loss it is.
+
+    Attributes:
+        optimizer: None before ``compile``.
+    """
+
+    optimizer: Optimizer | None = None
+    _compile_seed: int | None = None  # of the last compile; None of a loaded checkpoint
+    _compile_is_due: bool = False  # the library does not know the settings yet
+    _loss: Loss | None = None  # None where compile was given none
+    _metrics: tuple[Metric, ...] = ()
+
+    @property
+    def _handle(self) -> _swiftcnn.Model:
+        """The model of the library.
+
+        Raises:
+            ValueError: it is not built yet.
+        """
+        raise NotImplementedError
+
+    @property
+    def _built(self) -> bool:
+        """Whether the network is known, so that there is a handle."""
+        raise NotImplementedError
+
+    def _adopt(self) -> None:
+        """Called when there is a new handle: compiles it as was asked; a loaded checkpoint has settings of its own."""
+        if self._compile_seed is not None:
+            self._compile_is_due = True
+            self._apply_compile_settings()
+        elif self.compiled:
+            settings = json.loads(self._handle.training_settings())
+            self._loss = losses.of_settings(settings["loss"])
+            self._metrics = tuple(metrics.of_settings(metric) for metric in settings["metrics"])
+            self.optimizer = optimizers.of_settings(settings["optimizer"], settings["schedule"])
+            self.optimizer._bind(self._handle)
+
+    def _forget_settings(self) -> None:
+        """Called when the handle was changed so much that it has to be compiled again."""
+        self._compile_seed, self._compile_is_due = None, False
+        self._loss, self._metrics, self.optimizer = None, (), None
+
+    def compile(
+        self,
+        optimizer: str | Optimizer = "rmsprop",
+        loss: LossLike | None = None,
+        loss_weights: None = None,
+        metrics: MetricLike | Sequence[MetricLike] | None = None,
+        weighted_metrics: None = None,
+        run_eagerly: bool | None = False,
+        steps_per_execution: int | None = 1,
+        jit_compile: bool | str | None = "auto",
+        auto_scale_loss: bool = True,
+        *,
+        seed: int = 0,
+    ) -> None:
+        """Sets how the model is trained, and forgets the training state it had.
+
+        Args:
+            optimizer: a name or one of ``swiftcnn.optimizers``.
+            loss: a name or one of ``swiftcnn.losses``; ``"crossentropy"`` is the one that fits the first targets.
+                Without it the model predicts, and can be neither trained nor evaluated.
+            metrics: names or objects of ``swiftcnn.metrics``.
+            loss_weights, weighted_metrics, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: as in Keras,
+                with no other value than the default, since there is one loss and one way to run.
+            seed: of dropout, stochastic depth, shuffling and augmentation.
+
+        Raises:
+            ValueError: a name is not known, or a setting is outside its domain.
+        """
+        _refuse_unsupported(
+            loss_weights=(loss_weights, [None], "None, since a model has one output"),
+            weighted_metrics=(weighted_metrics, [None, [], ()], "None; metrics count every image once"),
+            run_eagerly=(run_eagerly, [None, False], "False"),
+            steps_per_execution=(steps_per_execution, [None, 1], "1"),
+            jit_compile=(jit_compile, [None, False, "auto"], "'auto' or False"),
+        )
+        boolean(auto_scale_loss, "auto_scale_loss")  # has no effect on float32
+        chosen = optimizers.get(optimizer)
+        chosen_loss = None if loss is None else losses.get(loss)
+        chosen_metrics = _metrics_of(metrics)
+        chosen_seed = integer(seed, "seed")
+        before = (self._compile_seed, self._compile_is_due, self._loss, self._metrics, self.optimizer)
+        self._compile_seed, self._compile_is_due = chosen_seed, True
+        self._loss, self._metrics, self.optimizer = chosen_loss, chosen_metrics, chosen
+        try:
+            self._apply_compile_settings()
+        except BaseException:
+            self._compile_seed, self._compile_is_due, self._loss, self._metrics, self.optimizer = before
+            raise
+
+    def _apply_compile_settings(self) -> None:
+        """Tells the library the settings that it does not know yet, once there is a network and the loss is known."""
+        loss, optimizer = self._loss, self.optimizer
+        if not self._compile_is_due or not self._built or loss is None or optimizer is None or losses.is_open(loss):
+            return
+        settings = {
+            "optimizer": optimizer.settings,
+            "schedule": None if optimizer.schedule is None else optimizer.schedule.settings,
+            "loss": loss.settings,
+            "metrics": [metric.settings | {"reported_as": metric.name} for metric in self._metrics],
+            "seed": self._compile_seed,
+        }
+        self._handle.compile(json.dumps(settings))
+        self._compile_is_due = False
+        optimizer._bind(self._handle)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether ``compile`` was called, or the model was loaded with its training state."""
+        if self._compile_is_due or not self._built:
+            return self._compile_is_due
+        try:
+            self._handle.metric_names()
+        except RuntimeError:
+            return False
+        return True
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """``"loss"``, then the names of the metrics.
+
+        Raises:
+            RuntimeError: the model is not compiled.
+        """
+        if self._compile_seed is not None:
+            return ["loss", *(metric.name for metric in self._metrics)]
+        if not self._built:
+            raise RuntimeError("the model is not compiled; call compile first")
+        return self._handle.metric_names().split("\n")
+
+    def _measured_names(self) -> list[str]:
+        """The names of what training and evaluation give.
+
+        Raises:
+            RuntimeError: the model is not compiled.
+            ValueError: it is, without a loss.
+        """
+        names = self.metrics_names
+        if self._compile_seed is not None and self._loss is None:
+            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        return names
+
+    def _more_is_better(self, name: str) -> bool | None:
+        """Whether a larger value of the loss or of a metric is better; None where it is neither."""
+        if name == "loss":
+            return False
+        return next((metric.more_is_better for metric in self._metrics if metric.name == name), None)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step. Setting it ends a schedule.
+
+        Raises:
+            RuntimeError: the model is not compiled.
+        """
+        if self._compile_is_due and self.optimizer is not None:
+            return self.optimizer.learning_rate
+        return self._handle.get_learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        rate = number(value, "learning_rate")
+        if self.optimizer is None:
+            self._handle.set_learning_rate(rate)
+        else:
+            self.optimizer.learning_rate = rate
+
+    @property
+    def _seed(self) -> int:
+        """Of shuffling."""
+        if self._compile_seed is not None:
+            return self._compile_seed
+        return int(json.loads(self._handle.training_settings())["seed"])
+
+    @property
+    def _open_schedule(self) -> str | None:
+        """The schedule that needs to be told the number of steps, if there is one."""
+        schedule = None if self.optimizer is None else self.optimizer.schedule
+        return repr(schedule) if schedule is not None and schedule.is_open else None
+
+    def reset_metrics(self) -> None:
+        """Does nothing: what ``train_on_batch`` and ``test_on_batch`` return is of that batch alone (in Keras it is a
+        mean over the calls since ``reset_metrics``)."""
+
+    def swap_ema(self) -> None:
+        """Exchanges the weights with their exponential moving average (an optimizer's ``use_ema``); a second call
+        exchanges them back.
+
+        Raises:
+            RuntimeError: no such average is kept.
+        """
+        if self.optimizer is not None and not self.optimizer.use_ema:
+            raise RuntimeError(
+                "no moving average of the weights is kept; compile with an optimizer that has use_ema=True first"
+            )
+        self._handle.swap_ema()
+
+
+def _refuse_unsupported(**given: tuple[object, list[object], str]) -> None:
+    """Raises for the first argument whose value is none of those that mean nothing."""
+    for name, (value, harmless, expected) in given.items():
+        if not any(value is known or (type(value) is type(known) and value == known) for known in harmless):
+            raise unsupported(name, value, expected)
+
+
+def _metrics_of(given: MetricLike | Sequence[MetricLike] | None) -> tuple[Metric, ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, (list, tuple)):
+        if not isinstance(given, (str, metrics.Metric)) and not callable(given):
+            raise ArgumentError(f"metrics must be a list of names or objects of swiftcnn.metrics, got {given!r}")
+        given = [given]
+    chosen = tuple(metrics.get(metric) for metric in given)
+    names = ["loss"]
+    for metric in chosen:
+        if metric.name in names:
+            raise ValueError(f"metrics: {metric.name!r} is given twice; give another name=")
+        names.append(metric.name)
+    return chosen

@@ -1,0 +1,265 @@
+"""What training, evaluation and prediction are given: arguments, and arrays or batches as the library takes them."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from . import _arrays, _batches, losses
+from ._arrays import Data
+from ._batches import Feed
+from ._checks import boolean, integer, number
+from ._compilation import Compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ._arrays import Array
+
+    # Arrays, or batches: an iterator, an iterable, or a sequence of (x, y) or (x, y, sample_weight).
+    Inputs = ArrayLike | Iterable[Any] | None
+
+
+class FitArguments(NamedTuple):
+    """The arguments of ``fit`` that are no data, each checked."""
+
+    batch_size: int | None
+    first: int  # epoch
+    epochs: int
+    steps: int | None
+    resumes: bool
+    shuffles: bool
+    options: dict[str, object]  # for the library
+    level: int  # of verbosity
+    validation_batch_size: int | None
+    validation_steps: int | None
+    validates_after: Callable[[int], bool]  # whether an epoch, counted from 1, is followed by validation
+    share: float  # of the images, that is held back
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        batch_size: int | None,
+        epochs: int,
+        verbose: int | str,
+        validation_split: float,
+        validation_data: object,
+        shuffle: bool,
+        initial_epoch: int,
+        steps_per_epoch: int | None,
+        validation_steps: int | None,
+        validation_batch_size: int | None,
+        validation_freq: int | Collection[int],
+        horizontal_flip: bool,
+        crop_padding: int,
+        resume: bool,
+    ) -> Self:
+        """Those that ``fit`` was given.
+
+        Raises:
+            ValueError, TypeError: one does not fit; the message names it.
+        """
+        last = integer(epochs, "epochs", minimum=1)
+        return cls(
+            batch_size=None if batch_size is None else batch_size_of(batch_size),
+            first=integer(initial_epoch, "initial_epoch"),
+            epochs=last,
+            steps=steps_of(steps_per_epoch, "steps_per_epoch"),
+            resumes=boolean(resume, "resume"),
+            shuffles=boolean(shuffle, "shuffle"),
+            options={
+                "epochs": last,
+                "horizontal_flip": boolean(horizontal_flip, "horizontal_flip"),
+                "crop_padding": integer(crop_padding, "crop_padding"),
+            },
+            level=verbosity(verbose),
+            validation_batch_size=(
+                batch_size
+                if validation_batch_size is None
+                else batch_size_of(validation_batch_size, "validation_batch_size")
+            ),
+            validation_steps=steps_of(validation_steps, "validation_steps"),
+            validates_after=_epochs_of(validation_freq),
+            share=_share(validation_split, validation_data),
+        )
+
+
+class FitData(NamedTuple):
+    """What ``fit`` trains on, and what it validates with."""
+
+    source: Data | Feed[Data]
+    validation: Feed[Data] | None
+    batch_size: int | None  # None where batches come as such
+    samples: int | None  # where that is known
+
+
+class Fed(Compiled):
+    """The half of a model's training that is data."""
+
+    def _prepare(self, x: Any) -> None:
+        """Called with the images before anything reads the handle: the first argument of a method as it was given, or
+        the images of its first batch."""
+        raise NotImplementedError
+
+    def _settle(self, x: Any, y: ArrayLike | None) -> None:
+        """Builds the model for these images and compiles it for these targets, where that is still due."""
+        self._prepare(x)
+        if self._compile_is_due and self._loss is not None:
+            if losses.is_open(self._loss):
+                images, targets = self._images(x), _arrays.numeric(y, "y")
+                output = self._handle.output_shape(images.shape, None)
+                is_label = targets.ndim < len(output) or (targets.shape[-1] == 1 and output[-1] > 1)
+                self._loss = losses.fitting(self._loss, is_label, output[-1])
+            self._apply_compile_settings()
+
+    def _settle_for(self, feed: Feed[Any], epoch: int, name: str) -> None:
+        """As ``_settle``, for the first batch."""
+        first = feed.peek(epoch)
+        if first is None:
+            raise ValueError(f"{name} yields no batches: expected at least one")
+        images, targets, _ = _batches.unpack(first, name)
+        self._settle(images, targets)
+
+    def _converted(self, feed: Feed[Any], class_weight: Mapping[int, float] | None, prefix: str) -> Feed[Data]:
+        """The batches as the library takes them."""
+
+        def convert(item: Any) -> Data:
+            x, y, weight = _batches.unpack(item, prefix.removesuffix(": "))
+            return self._data(x, y, weight, class_weight, prefix)
+
+        return feed.map(convert)
+
+    def _images(self, x: Any, name: str = "x") -> Array:
+        shape = [size if size > 0 else None for size in self._handle.input_shape()]
+        return _arrays.images(x, shape, name)
+
+    def _data(
+        self,
+        x: Any,
+        y: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        class_weight: Mapping[int, float] | None = None,
+        prefix: str = "",
+    ) -> Data:
+        images = self._images(x, prefix + "x")
+        targets = _arrays.targets(y, self._handle.output_shape(images.shape, None), prefix + "y")
+        return Data(images, targets, _arrays.weights(sample_weight, class_weight, targets, prefix + "sample_weight"))
+
+    def _validation(self, given: Any, batch_size: int, steps: int | None) -> Feed[Data]:
+        if _batches.is_source(given):
+            feed = _batches.feed_of(given, steps)
+            if feed.peek(0) is None:
+                raise ValueError("validation_data yields no batches: expected at least one")
+            return self._converted(feed, None, "validation_data: ")
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise ValueError(
+                "validation_data must be (x, y) or (x, y, sample_weight), or batches of such, "
+                f"got {reprlib.repr(given)}"
+            )
+        weight = given[2] if len(given) == 3 else None
+        data = self._data(given[0], given[1], weight, prefix="validation_data: ")
+        return _batches.feed_of_arrays(data, batch_size, steps)
+
+    def _fit_data(
+        self,
+        given: FitArguments,
+        x: Inputs,
+        y: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        class_weight: Mapping[int, float] | None,
+        validation_data: Any,
+    ) -> FitData:
+        """The data of ``fit``. Builds and compiles the model where that is still due."""
+        source: Data | Feed[Data]
+        held_back: Data | None = None
+        samples = size = None
+        if _batches.is_source(x):
+            refuse_with_batches(x, y=y, sample_weight=sample_weight, validation_split=given.share or None)
+            raw = _batches.feed_of(x, given.steps, self._seed if given.shuffles else None)
+            self._settle_for(raw, given.first, "x")
+            source = self._converted(raw, class_weight, "x: ")
+        else:
+            self._settle(x, y)
+            source, held_back = _split(self._data(x, y, sample_weight), given.share)
+            if class_weight is not None:  # of training alone
+                source = source._replace(
+                    sample_weight=_arrays.weights(source.sample_weight, class_weight, source.y)
+                )
+            count, steps = len(source.x), given.steps
+            size = batch_size_of(given.batch_size)
+            if given.batch_size is None and steps:
+                size = -(-count // steps)
+            if steps is None or steps == -(-count // size):
+                samples = count
+            else:
+                source = _batches.feed_of_arrays(source, size, steps, self._seed if given.shuffles else None)
+        validation: Feed[Data] | None = None
+        validation_size = given.validation_batch_size or size or batch_size_of(None)
+        if held_back:
+            validation = _batches.feed_of_arrays(held_back, validation_size, given.validation_steps)
+        elif validation_data is not None:
+            validation = self._validation(validation_data, validation_size, given.validation_steps)
+        return FitData(source, validation, size, samples)
+
+
+def refuse_with_batches(x: object, **given: object) -> None:
+    """Raises for an argument that batches bring themselves."""
+    kind = type(x).__name__
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name == "validation_split":
+            raise ValueError(
+                "Argument `validation_split` is only supported for tensors or NumPy arrays. "
+                f"Found incompatible type in the input: {kind}"
+            )
+        description = {"y": "the targets", "sample_weight": "the sample weights"}[name]
+        raise ValueError(
+            f"When providing `x` as a {kind}, `{name}` should not be passed. Instead, {description} should be included "
+            f"as part of the {kind}."
+        )
+
+
+def _share(split: float, given: object) -> float:
+    """The share of the images that is held back, which is none where there is other data to validate with."""
+    share = number(split, "validation_split")
+    if not 0 <= share < 1:
+        raise ValueError(f"validation_split must be at least 0 and below 1, got {share}")
+    return 0.0 if given is not None else share
+
+
+def _split(data: Data, share: float) -> tuple[Data, Data | None]:
+    """The data to train on, and the last share of it to validate with."""
+    count = int(len(data.x) * (1 - share))
+    if count == len(data.x):
+        return data, None
+    if count == 0:
+        raise ValueError(f"validation_split {share} leaves none of {len(data.x)} images to train on")
+    return data.part(slice(count)), data.part(slice(count, None))
+
+
+def _epochs_of(frequency: int | Collection[int]) -> Any:
+    """Whether validation follows an epoch, counted from 1."""
+    if isinstance(frequency, Collection) and not isinstance(frequency, (str, bytes)):
+        chosen = {integer(epoch, "validation_freq", minimum=1) for epoch in frequency}
+        return chosen.__contains__
+    every = integer(frequency, "validation_freq", minimum=1)
+    return lambda epoch: epoch % every == 0
+
+
+def batch_size_of(value: int | None, name: str = "batch_size") -> int:
+    return 32 if value is None else integer(value, name, minimum=1)
+
+
+def steps_of(value: int | None, name: str) -> int | None:
+    return None if value is None else integer(value, name, minimum=1)
+
+
+def verbosity(value: int | str) -> int:
+    if isinstance(value, str) and value == "auto":
+        return 1
+    if isinstance(value, int) and value in (0, 1, 2):
+        return int(value)
+    raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {value!r}")
