@@ -1,4 +1,7 @@
-"""A run that is resumed takes the batches that the whole run would have taken, in their order."""
+"""A run that is resumed takes the batches that the whole run would have taken, in their order, and a checkpoint knows how
+it was compiled."""
+
+import contextlib
 
 import numpy as np
 import pytest
@@ -62,7 +65,7 @@ def test_a_resumed_run_ends_in_the_same_bits(kind, shuffle, steps, stopped, tmp_
     arguments |= {"shuffle": shuffle, "steps_per_epoch": steps, "epochs": 4, "verbose": 0}
     whole = network(seed=5)
     path = tmp_path / "checkpoint.safetensors"
-    with np.errstate(all="ignore"), pytest.warns(UserWarning) if steps == 4 else _quiet():
+    with pytest.warns(UserWarning, match="ran out of data") if steps == 4 else contextlib.nullcontext():
         whole.fit(**arguments)
         interrupted = network(seed=5)
         with pytest.raises(KeyboardInterrupt):
@@ -71,14 +74,6 @@ def test_a_resumed_run_ends_in_the_same_bits(kind, shuffle, steps, stopped, tmp_
         resumed.fit(**arguments, resume=True)
     for expected, weight in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
-
-
-class _quiet:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *given):
-        return None
 
 
 def test_a_checkpoint_keeps_the_optimizer_and_the_names_of_metrics(tmp_path):
@@ -102,6 +97,69 @@ def test_a_checkpoint_keeps_the_optimizer_and_the_names_of_metrics(tmp_path):
     loaded.compile(again, "categorical_crossentropy")
     loaded.fit(x, y, verbose=0)
     assert again.iterations == 1
+
+
+schedules = swiftcnn.schedules
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        schedules.StepDecay(0.1, 3, 0.5),
+        schedules.ExponentialDecay(0.1, 7, 0.9),
+        schedules.CosineDecay(0.1, 40, alpha=0.25),
+        schedules.CosineDecay(0.01, None, warmup_target=0.3, warmup_steps=2),
+        schedules.OneCycle(0.3, 50, start_share=0.4),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_a_checkpoint_keeps_the_schedule(schedule, data, tmp_path):
+    model = network(seed=1)
+    model.compile(swiftcnn.optimizers.SGD(schedule, momentum=0.5, nesterov=True), "mse")
+    model.save(tmp_path / "m.safetensors")
+    loaded = swiftcnn.load_model(tmp_path / "m.safetensors")
+    kept = loaded.optimizer.schedule
+    assert type(kept) is type(schedule) and kept.get_config() == pytest.approx(schedule.get_config())
+    targets = np.zeros((40, 4))
+    rates = []
+    for each in (model, loaded, again := swiftcnn.load_model(tmp_path / "m.safetensors")):
+        if each is again:
+            again.compile(again.optimizer, "mse")
+        seen = []
+        watch = callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: seen.append(each.learning_rate))
+        each.fit(data[0], targets, batch_size=8, epochs=2, verbose=0, callbacks=[watch])
+        rates.append(seen)
+    assert rates[0] == rates[1] == rates[2] and len(set(rates[0])) > 1
+
+
+def test_a_checkpoint_of_a_rate_that_was_set_has_no_schedule(tmp_path):
+    model = network(seed=1)
+    model.compile(swiftcnn.optimizers.SGD(schedules.StepDecay(0.1, 3)), "mse")
+    model.learning_rate = 0.25
+    model.save(tmp_path / "m.safetensors")
+    loaded = swiftcnn.load_model(tmp_path / "m.safetensors")
+    assert loaded.optimizer.schedule is None and loaded.optimizer.get_config()["learning_rate"] == 0.25
+
+
+def test_a_loaded_schedule_of_another_language_drives_training_all_the_same():
+    found = schedules.of_settings(
+        {"name": "cosine", "total_steps": 9, "warmup_steps": 3, "warmup_start": None, "final_rate": 0.0}, 0.5
+    )
+    assert type(found) is schedules.LearningRateSchedule and found.settings["warmup_steps"] == 3
+    model = network(seed=1)
+    model.compile(swiftcnn.optimizers.SGD(found), "mse")
+    assert model.learning_rate == pytest.approx(0.5 / 3)
+
+
+@pytest.mark.parametrize("monitor, more", [("val_error", False), ("val_best two", True), ("val_loss", False)])
+def test_a_loaded_model_knows_which_way_its_metrics_go(monitor, more, tmp_path):
+    model = network(seed=1)
+    named = [swiftcnn.metrics.MeanAbsoluteError(name="error"), swiftcnn.metrics.TopKAccuracy(2, name="best two")]
+    model.compile("sgd", "categorical_crossentropy", metrics=named)
+    model.save(tmp_path / "m.safetensors")
+    stop = callbacks.EarlyStopping(monitor)
+    stop.set_model(swiftcnn.load_model(tmp_path / "m.safetensors"))
+    assert stop._more_is_better() is more
 
 
 @pytest.mark.parametrize(
@@ -153,6 +211,36 @@ def test_arguments_of_the_wrong_kind_are_value_errors_as_in_keras_and_type_error
         misuse()
 
 
-def test_saving_where_there_is_no_folder_raises_the_systems_own_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        network(1).save(tmp_path / "missing" / "m.safetensors")
+def test_a_system_error_is_of_the_class_that_python_has_for_it(tmp_path):
+    model = network(1)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        model.save(tmp_path / "missing" / "m.safetensors")
+    with pytest.raises(IsADirectoryError):
+        model.save(tmp_path)
+    with pytest.raises(NotADirectoryError):
+        model.save("/dev/null/m.safetensors")
+
+
+@pytest.mark.parametrize("method", ["fit", "predict", "compile", "evaluate"])
+def test_messages_name_methods_as_those_of_the_model(method):
+    with pytest.raises(TypeError, match=rf"Model\.{method}\(\) got an unexpected keyword argument 'foo'"):
+        getattr(network(1), method)(foo=1)
+
+
+def test_the_message_on_a_missing_average_names_the_argument():
+    with pytest.raises(RuntimeError, match="use_ema=True"):
+        network(1).swap_ema()
+
+
+def test_named_weights_are_said_not_to_come_with_the_package():
+    with pytest.raises(FileNotFoundError, match="no weights come with the package.*imagenet"):
+        swiftcnn.create_model("resnet20", weights="imagenet")
+
+
+def test_a_rate_set_before_the_network_is_known_is_that_of_the_training():
+    model = swiftcnn.Sequential([layers.Flatten(), layers.Dense(4)])
+    model.compile(swiftcnn.optimizers.SGD(0.1), "mse")
+    model.optimizer.learning_rate.assign(0.0)
+    model.fit(np.ones((4, 2, 2, 1), np.float32), np.ones((4, 4)), verbose=0)
+    assert model.learning_rate == 0 and model.optimizer.iterations == 1
+    np.testing.assert_array_equal(model.get_weights()[1], 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._checks import integer, number
+from ._checks import ArgumentError, integer, number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -40,13 +40,13 @@ def numeric(value: ArrayLike | None, name: str) -> Array:
         ValueError: it is a list whose rows differ in length.
     """
     if value is None:
-        raise TypeError(f"{name} is missing: expected an array")
+        raise ArgumentError(f"{name} is missing: expected an array")
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name}: cannot be made an array: {error}") from None
     if array.dtype.kind not in "buif":
-        raise TypeError(f"{name} must hold numbers, got an array of dtype {array.dtype}")
+        raise ArgumentError(f"{name} must hold numbers, got an array of dtype {array.dtype}")
     return array
 
 
@@ -162,7 +162,7 @@ def weights(
 
 def _class_weights(class_weight: Mapping[int, float], y: Array) -> Floats:
     if not isinstance(class_weight, Mapping):
-        raise TypeError(f"class_weight must be a dictionary of class to weight, got {class_weight!r}")
+        raise ArgumentError(f"class_weight must be a dictionary of class to weight, got {class_weight!r}")
     if y.ndim == 2:  # as in Keras: of one number the nearest integer, of several the place of the largest
         classes = np.rint(y[:, 0]) if y.shape[1] == 1 else y.argmax(axis=1)
     elif y.ndim == 1:

@@ -95,9 +95,9 @@ def sparse_categorical_crossentropy(
 
 
 def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> Floats:
-    """The share over the last axis of predictions that lie on the target's side of ``threshold``."""
+    """1 for each prediction that lies on the target's side of ``threshold``, else 0; shaped as they are, as Keras's."""
     y, p = _pair(y_true, y_pred)
-    return _mean(y == (p > number(threshold, "threshold")))
+    return np.asarray(y == (p > number(threshold, "threshold")), np.float32)
 
 
 def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 import numpy as np
 
 from .. import _arrays
-from .._checks import boolean, choice, integer, text
+from .._checks import ArgumentError, boolean, choice, integer, text
 from .._symbolic import Call, Context, Made, Network, Tensor, context, tensors_in, within
 from .variable import Variable, id_of, select
 
@@ -376,7 +376,7 @@ class Layer:
         """
         variables = self.weights
         if isinstance(weights, (str, bytes)) or not isinstance(weights, (Sequence, np.ndarray)):
-            raise TypeError(f"weights must be a list of arrays, got {weights!r}")
+            raise ArgumentError(f"weights must be a list of arrays, got {weights!r}")
         if len(weights) != len(variables):
             raise ValueError(
                 f"weights: {self.name!r} expects {len(variables)} arrays, got {len(weights)}"
