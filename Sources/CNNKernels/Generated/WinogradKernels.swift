@@ -50,8 +50,8 @@ struct WinogradInputKernel: Hashable, Sendable {
         code.transformInput(transform, d, t)
         for column in 0..<inputs {
           if appliesFactors {
-            let factor = WinogradRowKernel.factors[row] * WinogradRowKernel.factors[column]
-            code.multiply(d[column], d[column], code.constant(factor, lanes: lanes))
+            let factor = WinogradTransform.filterFactors[row] * WinogradTransform.filterFactors[column]
+            code.multiply(d[column], d[column], code.constant(Float(factor), lanes: lanes))
           }
           code.store(output[(row * inputs + column) * positionStride + offset], d[column])
         }

@@ -5,8 +5,8 @@ import X86Assembler
 ///
 /// Where a filter meets few tiles, the time is that of reading it, and the transformed one has four times the bytes. So
 /// for each row of G a pass over the nine numbers makes the six it needs and multiplies them at once; they never leave
-/// the registers. The factors of G's rows, 1/4, -1/6, -1/6, 1/24, 1/24 and 1, are applied to the transformed input, so
-/// that what remains are additions and powers of two: [1 0 0], [1 1 1], [1 -1 1], [1 2 4], [1 -2 4], [0 0 1].
+/// the registers. The factors of G's rows are applied to the transformed input, so that what remains are the rows
+/// [1 0 0], [1 ±p p^2], [1 ±q q^2] and [0 0 1].
 struct WinogradRowKernel: Hashable, Sendable {
   let target: CodeTarget
   /// Which row of positions.
@@ -22,9 +22,6 @@ struct WinogradRowKernel: Hashable, Sendable {
 
   /// The most tiles that a call can take; there must be registers for the sums of all.
   static let largestTileCount = 4
-  /// The factors of the rows of G.
-  static let factors: [Float] = [1 / 4, -1 / 6, -1 / 6, 1 / 24, 1 / 24, 1]
-
   var name: String { "winograd_row_\(target.instructionSet.rawValue)_\(row)_\(tiles)tiles_\(blocks)blocks" }
 
   func code() -> VectorCode {
@@ -34,25 +31,17 @@ struct WinogradRowKernel: Hashable, Sendable {
     let counter = GeneralRegister.rcx
     func vector(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: 16) }
     func sum(_ position: Int, _ tile: Int) -> WideRegister { vector(position * tiles + tile) }
-    let t = (0..<3).map { vector(24 + $0) }, even = vector(27), odd = vector(28), two = vector(29), four = vector(30)
+    let t = (0..<3).map { vector(24 + $0) }, even = vector(27), u = vector(28), linear = vector(29), square = vector(30)
 
     /// One row of G times one column of the filter, which begins at `place`.
     func leftTransform(_ t: WideRegister, _ place: (_ tap: Int) -> Address) {
       switch row {
       case 0: code.load(t, place(0))
       case 5: code.load(t, place(2))
-      case 1, 2:
-        code.load(t, place(0))
-        code.add(t, t, .memory(place(2)))
-        if row == 1 { code.add(t, t, .memory(place(1))) } else { code.subtract(t, t, .memory(place(1))) }
       default:
         code.load(t, place(0))
-        code.multiplyAdd(t, four, .memory(place(2)))
-        if row == 3 {
-          code.multiplyAdd(t, two, .memory(place(1)))
-        } else {
-          code.multiplySubtract(t, two, .memory(place(1)))
-        }
+        code.multiplyAdd(t, square, .memory(place(2)))
+        code.multiplyAdd(t, linear, .memory(place(1)))
       }
     }
     func multiply(_ position: Int, _ u: WideRegister, channel: Int) {
@@ -73,17 +62,16 @@ struct WinogradRowKernel: Hashable, Sendable {
         }
         multiply(0, t[0], channel: channel)
         multiply(5, t[2], channel: channel)
-        code.add(even, t[0], t[2])
-        code.add(odd, even, t[1])
-        multiply(1, odd, channel: channel)
-        code.subtract(odd, even, t[1])
-        multiply(2, odd, channel: channel)
-        code.multiplyAdd(t[0], four, t[2])  // t0 + 4 t2
-        code.copy(odd, t[0])
-        code.multiplyAdd(odd, two, t[1])
-        multiply(3, odd, channel: channel)
-        code.multiplySubtract(t[0], two, .register(t[1]))
-        multiply(4, t[0], channel: channel)
+        for (position, point) in [(1, WinogradTransform.inner), (3, WinogradTransform.outer)] {
+          let linear = code.constant(Float(point), lanes: 16)
+          code.copy(even, t[0])
+          code.multiplyAdd(even, t[2], code.constant(position == 1 ? 0.5 : 2, lanes: 16))
+          code.copy(u, even)
+          code.multiplyAdd(u, t[1], linear)
+          multiply(position, u, channel: channel)
+          code.multiplySubtract(even, t[1], linear)
+          multiply(position + 1, even, channel: channel)
+        }
       }
       k.add(filter, 9 * depth * 64)
       k.add(input, blockStride)
@@ -94,8 +82,10 @@ struct WinogradRowKernel: Hashable, Sendable {
     k.mov(input, GeneralRegister.rdi[0])
     k.mov(filter, GeneralRegister.rdi[8])
     k.mov(output, GeneralRegister.rdi[16])
-    code.broadcast(two, k.constant(2))
-    code.broadcast(four, k.constant(4))
+    if (1...4).contains(row) {
+      code.broadcast(linear, k.constant(Float(WinogradTransform.filterRows[row][1])))
+      code.broadcast(square, k.constant(Float(WinogradTransform.filterRows[row][2])))
+    }
     for number in 0..<6 * tiles { code.zero(vector(number)) }
     let full = lastDepth == 16 ? blocks : blocks - 1
     if full > 0 {

@@ -67,7 +67,8 @@ private let old = Array("old contents".utf8)
         try file.write("the rest")
       }
     }
-    #expect(error == CNNError(.inputOutput, "cannot write '\(path)': No space left on device"))
+    #expect(
+      error == CNNError(.inputOutput, "cannot write '\(path)': No space left on device", systemCode: ENOSPC))
     #expect(contents(of: path) == old)
     #expect(directory.names() == ["model"])
   }
