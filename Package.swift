@@ -24,7 +24,7 @@ let package = Package(
     .testTarget(name: "X86AssemblerTests", dependencies: ["X86Assembler"], exclude: ["encodings.txt"]),
     .testTarget(name: "CNNKernelsTests", dependencies: ["CNNKernels", "X86Assembler"]),
     .testTarget(name: "CNNGraphTests", dependencies: ["CNNGraph"]),
-    .testTarget(name: "CNNCompilerTests", dependencies: ["CNNCompiler"]),
+    .testTarget(name: "CNNCompilerTests", dependencies: ["CNNCompiler", "X86Assembler"]),
     .testTarget(name: "SwiftCNNTests", dependencies: ["SwiftCNN"]),
   ],
   swiftLanguageModes: [.v6]

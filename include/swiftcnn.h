@@ -152,6 +152,10 @@ scnn_status scnn_model_name(scnn_model *model, char *buffer, size_t capacity, si
 /* A table of layers, output shapes and parameter counts. */
 scnn_status scnn_model_summary(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
+/* The same table, and for each layer the step of a prediction that computes it: its number, as scnn_model_profile counts
+ * them, and its algorithm. Layers with the same number are one step. */
+scnn_status scnn_model_fused_summary(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
 /* The network. `format`: "text" (one line a value), "dot" (Graphviz), "json" (as in the model file). */
 scnn_status scnn_model_graph(scnn_model *model, const char *format, char *buffer, size_t capacity, size_t *length);
 
@@ -219,6 +223,18 @@ scnn_status scnn_model_output_names(scnn_model *model, char *buffer, size_t capa
  * `outputs[i]`, which has room for `sizes[i]` float32. */
 scnn_status scnn_predict_many(scnn_model *model, const scnn_tensor *x, int64_t batch_size, const char *const *tensors,
                               float *const *outputs, const size_t *sizes, size_t count);
+
+/* Times the steps of a prediction of `x`, which is one batch, `repeats` times (1 to 1000000) and keeps the medians with
+ * the model, for scnn_model_profile_text. The first time in a process it also measures, in about a quarter of a second,
+ * what the machine can do: its rate of multiply-adds and the bandwidth of its memory, with all threads. */
+scnn_status scnn_model_profile(scnn_model *model, const scnn_tensor *x, int64_t repeats);
+
+/* What scnn_model_profile measured last; SCNN_INVALID_STATE where it never did. `format`: "text" (a table with a row for
+ * each step: the layers it computes, algorithm, shape, time, GFLOP/s, share of the machine's limit, bytes, GB/s), "json"
+ * (the same numbers) or "trace" (what chrome://tracing and Perfetto open). A step's limit is the longer of the times
+ * that its arithmetic and its bytes take at the measured rates. */
+scnn_status scnn_model_profile_text(scnn_model *model, const char *format, char *buffer, size_t capacity,
+                                    size_t *length);
 
 /* --------------------------------------------------------------------------------------------------------- training */
 

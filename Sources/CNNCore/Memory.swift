@@ -54,12 +54,14 @@ public final class Memory: @unchecked Sendable {
   }
 
   /// Pages from the system, which gives them zeroed: clearing them once more would double the time a model takes to start.
-  private static func map(_ byteCount: Int) -> (base: UnsafeMutableRawPointer, mapping: UnsafeMutableRawBufferPointer)? {
+  private static func map(_ byteCount: Int) -> (base: UnsafeMutableRawPointer, mapping: UnsafeMutableRawBufferPointer)?
+  {
     let (length, overflow) = byteCount.addingReportingOverflow(largePage)
     guard !overflow, let start = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
       start != MAP_FAILED
     else { return nil }
-    let base = UnsafeMutableRawPointer(bitPattern: (UInt(bitPattern: start) + UInt(largePage - 1)) & ~UInt(largePage - 1))
+    let base = UnsafeMutableRawPointer(
+      bitPattern: (UInt(bitPattern: start) + UInt(largePage - 1)) & ~UInt(largePage - 1))
     guard let base else { return nil }
     // A request; where it is refused, nothing else changes.
     madvise(base, byteCount / largePage * largePage, Int32(MADV_HUGEPAGE))

@@ -13,6 +13,14 @@ final class ModelHandle: Sendable {
   let model: Model
   let parameters: [Parameter]
   private let strings: CStrings
+  private let lock = LockSet([ReadWriteLock()])
+  private nonisolated(unsafe) var lastProfile: Profile?
+
+  /// What the last profiling of this handle measured.
+  var profile: Profile? {
+    get { lock.reading { lastProfile } }
+    set { lock.writing { lastProfile = newValue } }
+  }
 
   init(_ model: Model) {
     self.model = model
@@ -151,6 +159,38 @@ public func scnn_model_summary(
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
   call { () throws(CNNError) in try write(model(handle).summary, to: buffer, capacity, length) }
+}
+
+@_cdecl("scnn_model_fused_summary") @implementation
+public func scnn_model_fused_summary(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in try write(model(handle).fusedSummary(), to: buffer, capacity, length) }
+}
+
+@_cdecl("scnn_model_profile") @implementation
+public func scnn_model_profile(_ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ repeats: Int64)
+  -> scnn_status
+{
+  call { () throws(CNNError) in
+    let handle = try Handles.get(handle, "model", as: ModelHandle.self)
+    handle.profile = try handle.model.profile(view(x, "x"), repeats: Int(repeats))
+  }
+}
+
+@_cdecl("scnn_model_profile_text") @implementation
+public func scnn_model_profile_text(
+  _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try Handles.get(handle, "model", as: ModelHandle.self), format = try text(format, "format")
+    guard let profile = handle.profile else {
+      throw CNNError(.invalidState, "nothing is measured yet; call scnn_model_profile first")
+    }
+    try write(profile.formatted(format), to: buffer, capacity, length)
+  }
 }
 
 @_cdecl("scnn_model_graph") @implementation

@@ -48,14 +48,32 @@ static void test_texts(void) {
 
 /* ----------------------------------------------------------------------------------------------- looking at a model */
 
+static void test_profile(scnn_model *model) {
+  const char *const formats[] = {"text", "json", "trace"}, *const words[] = {"GFLOP/s", "\"layers\"", "traceEvents"};
+  char *text = NULL;
+  scnn_tensor x = good_images();
+  FAILS(SCNN_INVALID_STATE, scnn_model_profile_text(model, "text", NULL, 0, NULL));
+  SAYS("scnn_model_profile");
+  OK(scnn_model_profile(model, &x, 2));
+  for (int i = 0; i < 3; i++) {
+    TEXT(text, scnn_model_profile_text(model, formats[i], buffer, capacity, &length));
+    CHECK(text && strstr(text, words[i]) && strstr(text, "bn1"));
+    free(text);
+  }
+}
+
 static void test_inspection(void) {
   scnn_model *model = small_model(1);
   char *text;
   TEXT(text, scnn_model_name(model, buffer, capacity, &length));
   CHECK(text && strcmp(text, "resnet20") == 0);
   free(text);
+  test_profile(model);
   TEXT(text, scnn_model_summary(model, buffer, capacity, &length));
   CHECK(text && strstr(text, "conv1"));
+  free(text);
+  TEXT(text, scnn_model_fused_summary(model, buffer, capacity, &length));
+  CHECK(text && strstr(text, "conv1") && strstr(text, "step"));
   free(text);
   TEXT(text, scnn_model_graph(model, "text", buffer, capacity, &length));
   CHECK(text && strstr(text, "conv2d"));

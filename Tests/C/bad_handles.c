@@ -25,6 +25,9 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_metadata(model, "key", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_name(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_summary(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_fused_summary(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile(model, &x, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_text(model, "text", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, "text", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, shape, &rank));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_normalization(model, numbers, numbers, CHANNELS));
@@ -100,6 +103,9 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, NULL));
   REFUSES(scnn_model_name(model, NULL, 100, &length));
   REFUSES(scnn_model_summary(model, NULL, 100, &length));
+  REFUSES(scnn_model_fused_summary(model, NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile(model, NULL, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_text(model, NULL, NULL, 0, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, NULL, NULL, 0, &length));
   REFUSES(scnn_model_graph(model, "dot", NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, NULL, &rank));

@@ -197,6 +197,11 @@ static void test_names(scnn_model *model) {
   FAILS(SCNN_UNKNOWN_NAME, scnn_get_gradient(model, "fc.bais", bias, CLASSES));
   SAYS("fc.bias");
   FAILS(SCNN_UNKNOWN_NAME, scnn_predict(model, &x, 2, "no such tensor", output, BATCH * CLASSES));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile(model, &x, 0));
+  SAYS("repeats");
+  OK(scnn_model_profile(model, &x, 1));
+  FAILS(SCNN_UNKNOWN_NAME, scnn_model_profile_text(model, "tracer", NULL, 0, NULL));
+  SAYS("trace");
   REFUSES(scnn_model_graph(model, "dotty", NULL, 0, NULL));
   SAYS("dot");
   FAILS(SCNN_UNKNOWN_NAME, scnn_compile(model, "{\"optimizer\": \"adm\"}"));

@@ -13,10 +13,14 @@ final class GraphRunner {
   let parameters: ParameterStorage
   private var inputs: [Memory] = []
 
-  init(_ graph: Graph, threads: Int = 1) throws {
-    plan = try Plan(graph.removingDeadNodes().layingOutFilters(), threads: threads)
+  convenience init(_ graph: Graph, threads: Int = 1) throws {
+    try self.init(Plan(graph.removingDeadNodes().layingOutFilters(), threads: threads))
+  }
+
+  init(_ plan: Plan) throws {
+    self.plan = plan
     context = try ExecutionContext(plan)
-    parameters = try ParameterStorage(graph.parameters)
+    parameters = try ParameterStorage(plan.graph.parameters)
     for input in plan.graph.inputs {
       inputs.append(try Memory(byteCount: plan.graph.type(of: input.value).byteCount, for: "input"))
     }

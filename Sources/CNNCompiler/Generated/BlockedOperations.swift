@@ -7,6 +7,11 @@ private func type(_ tensor: BlockedTensor) throws(CNNError) -> TensorType {
   try TensorType(.float32, [tensor.byteCount / 4])
 }
 
+/// For profiles: the sizes of a tensor that is not counted in channels' blocks.
+private func cost(_ tensor: BlockedTensor) -> StepCost {
+  StepCost(shape: "\(tensor.height)x\(tensor.width)x\(tensor.channels)")
+}
+
 /// Row-major `[N, H, W, C]` or `[N, C]` becomes blocked.
 struct EnterBlocks: CompiledOperation {
   static let name = "enter_blocks"
@@ -16,9 +21,11 @@ struct EnterBlocks: CompiledOperation {
 
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let tensor = tensor
-    return LoweredOperation(kernel: {
-      BlockedCopies.pack($0.operand(0), into: $0.result(), tensor, workers: $0.workers)
-    })
+    return LoweredOperation(
+      cost: cost(tensor),
+      kernel: {
+        BlockedCopies.pack($0.operand(0), into: $0.result(), tensor, workers: $0.workers)
+      })
   }
 }
 
@@ -32,9 +39,11 @@ struct LeaveBlocks: CompiledOperation {
 
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let tensor = tensor
-    return LoweredOperation(kernel: {
-      BlockedCopies.unpack($0.operand(0), tensor, into: $0.result(), workers: $0.workers)
-    })
+    return LoweredOperation(
+      cost: cost(tensor),
+      kernel: {
+        BlockedCopies.unpack($0.operand(0), tensor, into: $0.result(), workers: $0.workers)
+      })
   }
 }
 
@@ -185,7 +194,9 @@ struct PoolBlocks: CompiledOperation {
 
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let pooling = pooling
-    return LoweredOperation(kernel: { pooling.run($0.operand(0), into: $0.result(), workers: $0.workers) })
+    return LoweredOperation(
+      cost: cost(pooling.output),
+      kernel: { pooling.run($0.operand(0), into: $0.result(), workers: $0.workers) })
   }
 }
 
@@ -200,9 +211,11 @@ struct AverageBlocks: CompiledOperation {
 
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (input, output) = (input, output)
-    return LoweredOperation(kernel: {
-      BlockedElementwise.average($0.operand(0), input, into: $0.result(), output, workers: $0.workers)
-    })
+    return LoweredOperation(
+      cost: cost(input),
+      kernel: {
+        BlockedElementwise.average($0.operand(0), input, into: $0.result(), output, workers: $0.workers)
+      })
   }
 }
 
@@ -217,7 +230,7 @@ struct ScaleBlocks: CompiledOperation {
     let tensor = tensor
     let scale = BlockedTensor(images: tensor.images, height: 1, width: 1, channels: tensor.channels)
     return LoweredOperation(
-      overwritableOperands: [0],
+      overwritableOperands: [0], cost: cost(tensor),
       kernel: {
         BlockedElementwise.scale(
           $0.operand(0), tensor, by: $0.operand(1), scale, into: $0.result(), workers: $0.workers)

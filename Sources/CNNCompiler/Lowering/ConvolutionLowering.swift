@@ -3,6 +3,17 @@ import CNNGraph
 import CNNKernels
 
 extension Convolution2D: Lowerable {
+  private func cost(_ g: ConvolutionGeometry) -> StepCost {
+    var cost = StepCost()
+    cost.shape =
+      "\(g.inputHeight)x\(g.inputWidth)x\(g.inputChannels) \(g.kernelHeight)x\(g.kernelWidth)/\(g.strideHeight) -> "
+      + "\(g.outputHeight)x\(g.outputWidth)x\(g.outputChannels)"
+    cost.operations =
+      2 * g.batch * g.outputHeight * g.outputWidth * g.outputChannels * g.kernelHeight * g.kernelWidth
+      * (g.inputChannels / g.groups)
+    return cost
+  }
+
   /// The kernels' view of the convolution on an input of this shape.
   func geometry(input: [Int], weight: [Int]) throws(CNNError) -> ConvolutionGeometry {
     guard filterLayout == .hwio, input.count == 4, weight.count == 4 else {
@@ -22,7 +33,7 @@ extension Convolution2D: Lowerable {
     let hasBias = types.operands.count == 3
     return LoweredOperation(
       workspaceByteCount: try Convolution.forwardWorkspaceByteCount(geometry, workers: types.workers),
-      usesOpenBLAS: true,
+      usesOpenBLAS: true, cost: cost(geometry),
       kernel: {
         Convolution.forward(
           x: $0.operand(0), weight: $0.operand(1), bias: hasBias ? $0.operand(2) : nil, y: $0.result(),

@@ -16,16 +16,21 @@ extension Dense: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let x = MatrixShape(types.operands[0]), y = MatrixShape(types.results[0])
     let hasBias = types.operands.count == 3
-    return LoweredOperation(kernel: { arguments in
-      let result = arguments.result()
-      if hasBias {
-        for row in 0..<y.rows { (result + row * y.columns).update(from: arguments.operand(2), count: y.columns) }
-      }
-      MatrixProduct.multiplyParallel(
-        rows: x.rows, columns: y.columns, depth: x.columns, a: arguments.operand(0), leadingDimensionA: x.columns,
-        b: arguments.operand(1), leadingDimensionB: x.columns, transposeB: true, beta: hasBias ? 1 : 0, c: result,
-        leadingDimensionC: y.columns, workers: arguments.workers)
-    })
+    var cost = StepCost()
+    cost.shape = "\(x.columns) -> \(y.columns)"
+    cost.operations = 2 * x.rows * x.columns * y.columns
+    return LoweredOperation(
+      cost: cost,
+      kernel: { arguments in
+        let result = arguments.result()
+        if hasBias {
+          for row in 0..<y.rows { (result + row * y.columns).update(from: arguments.operand(2), count: y.columns) }
+        }
+        MatrixProduct.multiplyParallel(
+          rows: x.rows, columns: y.columns, depth: x.columns, a: arguments.operand(0), leadingDimensionA: x.columns,
+          b: arguments.operand(1), leadingDimensionB: x.columns, transposeB: true, beta: hasBias ? 1 : 0, c: result,
+          leadingDimensionC: y.columns, workers: arguments.workers)
+      })
   }
 }
 

@@ -27,8 +27,13 @@ public enum Compiler {
       Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
       Pass("inference form") { graph throws(CNNError) in try graph.inferenceForm() },
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-      Pass("fold normalization") { graph throws(CNNError) in try graph.foldingNormalization() },
     ]
+    return try run(passes + kernelPasses(generation), on: network)
+  }
+
+  /// What makes a graph without training ready for its kernels: generated ones where there is a `generation`.
+  private static func kernelPasses(_ generation: CodeGeneration?) -> [Pass] {
+    var passes = [Pass("fold normalization") { graph throws(CNNError) in try graph.foldingNormalization() }]
     if let generation {
       passes += [
         Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
@@ -36,7 +41,7 @@ public enum Compiler {
       ]
     }
     passes.append(Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() })
-    return try run(passes, on: network)
+    return passes
   }
 
   /// The plan that predicts: with generated kernels where this processor can run them, and else with portable ones.
@@ -44,20 +49,38 @@ public enum Compiler {
     _ network: Graph, input: TensorType, normalization: PixelNormalization, outputs: [String] = [], threads: Int,
     target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
+    try plan(threads: threads, target: target) { (generation) throws(CNNError) in
+      try inferenceGraph(
+        network, input: input, normalization: normalization, outputs: outputs, generation: generation)
+    }
+  }
+
+  /// The plan of the loss without training; see `evaluationGraph`.
+  public static func evaluationPlan(
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss, threads: Int,
+    target: CodeTarget? = .host
+  ) throws(CNNError) -> Plan {
+    try plan(threads: threads, target: target) { (generation) throws(CNNError) in
+      try evaluationGraph(network, input: input, normalization: normalization, loss: loss, generation: generation)
+    }
+  }
+
+  /// A plan with generated kernels where there is a target and its code can be run, and else with portable ones.
+  private static func plan(
+    threads: Int, target: CodeTarget?, _ makeGraph: (CodeGeneration?) throws(CNNError) -> Graph
+  ) throws(CNNError) -> Plan {
     if let target {
       let library = KernelLibrary(target), workers = Workers(count: threads)
-      let graph = try inferenceGraph(
-        network, input: input, normalization: normalization, outputs: outputs,
-        generation: CodeGeneration(library: library, workers: workers))
+      let graph = try makeGraph(CodeGeneration(library: library, workers: workers))
       if library.isUsable(workers: workers) { return try Plan(graph, threads: threads) }
     }
-    let graph = try inferenceGraph(network, input: input, normalization: normalization, outputs: outputs)
-    return try Plan(graph, threads: threads)
+    return try Plan(makeGraph(nil), threads: threads)
   }
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.
-  public static func evaluationGraph(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss
+  static func evaluationGraph(
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss,
+    generation: CodeGeneration? = nil
   ) throws(CNNError) -> Graph {
     try run(
       [
@@ -67,8 +90,7 @@ public enum Compiler {
         Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
         Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-        Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() },
-      ], on: network)
+      ] + kernelPasses(generation), on: network)
   }
 
   /// The graph of one training step: outputs are the prediction, `loss`, and `gradient:NAME` for every trainable

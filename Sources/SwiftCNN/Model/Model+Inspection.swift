@@ -96,29 +96,53 @@ extension Model {
   }
 
   /// A table of layers, output shapes and parameter counts.
-  public var summary: String {
-    let graph = graph
-    var rows = [["layer", "operation", "output shape", "parameters"]]
+  public var summary: String { table(graph, lastColumn: nil) }
+
+  /// As `summary`, and for each layer the step that computes it in a prediction: the step's number, as `profile` has it,
+  /// and its algorithm. Layers with the same number are one step. It is that of one image of the size that the network
+  /// was built with.
+  /// - Throws: `.outOfMemory`.
+  public func fusedSummary() throws(CNNError) -> String {
+    let (graph, steps) = try lock.reading { () throws(CNNError) -> (Graph, [String: String]) in
+      let shape = network.type(of: network.inputs[0].value).shape
+      let plan = try Compiler.inferencePlan(
+        network, input: TensorType(.float32, [1] + shape.dropFirst()), normalization: pixelNormalization,
+        threads: Threads.count)
+      let layers = try Compiler.layers(of: plan, network: network)
+      var steps: [String: String] = [:]
+      for (index, names) in layers.enumerated() {
+        for name in names { steps[name] = "\(index + 1) \(plan.stepCosts[index].cost.algorithm)" }
+      }
+      return (networkWithFlags, steps)
+    }
+    return table(graph, lastColumn: ("step", steps))
+  }
+
+  /// The table of a summary, with a further column by the layers' names.
+  private func table(_ graph: Graph, lastColumn: (title: String, cells: [String: String])?) -> String {
+    let further = lastColumn.map { [$0.title] } ?? []
+    var rows = [["layer", "operation", "output shape", "parameters"] + further]
     for node in graph.nodes {
       let own = node.operands.compactMap { graph.parameter(defining: $0) }
       let count = own.filter(\.role.isLearned).reduce(0) { $0 + $1.shape.reduce(1, *) }
       let frozen = own.contains { $0.role.isLearned && !$0.isTrainable } ? " (frozen)" : ""
       let shape = ["N"] + graph.shape(of: node.results[0]).dropFirst().map { $0.map(String.init) ?? "any" }
-      rows.append([
-        node.name, type(of: node.operation).name, "[\(shape.joined(separator: ", "))]",
-        count == 0 ? "" : "\(grouped(count))\(frozen)",
-      ])
+      rows.append(
+        [
+          node.name, type(of: node.operation).name, "[\(shape.joined(separator: ", "))]",
+          count == 0 ? "" : "\(grouped(count))\(frozen)",
+        ] + (lastColumn.map { [$0.cells[node.name] ?? ""] } ?? []))
     }
-    let widths = (0..<4).map { column in rows.map { $0[column].count }.max() ?? 0 }
+    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     func line(_ row: [String]) -> String {
       var cells: [String] = []
       for (index, cell) in row.enumerated() {
         let space = String(repeating: " ", count: widths[index] - cell.count)
-        cells.append(index == 3 ? space + cell : cell + space)
+        cells.append(index == 3 ? space + cell : index == 4 ? cell : cell + space)
       }
       return cells.joined(separator: "  ")
     }
-    let rule = String(repeating: "-", count: widths.reduce(6, +))
+    let rule = String(repeating: "-", count: widths.reduce(2 * (widths.count - 1), +))
     let total = parameterCount(), trainable = parameterCount(trainableOnly: true)
     let lines =
       [name, rule, line(rows[0]), rule] + rows.dropFirst().map(line) + [

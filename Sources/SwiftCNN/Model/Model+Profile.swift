@@ -1,32 +1,38 @@
 import CNNCompiler
 import CNNCore
 import CNNGraph
+import CNNKernels
 
 extension Model {
-  /// What one step of a prediction does, and how long it takes.
-  public struct StepProfile: Sendable {
-    /// The layers that the step computes.
-    public let name: String
-    /// How it is computed, and how much there is to do.
-    public let cost: StepCost
-    /// The median time in seconds.
-    public let seconds: Double
-  }
-
-  /// Times the steps of a prediction of `x`, which is one batch.
+  /// Times the steps of a prediction of `x`, which is one batch, and measures once what the machine can do at most.
   /// - Parameter repeats: how often; the times are medians.
-  /// - Throws: as `predict`; `.invalidArgument` for fewer repeats than 1.
-  public func profile(_ x: TensorView, repeats: Int = 10) throws(CNNError) -> [StepProfile] {
-    guard repeats >= 1 else { throw CNNError(.invalidArgument, "repeats is \(repeats); expected 1 or more") }
+  /// - Throws: as `predict`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
+  public func profile(_ x: TensorView, repeats: Int = 10) throws(CNNError) -> Profile {
+    guard (1...1_000_000).contains(repeats) else {
+      throw CNNError(.invalidArgument, "repeats is \(repeats); expected 1 to 1000000")
+    }
     return try lock.reading { () throws(CNNError) in
       try checkInput(x)
-      return try withPredictionContext(x, network.outputs.map(\.name)) { (context) throws(CNNError) in
+      guard x.sampleCount > 0 else { throw CNNError(.shapeMismatch, "x has no images; expected one or more") }
+      let outputs = network.outputs.map(\.name), threads = Threads.count
+      let limits = try MachineLimits.measured(threads: threads)
+      return try withPredictionContext(x, outputs) { (context) throws(CNNError) in
+        let layers = try Compiler.layers(of: context.plan, network: network, outputs: outputs)
         var times: [[Int]] = []
         for _ in 0..<repeats { times.append(try context.measure(parameters: parameters, inputs: [x.base])) }
-        return context.plan.stepCosts.enumerated().map { index, step in
+        var steps: [Profile.Step] = []
+        for (index, step) in context.plan.stepCosts.enumerated() {
           let sorted = times.map { $0[index] }.sorted()
-          return StepProfile(name: step.name, cost: step.cost, seconds: Double(sorted[sorted.count / 2]) * 1e-9)
+          steps.append(
+            Profile.Step(
+              layers: layers[index], algorithm: step.cost.algorithm, shape: step.cost.shape,
+              seconds: Double(max(sorted[sorted.count / 2], 1)) * 1e-9, operations: step.cost.operations,
+              byteCount: step.cost.byteCount,
+              shortestSeconds: limits.seconds(operations: step.cost.operations, byteCount: step.cost.byteCount)))
         }
+        return Profile(
+          model: name, imageCount: x.sampleCount, threadCount: threads, repeats: repeats,
+          operationsPerSecond: limits.operationsPerSecond, bytesPerSecond: limits.bytesPerSecond, steps: steps)
       }
     }
   }

@@ -139,10 +139,10 @@ extension Model {
         try plans.withContext(
           key,
           makePlan: { () throws(CNNError) in
-            let graph = try Compiler.evaluationGraph(
-              network, input: type, normalization: pixelNormalization, loss: loss)
-            try checkInputs(of: graph, batch, targets)
-            return try Plan(graph, threads: key.threads)
+            let plan = try Compiler.evaluationPlan(
+              network, input: type, normalization: pixelNormalization, loss: loss, threads: key.threads)
+            try checkInputs(of: plan.graph, batch, targets)
+            return plan
           }
         ) { (context) throws(CNNError) in
           let weights =

@@ -348,6 +348,16 @@ static scnn_status summary_text(void *model, const char *unused, char *buffer, s
   return scnn_model_summary(model, buffer, capacity, length);
 }
 
+static scnn_status fused_summary_text(void *model, const char *unused, char *buffer, size_t capacity,
+                                      size_t *length) {
+  (void)unused;
+  return scnn_model_fused_summary(model, buffer, capacity, length);
+}
+
+static scnn_status profile_text(void *model, const char *format, char *buffer, size_t capacity, size_t *length) {
+  return scnn_model_profile_text(model, format, buffer, capacity, length);
+}
+
 static scnn_status graph_text(void *model, const char *format, char *buffer, size_t capacity, size_t *length) {
   return scnn_model_graph(model, format, buffer, capacity, length);
 }
@@ -378,6 +388,16 @@ static PyObject *model_name(PyObject *self, PyObject *Py_UNUSED(ignored)) {
 
 static PyObject *model_summary(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(summary_text, model_of(self), NULL);
+}
+
+static PyObject *model_fused_summary(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(fused_summary_text, model_of(self), NULL);
+}
+
+static PyObject *model_profile_text(PyObject *self, PyObject *args) {
+  const char *format;
+  if (!PyArg_ParseTuple(args, "s:profile_text", &format)) return NULL;
+  return read_text(profile_text, model_of(self), format);
 }
 
 static PyObject *model_graph(PyObject *self, PyObject *args) {
@@ -695,6 +715,19 @@ static PyObject *model_predict(PyObject *self, PyObject *args) {
   return none_or_raise(status);
 }
 
+static PyObject *model_profile(PyObject *self, PyObject *args) {
+  PyObject *x_object;
+  long long repeats;
+  if (!PyArg_ParseTuple(args, "OL:profile", &x_object, &repeats)) return NULL;
+  Py_buffer x_view;
+  scnn_tensor x;
+  if (borrow_tensor(x_object, "x", &x_view, &x) != 0) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_profile(model_of(self), &x, repeats));
+  PyBuffer_Release(&x_view);
+  return none_or_raise(status);
+}
+
 static PyObject *model_compile(PyObject *self, PyObject *args) {
   const char *settings;
   if (!PyArg_ParseTuple(args, "s:compile", &settings)) return NULL;
@@ -1004,6 +1037,9 @@ static PyMethodDef model_methods[] = {
     {"metadata", model_metadata, METH_VARARGS, "metadata(key) -> str, empty where there is none"},
     {"name", model_name, METH_NOARGS, "name() -> str"},
     {"summary", model_summary, METH_NOARGS, "summary() -> str"},
+    {"fused_summary", model_fused_summary, METH_NOARGS, "fused_summary() -> str"},
+    {"profile", model_profile, METH_VARARGS, "profile(x, repeats)"},
+    {"profile_text", model_profile_text, METH_VARARGS, "profile_text(format) -> str"},
     {"graph", model_graph, METH_VARARGS, "graph(format) -> str"},
     {"tensor_names", model_tensor_names, METH_NOARGS, "tensor_names() -> str, one a line"},
     {"output_names", model_output_names, METH_NOARGS, "output_names() -> str, one a line"},

@@ -7,6 +7,7 @@ from .files import clone_model, load_model
 from .model import Model
 from .nodes import Node
 from .parameters import Parameter
+from .profile import Profile, Step
 from .sequential import Sequential
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Model",
     "Node",
     "Parameter",
+    "Profile",
     "Sequential",
+    "Step",
     "clone_model",
     "create_model",
     "list_models",

@@ -21,6 +21,7 @@ from .description import KEY, described, from_description, is_own, keep_descript
 from .files import copied, from_bytes, load_in_order, to_bytes
 from .nodes import Node, nodes_of, tensor_of
 from .parameters import Parameters
+from .profile import Profile, measure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -377,6 +378,8 @@ class Model(Trainer, Parameters, Layer):
         expand_nested: bool = False,
         show_trainable: bool = False,
         layer_range: None = None,
+        *,
+        fused: bool = False,
     ) -> None:
         """Prints a table of layers, output shapes and parameter counts; it is as wide as it has to be, shows the
         layers of nested models, and says of weights that they are frozen.
@@ -384,8 +387,17 @@ class Model(Trainer, Parameters, Layer):
         Args:
             print_fn: None is ``print``.
             line_length, positions, expand_nested, show_trainable, layer_range: Keras's, without effect.
+            fused: adds for each layer the step of a prediction that computes it: its number, as ``profile`` counts
+                them, and its algorithm. Layers with the same number are one step.
         """
-        (print if print_fn is None else print_fn)(self._handle.summary() if self._built else self._outline())
+        is_fused = boolean(fused, "fused")
+        if not self._built:
+            table = self._outline()
+        elif is_fused:
+            table = self._handle.fused_summary()
+        else:
+            table = self._handle.summary()
+        (print if print_fn is None else print_fn)(table)
 
     def _outline(self) -> str:
         """The summary before there is a network."""
@@ -396,6 +408,25 @@ class Model(Trainer, Parameters, Layer):
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table
         ]
         return "\n".join([f"{self.name}: not built yet", "", *lines])
+
+    def profile(self, x: Any, batch_size: int | None = None, repeats: int = 10) -> Profile:
+        """Times the steps of a prediction of one batch. ``print`` the result for a table with a row for each step.
+
+        The first profile of a process also measures, in about a quarter of a second, what the machine can do at most.
+
+        Args:
+            x: images (N, height, width, channels).
+            batch_size: how many of them are the batch; None is all.
+            repeats: how often it is measured; the times are medians.
+
+        Raises:
+            ValueError, TypeError: an argument does not fit; the message names it.
+        """
+        count = integer(repeats, "repeats", minimum=1)
+        size = None if batch_size is None else integer(batch_size, "batch_size", minimum=1)
+        self._prepare(x)
+        images = self._images(x)
+        return measure(self._handle, images if size is None else images[:size], count)
 
     def graph(self, format: str = "text") -> str:
         """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz) or ``"json"`` (as in the model file)."""

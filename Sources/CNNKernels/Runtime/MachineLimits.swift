@@ -1,0 +1,132 @@
+import CNNCore
+import X86Assembler
+
+/// What this machine can do at most with so many threads, as measured.
+public struct MachineLimits: Sendable, Equatable {
+  /// Multiplications and additions of float32 in a second, in registers.
+  public let operationsPerSecond: Double
+  /// Bytes read from memory in a second.
+  public let bytesPerSecond: Double
+
+  /// The shortest time in which so much can be done.
+  public func seconds(operations: Int, byteCount: Int) -> Double {
+    max(Double(operations) / operationsPerSecond, Double(byteCount) / bytesPerSecond)
+  }
+
+  // Of pthread's kind, as in `PlanCache`.
+  private static let lock = LockSet([ReadWriteLock()])
+  private nonisolated(unsafe) static var known: [Int: MachineLimits] = [:]
+
+  /// The limits of so many threads: measured the first time they are asked for, in about a quarter of a second.
+  /// - Throws: `.outOfMemory` where there is no room for a buffer larger than the caches.
+  public static func measured(threads: Int) throws(CNNError) -> MachineLimits {
+    try lock.writing { () throws(CNNError) in
+      if let limits = known[threads] { return limits }
+      let workers = Workers(count: threads)
+      let limits = MachineLimits(
+        operationsPerSecond: operationRate(workers), bytesPerSecond: try memoryRate(workers))
+      known[threads] = limits
+      return limits
+    }
+  }
+
+  /// The best of many short trials: a trial can only be too slow, where another process takes a processor in the midst.
+  private static func bestRate(trials: Int, amount: Int, _ body: () -> Void) -> Double {
+    var best = Int.max
+    for _ in 0..<trials {
+      let start = monotonicNanoseconds()
+      body()
+      best = min(best, monotonicNanoseconds() - start)
+    }
+    return Double(amount) * 1e9 / Double(max(best, 1))
+  }
+
+  // MARK: - Arithmetic
+
+  /// Enough accumulators for two units with a latency of four or five cycles; AVX2 has four registers left.
+  private static let accumulatorCount = 12
+
+  private struct LoopArguments: BitwiseCopyable {
+    var rounds: Int
+  }
+
+  private static func operationRate(_ workers: Workers) -> Double {
+    let rounds = 50_000
+    // Portable steps call OpenBLAS, which uses all that the processor has.
+    let set = CodeTarget.host?.instructionSet ?? InstructionSet.best(on: .host)
+    if set != .portable {
+      let target = CodeTarget(set), library = KernelLibrary(target)
+      let kernel = library.kernel("peak", name: "multiply_add_peak") { multiplyAddLoop(target) }
+      if (try? library.finish()) != nil {
+        let amount = workers.count * rounds * accumulatorCount * target.lanes * 2
+        return bestRate(trials: 300, amount: amount) {
+          workers.run { _ in
+            var arguments = LoopArguments(rounds: rounds)
+            kernel(&arguments)
+          }
+        }
+      }
+    }
+    let amount = workers.count * rounds * 8 * 4 * 2
+    return bestRate(trials: 300, amount: amount) { workers.run { portableLoop(rounds: rounds, seed: Float($0)) } }
+  }
+
+  private static func multiplyAddLoop(_ target: CodeTarget) -> VectorCode {
+    let code = VectorCode(target), k = code.assembler
+    let sums = (0..<accumulatorCount).map { WideRegister(number: $0, lanes: target.lanes) }
+    let factor = WideRegister(number: accumulatorCount, lanes: target.lanes)
+    for register in sums + [factor] { code.zero(register) }
+    k.mov(.rcx, GeneralRegister.rdi[0])
+    let top = k.newLabel()
+    k.align(32)
+    k.bind(top)
+    for sum in sums { code.multiplyAdd(sum, factor, factor) }
+    k.dec(.rcx)
+    k.jump(.ne, top)
+    k.vzeroupper()
+    k.ret()
+    return code
+  }
+
+  @inline(never)
+  private static func portableLoop(rounds: Int, seed: Float) {
+    var (a, b, c, d) = (SIMD4(repeating: seed), SIMD4(repeating: seed), SIMD4(repeating: seed), SIMD4(repeating: seed))
+    var (e, f, g, h) = (a, b, c, d)
+    // Below 1, so that the numbers stay ordinary ones.
+    let factor = SIMD4<Float>(repeating: 0.5), term = SIMD4<Float>(repeating: 0.25)
+    for _ in 0..<rounds {
+      (a, b, c, d) = (a * factor + term, b * factor + term, c * factor + term, d * factor + term)
+      (e, f, g, h) = (e * factor + term, f * factor + term, g * factor + term, h * factor + term)
+    }
+    keep((a + b + c + d + e + f + g + h).sum())
+  }
+
+  // MARK: - Memory
+
+  private static func memoryRate(_ workers: Workers) throws(CNNError) -> Double {
+    // Twice the last cache; some virtual machines report a whole server's, of which they have a share.
+    let byteCount = min(max(2 * Processor.host.l3ByteCount, 64 << 20), 256 << 20)
+    let memory = try Memory(byteCount: byteCount, for: "measuring memory bandwidth")
+    let lines = byteCount / 64
+    // Pages that were never written are all one page of zeros.
+    workers.forEachRange(of: lines) { range, _ in
+      (memory.base + range.lowerBound * 64).initializeMemory(as: UInt8.self, repeating: 1, count: range.count * 64)
+    }
+    return bestRate(trials: 8, amount: byteCount) {
+      workers.forEachRange(of: lines) { range, _ in readLines(memory.base + range.lowerBound * 64, count: range.count) }
+    }
+  }
+
+  @inline(never)
+  private static func readLines(_ base: UnsafeMutableRawPointer, count: Int) {
+    let words = UnsafePointer(base.assumingMemoryBound(to: SIMD8<UInt64>.self))
+    var sum = SIMD8<UInt64>()
+    for index in 0..<count { sum = sum &+ words[index] }
+    keep(Float(sum.wrappedSum() & 1))
+  }
+
+  /// So that the compiler does not leave out what computes the number.
+  @inline(never)
+  @_optimize(none)
+  private static func keep(_ number: Float) {}
+}

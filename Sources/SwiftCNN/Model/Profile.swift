@@ -1,0 +1,172 @@
+import CNNCore
+
+/// Where the time of a prediction goes, step by step.
+public struct Profile: Sendable, Equatable {
+  /// One step of a prediction: a layer, or several that are computed in one.
+  public struct Step: Sendable, Equatable {
+    /// The names of the layers that the step computes.
+    public let layers: [String]
+    /// How it is computed.
+    public let algorithm: String
+    /// The sizes of one image.
+    public let shape: String
+    /// The median time.
+    public let seconds: Double
+    /// Multiplications and additions that the step carries out in convolutions and dense layers; 0 elsewhere.
+    public let operations: Int
+    /// Bytes of what it reads and writes, weights too.
+    public let byteCount: Int
+    /// The time in which the machine could do this at best.
+    public let shortestSeconds: Double
+
+    /// The layers in one text, as `conv1 + bn1 + relu`.
+    public var name: String { layers.joined(separator: " + ") }
+    /// Billions of multiplications and additions in a second.
+    public var gigaflops: Double { Double(operations) / seconds * 1e-9 }
+    /// Billions of bytes in a second.
+    public var gigabytesPerSecond: Double { Double(byteCount) / seconds * 1e-9 }
+    /// How near the step comes to the machine's limit, 1 being at it. What lies in the caches can be read faster than
+    /// memory, so that this can be more than 1.
+    public var shareOfLimit: Double { shortestSeconds / seconds }
+  }
+
+  /// The model's name.
+  public let model: String
+  /// The number of images that were predicted at once.
+  public let imageCount: Int
+  /// The number of threads.
+  public let threadCount: Int
+  /// How often it was measured.
+  public let repeats: Int
+  /// Multiplications and additions that all threads can do in a second, as measured.
+  public let operationsPerSecond: Double
+  /// Bytes that all threads can read from memory in a second, as measured.
+  public let bytesPerSecond: Double
+  /// The steps in the order in which they run.
+  public let steps: [Step]
+
+  /// The sum of the steps' times.
+  public var seconds: Double { steps.reduce(0) { $0 + $1.seconds } }
+}
+
+extension Profile {
+  /// A table with a row for each step and one for the sum.
+  public var text: String {
+    // Names last, since those of many layers are long.
+    var rows = [["step", "ms", "time", "GFLOP/s", "limit", "bytes", "GB/s", "algorithm", "shape", "layers"]]
+    let total = seconds
+    for (index, step) in steps.enumerated() {
+      rows.append([
+        "\(index + 1)", decimal(step.seconds * 1e3, 4), percent(step.seconds / total),
+        step.operations == 0 ? "" : decimal(step.gigaflops, 1), percent(step.shareOfLimit), bytes(step.byteCount),
+        decimal(step.gigabytesPerSecond, 1), step.algorithm, step.shape, step.name,
+      ])
+    }
+    let operations = steps.reduce(0) { $0 + $1.operations }, byteCount = steps.reduce(0) { $0 + $1.byteCount }
+    let shortest = steps.reduce(0) { $0 + $1.shortestSeconds }
+    rows.append([
+      "all", decimal(total * 1e3, 4), percent(1), decimal(Double(operations) / total * 1e-9, 1),
+      percent(shortest / total), bytes(byteCount), decimal(Double(byteCount) / total * 1e-9, 1), "", "", "",
+    ])
+    let last = rows[0].count - 1, firstText = 7
+    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    let lines = rows.map { row in
+      let cells = row.enumerated().map { column, cell in
+        let space = String(repeating: " ", count: column == last ? 0 : widths[column] - cell.count)
+        return column < firstText ? space + cell : cell + space
+      }
+      return cells.joined(separator: "  ")
+    }
+    let rule = String(repeating: "-", count: widths.dropLast().reduce(2 * last + 20, +))
+    let head =
+      "\(model): \(imageCount) image\(imageCount == 1 ? "" : "s") at once, \(threadCount) "
+      + "thread\(threadCount == 1 ? "" : "s"), median of \(repeats)\n"
+      + "limit of this machine: \(decimal(operationsPerSecond * 1e-9, 1)) GFLOP/s, "
+      + "\(decimal(bytesPerSecond * 1e-9, 1)) GB/s"
+    return ([head, rule, lines[0], rule] + lines.dropFirst().dropLast() + [rule, lines[lines.count - 1]])
+      .joined(separator: "\n")
+  }
+
+  /// The numbers as JSON.
+  public var json: String {
+    let rows = steps.map { step in
+      object([
+        ("layers", .array(step.layers.map(JSON.string))), ("algorithm", .string(step.algorithm)),
+        ("shape", .string(step.shape)), ("seconds", .number(step.seconds)),
+        ("operations", .integer(Int64(step.operations))), ("bytes", .integer(Int64(step.byteCount))),
+        ("gigaflops", .number(step.gigaflops)), ("gigabytes_per_second", .number(step.gigabytesPerSecond)),
+        ("share_of_limit", .number(step.shareOfLimit)),
+      ])
+    }
+    return serialized(
+      object([
+        ("model", .string(model)), ("images", .integer(Int64(imageCount))), ("threads", .integer(Int64(threadCount))),
+        ("repeats", .integer(Int64(repeats))), ("operations_per_second", .number(operationsPerSecond)),
+        ("bytes_per_second", .number(bytesPerSecond)), ("seconds", .number(seconds)), ("steps", .array(rows)),
+      ]))
+  }
+
+  /// The steps one after the other as trace events, which chrome://tracing and Perfetto open.
+  public var trace: String {
+    var events = [
+      object([
+        ("name", .string("process_name")), ("ph", .string("M")), ("pid", .integer(1)), ("tid", .integer(1)),
+        ("args", object([("name", .string("\(model), \(imageCount) at once"))])),
+      ])
+    ]
+    var start = 0.0
+    for step in steps {
+      let microseconds = step.seconds * 1e6
+      events.append(
+        object([
+          ("name", .string(step.name)), ("cat", .string(step.algorithm)), ("ph", .string("X")),
+          ("ts", .number(start)), ("dur", .number(microseconds)), ("pid", .integer(1)), ("tid", .integer(1)),
+          (
+            "args",
+            object([
+              ("algorithm", .string(step.algorithm)), ("shape", .string(step.shape)),
+              ("GFLOP/s", .number(step.gigaflops)), ("GB/s", .number(step.gigabytesPerSecond)),
+              ("share of limit", .number(step.shareOfLimit)), ("bytes", .integer(Int64(step.byteCount))),
+            ])
+          ),
+        ]))
+      start += microseconds
+    }
+    return serialized(object([("traceEvents", .array(events)), ("displayTimeUnit", .string("ms"))]))
+  }
+
+  /// One of the three: `text`, `json` or `trace`.
+  /// - Throws: `.unknownName` for another format.
+  public func formatted(_ format: String) throws(CNNError) -> String {
+    switch format {
+    case "text": return text
+    case "json": return json
+    case "trace": return trace
+    default: throw unknownName("format", format, among: ["text", "json", "trace"])
+    }
+  }
+}
+
+private func object(_ members: [(String, JSON)]) -> JSON {
+  var object = JSONObject()
+  for (key, value) in members { object[key] = value }
+  return .object(object)
+}
+
+/// All numbers here are finite: times are at least a nanosecond.
+private func serialized(_ json: JSON) -> String { (try? json.serialized()) ?? "{}" }
+
+private func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
+
+private func bytes(_ count: Int) -> String {
+  if count < 1_000_000 { return "\(decimal(Double(count) * 1e-3, 1)) kB" }
+  return "\(decimal(Double(count) * 1e-6, 1)) MB"
+}
+
+/// A number that is not negative, with so many digits behind the point.
+private func decimal(_ number: Double, _ digits: Int) -> String {
+  let unit = (0..<digits).reduce(1) { result, _ in result * 10 }
+  let scaled = Int((number * Double(unit)).rounded())
+  let fraction = String(scaled % unit)
+  return "\(scaled / unit)." + String(repeating: "0", count: digits - fraction.count) + fraction
+}

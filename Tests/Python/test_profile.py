@@ -1,0 +1,68 @@
+"""Profiles, and summaries that show what is fused."""
+
+import json
+
+import numpy as np
+import pytest
+import swiftcnn
+from swiftcnn import layers, models
+
+
+@pytest.fixture(scope="module")
+def model():
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv")(inputs)
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="bn")(x))
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return models.Model(inputs, layers.Dense(4, activation="softmax", name="dense")(x))
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
+
+
+def test_a_profile_has_a_row_for_each_step_with_all_its_layers(model, images):
+    profile = model.profile(images, repeats=2)
+    names = [name for step in profile.steps for name in step.layers]
+    assert len(names) == len(set(names)) and {"conv", "bn", "relu", "pool", "dense"} <= set(names)
+    assert (profile.images, profile.repeats, profile.threads) == (4, 2, swiftcnn.get_num_threads())
+    for step in profile.steps:
+        assert step.seconds > 0 and step.bytes > 0 and step.share_of_limit > 0
+        assert (step.operations > 0) == bool({"conv", "dense"} & set(step.layers))
+        assert step.name in str(profile)
+    assert profile.seconds == pytest.approx(sum(step.seconds for step in profile.steps))
+    assert repr(profile) == str(profile) and "GFLOP/s" in str(profile)
+
+
+def test_the_batch_size_says_how_many_images_are_measured(model, images):
+    assert model.profile(images, batch_size=3, repeats=1).images == 3
+
+
+def test_the_trace_is_one_of_complete_events(model, images, tmp_path):
+    profile = model.profile(images, repeats=1)
+    profile.save_trace(tmp_path / "trace.json")
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    rows = [event for event in events if event["ph"] == "X"]
+    assert [event["name"] for event in rows] == [step.name for step in profile.steps]
+    assert all(event["dur"] > 0 for event in rows)
+
+
+@pytest.mark.parametrize("argument", ["repeats", "batch_size"])
+def test_a_wrong_number_is_an_error_that_names_it(model, images, argument):
+    with pytest.raises(ValueError, match=argument):
+        model.profile(images, **{argument: 0})
+    with pytest.raises(TypeError, match=argument):
+        model.profile(images, **{argument: 1.5})
+
+
+def test_the_summary_shows_the_steps_only_where_asked(model, capsys):
+    model.summary()
+    plain = capsys.readouterr().out
+    model.summary(fused=True)
+    fused = capsys.readouterr().out
+    assert " step" in fused and " step" not in plain
+    last = {line.split()[0]: line.split()[-2:] for line in fused.splitlines() if line.strip()}
+    assert last["conv"] == last["bn"]
+    with pytest.raises(TypeError, match="fused"):
+        model.summary(fused=1)

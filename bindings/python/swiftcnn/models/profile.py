@@ -1,0 +1,98 @@
+"""Where the time of a prediction goes: what ``Model.profile`` returns."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    from .. import _swiftcnn
+    from .._arrays import Array
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a prediction: a layer, or several that are computed in one.
+
+    Attributes:
+        layers: the names of the layers.
+        algorithm: how it is computed.
+        shape: the sizes of one image.
+        seconds: the median time.
+        operations: multiplications and additions of convolutions and dense layers; 0 elsewhere.
+        bytes: of what it reads and writes, weights too.
+        gigaflops: billions of these operations in a second.
+        gigabytes_per_second: billions of bytes in a second.
+        share_of_limit: how near it comes to what the machine can do, 1 being there. What lies in the caches can be read
+            faster than memory, so that it can be more.
+    """
+
+    layers: tuple[str, ...]
+    algorithm: str
+    shape: str
+    seconds: float
+    operations: int
+    bytes: int
+    gigaflops: float
+    gigabytes_per_second: float
+    share_of_limit: float
+
+    @property
+    def name(self) -> str:
+        """The layers in one text, as ``conv1 + bn1 + relu``."""
+        return " + ".join(self.layers)
+
+
+@dataclass(frozen=True, repr=False)
+class Profile:
+    """The steps of a prediction with their times. As text it is a table.
+
+    Attributes:
+        model: the model's name.
+        images: how many were predicted at once.
+        threads: the number of threads.
+        repeats: how often it was measured.
+        operations_per_second: multiplications and additions that all threads can do in a second, as measured.
+        bytes_per_second: bytes that all threads can read from memory in a second, as measured.
+        seconds: the sum of the steps' times.
+        steps: in the order in which they run.
+    """
+
+    model: str
+    images: int
+    threads: int
+    repeats: int
+    operations_per_second: float
+    bytes_per_second: float
+    seconds: float
+    steps: list[Step]
+    _text: str = field(compare=False)
+    _trace: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return self._text
+
+    __repr__ = __str__
+
+    def save_trace(self, path: str | os.PathLike[str]) -> None:
+        """Writes the steps, one after the other, as a file that chrome://tracing and https://ui.perfetto.dev open."""
+        Path(path).write_text(self._trace, encoding="utf-8")
+
+
+# The three texts are of one measurement, whatever other threads do with the model.
+_lock = threading.Lock()
+
+
+def measure(handle: _swiftcnn.Model, x: Array, repeats: int) -> Profile:
+    """The profile of a prediction of ``x``, which is one batch."""
+    with _lock:
+        handle.profile(x, repeats)
+        table, numbers, trace = (handle.profile_text(format) for format in ("text", "json", "trace"))
+    values: dict[str, Any] = json.loads(numbers)
+    steps = [Step(**(row | {"layers": tuple(row["layers"])})) for row in values.pop("steps")]
+    return Profile(**values, steps=steps, _text=table, _trace=trace)
