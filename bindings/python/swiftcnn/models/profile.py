@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import os
@@ -15,8 +13,7 @@ if TYPE_CHECKING:
     from .._arrays import Array
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One step of a prediction: a layer, or several that are computed in one.
 
     Attributes:
@@ -48,7 +45,6 @@ class Step:
         return " + ".join(self.layers)
 
 
-@dataclass(frozen=True, repr=False)
 class Profile:
     """The steps of a prediction with their times. As text it is a table.
 
@@ -71,8 +67,12 @@ class Profile:
     bytes_per_second: float
     seconds: float
     steps: list[Step]
-    _text: str = field(compare=False)
-    _trace: str = field(compare=False)
+
+    def __init__(self, numbers: dict[str, Any], text: str, trace: str) -> None:
+        rows = numbers.pop("steps")
+        self.__dict__.update(numbers)
+        self.steps = [Step(**(row | {"layers": tuple(row["layers"])})) for row in rows]
+        self._text, self._trace = text, trace
 
     def __str__(self) -> str:
         return self._text
@@ -81,11 +81,12 @@ class Profile:
 
     def save_trace(self, path: str | os.PathLike[str]) -> None:
         """Writes the steps, one after the other, as a file that chrome://tracing and https://ui.perfetto.dev open."""
-        Path(path).write_text(self._trace, encoding="utf-8")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self._trace)
 
 
 # The three texts are of one measurement, whatever other threads do with the model.
-_lock = threading.Lock()
+_lock = allocate_lock()
 
 
 def measure(handle: _swiftcnn.Model, x: Array, repeats: int) -> Profile:
@@ -93,6 +94,4 @@ def measure(handle: _swiftcnn.Model, x: Array, repeats: int) -> Profile:
     with _lock:
         handle.profile(x, repeats)
         table, numbers, trace = (handle.profile_text(format) for format in ("text", "json", "trace"))
-    values: dict[str, Any] = json.loads(numbers)
-    steps = [Step(**(row | {"layers": tuple(row["layers"])})) for row in values.pop("steps")]
-    return Profile(**values, steps=steps, _text=table, _trace=trace)
+    return Profile(json.loads(numbers), table, trace)
