@@ -1,5 +1,5 @@
-"""A run that is resumed takes the batches that the whole run would have taken, in their order, and a checkpoint knows how
-it was compiled."""
+"""A run that is resumed takes the batches that the whole run would have taken, in their order, and a checkpoint knows
+how it was compiled."""
 
 import contextlib
 
@@ -132,6 +132,23 @@ def test_a_checkpoint_keeps_the_schedule(schedule, data, tmp_path):
     assert rates[0] == rates[1] == rates[2] and len(set(rates[0])) > 1
 
 
+def test_a_checkpoint_keeps_what_python_cannot_set(data, tmp_path):
+    model = network(seed=1)
+    model._handle.compile('{"optimizer": {"name": "sgd", "momentum": 0.9}, "loss": "mean_squared_error"}')
+    model._handle.save(tmp_path / "m.safetensors", True)
+    weights = []
+    for compiles_anew in (False, True):
+        loaded = swiftcnn.load_model(tmp_path / "m.safetensors")
+        if compiles_anew:
+            loaded.compile(loaded.optimizer, "mse")
+        for rate in (0.5, 0.001):  # momentum of gradients and momentum of steps differ as the rate changes
+            loaded.learning_rate = rate
+            loaded.train_on_batch(data[0] / 255, np.zeros((40, 4)))
+        weights.append(loaded.get_weights())
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
 def test_a_checkpoint_of_a_rate_that_was_set_has_no_schedule(tmp_path):
     model = network(seed=1)
     model.compile(swiftcnn.optimizers.SGD(schedules.StepDecay(0.1, 3)), "mse")
@@ -202,6 +219,9 @@ def test_hooks_get_a_dictionary_of_logs():
         lambda: swiftcnn.Sequential([3]),
         lambda: swiftcnn.optimizers.SGD(foo=1),
         lambda: network(1).compile(optimizer=3, loss="mse"),
+        lambda: network(1).predict(None),
+        lambda: network(1).predict("3"),
+        lambda: network(1).set_weights("3"),
     ],
 )
 def test_arguments_of_the_wrong_kind_are_value_errors_as_in_keras_and_type_errors_as_in_python(misuse):

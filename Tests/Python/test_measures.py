@@ -58,7 +58,10 @@ def test_cross_entropies_of_logits(name, y, made):
 
 @pytest.mark.parametrize("name", ["binary_crossentropy", "categorical_crossentropy"])
 def test_smoothed_targets(name):
-    made = {"binary_crossentropy": losses.BinaryCrossentropy, "categorical_crossentropy": losses.CategoricalCrossentropy}
+    made = {
+        "binary_crossentropy": losses.BinaryCrossentropy,
+        "categorical_crossentropy": losses.CategoricalCrossentropy,
+    }
     costs = getattr(losses, name)(ROWS, SCORES, label_smoothing=0.2)
     assert np.mean(costs) == pytest.approx(measured(ROWS, SCORES, made[name](label_smoothing=0.2)), rel=1e-5)
 

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -278,3 +279,14 @@ def test_a_network_is_built_layer_by_layer():
     model = swiftcnn.Model._of(graph.model(graph.layer("dense", "fc", '{"units": 5}', [y]), None))
     assert model.predict(np.ones((2, 4, 4, 2))).shape == (2, 5)
     assert [row.name for row in model.parameters] == ["conv.weight", "conv.bias", "fc.weight", "fc.bias"]
+
+
+def test_a_look_at_the_layers_of_a_deep_network_that_is_frozen_in_part_takes_no_time():
+    model = swiftcnn.create_model("resnet152", input_shape=(32, 32, 3), classes=2)
+    model.freeze("layer[12].*")
+    start = time.process_time()
+    trained = [layer.trainable for layer in model.layers]
+    flags = {weight.path: weight.trainable for weight in model.weights}
+    shapes = {row.name: model._shape_of(row.name) for row in model.parameters}
+    assert time.process_time() - start < 2  # each used to list all parameters, each time with a new graph: 20 s
+    assert 0 < sum(trained) < len(trained) and 0 < sum(flags.values()) < len(flags) and len(shapes) == 777

@@ -36,9 +36,10 @@ mean and standard deviation, the same in training, evaluation and prediction. A 
 are, 0 to 255, until ``set_normalization``. Every other numeric dtype is converted to float32 as it stands.
 
 Errors are Python's own: ``ValueError`` for an argument outside its domain, a shape that does not fit, an unknown name
-(the message suggests the nearest) or a malformed file, ``TypeError`` for an argument of the wrong kind, ``OSError``
-where the system refuses to read or write, ``MemoryError``, ``FloatingPointError`` where training produced NaN, and
-``RuntimeError`` for what is not possible now, as training before ``compile``.
+(the message suggests the nearest) or a malformed file, ``TypeError`` for an argument of the wrong kind (mostly one that
+is a ``ValueError`` too, as Keras has it), ``OSError`` and its subclasses where the system refuses to read or write,
+``MemoryError``, ``FloatingPointError`` where training produced NaN, and ``RuntimeError`` for what is not possible now,
+as training before ``compile``.
 """
 
 from __future__ import annotations

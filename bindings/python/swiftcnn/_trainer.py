@@ -117,7 +117,8 @@ class Trainer(Fed):
             horizontal_flip: each image is mirrored with probability 1/2.
             crop_padding: each image is padded by so many zero pixels on each side and cropped at random.
             resume: go on from the loaded checkpoint's epoch and batch; where batches come as such, or there are
-                ``steps_per_epoch``, from the beginning of that epoch.
+                ``steps_per_epoch``, from the beginning of that epoch, with the batches that a run from
+                ``initial_epoch`` on would take (an iterator is asked for its next).
 
         Returns:
             The history: ``history.history["loss"]`` is a list of floats, one an epoch.

@@ -52,8 +52,8 @@ class LearningRate(float):
 
 
 class Optimizer:
-    """The base of all optimizers, and what a loaded checkpoint has for one. After ``compile`` its learning rate is that
-    of the model; an optimizer is for one model.
+    """The base of all optimizers. After ``compile`` its learning rate is that of the model; an optimizer is for one
+    model.
 
     Args:
         learning_rate: a number or one of ``schedules``.
