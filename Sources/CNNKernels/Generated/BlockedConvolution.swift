@@ -43,10 +43,16 @@ public struct BlockedConvolution: Sendable {
     let g = geometry
     if g.groups > 1 {
       guard g.groups == g.inputChannels, g.outputChannels == g.inputChannels else { return false }
-      // A window that lies beside the image altogether has no kernel.
-      return g.padTop < (g.kernelHeight - 1) * g.dilationHeight + 1
-        && g.padBottom < (g.kernelHeight - 1) * g.dilationHeight + 1 && g.kernelWidth <= 9
-        && g.outputWidth * g.kernelWidth <= 1 << 14
+      guard
+        WindowSchedule.isPossible(
+          width: g.kernelWidth, stride: g.strideWidth, dilation: g.dilationWidth, outputWidth: g.outputWidth)
+      else { return false }
+      // A window of which no row lies inside the image has no kernel.
+      return (0..<g.outputHeight).allSatisfy { row in
+        (0..<g.kernelHeight).contains {
+          (0..<g.inputHeight).contains(row * g.strideHeight - g.padTop + $0 * g.dilationHeight)
+        }
+      }
     }
     return true
   }

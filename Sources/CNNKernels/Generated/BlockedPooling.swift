@@ -14,7 +14,10 @@ public struct BlockedPooling: Sendable {
     _ geometry: Pooling.Geometry, isMaximum: Bool, countsPadding: Bool, library: KernelLibrary
   ) {
     let g = geometry
-    guard g.window.width <= 9, g.output.width * g.window.width <= 1 << 14 else { return nil }
+    guard
+      WindowSchedule.isPossible(
+        width: g.window.width, stride: g.stride.width, dilation: g.dilation.width, outputWidth: g.output.width)
+    else { return nil }
     input = BlockedTensor(images: g.images, height: g.input.height, width: g.input.width, channels: g.channels)
     output = BlockedTensor(images: g.images, height: g.output.height, width: g.output.width, channels: g.channels)
     schedule = WindowSchedule(

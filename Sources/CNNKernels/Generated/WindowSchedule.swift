@@ -14,6 +14,12 @@ struct WindowSchedule: Sendable {
     let factor: Float
   }
 
+  /// Whether a window is of a size for which a row's code stays short: what of it lies inside the image is worked out pixel
+  /// by pixel.
+  static func isPossible(width: Int, stride: Int, dilation: Int, outputWidth: Int) -> Bool {
+    width <= 9 && stride <= 64 && dilation <= 64 && outputWidth <= 1 << 14
+  }
+
   /// Plans the windows of `kernel`, `stride` and `dilation` on `input`, which has no border but `padding` around it.
   /// - Parameter accumulatesSum: whether the results are summed over the pixels of each image too.
   init(

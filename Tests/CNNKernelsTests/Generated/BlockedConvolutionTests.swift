@@ -138,4 +138,16 @@ struct BlockedConvolutionTests {
       }
     }
   }
+
+  @Test func windowsBesideTheImageHaveNoKernel() throws {
+    // The taps lie above and below the only row.
+    let beside = try ConvolutionGeometry(
+      batch: 1, inputHeight: 1, inputWidth: 8, inputChannels: 16, outputChannels: 16, kernelHeight: 2, kernelWidth: 2,
+      dilationHeight: 2, padTop: 1, padBottom: 1, groups: 16)
+    #expect(!BlockedConvolution.isPossible(beside))
+    let wide = try ConvolutionGeometry(
+      batch: 1, inputHeight: 4, inputWidth: 400, inputChannels: 16, outputChannels: 16, kernelHeight: 2,
+      kernelWidth: 2, dilationWidth: 300, groups: 16)
+    #expect(!BlockedConvolution.isPossible(wide))
+  }
 }
