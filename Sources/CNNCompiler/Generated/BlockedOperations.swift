@@ -112,7 +112,8 @@ struct ConvolveBlocks: CompiledOperation {
     let algorithm =
       switch convolution.algorithm {
       case .direct: "direct"
-      case .winograd(let transform): "winograd_f\(transform.rawValue)"
+      case .winograd(let transform): "winograd_\(transform.name)"
+      case .phases(let transform): "phases_winograd_\(transform.name)"
       case .depthwise: "depthwise"
       }
     return ["algorithm": .text(algorithm)]

@@ -11,6 +11,9 @@ public struct BlockedConvolution: Sendable {
     case direct
     /// 3 x 3 with stride 1 by Winograd's transforms.
     case winograd(WinogradTransform)
+    /// A large filter with stride 2 over a picture: as one of half the size and stride 1 over the picture's four phases,
+    /// by Winograd's transforms.
+    case phases(WinogradTransform)
     /// Every channel by itself.
     case depthwise
   }
@@ -35,6 +38,7 @@ public struct BlockedConvolution: Sendable {
     case window(WindowSchedule)
   }
   private let schedule: Schedule
+  private let phases: PicturePhases?
   private let layout: Input
   private let border: BlockedTensor.Border
 
@@ -79,6 +83,7 @@ public struct BlockedConvolution: Sendable {
     output = BlockedTensor(
       images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
     border = BlockedTensor.Border(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight)
+    phases = if case .phases = algorithm { PicturePhases(g) } else { nil }
     let kernel = [g.kernelHeight, g.kernelWidth], stride = [g.strideHeight, g.strideWidth]
     let dilation = [g.dilationHeight, g.dilationWidth]
     switch algorithm {
@@ -99,6 +104,14 @@ public struct BlockedConvolution: Sendable {
       schedule = .winograd(
         WinogradSchedule(
           transform, input, padding: border, output: output, epilogue: epilogue, workers: workers, library: library))
+    case .phases(let transform):
+      guard let phases else {
+        throw CNNError(.invalidArgument, "a convolution of this size cannot be computed by the phases of its input")
+      }
+      schedule = .winograd(
+        WinogradSchedule(
+          transform, phases.tensor, padding: phases.padding, output: output, epilogue: epilogue, workers: workers,
+          library: library))
     case .depthwise:
       schedule = .window(
         WindowSchedule(
@@ -111,20 +124,19 @@ public struct BlockedConvolution: Sendable {
     -> Algorithm
   {
     if g.groups > 1 { return .depthwise }
-    guard layout == .blocked, isWinogradPossible(g) else { return .direct }
-    // Cycles for 16 output channels of one input channel on every core: those of the products or of reading the filter
-    // from memory (64 bytes a position, measured), whichever are more, and those of the other transforms.
-    let inputBlocks = Double((g.inputChannels + 15) / 16), outputBlocks = Double((g.outputChannels + 15) / 16)
-    let reading = 7.5 * Double(workers.count)
-    func cost(_ transform: WinogradTransform, input: Double, output: Double) -> Double {
-      let m = transform.outputs, positions = Double(transform.positions)
-      let tiles = Double(g.batch * ((g.outputHeight + m - 1) / m) * ((g.outputWidth + m - 1) / m))
-      var products = max(tiles, reading) * positions
-      if let rows = WinogradSchedule.rowCycles(transform, tiles: Int(tiles), workers, target) {
-        products = min(products, rows)
-      }
-      return products + tiles * (input / outputBlocks + output / inputBlocks)
+    if layout == .rowMajor { return PicturePhases(g).map { .phases($0.transform) } ?? .direct }
+    guard isWinogradPossible(g) else { return .direct }
+    let input = BlockedTensor(
+      images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
+    let output = BlockedTensor(
+      images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
+    func cost(_ transform: WinogradTransform, input inputCycles: Double, output outputCycles: Double) -> Double {
+      let cost = WinogradSchedule.Cost(transform, output, workers, target)
+      return cost.multiplying
+        + cost.transforming(
+          input: inputCycles, output: outputCycles, inputBlocks: input.blocks, outputBlocks: output.blocks)
     }
+    let reading = WinogradSchedule.Cost.filterReading * Double(workers.count)
     let costs: [(algorithm: Algorithm, cycles: Double)] = [
       (.direct, 9 * max(Double(g.batch * g.outputHeight * g.outputWidth), reading)),
       (.winograd(.f2), cost(.f2, input: 80, output: 70)),
@@ -173,12 +185,16 @@ public struct BlockedConvolution: Sendable {
       let taps = geometry.kernelHeight * geometry.kernelWidth
       return 2 * geometry.batch * geometry.outputHeight * geometry.outputWidth * taps * terms
     }
-    return 2 * schedule.transform.positions * schedule.tiles * terms
+    let products = WinogradTiles.products(
+      schedule.transform, images: output.images, height: output.height, width: output.width)
+    return 2 * products * (phases == nil ? terms : 4 * terms)
   }
 
   /// The bytes it works in.
   public var workspaceByteCount: Int {
-    if case .winograd(let schedule) = schedule { return schedule.workspaceByteCount }
+    if case .winograd(let schedule) = schedule {
+      return schedule.workspaceByteCount + (phases.map { $0.tensor.byteCount } ?? 0)
+    }
     return paddedByteCount
   }
 
@@ -189,7 +205,15 @@ public struct BlockedConvolution: Sendable {
   ) {
     switch schedule {
     case .product(let schedule): schedule.filter.pack(weight, scale: scale, into: packed, workers: workers)
-    case .winograd(let schedule): schedule.pack(weight, scale: scale, into: packed, workers: workers)
+    case .winograd(let schedule):
+      if let phases {
+        phases.filter(weight).withUnsafeBufferPointer {
+          guard let filter = $0.baseAddress else { return }
+          schedule.pack(filter, scale: scale, into: packed, workers: workers)
+        }
+      } else {
+        schedule.pack(weight, scale: scale, into: packed, workers: workers)
+      }
     case .window(let schedule): schedule.pack(weight, scale: scale, into: packed)
     }
   }
@@ -221,6 +245,12 @@ public struct BlockedConvolution: Sendable {
       }
       schedule.run(source, filter: filter, bias: bias, residual: residual, into: y, workers: workers)
     case .winograd(let schedule):
+      var x = x, workspace = workspace
+      if let phases {
+        phases.split(x.assumingMemoryBound(to: Float.self), into: workspace, workers: workers)
+        x = UnsafeRawPointer(workspace)
+        workspace += phases.tensor.byteCount
+      }
       schedule.run(
         x, filter: filter, bias: bias, residual: residual, into: y, workspace: workspace, workers: workers)
     case .window(let schedule):

@@ -81,10 +81,8 @@ public struct ExpandedDepthwise: Sendable {
       for (rows, tiles) in zip(tiling.rowCounts, tiling.tileCounts) where tiles > 0 {
         func kernel(_ columns: [Int]) -> ProductKernel {
           ProductKernel(
-            target: target, rows: (0..<rows).map { $0 * 64 }, columns: columns,
-            loops: inputBlocks > 1 ? [.init(count: inputBlocks, stride: inputStride)] : [],
-            depth: inputBlocks > 1 ? 16 : lastDepth, lastDepth: lastDepth, outputRows: (0..<rows).map { $0 * 64 },
-            outputBlockStride: 64, tileStep: rows * 64, outputTileStep: rows * 64, epilogue: expansionEpilogue)
+            pixels: rows, columns: columns, blocks: inputBlocks, blockStride: inputStride, lastDepth: lastDepth,
+            outputBlockStride: 64, epilogue: expansionEpilogue, target: target)
         }
         calls.append((library.kernel(kernel(columns)), library.kernel(kernel(lastColumns)), pixel, tiles))
         pixel += rows * tiles

@@ -29,18 +29,21 @@ public struct PackedFilter: Hashable, Sendable {
   /// The number of floats.
   public var count: Int { laneCount * depth }
 
-  /// Packs `weight` `[outputChannels, inputChannels, height, width]`, each output channel times its `scale`.
-  public func pack(
-    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
-    workers: Workers
+  /// Packs `weight` `[outputChannels, inputChannels, height, width]`, each output channel times its `scale` and each tap
+  /// times one of `tapFactors`, where there are any.
+  func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, tapFactors: [Float]? = nil,
+    into packed: UnsafeMutablePointer<Float>, workers: Workers
   ) {
+    let tapFactors = tapFactors ?? Array(repeating: 1, count: taps)
     workers.forEachRange(of: panels.count) { range, _ in
-      for panel in range { packPanel(panel, weight, scale, packed + offset(of: panel)) }
+      for panel in range { packPanel(panel, weight, scale, tapFactors, packed + offset(of: panel)) }
     }
   }
 
   private func packPanel(
-    _ panel: Int, _ weight: UnsafePointer<Float>, _ scale: UnsafePointer<Float>?, _ packed: UnsafeMutablePointer<Float>
+    _ panel: Int, _ weight: UnsafePointer<Float>, _ scale: UnsafePointer<Float>?, _ tapFactors: [Float],
+    _ packed: UnsafeMutablePointer<Float>
   ) {
     let first = firstLane(of: panel), lanes = lanes(of: panel), taps = taps
     for lane in 0..<lanes {
@@ -56,8 +59,8 @@ public struct PackedFilter: Hashable, Sendable {
         let blockDepth = min(self.blockDepth, inputChannels - block)
         for input in 0..<blockDepth {
           var position = (block * taps + input) * lanes + lane
-          for _ in 0..<taps {
-            packed[position] = source.pointee * factor
+          for tapFactor in tapFactors {
+            packed[position] = source.pointee * factor * tapFactor
             source += 1
             position += blockDepth * lanes
           }

@@ -72,6 +72,21 @@ struct ProductArguments {
 }
 
 extension ProductKernel {
+  /// The kernel for tiles of neighbouring pixels of a blocked tensor, whose results are neighbours too.
+  /// - Parameters:
+  ///   - blocks, blockStride: of input channels, with bytes from one to the next; `lastDepth` are the last one's channels.
+  init(
+    pixels: Int, columns: [Int], blocks: Int, blockStride: Int, lastDepth: Int, outputBlockStride: Int,
+    epilogue: Epilogue = Epilogue(), prefetchDistance: Int = 0, target: CodeTarget
+  ) {
+    let size = BlockedTensor.pixelByteCount, offsets = (0..<pixels).map { $0 * size }
+    self.init(
+      target: target, rows: offsets, columns: columns, loops: blocks > 1 ? [.init(count: blocks, stride: blockStride)] : [],
+      depth: blocks > 1 ? BlockedTensor.blockChannels : lastDepth, lastDepth: lastDepth, outputRows: offsets,
+      outputBlockStride: outputBlockStride, tileStep: pixels * size, outputTileStep: pixels * size, epilogue: epilogue,
+      prefetchDistance: prefetchDistance)
+  }
+
   /// A readable name, which is the kernel's identity in dumps and profiles.
   var name: String {
     var parts = ["product", target.instructionSet.rawValue, "\(rows.count)x\(columns.reduce(0, +))"]

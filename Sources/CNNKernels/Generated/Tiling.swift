@@ -54,7 +54,7 @@ struct Tiling: Sendable {
   }
 
   /// Cuts a line into equal tiles of at most `limit` pixels, of which some have one more.
-  private static func cut(_ pixels: Int, _ limit: Int) -> (rows: [Int], tiles: [Int]) {
+  static func cut(_ pixels: Int, _ limit: Int) -> (rows: [Int], tiles: [Int]) {
     let tiles = (pixels + limit - 1) / limit, rows = pixels / tiles, larger = pixels % tiles
     if larger == 0 { return ([rows], [tiles]) }
     return ([rows + 1, rows], [larger, tiles - larger])

@@ -2,20 +2,20 @@ import X86Assembler
 
 /// Transforms some neighbouring tiles of one block of channels: B^T d B.
 ///
-/// A tile begins `outputs` pixels after the one before it. What of it lies beside the image is zero and known while the
+/// What of it lies beside the image is zero and known while the
 /// code is generated.
 struct WinogradInputKernel: Hashable, Sendable {
   let target: CodeTarget
   let transform: WinogradTransform
-  /// The rows and columns of the tile that lie inside the image.
-  var rows, columns: Range<Int>
+  let shape: WinogradTiles.Shape
   /// Bytes from an image row to the next, and from a position of the transformed tile to the next.
   var rowStride, positionStride: Int
-  /// Whether the factors of `WinogradRowKernel` are applied.
+  /// Whether `WinogradRowKernel.inputFactors` are applied.
   var appliesFactors = false
 
   var name: String {
-    "winograd_input_\(target.instructionSet.rawValue)_f\(transform.rawValue)_r\(rows.lowerBound)to\(rows.upperBound)"
+    let rows = shape.rows.inside, columns = shape.columns.inside
+    return "winograd_input_\(target.instructionSet.rawValue)_\(transform.name)_r\(rows.lowerBound)to\(rows.upperBound)"
       + "_c\(columns.lowerBound)to\(columns.upperBound)"
   }
 
@@ -23,41 +23,45 @@ struct WinogradInputKernel: Hashable, Sendable {
     let code = VectorCode(target)
     let k = code.assembler, lanes = target.lanes, inputs = transform.inputs
     let input = GeneralRegister.rax, output = GeneralRegister.rsi, tiles = GeneralRegister.rcx
-    let d = (0..<inputs).map { WideRegister(number: $0, lanes: lanes) }
-    let t = (0..<4).map { WideRegister(number: inputs + $0, lanes: lanes) }
-    k.beginFrame(byteCount: transform.positions * lanes * 4)
+    let registers = WinogradRegisters(code, transform, rows: inputs), t = registers.temporaries
+    k.beginFrame(byteCount: registers.byteCount)
     k.mov(input, GeneralRegister.rdi[0])
     k.mov(output, GeneralRegister.rdi[8])
     k.mov(tiles, GeneralRegister.rdi[16])
-    let next = k.newLabel()
+    let next = k.newLabel(), factors = WinogradRowKernel.inputFactors
     k.align(32)
     k.bind(next)
     for half in 0..<(16 / lanes) {
       let offset = half * lanes * 4
-      for column in 0..<inputs {
-        for row in 0..<inputs {
-          if rows.contains(row), columns.contains(column) {
+      for column in shape.columns.inputs(of: transform) {
+        let d = registers.column(column)
+        for row in shape.rows.inputs(of: transform) {
+          if shape.rows.inside.contains(row), shape.columns.inside.contains(column) {
             code.load(d[row], input[row * rowStride + column * 64 + offset])
           } else {
             code.zero(d[row])
           }
         }
-        if columns.contains(column) { code.transformInput(transform, d, t) }
-        for row in 0..<inputs { code.store(GeneralRegister.rsp[(row * inputs + column) * lanes * 4], d[row]) }
+        if shape.columns.inside.contains(column) {
+          code.transformInput(transform, isShort: shape.rows.isShort, d, t)
+        } else if shape.rows.isShort {
+          code.zero(d[5])
+        }
+        registers.keep(column, rows: shape.rows.positions(of: transform))
       }
-      for row in 0..<inputs {
-        for column in 0..<inputs { code.load(d[column], GeneralRegister.rsp[(row * inputs + column) * lanes * 4]) }
-        code.transformInput(transform, d, t)
-        for column in 0..<inputs {
+      for row in shape.rows.positions(of: transform) {
+        let d = registers.row(row, columns: shape.columns.inputs(of: transform))
+        code.transformInput(transform, isShort: shape.columns.isShort, d, t)
+        for column in shape.columns.positions(of: transform) {
           if appliesFactors {
-            let factor = WinogradTransform.filterFactors[row] * WinogradTransform.filterFactors[column]
+            let factor = factors[row] * factors[column]
             code.multiply(d[column], d[column], code.constant(Float(factor), lanes: lanes))
           }
           code.store(output[(row * inputs + column) * positionStride + offset], d[column])
         }
       }
     }
-    k.add(input, transform.outputs * 64)
+    k.add(input, shape.columns.step(of: transform) * 64)
     k.add(output, 64)
     k.dec(tiles)
     k.jump(.ne, next)
@@ -80,26 +84,24 @@ struct WinogradInputArguments {
 struct WinogradOutputKernel: Hashable, Sendable {
   let target: CodeTarget
   let transform: WinogradTransform
-  /// How many rows and columns of the tile lie inside the result.
-  var rows, columns: Int
+  let shape: WinogradTiles.Shape
   /// Bytes from a row of the result to the next, and from a position of the transformed tile to the next.
   var rowStride, positionStride: Int
   var epilogue: Epilogue
 
   var name: String {
-    "winograd_output_\(target.instructionSet.rawValue)_f\(transform.rawValue)_\(rows)x\(columns)"
+    "winograd_output_\(target.instructionSet.rawValue)_\(transform.name)_\(shape.rows.outputs)x\(shape.columns.outputs)"
       + (epilogue.addsResidual ? "_add" : "") + (epilogue.activation.map { "_\($0.function.rawValue)" } ?? "")
   }
 
   func code() -> VectorCode {
     let code = VectorCode(target)
-    let k = code.assembler, lanes = target.lanes, inputs = transform.inputs, outputs = transform.outputs
+    let k = code.assembler, lanes = target.lanes, inputs = transform.inputs
     let input = GeneralRegister.rax, output = GeneralRegister.rsi, tiles = GeneralRegister.rcx
     let bias = GeneralRegister.rdx, residual = GeneralRegister.r8
-    let m = (0..<inputs).map { WideRegister(number: $0, lanes: lanes) }
-    let t = (0..<4).map { WideRegister(number: inputs + $0, lanes: lanes) }
-    let biasVector = WideRegister(number: inputs + 4, lanes: lanes)
-    k.beginFrame(byteCount: outputs * inputs * lanes * 4)
+    let registers = WinogradRegisters(code, transform, rows: transform.outputs)
+    let t = registers.temporaries, biasVector = registers.spare
+    k.beginFrame(byteCount: registers.byteCount)
     k.mov(input, GeneralRegister.rdi[0])
     k.mov(output, GeneralRegister.rdi[8])
     k.mov(tiles, GeneralRegister.rdi[16])
@@ -110,16 +112,19 @@ struct WinogradOutputKernel: Hashable, Sendable {
     k.bind(next)
     for half in 0..<(16 / lanes) {
       let offset = half * lanes * 4
-      for column in 0..<inputs {
-        for row in 0..<inputs { code.load(m[row], input[(row * inputs + column) * positionStride + offset]) }
-        code.transformOutput(transform, m, t)
-        for row in 0..<rows { code.store(GeneralRegister.rsp[(row * inputs + column) * lanes * 4], m[row]) }
+      for column in shape.columns.positions(of: transform) {
+        let m = registers.column(column)
+        for row in shape.rows.positions(of: transform) {
+          code.load(m[row], input[(row * inputs + column) * positionStride + offset])
+        }
+        code.transformOutput(transform, isShort: shape.rows.isShort, m, t)
+        registers.keep(column, rows: 0..<shape.rows.outputs)
       }
       if epilogue.hasBias { code.load(biasVector, bias[offset]) }
-      for row in 0..<rows {
-        for column in 0..<inputs { code.load(m[column], GeneralRegister.rsp[(row * inputs + column) * lanes * 4]) }
-        code.transformOutput(transform, m, t)
-        for column in 0..<columns {
+      for row in 0..<shape.rows.outputs {
+        let m = registers.row(row, columns: shape.columns.positions(of: transform))
+        code.transformOutput(transform, isShort: shape.columns.isShort, m, t)
+        for column in 0..<shape.columns.outputs {
           let place = row * rowStride + column * 64 + offset
           if epilogue.hasBias { code.add(m[column], m[column], biasVector) }
           if epilogue.addsResidual { code.add(m[column], m[column], .memory(residual[place])) }
@@ -129,8 +134,8 @@ struct WinogradOutputKernel: Hashable, Sendable {
       }
     }
     k.add(input, 64)
-    k.add(output, outputs * 64)
-    if epilogue.addsResidual { k.add(residual, outputs * 64) }
+    k.add(output, shape.columns.step(of: transform) * 64)
+    if epilogue.addsResidual { k.add(residual, shape.columns.step(of: transform) * 64) }
     k.dec(tiles)
     k.jump(.ne, next)
     k.endFrame()
@@ -150,6 +155,19 @@ struct WinogradOutputArguments {
   var bias: UnsafeRawPointer
   /// Laid out like the result.
   var residual: UnsafeRawPointer
+}
+
+extension WinogradTiles.Shape.Side {
+  /// The inputs that it reads.
+  fileprivate func inputs(of transform: WinogradTransform) -> Range<Int> { 0..<transform.inputs - (isShort ? 1 : 0) }
+
+  /// Pixels from a tile to the next one like it.
+  fileprivate func step(of transform: WinogradTransform) -> Int { transform.outputs - (isShort ? 1 : 0) }
+
+  /// The positions that it has.
+  fileprivate func positions(of transform: WinogradTransform) -> [Int] {
+    (0..<transform.inputs).filter { !isShort || $0 != WinogradTransform.shortPosition }
+  }
 }
 
 extension Assembler {

@@ -5,14 +5,18 @@ import X86Assembler
 ///
 /// Where a filter meets few tiles, the time is that of reading it, and the transformed one has four times the bytes. So
 /// for each row of G a pass over the nine numbers makes the six it needs and multiplies them at once; they never leave
-/// the registers. The factors of G's rows are applied to the transformed input, so that what remains are the rows
-/// [1 0 0], [1 ±p p^2], [1 ±q q^2] and [0 0 1].
+/// the registers.
+///
+/// With the middle taps times 1/√2 (`tapFactors`) and the rows' factors moved to the transformed input (`inputFactors`),
+/// what remains of G are the rows [1 0 0], [1 ±1 1/2], [1/2 ±1 1] and [0 0 1]: one multiplication and two additions for
+/// two of them, and processors add beside multiplying.
 struct WinogradRowKernel: Hashable, Sendable {
   let target: CodeTarget
   /// Which row of positions.
   var row: Int
-  /// How many tiles, 1 to 4.
+  /// How many tiles, 1 to 4, and which of them have the position that short ones lack.
   var tiles: Int
+  var wholeTiles: Range<Int>
   /// The blocks of input channels, the channels of the last, and bytes from one to the next in the transformed input.
   var blocks, lastDepth, blockStride: Int
   /// Bytes from a position to the next in the transformed input and among the products.
@@ -20,9 +24,18 @@ struct WinogradRowKernel: Hashable, Sendable {
   /// Bytes from one panel of the filter to the next, which is fetched meanwhile; 0 for none.
   var prefetchDistance: Int
 
+  /// What the taps of the stored filter are multiplied by.
+  static let tapFactors: [Float] = {
+    let p = WinogradTransform.inner, row = [1, p, 1]
+    return row.flatMap { left in row.map { Float(left * $0) } }
+  }()
+
+  /// What each row or column of the transformed input is multiplied by.
+  static let inputFactors = zip(WinogradTransform.f4.filterFactors, [1.0, 1, 1, 2, 2, 1]).map { $0 * $1 }
+
   /// The most tiles that a call can take; there must be registers for the sums of all.
   static let largestTileCount = 4
-  var name: String { "winograd_row_\(target.instructionSet.rawValue)_\(row)_\(tiles)tiles_\(blocks)blocks" }
+  var name: String { "winograd_row_\(target.instructionSet.rawValue)_\(row)_\(tiles)tiles_\(wholeTiles.count)whole_\(blocks)blocks" }
 
   func code() -> VectorCode {
     let code = VectorCode(target)
@@ -31,21 +44,22 @@ struct WinogradRowKernel: Hashable, Sendable {
     let counter = GeneralRegister.rcx
     func vector(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: 16) }
     func sum(_ position: Int, _ tile: Int) -> WideRegister { vector(position * tiles + tile) }
-    let t = (0..<3).map { vector(24 + $0) }, even = vector(27), u = vector(28), linear = vector(29), square = vector(30)
+    let t = (0..<3).map { vector(24 + $0) }, even = vector(27), u = vector(28), half = vector(29)
 
     /// One row of G times one column of the filter, which begins at `place`.
     func leftTransform(_ t: WideRegister, _ place: (_ tap: Int) -> Address) {
-      switch row {
-      case 0: code.load(t, place(0))
-      case 5: code.load(t, place(2))
-      default:
-        code.load(t, place(0))
-        code.multiplyAdd(t, square, .memory(place(2)))
-        code.multiplyAdd(t, linear, .memory(place(1)))
-      }
+      if row == 0 { return code.load(t, place(0)) }
+      if row == 5 { return code.load(t, place(2)) }
+      let (whole, halved) = row < 3 ? (0, 2) : (2, 0)
+      code.load(t, place(whole))
+      code.multiplyAdd(t, half, .memory(place(halved)))
+      if row % 2 == 1 { code.add(t, t, .memory(place(1))) } else { code.subtract(t, t, .memory(place(1))) }
+    }
+    func participants(at position: Int) -> Range<Int> {
+      position == WinogradTransform.shortPosition ? wholeTiles : 0..<tiles
     }
     func multiply(_ position: Int, _ u: WideRegister, channel: Int) {
-      for tile in 0..<tiles {
+      for tile in participants(at: position) {
         let place = input[(row * 6 + position) * inputPositionStride + tile * 64 + channel * 4]
         code.multiplyAdd(sum(position, tile), u, .memory(place.splat))
       }
@@ -62,14 +76,13 @@ struct WinogradRowKernel: Hashable, Sendable {
         }
         multiply(0, t[0], channel: channel)
         multiply(5, t[2], channel: channel)
-        for (position, point) in [(1, WinogradTransform.inner), (3, WinogradTransform.outer)] {
-          let linear = code.constant(Float(point), lanes: 16)
-          code.copy(even, t[0])
-          code.multiplyAdd(even, t[2], code.constant(position == 1 ? 0.5 : 2, lanes: 16))
-          code.copy(u, even)
-          code.multiplyAdd(u, t[1], linear)
+        for (position, whole, halved) in [(1, t[0], t[2]), (3, t[2], t[0])] {
+          code.copy(even, whole)
+          code.multiplyAdd(even, halved, half)
+          code.add(u, even, t[1])
           multiply(position, u, channel: channel)
-          code.multiplySubtract(even, t[1], linear)
+          if participants(at: position + 1).isEmpty { continue }
+          code.subtract(even, even, .register(t[1]))
           multiply(position + 1, even, channel: channel)
         }
       }
@@ -82,10 +95,7 @@ struct WinogradRowKernel: Hashable, Sendable {
     k.mov(input, GeneralRegister.rdi[0])
     k.mov(filter, GeneralRegister.rdi[8])
     k.mov(output, GeneralRegister.rdi[16])
-    if (1...4).contains(row) {
-      code.broadcast(linear, k.constant(Float(WinogradTransform.filterRows[row][1])))
-      code.broadcast(square, k.constant(Float(WinogradTransform.filterRows[row][2])))
-    }
+    code.broadcast(half, k.constant(0.5))
     for number in 0..<6 * tiles { code.zero(vector(number)) }
     let full = lastDepth == 16 ? blocks : blocks - 1
     if full > 0 {
@@ -99,7 +109,7 @@ struct WinogradRowKernel: Hashable, Sendable {
     }
     if full < blocks { block(depth: lastDepth) }
     for position in 0..<6 {
-      for tile in 0..<tiles {
+      for tile in participants(at: position) {
         code.store(output[(row * 6 + position) * outputPositionStride + tile * 64], sum(position, tile))
       }
     }

@@ -91,16 +91,30 @@ struct BlockedConvolutionTests {
     }
   }
 
+  /// What `randomGeometry` makes.
+  enum Kind: CaseIterable {
+    case pointwise, threeByThree, any, depthwise
+    /// Over the few channels of an image as NHWC.
+    case picture
+  }
+
   /// A random convolution: one pixel, one channel, 3, 17, odd sizes, uneven borders, all occur.
-  static func randomGeometry(_ generator: inout PhiloxGenerator, kind: Int) throws -> ConvolutionGeometry {
+  static func randomGeometry(_ generator: inout PhiloxGenerator, kind: Kind) throws -> ConvolutionGeometry {
     func pick(_ values: [Int]) -> Int { values[Int(generator.unit() * Float(values.count)) % values.count] }
     let sizes = [1, 2, 3, 5, 7, 8, 13, 14, 17, 28, 31]
     while true {
-      let channels = pick([1, 3, 8, 16, 17, 24, 32, 40, 48, 64, 80])
-      let kernel = kind == 0 ? 1 : kind == 1 ? 3 : pick([1, 2, 3, 5, 7])
-      let stride = kind == 1 ? 1 : pick([1, 1, 2, 3]), dilation = kind < 2 ? 1 : pick([1, 1, 2])
+      let channels = kind == .picture ? pick([1, 2, 3, 4, 5]) : pick([1, 3, 8, 16, 17, 24, 32, 40, 48, 64, 80])
+      let kernel =
+        switch kind {
+        case .pointwise: 1
+        case .threeByThree: 3
+        case .picture: pick([3, 5, 6, 7, 8])
+        default: pick([1, 2, 3, 5, 7])
+        }
+      let stride = kind == .threeByThree ? 1 : kind == .picture ? pick([1, 2, 2, 2]) : pick([1, 1, 2, 3])
+      let dilation = kind == .any || kind == .depthwise ? pick([1, 1, 2]) : 1
       let pads = (0..<4).map { _ in kernel == 1 ? 0 : pick(Array(0...(kernel / 2))) }
-      let isDepthwise = kind == 3
+      let isDepthwise = kind == .depthwise
       if let geometry = try? ConvolutionGeometry(
         batch: pick([1, 1, 2, 3]), inputHeight: pick(sizes), inputWidth: pick(sizes), inputChannels: channels,
         outputChannels: isDepthwise ? channels : pick([1, 7, 8, 16, 17, 24, 40, 64, 96, 112]), kernelHeight: kernel,
@@ -113,25 +127,30 @@ struct BlockedConvolutionTests {
     }
   }
 
-  @Test(arguments: targets, [0, 1, 2, 3, 4])
-  func generatedConvolutionsEqualTheReference(_ target: CodeTarget, _ kind: Int) throws {
-    var generator = PhiloxGenerator(seed: 7, stream: UInt64(kind))
+  @Test(arguments: targets, Kind.allCases)
+  func generatedConvolutionsEqualTheReference(_ target: CodeTarget, _ kind: Kind) throws {
+    var generator = PhiloxGenerator(seed: 7, stream: UInt64(Kind.allCases.firstIndex(of: kind) ?? 0))
     let functions: [ActivationFunction?] = [nil, .relu, .relu6, .silu, .sigmoid, .hardSigmoid, .hardSwish]
     for index in 0..<80 {
       let g = try Self.randomGeometry(&generator, kind: kind)
       let epilogue = Epilogue(
-        hasBias: index % 3 != 0, addsResidual: kind != 3 && index % 4 == 1,
+        hasBias: index % 3 != 0, addsResidual: kind != .depthwise && index % 4 == 1,
         activation: functions[index % functions.count].flatMap { VectorActivation($0, constants: []) })
       var algorithms: [BlockedConvolution.Algorithm?] = [nil]
-      if kind != 3 { algorithms.append(.direct) }
-      if BlockedConvolution.isWinogradPossible(g) { algorithms += [.winograd(.f2), .winograd(.f4)] }
+      if kind != .depthwise { algorithms.append(.direct) }
+      if kind != .picture, BlockedConvolution.isWinogradPossible(g) { algorithms += [.winograd(.f2), .winograd(.f4)] }
       for algorithm in algorithms {
         let run = try Self.run(
-          g, target, algorithm: algorithm, input: kind == 4 && algorithm == .direct ? .rowMajor : .blocked,
-          epilogue: epilogue, workers: Workers(count: 1 + index % 3), seed: UInt64(index))
-        // Rounding grows with the number of terms; Winograd's larger transform multiplies it.
+          g, target, algorithm: algorithm, input: kind == .picture ? .rowMajor : .blocked, epilogue: epilogue,
+          workers: Workers(count: 1 + index % 3), seed: UInt64(index))
+        // Rounding grows with the number of terms; Winograd's larger transforms multiply it.
         let terms = Double(g.inputChannels / g.groups * g.kernelHeight * g.kernelWidth)
-        let bound = (2e-7 * terms.squareRoot() + 1e-6) * (run.algorithm == .winograd(.f4) ? 10 : 2)
+        let factor: Double
+        switch run.algorithm {
+        case .winograd(.f4), .phases: factor = 10
+        default: factor = 2
+        }
+        let bound = (2e-7 * terms.squareRoot() + 1e-6) * factor
         #expect(run.error < bound, "\(g), \(String(describing: algorithm)), \(epilogue), \(target.instructionSet)")
         #expect(run.isGuardIntact, "\(g), \(String(describing: algorithm))")
         if !(run.error < bound) { return }
