@@ -28,7 +28,7 @@ extension WinogradSchedule {
     /// With the filter transformed on the way.
     private var transformingFilter: Double {
       guard transform == .f4, target.hasAVX512, hasFewTiles else { return .infinity }
-      let groups = (tiles + WinogradRowKernel.largestTileCount - 1) / WinogradRowKernel.largestTileCount
+      let groups = (tiles + WinogradFewTilesKernel.largestTileCount - 1) / WinogradFewTilesKernel.largestTileCount
       return Double(products + 24 * groups)
     }
 

@@ -3,7 +3,7 @@ struct WinogradKernelMaker {
   let transform: WinogradTransform
   let input, output: BlockedTensor
   let epilogue: Epilogue
-  /// Whether the transformed input is for `WinogradRowKernel`.
+  /// Whether the transformed input is for `WinogradFewTilesKernel`.
   let appliesFactors: Bool
   /// How far ahead the filter is fetched, in bytes; 0 for not.
   let prefetchDistance: Int
@@ -35,10 +35,10 @@ struct WinogradKernelMaker {
         outputBlockStride: inputBlockStride, prefetchDistance: prefetchDistance, target: library.target))
   }
 
-  /// The products of a row of positions of some tiles and 16 output channels, with the filter transformed on the way.
-  func row(_ row: Int, tiles: Int, whole: Range<Int>) -> GeneratedKernel {
-    let kernel = WinogradRowKernel(
-      target: library.target, row: row, tiles: tiles, wholeTiles: whole, blocks: input.blocks, lastDepth: lastDepth,
+  /// The products of a few tiles and 16 output channels, with the filter transformed on the way.
+  func products(of extent: WinogradTiles.Extent) -> GeneratedKernel {
+    let kernel = WinogradFewTilesKernel(
+      target: library.target, extent: extent, blocks: input.blocks, lastDepth: lastDepth,
       blockStride: inputBlockStride, inputPositionStride: inputPositionStride,
       outputPositionStride: outputPositionStride, prefetchDistance: prefetchDistance)
     return library.kernel(kernel, name: kernel.name) { kernel.code() }

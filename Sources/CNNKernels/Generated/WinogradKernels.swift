@@ -10,7 +10,7 @@ struct WinogradInputKernel: Hashable, Sendable {
   let shape: WinogradTiles.Shape
   /// Bytes from an image row to the next, and from a position of the transformed tile to the next.
   var rowStride, positionStride: Int
-  /// Whether `WinogradRowKernel.inputFactors` are applied.
+  /// Whether `WinogradFewTilesKernel.inputFactors` are applied.
   var appliesFactors = false
 
   var name: String {
@@ -28,7 +28,7 @@ struct WinogradInputKernel: Hashable, Sendable {
     k.mov(input, GeneralRegister.rdi[0])
     k.mov(output, GeneralRegister.rdi[8])
     k.mov(tiles, GeneralRegister.rdi[16])
-    let next = k.newLabel(), factors = WinogradRowKernel.inputFactors
+    let next = k.newLabel(), factors = WinogradFewTilesKernel.inputFactors
     k.align(32)
     k.bind(next)
     for half in 0..<(16 / lanes) {

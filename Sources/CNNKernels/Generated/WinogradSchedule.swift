@@ -22,7 +22,7 @@ struct WinogradSchedule: Sendable {
     /// For each panel what multiplies, where the filter is stored transformed.
     var products: [[Product]] = []
     /// What multiplies where it is not.
-    var rows: [Row] = []
+    var groups: [Group] = []
   }
 
   private struct Run: Sendable {
@@ -37,7 +37,7 @@ struct WinogradSchedule: Sendable {
     let count: Int
   }
 
-  private struct Row: Sendable {
+  private struct Group: Sendable {
     let kernel: GeneratedKernel
     let firstTile: Int
   }
@@ -92,11 +92,11 @@ struct WinogradSchedule: Sendable {
 
     let kernels = WinogradKernelMaker(
       transform: transform, input: input, output: output, epilogue: epilogue, appliesFactors: transformsFilter,
-      prefetchDistance: dividesChannels ? (transformsFilter ? filter.depth * 64 : 4096) : 0,
+      prefetchDistance: dividesChannels ? (transformsFilter ? WinogradFewTilesKernel.prefetchDistance : 4096) : 0,
       inputBlockStride: inputBlockStride, inputPositionStride: inputPositionStride,
       outputPositionStride: outputPositionStride, library: library)
     // What multiplies depends only on how many tiles there are.
-    var products: [WinogradTiles.Extent: [[Product]]] = [:], rows: [WinogradTiles.Extent: [Row]] = [:]
+    var products: [WinogradTiles.Extent: [[Product]]] = [:], groups: [WinogradTiles.Extent: [Group]] = [:]
     blocks = (0..<shares).map { (worker) -> [Block] in
       let range = tiles.count * worker / shares..<tiles.count * (worker + 1) / shares
       return (0..<blocksPerShare).compactMap { (index) -> Block? in
@@ -109,8 +109,8 @@ struct WinogradSchedule: Sendable {
             Run(inputKernel: kernels.input($0.shape), outputKernel: kernels.output($0.shape), place: $0)
           })
         if transformsFilter {
-          block.rows = rows[extent] ?? Self.rows(of: extent, kernels)
-          rows[extent] = block.rows
+          block.groups = groups[extent] ?? Self.groups(of: extent, kernels)
+          groups[extent] = block.groups
         } else {
           block.products = products[extent] ?? Self.products(of: extent, panels, limit: tiling.rowCounts[0], kernels)
           products[extent] = block.products
@@ -145,25 +145,16 @@ struct WinogradSchedule: Sendable {
     }
   }
 
-  /// The rows of positions for a few tiles at a time.
-  private static func rows(of extent: WinogradTiles.Extent, _ kernels: WinogradKernelMaker) -> [Row] {
-    stride(from: 0, to: extent.tiles, by: WinogradRowKernel.largestTileCount).flatMap { first in
-      let group = first..<min(first + WinogradRowKernel.largestTileCount, extent.tiles)
-      return (0..<kernels.transform.inputs).compactMap { row -> Row? in
-        let tiles = extent.tiles(at: row, 0).clamped(to: group)
-        guard !tiles.isEmpty else { return nil }
-        let whole = extent.tiles(at: row, WinogradTransform.shortPosition).clamped(to: tiles)
-        return Row(
-          kernel: kernels.row(
-            row, tiles: tiles.count,
-            whole: whole.lowerBound - tiles.lowerBound..<whole.upperBound - tiles.lowerBound),
-          firstTile: tiles.lowerBound)
-      }
+  /// The calls for a few tiles at a time.
+  private static func groups(of extent: WinogradTiles.Extent, _ kernels: WinogradKernelMaker) -> [Group] {
+    stride(from: 0, to: extent.tiles, by: WinogradFewTilesKernel.largestTileCount).map { first in
+      let end = min(first + WinogradFewTilesKernel.largestTileCount, extent.tiles)
+      return Group(kernel: kernels.products(of: extent.part(first..<end)), firstTile: first)
     }
   }
 
   /// The number of floats of the packed filter, and those of one of its lanes.
-  var filterCount: Int { filter.laneCount * filterDepth }
+  var filterCount: Int { filter.laneCount * filterDepth + (filter.taps == 1 ? 0 : WinogradFewTilesKernel.filterMargin) }
   private var filterDepth: Int { filter.depth * (filter.taps == 1 ? transform.positions : 1) }
 
   /// Packs `weight` `[output, input, taps, taps]`: where it is stored transformed, for every panel and position the depth,
@@ -174,7 +165,7 @@ struct WinogradSchedule: Sendable {
   ) {
     if filter.taps > 1 {
       return filter.pack(
-        weight, scale: scale, tapFactors: WinogradRowKernel.tapFactors, into: packed, workers: workers)
+        weight, scale: scale, tapFactors: WinogradFewTilesKernel.tapFactors, into: packed, workers: workers)
     }
     let (filter, positions, taps) = (filter, transform.positions, transform.taps * transform.taps)
     let transformed = WinogradFilterTransform(transform)
@@ -249,10 +240,10 @@ struct WinogradSchedule: Sendable {
     for panel in panels {
       let firstLane = filter.firstLane(of: panel), lanes = filter.lanes(of: panel)
       let panelFilter = UnsafeRawPointer(packed + firstLane * filterDepth)
-      for row in block.rows {
-        var arguments = WinogradRowArguments(
-          input: transformed + row.firstTile * 64, filter: panelFilter, output: results + row.firstTile * 64)
-        row.kernel(&arguments)
+      for group in block.groups {
+        var arguments = WinogradFewTilesArguments(
+          input: transformed + group.firstTile * 64, filter: panelFilter, output: results + group.firstTile * 64)
+        group.kernel(&arguments)
       }
       for product in block.products.isEmpty ? [] : block.products[panel] {
         let base = results + product.position * outputPositionStride + product.firstTile * 64
