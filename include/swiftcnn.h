@@ -211,8 +211,9 @@ scnn_status scnn_model_output_shape(scnn_model *model, const scnn_tensor *x, con
 scnn_status scnn_model_tensor_shape(scnn_model *model, const char *tensor, int64_t shape[SCNN_MAX_RANK],
                                     int32_t *rank);
 
-/* Runs the model on `x` [N, height, width, channels], `batch_size` images at a time (1 or more), and writes the
- * output, or the intermediate result named `tensor`, as `count` float32. */
+/* Runs the model on `x` [N, height, width, channels], at most `batch_size` images at a time (1 or more; fewer where so
+ * many would not stay in the caches), and writes the output, or the intermediate result named `tensor`, as `count`
+ * float32. */
 scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_size, const char *tensor,
                          float *output, size_t count);
 
@@ -224,8 +225,8 @@ scnn_status scnn_model_output_names(scnn_model *model, char *buffer, size_t capa
 scnn_status scnn_predict_many(scnn_model *model, const scnn_tensor *x, int64_t batch_size, const char *const *tensors,
                               float *const *outputs, const size_t *sizes, size_t count);
 
-/* Times the steps of a prediction of `x`, which is one batch, `repeats` times (1 to 1000000) and keeps the medians with
- * the model, for scnn_model_profile_text. The first time in a process it also measures, in about a quarter of a second,
+/* Times the steps of a prediction of `x`, or of the images that are computed first where `x` is too large to be computed
+ * at once, `repeats` times (1 to 1000000) and keeps the medians with the model, for scnn_model_profile_text. The first time in a process it also measures, in about a quarter of a second,
  * what the machine can do: its rate of multiply-adds and the bandwidth of its memory, with all threads. */
 scnn_status scnn_model_profile(scnn_model *model, const scnn_tensor *x, int64_t repeats);
 

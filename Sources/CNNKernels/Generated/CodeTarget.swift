@@ -19,6 +19,13 @@ public struct CodeTarget: Hashable, Sendable {
     return CodeTarget(set, secondCacheByteCount: max(Processor.host.l2ByteCount, 1 << 18))
   }()
 
+  /// The size of the last cache in bytes, which all cores share; at most 32 MiB, since some virtual machines report a whole
+  /// server's.
+  public static let lastCacheByteCount = {
+    let cache = Processor.host.l3ByteCount
+    return cache == 0 ? 8 << 20 : min(cache, 32 << 20)
+  }()
+
   var hasAVX512: Bool { instructionSet == .avx512 }
   /// The widest register's lanes.
   var lanes: Int { hasAVX512 ? 16 : 8 }

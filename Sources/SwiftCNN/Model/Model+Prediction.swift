@@ -5,7 +5,7 @@ import CNNGraph
 extension Model {
   /// Runs the model on `x` `[N, height, width, channels]`, float32 or uint8 pixels.
   /// - Parameters:
-  ///   - batchSize: how many samples run at once.
+  ///   - batchSize: how many samples run at once at most; fewer where so many would not stay in the caches.
   ///   - output: the name of an intermediate tensor to give instead of the output.
   /// - Returns: float32 `[N, ...]`.
   /// - Throws: `.shapeMismatch` where `x` does not fit, `.unknownName` for an output, `.outOfMemory`.
@@ -44,9 +44,10 @@ extension Model {
     }
     try lock.reading { () throws(CNNError) in
       try checkInput(x)
+      let atOnce = min(batchSize, try imagesPerPass(x))
       var start = 0
       while start < x.sampleCount {
-        let end = start + min(batchSize, x.sampleCount - start)
+        let end = start + min(atOnce, x.sampleCount - start)
         let batch = x.samples(start..<end)
         try withPredictionContext(batch, outputs) { (context) throws(CNNError) in
           for (index, destination) in destinations.enumerated() {
@@ -66,6 +67,16 @@ extension Model {
         }
         start = end
       }
+    }
+  }
+
+  /// How many of the samples are computed at once.
+  func imagesPerPass(_ x: TensorView) throws(CNNError) -> Int {
+    let threads = Threads.count
+    if x.sampleCount <= threads { return threads }
+    let type = try x.validated("x")
+    return try plans.imagesPerPass(x.sampleShape, threads: threads) { () throws(CNNError) in
+      try Compiler.imagesPerPass(network, input: type, threads: threads)
     }
   }
 

@@ -4,7 +4,8 @@ import CNNGraph
 import CNNKernels
 
 extension Model {
-  /// Times the steps of a prediction of `x`, which is one batch, and measures once what the machine can do at most.
+  /// Times the steps of a prediction of `x`, and measures once what the machine can do at most. Of a batch that is too
+  /// large to be computed at once, the images that are computed first.
   /// - Parameter repeats: how often; the times are medians.
   /// - Throws: as `predict`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
   public func profile(_ x: TensorView, repeats: Int = 10) throws(CNNError) -> Profile {
@@ -14,6 +15,7 @@ extension Model {
     return try lock.reading { () throws(CNNError) in
       try checkInput(x)
       guard x.sampleCount > 0 else { throw CNNError(.shapeMismatch, "x has no images; expected one or more") }
+      let x = x.samples(0..<min(x.sampleCount, try imagesPerPass(x)))
       let outputs = network.outputs.map(\.name), threads = Threads.count
       let limits = try MachineLimits.measured(threads: threads)
       return try withPredictionContext(x, outputs) { (context) throws(CNNError) in

@@ -24,9 +24,16 @@ final class PlanCache: Sendable {
     var lastUse: Int
   }
 
+  private struct Size: Hashable {
+    let shape: [Int]
+    let threads: Int
+  }
+
   private struct State: Sendable {
     var entries: [Key: Entry] = [:]
     var clock = 0
+    /// How many images of a type, whatever its batch, are computed at once by a number of threads.
+    var imagesPerPass: [Size: Int] = [:]
   }
 
   /// Of pthread's kind, which the thread sanitizer sees; a `Mutex` it does not, and takes what is guarded for a race.
@@ -57,6 +64,20 @@ final class PlanCache: Sendable {
     return try body(context)
   }
 
+  /// How many images of these sizes are computed at once, as `find` says where it is not known.
+  func imagesPerPass(
+    _ sampleShape: [Int], threads: Int, find: () throws(CNNError) -> Int
+  ) throws(CNNError) -> Int {
+    let size = Size(shape: sampleShape, threads: threads)
+    if let known = withState({ $0.imagesPerPass[size] }) { return known }
+    let found = try find()
+    withState { state in
+      if state.imagesPerPass.count >= Self.capacity { state.imagesPerPass = [:] }
+      state.imagesPerPass[size] = found
+    }
+    return found
+  }
+
   /// Memory for a plan; where there is none, the memory that other plans keep for their next run is given up for it.
   private func makeContext(_ plan: Plan) throws(CNNError) -> ExecutionContext {
     do throws(CNNError) {
@@ -83,7 +104,7 @@ final class PlanCache: Sendable {
   }
 
   /// Forgets all plans: the network or its normalisation has changed.
-  func removeAll() { withState { $0.entries = [:] } }
+  func removeAll() { withState { $0 = State(clock: $0.clock) } }
 
   private func withState<Result>(_ body: (inout State) -> Result) -> Result { lock.writing { body(&state) } }
 }

@@ -410,13 +410,14 @@ class Model(Trainer, Parameters, Layer):
         return "\n".join([f"{self.name}: not built yet", "", *lines])
 
     def profile(self, x: Any, batch_size: int | None = None, repeats: int = 10) -> Profile:
-        """Times the steps of a prediction of one batch. ``print`` the result for a table with a row for each step.
+        """Times the steps of a prediction. ``print`` the result for a table with a row for each step.
 
         The first profile of a process also measures, in about a quarter of a second, what the machine can do at most.
 
         Args:
             x: images (N, height, width, channels).
-            batch_size: how many of them are the batch; None is all.
+            batch_size: how many of them are the batch; None is all. Of more than are computed at once (what fits into
+                the caches), those that are computed first are measured.
             repeats: how often it is measured; the times are medians.
 
         Raises:

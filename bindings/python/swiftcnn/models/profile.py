@@ -90,7 +90,7 @@ _lock = allocate_lock()
 
 
 def measure(handle: _swiftcnn.Model, x: Array, repeats: int) -> Profile:
-    """The profile of a prediction of ``x``, which is one batch."""
+    """The profile of a prediction of ``x``, or of the images of it that are computed first."""
     with _lock:
         handle.profile(x, repeats)
         table, numbers, trace = (handle.profile_text(format) for format in ("text", "json", "trace"))
