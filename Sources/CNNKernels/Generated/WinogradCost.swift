@@ -25,11 +25,10 @@ extension WinogradSchedule {
       max(Double(products), Self.filterReading * Double(workers.count * transform.positions))
     }
 
-    /// With the filter transformed on the way.
+    /// With the filter transformed on the way, where the channels are divided among the cores.
     private var transformingFilter: Double {
-      guard transform == .f4, target.hasAVX512, hasFewTiles else { return .infinity }
-      let groups = (tiles + WinogradFewTilesKernel.largestTileCount - 1) / WinogradFewTilesKernel.largestTileCount
-      return Double(products + 24 * groups)
+      guard transform == .f4, hasFewTiles else { return .infinity }
+      return 1.08 * Double(products) + WinogradFewTilesKernel.cycles
     }
 
     /// Whether to transform the filter on the way.

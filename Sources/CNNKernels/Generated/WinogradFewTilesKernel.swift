@@ -3,16 +3,15 @@ import X86Assembler
 /// The products of F(4 x 4, 3 x 3) for a few tiles and 16 output channels, with the filter transformed on the way.
 ///
 /// Where a filter meets few tiles, the time is that of reading it, and the transformed one has four times the bytes. So
-/// for each row of positions the six transformed filters are made of the nine numbers and multiplied at once; they never
-/// leave the registers. The six rows follow each other for 16 input channels at a time, whose filters are then in the
-/// first cache.
+/// the filter is transformed when it is used: for 16 input channels and a row of six positions, which stay in the first
+/// cache, and are multiplied at once. The six rows of positions follow each other while the filter is there too.
 ///
 /// With the middle taps times 1/√2 (`tapFactors`) and the rows' factors moved to the transformed input (`inputFactors`),
 /// what remains of G are the rows [1 0 0], [1 ±1 1/2], [1/2 ±1 1] and [0 0 1]: one multiplication and two additions for
-/// two of them, and processors add beside multiplying.
+/// two of them.
 struct WinogradFewTilesKernel: Hashable, Sendable {
   let target: CodeTarget
-  /// The tiles, 1 to 4.
+  /// The tiles.
   var extent: WinogradTiles.Extent
   /// The blocks of input channels, the channels of the last, and bytes from one to the next in the transformed input.
   var blocks, lastDepth, blockStride: Int
@@ -23,8 +22,8 @@ struct WinogradFewTilesKernel: Hashable, Sendable {
 
   /// How far to fetch ahead: two blocks of channels.
   static let prefetchDistance = 2 * 9 * 1024
-  /// The floats behind a filter that are read and not used.
-  static let filterMargin = 16
+  /// Cycles for the transforms of 16 output channels of an input channel.
+  static let cycles = 75.0
 
   /// What the taps of the stored filter are multiplied by.
   static let tapFactors: [Float] = {
@@ -35,8 +34,6 @@ struct WinogradFewTilesKernel: Hashable, Sendable {
   /// What each row or column of the transformed input is multiplied by.
   static let inputFactors = zip(WinogradTransform.f4.filterFactors, [1.0, 1, 1, 2, 2, 1]).map { $0 * $1 }
 
-  /// The most tiles that a call can take; there must be registers for the sums of a row.
-  static let largestTileCount = 4
   var name: String {
     "winograd_few_\(target.instructionSet.rawValue)_\(extent.tiles)tiles_\(extent.tiles(at: 4, 4).count)whole_"
       + "\(blocks)blocks"
@@ -64,27 +61,33 @@ private struct Emitter {
   let kernel: WinogradFewTilesKernel
   let code: VectorCode
   var k: Assembler { code.assembler }
+  var lanes: Int { kernel.target.lanes }
+  /// The registers of 16 output channels.
+  var halves: Range<Int> { 0..<16 / lanes }
 
   let input = GeneralRegister.rax, filter = GeneralRegister.rsi, output = GeneralRegister.rdx
   let blocks = GeneralRegister.rcx, channels = GeneralRegister.r8
-  /// Of the channels that are multiplied now.
-  let x = GeneralRegister.r9, g = GeneralRegister.r10
+  /// Of the channels that are computed now: the transformed input, the filter and the transformed filter.
+  let x = GeneralRegister.r9, g = GeneralRegister.r10, u = GeneralRegister.r11
 
-  /// A row of G times the columns of a filter, and the transformed filters of positions 1 to 4.
-  let t = (24..<27).map { WideRegister(number: $0, lanes: 16) }
-  let u = (27..<31).map { WideRegister(number: $0, lanes: 16) }
-  let half = WideRegister(number: 31, lanes: 16)
-  func sum(_ position: Int, _ tile: Int) -> WideRegister { WideRegister(number: position * 4 + tile, lanes: 16) }
+  /// The transformed filter of a row of positions: for each of them 16 channels of 16 lanes.
+  static let positionByteCount = 16 * 64
+
+  func register(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: lanes) }
 
   func emit() {
-    k.push(.rbp)
-    k.mov(.rbp, .rsp)
+    k.beginFrame(byteCount: 6 * Self.positionByteCount)
     k.mov(input, GeneralRegister.rdi[0])
     k.mov(filter, GeneralRegister.rdi[8])
     k.mov(output, GeneralRegister.rdi[16])
-    code.broadcast(half, k.constant(0.5))
-    code.zero(u[0])
-    for row in 0..<6 { forEachSum(of: row) { place, _ in code.store(place, u[0]) } }
+    code.zero(register(0))
+    for row in 0..<6 {
+      for position in 0..<6 {
+        for tile in kernel.extent.tiles(at: row, position) {
+          for half in halves { code.store(sum(row, position, tile, half), register(0)) }
+        }
+      }
+    }
     let isLastShorter = kernel.lastDepth < 16, full = kernel.blocks - (isLastShorter ? 1 : 0)
     if full > 0 {
       k.mov(blocks, full)
@@ -95,75 +98,70 @@ private struct Emitter {
       k.jump(.ne, next)
     }
     if isLastShorter { block(depth: kernel.lastDepth) }
-    k.pop(.rbp)
-    k.vzeroupper()
-    k.ret()
+    k.endFrame()
   }
 
-  /// The sums of a row of positions, and where they are between blocks.
-  private func forEachSum(of row: Int, _ body: (Address, WideRegister) -> Void) {
-    for position in 0..<6 {
-      for tile in kernel.extent.tiles(at: row, position) {
-        body(output[(row * 6 + position) * kernel.outputPositionStride + tile * 64], sum(position, tile))
-      }
-    }
+  /// Where the sum of a position and a tile is between blocks.
+  private func sum(_ row: Int, _ position: Int, _ tile: Int, _ half: Int) -> Address {
+    output[(row * 6 + position) * kernel.outputPositionStride + tile * 64 + half * 32]
   }
 
   /// All products of a block of channels.
   private func block(depth: Int) {
-    let step = [4, 3, 2].first { depth % $0 == 0 } ?? 1
     for row in 0..<6 where !kernel.extent.tiles(at: row, 0).isEmpty {
-      forEachSum(of: row) { place, sum in code.load(sum, place) }
-      k.mov(x, input)
-      k.add(x, row * 6 * kernel.inputPositionStride)
-      k.mov(g, filter)
-      k.mov(channels, depth / step)
-      leftTransform(row, channel: 0, depth)
-      let next = k.newLabel()
-      k.align(32)
-      k.bind(next)
-      for channel in 0..<step { products(row, channel, depth) }
-      k.add(x, step * 4)
-      k.add(g, step * 64)
-      k.dec(channels)
-      k.jump(.ne, next)
-      forEachSum(of: row) { place, sum in code.store(place, sum) }
+      transform(row, depth)
+      for positions in groups(of: row) { multiply(row, positions, depth) }
     }
     k.add(filter, 9 * depth * 64)
     k.add(input, kernel.blockStride)
   }
 
-  /// The products of a row of positions and one channel of a block. The next channel's filter is read and half transformed
-  /// between them, so that nothing waits for it; behind the last channel that is of no use and does no harm.
-  private func products(_ row: Int, _ channel: Int, _ depth: Int) {
-    for (index, whole, halved) in [(0, t[0], t[2]), (2, t[2], t[0])] {
-      let (sum, difference) = (u[index], u[index + 1])
-      code.copy(difference, whole)
-      code.multiplyAdd(difference, halved, half)
-      code.add(sum, difference, t[1])
-      code.subtract(difference, difference, .register(t[1]))
-    }
-    multiply(row, 0, t[0], channel)
-    multiply(row, 5, t[2], channel)
-    leftTransform(row, channel: channel + 1, depth)
-    if kernel.prefetchDistance > 0 {
-      for line in [row, row + 6] where line < 9 {
-        k.prefetcht1(g[(line * depth + channel) * 64 + kernel.prefetchDistance])
-      }
-    }
-    for position in 1...4 { multiply(row, position, u[position - 1], channel) }
+  /// Runs `body` for all channels, some at a time.
+  private func forEachChannel(of depth: Int, atOnce step: Int, _ body: (_ channel: Int) -> Void, then: () -> Void) {
+    k.mov(channels, depth / step)
+    let next = k.newLabel()
+    k.align(32)
+    k.bind(next)
+    for channel in 0..<step { body(channel) }
+    then()
+    k.dec(channels)
+    k.jump(.ne, next)
   }
 
-  /// One row of G times the columns of a channel's filter.
-  private func leftTransform(_ row: Int, channel: Int, _ depth: Int) {
+  // MARK: - The filter
+
+  /// Transforms the filters of a row of positions.
+  private func transform(_ row: Int, _ depth: Int) {
+    k.mov(g, filter)
+    k.mov(u, .rsp)
+    forEachChannel(of: depth, atOnce: depth % 2 == 0 ? 2 : 1) { channel in
+      for half in halves { transform(row, channel, half, depth) }
+      if kernel.prefetchDistance > 0 {
+        for line in [row, row + 6] where line < 9 {
+          k.prefetcht1(g[(line * depth + channel) * 64 + kernel.prefetchDistance])
+        }
+      }
+    } then: {
+      let step = depth % 2 == 0 ? 2 : 1
+      k.add(g, step * 64)
+      k.add(u, step * 64)
+    }
+  }
+
+  private func transform(_ row: Int, _ channel: Int, _ half: Int, _ depth: Int) {
+    // Registers in turn, so that one channel's do not wait for another's.
+    let first = (channel % 2 + half % 2) % 2 * 7
+    let t = (0..<3).map { register(first + $0) }, temporaries = (3..<7).map { register(first + $0) }
+    let factor = code.constant(0.5, lanes: lanes)
     for column in 0..<3 {
-      func tap(_ row: Int) -> Address { g[((row * 3 + column) * depth + channel) * 64] }
+      func tap(_ row: Int) -> Address { g[((row * 3 + column) * depth + channel) * 64 + half * 32] }
       if row == 0 || row == 5 {
         code.load(t[column], tap(row == 0 ? 0 : 2))
       } else {
         let (whole, halved) = row < 3 ? (0, 2) : (2, 0)
-        code.load(t[column], tap(whole))
-        code.multiplyAdd(t[column], half, .memory(tap(halved)))
+        code.load(t[column], tap(halved))
+        code.multiply(t[column], t[column], factor)
+        code.add(t[column], t[column], .memory(tap(whole)))
         if row % 2 == 1 {
           code.add(t[column], t[column], .memory(tap(1)))
         } else {
@@ -171,12 +169,87 @@ private struct Emitter {
         }
       }
     }
+    func store(_ position: Int, _ value: WideRegister) {
+      code.store(u[position * Self.positionByteCount + channel * 64 + half * 32], value)
+    }
+    store(0, t[0])
+    store(5, t[2])
+    for (position, whole, halved) in [(1, t[0], t[2]), (3, t[2], t[0])] {
+      let sum = temporaries[position - 1], difference = temporaries[position]
+      code.copy(difference, whole)
+      code.multiplyAdd(difference, halved, factor)
+      code.add(sum, difference, t[1])
+      code.subtract(difference, difference, .register(t[1]))
+      store(position, sum)
+      store(position + 1, difference)
+    }
   }
 
-  private func multiply(_ row: Int, _ position: Int, _ u: WideRegister, _ channel: Int) {
-    for tile in kernel.extent.tiles(at: row, position) {
-      let place = x[position * kernel.inputPositionStride + tile * 64 + channel * 4]
-      code.multiplyAdd(sum(position, tile), u, .memory(place.splat))
+  // MARK: - The products
+
+  /// Positions of a row that are summed together: so many that eight sums are under way where there are registers.
+  private func groups(of row: Int) -> [[Int]] {
+    let tiles = kernel.extent.tiles(at: row, 0).count
+    if tiles * halves.count >= 8 { return (0..<6).map { [$0] } }
+    if tiles * halves.count >= 4 { return [[0, 5], [1, 2], [3, 4]] }
+    return [[0, 1, 5], [2, 3, 4]]
+  }
+
+  /// Multiplies a block of channels at some positions.
+  private func multiply(_ row: Int, _ positions: [Int], _ depth: Int) {
+    let loaded = positions.count * halves.count + (kernel.target.hasAVX512 ? 0 : 1)
+    let limit = min(16, (kernel.target.registerCount - loaded) / (positions.count * halves.count))
+    let all = kernel.extent.tiles(at: row, 0)
+    let (sizes, counts) = Tiling.cut(all.count, limit)
+    var first = all.lowerBound
+    for size in zip(sizes, counts).flatMap({ Array(repeating: $0, count: $1) }) {
+      multiply(row, positions, tiles: first..<first + size, depth)
+      first += size
+    }
+  }
+
+  private func multiply(_ row: Int, _ positions: [Int], tiles: Range<Int>, _ depth: Int) {
+    // The sums, by position, tile and half.
+    var sums: [(position: Int, tile: Int, half: Int)] = []
+    for position in positions {
+      for tile in kernel.extent.tiles(at: row, position).clamped(to: tiles) {
+        for half in halves { sums.append((position, tile, half)) }
+      }
+    }
+    if sums.isEmpty { return }
+    let filters = positions.map { position in halves.map { half in (position, half) } }.flatMap { $0 }
+    func filterRegister(_ position: Int, _ half: Int) -> WideRegister {
+      register(sums.count + (filters.firstIndex { $0 == (position, half) } ?? 0))
+    }
+    let element = register(sums.count + filters.count)
+
+    for (number, sum) in sums.enumerated() {
+      code.load(register(number), self.sum(row, sum.position, sum.tile, sum.half))
+    }
+    k.mov(x, input)
+    k.add(x, row * 6 * kernel.inputPositionStride)
+    k.mov(u, .rsp)
+    let step = [4, 2, 3, 1].first { depth % $0 == 0 && $0 * sums.count <= 64 } ?? 1
+    forEachChannel(of: depth, atOnce: step) { channel in
+      for (position, half) in filters {
+        code.load(filterRegister(position, half), u[position * Self.positionByteCount + channel * 64 + half * 32])
+      }
+      for (number, sum) in sums.enumerated() {
+        let place = x[sum.position * kernel.inputPositionStride + sum.tile * 64 + channel * 4]
+        let filter = filterRegister(sum.position, sum.half)
+        if kernel.target.hasAVX512 {
+          code.multiplyAdd(register(number), filter, .memory(place.splat))
+        } else {
+          if sum.half == 0 { code.broadcast(element, place) }
+          code.multiplyAdd(register(number), filter, element)
+        }
+      }
+    } then: {
+      k.add(x, step * 4)
+      k.add(u, step * 64)
+    }
+    for (number, sum) in sums.enumerated() {
+      code.store(self.sum(row, sum.position, sum.tile, sum.half), register(number))
     }
   }
 }

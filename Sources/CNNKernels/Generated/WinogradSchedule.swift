@@ -21,8 +21,8 @@ struct WinogradSchedule: Sendable {
     let runs: [Run]
     /// For each panel what multiplies, where the filter is stored transformed.
     var products: [[Product]] = []
-    /// What multiplies where it is not.
-    var groups: [Group] = []
+    /// What multiplies a panel where it is not.
+    var fewTilesKernel: GeneratedKernel?
   }
 
   private struct Run: Sendable {
@@ -35,11 +35,6 @@ struct WinogradSchedule: Sendable {
     let position, firstTile: Int
     /// How many times the kernel's number of tiles.
     let count: Int
-  }
-
-  private struct Group: Sendable {
-    let kernel: GeneratedKernel
-    let firstTile: Int
   }
 
   // Bytes between blocks of channels and between positions, of the transformed input and of the products.
@@ -96,7 +91,7 @@ struct WinogradSchedule: Sendable {
       inputBlockStride: inputBlockStride, inputPositionStride: inputPositionStride,
       outputPositionStride: outputPositionStride, library: library)
     // What multiplies depends only on how many tiles there are.
-    var products: [WinogradTiles.Extent: [[Product]]] = [:], groups: [WinogradTiles.Extent: [Group]] = [:]
+    var products: [WinogradTiles.Extent: [[Product]]] = [:]
     blocks = (0..<shares).map { (worker) -> [Block] in
       let range = tiles.count * worker / shares..<tiles.count * (worker + 1) / shares
       return (0..<blocksPerShare).compactMap { (index) -> Block? in
@@ -109,8 +104,7 @@ struct WinogradSchedule: Sendable {
             Run(inputKernel: kernels.input($0.shape), outputKernel: kernels.output($0.shape), place: $0)
           })
         if transformsFilter {
-          block.groups = groups[extent] ?? Self.groups(of: extent, kernels)
-          groups[extent] = block.groups
+          block.fewTilesKernel = kernels.products(of: extent)
         } else {
           block.products = products[extent] ?? Self.products(of: extent, panels, limit: tiling.rowCounts[0], kernels)
           products[extent] = block.products
@@ -145,16 +139,8 @@ struct WinogradSchedule: Sendable {
     }
   }
 
-  /// The calls for a few tiles at a time.
-  private static func groups(of extent: WinogradTiles.Extent, _ kernels: WinogradKernelMaker) -> [Group] {
-    stride(from: 0, to: extent.tiles, by: WinogradFewTilesKernel.largestTileCount).map { first in
-      let end = min(first + WinogradFewTilesKernel.largestTileCount, extent.tiles)
-      return Group(kernel: kernels.products(of: extent.part(first..<end)), firstTile: first)
-    }
-  }
-
   /// The number of floats of the packed filter, and those of one of its lanes.
-  var filterCount: Int { filter.laneCount * filterDepth + (filter.taps == 1 ? 0 : WinogradFewTilesKernel.filterMargin) }
+  var filterCount: Int { filter.laneCount * filterDepth }
   private var filterDepth: Int { filter.depth * (filter.taps == 1 ? transform.positions : 1) }
 
   /// Packs `weight` `[output, input, taps, taps]`: where it is stored transformed, for every panel and position the depth,
@@ -240,10 +226,9 @@ struct WinogradSchedule: Sendable {
     for panel in panels {
       let firstLane = filter.firstLane(of: panel), lanes = filter.lanes(of: panel)
       let panelFilter = UnsafeRawPointer(packed + firstLane * filterDepth)
-      for group in block.groups {
-        var arguments = WinogradFewTilesArguments(
-          input: transformed + group.firstTile * 64, filter: panelFilter, output: results + group.firstTile * 64)
-        group.kernel(&arguments)
+      if let kernel = block.fewTilesKernel {
+        var arguments = WinogradFewTilesArguments(input: transformed, filter: panelFilter, output: results)
+        kernel(&arguments)
       }
       for product in block.products.isEmpty ? [] : block.products[panel] {
         let base = results + product.position * outputPositionStride + product.firstTile * 64

@@ -32,15 +32,6 @@ struct WinogradTiles: Sendable {
     var tiles = 0
     var wholeRows = 0..<0, wholeColumns = 0..<0
 
-    /// Some of the tiles by themselves.
-    func part(_ range: Range<Int>) -> Extent {
-      func shifted(_ whole: Range<Int>) -> Range<Int> {
-        let part = whole.clamped(to: range)
-        return part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound
-      }
-      return Extent(tiles: range.count, wholeRows: shifted(wholeRows), wholeColumns: shifted(wholeColumns))
-    }
-
     /// The tiles that have a position.
     func tiles(at row: Int, _ column: Int) -> Range<Int> {
       var range = 0..<tiles
