@@ -141,13 +141,25 @@ public struct Graph: Sendable {
 
   /// Throws unless a caller may use the name: one like `bn1:2` means a node's further result.
   private func checkName(_ name: String) throws(CNNError) {
-    if let colon = name.lastIndex(of: ":"), name[name.index(after: colon)...].allSatisfy(\.isNumber) {
+    // By bytes, since every pass checks every name again.
+    let bytes = name.utf8, digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+    if let colon = bytes.lastIndex(of: UInt8(ascii: ":")),
+      bytes[bytes.index(after: colon)...].allSatisfy(digits.contains)
+    {
       throw CNNError(.invalidArgument, "the name '\(name)' ends in a colon and a number, which means a further result")
     }
     guard name.utf8.count <= Self.maximumNameLength else {
       throw CNNError(
         .invalidArgument, "a name has \(name.utf8.count) bytes; expected \(Self.maximumNameLength) at most")
     }
+  }
+
+  /// Makes room for so many values.
+  mutating func reserveCapacity(_ count: Int) {
+    types.reserveCapacity(count)
+    doubledTypes.reserveCapacity(count)
+    definitions.reserveCapacity(count)
+    names.reserveCapacity(count)
   }
 
   /// Throws unless a value of that name, one of `count`, can be added.

@@ -23,6 +23,7 @@ public struct GraphRewriter {
   ) throws(CNNError) {
     self.source = source
     images = Array(repeating: nil, count: source.valueCount)
+    result.reserveCapacity(source.valueCount)
     for input in source.inputs {
       let type = try inputType(input.name)
       images[input.value.index] = try result.addInput(

@@ -45,27 +45,26 @@ public struct PackedFilter: Hashable, Sendable {
     _ panel: Int, _ weight: UnsafePointer<Float>, _ scale: UnsafePointer<Float>?, _ tapFactors: [Float],
     _ packed: UnsafeMutablePointer<Float>
   ) {
-    let first = firstLane(of: panel), lanes = lanes(of: panel), taps = taps
-    for lane in 0..<lanes {
-      let channel = first + lane
-      guard channel < outputChannels else {
-        for position in 0..<depth { packed[position * lanes + lane] = 0 }
-        continue
-      }
-      let factor = scale.map { $0[channel] } ?? 1
-      var source = weight + channel * depth
-      var block = 0
-      while block < inputChannels {
-        let blockDepth = min(self.blockDepth, inputChannels - block)
-        for input in 0..<blockDepth {
-          var position = (block * taps + input) * lanes + lane
-          for tapFactor in tapFactors {
-            packed[position] = source.pointee * factor * tapFactor
-            source += 1
-            position += blockDepth * lanes
+    // In the order in which it is written, a panel's channels beside each other.
+    let first = firstLane(of: panel), lanes = lanes(of: panel), taps = taps, depth = depth
+    let used = max(0, min(lanes, outputChannels - first))
+    let source = weight + first * depth
+    var packed = packed
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: lanes) { factors in
+      for block in stride(from: 0, to: inputChannels, by: blockDepth) {
+        let blockDepth = min(blockDepth, inputChannels - block)
+        for tap in 0..<taps {
+          for lane in 0..<used { factors[lane] = tapFactors[tap] * (scale?[first + lane] ?? 1) }
+          for input in 0..<blockDepth {
+            var place = source + (block + input) * taps + tap
+            for lane in 0..<used {
+              packed[lane] = place.pointee * factors[lane]
+              place += depth
+            }
+            for lane in used..<lanes { packed[lane] = 0 }
+            packed += lanes
           }
         }
-        block += blockDepth
       }
     }
   }

@@ -81,7 +81,8 @@ extension ProductKernel {
   ) {
     let size = BlockedTensor.pixelByteCount, offsets = (0..<pixels).map { $0 * size }
     self.init(
-      target: target, rows: offsets, columns: columns, loops: blocks > 1 ? [.init(count: blocks, stride: blockStride)] : [],
+      target: target, rows: offsets, columns: columns,
+      loops: blocks > 1 ? [.init(count: blocks, stride: blockStride)] : [],
       depth: blocks > 1 ? BlockedTensor.blockChannels : lastDepth, lastDepth: lastDepth, outputRows: offsets,
       outputBlockStride: outputBlockStride, tileStep: pixels * size, outputTileStep: pixels * size, epilogue: epilogue,
       prefetchDistance: prefetchDistance)
