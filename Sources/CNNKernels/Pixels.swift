@@ -14,17 +14,20 @@ public enum Pixels {
     // A whole number of periods of the vector loop below.
     let grain = (rows + 11) / 12 * 12
     workers.forEachRange(of: pixels, grain: grain) { range, _ in
-      let x = x + range.lowerBound * channels
-      let y = y + range.lowerBound * channels
-      if channels >= 1 && channels <= 4 {
-        normalizeNarrow(x, y, range.count * channels, channels, mean, standardDeviation)
-      } else {
-        for pixel in 0..<range.count {
-          for c in 0..<channels {
-            y[pixel * channels + c] = (Float(x[pixel * channels + c]) - mean[c]) / standardDeviation[c]
-          }
-        }
-      }
+      normalize(
+        x + range.lowerBound * channels, y + range.lowerBound * channels, range.count, channels, mean,
+        standardDeviation)
+    }
+  }
+
+  /// `normalize` by the calling thread.
+  static func normalize(
+    _ x: UnsafePointer<UInt8>, _ y: UnsafeMutablePointer<Float>, _ pixels: Int, _ channels: Int,
+    _ mean: UnsafePointer<Float>, _ deviation: UnsafePointer<Float>
+  ) {
+    if channels >= 1 && channels <= 4 { return normalizeNarrow(x, y, pixels * channels, channels, mean, deviation) }
+    for pixel in 0..<pixels {
+      for c in 0..<channels { y[pixel * channels + c] = (Float(x[pixel * channels + c]) - mean[c]) / deviation[c] }
     }
   }
 

@@ -157,8 +157,16 @@ private struct BlockedLayoutPass {
     // The few channels of a picture are read as they come.
     let isPicture = !isInBlocks(node.operands[0]) && geometry.inputChannels < 8 && geometry.groups == 1
     let input: Value
+    var layout = BlockedConvolution.Input.blocked
     if isPicture {
-      input = try rowMajor(node.operands[0])
+      // Pixels are normalised where they are copied.
+      if let before = source.node(defining: node.operands[0]), let pixels = before.operation as? NormalizePixels {
+        input = try rowMajor(before.operands[0])
+        layout = .picture(.pixel(mean: pixels.pixelMean, deviation: pixels.pixelDeviation))
+      } else {
+        input = try rowMajor(node.operands[0])
+        layout = .picture(.number)
+      }
     } else {
       guard let (value, _) = try inBlocks(node.operands[0]) else { return false }
       input = value
@@ -167,7 +175,7 @@ private struct BlockedLayoutPass {
       hasBias: node.operands.count == 3, addsResidual: fusion.residual != nil, activation: fusion.activation)
     let hasMean = geometry.groups > 1 && fusion.isAveraged
     let convolution = try BlockedConvolution(
-      geometry, input: isPicture ? .rowMajor : .blocked, epilogue: epilogue, accumulatesSum: hasMean,
+      geometry, input: layout, epilogue: epilogue, accumulatesSum: hasMean,
       workers: generation.workers, library: generation.library)
     var operands = [input]
     operands += try weights(of: node, PackFilter(convolution), biasCount: convolution.biasCount, name)

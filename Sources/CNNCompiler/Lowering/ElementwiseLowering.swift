@@ -201,10 +201,13 @@ extension Fill: Lowerable {
 }
 
 extension NormalizePixels: Lowerable {
+  // In units of a pixel, so that a deviation of 1 / 255 leaves pixels just as they are.
+  var pixelMean: [Float] { mean.map { Float($0 * 255) } }
+  var pixelDeviation: [Float] { deviation.map { Float($0 * 255) } }
+
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
-    // In units of a pixel, so that a deviation of 1 / 255 leaves pixels just as they are.
-    let mean = mean.map { Float($0 * 255) }, deviation = deviation.map { Float($0 * 255) }
+    let mean = pixelMean, deviation = pixelDeviation
     return LoweredOperation(kernel: { arguments in
       mean.withUnsafeBufferPointer { mean in
         deviation.withUnsafeBufferPointer { deviation in

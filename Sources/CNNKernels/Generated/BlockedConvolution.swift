@@ -22,7 +22,7 @@ public struct BlockedConvolution: Sendable {
   public enum Input: Hashable, Sendable {
     case blocked
     /// NHWC: the few channels of a picture.
-    case rowMajor
+    case picture(Picture.Element)
   }
 
   /// The sizes.
@@ -39,7 +39,8 @@ public struct BlockedConvolution: Sendable {
   }
   private let schedule: Schedule
   private let phases: PicturePhases?
-  private let layout: Input
+  private let picture: Picture?
+  private let threads: Int
   private let border: BlockedTensor.Border
 
   /// Whether there are kernels for a convolution of these sizes.
@@ -75,7 +76,8 @@ public struct BlockedConvolution: Sendable {
       throw CNNError(.invalidArgument, "there is no generated kernel for a convolution with \(g.groups) groups")
     }
     self.geometry = g
-    self.layout = layout
+    threads = workers.count
+    picture = if case .picture(let element) = layout { Picture(element, g) } else { nil }
     let algorithm = algorithm ?? Self.best(g, layout, workers, library.target)
     self.algorithm = algorithm
     input = BlockedTensor(
@@ -91,7 +93,7 @@ public struct BlockedConvolution: Sendable {
       let source =
         switch layout {
         case .blocked: ProductInput(input.with(border: border))
-        case .rowMajor:
+        case .picture:
           ProductInput(
             images: g.batch, height: g.inputHeight + border.top + border.bottom,
             width: g.inputWidth + border.left + border.right, channels: g.inputChannels)
@@ -124,7 +126,7 @@ public struct BlockedConvolution: Sendable {
     -> Algorithm
   {
     if g.groups > 1 { return .depthwise }
-    if layout == .rowMajor { return PicturePhases(g).map { .phases($0.transform) } ?? .direct }
+    if layout != .blocked { return PicturePhases(g).map { .phases($0.transform) } ?? .direct }
     guard isWinogradPossible(g) else { return .direct }
     let input = BlockedTensor(
       images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
@@ -167,15 +169,11 @@ public struct BlockedConvolution: Sendable {
     BlockedTensor(images: output.images, height: 1, width: 1, channels: output.channels)
   }
 
-  private var isPadded: Bool { border != .none }
-  private var paddedByteCount: Int {
-    guard case .product = schedule, isPadded else { return 0 }
-    switch layout {
-    case .blocked: return input.with(border: border).byteCount
-    case .rowMajor:
-      return input.images * input.with(border: border).paddedHeight * input.with(border: border).paddedWidth
-        * geometry.inputChannels * 4
-    }
+  /// The bytes of the copy that a product reads instead of the image: with its border, or of numbers instead of pixels.
+  private var copyByteCount: Int {
+    guard case .product = schedule else { return 0 }
+    if let picture { return border == .none && picture.isReadInPlace ? 0 : picture.paddedCount(border) * 4 }
+    return border == .none ? 0 : input.with(border: border).byteCount
   }
 
   /// Multiplications and additions in the products, without Winograd's transforms.
@@ -193,9 +191,9 @@ public struct BlockedConvolution: Sendable {
   /// The bytes it works in.
   public var workspaceByteCount: Int {
     if case .winograd(let schedule) = schedule {
-      return schedule.workspaceByteCount + (phases.map { $0.tensor.byteCount } ?? 0)
+      return schedule.workspaceByteCount + (phases?.byteCount(threads: threads) ?? 0)
     }
-    return paddedByteCount
+    return copyByteCount
   }
 
   /// Packs `weight` `[output, input / groups, height, width]`, each output channel times its `scale`.
@@ -220,7 +218,7 @@ public struct BlockedConvolution: Sendable {
 
   /// Computes the convolution.
   /// - Parameters:
-  ///   - x: the image in its layout.
+  ///   - x: the image as `Input` says.
   ///   - filter: as packed.
   ///   - bias: `biasCount` floats, where the epilogue has one.
   ///   - residual: laid out like the result, where the epilogue adds one.
@@ -233,23 +231,21 @@ public struct BlockedConvolution: Sendable {
     switch schedule {
     case .product(let schedule):
       var source = x
-      if isPadded {
-        switch layout {
-        case .blocked: BlockedCopies.pad(x, input, into: workspace, input.with(border: border), workers: workers)
-        case .rowMajor:
-          BlockedCopies.pad(
-            x.assumingMemoryBound(to: Float.self), images: input.images, height: input.height, width: input.width,
-            channels: input.channels, border: border, into: workspace, workers: workers)
+      if copyByteCount > 0 {
+        if let picture {
+          picture.pad(x, border, into: workspace.assumingMemoryBound(to: Float.self), workers: workers)
+        } else {
+          BlockedCopies.pad(x, input, into: workspace, input.with(border: border), workers: workers)
         }
         source = UnsafeRawPointer(workspace)
       }
       schedule.run(source, filter: filter, bias: bias, residual: residual, into: y, workers: workers)
     case .winograd(let schedule):
       var x = x, workspace = workspace
-      if let phases {
-        phases.split(x.assumingMemoryBound(to: Float.self), into: workspace, workers: workers)
+      if let phases, let picture {
+        phases.split(picture, x, into: workspace, workers: workers)
         x = UnsafeRawPointer(workspace)
-        workspace += phases.tensor.byteCount
+        workspace += phases.byteCount(threads: threads)
       }
       schedule.run(
         x, filter: filter, bias: bias, residual: residual, into: y, workspace: workspace, workers: workers)

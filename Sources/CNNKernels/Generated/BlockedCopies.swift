@@ -67,22 +67,6 @@ public enum BlockedCopies {
     }
   }
 
-  /// Copies row-major images into such with a border of zeros.
-  static func pad(
-    _ x: UnsafePointer<Float>, images: Int, height: Int, width: Int, channels: Int, border: BlockedTensor.Border,
-    into y: UnsafeMutableRawPointer, workers: Workers
-  ) {
-    let pixel = channels * 4, row = width * pixel
-    let paddedImage = (height + border.top + border.bottom) * (width + border.left + border.right) * pixel
-    workers.forEachRange(of: images) { range, _ in
-      for image in range {
-        padImage(
-          UnsafeRawPointer(x) + image * height * row, rowByteCount: row, height: height, border: border,
-          pixelByteCount: pixel, into: y + image * paddedImage)
-      }
-    }
-  }
-
   private static func padImage(
     _ x: UnsafeRawPointer, rowByteCount: Int, height: Int, border: BlockedTensor.Border, pixelByteCount: Int,
     into y: UnsafeMutableRawPointer

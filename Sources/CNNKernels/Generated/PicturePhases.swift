@@ -54,36 +54,56 @@ struct PicturePhases: Sendable {
     return result
   }
 
-  /// Writes the phases of NHWC images.
-  func split(_ x: UnsafePointer<Float>, into y: UnsafeMutableRawPointer, workers: Workers) {
-    let g = geometry, pair = 2 * g.inputChannels, row = g.inputWidth * g.inputChannels, tensor = tensor
-    workers.forEachRange(of: tensor.images * tensor.height, grain: 8) { range, _ in
+  /// The bytes of the phases, and of a row of numbers for each thread.
+  func byteCount(threads: Int) -> Int { tensor.byteCount + threads * rowByteCount }
+  private var rowByteCount: Int { (geometry.inputWidth * geometry.inputChannels * 4 + 63) / 64 * 64 }
+
+  /// Writes the phases of NHWC images, and works behind them.
+  func split(_ picture: Picture, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
+    workers.forEachRange(of: tensor.images * tensor.height, grain: 8) { range, worker in
+      let numbers = (y + tensor.byteCount + worker * rowByteCount).assumingMemoryBound(to: Float.self)
       for line in range {
         let image = line / tensor.height, top = line % tensor.height * 2
+        // First the even row: its last store reaches into the lanes of the odd one.
         for half in 0..<2 {
-          let source = x + (image * g.inputHeight + top + half) * row
-          var target = (y + line * tensor.rowByteCount).assumingMemoryBound(to: Float.self) + half * pair
-          let isInside = top + half < g.inputHeight
-          // Whole pairs of pixels, 8 floats at a time where that reads nothing behind the row and writes nothing that
-          // matters: the lanes behind a row's are written later or mean nothing.
-          var column = 0
-          if isInside {
-            while (column + 1) * pair + 8 <= row {
-              UnsafeRawPointer(source + column * pair).loadUnaligned(as: SIMD8<Float>.self).store(to: target)
-              target += BlockedTensor.blockChannels
-              column += 1
-            }
-          }
-          while column < tensor.width {
-            for lane in 0..<pair {
-              let place = column * pair + lane
-              target[lane] = isInside && place < row ? source[place] : 0
-            }
-            target += BlockedTensor.blockChannels
-            column += 1
+          let target =
+            (y + line * tensor.rowByteCount).assumingMemoryBound(to: Float.self)
+            + half * 2 * picture.channels
+          let row = image * picture.height + top + half
+          if top + half == picture.height {
+            split(nil, into: target)
+          } else if picture.isReadInPlace {
+            split(x.assumingMemoryBound(to: Float.self) + row * picture.rowCount, into: target)
+          } else {
+            picture.readRow(row, of: x, into: numbers)
+            split(UnsafePointer(numbers), into: target)
           }
         }
       }
+    }
+  }
+
+  /// Writes a row's pairs of pixels, or zeros.
+  private func split(_ source: UnsafePointer<Float>?, into target: UnsafeMutablePointer<Float>) {
+    let pair = 2 * geometry.inputChannels, count = geometry.inputWidth * geometry.inputChannels
+    var target = target
+    var column = 0
+    if let source {
+      // 8 floats at a time where that reads nothing behind the row. What it writes behind the pair is written later, or
+      // means nothing.
+      while (column + 1) * pair + 8 <= count {
+        UnsafeRawPointer(source + column * pair).loadUnaligned(as: SIMD8<Float>.self).store(to: target)
+        target += BlockedTensor.blockChannels
+        column += 1
+      }
+    }
+    while column < tensor.width {
+      for lane in 0..<pair {
+        let place = column * pair + lane
+        target[lane] = place < count ? source?[place] ?? 0 : 0
+      }
+      target += BlockedTensor.blockChannels
+      column += 1
     }
   }
 }

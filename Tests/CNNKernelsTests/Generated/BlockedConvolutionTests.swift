@@ -141,7 +141,7 @@ struct BlockedConvolutionTests {
       if kind != .picture, BlockedConvolution.isWinogradPossible(g) { algorithms += [.winograd(.f2), .winograd(.f4)] }
       for algorithm in algorithms {
         let run = try Self.run(
-          g, target, algorithm: algorithm, input: kind == .picture ? .rowMajor : .blocked, epilogue: epilogue,
+          g, target, algorithm: algorithm, input: kind == .picture ? .picture(.number) : .blocked, epilogue: epilogue,
           workers: Workers(count: 1 + index % 3), seed: UInt64(index))
         // Rounding grows with the number of terms; Winograd's larger transforms multiply it.
         let terms = Double(g.inputChannels / g.groups * g.kernelHeight * g.kernelWidth)
@@ -155,6 +155,45 @@ struct BlockedConvolutionTests {
         #expect(run.isGuardIntact, "\(g), \(String(describing: algorithm))")
         if !(run.error < bound) { return }
       }
+    }
+  }
+
+  /// The first layer gives the same bits of pixels as of the numbers that they become.
+  @Test(arguments: targets, [(3, 2, 0), (3, 2, 1), (4, 4, 0), (5, 2, 2), (7, 2, 3)])
+  func pixelsAreNormalisedOnTheWay(_ target: CodeTarget, _ window: (kernel: Int, stride: Int, padding: Int)) throws {
+    for channels in [1, 3, 4] {
+      let (kernel, stride, padding) = window
+      let g = try ConvolutionGeometry(
+        batch: 2, inputHeight: 21, inputWidth: 19, inputChannels: channels, outputChannels: 24, kernelHeight: kernel,
+        kernelWidth: kernel, strideHeight: stride, strideWidth: stride, padTop: padding, padLeft: padding,
+        padBottom: padding, padRight: padding)
+      let mean = (0..<channels).map { 100 + Float($0) }, deviation = (0..<channels).map { 50 + Float($0) }
+      let workers = Workers(count: 2), library = KernelLibrary(target)
+      let weight = try ConvolutionBuffer(randomCount: g.weightCount, seed: 3, stream: 1)
+      let pixels = (0..<g.inputCount).map { UInt8(truncatingIfNeeded: $0 * 37 + $0 / 7) }
+      let numbers = pixels.indices.map { (Float(pixels[$0]) - mean[$0 % channels]) / deviation[$0 % channels] }
+      func result(_ element: Picture.Element, _ x: UnsafeRawPointer) throws -> [Float] {
+        let convolution = try BlockedConvolution(
+          g, input: .picture(element), epilogue: Epilogue(), workers: workers, library: library)
+        try library.finish()
+        let filter = try ConvolutionBuffer(count: convolution.filterCount)
+        let workspace = try ConvolutionBuffer(byteCount: convolution.workspaceByteCount)
+        let blocked = try ConvolutionBuffer(byteCount: convolution.output.byteCount)
+        let y = try ConvolutionBuffer(count: g.outputCount)
+        convolution.pack(weight.base, scale: nil, into: filter.base, workers: workers)
+        convolution.run(
+          x, filter: filter.base, bias: nil, residual: nil, into: blocked.base, workspace: workspace.base,
+          workers: workers)
+        BlockedCopies.unpack(blocked.base, convolution.output, into: y.base, workers: workers)
+        let isIntact = [filter, workspace, blocked, y].allSatisfy(\.isGuardIntact)
+        #expect(isIntact)
+        return (0..<g.outputCount).map { y[$0] }
+      }
+      let ofNumbers = try numbers.withUnsafeBytes { try result(.number, #require($0.baseAddress)) }
+      let ofPixels = try pixels.withUnsafeBytes {
+        try result(.pixel(mean: mean, deviation: deviation), #require($0.baseAddress))
+      }
+      #expect(ofPixels == ofNumbers && ofNumbers.contains { $0 != 0 }, "\(g)")
     }
   }
 

@@ -1,0 +1,70 @@
+import CNNCore
+import Glibc
+
+/// The input of a network's first layer: images as NHWC with few channels, which are copied once anyway, with a border or
+/// as phases. Pixels become numbers on the way.
+public struct Picture: Hashable, Sendable {
+  /// What the images are made of.
+  public enum Element: Hashable, Sendable {
+    /// float32.
+    case number
+    /// uint8, of which the number is `(pixel - mean[c]) / deviation[c]`.
+    case pixel(mean: [Float], deviation: [Float])
+  }
+
+  let element: Element
+  let images, height, width, channels: Int
+
+  init(_ element: Element, _ geometry: ConvolutionGeometry) {
+    self.element = element
+    (images, height) = (geometry.batch, geometry.inputHeight)
+    (width, channels) = (geometry.inputWidth, geometry.inputChannels)
+  }
+
+  /// The numbers of a row.
+  var rowCount: Int { width * channels }
+
+  /// Whether the numbers are where the picture is.
+  var isReadInPlace: Bool { element == .number }
+
+  /// Writes the numbers of a row, counted over all images.
+  func readRow(_ row: Int, of x: UnsafeRawPointer, into y: UnsafeMutablePointer<Float>) {
+    switch element {
+    case .number:
+      y.update(from: x.assumingMemoryBound(to: Float.self) + row * rowCount, count: rowCount)
+    case .pixel(let mean, let deviation):
+      mean.withUnsafeBufferPointer { mean in
+        deviation.withUnsafeBufferPointer { deviation in
+          guard let mean = mean.baseAddress, let deviation = deviation.baseAddress else { return }
+          Pixels.normalize(
+            x.assumingMemoryBound(to: UInt8.self) + row * rowCount, y, width, channels, mean, deviation)
+        }
+      }
+    }
+  }
+
+  /// The number of floats with a border.
+  func paddedCount(_ border: BlockedTensor.Border) -> Int {
+    images * (height + border.top + border.bottom) * (width + border.left + border.right) * channels
+  }
+
+  /// Writes the images with a border of zeros.
+  func pad(
+    _ x: UnsafeRawPointer, _ border: BlockedTensor.Border, into y: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
+    let left = border.left * channels, right = border.right * channels, padded = left + rowCount + right
+    let rows = border.top + height + border.bottom
+    workers.forEachRange(of: images * rows, grain: 16) { range, _ in
+      for position in range {
+        let target = y + position * padded, row = position % rows - border.top
+        guard row >= 0, row < height else {
+          target.update(repeating: 0, count: padded)
+          continue
+        }
+        target.update(repeating: 0, count: left)
+        readRow(position / rows * height + row, of: x, into: target + left)
+        (target + left + rowCount).update(repeating: 0, count: right)
+      }
+    }
+  }
+}
