@@ -42,7 +42,7 @@ import X86Assembler
       builder.convolution(x, "left", outputChannels: 32, kernel: (3, 3), padding: .all(1)), "left", nil)
     let right = try normalized(builder.convolution(x, "right", outputChannels: 32, kernel: (1, 1)), "right", nil)
     x = try builder.activation(.relu, builder.apply(Add(), left, right, name: "sum"), "sum.relu")
-    // Groups, a function without code and a concatenation are computed row-major.
+    // A function without code and a concatenation are computed row-major.
     var grouped = try builder.convolution(x, "grouped", outputChannels: 32, kernel: (3, 3), padding: .all(1), groups: 4)
     grouped = try builder.activation(.gelu, grouped, "grouped.gelu")
     x = try builder.apply(Concatenate(axis: -1), x, grouped, name: "joined")

@@ -173,7 +173,7 @@ private struct BlockedLayoutPass {
     }
     let epilogue = Epilogue(
       hasBias: node.operands.count == 3, addsResidual: fusion.residual != nil, activation: fusion.activation)
-    let hasMean = geometry.groups > 1 && fusion.isAveraged
+    let hasMean = BlockedConvolution.isDepthwise(geometry) && fusion.isAveraged
     let convolution = try BlockedConvolution(
       geometry, input: layout, epilogue: epilogue, accumulatesSum: hasMean,
       workers: generation.workers, library: generation.library)

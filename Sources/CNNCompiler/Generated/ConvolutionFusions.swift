@@ -40,8 +40,7 @@ struct ConvolutionFusions {
       guard Self.hasKernels(node, graph) else { continue }
       var fusion = Fusion(convolution: position)
       var last = position
-      let isDepthwise = (node.operation as? Convolution2D).map { $0.groups > 1 } ?? false
-      if !isDepthwise, let reader = onlyReader(node.results[0]), graph.nodes[reader].operation is Add,
+      if !Self.isDepthwise(node, graph), let reader = onlyReader(node.results[0]), graph.nodes[reader].operation is Add,
         !taken.contains(reader)
       {
         let addition = graph.nodes[reader]
@@ -71,7 +70,7 @@ struct ConvolutionFusions {
     }
     for (last, fusion) in byLastNode {
       let node = graph.nodes[fusion.convolution]
-      guard let depthwise = node.operation as? Convolution2D, depthwise.groups > 1,
+      guard Self.isDepthwise(node, graph),
         onlyReader(node.operands[0]) == fusion.convolution,
         case .node(let before, _) = graph.definition(of: node.operands[0]), let first = byLastNode[before],
         first.residual == nil, Self.isPointwise(graph.nodes[first.convolution], graph)
@@ -90,17 +89,22 @@ struct ConvolutionFusions {
       && graph.type(of: node.results[0]).shape[1...2] == x[1...2]
   }
 
+  /// Whether a node is a convolution in which every channel has a filter of its own.
+  private static func isDepthwise(_ node: Node, _ graph: Graph) -> Bool {
+    geometry(of: node, graph).map(BlockedConvolution.isDepthwise) ?? false
+  }
+
+  private static func geometry(of node: Node, _ graph: Graph) -> ConvolutionGeometry? {
+    guard var convolution = node.operation as? Convolution2D, convolution.filterLayout == .oihw else { return nil }
+    convolution.filterLayout = .hwio
+    let weight = graph.type(of: node.operands[1]).shape
+    return try? convolution.geometry(
+      input: graph.type(of: node.operands[0]).shape, weight: FilterLayout.toHWIO.map { weight[$0] })
+  }
+
   private static func hasKernels(_ node: Node, _ graph: Graph) -> Bool {
     switch node.operation {
-    case var convolution as Convolution2D:
-      guard convolution.filterLayout == .oihw else { return false }
-      convolution.filterLayout = .hwio
-      let weight = graph.type(of: node.operands[1]).shape
-      guard
-        let geometry = try? convolution.geometry(
-          input: graph.type(of: node.operands[0]).shape, weight: FilterLayout.toHWIO.map { weight[$0] })
-      else { return false }
-      return BlockedConvolution.isPossible(geometry)
+    case is Convolution2D: return geometry(of: node, graph).map(BlockedConvolution.isPossible) ?? false
     case is Dense: return graph.type(of: node.operands[0]).rank == 2
     default: return false
     }

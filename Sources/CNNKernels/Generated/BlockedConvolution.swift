@@ -39,6 +39,7 @@ public struct BlockedConvolution: Sendable {
   }
   private let schedule: Schedule
   private let phases: PicturePhases?
+  private let groups: ChannelGroups?
   private let picture: Picture?
   private let threads: Int
   private let border: BlockedTensor.Border
@@ -46,8 +47,7 @@ public struct BlockedConvolution: Sendable {
   /// Whether there are kernels for a convolution of these sizes.
   public static func isPossible(_ geometry: ConvolutionGeometry) -> Bool {
     let g = geometry
-    if g.groups > 1 {
-      guard g.groups == g.inputChannels, g.outputChannels == g.inputChannels else { return false }
+    if isDepthwise(g) {
       guard
         WindowSchedule.isPossible(
           width: g.kernelWidth, stride: g.strideWidth, dilation: g.dilationWidth, outputWidth: g.outputWidth)
@@ -59,7 +59,12 @@ public struct BlockedConvolution: Sendable {
         }
       }
     }
-    return true
+    return ChannelGroups(g) != nil
+  }
+
+  /// Whether every channel has a filter of its own.
+  public static func isDepthwise(_ g: ConvolutionGeometry) -> Bool {
+    g.groups > 1 && g.groups == g.inputChannels && g.outputChannels == g.inputChannels
   }
 
   /// Plans a convolution.
@@ -85,6 +90,7 @@ public struct BlockedConvolution: Sendable {
     output = BlockedTensor(
       images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
     border = BlockedTensor.Border(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight)
+    groups = Self.isDepthwise(g) ? nil : ChannelGroups(g)
     phases = if case .phases = algorithm { PicturePhases(g) } else { nil }
     let kernel = [g.kernelHeight, g.kernelWidth], stride = [g.strideHeight, g.strideWidth]
     let dilation = [g.dilationHeight, g.dilationWidth]
@@ -98,9 +104,13 @@ public struct BlockedConvolution: Sendable {
             images: g.batch, height: g.inputHeight + border.top + border.bottom,
             width: g.inputWidth + border.left + border.right, channels: g.inputChannels)
         }
+      guard let groups else {
+        throw CNNError(.invalidArgument, "a convolution with \(g.groups) groups is no product")
+      }
       schedule = .product(
         ProductSchedule(
-          source, kernel: kernel, stride: stride, dilation: dilation, output: output, epilogue: epilogue,
+          source, groups: groups.count, kernel: kernel, stride: stride, dilation: dilation, output: output,
+          epilogue: epilogue,
           workers: workers, library: library))
     case .winograd(let transform):
       schedule = .winograd(
@@ -125,7 +135,7 @@ public struct BlockedConvolution: Sendable {
   private static func best(_ g: ConvolutionGeometry, _ layout: Input, _ workers: Workers, _ target: CodeTarget)
     -> Algorithm
   {
-    if g.groups > 1 { return .depthwise }
+    if isDepthwise(g) { return .depthwise }
     if layout != .blocked { return PicturePhases(g).map { .phases($0.transform) } ?? .direct }
     guard isWinogradPossible(g) else { return .direct }
     let input = BlockedTensor(
@@ -202,7 +212,19 @@ public struct BlockedConvolution: Sendable {
     workers: Workers
   ) {
     switch schedule {
-    case .product(let schedule): schedule.filter.pack(weight, scale: scale, into: packed, workers: workers)
+    case .product(let schedule):
+      if let groups, groups.isMerged {
+        let panels = schedule.filter.panels.count / groups.count
+        for group in 0..<groups.count {
+          groups.filter(group, of: weight).withUnsafeBufferPointer {
+            guard let filter = $0.baseAddress else { return }
+            schedule.filter.pack(
+              filter, scale: scale, panels: panels * group..<panels * (group + 1), into: packed, workers: workers)
+          }
+        }
+      } else {
+        schedule.filter.pack(weight, scale: scale, into: packed, workers: workers)
+      }
     case .winograd(let schedule):
       if let phases {
         phases.filter(weight).withUnsafeBufferPointer {

@@ -30,14 +30,20 @@ public struct PackedFilter: Hashable, Sendable {
   public var count: Int { laneCount * depth }
 
   /// Packs `weight` `[outputChannels, inputChannels, height, width]`, each output channel times its `scale` and each tap
-  /// times one of `tapFactors`, where there are any.
+  /// times one of `tapFactors`, where there are any. With `panels` only those, and the weight of their output channels.
   func pack(
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, tapFactors: [Float]? = nil,
+    panels chosen: Range<Int>? = nil,
     into packed: UnsafeMutablePointer<Float>, workers: Workers
   ) {
     let tapFactors = tapFactors ?? Array(repeating: 1, count: taps)
-    workers.forEachRange(of: panels.count) { range, _ in
-      for panel in range { packPanel(panel, weight, scale, tapFactors, packed + offset(of: panel)) }
+    let chosen = chosen ?? 0..<panels.count
+    let weight = weight - firstLane(of: chosen.lowerBound) * depth
+    workers.forEachRange(of: chosen.count) { range, _ in
+      for panel in range {
+        let panel = chosen.lowerBound + panel
+        packPanel(panel, weight, scale, tapFactors, packed + offset(of: panel))
+      }
     }
   }
 

@@ -52,11 +52,15 @@ struct ProductSchedule: Sendable {
   }
 
   private let outputBlockStride: Int
+  /// For each panel, where the input channels that it reads begin, in bytes.
+  private let panelInputs: [Int]
   private let hasBias, addsResidual: Bool
 
   /// Plans the convolution of `input` with a window of `kernel`, `stride` and `dilation`.
+  /// - Parameter groups: in how many groups of whole blocks the input's and the output's channels are.
   init(
-    _ input: ProductInput, kernel: [Int], stride: [Int], dilation: [Int], output: BlockedTensor, epilogue: Epilogue,
+    _ input: ProductInput, groups: Int = 1, kernel: [Int], stride: [Int], dilation: [Int], output: BlockedTensor,
+    epilogue: Epilogue,
     workers: Workers, library: KernelLibrary
   ) {
     let target = library.target
@@ -65,34 +69,37 @@ struct ProductSchedule: Sendable {
       && input.imageByteCount == output.imageByteCount && input.rowByteCount == output.rowByteCount
     let linePixels = isContiguous ? output.images * output.height * output.width : output.width
     let lineCount = isContiguous ? 1 : output.images * output.height
+    let channels = input.channels / groups, blocks = (channels + input.blockDepth - 1) / input.blockDepth
     let tiling = Tiling.best(
-      linePixels: linePixels, channels: output.channels,
-      depth: input.channels * kernel[0] * kernel[1], temporaries: epilogue.temporaryCount, target)
+      linePixels: linePixels, channels: output.channels / groups, depth: channels * kernel[0] * kernel[1],
+      temporaries: epilogue.temporaryCount, target)
+    let panels = Array(repeating: tiling.panels, count: groups).flatMap { $0 }
+    panelInputs = panels.indices.map { $0 / tiling.panels.count * blocks * input.blockByteCount }
     filter = PackedFilter(
-      outputChannels: output.channels, inputChannels: input.channels, height: kernel[0], width: kernel[1],
-      blockDepth: input.blockDepth, panels: tiling.panels)
+      outputChannels: output.channels, inputChannels: channels, height: kernel[0], width: kernel[1],
+      blockDepth: input.blockDepth, panels: panels)
     outputBlockStride = output.blockByteCount
     (hasBias, addsResidual) = (epilogue.hasBias, epilogue.addsResidual)
 
     // The depth, as loops.
     var loops: [ProductKernel.Loop] = []
     var depth = input.blockDepth
-    var lastDepth = (input.channels - 1) % input.blockDepth + 1
-    if input.blocks > 1 {
-      loops.append(.init(count: input.blocks, stride: input.blockByteCount))
+    var lastDepth = (channels - 1) % input.blockDepth + 1
+    if blocks > 1 {
+      loops.append(.init(count: blocks, stride: input.blockByteCount))
     } else {
       depth = lastDepth
     }
     if kernel[0] > 1 { loops.append(.init(count: kernel[0], stride: dilation[0] * input.rowByteCount)) }
     if kernel[1] > 1 {
-      if input.blocks == 1, depth * 4 == input.pixelByteCount, dilation[1] == 1, depth * kernel[1] <= 64 {
+      if blocks == 1, depth * 4 == input.pixelByteCount, dilation[1] == 1, depth * kernel[1] <= 64 {
         depth *= kernel[1]  // The window's columns are neighbours.
         lastDepth = depth
       } else {
         loops.append(.init(count: kernel[1], stride: dilation[1] * input.pixelByteCount))
       }
     }
-    if input.blocks == 1 { lastDepth = depth }
+    if blocks == 1 { lastDepth = depth }
 
     let step = stride[1] * input.pixelByteCount
     // With few tiles the time is that of reading the filter.
@@ -113,7 +120,7 @@ struct ProductSchedule: Sendable {
       return result
     }
     var kernels: [[GeneratedKernel]] = []
-    for columns in tiling.panels { kernels.append(makeKernels(columns)) }
+    for columns in panels { kernels.append(makeKernels(columns)) }
     self.kernels = kernels
 
     // All runs in the order of the pixels.
@@ -135,15 +142,15 @@ struct ProductSchedule: Sendable {
     let inputBytes = input.images * input.imageByteCount * input.blocks
     let tileBytes = tiling.rowCounts[0] * stride[0] * stride[1] * input.channels * 4
     work = Self.divide(
-      runs, tiling, filterBytes: filterBytes, inputBytes: inputBytes, count: workers.count,
+      runs, panels: panels.count, filterBytes: filterBytes, inputBytes: inputBytes, count: workers.count,
       chunkTiles: max(1, target.secondCacheByteCount / 3 / max(1, tileBytes)), step: step)
   }
 
   /// Divides panels or pixels among the threads, whichever leaves less to the busiest one.
   private static func divide(
-    _ runs: [Run], _ tiling: Tiling, filterBytes: Int, inputBytes: Int, count: Int, chunkTiles: Int, step: Int
+    _ runs: [Run], panels: Int, filterBytes: Int, inputBytes: Int, count: Int, chunkTiles: Int, step: Int
   ) -> [Work] {
-    let tiles = runs.reduce(0) { $0 + $1.tiles }, panels = tiling.panels.count
+    let tiles = runs.reduce(0) { $0 + $1.tiles }
     func busiest(_ units: Int) -> Double { Double((units + count - 1) / count) / Double(units) * Double(count) }
     // What is not divided is read by every thread: that of panels costs the input, that of pixels the filter.
     let byPanel = busiest(panels) + Double(inputBytes) * 1e-8, byTile = busiest(tiles) + Double(filterBytes) * 1e-8
@@ -209,7 +216,8 @@ struct ProductSchedule: Sendable {
         let kernels = kernels[panel]
         for run in chunk {
           var arguments = ProductArguments(
-            a: input + run.input, filter: panelFilter, bias: panelBias, output: output + run.output + shift,
+            a: input + panelInputs[panel] + run.input, filter: panelFilter, bias: panelBias,
+            output: output + run.output + shift,
             residual: (residual ?? UnsafeRawPointer(output)) + run.output + shift, tiles: run.tiles)
           kernels[run.kernel](&arguments)
         }

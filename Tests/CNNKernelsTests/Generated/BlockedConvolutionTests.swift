@@ -93,7 +93,7 @@ struct BlockedConvolutionTests {
 
   /// What `randomGeometry` makes.
   enum Kind: CaseIterable {
-    case pointwise, threeByThree, any, depthwise
+    case pointwise, threeByThree, any, depthwise, grouped
     /// Over the few channels of an image as NHWC.
     case picture
   }
@@ -115,6 +115,19 @@ struct BlockedConvolutionTests {
       let dilation = kind == .any || kind == .depthwise ? pick([1, 1, 2]) : 1
       let pads = (0..<4).map { _ in kernel == 1 ? 0 : pick(Array(0...(kernel / 2))) }
       let isDepthwise = kind == .depthwise
+      if kind == .grouped {
+        let groups = pick([2, 3, 4, 8, 16]), inputs = groups * pick([1, 2, 4, 8, 16, 32])
+        if let geometry = try? ConvolutionGeometry(
+          batch: pick([1, 2]), inputHeight: pick(sizes), inputWidth: pick(sizes), inputChannels: inputs,
+          outputChannels: groups * pick([1, 2, 4, 8, 16, 32]), kernelHeight: kernel, kernelWidth: kernel,
+          strideHeight: stride, strideWidth: stride, padTop: pads[0], padLeft: pads[1], padBottom: pads[2],
+          padRight: pads[3], groups: groups), BlockedConvolution.isPossible(geometry),
+          !BlockedConvolution.isDepthwise(geometry)
+        {
+          return geometry
+        }
+        continue
+      }
       if let geometry = try? ConvolutionGeometry(
         batch: pick([1, 1, 2, 3]), inputHeight: pick(sizes), inputWidth: pick(sizes), inputChannels: channels,
         outputChannels: isDepthwise ? channels : pick([1, 7, 8, 16, 17, 24, 40, 64, 96, 112]), kernelHeight: kernel,
