@@ -127,7 +127,9 @@ extension Profile {
       ])
     }
     let ofSteps = 1
-    var events = [name("process_name", "\(model), \(imageCount) at once"), name("thread_name", "steps", track: ofSteps)]
+    var events = [
+      name("process_name", "\(model), \(imageCount) at once"), name("thread_name", "steps", track: ofSteps),
+    ]
     events += (1...threadCount).map { name("thread_name", "thread \($0)", track: ofSteps + $0) }
     for (step, time) in zip(steps, fastest) {
       let arguments = object([
