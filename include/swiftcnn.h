@@ -232,8 +232,9 @@ scnn_status scnn_model_profile(scnn_model *model, const scnn_tensor *x, int64_t 
 
 /* What scnn_model_profile measured last; SCNN_INVALID_STATE where it never did. `format`: "text" (a table with a row for
  * each step: the layers it computes, algorithm, shape, time, GFLOP/s, share of the machine's limit, bytes, GB/s), "json"
- * (the same numbers) or "trace" (what chrome://tracing and Perfetto open). A step's limit is the longer of the times
- * that its arithmetic and its bytes take at the measured rates. */
+ * (the same numbers) or "trace" (the fastest of the predictions, with when each thread was at work on each step, for
+ * chrome://tracing and Perfetto). A step's limit is the longer of the times that its arithmetic and its bytes take at
+ * the measured rates. */
 scnn_status scnn_model_profile_text(scnn_model *model, const char *format, char *buffer, size_t capacity,
                                     size_t *length);
 

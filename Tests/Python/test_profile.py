@@ -44,7 +44,8 @@ def test_the_trace_is_one_of_complete_events(model, images, tmp_path):
     profile.save_trace(tmp_path / "trace.json")
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     rows = [event for event in events if event["ph"] == "X"]
-    assert [event["name"] for event in rows] == [step.name for step in profile.steps]
+    assert [event["name"] for event in rows if event["tid"] == 1] == [step.name for step in profile.steps]
+    assert any(event["tid"] > 1 for event in rows)  # when threads were at work
     assert all(event["dur"] > 0 for event in rows)
 
 

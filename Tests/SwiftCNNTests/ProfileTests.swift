@@ -34,11 +34,25 @@ import Testing
     }
   }
 
-  @Test func theTraceAndTheNumbersAreJSONWithAnEventForEachStep() throws {
+  @Test func theTraceHasEachStepAndWhenThreadsWereAtWorkInIt() throws {
+    let profile = try Model(randomNetwork(), name: "random").profile(imageData(4).x.view, repeats: 2)
+    let trace = try #require(JSON(parsing: profile.formatted("trace")).objectValue)
+    let events = try trace.array("traceEvents").compactMap(\.objectValue).filter { try $0.string("ph") == "X" }
+    let ofSteps = try events.filter { try $0.integer("tid") == 1 }
+    #expect(try ofSteps.map { try $0.string("name") } == profile.steps.map(\.name))
+    let ofThreads = try events.filter { try $0.integer("tid") > 1 }
+    #expect(!ofThreads.isEmpty)
+    for event in ofThreads {
+      let step = try #require(ofSteps.first { try $0.string("name") == event.string("name") })
+      #expect(try event.number("ts") >= step.number("ts"))
+      #expect(try event.number("ts") + event.number("dur") <= step.number("ts") + step.number("dur") + 0.001)
+      #expect(try event.integer("tid") <= 1 + profile.threadCount)
+    }
+  }
+
+  @Test func theNumbersAreJSONAndTheTableHasARowForEachStep() throws {
     let model = try Model(randomNetwork(), name: "random")
     let profile = try model.profile(imageData(1).x.view, repeats: 1)
-    let trace = try JSON(parsing: profile.formatted("trace"))
-    #expect(try trace.objectValue?.array("traceEvents").count == profile.steps.count + 1)
     let numbers = try JSON(parsing: profile.formatted("json"))
     #expect(try numbers.objectValue?.array("steps").count == profile.steps.count)
     for step in profile.steps { #expect(profile.text.split(separator: "\n").contains { $0.hasSuffix(step.name) }) }

@@ -60,19 +60,38 @@ public final class ExecutionContext: @unchecked Sendable {
     run(plan.steps, table, randomness)
   }
 
-  /// The time of each step of a run, in nanoseconds; the steps' names and costs are `plan.stepCosts`.
+  /// When one step of a run was computed, by `monotonicNanoseconds`.
+  public struct StepTime: Sendable, Equatable {
+    /// From the call of the kernel to its end.
+    public let start, end: Int
+    /// When each of the workers was at work.
+    public let stretches: [WorkRecorder.Stretch]
+  }
+
+  /// Times the steps of several runs, whose names and costs are `plan.stepCosts`: calls `note` with those of each run.
   ///
   /// As `run`, which it calls first, so that everything is prepared.
-  public func measure(parameters: ParameterStorage, inputs: [UnsafeRawPointer]) throws(CNNError) -> [Int] {
+  public func measure(
+    parameters: ParameterStorage, inputs: [UnsafeRawPointer], repeats: Int, note: ([StepTime]) -> Void
+  ) throws(CNNError) {
     try run(parameters: parameters, inputs: inputs)
     if plan.usesOpenBLAS { OpenBLAS.enterSingleThread() }
     defer { if plan.usesOpenBLAS { OpenBLAS.leaveSingleThread() } }
     let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
-    return plan.steps.map { step in
-      let start = monotonicNanoseconds()
-      step.kernel(StepArguments(step: step, bases: table, workers: plan.workers, randomness: .none))
-      return monotonicNanoseconds() - start
+    let recorder = WorkRecorder(plan.workers)
+    let workers = plan.workers.recorded(by: recorder)
+    var times: [StepTime] = []
+    for _ in 0..<repeats {
+      times.removeAll(keepingCapacity: true)
+      for step in plan.steps {
+        let start = monotonicNanoseconds()
+        step.kernel(StepArguments(step: step, bases: table, workers: workers, randomness: .none))
+        let end = monotonicNanoseconds()
+        times.append(StepTime(start: start, end: end, stretches: recorder.take()))
+      }
+      note(times)
     }
+    withExtendedLifetime(recorder) {}
   }
 
   /// Gives parameters (running statistics, say) the values that the last run computed for them.

@@ -6,9 +6,18 @@ public struct Workers: Sendable {
   /// The number of parts that work is divided into; also the number of threads used where the pool is free and the
   /// process has as many processors.
   public let count: Int
+  /// What is told when each worker begins and ends; nil but for profiles, whose recorder outlives the team.
+  private var recorder: Unmanaged<WorkRecorder>?
 
   /// A team of `count` (at least 1).
   public init(count: Int) { self.count = max(1, count) }
+
+  /// A team that divides work in the same way, of which `recorder` is told. It does not keep the recorder alive.
+  public func recorded(by recorder: WorkRecorder) -> Workers {
+    var result = self
+    result.recorder = .passUnretained(recorder)
+    return result
+  }
 
   /// Calls `body(worker)` once for every worker in `0..<count`, in parallel, and returns when all are done.
   public func run(_ body: (_ worker: Int) -> Void) {
@@ -17,6 +26,14 @@ public struct Workers: Sendable {
 
   /// Calls `body(part)` once for every part, in parallel, and returns when all are done.
   func run(parts: Int, _ body: (_ worker: Int) -> Void) {
+    if let recorder = recorder?.takeUnretainedValue() {
+      ThreadPool.shared.run(partCount: parts) { part in
+        let start = monotonicNanoseconds()
+        body(part)
+        recorder.note(worker: part, start: start, end: monotonicNanoseconds())
+      }
+      return
+    }
     if parts > 1 { ThreadPool.shared.run(partCount: parts, body) } else { body(0) }
   }
 
@@ -26,7 +43,7 @@ public struct Workers: Sendable {
     let blocks = (total + grain - 1) / grain
     let parts = min(count, blocks)
     if parts <= 1 {
-      if total > 0 { body(0..<total, 0) }
+      if total > 0 { run(parts: 1) { body(0..<total, $0) } }
       return
     }
     run(parts: parts) { worker in

@@ -1,3 +1,4 @@
+import CNNCompiler
 import CNNCore
 
 /// Where the time of a prediction goes, step by step.
@@ -44,6 +45,8 @@ public struct Profile: Sendable, Equatable {
   public let bytesPerSecond: Double
   /// The steps in the order in which they run.
   public let steps: [Step]
+  /// When the steps of the fastest of the predictions ran.
+  let fastest: [ExecutionContext.StepTime]
 
   /// The sum of the steps' times.
   public var seconds: Double { steps.reduce(0) { $0 + $1.seconds } }
@@ -106,31 +109,36 @@ extension Profile {
       ]))
   }
 
-  /// The steps one after the other as trace events, which chrome://tracing and Perfetto open.
+  /// The fastest of the predictions as trace events, which chrome://tracing and Perfetto open: a track with the steps, and
+  /// one for each thread with when it was at work.
   public var trace: String {
-    var events = [
+    func name(_ kind: String, _ name: String, track: Int = 1) -> JSON {
       object([
-        ("name", .string("process_name")), ("ph", .string("M")), ("pid", .integer(1)), ("tid", .integer(1)),
-        ("args", object([("name", .string("\(model), \(imageCount) at once"))])),
+        ("name", .string(kind)), ("ph", .string("M")), ("pid", .integer(1)), ("tid", .integer(Int64(track))),
+        ("args", object([("name", .string(name))])),
       ])
+    }
+    let begin = fastest.first?.start ?? 0
+    func event(_ step: Step, track: Int, _ start: Int, _ end: Int, _ arguments: JSON) -> JSON {
+      object([
+        ("name", .string(step.name)), ("cat", .string(step.algorithm)), ("ph", .string("X")),
+        ("ts", .number(Double(start - begin) / 1000)), ("dur", .number(Double(max(end - start, 1)) / 1000)),
+        ("pid", .integer(1)), ("tid", .integer(Int64(track))), ("args", arguments),
+      ])
+    }
+    let ofSteps = 1
+    var events = [
+      name("process_name", "\(model), \(imageCount) at once"), name("thread_name", "steps", track: ofSteps),
     ]
-    var start = 0.0
-    for step in steps {
-      let microseconds = step.seconds * 1e6
-      events.append(
-        object([
-          ("name", .string(step.name)), ("cat", .string(step.algorithm)), ("ph", .string("X")),
-          ("ts", .number(start)), ("dur", .number(microseconds)), ("pid", .integer(1)), ("tid", .integer(1)),
-          (
-            "args",
-            object([
-              ("algorithm", .string(step.algorithm)), ("shape", .string(step.shape)),
-              ("GFLOP/s", .number(step.gigaflops)), ("GB/s", .number(step.gigabytesPerSecond)),
-              ("share of limit", .number(step.shareOfLimit)), ("bytes", .integer(Int64(step.byteCount))),
-            ])
-          ),
-        ]))
-      start += microseconds
+    events += (1...threadCount).map { name("thread_name", "thread \($0)", track: ofSteps + $0) }
+    for (step, time) in zip(steps, fastest) {
+      let arguments = object([
+        ("algorithm", .string(step.algorithm)), ("shape", .string(step.shape)),
+        ("GFLOP/s", .number(step.gigaflops)), ("GB/s", .number(step.gigabytesPerSecond)),
+        ("share of limit", .number(step.shareOfLimit)), ("bytes", .integer(Int64(step.byteCount))),
+      ])
+      events.append(event(step, track: ofSteps, time.start, time.end, arguments))
+      events += time.stretches.map { event(step, track: ofSteps + 1 + $0.worker, $0.start, $0.end, object([])) }
     }
     return serialized(object([("traceEvents", .array(events)), ("displayTimeUnit", .string("ms"))]))
   }
