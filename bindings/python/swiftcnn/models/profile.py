@@ -80,8 +80,8 @@ class Profile:
     __repr__ = __str__
 
     def save_trace(self, path: str | os.PathLike[str]) -> None:
-        """Writes the fastest of the predictions as a file that chrome://tracing and https://ui.perfetto.dev open: a track
-        with the steps, and one for each thread with when it was at work."""
+        """Writes the fastest of the predictions as a file that chrome://tracing and https://ui.perfetto.dev open: a
+        track with the steps, and one for each thread with when it was at work."""
         with open(path, "w", encoding="utf-8") as file:
             file.write(self._trace)
 
