@@ -2,8 +2,7 @@ import X86Assembler
 
 /// Transforms some neighbouring tiles of one block of channels: B^T d B.
 ///
-/// What of it lies beside the image is zero and known while the
-/// code is generated.
+/// What of a tile lies beside the image is zero, and known while the code is generated.
 struct WinogradInputKernel: Hashable, Sendable {
   let target: CodeTarget
   let transform: WinogradTransform

@@ -1,7 +1,7 @@
 import CNNCore
 import X86Assembler
 
-/// A 3 x 3 convolution of stride 1 by Winograd's transforms: which tiles, by which kernels, and what each thread does.
+/// A convolution of stride 1 by Winograd's transforms: which tiles, by which kernels, and what each thread does.
 ///
 /// Some tiles at a time are transformed, multiplied by the transformed filter at every position, and transformed back,
 /// so that what is in between stays in the second cache. Where there are many tiles, each thread takes some of them; where

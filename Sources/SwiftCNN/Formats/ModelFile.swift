@@ -127,6 +127,10 @@ extension ModelFile {
 
 extension ParameterStorage {
   /// Reads every parameter from the file.
+  ///
+  /// At once, not when a plan first packs it, so that a loaded model no longer depends on its file. (Packing straight from
+  /// the file would make a process that only predicts smaller by the weights, 21 MB of efficientnet_b0's 83, and 3 ms
+  /// faster.)
   fileprivate func load(from file: SafetensorsFile) throws(CNNError) {
     var missing: [String] = [], misshapen: [String] = [], leftOver: [String] = []
     for parameter in parameters {
