@@ -83,7 +83,7 @@ public struct BlockedConvolution: Sendable {
     self.geometry = g
     threads = workers.count
     picture = if case .picture(let element) = layout { Picture(element, g) } else { nil }
-    let algorithm = algorithm ?? Self.best(g, layout, workers, library.target)
+    let algorithm = algorithm ?? Self.best(g, layout, workers)
     self.algorithm = algorithm
     input = BlockedTensor(
       images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
@@ -132,9 +132,7 @@ public struct BlockedConvolution: Sendable {
     }
   }
 
-  private static func best(_ g: ConvolutionGeometry, _ layout: Input, _ workers: Workers, _ target: CodeTarget)
-    -> Algorithm
-  {
+  private static func best(_ g: ConvolutionGeometry, _ layout: Input, _ workers: Workers) -> Algorithm {
     if isDepthwise(g) { return .depthwise }
     if layout != .blocked { return PicturePhases(g).map { .phases($0.transform) } ?? .direct }
     guard isWinogradPossible(g) else { return .direct }
@@ -143,7 +141,7 @@ public struct BlockedConvolution: Sendable {
     let output = BlockedTensor(
       images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
     func cost(_ transform: WinogradTransform, input inputCycles: Double, output outputCycles: Double) -> Double {
-      let cost = WinogradSchedule.Cost(transform, output, workers, target)
+      let cost = WinogradSchedule.Cost(transform, output, workers)
       return cost.multiplying
         + cost.transforming(
           input: inputCycles, output: outputCycles, inputBlocks: input.blocks, outputBlocks: output.blocks)

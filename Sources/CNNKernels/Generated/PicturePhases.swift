@@ -92,7 +92,8 @@ struct PicturePhases: Sendable {
       // 8 floats at a time where that reads nothing behind the row. What it writes behind the pair is written later, or
       // means nothing.
       while (column + 1) * pair + 8 <= count {
-        UnsafeRawPointer(source + column * pair).loadUnaligned(as: SIMD8<Float>.self).store(to: target)
+        let values = UnsafeRawPointer(source + column * pair).loadUnaligned(as: SIMD8<Float>.self)
+        UnsafeMutableRawPointer(target).storeBytes(of: values, as: SIMD8<Float>.self)
         target += BlockedTensor.blockChannels
         column += 1
       }
@@ -105,11 +106,5 @@ struct PicturePhases: Sendable {
       target += BlockedTensor.blockChannels
       column += 1
     }
-  }
-}
-
-extension SIMD8<Float> {
-  @inline(__always) fileprivate func store(to pointer: UnsafeMutablePointer<Float>) {
-    UnsafeMutableRawPointer(pointer).storeBytes(of: self, as: Self.self)
   }
 }

@@ -5,11 +5,10 @@ extension WinogradSchedule {
     private let transform: WinogradTransform
     private let tiles, products: Int
     private let workers: Workers
-    private let target: CodeTarget
 
-    init(_ transform: WinogradTransform, _ output: BlockedTensor, _ workers: Workers, _ target: CodeTarget) {
+    init(_ transform: WinogradTransform, _ output: BlockedTensor, _ workers: Workers) {
       func count(_ size: Int) -> Int { transform.cut(size).count }
-      (self.transform, self.workers, self.target) = (transform, workers, target)
+      (self.transform, self.workers) = (transform, workers)
       tiles = output.images * count(output.height) * count(output.width)
       products = WinogradTiles.products(
         transform, images: output.images, height: output.height, width: output.width)

@@ -134,7 +134,8 @@ private struct Emitter {
   private func transform(_ row: Int, _ depth: Int) {
     k.mov(g, filter)
     k.mov(u, .rsp)
-    forEachChannel(of: depth, atOnce: depth % 2 == 0 ? 2 : 1) { channel in
+    let step = depth % 2 == 0 ? 2 : 1
+    forEachChannel(of: depth, atOnce: step) { channel in
       for half in halves { transform(row, channel, half, depth) }
       if kernel.prefetchDistance > 0 {
         for line in [row, row + 6] where line < 9 {
@@ -142,7 +143,6 @@ private struct Emitter {
         }
       }
     } then: {
-      let step = depth % 2 == 0 ? 2 : 1
       k.add(g, step * 64)
       k.add(u, step * 64)
     }

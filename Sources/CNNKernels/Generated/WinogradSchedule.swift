@@ -56,7 +56,7 @@ struct WinogradSchedule: Sendable {
     let tiles = WinogradTiles(transform, input, padding: padding, output: output)
     threads = workers.count
 
-    let cost = Cost(transform, output, workers, target)
+    let cost = Cost(transform, output, workers)
     let filterBytes = transform.positions * input.channels * output.channels * 4
     dividesChannels = cost.hasFewTiles || threads > 1 && filterBytes > 4 << 20 && tiles.count < 64 * threads
     let transformsFilter = cost.transformsFilter
