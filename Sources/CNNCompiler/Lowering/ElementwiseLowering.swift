@@ -208,15 +208,10 @@ extension NormalizePixels: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     let mean = pixelMean, deviation = pixelDeviation
-    return LoweredOperation(kernel: { arguments in
-      mean.withUnsafeBufferPointer { mean in
-        deviation.withUnsafeBufferPointer { deviation in
-          guard let mean = mean.baseAddress, let deviation = deviation.baseAddress else { return }
-          Pixels.normalize(
-            x: arguments.bytes(0), y: arguments.result(), pixels: shape.rows, channels: shape.columns, mean: mean,
-            standardDeviation: deviation, workers: arguments.workers)
-        }
-      }
+    return LoweredOperation(kernel: {
+      Pixels.normalize(
+        x: $0.bytes(0), y: $0.result(), pixels: shape.rows, channels: shape.columns, mean: mean,
+        standardDeviation: deviation, workers: $0.workers)
     })
   }
 }

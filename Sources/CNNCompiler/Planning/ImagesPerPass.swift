@@ -1,4 +1,3 @@
-import CNNCore
 import CNNGraph
 import CNNKernels
 
@@ -9,12 +8,9 @@ extension Compiler {
   /// it leaves the last cache every layer waits for memory: ResNet-50 takes 7 % longer an image with 32 images at a time
   /// than with 4. So the largest tensor gets half of the last cache, and every thread at least one image.
   /// - Parameters:
-  ///   - input: the type of any number of images.
+  ///   - one: the network for one image.
   ///   - threads: what a pass is divided by.
-  /// - Throws: `.shapeMismatch` where the network does not fit the input.
-  public static func imagesPerPass(_ network: Graph, input: TensorType, threads: Int) throws(CNNError) -> Int {
-    guard let name = network.inputs.first?.name else { return 1 }
-    let one = try network.rebound([name: TensorType(.float32, [1] + input.shape.dropFirst())])
+  public static func imagesPerPass(_ one: Graph, threads: Int) -> Int {
     let largest = one.nodes.flatMap(\.results).map { one.type(of: $0).byteCount }.max() ?? 1
     let perThread = Double(CodeTarget.lastCacheByteCount / 2) / Double(max(1, largest)) / Double(threads)
     return max(1, Int(min(perThread, 1e6).rounded())) * threads

@@ -33,13 +33,7 @@ public struct Picture: Hashable, Sendable {
     case .number:
       y.update(from: x.assumingMemoryBound(to: Float.self) + row * rowCount, count: rowCount)
     case .pixel(let mean, let deviation):
-      mean.withUnsafeBufferPointer { mean in
-        deviation.withUnsafeBufferPointer { deviation in
-          guard let mean = mean.baseAddress, let deviation = deviation.baseAddress else { return }
-          Pixels.normalize(
-            x.assumingMemoryBound(to: UInt8.self) + row * rowCount, y, width, channels, mean, deviation)
-        }
-      }
+      Pixels.normalize(x.assumingMemoryBound(to: UInt8.self) + row * rowCount, y, width, channels, mean, deviation)
     }
   }
 

@@ -74,10 +74,16 @@ extension Model {
   func imagesPerPass(_ x: TensorView) throws(CNNError) -> Int {
     let threads = Threads.count
     if x.sampleCount <= threads { return threads }
-    let type = try x.validated("x")
     return try plans.imagesPerPass(x.sampleShape, threads: threads) { () throws(CNNError) in
-      try Compiler.imagesPerPass(network, input: type, threads: threads)
+      try Compiler.imagesPerPass(networkForOne(of: x), threads: threads)
     }
+  }
+
+  /// The network for one of the samples. Inferring all shapes anew takes a millisecond, and they are known for the size
+  /// that the network was built with.
+  private func networkForOne(of x: TensorView) throws(CNNError) -> Graph {
+    let input = network.inputs[0], type = try TensorType(.float32, [1] + x.sampleShape)
+    return network.type(of: input.value) == type ? network : try network.rebound([input.name: type])
   }
 
   func withPredictionContext<Result>(
@@ -132,9 +138,7 @@ extension Model {
   /// As `outputShape`, by a caller who has the model.
   func lockedOutputShape(for x: TensorView, output: String? = nil) throws(CNNError) -> [Int] {
     try checkInput(x)
-    // Inferring all shapes anew takes a millisecond, and they are known for the size that the network was built with.
-    let input = network.inputs[0], type = try TensorType(.float32, [1] + x.sampleShape)
-    let bound = network.type(of: input.value) == type ? network : try network.rebound([input.name: type])
+    let bound = try networkForOne(of: x)
     let graph = try output.map { (name) throws(CNNError) in try bound.selectingOutputs([name]) } ?? bound
     try requireResults(graph, samples: 1)
     return [x.sampleCount] + graph.type(of: graph.outputs[0].value).shape.dropFirst()
