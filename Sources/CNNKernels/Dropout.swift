@@ -56,13 +56,12 @@ public enum Dropout {
     x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, samples: Int, sampleLength: Int, rate: Float,
     seed: UInt64, stream: UInt64, workers: Workers
   ) {
-    let random = Philox(seed: seed, stream: stream)
-    let survival = Survival(rate)
+    let factors = SampleFactors(rate: rate, seed: seed, stream: stream)
     workers.forEachRange(of: samples, grain: max(1, 4096 / max(sampleLength, 1))) { range, _ in
       for sample in range {
         let x = x + sample * sampleLength
         let y = y + sample * sampleLength
-        let factor = survival.factor(for: random.words(at: UInt64(sample))[0])
+        let factor = factors[sample]
         if factor == 0 {
           y.update(repeating: 0, count: sampleLength)
         } else {
@@ -70,6 +69,21 @@ public enum Dropout {
         }
       }
     }
+  }
+
+  /// What each sample is multiplied by in stochastic depth; see `applyToSamples`.
+  public struct SampleFactors: Sendable {
+    private let random: Philox
+    private let survival: Survival
+
+    /// The factors for this rate and stream of random numbers.
+    public init(rate: Float, seed: UInt64, stream: UInt64) {
+      random = Philox(seed: seed, stream: stream)
+      survival = Survival(rate)
+    }
+
+    /// That of one sample.
+    public subscript(sample: Int) -> Float { survival.factor(for: random.words(at: UInt64(sample))[0]) }
   }
 
   /// What a rate means for a 32-bit random word.

@@ -123,4 +123,27 @@ import X86Assembler
     }
     for (a, b) in zip(try losses(target), try losses(nil)) { expectClose(a, b, 1e-5, "\(target.instructionSet)") }
   }
+
+  /// Losses, gradients of every parameter and the next statistics, of a network with every layer of the families.
+  @Test(arguments: targets, [1, 2, 3])
+  func trainingStepsEqualThoseOfPortableKernels(_ target: CodeTarget, _ threads: Int) throws {
+    func plan(_ target: CodeTarget?) throws -> Plan {
+      try Compiler.trainingPlan(
+        Self.network(), input: TensorType(.uint8, [3, 17, 19, 3]), normalization: Self.normalization,
+        loss: Loss(.sparseCategoricalCrossEntropy), threads: threads, target: target)
+    }
+    let generated = try plan(target), portable = try plan(nil)
+    let kinds = Set(generated.graph.nodes.map { Swift.type(of: $0.operation).name })
+    #expect(
+      kinds.isSuperset(of: [
+        "normalize_batch", "normalization_gradient_blocks", "input_gradient_blocks", "activation_gradient_blocks",
+        "sum_blocks", "spread_blocks", "pooling_gradient_blocks",
+      ]), "\(kinds.sorted())")
+    let outputs = (try Self.outputs(of: generated), try Self.outputs(of: portable))
+    for (name, (a, b)) in zip(generated.graph.outputs.map(\.name), zip(outputs.0, outputs.1)) {
+      // The gradient of a bias before a normalisation is rounding noise around 0.
+      if name == "gradient:stem.bias" { continue }
+      expectClose(a, b, 1e-4, "\(name), \(target.instructionSet), \(threads) threads", floor: 1e-4)
+    }
+  }
 }

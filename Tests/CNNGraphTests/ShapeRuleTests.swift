@@ -152,6 +152,10 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
       message: "momentum 2.0"),
     .init(operation: BatchNormalization(), operands: [[3], [3], [3], [3], [3]], message: "expected at least 2 axes"),
     .init(
+      operation: BatchNormalizationTrainingGradient(addsResidual: true, activation: Activation(.silu)),
+      operands: [image, image, [3], [3], [3], [3], image], code: .invalidArgument,
+      message: "function is 'silu' after a residual"),
+    .init(
       operation: BatchNormalizationTraining(BatchNormalization()), operands: [[1, 1, 1, 3], [3], [3], [3], [3]],
       message: "has one value per channel; training needs more"),
     .init(
@@ -252,14 +256,14 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(
       operation: BatchNormalizationGradient(epsilon: 0), operands: [image, image, [3], [3], [1]], message: "variance"),
     .init(
-      operation: BatchNormalizationTrainingGradient(addsResidual: false, relu: false),
+      operation: BatchNormalizationTrainingGradient(addsResidual: false, activation: nil),
       operands: [image, [3], [3], [3], [3]], message: "the gradient"),
     .init(
-      operation: BatchNormalizationTrainingGradient(addsResidual: false, relu: false),
+      operation: BatchNormalizationTrainingGradient(addsResidual: false, activation: nil),
       operands: [image, image, [3], [3], [1]], message: "deviation"),
     .init(
-      operation: BatchNormalizationTrainingGradient(addsResidual: false, relu: true),
-      operands: [image, image, [3], [3], [3], [1]], message: "the result"),
+      operation: BatchNormalizationTrainingGradient(addsResidual: false, activation: Activation(.relu)),
+      operands: [image, image, [3], [3], [3], [3], [1]], message: "the result"),
     .init(
       operation: Pooling2DGradient(Pooling2D(.max, kernel: [2, 2]), inputShape: image),
       operands: [[2, 4, 3, 3], image, [1]], message: "the result"),

@@ -19,7 +19,7 @@ extension Graph {
 }
 
 /// The rewriting: every value of the source has an image in one of the two layouts, or in both.
-private struct BlockedLayoutPass {
+struct BlockedLayoutPass {
   let source: Graph
   let generation: CodeGeneration
   let fusions: ConvolutionFusions
@@ -46,7 +46,7 @@ private struct BlockedLayoutPass {
   // MARK: - Layouts
 
   /// The value as row-major, converted if need be.
-  private mutating func rowMajor(_ value: Value) throws(CNNError) -> Value {
+  mutating func rowMajor(_ value: Value) throws(CNNError) -> Value {
     if !isRowMajor[value.index], let (image, tensor) = blocked[value.index] {
       let converted = try rewriter.result.addSingle(
         LeaveBlocks(tensor: tensor, shape: source.type(of: value).shape), [image],
@@ -58,7 +58,7 @@ private struct BlockedLayoutPass {
   }
 
   /// The value as blocked, converted if need be; nil where it is no image.
-  private mutating func inBlocks(_ value: Value) throws(CNNError) -> (value: Value, tensor: BlockedTensor)? {
+  mutating func inBlocks(_ value: Value) throws(CNNError) -> (value: Value, tensor: BlockedTensor)? {
     if let known = blocked[value.index] { return known }
     guard let tensor = Self.tensor(source.type(of: value)) else { return nil }
     let converted = try rewriter.result.addSingle(
@@ -79,11 +79,17 @@ private struct BlockedLayoutPass {
     }
   }
 
-  private mutating func define(_ value: Value, _ image: Value, _ tensor: BlockedTensor) {
+  mutating func define(_ value: Value, _ image: Value, _ tensor: BlockedTensor) {
     blocked[value.index] = (image, tensor)
   }
 
-  private func isInBlocks(_ value: Value) -> Bool { blocked[value.index] != nil }
+  func isInBlocks(_ value: Value) -> Bool { blocked[value.index] != nil }
+
+  /// Says what a value has become where it stays row-major.
+  mutating func defineRowMajor(_ value: Value, _ image: Value) {
+    rewriter.map(value, to: image)
+    isRowMajor[value.index] = true
+  }
 
   // MARK: - Nodes
 
@@ -142,7 +148,7 @@ private struct BlockedLayoutPass {
         Self.tensor(source.type(of: result)) == tensor
       else { return false }
       define(result, x, tensor)
-    default: return false
+    default: return try rewriteGradientToBlocks(node)
     }
     return true
   }
@@ -214,15 +220,10 @@ private struct BlockedLayoutPass {
   }
 
   /// The sizes of a convolution, or of a dense layer as one of images of one pixel.
-  private func geometry(of node: Node) throws(CNNError) -> ConvolutionGeometry {
+  func geometry(of node: Node) throws(CNNError) -> ConvolutionGeometry {
     let shape = source.type(of: node.operands[0]).shape, weight = source.type(of: node.operands[1]).shape
-    if var convolution = node.operation as? Convolution2D {
-      convolution.filterLayout = .hwio
-      return try convolution.geometry(input: shape, weight: FilterLayout.toHWIO.map { weight[$0] })
-    }
-    return try ConvolutionGeometry(
-      batch: shape[0], inputHeight: 1, inputWidth: 1, inputChannels: weight[1], outputChannels: weight[0],
-      kernelHeight: 1, kernelWidth: 1)
+    if let convolution = node.operation as? Convolution2D { return try convolution.geometry(shape, oihw: weight) }
+    return try .dense(rows: shape[0], inputs: weight[1], outputs: weight[0])
   }
 
   /// The packed filter of a convolution, and its packed bias if it has one. A factor of the filter is applied where the
@@ -246,5 +247,23 @@ private struct BlockedLayoutPass {
           name: rewriter.result.uniqueName("\(name).packed_bias")))
     }
     return result
+  }
+}
+
+extension Convolution2D {
+  /// The kernels' view of the convolution, for a weight in the layout of parameters.
+  func geometry(_ input: [Int], oihw weight: [Int]) throws(CNNError) -> ConvolutionGeometry {
+    var convolution = self
+    convolution.filterLayout = .hwio
+    return try convolution.geometry(input: input, weight: FilterLayout.toHWIO.map { weight[$0] })
+  }
+}
+
+extension ConvolutionGeometry {
+  /// A dense layer as a convolution of images of one pixel.
+  static func dense(rows: Int, inputs: Int, outputs: Int) throws(CNNError) -> ConvolutionGeometry {
+    try ConvolutionGeometry(
+      batch: rows, inputHeight: 1, inputWidth: 1, inputChannels: inputs, outputChannels: outputs, kernelHeight: 1,
+      kernelWidth: 1)
   }
 }

@@ -3,13 +3,21 @@ import CNNGraph
 import CNNKernels
 
 /// The type of a blocked tensor in a compiled graph: so many floats; what they mean, the operations know.
-private func type(_ tensor: BlockedTensor) throws(CNNError) -> TensorType {
+func type(_ tensor: BlockedTensor) throws(CNNError) -> TensorType {
   try TensorType(.float32, [tensor.byteCount / 4])
 }
 
-/// For profiles: the sizes of a tensor that is not counted in channels' blocks.
-private func cost(_ tensor: BlockedTensor) -> StepCost {
-  StepCost(shape: "\(tensor.height)x\(tensor.width)x\(tensor.channels)")
+extension StepCost {
+  /// The sizes of a convolution, and the operations it takes as its definition says.
+  init(of g: ConvolutionGeometry) {
+    shape =
+      "\(g.inputHeight)x\(g.inputWidth)x\(g.inputChannels) \(g.kernelHeight)x\(g.kernelWidth)/\(g.strideHeight) -> "
+      + "\(g.outputHeight)x\(g.outputWidth)x\(g.outputChannels)"
+    operations = g.operationCount
+  }
+
+  /// The sizes of a tensor that is not counted in channels' blocks.
+  init(of tensor: BlockedTensor) { shape = "\(tensor.height)x\(tensor.width)x\(tensor.channels)" }
 }
 
 /// Row-major `[N, H, W, C]` or `[N, C]` becomes blocked.
@@ -22,7 +30,7 @@ struct EnterBlocks: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let tensor = tensor
     return LoweredOperation(
-      cost: cost(tensor),
+      cost: StepCost(of: tensor),
       kernel: {
         BlockedCopies.pack($0.operand(0), into: $0.result(), tensor, workers: $0.workers)
       })
@@ -40,7 +48,7 @@ struct LeaveBlocks: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let tensor = tensor
     return LoweredOperation(
-      cost: cost(tensor),
+      cost: StepCost(of: tensor),
       kernel: {
         BlockedCopies.unpack($0.operand(0), tensor, into: $0.result(), workers: $0.workers)
       })
@@ -53,34 +61,44 @@ struct PackFilter: CompiledOperation {
   static let name = "pack_filter"
   /// The number of floats.
   let count: Int
-  let pack:
-    @Sendable (UnsafePointer<Float>, _ scale: UnsafePointer<Float>?, UnsafeMutablePointer<Float>, Workers) -> Void
+  var workspaceByteCount = 0
+  let pack: @Sendable (StepArguments, _ weight: UnsafePointer<Float>, _ scale: UnsafePointer<Float>?) -> Void
 
   /// The filter of a convolution.
   init(_ convolution: BlockedConvolution) {
     count = convolution.filterCount
-    pack = { convolution.pack($0, scale: $1, into: $2, workers: $3) }
+    pack = { convolution.pack($1, scale: $2, into: $0.result(), workers: $0.workers) }
   }
 
   /// The pointwise filter of a pair.
   init(expansionOf pair: ExpandedDepthwise) {
     count = pair.expansionFilterCount
-    pack = { pair.packExpansion($0, scale: $1, into: $2, workers: $3) }
+    pack = { pair.packExpansion($1, scale: $2, into: $0.result(), workers: $0.workers) }
   }
 
   /// The depthwise filter of a pair.
   init(depthwiseOf pair: ExpandedDepthwise) {
     count = pair.depthwiseFilterCount
-    pack = { weight, scale, packed, _ in pair.packDepthwise(weight, scale: scale, into: packed) }
+    pack = { pair.packDepthwise($1, scale: $2, into: $0.result()) }
+  }
+
+  /// The filter of a gradient.
+  init(_ gradient: BlockedInputGradient) {
+    count = gradient.filterCount
+    workspaceByteCount = gradient.packingByteCount
+    pack = { arguments, weight, _ in
+      gradient.pack(
+        weight, into: arguments.result(), workspace: arguments.workspace, workers: arguments.workers)
+    }
   }
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [try TensorType(.float32, [count])] }
 
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let pack = pack, isScaled = types.operands.count == 2
-    return LoweredOperation(kernel: {
-      pack($0.operand(0), isScaled ? $0.operand(1) : nil, $0.result(), $0.workers)
-    })
+    return LoweredOperation(
+      workspaceByteCount: workspaceByteCount,
+      kernel: { pack($0, $0.operand(0), isScaled ? $0.operand(1) : nil) })
   }
 }
 
@@ -108,26 +126,13 @@ struct ConvolveBlocks: CompiledOperation {
   let epilogue: Epilogue
   var hasMean = false
 
-  var attributes: Attributes {
-    let algorithm =
-      switch convolution.algorithm {
-      case .direct: "direct"
-      case .winograd(let transform): "winograd_\(transform.name)"
-      case .phases(let transform): "phases_winograd_\(transform.name)"
-      case .depthwise: "depthwise"
-      }
-    return ["algorithm": .text(algorithm)]
-  }
+  var attributes: Attributes { ["algorithm": .text(convolution.algorithm.name)] }
 
   private var cost: StepCost {
-    let g = convolution.geometry
-    var cost = StepCost()
-    if case .text(let algorithm) = attributes["algorithm"] { cost.algorithm = algorithm }
+    var cost = StepCost(of: convolution.geometry)
+    cost.algorithm = convolution.algorithm.name
     if let activation = epilogue.activation { cost.algorithm += "+\(activation)" }
     if epilogue.addsResidual { cost.algorithm += "+add" }
-    cost.shape =
-      "\(g.inputHeight)x\(g.inputWidth)x\(g.inputChannels) \(g.kernelHeight)x\(g.kernelWidth)/\(g.strideHeight) -> "
-      + "\(g.outputHeight)x\(g.outputWidth)x\(g.outputChannels)"
     cost.operations = convolution.operations
     return cost
   }
@@ -196,7 +201,7 @@ struct PoolBlocks: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let pooling = pooling
     return LoweredOperation(
-      cost: cost(pooling.output),
+      cost: StepCost(of: pooling.output),
       kernel: { pooling.run($0.operand(0), into: $0.result(), workers: $0.workers) })
   }
 }
@@ -213,7 +218,7 @@ struct AverageBlocks: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (input, output) = (input, output)
     return LoweredOperation(
-      cost: cost(input),
+      cost: StepCost(of: input),
       kernel: {
         BlockedElementwise.average($0.operand(0), input, into: $0.result(), output, workers: $0.workers)
       })
@@ -231,7 +236,7 @@ struct ScaleBlocks: CompiledOperation {
     let tensor = tensor
     let scale = BlockedTensor(images: tensor.images, height: 1, width: 1, channels: tensor.channels)
     return LoweredOperation(
-      overwritableOperands: [0], cost: cost(tensor),
+      overwritableOperands: [0], cost: StepCost(of: tensor),
       kernel: {
         BlockedElementwise.scale(
           $0.operand(0), tensor, by: $0.operand(1), scale, into: $0.result(), workers: $0.workers)

@@ -3,17 +3,6 @@ import CNNGraph
 import CNNKernels
 
 extension Convolution2D: Lowerable {
-  private func cost(_ g: ConvolutionGeometry) -> StepCost {
-    var cost = StepCost()
-    cost.shape =
-      "\(g.inputHeight)x\(g.inputWidth)x\(g.inputChannels) \(g.kernelHeight)x\(g.kernelWidth)/\(g.strideHeight) -> "
-      + "\(g.outputHeight)x\(g.outputWidth)x\(g.outputChannels)"
-    cost.operations =
-      2 * g.batch * g.outputHeight * g.outputWidth * g.outputChannels * g.kernelHeight * g.kernelWidth
-      * (g.inputChannels / g.groups)
-    return cost
-  }
-
   /// The kernels' view of the convolution on an input of this shape.
   func geometry(input: [Int], weight: [Int]) throws(CNNError) -> ConvolutionGeometry {
     guard filterLayout == .hwio, input.count == 4, weight.count == 4 else {
@@ -33,7 +22,7 @@ extension Convolution2D: Lowerable {
     let hasBias = types.operands.count == 3
     return LoweredOperation(
       workspaceByteCount: try Convolution.forwardWorkspaceByteCount(geometry, workers: types.workers),
-      usesOpenBLAS: true, cost: cost(geometry),
+      usesOpenBLAS: true, cost: StepCost(of: geometry),
       kernel: {
         Convolution.forward(
           x: $0.operand(0), weight: $0.operand(1), bias: hasBias ? $0.operand(2) : nil, y: $0.result(),
@@ -47,7 +36,7 @@ extension Convolution2DInputGradient: Lowerable {
     let geometry = try convolution.geometry(input: inputShape, weight: types.operands[1].shape)
     return LoweredOperation(
       workspaceByteCount: try Convolution.inputGradientWorkspaceByteCount(geometry, workers: types.workers),
-      usesOpenBLAS: true,
+      usesOpenBLAS: true, cost: StepCost(of: geometry),
       kernel: {
         Convolution.inputGradient(
           dy: $0.operand(0), weight: $0.operand(1), dx: $0.result(), geometry: geometry, workspace: $0.workspace,
@@ -61,7 +50,7 @@ extension Convolution2DWeightGradient: Lowerable {
     let geometry = try convolution.geometry(input: types.operands[0].shape, weight: weightShape)
     return LoweredOperation(
       workspaceByteCount: try Convolution.weightGradientWorkspaceByteCount(geometry, workers: types.workers),
-      usesOpenBLAS: true,
+      usesOpenBLAS: true, cost: StepCost(of: geometry),
       kernel: {
         Convolution.weightGradient(
           x: $0.operand(0), dy: $0.operand(1), dWeight: $0.result(), geometry: geometry, workspace: $0.workspace,

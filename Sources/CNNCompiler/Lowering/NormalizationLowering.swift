@@ -37,7 +37,8 @@ extension BatchNormalizationGradient: Lowerable {
 extension BatchNormalizationTraining: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0]), epsilon = Float(epsilon), momentum = Float(momentum)
-    let (addsResidual, relu, unbiased) = (addsResidual, relu, unbiased)
+    let relu = try isRelu(activation)
+    let (addsResidual, unbiased) = (addsResidual, unbiased)
     // The batch's variance is needed only until the running one is updated: it lies behind the kernel's own workspace.
     let kernelBytes = CNNKernels.BatchNormalization.workspaceByteCount(channels: shape.columns, workers: types.workers)
     return LoweredOperation(
@@ -62,7 +63,7 @@ extension BatchNormalizationTraining: Lowerable {
 extension BatchNormalizationTrainingGradient: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
-    let (addsResidual, relu) = (addsResidual, relu)
+    let relu = try isRelu(activation), addsResidual = addsResidual
     return LoweredOperation(
       workspaceByteCount: CNNKernels.BatchNormalization.workspaceByteCount(
         channels: shape.columns, workers: types.workers),
@@ -70,9 +71,18 @@ extension BatchNormalizationTrainingGradient: Lowerable {
       kernel: {
         CNNKernels.BatchNormalization.trainingBackward(
           $0.operand(0), rows: shape.rows, channels: shape.columns, mean: $0.operand(3),
-          inverseDeviation: $0.operand(4), gamma: $0.operand(2), dy: $0.operand(1), y: relu ? $0.operand(5) : nil,
+          inverseDeviation: $0.operand(4), gamma: $0.operand(2), dy: $0.operand(1), y: relu ? $0.operand(6) : nil,
           dx: $0.result(0), dGamma: $0.result(1), dBeta: $0.result(2), dResidual: addsResidual ? $0.result(3) : nil,
           workspace: $0.workspace, workers: $0.workers)
       })
   }
+}
+
+/// Whether ReLU is applied, the only function that these kernels have.
+private func isRelu(_ activation: CNNGraph.Activation?) throws(CNNError) -> Bool {
+  guard let activation else { return false }
+  guard activation.function == .relu else {
+    throw CNNError(.internalFault, "the portable normalisation has no '\(activation.function.rawValue)'")
+  }
+  return true
 }

@@ -4,7 +4,7 @@ import CNNKernels
 
 extension Randomness {
   /// The stream of the layer with this number at this step.
-  fileprivate func stream(of layer: Int) -> UInt64 { RandomStream.mask(layer: layer, step: step) }
+  func stream(of layer: Int) -> UInt64 { RandomStream.mask(layer: layer, step: step) }
 }
 
 extension CNNGraph.Dropout: Lowerable {

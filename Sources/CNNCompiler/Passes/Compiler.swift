@@ -67,14 +67,17 @@ public enum Compiler {
 
   /// A plan with generated kernels where there is a target and its code can be run, and else with portable ones.
   private static func plan(
-    threads: Int, target: CodeTarget?, _ makeGraph: (CodeGeneration?) throws(CNNError) -> Graph
+    threads: Int, target: CodeTarget?, keepsPrepared: Bool = true,
+    _ makeGraph: (CodeGeneration?) throws(CNNError) -> Graph
   ) throws(CNNError) -> Plan {
     if let target {
       let library = KernelLibrary(target), workers = Workers(count: threads)
       let graph = try makeGraph(CodeGeneration(library: library, workers: workers))
-      if library.isUsable(workers: workers) { return try Plan(graph, threads: threads) }
+      if library.isUsable(workers: workers) {
+        return try Plan(graph, threads: threads, keepsPrepared: keepsPrepared)
+      }
     }
-    return try Plan(makeGraph(nil), threads: threads)
+    return try Plan(makeGraph(nil), threads: threads, keepsPrepared: keepsPrepared)
   }
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.
@@ -93,24 +96,54 @@ public enum Compiler {
       ] + kernelPasses(generation), on: network)
   }
 
-  /// The graph of one training step: outputs are the prediction, `loss`, and `gradient:NAME` for every trainable
+  /// The plan of one training step; see `trainingGraph`.
+  public static func trainingPlan(
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss, threads: Int,
+    target: CodeTarget? = .host
+  ) throws(CNNError) -> Plan {
+    // Weights are new at every step: to keep them prepared would only take memory.
+    try plan(threads: threads, target: target, keepsPrepared: false) { (generation) throws(CNNError) in
+      try trainingGraph(
+        network, input: input, normalization: normalization, loss: loss, generation: generation)
+    }
+  }
+
+  /// The graph of one training step, for portable kernels: outputs are the prediction, `loss`, and `gradient:NAME` for every trainable
   /// parameter that the loss depends on. Statistics are updated by the run; weights are the optimizer's business.
   public static func trainingGraph(
     _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss
   ) throws(CNNError) -> Graph {
-    try run(
-      [
-        Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
-        Pass("training form") { graph throws(CNNError) in try graph.trainingForm() },
-        Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
-        Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
-        Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
-        // Before differentiation, so that one gradient rule covers the fused operation.
-        Pass("fuse normalization") { graph throws(CNNError) in try graph.fusingNormalization() },
-        Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients() },
+    try trainingGraph(network, input: input, normalization: normalization, loss: loss, generation: nil)
+  }
+
+  /// The same for generated kernels, where there is a `generation`.
+  static func trainingGraph(
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss,
+    generation: CodeGeneration?
+  ) throws(CNNError) -> Graph {
+    var passes = [
+      Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
+      Pass("training form") { graph throws(CNNError) in try graph.trainingForm() },
+      Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
+      Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
+      Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
+      // Before differentiation, so that one gradient rule covers the fused operation.
+      Pass("fuse normalization") { graph throws(CNNError) in
+        try graph.fusingNormalization {
+          generation == nil ? $0.function == .relu : VectorActivation($0.function, constants: $0.constants) != nil
+        }
+      },
+      Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients() },
+      Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+    ]
+    if let generation {
+      passes += [
+        Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-        Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() },
-      ], on: network)
+      ]
+    }
+    passes.append(Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() })
+    return try run(passes, on: network)
   }
 
   /// The name of the output with a parameter's gradient.

@@ -2,10 +2,13 @@ import CNNCore
 import CNNGraph
 
 extension Graph {
-  /// Batch normalisation in training takes the addition of a residual and a ReLU that follow it into its own pass over
-  /// memory. Done before differentiation, so that the gradients are fused too.
-  func fusingNormalization() throws(CNNError) -> Graph {
-    let fusions = normalizationFusions()
+  /// Batch normalisation in training takes the addition of a residual and an activation that follow it into its own pass
+  /// over memory. Done before differentiation, so that the gradients are fused too.
+  /// - Parameter isFused: whether the kernels can apply an activation; ReLU all can.
+  func fusingNormalization(
+    where isFused: (Activation) -> Bool = { $0.function == .relu }
+  ) throws(CNNError) -> Graph {
+    let fusions = normalizationFusions(where: isFused)
     let absorbed = Set(fusions.values.flatMap { [$0.normalization] + ($0.addition.map { [$0] } ?? []) })
     return try rewriting { rewriter, node throws(CNNError) in
       guard case .node(let position, _) = definition(of: node.results[0]) else { return false }
@@ -13,7 +16,7 @@ extension Graph {
         let normalization = nodes[fusion.normalization]
         guard var operation = normalization.operation as? BatchNormalizationTraining else { return false }
         operation.addsResidual = fusion.residual != nil
-        operation.relu = fusion.relu
+        operation.activation = fusion.activation
         var operands: [Value] = []
         for operand in normalization.operands + (fusion.residual.map { [$0] } ?? []) {
           operands.append(try rewriter.image(of: operand))
@@ -27,22 +30,24 @@ extension Graph {
     }
   }
 
-  /// A chain normalisation, addition, ReLU; both of the latter may be missing, but not both at once.
+  /// A chain normalisation, addition, activation; both of the latter may be missing, but not both at once.
   private struct Fusion {
     let normalization: Int
     var addition: Int?
     var residual: Value?
-    var relu = false
+    var activation: Activation?
   }
 
   /// The chains to fuse, by the position of their last node.
-  private func normalizationFusions() -> [Int: Fusion] {
+  private func normalizationFusions(where isFused: (Activation) -> Bool) -> [Int: Fusion] {
     let consumers = consumers()
     /// The node that alone reads `value`, if it is not seen from outside.
     func onlyReader(_ value: Value) -> Int? {
       consumers[value.index].count == 1 && !isKept(value) ? consumers[value.index][0] : nil
     }
-    func isRelu(_ position: Int) -> Bool { (nodes[position].operation as? Activation)?.function == .relu }
+    func activation(_ position: Int) -> Activation? {
+      (nodes[position].operation as? Activation).flatMap { isFused($0) ? $0 : nil }
+    }
 
     var result: [Int: Fusion] = [:]
     var taken: Set<Int> = []
@@ -58,12 +63,15 @@ extension Graph {
         fusion.addition = last
         fusion.residual = residual
         taken.insert(last)
-        if let reader = onlyReader(addition.results[0]), isRelu(reader) {
+        // The gradient of another function would need the residual again.
+        if let reader = onlyReader(addition.results[0]), let activation = activation(reader),
+          activation.function == .relu
+        {
           last = reader
-          fusion.relu = true
+          fusion.activation = activation
         }
-      } else if isRelu(last) {
-        fusion.relu = true
+      } else if let activation = activation(last) {
+        fusion.activation = activation
       } else {
         continue
       }

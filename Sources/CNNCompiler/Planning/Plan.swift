@@ -26,11 +26,13 @@ public final class Plan: Sendable {
   public var stepCosts: [(name: String, cost: StepCost)] { steps.map { ($0.name, $0.cost) } }
 
   /// Chooses a kernel for every node and a place for every tensor.
-  /// - Parameter threads: what work is divided by.
-  public init(_ graph: Graph, threads: Int) throws(CNNError) {
+  /// - Parameters:
+  ///   - threads: what work is divided by.
+  ///   - keepsPrepared: whether what depends on parameters alone is kept from run to run, or computed in every one.
+  public init(_ graph: Graph, threads: Int, keepsPrepared: Bool = true) throws(CNNError) {
     self.graph = graph
     workers = Workers(count: threads)
-    var placement = try Placement(graph, workers: workers)
+    var placement = try Placement(graph, workers: workers, keepsPrepared: keepsPrepared)
     try placement.place()
     preparation = placement.preparation
     steps = placement.steps
@@ -47,6 +49,7 @@ public final class Plan: Sendable {
 private struct Placement {
   let graph: Graph
   let workers: Workers
+  let keepsPrepared: Bool
   var lowered: [LoweredOperation] = []
   var preparation: [Step] = []
   var steps: [Step] = []
@@ -58,8 +61,8 @@ private struct Placement {
   private var isPrepared: [Bool]
   private var slots: [Slot?]
 
-  init(_ graph: Graph, workers: Workers) throws(CNNError) {
-    (self.graph, self.workers) = (graph, workers)
+  init(_ graph: Graph, workers: Workers, keepsPrepared: Bool) throws(CNNError) {
+    (self.graph, self.workers, self.keepsPrepared) = (graph, workers, keepsPrepared)
     root = Array(0..<graph.valueCount)
     isPrepared = Array(repeating: false, count: graph.valueCount)
     slots = Array(repeating: nil, count: graph.valueCount)
@@ -146,7 +149,7 @@ private struct Placement {
       case .input(let input): slots[index] = Slot(region: Slot.firstInput + input, offset: 0)
       case .parameter(let parameter):
         slots[index] = parameterSlot(parameter)
-        isPrepared[index] = true
+        isPrepared[index] = keepsPrepared
       case .node: continue
       }
     }

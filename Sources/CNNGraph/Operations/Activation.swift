@@ -29,6 +29,11 @@ public struct Activation: Operation {
     self.constants = constants
   }
 
+  /// The activation among the attributes of an operation that it is a part of; nil where there is none.
+  static func optional(_ attributes: inout Attributes) throws(CNNError) -> Activation? {
+    attributes.contains("function") ? try Activation(&attributes) : nil
+  }
+
   public var attributes: Attributes {
     var attributes: Attributes = ["function": .text(function.rawValue)]
     for (constant, value) in zip(function.constants, constants) where value != constant.usual {
@@ -49,7 +54,7 @@ public struct Activation: Operation {
   }
 
   /// Throws unless the constants are floats that make a function.
-  fileprivate func checkConstants() throws(CNNError) {
+  func checkConstants() throws(CNNError) {
     for (constant, value) in zip(function.constants, constants) where value != constant.usual {
       try checkFloat(value, constant.name)
     }

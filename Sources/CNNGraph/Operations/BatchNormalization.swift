@@ -83,9 +83,9 @@ public struct BatchNormalizationGradient: Operation {
 
 /// Batch normalisation with the batch's own statistics, and what commonly follows it in the same pass over memory.
 ///
-/// Operands: as `BatchNormalization`, and with `addsResidual` a tensor like `x` that is added after normalising. With
-/// `relu` the sum is clipped at zero. Results: `y`, the batch's mean and 1 / deviation, and the next running mean and
-/// variance.
+/// Operands: as `BatchNormalization`, and with `addsResidual` a tensor like `x` that is added after normalising. An
+/// `activation` is applied last; of a sum with a residual it can only be ReLU, whose gradient needs no more than the
+/// result. Results: `y`, the batch's mean and 1 / deviation, and the next running mean and variance.
 public struct BatchNormalizationTraining: Operation {
   public static let name = "batch_norm_training"
 
@@ -97,8 +97,8 @@ public struct BatchNormalizationTraining: Operation {
   public let unbiased: Bool
   /// Whether a sixth operand is added after normalising.
   public var addsResidual = false
-  /// Whether the result is clipped at zero.
-  public var relu = false
+  /// What is applied last.
+  public var activation: Activation?
 
   init(_ layer: BatchNormalization) {
     (epsilon, momentum, unbiased) = (layer.epsilon, layer.momentum, layer.unbiased)
@@ -109,20 +109,22 @@ public struct BatchNormalizationTraining: Operation {
     momentum = try attributes.number("momentum")
     unbiased = try attributes.flag("unbiased", default: true)
     addsResidual = try attributes.flag("adds_residual", default: false)
-    relu = try attributes.flag("relu", default: false)
+    activation = try Activation.optional(&attributes)
   }
 
   public var attributes: Attributes {
-    [
+    let attributes: Attributes = [
       "epsilon": .number(epsilon), "momentum": .number(momentum), "unbiased": .flag(unbiased),
-      "adds_residual": .flag(addsResidual), "relu": .flag(relu),
+      "adds_residual": .flag(addsResidual),
     ]
+    return attributes.adding(activation)
   }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: addsResidual ? 6...6 : 5...5)
     let types = try BatchNormalization(epsilon: epsilon, momentum: momentum).resultTypes(Array(operands.prefix(5)))
     if addsResidual { try operands[5].require(shape: types[0].shape, as: "the residual") }
+    try checkFusion(addsResidual: addsResidual, activation)
     guard operands[0].count > operands[1].count || !unbiased else {
       throw CNNError(
         .shapeMismatch,
@@ -135,38 +137,69 @@ public struct BatchNormalizationTraining: Operation {
     var operands = [
       context.operand(0), context.upstream, context.operand(1), context.result(1), context.result(2),
     ]
-    if relu { operands.append(context.result(0)) }
-    let operation = BatchNormalizationTrainingGradient(addsResidual: addsResidual, relu: relu)
+    if activation != nil { operands += [context.operand(2), context.result(0)] }
+    // Without an activation the residual's gradient is that of the sum.
+    let operation = BatchNormalizationTrainingGradient(
+      addsResidual: addsResidual && activation != nil, activation: activation)
     let gradients = try context.emitAll(operation, operands)
-    return [gradients[0], gradients[1], gradients[2], nil, nil] + (addsResidual ? [gradients[3]] : [])
+    let residual = addsResidual ? [activation == nil ? context.upstream : gradients[3]] : []
+    return [gradients[0], gradients[1], gradients[2], nil, nil] + residual
   }
 }
 
 /// The gradient of `BatchNormalizationTraining`.
 ///
-/// Operands: `x`, `dy`, gamma, the batch's mean and 1 / deviation, and with `relu` the forward result. Results: the
-/// gradients of `x`, gamma, beta, and with `addsResidual` of the residual.
+/// Operands: `x`, `dy`, gamma, the batch's mean and 1 / deviation, and with an `activation` beta and the forward result,
+/// from either of which its derivative can be found. Results: the gradients of `x`, gamma, beta, and with `addsResidual`
+/// of the residual.
 public struct BatchNormalizationTrainingGradient: Operation {
   public static let name = "batch_norm_training_gradient"
   /// Whether there is a residual to give a gradient to.
   public let addsResidual: Bool
-  /// Whether the forward result was clipped at zero.
-  public let relu: Bool
+  /// What was applied last in the forward pass.
+  public let activation: Activation?
 
-  init(addsResidual: Bool, relu: Bool) { (self.addsResidual, self.relu) = (addsResidual, relu) }
+  init(addsResidual: Bool, activation: Activation?) {
+    (self.addsResidual, self.activation) = (addsResidual, activation)
+  }
 
   public init(_ attributes: inout Attributes) throws(CNNError) {
     addsResidual = try attributes.flag("adds_residual")
-    relu = try attributes.flag("relu")
+    activation = try Activation.optional(&attributes)
   }
 
-  public var attributes: Attributes { ["adds_residual": .flag(addsResidual), "relu": .flag(relu)] }
+  public var attributes: Attributes {
+    let attributes: Attributes = ["adds_residual": .flag(addsResidual)]
+    return attributes.adding(activation)
+  }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    try require(operands, count: relu ? 6...6 : 5...5)
-    try requireNormalization(operands, ["gamma", "the mean", "the inverse deviation"])
-    if relu { try operands[5].require(shape: operands[0].shape, as: "the result") }
+    try require(operands, count: activation != nil ? 7...7 : 5...5)
+    try checkFusion(addsResidual: addsResidual, activation)
+    try requireNormalization(Array(operands.prefix(5)), ["gamma", "the mean", "the inverse deviation"])
+    if activation != nil {
+      try operands[5].require(shape: operands[2].shape, as: "beta")
+      try operands[6].require(shape: operands[0].shape, as: "the result")
+    }
     return [operands[0], operands[2], operands[2]] + (addsResidual ? [operands[0]] : [])
+  }
+}
+
+/// Throws unless the activation can follow: of a sum with a residual, only ReLU.
+private func checkFusion(addsResidual: Bool, _ activation: Activation?) throws(CNNError) {
+  guard let activation else { return }
+  try activation.checkConstants()
+  guard !addsResidual || activation.function == .relu else {
+    throw CNNError(.invalidArgument, "function is '\(activation.function.rawValue)' after a residual; expected 'relu'")
+  }
+}
+
+extension Attributes {
+  /// The same attributes and those of an activation, where there is one.
+  fileprivate func adding(_ activation: Activation?) -> Attributes {
+    var result = self
+    for (name, value) in activation?.attributes.entries ?? [] { result[name] = value }
+    return result
   }
 }
 

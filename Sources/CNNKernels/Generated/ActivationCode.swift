@@ -84,7 +84,7 @@ extension VectorCode {
   }
 
   /// d = 1 / (1 + exp(-x))
-  private func sigmoid(_ d: WideRegister, _ x: WideRegister, _ t1: WideRegister, _ t2: WideRegister) {
+  func sigmoid(_ d: WideRegister, _ x: WideRegister, _ t1: WideRegister, _ t2: WideRegister) {
     exponential(t1, ofNegated: x, d, t2)
     add(t1, t1, constant(1, lanes: x.lanes))
     reciprocal(d, t1, temporary: t2)

@@ -37,4 +37,46 @@ public enum BlockedElementwise {
       }
     }
   }
+
+  /// `y = x factor(image)`
+  public static func scale(
+    _ x: UnsafePointer<Float>, _ tensor: BlockedTensor, by factor: (_ image: Int) -> Float,
+    into y: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
+    let count = tensor.height * tensor.width * BlockedTensor.blockChannels
+    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
+      for unit in range {
+        let image = unit % tensor.images, block = unit / tensor.images
+        let offset = (block * tensor.blockByteCount + image * tensor.imageByteCount) / 4
+        let factor = factor(image)
+        // What is dropped is zero whatever it was.
+        if factor == 0 {
+          (y + offset).update(repeating: 0, count: count)
+        } else {
+          for index in stride(from: offset, to: offset + count, by: 16) {
+            (SIMD16<Float>.load(x + index) * factor).store(y + index)
+          }
+        }
+      }
+    }
+  }
+
+  /// Every pixel of an image gets its share of a number for each channel: the gradient of `average`.
+  public static func spread(
+    _ x: UnsafePointer<Float>, _ small: BlockedTensor, into y: UnsafeMutablePointer<Float>, _ tensor: BlockedTensor,
+    workers: Workers
+  ) {
+    let pixels = tensor.height * tensor.width, factor = 1 / Float(pixels)
+    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
+      for unit in range {
+        let image = unit % tensor.images, block = unit / tensor.images
+        let share = SIMD16<Float>.load(x + (block * small.blockByteCount + image * small.imageByteCount) / 4) * factor
+        var target = y + (block * tensor.blockByteCount + image * tensor.imageByteCount) / 4
+        for _ in 0..<pixels {
+          share.store(target)
+          target += 16
+        }
+      }
+    }
+  }
 }

@@ -18,7 +18,7 @@ struct VectorCode {
     self.target = target
   }
 
-  private var k: Assembler { assembler }
+  var k: Assembler { assembler }
 
   // MARK: - Moving
 

@@ -80,9 +80,10 @@ extension Model {
     try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
-        let graph = try Compiler.trainingGraph(network, input: type, normalization: pixelNormalization, loss: loss)
-        try checkInputs(of: graph, x, y)
-        return try Plan(graph, threads: key.threads)
+        let plan = try Compiler.trainingPlan(
+          network, input: type, normalization: pixelNormalization, loss: loss, threads: key.threads)
+        try checkInputs(of: plan.graph, x, y)
+        return plan
       }
     ) { (context) throws(CNNError) in
       let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.sampleCount) }

@@ -1,0 +1,174 @@
+import CNNCore
+
+/// The gradient of a convolution's input by generated kernels: for each phase of the strides a convolution of stride 1 over
+/// the gradient of the result, with input and output channels exchanged.
+public struct BlockedInputGradient: Sendable {
+  /// The sizes of the convolution that was run forward.
+  public let geometry: ConvolutionGeometry
+  /// The gradient of the result, and that of the input.
+  public let gradient, result: BlockedTensor
+  private let phases: [Phase]
+
+  private struct Phase: Sendable {
+    let rows, columns: InputGradientPhase
+    /// nil where no output reads these pixels: their gradient is zero.
+    let convolution: BlockedConvolution?
+    /// Where its filter begins, in floats, and its results in the workspace, in bytes; nil where they are the result.
+    var filterOffset = 0
+    var place: Int?
+    let tensor: BlockedTensor
+    var isWritten: Bool { convolution != nil }
+  }
+
+  /// Plans the gradient; nil where there are no kernels for it.
+  public init?(_ g: ConvolutionGeometry, workers: Workers, library: KernelLibrary) throws(CNNError) {
+    geometry = g
+    gradient = BlockedTensor(
+      images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
+    result = BlockedTensor(images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
+    guard
+      let rows = InputGradientPhase.all(
+        input: g.inputHeight, output: g.outputHeight, kernel: g.kernelHeight, stride: g.strideHeight,
+        dilation: g.dilationHeight, padding: g.padTop),
+      let columns = InputGradientPhase.all(
+        input: g.inputWidth, output: g.outputWidth, kernel: g.kernelWidth, stride: g.strideWidth,
+        dilation: g.dilationWidth, padding: g.padLeft), rows.count * columns.count <= 16
+    else { return nil }
+    let isWhole = rows.count == 1 && columns.count == 1
+    var phases: [Phase] = []
+    var filterEnd = 0, end = 0
+    for row in rows {
+      for column in columns {
+        let tensor = BlockedTensor(images: g.batch, height: row.count, width: column.count, channels: g.inputChannels)
+        guard !row.taps.isEmpty, !column.taps.isEmpty else {
+          phases.append(Phase(rows: row, columns: column, convolution: nil, tensor: tensor))
+          continue
+        }
+        let geometry = try ConvolutionGeometry(
+          batch: g.batch, inputHeight: g.outputHeight, inputWidth: g.outputWidth, inputChannels: g.outputChannels,
+          outputChannels: g.inputChannels, kernelHeight: row.taps.count, kernelWidth: column.taps.count,
+          dilationHeight: row.dilation, dilationWidth: column.dilation, padTop: row.paddingBefore,
+          padLeft: column.paddingBefore, padBottom: row.paddingAfter, padRight: column.paddingAfter, groups: g.groups)
+        guard BlockedConvolution.isPossible(geometry) else { return nil }
+        let convolution = try BlockedConvolution(
+          geometry, epilogue: Epilogue(), workers: workers, library: library)
+        phases.append(
+          Phase(
+            rows: row, columns: column, convolution: convolution, filterOffset: filterEnd, place: isWhole ? nil : end,
+            tensor: tensor))
+        // Filters begin at whole cache lines, as kernels expect.
+        filterEnd += (convolution.filterCount + 15) / 16 * 16
+        if !isWhole { end += tensor.byteCount }
+      }
+    }
+    self.phases = phases
+    filterCount = filterEnd
+    phaseByteCount = end
+  }
+
+  /// The number of floats of the packed filter.
+  public let filterCount: Int
+  private let phaseByteCount: Int
+
+  /// The bytes that packing works in, and that the gradient does.
+  public var packingByteCount: Int { geometry.weightCount * 4 }
+  public var workspaceByteCount: Int {
+    phaseByteCount + (phases.compactMap { $0.convolution?.workspaceByteCount }.max() ?? 0)
+  }
+
+  /// Multiplications and additions in the products.
+  public var operations: Int { phases.reduce(0) { $0 + ($1.convolution?.operations ?? 0) } }
+
+  /// How it is computed, as profiles say it.
+  public var algorithm: BlockedConvolution.Algorithm? {
+    phases.compactMap { $0.convolution?.algorithm }.first
+  }
+
+  /// Packs `weight` `[output, input / groups, height, width]` of the forward convolution.
+  public func pack(
+    _ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, workspace: UnsafeMutableRawPointer,
+    workers: Workers
+  ) {
+    let exchanged = workspace.assumingMemoryBound(to: Float.self)
+    for phase in phases {
+      guard let convolution = phase.convolution else { continue }
+      exchange(weight, phase, into: exchanged, workers)
+      convolution.pack(exchanged, scale: nil, into: packed + phase.filterOffset, workers: workers)
+    }
+  }
+
+  /// The filter of a phase, `[input, output / groups, taps, taps]`.
+  private func exchange(
+    _ weight: UnsafePointer<Float>, _ phase: Phase, into result: UnsafeMutablePointer<Float>, _ workers: Workers
+  ) {
+    let g = geometry, inputs = g.groupInputChannels, outputs = g.groupOutputChannels
+    let size = g.kernelHeight * g.kernelWidth, taps = phase.rows.taps.count * phase.columns.taps.count
+    // Some input channels at a time, whose weights of one output channel follow each other.
+    let width = 8, parts = (inputs + width - 1) / width
+    workers.forEachRange(of: g.groups * parts) { range, _ in
+      for unit in range {
+        let group = unit / parts, first = unit % parts * width, end = min(first + width, inputs)
+        for output in 0..<outputs {
+          for input in first..<end {
+            let source = weight + ((group * outputs + output) * inputs + input) * size
+            var target = result + ((group * inputs + input) * outputs + output) * taps
+            for row in phase.rows.taps {
+              for column in phase.columns.taps {
+                target.pointee = source[row * g.kernelWidth + column]
+                target += 1
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Computes the gradient of the input.
+  public func run(
+    _ dy: UnsafeRawPointer, filter: UnsafePointer<Float>, into dx: UnsafeMutableRawPointer,
+    workspace: UnsafeMutableRawPointer, workers: Workers
+  ) {
+    for phase in phases {
+      phase.convolution?.run(
+        dy, filter: filter + phase.filterOffset, bias: nil, residual: nil,
+        into: phase.place.map { workspace + $0 } ?? dx, workspace: workspace + phaseByteCount, workers: workers)
+    }
+    if phases.count == 1, phases[0].isWritten { return }
+    workers.forEachRange(of: result.blocks * result.images) { range, _ in
+      for unit in range {
+        let image = unit % result.images, block = unit / result.images
+        for phase in phases { interleave(phase, image, block, workspace, dx) }
+      }
+    }
+  }
+
+  /// Writes one phase's pixels of one block of an image to their places.
+  private func interleave(
+    _ phase: Phase, _ image: Int, _ block: Int, _ workspace: UnsafeMutableRawPointer, _ dx: UnsafeMutableRawPointer
+  ) {
+    let step = geometry.strideWidth * BlockedTensor.blockChannels
+    for row in 0..<phase.rows.count {
+      let offset =
+        block * result.blockByteCount + image * result.imageByteCount
+        + (phase.rows.phase + row * geometry.strideHeight) * result.rowByteCount
+        + phase.columns.phase * BlockedTensor.pixelByteCount
+      var target = (dx + offset).assumingMemoryBound(to: Float.self)
+      guard phase.isWritten, let place = phase.place else {
+        for _ in 0..<phase.columns.count {
+          SIMD16<Float>().store(target)
+          target += step
+        }
+        continue
+      }
+      let tensor = phase.tensor
+      var source = (workspace + place + block * tensor.blockByteCount + image * tensor.imageByteCount
+        + row * tensor.rowByteCount).assumingMemoryBound(to: Float.self)
+      for _ in 0..<phase.columns.count {
+        SIMD16<Float>.load(source).store(target)
+        source += 16
+        target += step
+      }
+    }
+  }
+}

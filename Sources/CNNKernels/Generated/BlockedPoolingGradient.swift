@@ -1,0 +1,45 @@
+import CNNCore
+
+/// The gradient of a pooling of blocked tensors.
+///
+/// Windows overlap, so the gradient of one block of one image is gathered by one thread.
+public struct BlockedPoolingGradient: Sendable {
+  /// The pooling's input and result.
+  public let input, output: BlockedTensor
+  private let geometry: Pooling.Geometry
+  private let isMaximum, countsPadding: Bool
+
+  /// The gradient of this pooling.
+  public init(_ geometry: Pooling.Geometry, isMaximum: Bool, countsPadding: Bool) {
+    (self.geometry, self.isMaximum, self.countsPadding) = (geometry, isMaximum, countsPadding)
+    let g = geometry
+    input = BlockedTensor(images: g.images, height: g.input.height, width: g.input.width, channels: g.channels)
+    output = BlockedTensor(images: g.images, height: g.output.height, width: g.output.width, channels: g.channels)
+  }
+
+  /// Computes the gradient of the input.
+  /// - Parameters:
+  ///   - x: the input, and `y` the result, of a maximum: `dy` goes to the first element of a window that attains it.
+  public func run(
+    _ dy: UnsafePointer<Float>, input x: UnsafePointer<Float>?, result y: UnsafePointer<Float>?,
+    into dx: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
+    // One block of one image is an image of 16 channels.
+    var plane = geometry
+    (plane.images, plane.channels) = (1, BlockedTensor.blockChannels)
+    let one = Workers(count: 1)
+    workers.forEachRange(of: input.blocks * input.images) { range, _ in
+      for unit in range {
+        let image = unit % input.images, block = unit / input.images
+        let inner = (block * input.blockByteCount + image * input.imageByteCount) / 4
+        let outer = (block * output.blockByteCount + image * output.imageByteCount) / 4
+        if isMaximum, let x, let y {
+          Pooling.maximumBackward(x + inner, y + outer, dy + outer, into: dx + inner, plane, workers: one)
+        } else {
+          Pooling.averageBackward(
+            dy + outer, into: dx + inner, countsPadding: countsPadding, plane, workers: one)
+        }
+      }
+    }
+  }
+}

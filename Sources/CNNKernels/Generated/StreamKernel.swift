@@ -1,0 +1,195 @@
+import X86Assembler
+
+/// Code that runs a `StreamProgram` over neighbouring pixels of one block of channels.
+struct StreamKernel: Hashable, Sendable {
+  let target: CodeTarget
+  let program: StreamProgram
+
+  /// The most streams, constants and sums that a program can have.
+  static let streamLimit = 6, constantLimit = 8, sumLimit = 4
+
+  var name: String { "stream_\(target.instructionSet.rawValue)_\(program.name)" }
+
+  func code() -> VectorCode {
+    let code = VectorCode(target)
+    StreamEmitter(program: program, code: code).emit()
+    return code
+  }
+}
+
+/// What a stream kernel is called with; its code knows the offsets.
+struct StreamArguments {
+  /// How many times four pixels, and how many more.
+  var fours, ones: Int
+  /// The first pixel of each stream.
+  var streams: InlineArray<6, UnsafeMutableRawPointer>
+  /// 16 floats each.
+  var constants: InlineArray<8, UnsafeRawPointer>
+  /// 16 floats for each sum, which receive the sums over these pixels.
+  var sums: UnsafeMutableRawPointer
+}
+
+/// Writes the code of one program.
+///
+/// With AVX-512 a pixel's channels are one register, with AVX2 two halves, one after the other. Sums stay in registers,
+/// and constants too where there are enough.
+private struct StreamEmitter {
+  let program: StreamProgram
+  let code: VectorCode
+  var k: Assembler { code.assembler }
+
+  let arguments = GeneralRegister.rdi, counter = GeneralRegister.rcx, scratch = GeneralRegister.rdx
+  let pointers: [GeneralRegister] = [.r8, .r9, .r10, .r11, .rax, .rsi]
+
+  var lanes: Int { code.target.lanes }
+  var halves: Int { BlockedTensor.blockChannels / lanes }
+  private var streamsOffset: Int { 16 }
+  private var constantsOffset: Int { streamsOffset + 8 * StreamKernel.streamLimit }
+  private var sumsOffset: Int { constantsOffset + 8 * StreamKernel.constantLimit }
+
+  /// Where a value of the program is from its instruction to its last reader, counted from the first free register.
+  private struct Allocation {
+    var registers: [Int]
+    var temporaries: [[Int]]
+    var count: Int
+  }
+
+  private func allocate() -> Allocation {
+    let instructions = program.instructions
+    var lastUse = Array(repeating: -1, count: instructions.count)
+    for (position, instruction) in instructions.enumerated() {
+      for operand in instruction.operands { lastUse[operand.index] = position }
+    }
+    var result = Allocation(registers: [], temporaries: [], count: 0)
+    var owner: [Int?] = []  // Who has each register.
+    func take(_ value: Int) -> Int {
+      let register = owner.firstIndex { $0 == nil } ?? owner.count
+      if register == owner.count { owner.append(value) } else { owner[register] = value }
+      return register
+    }
+    for (position, instruction) in instructions.enumerated() {
+      // The result is begun before the operands are read for the last time.
+      result.registers.append(instruction.hasResult ? take(position) : -1)
+      let temporaries = (0..<instruction.temporaryCount).map { _ in take(-1) }
+      result.temporaries.append(temporaries)
+      for temporary in temporaries { owner[temporary] = nil }
+      for register in owner.indices {
+        guard let value = owner[register] else { continue }
+        if lastUse[value] <= position { owner[register] = nil }
+      }
+    }
+    result.count = owner.count
+    return result
+  }
+
+  func emit() {
+    let allocation = allocate()
+    let sumRegisters = program.sumCount * halves
+    let keepsConstants =
+      sumRegisters + allocation.count + program.constantCount * halves <= code.target.registerCount
+    let places = Places(
+      allocation: allocation, firstSum: 0, firstConstant: sumRegisters,
+      first: sumRegisters + (keepsConstants ? program.constantCount * halves : 0), keepsConstants: keepsConstants)
+
+    k.beginFrame(byteCount: program.constantCount * 64)
+    for stream in 0..<program.streamCount { k.mov(pointers[stream], arguments[streamsOffset + 8 * stream]) }
+    for constant in 0..<program.constantCount {
+      k.mov(scratch, arguments[constantsOffset + 8 * constant])
+      for half in 0..<halves {
+        let register = WideRegister(
+          number: keepsConstants ? places.firstConstant + constant * halves + half : places.first, lanes: lanes)
+        code.load(register, scratch[half * lanes * 4])
+        if !keepsConstants { code.store(GeneralRegister.rsp[constant * 64 + half * lanes * 4], register) }
+      }
+    }
+    for register in 0..<sumRegisters { code.zero(WideRegister(number: register, lanes: lanes)) }
+    emitLoop(pixels: 4, countAt: 0, places)
+    emitLoop(pixels: 1, countAt: 8, places)
+    if program.sumCount > 0 { k.mov(scratch, arguments[sumsOffset]) }
+    for register in 0..<sumRegisters {
+      code.store(scratch[register * lanes * 4], WideRegister(number: register, lanes: lanes))
+    }
+    k.endFrame()
+  }
+
+  private struct Places {
+    let allocation: Allocation
+    let firstSum, firstConstant, first: Int
+    let keepsConstants: Bool
+  }
+
+  private func emitLoop(pixels: Int, countAt offset: Int, _ places: Places) {
+    let top = k.newLabel(), end = k.newLabel()
+    k.mov(counter, arguments[offset])
+    k.test(counter, counter)
+    k.jump(.e, end)
+    k.align(32)
+    k.bind(top)
+    for pixel in 0..<pixels {
+      for half in 0..<halves { emitPixel(pixel * 64, half: half, places) }
+    }
+    for stream in 0..<program.streamCount { k.add(pointers[stream], pixels * 64) }
+    k.dec(counter)
+    k.jump(.ne, top)
+    k.bind(end)
+  }
+
+  private func emitPixel(_ pixel: Int, half: Int, _ places: Places) {
+    let offset = pixel + half * lanes * 4
+    func wide(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: lanes) }
+    func operand(_ vector: StreamProgram.Vector) -> VectorCode.Operand {
+      if case .constant(let index) = program.instructions[vector.index] {
+        return places.keepsConstants
+          ? .register(wide(places.firstConstant + index * halves + half))
+          : .memory(GeneralRegister.rsp[index * 64 + half * lanes * 4])
+      }
+      return .register(wide(places.first + places.allocation.registers[vector.index]))
+    }
+    for (position, instruction) in program.instructions.enumerated() {
+      let result = wide(places.first + max(0, places.allocation.registers[position]))
+      let temporaries = places.allocation.temporaries[position].map { wide(places.first + $0) }
+      /// The operand in a register; `result` where it is a constant in memory.
+      func register(_ vector: StreamProgram.Vector) -> WideRegister {
+        switch operand(vector) {
+        case .register(let register): return register
+        case .memory(let address):
+          code.load(result, address)
+          return result
+        }
+      }
+      switch instruction {
+      case .load(let stream): code.load(result, pointers[stream][offset])
+      case .constant: break
+      case .add(let a, let b): code.add(result, register(a), operand(b))
+      case .subtract(let a, let b): code.subtract(result, register(a), operand(b))
+      case .multiply(let a, let b): code.multiply(result, register(a), operand(b))
+      case .multiplyAdd(let a, let b, let c):
+        // A register of its own, so that no operand is lost.
+        switch operand(a) {
+        case .register(let a): code.copy(result, a)
+        case .memory(let a): code.load(result, a)
+        }
+        switch operand(b) {
+        case .register(let b): code.multiplyInto(result, b, adding: operand(c))
+        case .memory(let b):
+          code.multiply(result, result, .memory(b))
+          code.add(result, result, operand(c))
+        }
+      case .activate(let activation, let x):
+        code.copy(result, register(x))
+        code.apply(activation, to: result, temporaries: temporaries)
+      case .activationGradient(let activation, let x, let dy):
+        code.copy(result, register(dy))
+        code.applyGradient(of: activation, at: register(x), to: result, temporaries: temporaries)
+      case .kept(let a, let mask):
+        code.keep(result, register(a), wherePositive: register(mask), temporary: temporaries[0])
+      case .store(let a, let stream): code.store(pointers[stream][offset], register(a))
+      case .sum(let a, let sum):
+        let sum = wide(places.firstSum + sum * halves + half)
+        code.add(sum, sum, operand(a))
+      case .sumProduct(let a, let b, let sum):
+        code.multiplyAdd(wide(places.firstSum + sum * halves + half), register(a), operand(b))
+      }
+    }
+  }
+}

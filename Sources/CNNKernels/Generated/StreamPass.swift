@@ -1,0 +1,133 @@
+import CNNCore
+
+/// A `StreamProgram` over whole blocked tensors, which are all of one size and have no border.
+///
+/// All pixels of a block of channels follow each other, so a block is one run of pixels, cut into stretches: the unit that
+/// is given to a thread, and that is summed in single precision. Which stretches there are depends on the tensor alone, so
+/// sums are the same bits for any number of threads.
+struct StreamPass: Sendable {
+  private let kernel: GeneratedKernel
+  private let program: StreamProgram
+  private let tensor: BlockedTensor
+  /// Whether constants are another set for every image.
+  private let isPerImage: Bool
+  /// Pixels of one run, the stretches of a run and how many runs a block has.
+  private let runPixels, stretches, runs: Int
+
+  /// Pixels of a stretch at most: few enough to be summed in single precision, many enough to hide what a call costs.
+  private static let stretchPixels = 1024
+
+  init(_ program: StreamProgram, _ tensor: BlockedTensor, perImage: Bool = false, library: KernelLibrary) {
+    let key = StreamKernel(target: library.target, program: program)
+    kernel = library.kernel(key, name: key.name) { key.code() }
+    (self.program, self.tensor, isPerImage) = (program, tensor, perImage)
+    runs = perImage ? tensor.images : 1
+    runPixels = tensor.pixels / max(1, runs)
+    stretches = max(1, (runPixels + Self.stretchPixels - 1) / Self.stretchPixels)
+  }
+
+  /// 16 numbers for each block, or for each block and image.
+  struct Constant {
+    let base: UnsafeRawPointer
+    let blockByteCount: Int
+    var imageByteCount = 0
+
+    /// Numbers for each channel: `blocks * 16` floats.
+    init(_ numbers: UnsafePointer<Float>) { (base, blockByteCount) = (UnsafeRawPointer(numbers), 64) }
+
+    /// A tensor's first pixel.
+    init(_ numbers: UnsafePointer<Float>, ofFirstPixel tensor: BlockedTensor) {
+      (base, blockByteCount) = (UnsafeRawPointer(numbers), tensor.blockByteCount)
+    }
+
+    /// An image of one pixel for each image.
+    init(_ numbers: UnsafePointer<Float>, _ tensor: BlockedTensor) {
+      (base, blockByteCount, imageByteCount) = (
+        UnsafeRawPointer(numbers), tensor.blockByteCount, tensor.imageByteCount
+      )
+    }
+  }
+
+  /// What a pass works on. Streams and constants are numbered as in the program.
+  struct Operands {
+    fileprivate var streams: InlineArray<6, UnsafeMutableRawPointer>
+    fileprivate var constants: InlineArray<8, Constant>
+    /// `sumByteCount` bytes; needed where there are sums.
+    fileprivate var sums: UnsafeMutableRawPointer
+
+    /// With `first` as stream 0.
+    init(_ first: UnsafeRawPointer) {
+      let first = UnsafeMutableRawPointer(mutating: first)
+      streams = InlineArray(repeating: first)
+      constants = InlineArray(repeating: Constant(UnsafePointer(first.assumingMemoryBound(to: Float.self))))
+      sums = first
+    }
+
+    /// The same with another stream, which the program reads.
+    func stream(_ index: Int, _ address: UnsafeRawPointer) -> Operands {
+      var result = self
+      result.streams[index] = UnsafeMutableRawPointer(mutating: address)
+      return result
+    }
+
+    /// The same with another constant.
+    func constant(_ index: Int, _ constant: Constant) -> Operands {
+      var result = self
+      result.constants[index] = constant
+      return result
+    }
+
+    /// The same with constant `index` and those after it from vectors of `blocks * 16` floats, one after the other.
+    func constants(from index: Int, count: Int, _ vectors: UnsafePointer<Float>, _ tensor: BlockedTensor) -> Operands {
+      var result = self
+      for position in 0..<count {
+        result.constants[index + position] = Constant(vectors + position * tensor.blocks * BlockedTensor.blockChannels)
+      }
+      return result
+    }
+
+    /// The same with a place for the sums.
+    func sums(_ address: UnsafeMutableRawPointer) -> Operands {
+      var result = self
+      result.sums = address
+      return result
+    }
+  }
+
+  /// The bytes that the sums of all stretches take.
+  var sumByteCount: Int { program.sumCount * tensor.blocks * runs * stretches * 64 }
+
+  /// Runs the program over all pixels.
+  func run(_ operands: Operands, workers: Workers) {
+    let units = tensor.blocks * runs * stretches
+    workers.forEachRange(of: units) { range, _ in
+      for unit in range {
+        let stretch = unit % stretches, run = unit / stretches % runs, block = unit / stretches / runs
+        let first = runPixels * stretch / stretches, pixels = runPixels * (stretch + 1) / stretches - first
+        let offset = block * tensor.blockByteCount + (run * runPixels + first) * BlockedTensor.pixelByteCount
+        var arguments = StreamArguments(
+          fours: pixels / 4, ones: pixels % 4, streams: operands.streams,
+          constants: InlineArray(repeating: operands.constants[0].base),
+          sums: operands.sums + unit * program.sumCount * 64)
+        for stream in 0..<program.streamCount { arguments.streams[stream] += offset }
+        for index in 0..<program.constantCount {
+          let constant = operands.constants[index]
+          arguments.constants[index] =
+            constant.base + block * constant.blockByteCount + run * constant.imageByteCount
+        }
+        kernel(&arguments)
+      }
+    }
+  }
+
+  /// Sum number `index` of one channel, over all stretches of a block, or of one of its images.
+  func total(_ index: Int, block: Int, run: Int = 0, _ sums: UnsafeMutableRawPointer) -> SIMD16<Double> {
+    let first = sums.assumingMemoryBound(to: Float.self) + (block * runs + run) * stretches * program.sumCount * 16
+    var total = SIMD16<Double>()
+    for stretch in 0..<stretches {
+      let sum = SIMD16<Float>.load(first + (stretch * program.sumCount + index) * 16)
+      for lane in 0..<16 { total[lane] += Double(sum[lane]) }
+    }
+    return total
+  }
+}
