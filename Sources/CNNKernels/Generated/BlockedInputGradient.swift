@@ -70,8 +70,9 @@ public struct BlockedInputGradient: Sendable {
   public let filterCount: Int
   private let phaseByteCount: Int
 
-  /// The bytes that packing works in, and that the gradient does.
+  /// The bytes that packing works in.
   public var packingByteCount: Int { geometry.weightCount * 4 }
+  /// The bytes that the gradient works in.
   public var workspaceByteCount: Int {
     phaseByteCount + (phases.compactMap { $0.convolution?.workspaceByteCount }.max() ?? 0)
   }
@@ -162,7 +163,8 @@ public struct BlockedInputGradient: Sendable {
         continue
       }
       let tensor = phase.tensor
-      var source = (workspace + place + block * tensor.blockByteCount + image * tensor.imageByteCount
+      var source =
+        (workspace + place + block * tensor.blockByteCount + image * tensor.imageByteCount
         + row * tensor.rowByteCount).assumingMemoryBound(to: Float.self)
       for _ in 0..<phase.columns.count {
         SIMD16<Float>.load(source).store(target)
