@@ -238,8 +238,10 @@ bench: bench-training bench-inference ## Measures the speed beside other engines
 soak: python ## Predicts ten thousand times with changing batches: memory stays flat, bits the same
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
 
+# More by BENCH, as BENCH='--models resnet20 --parts step'; Tests/Benchmarks/training.py --help lists it all.
 bench-training: python build/peers-venv/ready build/fma_peak ## Measures only training, beside PyTorch
-	build/peers-venv/bin/python Tests/Benchmarks/training.py --json build/training.json
+	build/peers-venv/bin/python Tests/Benchmarks/training.py --json build/training.json \
+	  --markdown build/training.md $(BENCH)
 
 # More by BENCH, as BENCH='--models resnet18 --isa avx2'; Tests/Benchmarks/inference.py --help lists it all.
 bench-inference: python build/peers-venv/inference build/fma_peak ## Measures only inference (BENCH='--threads 1')

@@ -226,14 +226,21 @@ scnn_status scnn_predict_many(scnn_model *model, const scnn_tensor *x, int64_t b
                               float *const *outputs, const size_t *sizes, size_t count);
 
 /* Times the steps of a prediction of `x`, or of the images that are computed first where `x` is too large to be computed
- * at once, `repeats` times (1 to 1000000) and keeps the medians with the model, for scnn_model_profile_text. The first time in a process it also measures, in about a quarter of a second,
- * what the machine can do: its rate of multiply-adds and the bandwidth of its memory, with all threads. */
+ * at once, `repeats` times (1 to 1000000) and keeps the medians with the model, for scnn_model_profile_text. The first
+ * time in a process it also measures, in about a quarter of a second, what the machine can do: its rate of multiply-adds
+ * and the bandwidth of its memory, with all threads. */
 scnn_status scnn_model_profile(scnn_model *model, const scnn_tensor *x, int64_t repeats);
 
-/* What scnn_model_profile measured last; SCNN_INVALID_STATE where it never did. `format`: "text" (a table with a row for
- * each step: the layers it computes, algorithm, shape, time, GFLOP/s, share of the machine's limit, bytes, GB/s), "json"
- * (the same numbers) or "trace" (the fastest of the predictions, with when each thread was at work on each step, for
- * chrome://tracing and Perfetto). A step's limit is the longer of the times that its arithmetic and its bytes take at
+/* Times the steps of a training step on a batch, as scnn_train_on_batch takes it: its forward and backward pass and what
+ * the optimizer does. Trains nothing: weights and optimizer are copied for it. Gradients cannot be read after it, until
+ * the next training step. */
+scnn_status scnn_model_profile_training(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
+                                        const scnn_tensor *sample_weight, int64_t repeats);
+
+/* What scnn_model_profile or scnn_model_profile_training measured last; SCNN_INVALID_STATE where neither did. `format`: "text" (a table with a row for
+ * each step: the layers it computes, algorithm, shape, time, GFLOP/s, share of the machine's limit, bytes, GB/s, and of
+ * a training step the pass: forward, backward or update), "json" (the same numbers) or "trace" (the fastest of the runs,
+ * with when each thread was at work on each step, for chrome://tracing and Perfetto). A step's limit is the longer of the times that its arithmetic and its bytes take at
  * the measured rates. */
 scnn_status scnn_model_profile_text(scnn_model *model, const char *format, char *buffer, size_t capacity,
                                     size_t *length);

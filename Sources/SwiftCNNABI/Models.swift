@@ -179,6 +179,18 @@ public func scnn_model_profile(_ handle: OpaquePointer!, _ x: UnsafePointer<scnn
   }
 }
 
+@_cdecl("scnn_model_profile_training") @implementation
+public func scnn_model_profile_training(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
+  _ sampleWeight: UnsafePointer<scnn_tensor>!, _ repeats: Int64
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try Handles.get(handle, "model", as: ModelHandle.self)
+    handle.profile = try handle.model.profile(
+      view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"), repeats: Int(repeats))
+  }
+}
+
 @_cdecl("scnn_model_profile_text") @implementation
 public func scnn_model_profile_text(
   _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,

@@ -1,4 +1,4 @@
-"""What the measurements of inference come to: the ratios, whether they reach their bars, and the tables."""
+"""What the measurements come to: of inference the ratios and whether they reach their bars, and the tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -107,7 +107,7 @@ def compared(title: str, measure: str, ours: float, other: float, bar: float) ->
 def others_table(results: Row) -> str:
     """What else has a bar: start, memory, batches, a second model, AVX2."""
     rows = [
-        [row["title"], f"{row['ours']:.3g} {row['measure']}", f"{row['other']:.3g} {row['measure']}",
+        [row["title"], f"{row['ours']:.4g} {row['measure']}", f"{row['other']:.4g} {row['measure']}",
          f"{row['ratio']:.2f}", f"at most {row['bar']}", verdict(row["passes"])]
         for row in results["others"]
     ]
@@ -121,8 +121,8 @@ def others_table(results: Row) -> str:
     return table(["", "SwiftCNN", "beside", "ratio", "bar", ""], rows) if rows else ""
 
 
-def markdown(results: Row) -> str:
-    """All of it."""
+def document(results: Row, cells: str) -> str:
+    """The machine, a table of the cells, that of what else has a bar, and the notes."""
     notes = [f"- {cell['model']} batch {cell['batch']}, {row['engine']}: {row['failure']}"
              for cell in results["cells"] for row in cell["rows"] if "failure" in row]
     notes += [f"- {note}" for note in results["notes"]]
@@ -133,5 +133,10 @@ def markdown(results: Row) -> str:
     peak = (f"The peak of float32 multiply-adds is {meter['normal_gflops']:.0f} GFLOP/s; "
             f"{meter['turns_below_peak']} of {meter['turns']} turns began below {turns.Meter.SHARE:.0%} of it, after "
             f"waiting {meter['seconds_waited']:.0f} s in all.")
-    parts = [head, peers_table(results) if results["cells"] else "", others_table(results), peak, "\n".join(notes)]
+    parts = [head, cells, others_table(results), peak, "\n".join(notes)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def markdown(results: Row) -> str:
+    """All that was measured of inference."""
+    return document(results, peers_table(results) if results["cells"] else "")

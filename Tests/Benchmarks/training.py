@@ -1,151 +1,219 @@
 #!/usr/bin/env python3
-"""Training speed of the CIFAR ResNet-20 beside PyTorch's, from the same weights on the same batch.
+"""Speed and memory of training beside PyTorch, from the same weights on the same batch, in float32.
 
 Each engine has a process of its own, and they take turns of some steps while the others are stopped; the first step of
-a turn is not counted, and a turn waits until all cores are at their peak. Prints the medians, their ratio, and the
-largest difference between the losses. Run it alone on the machine: `make bench-training`.
+a turn is not counted, and a turn waits until all cores are at their peak. Prints the medians, the largest memory that
+each process had beyond its imports, and how far the losses of the first steps are apart; also measures what a larger
+batch gains, and what it costs to make batches of pixels. Run it alone on the machine: `make bench-training`. This
+process stays small: the memory of the process that made another counts as that one's too.
 """
 
 import argparse
 import json
-import os
 import pathlib
 import sys
-import tempfile
+from typing import Any
 
+import inference
+import report
+import trainers
 import turns
 
 HERE = pathlib.Path(__file__).resolve().parent
-ENGINES = ("swiftcnn", "torch-channels-last", "torch-contiguous")
-RATE = 0.05
-MOMENTUM = 0.9
+PARTS = ("step", "batches", "data")
+SMALL, LARGE = 16, 64
+DATA_BAR = 1.03  # Of a step on batches that are ready.
+FIRST_STEPS = 5
+LARGEST_DIFFERENCE = 1e-2  # Of the losses, relative: rounding grows from step to step, and other mistakes are larger.
 
 
-def batch(size, channels, count):
-    """A batch that every engine makes alike: images NHWC and labels."""
-    import numpy
+class Bench:
+    """What a run measures, and what it found."""
 
-    random = numpy.random.default_rng(0)
-    x = random.standard_normal((count, size, size, channels), dtype=numpy.float32)
-    return x, random.integers(0, 10, count)
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.given = given
+        self.folder: pathlib.Path = given.folder.resolve()
+        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        for model in given.models:  # Made anew by the first engine, with the networks of today.
+            (self.folder / f"{model}.training.safetensors").unlink(missing_ok=True)
+        self.meter = turns.Meter(given.threads, given.peak, given.patience)
+        self.results: dict[str, Any] = {
+            "machine": inference.machine(), "threads": given.threads, "versions": {}, "cells": [], "others": [],
+            "notes": [], "meter": self.meter.report()}
 
+    def note(self, text: str) -> None:
+        """Says something now and at the end."""
+        print(f"  {text}", flush=True)
+        self.results["notes"].append(text)
 
-def torch_step(layout, size, channels, arguments, weights):
-    """A function that trains PyTorch's network on one batch and returns the loss."""
-    sys.path.append(str(turns.ROOT / "Tests" / "Golden"))
-    import networks
-    import safetensors.torch
-    import torch
+    def worker(self, engine: str, model: str, batch: int) -> turns.Worker:
+        """An engine's process."""
+        command = [sys.executable, str(HERE / "trainers.py"), engine, model, "--batch", str(batch),
+                   "--threads", str(self.given.threads), "--folder", str(self.folder)]
+        environment = {"OMP_NUM_THREADS": str(self.given.threads)}
+        return turns.Worker(command, environment, self.folder / "logs" / f"train-{model}-{batch}-{engine}.log")
 
-    torch.set_num_threads(arguments.threads)
-    memory_format = torch.channels_last if layout == "channels-last" else torch.contiguous_format
-    network = networks.resnet20(channels)
-    if os.path.exists(weights):
-        network.load_state_dict(safetensors.torch.load_file(weights), strict=False)
-    else:
-        state = {k: v.contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
-        safetensors.torch.save_file(state, weights)
-    network = network.to(memory_format=memory_format).train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, momentum=MOMENTUM)
-    x, y = batch(size, channels, arguments.batch)
-    x = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
-    y = torch.from_numpy(y)
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(network(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-
-def swiftcnn_step(size, channels, arguments, weights):
-    """A function that trains our network on one batch and returns the loss."""
-    sys.path.append(str(turns.ROOT / "bindings" / "python"))
-    import numpy
-    import swiftcnn
-
-    swiftcnn.set_num_threads(arguments.threads)
-    model = swiftcnn.create_model("resnet20", input_shape=(size, size, channels), classes=10, weights=weights)
-    model.compile(
-        optimizer=swiftcnn.optimizers.SGD(learning_rate=RATE, momentum=MOMENTUM),
-        loss="sparse_categorical_crossentropy")
-    x, y = batch(size, channels, arguments.batch)
-    y = y.astype(numpy.int32)
-    return lambda: float(numpy.ravel(model.train_on_batch(x, y))[0])
-
-
-def work(engine, size, channels, arguments):
-    """Trains in turns."""
-    make = swiftcnn_step if engine == "swiftcnn" else lambda *a: torch_step(engine.split("-", 1)[1], *a)
-
-    def made():
-        step = make(size, channels, arguments, arguments.weights)
-        return lambda place: step(), {}
-
-    turns.serve(made)
-
-
-def race(size, channels, arguments, meter, folder):
-    """One row of results for each engine."""
-    weights = os.path.join(folder, f"{size}.safetensors")
-    workers = {}
-    # PyTorch first: it writes the weights that the others read.
-    for engine in sorted(ENGINES, reverse=True):
-        command = [sys.executable, __file__, "--engine", engine, "--size", str(size), "--channels", str(channels),
-                   "--weights", weights, "--threads", str(arguments.threads), "--batch", str(arguments.batch)]
+    def race(self, workers: dict[str, turns.Worker], images: dict[str, int], request: dict[str, Any],
+             ) -> dict[str, dict[str, Any]]:
+        """Lets workers take turns; a row for each, or why there is none, by their names. Ends them."""
         try:
-            workers[engine] = turns.Worker(command, {"OMP_NUM_THREADS": str(arguments.threads)})
+            seconds, values, fallen = turns.take_turns(workers, self.given.rounds, request, self.meter)
+        finally:
+            for worker in workers.values():
+                worker.close()
+        rows = {}
+        for name in workers:
+            if name in fallen:
+                rows[name] = {"failure": fallen[name]}
+            else:
+                rows[name] = turns.spread(seconds[name], images[name]) | {
+                    "losses": [value["loss"] for value in values[name][:FIRST_STEPS]],
+                    "peak_mb": max(value["peak_mb"] for value in values[name])}
+        return rows
+
+    def cell(self, model: str) -> None:
+        """A step of a model with every engine."""
+        batch = self.given.batch or trainers.BATCHES.get(model, 16)
+        print(f"{model} {trainers.SIZES[model]} batch {batch}", flush=True)
+        workers: dict[str, turns.Worker] = {}
+        rows: dict[str, dict[str, Any]] = {name: {"engine": name} for name in ("swiftcnn", *trainers.PEERS)}
+        for name in (*trainers.PEERS, "swiftcnn"):  # PyTorch first: it writes the weights.
+            try:
+                workers[name] = self.worker(name, model, batch)
+                self.results["versions"][name] = rows[name]["version"] = workers[name].about["version"]
+            except turns.Failure as failure:
+                rows[name]["failure"] = str(failure)
+        request = {"calls": self.given.calls, "seconds": self.given.seconds}
+        for name, row in self.race(workers, dict.fromkeys(workers, batch), request).items():
+            rows[name] |= row
+        cell = {"model": model, "size": trainers.SIZES[model], "batch": batch, "rows": list(rows.values())}
+        judge(cell)
+        self.results["cells"].append(cell)
+        print("\n".join(line(row, batch) for row in cell["rows"]))
+        if "ratio" in cell:
+            print(f"  ratio to {cell['best_peer']} {cell['ratio']:.2f}; losses differ by at most "
+                  f"{cell['loss_difference']:.1e} of the loss over {FIRST_STEPS} steps", flush=True)
+
+    def pair(self, title: str, names: tuple[str, str], model: str, batches: tuple[int, int], images: tuple[int, int],
+             request: dict[str, Any], bar: float) -> None:
+        """Compares two processes of ours; ours is the first, and has to be at most the bar's share of the other."""
+        workers: dict[str, turns.Worker] = {}
+        try:
+            for role, name, batch in zip(("ours", "other"), names, batches, strict=True):
+                workers[role] = self.worker(name, model, batch)
         except turns.Failure as failure:
-            raise SystemExit(f"{engine} did not start: {failure}") from None
-    seconds, losses, fallen = turns.take_turns(workers, arguments.turns, {"calls": arguments.steps}, meter)
-    for worker in workers.values():
-        worker.close()
-    if fallen:
-        raise SystemExit(f"an engine fell out: {fallen}")
-    reference = losses["torch-contiguous"]
-    difference = max(abs(a - b) for a, b in zip(losses["swiftcnn"][:5], reference[:5]))
-    rows = []
-    for engine in ENGINES:
-        times = turns.spread(seconds[engine])
-        rows.append({"input": [size, size, channels], "engine": engine, **times,
-                     "images_per_second": arguments.batch / times["median_ms"] * 1e3})
-    best = min(row["median_ms"] for row in rows[1:])
-    return {"rows": rows, "ratio": best / rows[0]["median_ms"], "loss_difference_5_steps": difference}
+            self.note(f"{title}: {failure}")
+            for worker in workers.values():
+                worker.close()
+            return
+        rows = self.race(workers, dict(zip(("ours", "other"), images, strict=True)), request)
+        failures = [row["failure"] for row in rows.values() if "failure" in row]
+        if failures:
+            self.note(f"{title}: {failures[0]}")
+            return
+        row = report.compared(title, "ms", rows["ours"]["median_ms"], rows["other"]["median_ms"], bar)
+        self.results["others"].append(row)
+        print(f"{title}: {row['ours']:.4g} ms beside {row['other']:.4g}, ratio {row['ratio']:.3f}, at most {bar}",
+              flush=True)
+
+    def run(self) -> None:
+        """Measures everything; what is found so far is in the files after each step."""
+        given = self.given
+        for model in given.models:
+            batch = given.batch or trainers.BATCHES.get(model, 16)
+            if "step" in given.parts:
+                self.cell(model)
+                self.write()
+            if "batches" in given.parts and trainers.SIZES[model] > 100:
+                self.pair(f"training, batch {LARGE} beside batch {SMALL}, an image of {model}",
+                          ("swiftcnn", "swiftcnn"), model, (LARGE, SMALL), (LARGE, SMALL),
+                          {"calls": given.calls, "seconds": given.seconds}, report.NOISE)
+                self.write()
+            if "data" in given.parts:
+                steps = trainers.Task(model, batch, given.threads, self.folder).steps
+                self.pair(f"fit with crop, flip and normalisation of uint8 beside steps on ready float32, a step of "
+                          f"{model}", ("swiftcnn-pixels", "swiftcnn-ready"), model, (batch, batch), (steps, steps),
+                          {"calls": 1}, DATA_BAR)
+                self.write()
+
+    def write(self) -> None:
+        """Writes the files."""
+        self.results["meter"] = self.meter.report()
+        if self.given.json:
+            self.given.json.write_text(json.dumps(self.results, indent=1) + "\n")
+        if self.given.markdown:
+            self.given.markdown.write_text(markdown(self.results))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--turns", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=5, help="counted steps of a turn")
-    parser.add_argument("--json", help="a file for the results")
-    parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
-    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--channels", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--weights", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.engine:
-        work(arguments.engine, arguments.size, arguments.channels, arguments)
+def judge(cell: dict[str, Any]) -> None:
+    """Adds the best peer, the ratio and the difference of the losses to a cell."""
+    rows = {row["engine"]: row for row in cell["rows"] if "median_ms" in row}
+    ours = rows.pop("swiftcnn", None)
+    if not ours or not rows:
         return
+    best = min(rows.values(), key=lambda row: row["median_ms"])
+    reference = rows.get("torch-contiguous", best)["losses"]
+    cell["best_peer"] = best["engine"]
+    cell["ratio"] = best["median_ms"] / ours["median_ms"]
+    cell["memory_ratio"] = ours["peak_mb"] / min(row["peak_mb"] for row in rows.values())
+    cell["loss_difference"] = max(abs(a - b) / abs(b) for a, b in zip(ours["losses"], reference, strict=True))
+    cell["faithful"] = cell["loss_difference"] <= LARGEST_DIFFERENCE
+
+
+def line(row: dict[str, Any], batch: int) -> str:
+    """An engine of a cell as a line for the terminal."""
+    if "failure" in row:
+        return f"  {row['engine']:<20} {row['failure']}"
+    return (f"  {row['engine']:<20} {row['median_ms'] * batch:9.1f} ms a step ({row['fastest_ms'] * batch:.1f} to "
+            f"{row['slowest_ms'] * batch:.1f}, quartiles {row['quartile_spread']:.0%}), "
+            f"{1e3 / row['median_ms']:.1f} images/s, {row['peak_mb']:.0f} MB")
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The tables."""
+    engines = list(trainers.TITLES)
+
+    def value(cell: dict[str, Any], engine: str, key: str, scale: float = 1) -> str:
+        found = [row for row in cell["rows"] if row["engine"] == engine and key in row]
+        return f"{found[0][key] * scale:.0f}" if found else "-"
+
+    titles = [f"{trainers.TITLES[name]} {results['versions'].get(name, '')}".strip() for name in engines]
+    head = ["training, float32 SGD", *(f"{title}, ms a step" for title in titles), "faster PyTorch / SwiftCNN",
+            *(f"{trainers.TITLES[name]}, MB" for name in engines), "losses differ by"]
+    rows = [
+        [f"{cell['model']}, {cell['size']}x{cell['size']}, batch {cell['batch']}",
+         *(value(cell, name, "median_ms", cell["batch"]) for name in engines),
+         f"{cell['ratio']:.2f}" if "ratio" in cell else "-",
+         *(value(cell, name, "peak_mb") for name in engines),
+         f"{cell['loss_difference']:.0e}" if "ratio" in cell else "-"] for cell in results["cells"]]
+    return report.document(results, report.table(head, rows) if rows else "")
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    models = list(trainers.SIZES)
+    parser.add_argument("--models", nargs="+", choices=models, default=models, metavar="MODEL", help="%(choices)s")
+    parser.add_argument("--batch", type=int, help="16, or for resnet20 128, when not given")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=6, help="turns of each engine")
+    parser.add_argument("--calls", type=int, default=3, help="counted steps of a turn at least")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of counted steps in a turn at least")
+    parser.add_argument("--peak", type=float, help="GFLOP/s of the idle machine; measured at the start when not given")
+    parser.add_argument("--patience", type=float, default=60, help="seconds that a turn waits for the machine's peak")
+    parser.add_argument("--folder", type=pathlib.Path, default=turns.ROOT / "build" / "bench", help="of weights, logs")
+    for name in ("json", "markdown"):
+        parser.add_argument(f"--{name}", type=pathlib.Path, help="a file for the results")
+    return parser.parse_args()
+
+
+def main() -> None:
     if not turns.FMA_PEAK.exists():
         raise SystemExit(f"{turns.FMA_PEAK} is not built: make bench-training builds it")
-    meter = turns.Meter(arguments.threads)
-    results = []
-    with tempfile.TemporaryDirectory() as folder:
-        for size, channels in ((32, 3), (28, 1)):
-            result = race(size, channels, arguments, meter, folder)
-            results.append(result)
-            for row in result["rows"]:
-                print(f"{size}x{size}x{channels} {row['engine']:>20} {row['median_ms']:8.1f} ms "
-                      f"(fastest {row['fastest_ms']:.1f}) {row['images_per_second']:7.1f} images/s")
-            print(f"  ratio to the best peer {result['ratio']:.2f}; losses differ by "
-                  f"{result['loss_difference_5_steps']:.1e} over 5 steps")
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps(results, indent=1))
+    bench = Bench(arguments())
+    bench.run()
+    print("\n" + markdown(bench.results))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,17 @@ static void test_profile(scnn_model *model) {
   }
 }
 
+static void test_training_profile(scnn_model *model) {
+  char *text = NULL;
+  scnn_tensor x = good_images(), y = good_labels();
+  FAILS(SCNN_INVALID_STATE, scnn_model_profile_training(model, &x, &y, NULL, 1));
+  OK(scnn_compile(model, "{\"optimizer\": \"adam\"}"));
+  OK(scnn_model_profile_training(model, &x, &y, NULL, 2));
+  TEXT(text, scnn_model_profile_text(model, "text", buffer, capacity, &length));
+  CHECK(text && strstr(text, "forward") && strstr(text, "backward") && strstr(text, "update"));
+  free(text);
+}
+
 static void test_inspection(void) {
   scnn_model *model = small_model(1);
   char *text;
@@ -69,6 +80,7 @@ static void test_inspection(void) {
   CHECK(text && strcmp(text, "resnet20") == 0);
   free(text);
   test_profile(model);
+  test_training_profile(model);
   TEXT(text, scnn_model_summary(model, buffer, capacity, &length));
   CHECK(text && strstr(text, "conv1"));
   free(text);

@@ -27,6 +27,7 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_summary(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_fused_summary(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile(model, &x, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_training(model, &x, &x, NULL, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_text(model, "text", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, "text", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, shape, &rank));
@@ -105,6 +106,7 @@ static void test_null_arguments(scnn_model *model) {
   REFUSES(scnn_model_summary(model, NULL, 100, &length));
   REFUSES(scnn_model_fused_summary(model, NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile(model, NULL, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_training(model, NULL, NULL, NULL, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_text(model, NULL, NULL, 0, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, NULL, NULL, 0, &length));
   REFUSES(scnn_model_graph(model, "dot", NULL, 100, &length));

@@ -49,6 +49,37 @@ def test_the_trace_is_one_of_complete_events(model, images, tmp_path):
     assert all(event["dur"] > 0 for event in rows)
 
 
+def test_the_profile_of_a_training_step_has_its_passes_and_changes_nothing(images):
+    model = swiftcnn.create_model("resnet20", input_shape=(16, 16, 3), classes=4)
+    labels = np.array([0, 1, 2, 3])
+    with pytest.raises(RuntimeError, match="compile"):
+        model.profile(images, labels)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    before = model.get_weights()
+    profile = model.profile(images, labels, repeats=2)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    passes = [step.pass_ for step in profile.steps]
+    assert passes == sorted(passes, key=["forward", "backward", "update"].index)
+    assert set(passes) == {"forward", "backward", "update"}
+    names = {name: step.pass_ for step in profile.steps for name in step.layers}
+    assert (names["conv1"], names["fc.gradient"], names["weights"]) == ("forward", "backward", "update")
+    assert "training step on 4 images" in str(profile) and " backward " in str(profile)
+    assert profile.seconds == pytest.approx(sum(step.seconds for step in profile.steps))
+    assert all(step.pass_ is None for step in model.profile(images, repeats=1).steps)
+
+
+def test_the_profile_of_a_training_step_takes_weights_and_a_batch_size(model, images):
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    labels = np.array([0, 1, 2, 3])
+    assert model.profile(images, labels, 3, 1, sample_weight=[1, 2, 3, 4]).images == 3
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.profile(images, labels, sample_weight=[1, 2])
+    with pytest.raises(ValueError, match="sample_weight .* needs y"):
+        model.profile(images, sample_weight=[1, 2, 3, 4])
+    with pytest.raises(ValueError, match=r"y\[1\] is 4"):
+        model.profile(images, [0, 4, 2, 3])
+
+
 @pytest.mark.parametrize("argument", ["repeats", "batch_size"])
 def test_a_wrong_number_is_an_error_that_names_it(model, images, argument):
     with pytest.raises(ValueError, match=argument):

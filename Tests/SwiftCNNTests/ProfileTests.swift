@@ -58,6 +58,60 @@ import Testing
     for step in profile.steps { #expect(profile.text.split(separator: "\n").contains { $0.hasSuffix(step.name) }) }
   }
 
+  private func trained() throws -> Model {
+    let model = try Model(randomNetwork(), name: "random", seed: 3)
+    try model.compile(#"{"optimizer": {"name": "adam", "ema_decay": 0.5}, "seed": 1}"#)
+    return model
+  }
+
+  @Test func aTrainingStepHasItsPassesInOrder() throws {
+    let model = try trained(), data = try imageData(4)
+    let profile = try model.profile(data.x.view, data.y.view, repeats: 2)
+    #expect(profile.isOfTraining && profile.imageCount == 4 && profile.repeats == 2)
+    let passes = try profile.steps.map { try #require($0.pass) }
+    func count(_ pass: Profile.Pass) -> Int { passes.count { $0 == pass } }
+    #expect(count(.forward) > 8 && count(.backward) > 8 && count(.update) == 3)
+    // Forward before backward before update.
+    let order = passes.map { Profile.Pass.allCases.firstIndex(of: $0) ?? -1 }
+    #expect(order == order.sorted())
+    func pass(_ layer: String) -> Profile.Pass? { profile.steps.first { $0.layers.contains(layer) }?.pass }
+    for layer in ["conv1", "bn1", "relu", "fc"] { #expect(pass(layer) == .forward, "\(layer)") }
+    for layer in ["gradients", "statistics", "weights"] { #expect(pass(layer) == .update, "\(layer)") }
+    for step in profile.steps where step.pass != .update {
+      #expect((step.pass == .backward) == step.name.contains(".gradient"), "\(step.name)")
+    }
+    #expect(profile.steps.allSatisfy { $0.seconds > 0 && $0.byteCount > 0 })
+    let lines = profile.text.split(separator: "\n")
+    #expect(lines[0].contains("a training step on 4 images") && lines.contains { $0.contains("  pass ") })
+    for pass in Profile.Pass.allCases { #expect(lines.count { $0.contains("  \(pass.rawValue)") } == count(pass) + 1) }
+    #expect(try profile.formatted("json").contains(#""pass":"backward""#))
+    #expect(try JSON(parsing: profile.trace).objectValue?.array("traceEvents").isEmpty == false)
+  }
+
+  @Test func profilingATrainingStepChangesNothing() throws {
+    let model = try trained(), other = try trained(), data = try imageData(4)
+    for each in [model, other] { _ = try each.trainOnBatch(data.x.view, data.y.view) }
+    let before = try model.bits()
+    _ = try model.profile(data.x.view, data.y.view, repeats: 3)
+    #expect(try model.bits() == before)
+    expectError(.invalidState, "no gradient") { _ = try model.gradient("fc.weight") }
+    // And training goes on as if nothing had been.
+    for each in [model, other] { _ = try each.trainOnBatch(data.x.view, data.y.view) }
+    #expect(try model.bits() == other.bits() && model.gradient("fc.weight") == other.gradient("fc.weight"))
+    try model.swapMovingAverage()
+    try other.swapMovingAverage()
+    #expect(try model.bits() == other.bits())
+  }
+
+  @Test func whatDoesNotFitInATrainingStepIsAnError() throws {
+    let data = try imageData(4), model = try Model(randomNetwork(), name: "random")
+    expectError(.invalidState, "not compiled") { _ = try model.profile(data.x.view, data.y.view) }
+    let compiled = try trained()
+    expectError(.invalidArgument, "repeats is 0") { _ = try compiled.profile(data.x.view, data.y.view, repeats: 0) }
+    let wrong = try Tensor([0, 1, 7, 2] as [Int32], shape: [4])
+    expectError(.invalidArgument, "y[2] is 7") { _ = try compiled.profile(data.x.view, wrong.view) }
+  }
+
   @Test func wrongArgumentsAreErrorsThatNameThem() throws {
     let model = try Model(randomNetwork(), name: "random")
     let x = try imageData(1).x

@@ -9,39 +9,169 @@ extension Model {
   /// - Parameter repeats: how often; the times are medians.
   /// - Throws: as `predict`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
   public func profile(_ x: TensorView, repeats: Int = 10) throws(CNNError) -> Profile {
-    guard (1...1_000_000).contains(repeats) else {
-      throw CNNError(.invalidArgument, "repeats is \(repeats); expected 1 to 1000000")
-    }
+    try Self.check(repeats)
     return try lock.reading { () throws(CNNError) in
       try checkInput(x)
       guard x.sampleCount > 0 else { throw CNNError(.shapeMismatch, "x has no images; expected one or more") }
       let x = x.samples(0..<min(x.sampleCount, try imagesPerPass(x)))
-      let outputs = network.outputs.map(\.name), threads = Threads.count
-      let limits = try MachineLimits.measured(threads: threads)
+      let outputs = network.outputs.map(\.name)
+      let limits = try MachineLimits.measured(threads: Threads.count)
       return try withPredictionContext(x, outputs) { (context) throws(CNNError) in
         let layers = try Compiler.layers(of: context.plan, network: network, outputs: outputs)
-        var times: [[Int]] = []
-        var fastest: [ExecutionContext.StepTime] = [], shortest = Int.max
+        var measurement = Measurements()
         try context.measure(parameters: parameters, inputs: [x.base], repeats: repeats) { run in
-          times.append(run.map { $0.end - $0.start })
-          let total = (run.last?.end ?? 0) - (run.first?.start ?? 0)
-          if total < shortest { (shortest, fastest) = (total, run) }
+          measurement.add(run.map(Profile.Timing.init))
         }
-        var steps: [Profile.Step] = []
-        for (index, step) in context.plan.stepCosts.enumerated() {
-          let sorted = times.map { $0[index] }.sorted()
-          steps.append(
-            Profile.Step(
-              layers: layers[index], algorithm: step.cost.algorithm, shape: step.cost.shape,
-              seconds: Double(max(sorted[sorted.count / 2], 1)) * 1e-9, operations: step.cost.operations,
-              byteCount: step.cost.byteCount,
-              shortestSeconds: limits.seconds(operations: step.cost.operations, byteCount: step.cost.byteCount)))
-        }
-        return Profile(
-          model: name, imageCount: x.sampleCount, threadCount: threads, repeats: repeats,
-          operationsPerSecond: limits.operationsPerSecond, bytesPerSecond: limits.bytesPerSecond, steps: steps,
-          fastest: fastest)
+        let rows = zip(layers, context.plan.stepCosts).map { ProfileRow($0, $1.cost) }
+        return profile(of: rows, measurement, images: x.sampleCount, limits)
       }
     }
+  }
+
+  /// Times the steps of a training step on `x` and `y`: forward, backward and what the optimizer does.
+  ///
+  /// Trains nothing: weights and optimizer are copied for it. Gradients of the training step before cannot be read
+  /// after it.
+  /// - Parameter repeats: how often; the times are medians.
+  /// - Throws: as `trainOnBatch`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
+  public func profile(_ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, repeats: Int = 10)
+    throws(CNNError) -> Profile
+  {
+    try Self.check(repeats)
+    return try lock.writing { () throws(CNNError) in
+      let state = try compiled()
+      try checkInput(x)
+      try checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: network))
+      updateTrainability()
+      let limits = try MachineLimits.measured(threads: Threads.count)
+      let parameters = try parameters.copy()
+      let optimizer = try state.copy(for: parameters).optimizer
+      let rate = state.nextRate, workers = Workers(count: Threads.count)
+      let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.sampleCount) }
+      var rows: [ProfileRow] = []
+      var measurement = Measurements()
+      try withTrainingContext(x, y, state) { (context) throws(CNNError) in
+        if state.lastStep === context { state.lastStep = nil }
+        let plan = context.plan
+        let layers = try Compiler.layers(of: plan, network: network)
+        let forward = plan.graph.forwardNodes
+        rows = zip(layers, plan.stepCosts).map { layers, step in
+          ProfileRow(layers, step.cost, pass: forward.contains(step.name) ? .forward : .backward)
+        }
+        rows += ProfileRow.updates(optimizer, parameters, trained: gradients(in: context), of: plan.graph)
+        var step = 0
+        try context.measure(parameters: parameters, inputs: [x.base, y.base, weights], repeats: repeats) { run in
+          let gradients = gradients(in: context)
+          var times = [monotonicNanoseconds()]
+          let norm = gradients.map(\.values).withUnsafeBufferPointer {
+            OptimizerUpdates.globalNorm(of: $0, workers: workers)
+          }
+          times.append(monotonicNanoseconds())
+          context.applyUpdates(to: parameters)
+          times.append(monotonicNanoseconds())
+          step += 1
+          optimizer.update(
+            parameters, gradients: gradients, norm: norm, rate: rate, step: step, workers: workers)
+          times.append(monotonicNanoseconds())
+          measurement.add(
+            run.map(Profile.Timing.init) + zip(times, times.dropFirst()).map { Profile.Timing(start: $0, end: $1) })
+        }
+      }
+      return profile(of: rows, measurement, images: x.sampleCount, limits)
+    }
+  }
+
+  private static func check(_ repeats: Int) throws(CNNError) {
+    guard (1...1_000_000).contains(repeats) else {
+      throw CNNError(.invalidArgument, "repeats is \(repeats); expected 1 to 1000000")
+    }
+  }
+
+  private func profile(
+    of rows: [ProfileRow], _ measurement: Measurements, images: Int, _ limits: MachineLimits
+  ) -> Profile {
+    let steps = zip(rows, measurement.medians).map { row, median in
+      Profile.Step(
+        pass: row.pass, layers: row.layers, algorithm: row.algorithm, shape: row.shape,
+        seconds: Double(max(median, 1)) * 1e-9, operations: row.operations, byteCount: row.byteCount,
+        shortestSeconds: limits.seconds(operations: row.operations, byteCount: row.byteCount))
+    }
+    return Profile(
+      model: name, imageCount: images, threadCount: Threads.count, repeats: measurement.count,
+      operationsPerSecond: limits.operationsPerSecond, bytesPerSecond: limits.bytesPerSecond, steps: steps,
+      fastest: measurement.fastest)
+  }
+}
+
+/// What a row of a profile says beside the time.
+private struct ProfileRow {
+  let pass: Profile.Pass?
+  let layers: [String]
+  let algorithm, shape: String
+  var operations = 0
+  let byteCount: Int
+
+  init(_ layers: [String], _ cost: StepCost, pass: Profile.Pass? = nil) {
+    (self.pass, self.layers, algorithm, shape) = (pass, layers, cost.algorithm, cost.shape)
+    (operations, byteCount) = (cost.operations, cost.byteCount)
+  }
+
+  private init(update layer: String, _ algorithm: String, elements: Int, floats: Int) {
+    (pass, layers, self.algorithm, shape, byteCount) = (.update, [layer], algorithm, "\(elements)", floats * 4)
+  }
+
+  /// What follows on the backward pass, in the order of a training step.
+  static func updates(
+    _ optimizer: Optimizer, _ parameters: ParameterStorage,
+    trained gradients: [(position: Int, values: UnsafeBufferPointer<Float>)], of graph: Graph
+  ) -> [ProfileRow] {
+    let trained = gradients.reduce(0) { $0 + $1.values.count }
+    let all = parameters.parameters.indices.reduce(0) { $0 + parameters.values(at: $1).count }
+    let statistics = graph.updates.reduce(0) { $0 + graph.type(of: $1.value).count }
+    // A weight and each slot are read and written, a gradient is read.
+    let touched = trained * (3 + 2 * optimizer.slots.count) + (optimizer.average == nil ? 0 : 2 * all)
+    let names = [optimizer.settings.name] + (optimizer.average == nil ? [] : ["average"])
+    return [
+      ProfileRow(update: "gradients", "norm", elements: trained, floats: trained),
+      ProfileRow(update: "statistics", "copy", elements: statistics, floats: 2 * statistics),
+      ProfileRow(update: "weights", names.joined(separator: ", "), elements: trained, floats: touched),
+    ]
+  }
+}
+
+/// The times of several runs.
+private struct Measurements {
+  private var times: [[Int]] = []
+  private var shortest = Int.max
+  private(set) var fastest: [Profile.Timing] = []
+
+  var count: Int { times.count }
+
+  mutating func add(_ run: [Profile.Timing]) {
+    times.append(run.map { $0.end - $0.start })
+    let total = (run.last?.end ?? 0) - (run.first?.start ?? 0)
+    if total < shortest { (shortest, fastest) = (total, run) }
+  }
+
+  /// The median time of each step in nanoseconds.
+  var medians: [Int] {
+    (times.first ?? []).indices.map { step in
+      let sorted = times.map { $0[step] }.sorted()
+      return sorted[sorted.count / 2]
+    }
+  }
+}
+
+extension Graph {
+  /// The names of the nodes that the prediction, the loss and the new statistics depend on. All others of a training
+  /// graph depend on the loss's gradient, or are there for it.
+  fileprivate var forwardNodes: Set<String> {
+    var waiting = outputs.prefix(2).map(\.value) + updates.map(\.value)
+    var found: Set<String> = []
+    while let value = waiting.popLast() {
+      guard case .node(let position, _) = definition(of: value) else { continue }
+      if found.insert(nodes[position].name).inserted { waiting += nodes[position].operands }
+    }
+    return found
   }
 }

@@ -73,32 +73,16 @@ extension Model {
     throws(CNNError) -> [Double]
   {
     updateTrainability()
-    let loss = state.settings.lossOperation(for: network)
-    let type = try x.validated("x")
-    let key = PlanCache.Key(purpose: .training, input: type, threads: Threads.count)
     var results: [Double] = []
-    try plans.withContext(
-      key,
-      makePlan: { () throws(CNNError) in
-        let plan = try Compiler.trainingPlan(
-          network, input: type, normalization: pixelNormalization, loss: loss, threads: key.threads)
-        try checkInputs(of: plan.graph, x, y)
-        return plan
-      }
-    ) { (context) throws(CNNError) in
+    try withTrainingContext(x, y, state) { (context) throws(CNNError) in
       let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.sampleCount) }
       try context.run(
         parameters: parameters, inputs: [x.base, y.base, weights],
         randomness: Randomness(seed: state.settings.seed, step: state.step))
       state.lastStep = context
-      let workers = Workers(count: key.threads)
+      let workers = Workers(count: Threads.count)
       results = measure(context, y, state.settings, workers)
-      var gradients: [(position: Int, values: UnsafeBufferPointer<Float>)] = []
-      for (index, output) in context.plan.graph.outputs.enumerated().dropFirst(2) {
-        // Outputs after the prediction and the loss are gradients, named by their parameters.
-        let name = String(output.name.dropFirst(Compiler.gradientName("").count))
-        if let position = parameters.position(of: name) { gradients.append((position, context.output(index))) }
-      }
+      let gradients = gradients(in: context)
       let norm = gradients.map(\.values).withUnsafeBufferPointer {
         OptimizerUpdates.globalNorm(of: $0, workers: workers)
       }
@@ -115,6 +99,33 @@ extension Model {
       state.step += 1
     }
     return results
+  }
+
+  /// Calls `body` with a context of the plan that trains on batches like this.
+  func withTrainingContext(
+    _ x: TensorView, _ y: TensorView, _ state: TrainingState, _ body: (ExecutionContext) throws(CNNError) -> Void
+  ) throws(CNNError) {
+    let type = try x.validated("x"), loss = state.settings.lossOperation(for: network)
+    let key = PlanCache.Key(purpose: .training, input: type, threads: Threads.count)
+    try plans.withContext(
+      key,
+      makePlan: { () throws(CNNError) in
+        let plan = try Compiler.trainingPlan(
+          network, input: type, normalization: pixelNormalization, loss: loss, threads: key.threads)
+        try checkInputs(of: plan.graph, x, y)
+        return plan
+      }, body)
+  }
+
+  /// The gradients of the run that a context has made, each with the position of its parameter.
+  func gradients(in context: ExecutionContext) -> [(position: Int, values: UnsafeBufferPointer<Float>)] {
+    var gradients: [(position: Int, values: UnsafeBufferPointer<Float>)] = []
+    for (index, output) in context.plan.graph.outputs.enumerated().dropFirst(2) {
+      // Outputs after the prediction and the loss are gradients, named by their parameters.
+      let name = String(output.name.dropFirst(Compiler.gradientName("").count))
+      if let position = parameters.position(of: name) { gradients.append((position, context.output(index))) }
+    }
+    return gradients
   }
 
   /// The loss and metrics over a data set, without training.
@@ -196,7 +207,7 @@ extension Model {
     try lock.reading { () throws(CNNError) in
       _ = try position(of: name)
       guard let context = try compiled().lastStep else {
-        throw CNNError(.invalidState, "there is no gradient before the first training step")
+        throw CNNError(.invalidState, "there is no gradient: no training step was made since compile or profile")
       }
       guard let index = context.plan.graph.outputs.firstIndex(where: { $0.name == Compiler.gradientName(name) }) else {
         throw CNNError(.invalidState, "'\(name)' has no gradient: it is frozen, a statistic, or not used by the loss")

@@ -1,10 +1,23 @@
 import CNNCompiler
 import CNNCore
+import CNNKernels
 
-/// Where the time of a prediction goes, step by step.
+/// Where the time of a prediction or of a training step goes, step by step.
 public struct Profile: Sendable, Equatable {
-  /// One step of a prediction: a layer, or several that are computed in one.
+  /// The parts of a training step.
+  public enum Pass: String, Sendable, CaseIterable {
+    /// The prediction and its loss.
+    case forward
+    /// The gradients.
+    case backward
+    /// What changes statistics and weights.
+    case update
+  }
+
+  /// One step: a layer, or several that are computed in one.
   public struct Step: Sendable, Equatable {
+    /// The part of a training step; nil in a prediction.
+    public let pass: Pass?
     /// The names of the layers that the step computes.
     public let layers: [String]
     /// How it is computed.
@@ -33,7 +46,7 @@ public struct Profile: Sendable, Equatable {
 
   /// The model's name.
   public let model: String
-  /// The number of images that were predicted at once.
+  /// The number of images in the batch.
   public let imageCount: Int
   /// The number of threads.
   public let threadCount: Int
@@ -45,32 +58,56 @@ public struct Profile: Sendable, Equatable {
   public let bytesPerSecond: Double
   /// The steps in the order in which they run.
   public let steps: [Step]
-  /// When the steps of the fastest of the predictions ran.
-  let fastest: [ExecutionContext.StepTime]
+  /// When the steps of the fastest of the runs ran.
+  let fastest: [Timing]
+
+  /// When a step ran, by `monotonicNanoseconds`.
+  struct Timing: Sendable, Equatable {
+    var start, end: Int
+    /// When each of the workers was at work, where that is known.
+    var stretches: [WorkRecorder.Stretch] = []
+  }
+
+  /// Whether it is one of a training step.
+  public var isOfTraining: Bool { steps.contains { $0.pass != nil } }
 
   /// The sum of the steps' times.
   public var seconds: Double { steps.reduce(0) { $0 + $1.seconds } }
 }
 
+extension Profile.Timing {
+  init(_ time: ExecutionContext.StepTime) { self.init(start: time.start, end: time.end, stretches: time.stretches) }
+}
+
 extension Profile {
-  /// A table with a row for each step and one for the sum.
+  /// A table with a row for each step and one for the sum; of a training step one for each pass, too.
   public var text: String {
     // Names last, since those of many layers are long.
-    var rows = [["step", "ms", "time", "GFLOP/s", "limit", "bytes", "GB/s", "algorithm", "shape", "layers"]]
+    let head = ["step", "ms", "time", "GFLOP/s", "limit", "bytes", "GB/s", "algorithm", "shape", "layers"]
     let total = seconds
-    for (index, step) in steps.enumerated() {
-      rows.append([
+    var rows = steps.enumerated().map { index, step in
+      [
         "\(index + 1)", decimal(step.seconds * 1e3, 4), percent(step.seconds / total),
         step.operations == 0 ? "" : decimal(step.gigaflops, 1), percent(step.shareOfLimit), bytes(step.byteCount),
         decimal(step.gigabytesPerSecond, 1), step.algorithm, step.shape, step.name,
-      ])
+      ]
     }
-    let operations = steps.reduce(0) { $0 + $1.operations }, byteCount = steps.reduce(0) { $0 + $1.byteCount }
-    let shortest = steps.reduce(0) { $0 + $1.shortestSeconds }
-    rows.append([
-      "all", decimal(total * 1e3, 4), percent(1), decimal(Double(operations) / total * 1e-9, 1),
-      percent(shortest / total), bytes(byteCount), decimal(Double(byteCount) / total * 1e-9, 1), "", "", "",
-    ])
+    func sum(_ title: String, _ steps: [Step]) -> [String] {
+      let seconds = max(steps.reduce(0) { $0 + $1.seconds }, 1e-9)
+      let operations = steps.reduce(0) { $0 + $1.operations }, byteCount = steps.reduce(0) { $0 + $1.byteCount }
+      let shortest = steps.reduce(0) { $0 + $1.shortestSeconds }
+      return [
+        title, decimal(seconds * 1e3, 4), percent(seconds / total), decimal(Double(operations) / seconds * 1e-9, 1),
+        percent(shortest / seconds), bytes(byteCount), decimal(Double(byteCount) / seconds * 1e-9, 1), "", "", "",
+      ]
+    }
+    var sums = isOfTraining ? Pass.allCases.map { pass in sum("", steps.filter { $0.pass == pass }) } : []
+    sums.append(sum("all", steps))
+    rows = [head] + rows + sums
+    if isOfTraining {
+      let passes = ["pass"] + steps.map { $0.pass?.rawValue ?? "" } + Pass.allCases.map(\.rawValue) + [""]
+      for (index, pass) in passes.enumerated() { rows[index].insert(pass, at: 7) }
+    }
     let last = rows[0].count - 1, firstText = 7
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     let lines = rows.map { row in
@@ -81,20 +118,22 @@ extension Profile {
       return cells.joined(separator: "  ")
     }
     let rule = String(repeating: "-", count: widths.dropLast().reduce(2 * last + 20, +))
-    let head =
-      "\(model): \(imageCount) image\(imageCount == 1 ? "" : "s") at once, \(threadCount) "
+    let images = "\(imageCount) image\(imageCount == 1 ? "" : "s")"
+    let title =
+      "\(model): \(isOfTraining ? "a training step on \(images)" : "\(images) at once"), \(threadCount) "
       + "thread\(threadCount == 1 ? "" : "s"), median of \(repeats)\n"
       + "limit of this machine: \(decimal(operationsPerSecond * 1e-9, 1)) GFLOP/s, "
       + "\(decimal(bytesPerSecond * 1e-9, 1)) GB/s"
-    return ([head, rule, lines[0], rule] + lines.dropFirst().dropLast() + [rule, lines[lines.count - 1]])
-      .joined(separator: "\n")
+    let body = lines.dropFirst().dropLast(sums.count)
+    return ([title, rule, lines[0], rule] + body + [rule] + lines.suffix(sums.count)).joined(separator: "\n")
   }
 
   /// The numbers as JSON.
   public var json: String {
     let rows = steps.map { step in
       object([
-        ("layers", .array(step.layers.map(JSON.string))), ("algorithm", .string(step.algorithm)),
+        ("pass", step.pass.map { .string($0.rawValue) } ?? .null), ("layers", .array(step.layers.map(JSON.string))),
+        ("algorithm", .string(step.algorithm)),
         ("shape", .string(step.shape)), ("seconds", .number(step.seconds)),
         ("operations", .integer(Int64(step.operations))), ("bytes", .integer(Int64(step.byteCount))),
         ("gigaflops", .number(step.gigaflops)), ("gigabytes_per_second", .number(step.gigabytesPerSecond)),
@@ -109,7 +148,7 @@ extension Profile {
       ]))
   }
 
-  /// The fastest of the predictions as trace events, which chrome://tracing and Perfetto open: a track with the steps, and
+  /// The fastest of the runs as trace events, which chrome://tracing and Perfetto open: a track with the steps, and
   /// one for each thread with when it was at work.
   public var trace: String {
     func name(_ kind: String, _ name: String, track: Int = 1) -> JSON {
@@ -133,6 +172,7 @@ extension Profile {
     events += (1...threadCount).map { name("thread_name", "thread \($0)", track: ofSteps + $0) }
     for (step, time) in zip(steps, fastest) {
       let arguments = object([
+        ("pass", step.pass.map { .string($0.rawValue) } ?? .null),
         ("algorithm", .string(step.algorithm)), ("shape", .string(step.shape)),
         ("GFLOP/s", .number(step.gigaflops)), ("GB/s", .number(step.gigabytesPerSecond)),
         ("share of limit", .number(step.shareOfLimit)), ("bytes", .integer(Int64(step.byteCount))),

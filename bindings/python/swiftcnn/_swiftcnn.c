@@ -728,6 +728,19 @@ static PyObject *model_profile(PyObject *self, PyObject *args) {
   return none_or_raise(status);
 }
 
+static PyObject *model_profile_training(PyObject *self, PyObject *args) {
+  PyObject *x, *y, *sample_weight;
+  long long repeats;
+  if (!PyArg_ParseTuple(args, "OOOL:profile_training", &x, &y, &sample_weight, &repeats)) return NULL;
+  Batch batch;
+  if (borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_profile_training(model_of(self), &batch.tensors[0], &batch.tensors[1],
+                                               sample_weights(&batch), repeats));
+  release_batch(&batch);
+  return none_or_raise(status);
+}
+
 static PyObject *model_compile(PyObject *self, PyObject *args) {
   const char *settings;
   if (!PyArg_ParseTuple(args, "s:compile", &settings)) return NULL;
@@ -1039,6 +1052,7 @@ static PyMethodDef model_methods[] = {
     {"summary", model_summary, METH_NOARGS, "summary() -> str"},
     {"fused_summary", model_fused_summary, METH_NOARGS, "fused_summary() -> str"},
     {"profile", model_profile, METH_VARARGS, "profile(x, repeats)"},
+    {"profile_training", model_profile_training, METH_VARARGS, "profile_training(x, y, sample_weight, repeats)"},
     {"profile_text", model_profile_text, METH_VARARGS, "profile_text(format) -> str"},
     {"graph", model_graph, METH_VARARGS, "graph(format) -> str"},
     {"tensor_names", model_tensor_names, METH_NOARGS, "tensor_names() -> str, one a line"},

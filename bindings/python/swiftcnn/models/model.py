@@ -21,7 +21,7 @@ from .description import KEY, described, from_description, is_own, keep_descript
 from .files import copied, from_bytes, load_in_order, to_bytes
 from .nodes import Node, nodes_of, tensor_of
 from .parameters import Parameters
-from .profile import Profile, measure
+from .profile import Profile, measure, measure_training
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -409,22 +409,43 @@ class Model(Trainer, Parameters, Layer):
         ]
         return "\n".join([f"{self.name}: not built yet", "", *lines])
 
-    def profile(self, x: Any, batch_size: int | None = None, repeats: int = 10) -> Profile:
-        """Times the steps of a prediction. ``print`` the result for a table with a row for each step.
+    def profile(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        repeats: int = 10,
+        *,
+        sample_weight: Any = None,
+    ) -> Profile:
+        """Times the steps of a prediction, or with ``y`` those of a training step: its forward and backward pass and
+        what the optimizer does. ``print`` the result for a table with a row for each step.
 
-        The first profile of a process also measures, in about a quarter of a second, what the machine can do at most.
+        Trains nothing: weights and optimizer are copied for it. After the profile of a training step ``get_gradient``
+        has to wait for the next step. The first profile of a process also measures, in about a quarter of a second,
+        what the machine can do at most.
 
         Args:
             x: images (N, height, width, channels).
-            batch_size: how many of them are the batch; None is all. Of more than are computed at once (what fits into
-                the caches), those that are computed first are measured.
+            y: their targets; None profiles a prediction.
+            batch_size: how many of them are the batch; None is all. Of more than a prediction computes at once (what
+                fits into the caches), those that are computed first are measured.
             repeats: how often it is measured; the times are medians.
+            sample_weight: (N,), with ``y``.
 
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
+            RuntimeError: there is a ``y`` and the model is not compiled.
         """
         count = integer(repeats, "repeats", minimum=1)
         size = None if batch_size is None else integer(batch_size, "batch_size", minimum=1)
+        if y is not None:
+            self._measured_names()
+            self._settle(x, y)
+            data = self._data(x, y, sample_weight)
+            return measure_training(self._handle, data if size is None else data.part(slice(size)), count)
+        if sample_weight is not None:
+            raise ValueError("sample_weight is for the profile of a training step, which needs y")
         self._prepare(x)
         images = self._images(x)
         return measure(self._handle, images if size is None else images[:size], count)

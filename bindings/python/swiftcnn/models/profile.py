@@ -1,4 +1,4 @@
-"""Where the time of a prediction goes: what ``Model.profile`` returns."""
+"""Where the time of a prediction or of a training step goes: what ``Model.profile`` returns."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from .. import _swiftcnn
-    from .._arrays import Array
+    from .._arrays import Array, Data
 
 
 class Step(NamedTuple):
-    """One step of a prediction: a layer, or several that are computed in one.
+    """One step: a layer, or several that are computed in one.
 
     Attributes:
+        pass_: the part of a training step: ``"forward"``, ``"backward"`` or ``"update"``; None in a prediction.
         layers: the names of the layers.
         algorithm: how it is computed.
         shape: the sizes of one image.
@@ -29,6 +31,7 @@ class Step(NamedTuple):
             faster than memory, so that it can be more.
     """
 
+    pass_: str | None
     layers: tuple[str, ...]
     algorithm: str
     shape: str
@@ -46,11 +49,11 @@ class Step(NamedTuple):
 
 
 class Profile:
-    """The steps of a prediction with their times. As text it is a table.
+    """The steps of a prediction or of a training step with their times. As text it is a table.
 
     Attributes:
         model: the model's name.
-        images: how many were predicted at once.
+        images: of the batch.
         threads: the number of threads.
         repeats: how often it was measured.
         operations_per_second: multiplications and additions that all threads can do in a second, as measured.
@@ -71,7 +74,7 @@ class Profile:
     def __init__(self, numbers: dict[str, Any], text: str, trace: str) -> None:
         rows = numbers.pop("steps")
         self.__dict__.update(numbers)
-        self.steps = [Step(**(row | {"layers": tuple(row["layers"])})) for row in rows]
+        self.steps = [Step(pass_=row.pop("pass"), layers=tuple(row.pop("layers")), **row) for row in rows]
         self._text, self._trace = text, trace
 
     def __str__(self) -> str:
@@ -80,7 +83,7 @@ class Profile:
     __repr__ = __str__
 
     def save_trace(self, path: str | os.PathLike[str]) -> None:
-        """Writes the fastest of the predictions as a file that chrome://tracing and https://ui.perfetto.dev open: a
+        """Writes the fastest of the runs as a file that chrome://tracing and https://ui.perfetto.dev open: a
         track with the steps, and one for each thread with when it was at work."""
         with open(path, "w", encoding="utf-8") as file:
             file.write(self._trace)
@@ -92,7 +95,16 @@ _lock = allocate_lock()
 
 def measure(handle: _swiftcnn.Model, x: Array, repeats: int) -> Profile:
     """The profile of a prediction of ``x``, or of the images of it that are computed first."""
+    return _measured(handle, lambda: handle.profile(x, repeats))
+
+
+def measure_training(handle: _swiftcnn.Model, data: Data, repeats: int) -> Profile:
+    """The profile of a training step on a batch."""
+    return _measured(handle, lambda: handle.profile_training(*data, repeats))
+
+
+def _measured(handle: _swiftcnn.Model, run: Callable[[], None]) -> Profile:
     with _lock:
-        handle.profile(x, repeats)
+        run()
         table, numbers, trace = (handle.profile_text(format) for format in ("text", "json", "trace"))
     return Profile(json.loads(numbers), table, trace)
