@@ -28,6 +28,11 @@ struct ChannelGroups: Sendable {
   /// Whether there are zeros between groups.
   var isMerged: Bool { merged > 1 }
 
+  /// Of one of them, the first input channel that an output channel, counted over all groups, reads.
+  func firstInput(of output: Int) -> Int {
+    output / (geometry.outputChannels / geometry.groups) % merged * geometry.groupInputChannels
+  }
+
   /// The filter of one of them with its zeros, `[merged outputs, merged inputs, height, width]`, of the whole filter
   /// `[output, inputs, height, width]`.
   func filter(_ group: Int, of weight: UnsafePointer<Float>) -> [Float] {

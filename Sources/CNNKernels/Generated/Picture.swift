@@ -46,19 +46,26 @@ public struct Picture: Hashable, Sendable {
   func pad(
     _ x: UnsafeRawPointer, _ border: BlockedTensor.Border, into y: UnsafeMutablePointer<Float>, workers: Workers
   ) {
-    let left = border.left * channels, right = border.right * channels, padded = left + rowCount + right
-    let rows = border.top + height + border.bottom
+    let padded = paddedRowCount(border), rows = border.top + height + border.bottom
     workers.forEachRange(of: images * rows, grain: 16) { range, _ in
       for position in range {
-        let target = y + position * padded, row = position % rows - border.top
-        guard row >= 0, row < height else {
-          target.update(repeating: 0, count: padded)
-          continue
-        }
-        target.update(repeating: 0, count: left)
-        readRow(position / rows * height + row, of: x, into: target + left)
-        (target + left + rowCount).update(repeating: 0, count: right)
+        padRow(position % rows - border.top, ofImage: position / rows, x, border, into: y + position * padded)
       }
     }
+  }
+
+  /// The numbers of a row with its border.
+  func paddedRowCount(_ border: BlockedTensor.Border) -> Int { (border.left + width + border.right) * channels }
+
+  /// Writes a row of an image, which may lie above or below it, with a border of zeros.
+  func padRow(
+    _ row: Int, ofImage image: Int, _ x: UnsafeRawPointer, _ border: BlockedTensor.Border,
+    into y: UnsafeMutablePointer<Float>
+  ) {
+    guard row >= 0, row < height else { return y.update(repeating: 0, count: paddedRowCount(border)) }
+    let left = border.left * channels
+    y.update(repeating: 0, count: left)
+    readRow(image * height + row, of: x, into: y + left)
+    (y + left + rowCount).update(repeating: 0, count: border.right * channels)
   }
 }

@@ -34,24 +34,40 @@ struct PicturePhases: Sendable {
     (size - 1 - padding) >> 1 + (padding + 1) / 2 + 1
   }
 
-  /// The filter `[output, phases, taps, taps]` of `weight` `[output, channels, height, width]`.
-  func filter(_ weight: UnsafePointer<Float>) -> [Float] {
+  /// The number of floats of the filter `[output, phases, taps, taps]`.
+  var filterCount: Int { geometry.outputChannels * tensor.channels * transform.taps * transform.taps }
+
+  /// Calls `body` with the place of each number of the filter `[output, channels, height, width]`, and with its place in
+  /// that of the phases.
+  @inline(__always)
+  private func forEachTap(_ body: (_ place: Int, _ phasePlace: Int) -> Void) {
     let g = geometry, taps = transform.taps
-    var result = [Float](repeating: 0, count: g.outputChannels * tensor.channels * taps * taps)
     for output in 0..<g.outputChannels {
       for channel in 0..<g.inputChannels {
-        let source = weight + (output * g.inputChannels + channel) * g.kernelHeight * g.kernelWidth
+        let first = (output * g.inputChannels + channel) * g.kernelHeight * g.kernelWidth
         for row in 0..<g.kernelHeight {
           for column in 0..<g.kernelWidth {
             let y = row - g.padTop + 2 * padding.top, x = column - g.padLeft + 2 * padding.left
             let phase = (y % 2 * 2 + x % 2) * g.inputChannels + channel
-            result[((output * tensor.channels + phase) * taps + y / 2) * taps + x / 2] =
-              source[row * g.kernelWidth + column]
+            body(
+              first + row * g.kernelWidth + column,
+              ((output * tensor.channels + phase) * taps + y / 2) * taps + x / 2)
           }
         }
       }
     }
+  }
+
+  /// The filter `[output, phases, taps, taps]` of `weight` `[output, channels, height, width]`.
+  func filter(_ weight: UnsafePointer<Float>) -> [Float] {
+    var result = [Float](repeating: 0, count: filterCount)
+    forEachTap { place, phasePlace in result[phasePlace] = weight[place] }
     return result
+  }
+
+  /// Writes `weight` `[output, channels, height, width]` out of the filter of the phases.
+  func mergeFilter(_ filter: UnsafePointer<Float>, into weight: UnsafeMutablePointer<Float>) {
+    forEachTap { place, phasePlace in weight[place] = filter[phasePlace] }
   }
 
   /// The bytes of the phases, and of a row of numbers for each thread.

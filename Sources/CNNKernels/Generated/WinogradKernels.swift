@@ -158,13 +158,13 @@ struct WinogradOutputArguments {
 
 extension WinogradTiles.Shape.Side {
   /// The inputs that it reads.
-  fileprivate func inputs(of transform: WinogradTransform) -> Range<Int> { 0..<transform.inputs - (isShort ? 1 : 0) }
+  func inputs(of transform: WinogradTransform) -> Range<Int> { 0..<transform.inputs - (isShort ? 1 : 0) }
 
   /// Pixels from a tile to the next one like it.
-  fileprivate func step(of transform: WinogradTransform) -> Int { transform.outputs - (isShort ? 1 : 0) }
+  func step(of transform: WinogradTransform) -> Int { transform.outputs - (isShort ? 1 : 0) }
 
   /// The positions that it has.
-  fileprivate func positions(of transform: WinogradTransform) -> [Int] {
+  func positions(of transform: WinogradTransform) -> [Int] {
     (0..<transform.inputs).filter { !isShort || $0 != WinogradTransform.shortPosition }
   }
 }
