@@ -136,7 +136,8 @@ import X86Assembler
     let kinds = Set(generated.graph.nodes.map { Swift.type(of: $0.operation).name })
     #expect(
       kinds.isSuperset(of: [
-        "normalize_batch", "normalization_gradient_blocks", "input_gradient_blocks", "activation_gradient_blocks",
+        "normalize_batch", "normalization_gradient_blocks", "input_gradient_blocks",
+        "weight_gradient_blocks", "activation_gradient_blocks",
         "sum_blocks", "spread_blocks", "pooling_gradient_blocks",
       ]), "\(kinds.sorted())")
     let outputs = (try Self.outputs(of: generated), try Self.outputs(of: portable))

@@ -23,6 +23,29 @@ struct InputGradientBlocks: CompiledOperation {
   }
 }
 
+/// The gradient of a convolution's filter. Operands: the image, and the gradient of the result; result: the gradient in the
+/// layout of the parameter.
+struct WeightGradientBlocks: CompiledOperation {
+  static let name = "weight_gradient_blocks"
+  let gradient: BlockedWeightGradient
+  let shape: [Int]
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [try TensorType(.float32, shape)] }
+
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let gradient = gradient
+    var cost = StepCost(of: gradient.geometry)
+    cost.algorithm = "weight gradient \(gradient.algorithm.name)"
+    cost.operations = gradient.operations
+    return LoweredOperation(
+      workspaceByteCount: gradient.workspaceByteCount, cost: cost,
+      kernel: {
+        gradient.run(
+          $0.operand(0), gradient: $0.operand(1), into: $0.result(), workspace: $0.workspace, workers: $0.workers)
+      })
+  }
+}
+
 /// The gradient of an activation. Operands: its input, and the gradient of its result.
 struct ActivationGradientBlocks: CompiledOperation {
   static let name = "activation_gradient_blocks"

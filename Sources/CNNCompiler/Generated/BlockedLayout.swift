@@ -160,23 +160,7 @@ struct BlockedLayoutPass {
     if let expansion = fusion.expansion { return try convolve(expansion, then: fusion, named: name, as: result) }
     let node = source.nodes[fusion.convolution]
     let geometry = try geometry(of: node)
-    // The few channels of a picture are read as they come.
-    let isPicture = !isInBlocks(node.operands[0]) && geometry.inputChannels < 8 && geometry.groups == 1
-    let input: Value
-    var layout = BlockedConvolution.Input.blocked
-    if isPicture {
-      // Pixels are normalised where they are copied.
-      if let before = source.node(defining: node.operands[0]), let pixels = before.operation as? NormalizePixels {
-        input = try rowMajor(before.operands[0])
-        layout = .picture(.pixel(mean: pixels.pixelMean, deviation: pixels.pixelDeviation))
-      } else {
-        input = try rowMajor(node.operands[0])
-        layout = .picture(.number)
-      }
-    } else {
-      guard let (value, _) = try inBlocks(node.operands[0]) else { return false }
-      input = value
-    }
+    guard let (input, layout) = try image(node.operands[0], geometry) else { return false }
     let epilogue = Epilogue(
       hasBias: node.operands.count == 3, addsResidual: fusion.residual != nil, activation: fusion.activation)
     let hasMean = BlockedConvolution.isDepthwise(geometry) && fusion.isAveraged
@@ -194,6 +178,22 @@ struct BlockedLayoutPass {
     define(result, results[0], convolution.output)
     if hasMean { means[result] = (results[1], convolution.mean) }
     return true
+  }
+
+  /// What a convolution reads: a blocked tensor, or the few channels of a picture as they come.
+  mutating func image(
+    _ x: Value, _ geometry: ConvolutionGeometry
+  ) throws(CNNError) -> (value: Value, layout: BlockedConvolution.Input)? {
+    guard !isInBlocks(x), geometry.inputChannels < 8, geometry.groups == 1 else {
+      return try inBlocks(x).map { ($0.value, .blocked) }
+    }
+    // Pixels are normalised where they are copied.
+    if let before = source.node(defining: x), let pixels = before.operation as? NormalizePixels {
+      return (
+        try rowMajor(before.operands[0]), .picture(.pixel(mean: pixels.pixelMean, deviation: pixels.pixelDeviation))
+      )
+    }
+    return (try rowMajor(x), .picture(.number))
   }
 
   /// Rewrites a pointwise convolution and the depthwise one that alone reads its result.

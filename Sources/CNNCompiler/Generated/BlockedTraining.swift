@@ -12,6 +12,12 @@ extension BlockedLayoutPass {
     case let operation as Convolution2DInputGradient where operation.convolution.filterLayout == .oihw:
       let weight = source.type(of: node.operands[1]).shape
       return try inputGradient(node, operation.convolution.geometry(operation.inputShape, oihw: weight))
+    case let operation as Convolution2DWeightGradient where operation.convolution.filterLayout == .oihw:
+      let input = source.type(of: node.operands[0]).shape
+      return try weightGradient(node, operation.convolution.geometry(input, oihw: operation.weightShape))
+    case is DenseWeightGradient where source.type(of: node.operands[0]).rank == 2:
+      let x = source.type(of: node.operands[0]).shape, dy = source.type(of: node.operands[1]).shape
+      return try weightGradient(node, .dense(rows: x[0], inputs: x[1], outputs: dy[1]))
     case is DenseInputGradient where source.type(of: node.operands[0]).rank == 2:
       let dy = source.type(of: node.operands[0]).shape, weight = source.type(of: node.operands[1]).shape
       return try inputGradient(node, .dense(rows: dy[0], inputs: weight[1], outputs: weight[0]))
@@ -111,6 +117,18 @@ extension BlockedLayoutPass {
       node.results[0],
       try rewriter.result.addSingle(InputGradientBlocks(gradient: gradient), [dy, filter], name: node.name),
       gradient.result)
+    return true
+  }
+
+  private mutating func weightGradient(_ node: Node, _ geometry: ConvolutionGeometry) throws(CNNError) -> Bool {
+    guard BlockedWeightGradient.isPossible(geometry),
+      let (input, layout) = try image(node.operands[0], geometry), let (dy, _) = try inBlocks(node.operands[1])
+    else { return false }
+    let gradient = try BlockedWeightGradient(
+      geometry, input: layout, workers: generation.workers, library: generation.library)
+    let operation = WeightGradientBlocks(gradient: gradient, shape: source.type(of: node.results[0]).shape)
+    let result = try rewriter.result.addSingle(operation, [input, dy], name: node.name)
+    defineRowMajor(node.results[0], result)
     return true
   }
 

@@ -14,6 +14,16 @@ public struct BlockedWeightGradient: Sendable {
     case phases(WinogradTransform)
     /// Every channel by itself.
     case depthwise
+
+    /// How it is called in profiles.
+    public var name: String {
+      switch self {
+      case .direct: "direct"
+      case .winograd(let transform): "winograd_\(transform.name)"
+      case .phases(let transform): "phases_winograd_\(transform.name)"
+      case .depthwise: "depthwise"
+      }
+    }
   }
 
   /// The sizes.
