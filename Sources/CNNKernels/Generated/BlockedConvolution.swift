@@ -159,8 +159,8 @@ public struct BlockedConvolution: Sendable {
     let reading = WinogradSchedule.Cost.filterReading * Double(workers.count)
     let costs: [(algorithm: Algorithm, cycles: Double)] = [
       (.direct, 9 * max(Double(g.batch * g.outputHeight * g.outputWidth), reading)),
-      (.winograd(.f2), cost(.f2, input: 80, output: 70)),
-      (.winograd(.f4), cost(.f4, input: 200, output: 180)),
+      (.winograd(.f2), cost(.f2, input: 9, output: 8)),
+      (.winograd(.f4), cost(.f4, input: 22, output: 20)),
     ]
     return costs.min { $0.cycles < $1.cycles }?.algorithm ?? .direct
   }
@@ -219,6 +219,14 @@ public struct BlockedConvolution: Sendable {
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
     workers: Workers
   ) {
+    pack(weight, order: nil, scale: scale, into: packed, workers: workers)
+  }
+
+  /// The same for a weight in another order, which the filter of a convolution in groups cannot be in.
+  func pack(
+    _ weight: UnsafePointer<Float>, order: FilterOrder?, scale: UnsafePointer<Float>?,
+    into packed: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
     switch schedule {
     case .product(let schedule):
       if let groups, groups.isMerged {
@@ -231,7 +239,7 @@ public struct BlockedConvolution: Sendable {
           }
         }
       } else {
-        schedule.filter.pack(weight, scale: scale, into: packed, workers: workers)
+        schedule.filter.pack(weight, order: order, scale: scale, into: packed, workers: workers)
       }
     case .winograd(let schedule):
       if let phases {
@@ -240,9 +248,9 @@ public struct BlockedConvolution: Sendable {
           schedule.pack(filter, scale: scale, into: packed, workers: workers)
         }
       } else {
-        schedule.pack(weight, scale: scale, into: packed, workers: workers)
+        schedule.pack(weight, order: order, scale: scale, into: packed, workers: workers)
       }
-    case .window(let schedule): schedule.pack(weight, scale: scale, into: packed)
+    case .window(let schedule): schedule.pack(weight, order: order, scale: scale, into: packed)
     }
   }
 

@@ -17,6 +17,7 @@ public struct BlockedInputGradient: Sendable {
     var filterOffset = 0
     var place: Int?
     let tensor: BlockedTensor
+    let filterOrder: FilterOrder
     var isWritten: Bool { convolution != nil }
   }
 
@@ -40,8 +41,12 @@ public struct BlockedInputGradient: Sendable {
     for row in rows {
       for column in columns {
         let tensor = BlockedTensor(images: g.batch, height: row.count, width: column.count, channels: g.inputChannels)
+        let order = FilterOrder.exchanged(
+          inputs: g.groupInputChannels, taps: g.kernelHeight * g.kernelWidth,
+          chosen: row.taps.flatMap { row in column.taps.map { row * g.kernelWidth + $0 } })
         guard !row.taps.isEmpty, !column.taps.isEmpty else {
-          phases.append(Phase(rows: row, columns: column, convolution: nil, tensor: tensor))
+          phases.append(
+            Phase(rows: row, columns: column, convolution: nil, tensor: tensor, filterOrder: order))
           continue
         }
         let geometry = try ConvolutionGeometry(
@@ -55,7 +60,7 @@ public struct BlockedInputGradient: Sendable {
         phases.append(
           Phase(
             rows: row, columns: column, convolution: convolution, filterOffset: filterEnd, place: isWhole ? nil : end,
-            tensor: tensor))
+            tensor: tensor, filterOrder: order))
         // Filters begin at whole cache lines, as kernels expect.
         filterEnd += (convolution.filterCount + 15) / 16 * 16
         if !isWhole { end += tensor.byteCount }
@@ -71,7 +76,8 @@ public struct BlockedInputGradient: Sendable {
   private let phaseByteCount: Int
 
   /// The bytes that packing works in.
-  public var packingByteCount: Int { geometry.weightCount * 4 }
+  public var packingByteCount: Int { isGrouped ? geometry.weightCount * 4 : 0 }
+  private var isGrouped: Bool { geometry.groups > 1 && !BlockedConvolution.isDepthwise(geometry) }
   /// The bytes that the gradient works in.
   public var workspaceByteCount: Int {
     phaseByteCount + (phases.compactMap { $0.convolution?.workspaceByteCount }.max() ?? 0)
@@ -93,17 +99,22 @@ public struct BlockedInputGradient: Sendable {
     let exchanged = workspace.assumingMemoryBound(to: Float.self)
     for phase in phases {
       guard let convolution = phase.convolution else { continue }
-      exchange(weight, phase, into: exchanged, workers)
-      convolution.pack(exchanged, scale: nil, into: packed + phase.filterOffset, workers: workers)
+      let target = packed + phase.filterOffset
+      if isGrouped {
+        exchange(weight, phase, into: exchanged, workers)
+        convolution.pack(exchanged, scale: nil, into: target, workers: workers)
+      } else {
+        convolution.pack(weight, order: phase.filterOrder, scale: nil, into: target, workers: workers)
+      }
     }
   }
 
-  /// The filter of a phase, `[input, output / groups, taps, taps]`.
+  /// The filter of a phase of a convolution in groups, `[input, output / groups, taps, taps]`.
   private func exchange(
     _ weight: UnsafePointer<Float>, _ phase: Phase, into result: UnsafeMutablePointer<Float>, _ workers: Workers
   ) {
     let g = geometry, inputs = g.groupInputChannels, outputs = g.groupOutputChannels
-    let size = g.kernelHeight * g.kernelWidth, taps = phase.rows.taps.count * phase.columns.taps.count
+    let size = g.kernelHeight * g.kernelWidth, taps = phase.filterOrder.tapOffsets.count
     // Some input channels at a time, whose weights of one output channel follow each other.
     let width = 8, parts = (inputs + width - 1) / width
     workers.forEachRange(of: g.groups * parts) { range, _ in
@@ -113,11 +124,9 @@ public struct BlockedInputGradient: Sendable {
           for input in first..<end {
             let source = weight + ((group * outputs + output) * inputs + input) * size
             var target = result + ((group * inputs + input) * outputs + output) * taps
-            for row in phase.rows.taps {
-              for column in phase.columns.taps {
-                target.pointee = source[row * g.kernelWidth + column]
-                target += 1
-              }
+            for tap in phase.filterOrder.tapOffsets {
+              target.pointee = source[tap]
+              target += 1
             }
           }
         }

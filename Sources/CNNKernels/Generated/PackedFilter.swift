@@ -29,47 +29,53 @@ public struct PackedFilter: Hashable, Sendable {
   /// The number of floats.
   public var count: Int { laneCount * depth }
 
-  /// Packs `weight` `[outputChannels, inputChannels, height, width]`, each output channel times its `scale` and each tap
-  /// times one of `tapFactors`, where there are any. With `panels` only those, and the weight of their output channels.
+  /// Packs a weight, each output channel times its `scale` and each tap times one of `tapFactors`, where there are any.
+  /// - Parameters:
+  ///   - order: how the weight lies; nil for `[outputChannels, inputChannels, height, width]`.
+  ///   - chosen: only these panels, and the weight of their output channels.
   func pack(
-    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, tapFactors: [Float]? = nil,
-    panels chosen: Range<Int>? = nil,
-    into packed: UnsafeMutablePointer<Float>, workers: Workers
+    _ weight: UnsafePointer<Float>, order: FilterOrder? = nil, scale: UnsafePointer<Float>?,
+    tapFactors: [Float]? = nil, panels chosen: Range<Int>? = nil, into packed: UnsafeMutablePointer<Float>,
+    workers: Workers
   ) {
-    let tapFactors = tapFactors ?? Array(repeating: 1, count: taps)
+    let order = order ?? .forward(inputs: inputChannels, taps: taps)
     let chosen = chosen ?? 0..<panels.count
-    let weight = weight - firstLane(of: chosen.lowerBound) * depth
+    let weight = weight - firstLane(of: chosen.lowerBound) * order.laneStride
     workers.forEachRange(of: chosen.count) { range, _ in
       for panel in range {
-        let panel = chosen.lowerBound + panel
-        packPanel(panel, weight, scale, tapFactors, packed + offset(of: panel))
+        let panel = chosen.lowerBound + panel, lanes = lanes(of: panel)
+        var packed = packed + offset(of: panel)
+        for block in stride(from: 0, to: inputChannels, by: blockDepth) {
+          let inputs = block..<min(block + blockDepth, inputChannels)
+          pack(
+            panel, inputs, weight, order, scale, tapFactors, into: packed, tapStride: inputs.count * lanes)
+          packed += inputs.count * taps * lanes
+        }
       }
     }
   }
 
-  private func packPanel(
-    _ panel: Int, _ weight: UnsafePointer<Float>, _ scale: UnsafePointer<Float>?, _ tapFactors: [Float],
-    _ packed: UnsafeMutablePointer<Float>
+  /// Packs some input channels of a panel: those of a tap follow each other, and taps are `tapStride` floats apart.
+  func pack(
+    _ panel: Int, _ inputs: Range<Int>, _ weight: UnsafePointer<Float>, _ order: FilterOrder,
+    _ scale: UnsafePointer<Float>?, _ tapFactors: [Float]?, into packed: UnsafeMutablePointer<Float>, tapStride: Int
   ) {
-    // In the order in which it is written, a panel's channels beside each other.
-    let first = firstLane(of: panel), lanes = lanes(of: panel), taps = taps, depth = depth
+    let first = firstLane(of: panel), lanes = lanes(of: panel), laneStride = order.laneStride
     let used = max(0, min(lanes, outputChannels - first))
-    let source = weight + first * depth
-    var packed = packed
+    let source = weight + first * laneStride
+    // In the order in which it is written, a panel's channels beside each other.
     withUnsafeTemporaryAllocation(of: Float.self, capacity: lanes) { factors in
-      for block in stride(from: 0, to: inputChannels, by: blockDepth) {
-        let blockDepth = min(blockDepth, inputChannels - block)
-        for tap in 0..<taps {
-          for lane in 0..<used { factors[lane] = tapFactors[tap] * (scale?[first + lane] ?? 1) }
-          for input in 0..<blockDepth {
-            var place = source + (block + input) * taps + tap
-            for lane in 0..<used {
-              packed[lane] = place.pointee * factors[lane]
-              place += depth
-            }
-            for lane in used..<lanes { packed[lane] = 0 }
-            packed += lanes
+      for tap in order.tapOffsets.indices {
+        for lane in 0..<used { factors[lane] = (tapFactors?[tap] ?? 1) * (scale?[first + lane] ?? 1) }
+        var target = packed + tap * tapStride
+        for input in inputs {
+          var place = source + input * order.depthStride + order.tapOffsets[tap]
+          for lane in 0..<used {
+            target[lane] = place.pointee * factors[lane]
+            place += laneStride
           }
+          for lane in used..<lanes { target[lane] = 0 }
+          target += lanes
         }
       }
     }

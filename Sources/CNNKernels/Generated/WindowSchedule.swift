@@ -53,15 +53,18 @@ struct WindowSchedule: Sendable {
   /// The number of floats of a packed filter.
   var filterCount: Int { output.blocks * taps[0] * taps[1] * BlockedTensor.blockChannels }
 
-  /// Packs `weight` `[channels, 1, height, width]`: block by block, tap by tap, 16 channels.
+  /// Packs `weight` `[channels, 1, height, width]`, or with an `order` its taps in that: block by block, tap by tap, 16
+  /// channels.
   func pack(
-    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>
+    _ weight: UnsafePointer<Float>, order: FilterOrder? = nil, scale: UnsafePointer<Float>?,
+    into packed: UnsafeMutablePointer<Float>
   ) {
-    let count = taps[0] * taps[1]
+    let count = taps[0] * taps[1], order = order ?? .forward(inputs: 1, taps: count)
     for channel in 0..<output.blocks * 16 {
       for tap in 0..<count {
         packed[(channel / 16 * count + tap) * 16 + channel % 16] =
-          channel < output.channels ? weight[channel * count + tap] * (scale.map { $0[channel] } ?? 1) : 0
+          channel < output.channels
+          ? weight[channel * order.laneStride + order.tapOffsets[tap]] * (scale.map { $0[channel] } ?? 1) : 0
       }
     }
   }

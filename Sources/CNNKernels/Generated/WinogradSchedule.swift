@@ -15,6 +15,9 @@ struct WinogradSchedule: Sendable {
   private let blocks: [[Block]]
   private let dividesChannels: Bool
   private let threads: Int
+  /// For each panel what transforms its filter, so many lanes at a time.
+  private let filterKernels: [GeneratedKernel]
+  private let filterLanes: Int
 
   /// Tiles that are computed together, with their kernels.
   private struct Block: Sendable {
@@ -90,6 +93,10 @@ struct WinogradSchedule: Sendable {
       prefetchDistance: dividesChannels ? (transformsFilter ? WinogradFewTilesKernel.prefetchDistance : 4096) : 0,
       inputBlockStride: inputBlockStride, inputPositionStride: inputPositionStride,
       outputPositionStride: outputPositionStride, library: library)
+    filterLanes = target.lanes
+    filterKernels =
+      transformsFilter
+      ? [] : panels.map { kernels.filter(positionStride: input.channels * $0.reduce(0, +) * 4) }
     // What multiplies depends only on how many tiles there are.
     var products: [WinogradTiles.Extent: [[Product]]] = [:]
     blocks = (0..<shares).map { (worker) -> [Block] in
@@ -143,37 +150,33 @@ struct WinogradSchedule: Sendable {
   var filterCount: Int { filter.laneCount * filterDepth }
   private var filterDepth: Int { filter.depth * (filter.taps == 1 ? transform.positions : 1) }
 
-  /// Packs `weight` `[output, input, taps, taps]`: where it is stored transformed, for every panel and position the depth,
-  /// for every depth the panel's lanes.
+  /// Packs a weight `[output, input, taps, taps]`, or one in another order: where it is stored transformed, for every panel
+  /// and position the depth, for every depth the panel's lanes.
   func pack(
-    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
-    workers: Workers
+    _ weight: UnsafePointer<Float>, order: FilterOrder? = nil, scale: UnsafePointer<Float>?,
+    into packed: UnsafeMutablePointer<Float>, workers: Workers
   ) {
-    if filter.taps > 1 {
+    guard filter.taps == 1 else {
       return filter.pack(
-        weight, scale: scale, tapFactors: WinogradFewTilesKernel.tapFactors, into: packed, workers: workers)
+        weight, order: order, scale: scale, tapFactors: WinogradFewTilesKernel.tapFactors, into: packed,
+        workers: workers)
     }
-    let (filter, positions, taps) = (filter, transform.positions, transform.taps * transform.taps)
-    let transformed = WinogradFilterTransform(transform)
+    let taps = transform.taps * transform.taps, block = BlockedTensor.blockChannels
+    let order = order ?? .forward(inputs: filter.inputChannels, taps: taps)
     workers.forEachRange(of: filter.panels.count) { range, _ in
-      var g = Array(repeating: SIMD8<Double>(), count: taps)
       for panel in range {
-        let firstLane = filter.firstLane(of: panel), lanes = filter.lanes(of: panel)
-        let destination = packed + firstLane * filter.depth * positions
-        for first in stride(from: 0, to: lanes, by: 8) {
-          for input in 0..<filter.inputChannels {
-            for lane in 0..<8 {
-              let channel = firstLane + first + lane
-              guard channel < filter.outputChannels else {
-                for tap in 0..<taps { g[tap][lane] = 0 }
-                continue
-              }
-              let source = weight + (channel * filter.inputChannels + input) * taps
-              let factor = Double(scale?[channel] ?? 1)
-              for tap in 0..<taps { g[tap][lane] = Double(source[tap]) * factor }
-            }
-            transformed(g, into: destination + input * lanes + first, stride: filter.depth * lanes)
-          }
+        let lanes = filter.lanes(of: panel), tapStride = filter.depth * lanes
+        let destination = packed + filter.firstLane(of: panel) * filterDepth
+        // Some channels at a time, whose taps are still in the first cache when they are transformed.
+        for first in stride(from: 0, to: filter.inputChannels, by: block) {
+          let inputs = first..<min(first + block, filter.inputChannels), place = destination + first * lanes
+          filter.pack(
+            panel, inputs, weight, order, scale, nil, into: place + (transform.positions - taps) * tapStride,
+            tapStride: tapStride)
+          let count = inputs.count * lanes
+          var arguments = WinogradFilterArguments(
+            filter: place, vectors: count / filterLanes, halves: count % filterLanes / 8)
+          filterKernels[panel](&arguments)
         }
       }
     }

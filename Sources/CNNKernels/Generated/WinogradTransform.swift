@@ -1,5 +1,3 @@
-import CNNCore
-
 /// Winograd's minimal filtering F(m x m, r x r): a tile of m x m outputs of an r x r convolution by (m + r - 1)^2
 /// multiplications per channel instead of r^2 m^2 (Lavin and Gray, "Fast algorithms for convolutional neural networks",
 /// 2015, section 4).
@@ -41,7 +39,7 @@ public enum WinogradTransform: Hashable, Sendable {
   /// is 1.
   static let inner = 0.5.squareRoot(), outer = 2.0.squareRoot()
   /// The points without infinity.
-  private var points: [Double] {
+  var points: [Double] {
     self == .f2 ? [0, 1, -1] : [0, Self.inner, -Self.inner, Self.outer, -Self.outer]
   }
   /// Rows of G are powers of the points times these factors; the last row, of infinity, has none.
@@ -50,17 +48,12 @@ public enum WinogradTransform: Hashable, Sendable {
     return self == .f2 ? [1, 0.5, 0.5, 1] : [1, inner, inner, outer, outer, 1]
   }
 
-  /// The matrix G: `inputs` rows of `taps`.
-  var filterMatrix: [[Double]] {
-    var rows: [[Double]] = []
-    for (point, factor) in zip(points, filterFactors) {
-      var row = [factor]
-      while row.count < taps { row.append(row[row.count - 1] * point) }
-      rows.append(row)
-    }
-    var last = Array(repeating: 0.0, count: taps)
-    last[taps - 1] = 1
-    return rows + [last]
+  /// A row of the matrix G, a number for each tap.
+  func filterRow(_ row: Int) -> [Double] {
+    guard row < points.count else { return Array(repeating: 0, count: taps - 1) + [1] }
+    var powers = [filterFactors[row]]
+    while powers.count < taps { powers.append(powers[powers.count - 1] * points[row]) }
+    return powers
   }
 
   /// Where a side is `outputs - 1` pixels too long to be cut evenly, some tiles have one output less: for them the point
@@ -74,38 +67,6 @@ public enum WinogradTransform: Hashable, Sendable {
     let count = (size + outputs - 1) / outputs, spare = count * outputs - size
     guard hasShortTiles, spare <= count else { return Array(repeating: outputs, count: count) }
     return Array(repeating: outputs, count: count - spare) + Array(repeating: outputs - 1, count: spare)
-  }
-}
-
-/// G g G^T for 8 filters at a time.
-struct WinogradFilterTransform {
-  private let transform: WinogradTransform
-  private let matrix: [[Double]]
-
-  init(_ transform: WinogradTransform) {
-    (self.transform, matrix) = (transform, transform.filterMatrix)
-  }
-
-  /// Transforms 8 filters of `taps` x `taps` numbers, `g[row * taps + column]` with a filter in each lane, and writes 8
-  /// floats at every `stride`-th one.
-  func callAsFunction(_ g: [SIMD8<Double>], into result: UnsafeMutablePointer<Float>, stride: Int) {
-    // In double precision: it is done once, and its error would be in every prediction.
-    let taps = transform.taps, inputs = transform.inputs
-    withUnsafeTemporaryAllocation(of: SIMD8<Double>.self, capacity: taps) { left in
-      for row in 0..<inputs {
-        for column in 0..<taps {
-          var sum = SIMD8<Double>()
-          for tap in 0..<taps { sum += g[tap * taps + column] * matrix[row][tap] }
-          left[column] = sum
-        }
-        for column in 0..<inputs {
-          var sum = SIMD8<Double>()
-          for tap in 0..<taps { sum += left[tap] * matrix[column][tap] }
-          let place = result + (row * inputs + column) * stride
-          for lane in 0..<8 { place[lane] = Float(sum[lane]) }
-        }
-      }
-    }
   }
 }
 

@@ -1,0 +1,18 @@
+/// Where a filter's numbers lie in a parameter `[output, input, height, width]` for a convolution that reads it: forward, or
+/// with input and output channels exchanged and other taps, as a gradient does.
+struct FilterOrder: Sendable {
+  /// Floats from one result's channel to the next, and from one summed channel to the next.
+  let laneStride, depthStride: Int
+  /// Where each tap is.
+  let tapOffsets: [Int]
+
+  /// As the parameter has it.
+  static func forward(inputs: Int, taps: Int) -> FilterOrder {
+    FilterOrder(laneStride: inputs * taps, depthStride: taps, tapOffsets: Array(0..<taps))
+  }
+
+  /// For the gradient of the input: of `taps` of the parameter, in this order.
+  static func exchanged(inputs: Int, taps: Int, chosen: [Int]) -> FilterOrder {
+    FilterOrder(laneStride: taps, depthStride: inputs * taps, tapOffsets: chosen)
+  }
+}
