@@ -140,6 +140,7 @@ public enum Compiler {
       passes += [
         Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+        Pass("rematerialize") { graph throws(CNNError) in try graph.rematerializing() },
       ]
     }
     passes.append(Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() })
