@@ -83,9 +83,8 @@ extension Model {
       let workers = Workers(count: Threads.count)
       results = measure(context, y, state.settings, workers)
       let gradients = gradients(in: context)
-      let norm = gradients.map(\.values).withUnsafeBufferPointer {
-        OptimizerUpdates.globalNorm(of: $0, workers: workers)
-      }
+      let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)
+      let norm = squares.reduce(0, +).squareRoot()
       guard results[0].isFinite, norm.isFinite else {
         throw CNNError(
           .notFinite,
@@ -94,7 +93,7 @@ extension Model {
       }
       context.applyUpdates(to: parameters)
       state.optimizer.update(
-        parameters, gradients: gradients, norm: norm, rate: state.nextRate, step: state.step + 1,
+        parameters, gradients: gradients, squares: squares, rate: state.nextRate, step: state.step + 1,
         workers: workers)
       state.step += 1
     }
