@@ -127,16 +127,20 @@ extension Model {
   }
 
   /// The loss and metrics over a data set, without training.
-  /// - Parameter batchSize: how many samples run at once.
-  public func evaluate(_ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32)
-    throws(CNNError) -> [Double]
-  {
+  /// - Parameters:
+  ///   - batchSize: how many samples run at once.
+  ///   - usingAverage: whether to measure the moving average of the weights, which stays where it is, in their place.
+  /// - Throws: as `trainOnBatch`; `.invalidState` where no average is kept that should be used.
+  public func evaluate(
+    _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32, usingAverage: Bool = false
+  ) throws(CNNError) -> [Double] {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
     // Alone, since the state's scratch weights are shared.
     return try lock.writing { () throws(CNNError) in
       updateTrainability()
       let state = try compiled()
       let loss = state.settings.lossOperation(for: network)
+      let parameters = usingAverage ? try state.optimizer.averaged(parameters) : parameters
       try checkInput(x)
       try checkTargets(x, y, sampleWeight, loss)
       var sums = Array(repeating: 0.0, count: state.settings.resultNames.count)

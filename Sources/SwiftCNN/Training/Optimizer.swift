@@ -215,6 +215,7 @@ final class Optimizer {
         gradientLimit: limit, averageDecay: averageDecay, workers: workers)
     }
     parameters.markChanged()
+    average?.markChanged()
     // Training has gone on from the values that were the weights.
     isExchanged = false
     if let average, let frequency = settings.emaOverwrite, step % frequency == 0 { apply(average, to: parameters) }
@@ -264,7 +265,13 @@ final class Optimizer {
       _ = target.values(at: position).update(fromContentsOf: source.values(at: position))
     }
     isExchanged = false
-    parameters.markChanged()
+    target.markChanged()
+  }
+
+  /// Where the moving average is: beside the parameters, or where it was exchanged with them, in their place.
+  func averaged(_ parameters: ParameterStorage) throws(CNNError) -> ParameterStorage {
+    let average = try keptAverage()
+    return isExchanged ? parameters : average
   }
 
   private func keptAverage() throws(CNNError) -> ParameterStorage {
@@ -291,5 +298,6 @@ final class Optimizer {
     }
     isExchanged.toggle()
     parameters.markChanged()
+    average.markChanged()
   }
 }
