@@ -174,9 +174,11 @@ extension Model {
 
   /// Throws where the network cannot be trained on a batch like this.
   func checkTraining(_ x: TensorView, _ state: TrainingState) throws(CNNError) {
+    let type = try x.validated("x")
+    // Batches that come one by one are a run each, and making the graph takes milliseconds.
+    if plans.hasPlan(PlanCache.Key(purpose: .training, input: type, threads: Threads.count)) { return }
     _ = try Compiler.trainingGraph(
-      network, input: x.validated("x"), normalization: pixelNormalization,
-      loss: state.settings.lossOperation(for: network))
+      network, input: type, normalization: pixelNormalization, loss: state.settings.lossOperation(for: network))
   }
 
   /// Checks that a graph with a loss reads as many targets and weights as there are: a graph from a file can have an
@@ -209,7 +211,7 @@ extension Model {
     try lock.reading { () throws(CNNError) in
       _ = try position(of: name)
       guard let context = try compiled().lastStep else {
-        throw CNNError(.invalidState, "there is no gradient: no training step was made since compile or profile")
+        throw CNNError(.invalidState, "there is no gradient before the first training step since compile or profile")
       }
       guard let index = context.plan.graph.outputs.firstIndex(where: { $0.name == Compiler.gradientName(name) }) else {
         throw CNNError(.invalidState, "'\(name)' has no gradient: it is frozen, a statistic, or not used by the loss")
