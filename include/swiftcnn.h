@@ -311,6 +311,11 @@ scnn_status scnn_train_on_batch(scnn_model *model, const scnn_tensor *x, const s
 scnn_status scnn_evaluate(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
                           const scnn_tensor *sample_weight, int64_t batch_size, double *results, size_t count);
 
+/* The same with the moving average of the weights ("ema_decay") in their place, which both stay as they are;
+ * SCNN_INVALID_STATE where none is kept. */
+scnn_status scnn_evaluate_ema(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
+                              const scnn_tensor *sample_weight, int64_t batch_size, double *results, size_t count);
+
 /* The gradient of a parameter in the last training step, laid out as the parameter. */
 scnn_status scnn_get_gradient(scnn_model *model, const char *parameter, float *data, size_t count);
 

@@ -40,17 +40,62 @@ struct ImageCopy {
       if place.isFlipped {
         (row + (target.width - first) * channels).update(repeating: 0, count: first * channels)
         row.update(repeating: 0, count: (target.width - end) * channels)
-        for x in first..<end {
-          let from = sourceRow + (x + place.left) * channels
-          let to = row + (target.width - 1 - x) * channels
-          for c in 0..<channels { to[c] = from[c] }
-        }
+        Self.mirror(
+          UnsafeRawPointer(sourceRow + (first + place.left) * channels), count: end - first,
+          pixelLength: channels * MemoryLayout<Element>.stride,
+          to: UnsafeMutableRawPointer(row + (target.width - end) * channels))
       } else {
         row.update(repeating: 0, count: first * channels)
         (row + end * channels).update(repeating: 0, count: (target.width - end) * channels)
         (row + first * channels).update(
           from: sourceRow + (first + place.left) * channels, count: (end - first) * channels)
       }
+    }
+  }
+
+  /// Copies `count` pixels of so many bytes in the reverse order.
+  private static func mirror(
+    _ source: UnsafeRawPointer, count: Int, pixelLength: Int, to target: UnsafeMutableRawPointer
+  ) {
+    switch pixelLength {
+    case 1: mirrorBytes(source, count: count, to: target)
+    case 3, 4: mirror(source, count: count, pixelLength: pixelLength, as: UInt32.self, to: target)
+    case 12, 16: mirror(source, count: count, pixelLength: pixelLength, as: SIMD4<Float>.self, to: target)
+    default:
+      for pixel in 0..<count {
+        (target + pixel * pixelLength).copyMemory(
+          from: source + (count - 1 - pixel) * pixelLength, byteCount: pixelLength)
+      }
+    }
+  }
+
+  /// The same in words that are as long as a pixel or a little longer: what a word has too much, the next one overwrites.
+  @inline(__always)
+  private static func mirror<Word: BitwiseCopyable>(
+    _ source: UnsafeRawPointer, count: Int, pixelLength: Int, as: Word.Type, to target: UnsafeMutableRawPointer
+  ) {
+    if count <= 0 { return }
+    let last = (count - 1) * pixelLength
+    // Byte by byte at the ends, since nothing beyond the rows is read or written.
+    target.copyMemory(from: source + last, byteCount: pixelLength)
+    var offset = pixelLength
+    while offset < last {
+      (target + offset).storeBytes(of: (source + (last &- offset)).loadUnaligned(as: Word.self), as: Word.self)
+      offset &+= pixelLength
+    }
+    (target + last).copyMemory(from: source, byteCount: pixelLength)
+  }
+
+  private static func mirrorBytes(_ source: UnsafeRawPointer, count: Int, to target: UnsafeMutableRawPointer) {
+    var offset = 0
+    while offset &+ 8 <= count {
+      let word = (source + (count &- 8 &- offset)).loadUnaligned(as: UInt64.self)
+      (target + offset).storeBytes(of: word.byteSwapped, as: UInt64.self)
+      offset &+= 8
+    }
+    while offset < count {
+      (target + offset).copyMemory(from: source + (count &- 1 &- offset), byteCount: 1)
+      offset &+= 1
     }
   }
 }

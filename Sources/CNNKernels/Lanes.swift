@@ -14,6 +14,10 @@ protocol Lanes: BitwiseCopyable {
   subscript(lane: Int) -> Float { get set }
   /// `max(self, 0)`; NaN stays NaN.
   var rectified: Self { get }
+  /// `self` held within `±limit`; NaN stays NaN.
+  func limited(to limit: Float) -> Self
+  /// The square root of numbers that are not negative.
+  var root: Self { get }
   /// `self` where `mask > 0`, else 0.
   func kept(wherePositive mask: Self) -> Self
   /// The larger of the two; the first NaN met stays.
@@ -41,7 +45,22 @@ extension Lanes {
   }
 }
 
+/// Sixteen square roots.
+///
+/// By way of the magnitude, since of a negative number the compiler must set C's `errno`, which keeps it from computing
+/// several at once; and by itself, since inside a longer loop it computes them one by one all the same.
+@inline(never)
+private func roots(of x: SIMD16<Float>) -> SIMD16<Float> {
+  var result = x
+  for lane in 0..<16 { result[lane] = x[lane].magnitude.squareRoot() }
+  return result
+}
+
 extension SIMD16<Float>: Lanes {
+  @inline(__always) func limited(to limit: Float) -> Self {
+    replacing(with: limit, where: self .> limit).replacing(with: -limit, where: self .< -limit)
+  }
+  @inline(__always) var root: Self { roots(of: self) }
   @inline(__always) var rectified: Self { replacing(with: 0, where: self .< 0) }
   @inline(__always) func kept(wherePositive mask: Self) -> Self { Self().replacing(with: self, where: mask .> 0) }
   @inline(__always) func maximum(_ other: Self) -> Self {
@@ -54,6 +73,12 @@ extension SIMD16<Float>: Lanes {
 }
 
 extension SIMD4<Float>: Lanes {
+  @inline(__always) func limited(to limit: Float) -> Self {
+    replacing(with: limit, where: self .> limit).replacing(with: -limit, where: self .< -limit)
+  }
+  @inline(__always) var root: Self {
+    Self(x.root, y.root, z.root, w.root)
+  }
   @inline(__always) var rectified: Self { replacing(with: 0, where: self .< 0) }
   @inline(__always) func kept(wherePositive mask: Self) -> Self { Self().replacing(with: self, where: mask .> 0) }
   @inline(__always) func maximum(_ other: Self) -> Self {
@@ -71,6 +96,8 @@ extension Float: Lanes {
     get { self }
     set { self = newValue }
   }
+  @inline(__always) func limited(to limit: Float) -> Float { self > limit ? limit : self < -limit ? -limit : self }
+  @inline(__always) var root: Float { magnitude.squareRoot() }
   @inline(__always) var rectified: Float { self < 0 ? 0 : self }
   @inline(__always) func kept(wherePositive mask: Float) -> Float { mask > 0 ? self : 0 }
   @inline(__always) func maximum(_ other: Float) -> Float { other > self || other != other ? other : self }

@@ -70,12 +70,29 @@ public func scnn_evaluate(
   _ sampleWeight: UnsafePointer<scnn_tensor>!, _ batchSize: Int64, _ results: UnsafeMutablePointer<Double>!,
   _ count: Int
 ) -> scnn_status {
+  evaluate(handle, x, y, sampleWeight, batchSize, results, count, usingAverage: false)
+}
+
+@_cdecl("scnn_evaluate_ema") @implementation
+public func scnn_evaluate_ema(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
+  _ sampleWeight: UnsafePointer<scnn_tensor>!, _ batchSize: Int64, _ results: UnsafeMutablePointer<Double>!,
+  _ count: Int
+) -> scnn_status {
+  evaluate(handle, x, y, sampleWeight, batchSize, results, count, usingAverage: true)
+}
+
+private func evaluate(
+  _ handle: OpaquePointer?, _ x: UnsafePointer<scnn_tensor>?, _ y: UnsafePointer<scnn_tensor>?,
+  _ sampleWeight: UnsafePointer<scnn_tensor>?, _ batchSize: Int64, _ results: UnsafeMutablePointer<Double>?,
+  _ count: Int, usingAverage: Bool
+) -> scnn_status {
   call { () throws(CNNError) in
     let model = try model(handle)
     try checkRoom(model, results, count)
     let measured = try model.evaluate(
       view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"),
-      batchSize: Int(batchSize))
+      batchSize: Int(batchSize), usingAverage: usingAverage)
     try write(measured, to: results, count)
   }
 }

@@ -47,6 +47,7 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_trained_steps(model, &steps));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, &y, NULL, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_evaluate(model, &x, &y, NULL, BATCH, numbers, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_evaluate_ema(model, &x, &y, NULL, BATCH, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_get_gradient(model, "fc.bias", values, CLASSES));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_get_learning_rate(model, numbers));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_set_learning_rate(model, 0.1));

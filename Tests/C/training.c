@@ -116,7 +116,11 @@ static void test_moving_average(void) {
   OK(scnn_compile(model, "{\"optimizer\": {\"name\": \"sgd\", \"learning_rate\": 0.1, \"ema_decay\": 0.9}}"));
   for (int step = 0; step < 3; step++) OK(scnn_train_on_batch(model, &x, &y, NULL, &loss, 1));
   float *own = parameter_values(model, "fc.weight", &count);
+  double averaged, exchanged;
+  OK(scnn_evaluate_ema(model, &x, &y, NULL, BATCH, &averaged, 1));
   OK(scnn_swap_ema(model));
+  OK(scnn_evaluate(model, &x, &y, NULL, BATCH, &exchanged, 1));
+  CHECK(averaged == exchanged);
   float *average = parameter_values(model, "fc.weight", &count);
   OK(scnn_swap_ema(model));
   float *back = parameter_values(model, "fc.weight", &count);
@@ -125,6 +129,9 @@ static void test_moving_average(void) {
   free(own);
   free(average);
   free(back);
+  OK(scnn_compile(model, "{\"optimizer\": \"sgd\"}"));
+  FAILS(SCNN_INVALID_STATE, scnn_evaluate_ema(model, &x, &y, NULL, BATCH, &averaged, 1));
+  SAYS("ema_decay");
   OK(scnn_model_free(model));
 }
 

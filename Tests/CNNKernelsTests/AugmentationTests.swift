@@ -19,7 +19,10 @@ private func augmented(_ x: [Float], _ s: Augmentation.Settings, _ choice: Image
 
 @Test func batchesAreGatheredCroppedAndFlipped() {
   var data = RandomData(seed: 50)
-  for (height, width, channels) in [(1, 1, 1), (28, 28, 1), (5, 7, 3), (3, 2, 5), (32, 32, 3)] {
+  for (height, width, channels) in [
+    (1, 1, 1), (28, 28, 1), (5, 7, 3), (3, 2, 5), (32, 32, 3), (4, 1, 3), (4, 9, 2), (4, 9, 4), (3, 19, 1), (2, 17, 12),
+    (3, 6, 16),
+  ] {
     for (padding, flips) in [(0, false), (0, true), (2, false), (4, true)] {
       let settings = Augmentation.Settings(
         height: height, width: width, channels: channels, cropPadding: padding, flipsHorizontally: flips)

@@ -300,6 +300,59 @@ def test_averages_take_the_place_of_weights_in_evaluation(data, tmp_path):
         model.evaluate(*data, verbose=0, callbacks=[callbacks.SwapEMAWeights()])
 
 
+def test_validation_and_evaluation_measure_the_averages_and_leave_the_weights(data):
+    model = make_model()
+    model.compile(optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9), SPARSE)
+    seen = []
+
+    class Look(callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            seen.append(model.get_weights())
+
+        def on_epoch_end(self, epoch, logs=None):
+            model.swap_ema()
+            assert logs["val_loss"] == pytest.approx(model.evaluate(*data, verbose=0), rel=1e-6)
+            model.swap_ema()
+            assert logs["val_loss"] != pytest.approx(model.evaluate(*data, verbose=0), rel=1e-6)
+            assert model.evaluate(*data, verbose=0, use_ema=True) == logs["val_loss"]
+            assert all(np.array_equal(a, b) for a, b in zip(seen[-1], model.get_weights(), strict=True))
+
+    model.fit(*data, epochs=3, verbose=0, validation_data=data, validation_ema=True, callbacks=[Look()])
+    assert seen
+    for how in (callbacks.SwapEMAWeights(), callbacks.SwapEMAWeights(swap_on_epoch=True)):  # both at once are one
+        other = model.fit(*data, verbose=0, validation_data=data, validation_ema=True, callbacks=[how])
+        assert other.history["val_loss"][0] == model.evaluate(*data, verbose=0)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_evaluation_of_averages_that_is_interrupted_leaves_the_weights(data, error):
+    model = make_model()
+    model.compile(optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9), SPARSE)
+    for _ in range(3):
+        model.train_on_batch(*data)
+    before, whole = model.get_weights(), model.evaluate(*data, verbose=0, use_ema=True)
+
+    def stop(batch, logs):
+        raise error("stop")
+
+    ends = callbacks.LambdaCallback(on_test_batch_end=stop)
+    with pytest.raises(error, match="stop"):
+        model.evaluate(*data, verbose=0, use_ema=True, batch_size=2, callbacks=[ends])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert model.evaluate(*data, verbose=0, use_ema=True) == whole
+
+
+def test_measuring_averages_without_any_is_an_error(data):
+    model = make_model()
+    model.compile("sgd", SPARSE)
+    with pytest.raises(ValueError, match="validation_ema needs .* use_ema=True"):
+        model.fit(*data, verbose=0, validation_data=data, validation_ema=True)
+    with pytest.raises(ValueError, match="use_ema needs"):
+        model.evaluate(*data, verbose=0, use_ema=True)
+    with pytest.raises(TypeError, match="validation_ema"):
+        model.fit(*data, verbose=0, validation_ema=1)
+
+
 @pytest.mark.parametrize(
     ("loss", "formula"),
     [

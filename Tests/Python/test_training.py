@@ -1,9 +1,11 @@
 """Models are compiled, trained and evaluated, with the results that Keras gives."""
 
+import time
+
 import numpy as np
 import pytest
 import swiftcnn
-from swiftcnn import losses, metrics, optimizers
+from swiftcnn import callbacks, losses, metrics, optimizers
 
 from conftest import make_model
 
@@ -290,3 +292,22 @@ def test_training_on_floats_equals_training_on_pixels(data):
 def test_module_functions_are_exported():
     for name in swiftcnn.__all__:
         assert hasattr(swiftcnn, name)
+
+
+def test_what_fit_does_between_steps_takes_no_time(monkeypatch):
+    """The loop, the callbacks and the progress line: 10 microseconds of a step, and far below 0.3 % of 100 ms."""
+    model = make_model()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    count = 3000
+    x, y = np.zeros((count, *model.input_shape[1:]), np.uint8), np.zeros(count, np.int32)
+
+    def step(run):
+        run.samples = 1
+        return 2.0, 0.5
+
+    monkeypatch.setattr("swiftcnn._runs.ArrayRun.step", step)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    watchers = [callbacks.Callback(), callbacks.TerminateOnNaN()]
+    start = time.process_time()
+    model.fit(x, y, batch_size=1, verbose=1, callbacks=watchers)
+    assert (time.process_time() - start) / count < 3e-4

@@ -43,9 +43,9 @@ import Testing
         gradients.append(try Tensor(Array(values[step * count..<(step + 1) * count]), shape: [count]))
       }
       let views = gradients.enumerated().map { (position: $0, values: UnsafeBufferPointer($1.floats)) }
-      let norm = views.map(\.values).withUnsafeBufferPointer { OptimizerUpdates.globalNorm(of: $0, workers: workers) }
+      let squares = OptimizerUpdates.sumsOfSquares(of: views.map(\.values), workers: workers)
       optimizer.update(
-        parameters, gradients: views, norm: norm, rate: optimizer.settings.learningRate, step: step + 1,
+        parameters, gradients: views, squares: squares, rate: optimizer.settings.learningRate, step: step + 1,
         workers: workers)
       for (position, values) in expected.enumerated() {
         let now = Array(parameters.values(at: position))

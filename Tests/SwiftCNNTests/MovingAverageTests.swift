@@ -131,6 +131,29 @@ import Testing
     #expect(try weights(model) == average(model))
   }
 
+  @Test func itIsEvaluatedInPlaceOfTheWeightsWhichStay() throws {
+    let model = try model(), data = try imageData(7)
+    for _ in 0..<3 {
+      try step(model)
+      let before = try (weights(model), average(model))
+      let plain = try model.evaluate(data.x.view, data.y.view, batchSize: 3)
+      let averaged = try model.evaluate(data.x.view, data.y.view, batchSize: 3, usingAverage: true)
+      #expect(try weights(model) == before.0 && average(model) == before.1)
+      try model.swapMovingAverage()
+      #expect(try model.evaluate(data.x.view, data.y.view, batchSize: 3) == averaged)
+      // Exchanged or not, the average is the average.
+      #expect(try model.evaluate(data.x.view, data.y.view, batchSize: 3, usingAverage: true) == averaged)
+      try model.swapMovingAverage()
+      #expect(try model.evaluate(data.x.view, data.y.view, batchSize: 3) == plain)
+    }
+    let wrong = try Tensor([Int32](repeating: 9, count: 7), shape: [7])
+    let before = try model.bits()
+    expectError(.invalidArgument, "y[0] is 9") {
+      _ = try model.evaluate(data.x.view, wrong.view, usingAverage: true)
+    }
+    #expect(try model.bits() == before)
+  }
+
   @Test func whereNoneIsKeptThereIsAnError() throws {
     let model = try Model(randomNetwork(), name: "random")
     expectError(.invalidState, "not compiled") { try model.applyMovingAverage() }
@@ -138,6 +161,10 @@ import Testing
     let before = try model.bits()
     expectError(.invalidState, "ema_decay") { try model.applyMovingAverage() }
     expectError(.invalidState, "ema_decay") { try model.swapMovingAverage() }
+    let data = try imageData(2)
+    expectError(.invalidState, "ema_decay") {
+      _ = try model.evaluate(data.x.view, data.y.view, usingAverage: true)
+    }
     #expect(try model.bits() == before)
   }
 }

@@ -94,7 +94,7 @@ import Testing
     let before = try model.bits()
     _ = try model.profile(data.x.view, data.y.view, repeats: 3)
     #expect(try model.bits() == before)
-    expectError(.invalidState, "no gradient") { _ = try model.gradient("fc.weight") }
+    expectError(.invalidState, "before the first training step") { _ = try model.gradient("fc.weight") }
     // And training goes on as if nothing had been.
     for each in [model, other] { _ = try each.trainOnBatch(data.x.view, data.y.view) }
     #expect(try model.bits() == other.bits() && model.gradient("fc.weight") == other.gradient("fc.weight"))

@@ -1,9 +1,10 @@
-/// One step of an optimizer over flat float32 arrays: a parameter, its gradient, and the optimizer's own arrays ("slots"),
-/// all of `count` elements and updated in place. Slots start as zeros.
+/// One step of an optimizer over all parameters: flat float32 arrays, each with its gradient and the optimizer's own
+/// arrays ("slots"), updated in place. Slots start as zeros.
 ///
 /// The formulas are PyTorch's. Settings are doubles, and constants such as `1 - beta` are formed in double precision and
-/// rounded once, as there. Every gradient is first multiplied by `gradientScale` and held within `±gradientLimit`, so
-/// that clipping costs no pass of its own. Every element is computed alone: the result does not depend on the number of workers.
+/// rounded once, as there. Every gradient is first multiplied by its scale and held within `±gradientLimit`, so that
+/// clipping costs no pass of its own, and where there is a moving average it follows while the weights are at hand. Every
+/// element is computed alone: the result does not depend on the number of workers.
 public enum OptimizerUpdates {
   /// How parameters are pulled toward zero.
   public enum WeightDecay: Sendable, Hashable {
@@ -25,53 +26,160 @@ public enum OptimizerUpdates {
     }
   }
 
-  /// `g` held within `±limit`; NaN stays NaN.
-  @inline(__always)
-  static func limited(_ g: Float, _ limit: Float) -> Float { g > limit ? limit : g < -limit ? -limit : g }
+  /// A parameter and what an update needs of it; all arrays have `count` elements.
+  public struct Target {
+    /// The parameter.
+    public var values: UnsafeMutablePointer<Float>
+    /// Its number of elements.
+    public var count: Int
+    /// Its gradient; nil where it is not trained and only its average follows.
+    public var gradient: UnsafePointer<Float>?
+    /// What the gradient is multiplied by.
+    public var gradientScale: Float
+    /// How the parameter is pulled toward zero.
+    public var weightDecay: WeightDecay
+    /// The slots; those that the rule does not name are nil.
+    public var velocity, mean, meanSquare: UnsafeMutablePointer<Float>?
+    /// The moving average; nil where none is kept.
+    public var average: UnsafeMutablePointer<Float>?
 
-  /// The square root of a number that is not negative.
-  ///
-  /// Said by way of the magnitude, since the compiler must set C's `errno` for a negative one, and that keeps it from
-  /// computing four roots at once.
-  @inline(__always)
-  static func root(_ x: Float) -> Float { x.magnitude.squareRoot() }
+    /// A parameter with its gradient; slots and average are set where there are any.
+    public init(
+      _ values: UnsafeMutablePointer<Float>, count: Int, gradient: UnsafePointer<Float>?, gradientScale: Float = 1,
+      weightDecay: WeightDecay = .none
+    ) {
+      (self.values, self.count, self.gradient) = (values, count, gradient)
+      (self.gradientScale, self.weightDecay) = (gradientScale, weightDecay)
+    }
+  }
 
-  /// Calls `body` for every index of an array, in parallel where it is long.
+  /// `Σ x²` of each array in double precision, with the same bits for every number of workers. Not finite where an
+  /// element is not, and only then.
+  public static func sumsOfSquares(of arrays: [UnsafeBufferPointer<Float>], workers: Workers) -> [Double] {
+    let pieceLength = 16384
+    // One list of pieces, so that it is shared out evenly whatever the sizes of the arrays.
+    var pieces: [UnsafeBufferPointer<Float>] = []
+    for array in arrays {
+      for start in stride(from: 0, to: array.count, by: pieceLength) {
+        pieces.append(UnsafeBufferPointer(rebasing: array[start..<min(start + pieceLength, array.count)]))
+      }
+    }
+    var sums = Array(repeating: 0.0, count: pieces.count)
+    sums.withUnsafeMutableBufferPointer { sums in
+      pieces.withUnsafeBufferPointer { pieces in
+        workers.forEachRange(of: pieces.count) { range, _ in
+          for index in range { sums[index] = sumOfSquares(pieces[index]) }
+        }
+      }
+    }
+    var next = 0
+    return arrays.map { array in
+      let count = (array.count + pieceLength - 1) / pieceLength
+      defer { next += count }
+      return sums[next..<next + count].reduce(0, +)
+    }
+  }
+
+  private static func sumOfSquares(_ x: UnsafeBufferPointer<Float>) -> Double {
+    // Four sums hide the time that an addition takes.
+    var sums = (SIMD4<Double>(), SIMD4<Double>(), SIMD4<Double>(), SIMD4<Double>())
+    guard let base = x.baseAddress else { return 0 }
+    @inline(__always)
+    func squares(_ index: Int) -> SIMD4<Double> {
+      let values = SIMD4<Float>.load(base + index)
+      let wide = SIMD4(Double(values.x), Double(values.y), Double(values.z), Double(values.w))
+      return wide * wide
+    }
+    var index = 0
+    while index &+ 16 <= x.count {
+      sums.0 += squares(index)
+      sums.1 += squares(index &+ 4)
+      sums.2 += squares(index &+ 8)
+      sums.3 += squares(index &+ 12)
+      index &+= 16
+    }
+    var sum = ((sums.0 + sums.1) + (sums.2 + sums.3)).sum()
+    while index < x.count {
+      sum += Double(base[index]) * Double(base[index])
+      index &+= 1
+    }
+    return sum
+  }
+
+  // MARK: - All parameters in one pass
+
+  /// The formula of an optimizer.
+  protocol Rule {
+    associatedtype Kernel: BlockKernel
+    /// The formula on one parameter; nil where an array that it needs is not there.
+    func kernel(for target: Target, gradient: UnsafePointer<Float>) -> Kernel?
+  }
+
+  /// Few enough floats that what a formula has read and written is still in the first-level cache for the average.
+  private static let pieceLength = 1024
+  private static let grain = 8192
+
+  /// Updates all parameters and their averages, divided among the workers by their elements.
+  /// - Parameter averageDecay: the share of an average that is kept.
   @inline(__always)
-  static func forEachElement(_ count: Int, _ workers: Workers, _ body: (Int) -> Void) {
-    workers.forEachRange(of: count, grain: 8192) { range, _ in
-      for index in range { body(index) }
+  static func run(_ rule: some Rule, on targets: [Target], averageDecay: Double, workers: Workers) {
+    // Where each begins in one row of them all. Blocks of 16, so that no worker begins in the middle of a vector.
+    var starts = [0]
+    for target in targets { starts.append((starts[starts.count - 1] + target.count + 15) / 16 * 16) }
+    targets.withUnsafeBufferPointer { targets in
+      starts.withUnsafeBufferPointer { starts in
+        workers.forEachRange(of: starts[targets.count], grain: grain) { range, _ in
+          for index in targets.indices where starts[index] < range.upperBound && starts[index + 1] > range.lowerBound {
+            let target = targets[index]
+            let kernel = target.gradient.flatMap { rule.kernel(for: target, gradient: $0) }
+            let average = target.average.map { Average(average: $0, values: target.values, decay: averageDecay) }
+            var start = max(0, range.lowerBound - starts[index])
+            let end = min(target.count, range.upperBound - starts[index])
+            while start < end {
+              let piece = start..<min(start + pieceLength, end)
+              if let kernel { forEachBlock(of: piece, kernel) }
+              if let average { forEachBlock(of: piece, average) }
+              start = piece.upperBound
+            }
+          }
+        }
+      }
     }
   }
 
   /// `average = decay * average + (1 - decay) * p`: the exponential moving average of the weights.
-  public static func movingAverage(
-    _ average: UnsafeMutablePointer<Float>, of parameter: UnsafePointer<Float>, decay: Double, count: Int,
-    workers: Workers
-  ) {
-    let keep = Float(decay)
-    let take = Float(1 - decay)
-    forEachElement(count, workers) { average[$0] = keep * average[$0] + take * parameter[$0] }
-  }
+  private struct Average: BlockKernel {
+    let average: UnsafeMutablePointer<Float>
+    let values: UnsafeMutablePointer<Float>
+    let keep, take: Float
 
-  /// `x = x * factor`.
-  public static func scale(_ x: UnsafeMutablePointer<Float>, by factor: Float, count: Int, workers: Workers) {
-    forEachElement(count, workers) { x[$0] *= factor }
-  }
-
-  /// `Σ x²` in double precision, with the same bits for every number of workers.
-  public static func sumOfSquares(_ x: UnsafePointer<Float>, count: Int, workers: Workers) -> Double {
-    ChunkedReduction.sum(count: count, workers: workers) { Double(x[$0]) * Double(x[$0]) }
-  }
-
-  /// The L2 norm of several arrays taken as one vector, with the same bits for every number of workers.
-  public static func globalNorm(
-    of arrays: UnsafeBufferPointer<UnsafeBufferPointer<Float>>, workers: Workers
-  ) -> Double {
-    var sum = 0.0
-    for array in arrays {
-      if let base = array.baseAddress { sum += sumOfSquares(base, count: array.count, workers: workers) }
+    init(average: UnsafeMutablePointer<Float>, values: UnsafeMutablePointer<Float>, decay: Double) {
+      (self.average, self.values) = (average, values)
+      (keep, take) = (Float(decay), Float(1 - decay))
     }
-    return sum.squareRoot()
+
+    @inline(__always)
+    func callAsFunction<V: Lanes>(at offset: Int, _: V.Type) {
+      let kept = V(repeating: keep) * V.load(average + offset)
+      (kept + V(repeating: take) * V.load(values + offset)).store(average + offset)
+    }
+  }
+
+  /// A gradient as the formulas want it: scaled, held within limits, with the derivative of an L2 penalty added.
+  struct Gradient {
+    let gradient: UnsafePointer<Float>
+    let scale, limit, decay: Float
+
+    init(_ target: Target, _ gradient: UnsafePointer<Float>, limit: Float) {
+      (self.gradient, self.limit) = (gradient, limit)
+      (scale, decay) = (target.gradientScale, target.weightDecay.gradientTerm)
+    }
+
+    @inline(__always)
+    func load<V: Lanes>(at offset: Int, parameter p: V) -> V {
+      var g = V.load(gradient + offset) * V(repeating: scale)
+      if limit < .infinity { g = g.limited(to: limit) }
+      return g + V(repeating: decay) * p
+    }
   }
 }

@@ -23,13 +23,11 @@ extension OptimizerUpdates {
     public var centered: Bool
     /// Where epsilon and learning rate enter.
     public var convention: Convention
-    /// How parameters are pulled toward zero.
-    public var weightDecay: WeightDecay
 
     /// Settings; the defaults are PyTorch's.
     public init(
       learningRate: Double = 1e-2, decay: Double = 0.99, epsilon: Double = 1e-8, momentum: Double = 0,
-      centered: Bool = false, convention: Convention = .pytorch, weightDecay: WeightDecay = .none
+      centered: Bool = false, convention: Convention = .pytorch
     ) {
       self.learningRate = learningRate
       self.decay = decay
@@ -37,67 +35,68 @@ extension OptimizerUpdates {
       self.momentum = momentum
       self.centered = centered
       self.convention = convention
-      self.weightDecay = weightDecay
     }
   }
 
-  /// `s = decay * s + (1 - decay) * g²`, then a step along `g / √s`, through a velocity where there is momentum.
-  /// - Parameters:
-  ///   - mean: the running mean of gradients; `nil` only when not centered.
-  ///   - velocity: `nil` only without momentum.
+  /// `s = decay * s + (1 - decay) * g²`, then a step along `g / √s`, through a velocity where there is momentum. Each
+  /// target has a mean square, a mean where it is centered, and a velocity where there is momentum.
   public static func rmsprop(
-    parameter p: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
-    meanSquare: UnsafeMutablePointer<Float>, mean: UnsafeMutablePointer<Float>?,
-    velocity: UnsafeMutablePointer<Float>?, count: Int, settings: RMSprop, gradientScale: Float = 1,
-    gradientLimit: Float = .infinity,
+    _ targets: [Target], settings: RMSprop, gradientLimit: Float = .infinity, averageDecay: Double = 0,
     workers: Workers
   ) {
-    let keep = Float(settings.decay)
-    let take = Float(1 - settings.decay)
-    let decay = settings.weightDecay.gradientTerm
-    let shrinkage = settings.weightDecay.shrinkage(learningRate: settings.learningRate)
-    let momentum = Float(settings.momentum)
-    // Of the two places of epsilon and of the learning rate the convention uses one each; the other is neutral.
-    let tensorFlow = settings.convention == .tensorFlow
-    let under = tensorFlow ? Float(settings.epsilon) : 0
-    let outside = tensorFlow ? 0 : Float(settings.epsilon)
-    let inner = tensorFlow ? Float(settings.learningRate) : 1
-    let outer = tensorFlow ? 1 : Float(settings.learningRate)
+    let rule = RMSpropRule(settings: settings, gradientLimit: gradientLimit)
+    run(rule, on: targets, averageDecay: averageDecay, workers: workers)
+  }
 
-    @inline(__always)
-    func run(square: (_ i: Int, _ g: Float, _ s: Float) -> Float, step: (_ i: Int, _ direction: Float) -> Float) {
-      forEachElement(count, workers) { i in
-        let g = limited(gradient[i] * gradientScale, gradientLimit) + decay * p[i]
-        let s = keep * meanSquare[i] + take * (g * g)
-        meanSquare[i] = s
-        let divisor = root(square(i, g, s) + under) + outside
-        p[i] = shrinkage * p[i] - outer * step(i, inner * g / divisor)
-      }
-    }
+  private struct RMSpropRule: Rule {
+    let settings: RMSprop
+    let gradientLimit: Float
 
-    @inline(__always)
-    func run(square: (_ i: Int, _ g: Float, _ s: Float) -> Float) {
-      if let velocity, momentum != 0 {
-        run(square: square) { i, direction in
-          let v = momentum * velocity[i] + direction
-          velocity[i] = v
-          return v
+    struct Kernel: BlockKernel {
+      let p, meanSquare: UnsafeMutablePointer<Float>
+      let mean, velocity: UnsafeMutablePointer<Float>?
+      let gradient: Gradient
+      let keep, take, momentum, shrinkage, under, outside, inner, outer: Float
+
+      @inline(__always)
+      func callAsFunction<V: Lanes>(at offset: Int, _: V.Type) {
+        let old = V.load(p + offset)
+        let g = gradient.load(at: offset, parameter: old)
+        let s = V(repeating: keep) * V.load(meanSquare + offset) + V(repeating: take) * (g * g)
+        s.store(meanSquare + offset)
+        var square = s
+        if let mean {
+          let oldMean = V.load(mean + offset)
+          let m = oldMean + V(repeating: take) * (g - oldMean)
+          m.store(mean + offset)
+          // Rounding can take the variance below zero, which PyTorch turns into NaN.
+          square = (s - m * m).rectified
         }
-      } else {
-        run(square: square) { _, direction in direction }
+        let divisor = (square + V(repeating: under)).root + V(repeating: outside)
+        var direction = V(repeating: inner) * g / divisor
+        if let velocity {
+          direction = V(repeating: momentum) * V.load(velocity + offset) + direction
+          direction.store(velocity + offset)
+        }
+        (V(repeating: shrinkage) * old - V(repeating: outer) * direction).store(p + offset)
       }
     }
 
-    if let mean, settings.centered {
-      run { i, g, s in
-        let m = mean[i] + take * (g - mean[i])
-        mean[i] = m
-        // Rounding can take the variance below zero, which PyTorch turns into NaN.
-        let variance = s - m * m
-        return variance < 0 ? 0 : variance
-      }
-    } else {
-      run { _, _, s in s }
+    func kernel(for target: Target, gradient: UnsafePointer<Float>) -> Kernel? {
+      guard let meanSquare = target.meanSquare, !settings.centered || target.mean != nil,
+        settings.momentum == 0 || target.velocity != nil
+      else { return nil }
+      // Of the two places of epsilon and of the learning rate the convention uses one each; the other is neutral.
+      let isTensorFlows = settings.convention == .tensorFlow
+      let epsilon = Float(settings.epsilon), rate = Float(settings.learningRate)
+      return Kernel(
+        p: target.values, meanSquare: meanSquare, mean: settings.centered ? target.mean : nil,
+        velocity: settings.momentum == 0 ? nil : target.velocity,
+        gradient: Gradient(target, gradient, limit: gradientLimit), keep: Float(settings.decay),
+        take: Float(1 - settings.decay), momentum: Float(settings.momentum),
+        shrinkage: target.weightDecay.shrinkage(learningRate: settings.learningRate),
+        under: isTensorFlows ? epsilon : 0, outside: isTensorFlows ? 0 : epsilon, inner: isTensorFlows ? rate : 1,
+        outer: isTensorFlows ? 1 : rate)
     }
   }
 }

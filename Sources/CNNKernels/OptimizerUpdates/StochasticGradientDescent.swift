@@ -11,57 +11,88 @@ extension OptimizerUpdates {
     /// Whether the velocity is one of steps, with the learning rate inside, as Keras keeps it, instead of gradients, as
     /// PyTorch: the same while the rate is constant, but after a change of it a velocity of steps still carries the old one.
     public var rateInVelocity: Bool
-    /// How parameters are pulled toward zero.
-    public var weightDecay: WeightDecay
 
     /// Settings; the defaults are plain descent.
     public init(
-      learningRate: Double, momentum: Double = 0, nesterov: Bool = false, rateInVelocity: Bool = false,
-      weightDecay: WeightDecay = .none
+      learningRate: Double, momentum: Double = 0, nesterov: Bool = false, rateInVelocity: Bool = false
     ) {
       self.learningRate = learningRate
       self.rateInVelocity = rateInVelocity
       self.momentum = momentum
       self.nesterov = nesterov
-      self.weightDecay = weightDecay
     }
   }
 
   /// `v = momentum * v + g; p -= learningRate * v`, or with Nesterov's momentum
   /// `p -= learningRate * (g + momentum * v)`; with the rate in the velocity `g` stands for `learningRate * g` and the
-  /// other rate is 1.
-  /// - Parameter velocity: `nil` only without momentum.
+  /// other rate is 1. With momentum each target has a velocity.
   public static func stochasticGradientDescent(
-    parameter p: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
-    velocity: UnsafeMutablePointer<Float>?, count: Int, settings: StochasticGradientDescent,
-    gradientScale: Float = 1, gradientLimit: Float = .infinity,
-    workers: Workers
+    _ targets: [Target], settings: StochasticGradientDescent, gradientLimit: Float = .infinity,
+    averageDecay: Double = 0, workers: Workers
   ) {
-    let rate = Float(settings.learningRate)
-    let momentum = Float(settings.momentum)
-    let decay = settings.weightDecay.gradientTerm
-    let shrinkage = settings.weightDecay.shrinkage(learningRate: settings.learningRate)
-    guard let velocity, momentum != 0 else {
-      forEachElement(count, workers) { i in
-        let g = limited(gradient[i] * gradientScale, gradientLimit) + decay * p[i]
-        p[i] = shrinkage * p[i] - rate * g
-      }
-      return
-    }
-    let (inner, outer): (Float, Float) = settings.rateInVelocity ? (rate, 1) : (1, rate)
-    if settings.nesterov {
-      forEachElement(count, workers) { i in
-        let g = inner * (limited(gradient[i] * gradientScale, gradientLimit) + decay * p[i])
-        let v = momentum * velocity[i] + g
-        velocity[i] = v
-        p[i] = shrinkage * p[i] - outer * (g + momentum * v)
-      }
+    if settings.momentum == 0 {
+      let rule = PlainDescent(settings: settings, gradientLimit: gradientLimit)
+      run(rule, on: targets, averageDecay: averageDecay, workers: workers)
     } else {
-      forEachElement(count, workers) { i in
-        let v = momentum * velocity[i] + inner * (limited(gradient[i] * gradientScale, gradientLimit) + decay * p[i])
-        velocity[i] = v
-        p[i] = shrinkage * p[i] - outer * v
+      let rule = MomentumDescent(settings: settings, gradientLimit: gradientLimit)
+      run(rule, on: targets, averageDecay: averageDecay, workers: workers)
+    }
+  }
+
+  private struct PlainDescent: Rule {
+    let settings: StochasticGradientDescent
+    let gradientLimit: Float
+
+    struct Kernel: BlockKernel {
+      let p: UnsafeMutablePointer<Float>
+      let gradient: Gradient
+      let rate, shrinkage: Float
+
+      @inline(__always)
+      func callAsFunction<V: Lanes>(at offset: Int, _: V.Type) {
+        let old = V.load(p + offset)
+        let step = V(repeating: rate) * gradient.load(at: offset, parameter: old)
+        (V(repeating: shrinkage) * old - step).store(p + offset)
       }
+    }
+
+    func kernel(for target: Target, gradient: UnsafePointer<Float>) -> Kernel? {
+      Kernel(
+        p: target.values, gradient: Gradient(target, gradient, limit: gradientLimit),
+        rate: Float(settings.learningRate),
+        shrinkage: target.weightDecay.shrinkage(learningRate: settings.learningRate))
+    }
+  }
+
+  private struct MomentumDescent: Rule {
+    let settings: StochasticGradientDescent
+    let gradientLimit: Float
+
+    struct Kernel: BlockKernel {
+      let p, velocity: UnsafeMutablePointer<Float>
+      let gradient: Gradient
+      let momentum, inner, outer, shrinkage: Float
+      let nesterov: Bool
+
+      @inline(__always)
+      func callAsFunction<V: Lanes>(at offset: Int, _: V.Type) {
+        let old = V.load(p + offset)
+        let g = V(repeating: inner) * gradient.load(at: offset, parameter: old)
+        let v = V(repeating: momentum) * V.load(velocity + offset) + g
+        v.store(velocity + offset)
+        let direction = nesterov ? g + V(repeating: momentum) * v : v
+        (V(repeating: shrinkage) * old - V(repeating: outer) * direction).store(p + offset)
+      }
+    }
+
+    func kernel(for target: Target, gradient: UnsafePointer<Float>) -> Kernel? {
+      guard let velocity = target.velocity else { return nil }
+      let rate = Float(settings.learningRate)
+      return Kernel(
+        p: target.values, velocity: velocity, gradient: Gradient(target, gradient, limit: gradientLimit),
+        momentum: Float(settings.momentum), inner: settings.rateInVelocity ? rate : 1,
+        outer: settings.rateInVelocity ? 1 : rate,
+        shrinkage: target.weightDecay.shrinkage(learningRate: settings.learningRate), nesterov: settings.nesterov)
     }
   }
 }

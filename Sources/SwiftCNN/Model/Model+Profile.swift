@@ -63,15 +63,13 @@ extension Model {
         try context.measure(parameters: parameters, inputs: [x.base, y.base, weights], repeats: repeats) { run in
           let gradients = gradients(in: context)
           var times = [monotonicNanoseconds()]
-          let norm = gradients.map(\.values).withUnsafeBufferPointer {
-            OptimizerUpdates.globalNorm(of: $0, workers: workers)
-          }
+          let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)
           times.append(monotonicNanoseconds())
           context.applyUpdates(to: parameters)
           times.append(monotonicNanoseconds())
           step += 1
           optimizer.update(
-            parameters, gradients: gradients, norm: norm, rate: rate, step: step, workers: workers)
+            parameters, gradients: gradients, squares: squares, rate: rate, step: step, workers: workers)
           times.append(monotonicNanoseconds())
           measurement.add(
             run.map(Profile.Timing.init) + zip(times, times.dropFirst()).map { Profile.Timing(start: $0, end: $1) })

@@ -83,9 +83,8 @@ extension Model {
       let workers = Workers(count: Threads.count)
       results = measure(context, y, state.settings, workers)
       let gradients = gradients(in: context)
-      let norm = gradients.map(\.values).withUnsafeBufferPointer {
-        OptimizerUpdates.globalNorm(of: $0, workers: workers)
-      }
+      let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)
+      let norm = squares.reduce(0, +).squareRoot()
       guard results[0].isFinite, norm.isFinite else {
         throw CNNError(
           .notFinite,
@@ -94,7 +93,7 @@ extension Model {
       }
       context.applyUpdates(to: parameters)
       state.optimizer.update(
-        parameters, gradients: gradients, norm: norm, rate: state.nextRate, step: state.step + 1,
+        parameters, gradients: gradients, squares: squares, rate: state.nextRate, step: state.step + 1,
         workers: workers)
       state.step += 1
     }
@@ -129,16 +128,20 @@ extension Model {
   }
 
   /// The loss and metrics over a data set, without training.
-  /// - Parameter batchSize: how many samples run at once.
-  public func evaluate(_ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32)
-    throws(CNNError) -> [Double]
-  {
+  /// - Parameters:
+  ///   - batchSize: how many samples run at once.
+  ///   - usingAverage: whether to measure the moving average of the weights, which stays where it is, in their place.
+  /// - Throws: as `trainOnBatch`; `.invalidState` where no average is kept that should be used.
+  public func evaluate(
+    _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32, usingAverage: Bool = false
+  ) throws(CNNError) -> [Double] {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
     // Alone, since the state's scratch weights are shared.
     return try lock.writing { () throws(CNNError) in
       updateTrainability()
       let state = try compiled()
       let loss = state.settings.lossOperation(for: network)
+      let parameters = usingAverage ? try state.optimizer.averaged(parameters) : parameters
       try checkInput(x)
       try checkTargets(x, y, sampleWeight, loss)
       var sums = Array(repeating: 0.0, count: state.settings.resultNames.count)
@@ -172,9 +175,11 @@ extension Model {
 
   /// Throws where the network cannot be trained on a batch like this.
   func checkTraining(_ x: TensorView, _ state: TrainingState) throws(CNNError) {
+    let type = try x.validated("x")
+    // Batches that come one by one are a run each, and making the graph takes milliseconds.
+    if plans.hasPlan(PlanCache.Key(purpose: .training, input: type, threads: Threads.count)) { return }
     _ = try Compiler.trainingGraph(
-      network, input: x.validated("x"), normalization: pixelNormalization,
-      loss: state.settings.lossOperation(for: network))
+      network, input: type, normalization: pixelNormalization, loss: state.settings.lossOperation(for: network))
   }
 
   /// Checks that a graph with a loss reads as many targets and weights as there are: a graph from a file can have an
@@ -207,7 +212,7 @@ extension Model {
     try lock.reading { () throws(CNNError) in
       _ = try position(of: name)
       guard let context = try compiled().lastStep else {
-        throw CNNError(.invalidState, "there is no gradient: no training step was made since compile or profile")
+        throw CNNError(.invalidState, "there is no gradient before the first training step since compile or profile")
       }
       guard let index = context.plan.graph.outputs.firstIndex(where: { $0.name == Compiler.gradientName(name) }) else {
         throw CNNError(.invalidState, "'\(name)' has no gradient: it is frozen, a statistic, or not used by the loss")

@@ -64,6 +64,9 @@ final class PlanCache: Sendable {
     return try body(context)
   }
 
+  /// Whether there is a plan for `key`.
+  func hasPlan(_ key: Key) -> Bool { withState { $0.entries[key] != nil } }
+
   /// How many images of these sizes are computed at once, as `find` says where it is not known.
   func imagesPerPass(
     _ sampleShape: [Int], threads: Int, find: () throws(CNNError) -> Int

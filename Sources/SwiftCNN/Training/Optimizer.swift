@@ -181,67 +181,79 @@ final class Optimizer {
       + (average.map { [("ema", $0)] } ?? [])
   }
 
-  /// Changes the parameters by one step.
+  /// Changes the parameters by one step, and their moving average in the same pass.
   /// - Parameters:
   ///   - gradients: a gradient and the position of its parameter.
-  ///   - norm: the global norm of the gradients.
+  ///   - squares: the sum of squares of each gradient.
   ///   - step: counted from 1, as Adam's bias correction needs.
   func update(
-    _ parameters: ParameterStorage, gradients: [(position: Int, values: UnsafeBufferPointer<Float>)], norm: Double,
-    rate: Double, step: Int, workers: Workers
+    _ parameters: ParameterStorage, gradients: [(position: Int, values: UnsafeBufferPointer<Float>)],
+    squares: [Double], rate: Double, step: Int, workers: Workers
   ) {
+    let targets = targets(parameters, gradients, squares)
     let limit = settings.clipValue.map { Float($0) } ?? .infinity
-    for (position, gradient) in gradients {
-      let scale = scale(gradient, norm, workers)
-      let parameter = parameters.parameters[position]
-      guard let g = gradient.baseAddress,
-        let p = parameters.values(at: position).baseAddress
-      else { continue }
-      let decays = settings.weightDecay > 0 && (settings.decaysAll || parameter.role.isDecayed)
+    // The first step's weights begin the average, as in Keras and in PyTorch's AveragedModel.
+    let averageDecay = step == 1 ? 0 : settings.emaDecay ?? 0
+    switch settings.rule {
+    case .sgd(let momentum, let nesterov, let rateInVelocity):
+      OptimizerUpdates.stochasticGradientDescent(
+        targets,
+        settings: .init(learningRate: rate, momentum: momentum, nesterov: nesterov, rateInVelocity: rateInVelocity),
+        gradientLimit: limit, averageDecay: averageDecay, workers: workers)
+    case .adam(let beta1, let beta2, let epsilon, let epsilonHat):
+      OptimizerUpdates.adam(
+        targets, step: step,
+        settings: .init(
+          learningRate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon, addsEpsilonFirst: epsilonHat),
+        gradientLimit: limit, averageDecay: averageDecay, workers: workers)
+    case .rmsprop(let rho, let momentum, let epsilon, let centered, let epsilonInsideRoot):
+      OptimizerUpdates.rmsprop(
+        targets,
+        settings: .init(
+          learningRate: rate, decay: rho, epsilon: epsilon, momentum: momentum, centered: centered,
+          convention: epsilonInsideRoot ? .tensorFlow : .pytorch),
+        gradientLimit: limit, averageDecay: averageDecay, workers: workers)
+    }
+    parameters.markChanged()
+    average?.markChanged()
+    // Training has gone on from the values that were the weights.
+    isExchanged = false
+    if let average, let frequency = settings.emaOverwrite, step % frequency == 0 { apply(average, to: parameters) }
+  }
+
+  /// What an update changes: the parameters with a gradient, and all others whose average is kept.
+  private func targets(
+    _ parameters: ParameterStorage, _ gradients: [(position: Int, values: UnsafeBufferPointer<Float>)],
+    _ squares: [Double]
+  ) -> [OptimizerUpdates.Target] {
+    let globalNorm = squares.reduce(0, +).squareRoot()
+    var targets: [OptimizerUpdates.Target] = []
+    var isTrained = Array(repeating: false, count: average == nil ? 0 : parameters.parameters.count)
+    for ((position, gradient), square) in zip(gradients, squares) {
+      guard let base = gradient.baseAddress, let values = parameters.values(at: position).baseAddress else { continue }
+      let decays = settings.weightDecay > 0 && (settings.decaysAll || parameters.parameters[position].role.isDecayed)
       let decay: OptimizerUpdates.WeightDecay =
         !decays
         ? .none : settings.decoupled ? .decoupled(strength: settings.weightDecay) : .l2(strength: settings.weightDecay)
-      func slot(_ name: String) -> UnsafeMutablePointer<Float>? { slots[name]?.values(at: position).baseAddress }
-      switch settings.rule {
-      case .sgd(let momentum, let nesterov, let rateInVelocity):
-        OptimizerUpdates.stochasticGradientDescent(
-          parameter: p, gradient: g, velocity: slot("velocity"), count: gradient.count,
-          settings: .init(
-            learningRate: rate, momentum: momentum, nesterov: nesterov, rateInVelocity: rateInVelocity,
-            weightDecay: decay),
-          gradientScale: scale, gradientLimit: limit, workers: workers)
-      case .adam(let beta1, let beta2, let epsilon, let epsilonHat):
-        guard let mean = slot("mean"), let meanSquare = slot("mean_square") else { continue }
-        OptimizerUpdates.adam(
-          parameter: p, gradient: g, mean: mean, meanSquare: meanSquare, step: step, count: gradient.count,
-          settings: .init(
-            learningRate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon, addsEpsilonFirst: epsilonHat,
-            weightDecay: decay),
-          gradientScale: scale, gradientLimit: limit, workers: workers)
-      case .rmsprop(let rho, let momentum, let epsilon, let centered, let epsilonInsideRoot):
-        guard let meanSquare = slot("mean_square") else { continue }
-        OptimizerUpdates.rmsprop(
-          parameter: p, gradient: g, meanSquare: meanSquare, mean: slot("mean"), velocity: slot("velocity"),
-          count: gradient.count,
-          settings: .init(
-            learningRate: rate, decay: rho, epsilon: epsilon, momentum: momentum, centered: centered,
-            convention: epsilonInsideRoot ? .tensorFlow : .pytorch, weightDecay: decay),
-          gradientScale: scale, gradientLimit: limit, workers: workers)
-      }
+      var target = OptimizerUpdates.Target(
+        values, count: gradient.count, gradient: base,
+        gradientScale: scale(norm: square.squareRoot(), globalNorm: globalNorm), weightDecay: decay)
+      target.velocity = slots["velocity"]?.values(at: position).baseAddress
+      target.mean = slots["mean"]?.values(at: position).baseAddress
+      target.meanSquare = slots["mean_square"]?.values(at: position).baseAddress
+      target.average = average?.values(at: position).baseAddress
+      targets.append(target)
+      if average != nil { isTrained[position] = true }
     }
-    parameters.markChanged()
-    // Training has gone on from the values that were the weights.
-    isExchanged = false
-    if let average, let emaDecay = settings.emaDecay {
-      for position in parameters.parameters.indices {
-        let values = parameters.values(at: position)
-        guard let p = values.baseAddress, let shadow = average.values(at: position).baseAddress else { continue }
-        // The first step's weights begin it, as in Keras and in PyTorch's AveragedModel.
-        OptimizerUpdates.movingAverage(
-          shadow, of: p, decay: step == 1 ? 0 : emaDecay, count: values.count, workers: workers)
-      }
-      if let frequency = settings.emaOverwrite, step % frequency == 0 { apply(average, to: parameters) }
+    guard let average else { return targets }
+    for position in parameters.parameters.indices where !isTrained[position] {
+      let values = parameters.values(at: position)
+      guard let base = values.baseAddress else { continue }
+      var target = OptimizerUpdates.Target(base, count: values.count, gradient: nil)
+      target.average = average.values(at: position).baseAddress
+      targets.append(target)
     }
+    return targets
   }
 
   /// Gives the parameters the values of their moving average.
@@ -253,7 +265,13 @@ final class Optimizer {
       _ = target.values(at: position).update(fromContentsOf: source.values(at: position))
     }
     isExchanged = false
-    parameters.markChanged()
+    target.markChanged()
+  }
+
+  /// Where the moving average is: beside the parameters, or where it was exchanged with them, in their place.
+  func averaged(_ parameters: ParameterStorage) throws(CNNError) -> ParameterStorage {
+    let average = try keptAverage()
+    return isExchanged ? parameters : average
   }
 
   private func keptAverage() throws(CNNError) -> ParameterStorage {
@@ -265,11 +283,8 @@ final class Optimizer {
   }
 
   /// What a gradient is multiplied by so that no norm is above its limit.
-  private func scale(_ gradient: UnsafeBufferPointer<Float>, _ globalNorm: Double, _ workers: Workers) -> Float {
-    if let limit = settings.clipNormEach, let base = gradient.baseAddress {
-      let norm = OptimizerUpdates.sumOfSquares(base, count: gradient.count, workers: workers).squareRoot()
-      return Float(limit / max(norm, limit))
-    }
+  private func scale(norm: Double, globalNorm: Double) -> Float {
+    if let limit = settings.clipNormEach { return Float(limit / max(norm, limit)) }
     // torch.nn.utils.clip_grad_norm_ adds the same 1e-6.
     return settings.clipNorm.map { Float(min(1, $0 / (globalNorm + 1e-6))) } ?? 1
   }
@@ -283,5 +298,6 @@ final class Optimizer {
     }
     isExchanged.toggle()
     parameters.markChanged()
+    average.markChanged()
   }
 }

@@ -38,7 +38,9 @@ public final class TrainingRun {
   private var isFinished = false
   private var order: Memory
   private var orderedEpoch: Int?
-  private let xBatch, yBatch: Memory
+  /// Room for the samples of a batch; nil where they lie in the data as they are wanted.
+  private let xBatch: Memory?
+  private let yBatch: Memory
   private let weightBatch: Memory?
 
   /// Prepares training of `model` on data that stays in place as long as the run.
@@ -77,7 +79,9 @@ public final class TrainingRun {
     }
     let room = min(batchSize, x.sampleCount)
     order = try Memory(count: x.sampleCount, of: .int32, for: "order of the samples")
-    xBatch = try Memory(byteCount: Checked.product([room, x.sampleByteCount], "batch"), for: "batch")
+    let gathersSamples = options.shuffles || options.cropPadding > 0 || options.flipsHorizontally
+    let sampleBytes = try Checked.product([room, x.sampleByteCount], "batch")
+    xBatch = gathersSamples ? try Memory(byteCount: sampleBytes, for: "batch") : nil
     yBatch = try Memory(byteCount: Checked.product([room, y.sampleByteCount], "labels"), for: "labels")
     let isWeighted = sampleWeight != nil || !options.classWeights.isEmpty
     weightBatch = isWeighted ? try Memory(count: room, of: .float32, for: "sample weights") : nil
@@ -85,6 +89,7 @@ public final class TrainingRun {
     let total = options.totalSteps ?? (options.batch == nil ? stepsOfRun : nil)
     let batchSizes = [room, (x.sampleCount - 1) % batchSize + 1]
     try model.lock.writing { [state] () throws(CNNError) in
+      model.updateTrainability()
       // A batch of another size that the network cannot be trained on is found out now, not at the end of an epoch.
       for count in Set(batchSizes) { try model.checkTraining(x.samples(0..<count), state) }
       if let total {
@@ -121,9 +126,11 @@ public final class TrainingRun {
       let targets = TensorView(y.element, shape: [count] + y.sampleShape, base: yBatch.base)
       try model.checkTargets(x.samples(0..<count), targets, nil, state.settings.lossOperation(for: model.network))
       let rate = state.nextRate
+      let samples =
+        xBatch.map { TensorView(x.element, shape: [count] + x.sampleShape, base: $0.base) }
+        ?? x.samples(start..<start + count)
       let results = try model.lockedTrainOnBatch(
-        TensorView(x.element, shape: [count] + x.sampleShape, base: xBatch.base),
-        targets,
+        samples, targets,
         weightBatch.map { TensorView(.float32, shape: [count], base: $0.base) }, state)
       state.add(results, samples: count)
       batch += 1
@@ -157,27 +164,11 @@ public final class TrainingRun {
   }
 
   /// Copies the chosen samples, augmented, with their targets and weights.
+  ///
+  /// Between two steps, in the threads that then make the step: it takes less than a thousandth of one, and a thread of its
+  /// own would take the same time from them.
   private func gather(_ chosen: UnsafePointer<Int32>, _ count: Int, _ seed: UInt64) {
-    let workers = Workers(count: Threads.count)
-    let shape = x.sampleShape
-    // Samples that are not images are copied as rows of one pixel.
-    let isImage = shape.count == 3
-    let settings = Augmentation.Settings(
-      height: isImage ? shape[0] : 1, width: isImage ? shape[1] : 1,
-      channels: isImage ? shape[2] : shape.reduce(1, *), cropPadding: options.cropPadding,
-      flipsHorizontally: options.flipsHorizontally)
-    // Samples are told apart by their place in the data, so data of one batch needs a stream of its own.
-    let stream = RandomStream.augmentation(epochStart: options.batch == nil ? state.epochStart : state.step)
-    switch x.element {
-    case .uint8:
-      Augmentation.gather(
-        x.base.assumingMemoryBound(to: UInt8.self), indices: chosen, count: count, settings: settings, seed: seed,
-        epoch: stream, into: xBatch.base.assumingMemoryBound(to: UInt8.self), workers: workers)
-    case .float32, .int32:
-      Augmentation.gather(
-        x.base.assumingMemoryBound(to: Float.self), indices: chosen, count: count, settings: settings, seed: seed,
-        epoch: stream, into: xBatch.base.assumingMemoryBound(to: Float.self), workers: workers)
-    }
+    if let xBatch { gatherSamples(chosen, count, seed, into: xBatch) }
     let targetBytes = y.sampleByteCount
     for position in 0..<count {
       (yBatch.base + position * targetBytes).copyMemory(
@@ -193,6 +184,29 @@ public final class TrainingRun {
         weight *= Float(options.classWeights[Int(label)] ?? 1)
       }
       weights[position] = weight
+    }
+  }
+
+  private func gatherSamples(_ chosen: UnsafePointer<Int32>, _ count: Int, _ seed: UInt64, into batch: Memory) {
+    let workers = Workers(count: Threads.count)
+    let shape = x.sampleShape
+    // Samples that are not images are copied as rows of one pixel.
+    let isImage = shape.count == 3
+    let settings = Augmentation.Settings(
+      height: isImage ? shape[0] : 1, width: isImage ? shape[1] : 1,
+      channels: isImage ? shape[2] : shape.reduce(1, *), cropPadding: options.cropPadding,
+      flipsHorizontally: options.flipsHorizontally)
+    // Samples are told apart by their place in the data, so data of one batch needs a stream of its own.
+    let stream = RandomStream.augmentation(epochStart: options.batch == nil ? state.epochStart : state.step)
+    switch x.element {
+    case .uint8:
+      Augmentation.gather(
+        x.base.assumingMemoryBound(to: UInt8.self), indices: chosen, count: count, settings: settings, seed: seed,
+        epoch: stream, into: batch.base.assumingMemoryBound(to: UInt8.self), workers: workers)
+    case .float32, .int32:
+      Augmentation.gather(
+        x.base.assumingMemoryBound(to: Float.self), indices: chosen, count: count, settings: settings, seed: seed,
+        epoch: stream, into: batch.base.assumingMemoryBound(to: Float.self), workers: workers)
     }
   }
 }

@@ -15,6 +15,18 @@ private struct Numbers {
 private let counts = [1, 3, 17, 1003, 20_011]
 private let decays: [OptimizerUpdates.WeightDecay] = [.none, .l2(strength: 0.05), .decoupled(strength: 0.05)]
 
+extension OptimizerUpdates.Target {
+  /// A parameter with these slots.
+  init(
+    _ p: UnsafeMutablePointer<Float>, _ g: UnsafePointer<Float>, _ count: Int, scale: Float = 1,
+    decay: OptimizerUpdates.WeightDecay = .none, velocity: UnsafeMutablePointer<Float>? = nil,
+    mean: UnsafeMutablePointer<Float>? = nil, meanSquare: UnsafeMutablePointer<Float>? = nil
+  ) {
+    self.init(p, count: count, gradient: g, gradientScale: scale, weightDecay: decay)
+    (self.velocity, self.mean, self.meanSquare) = (velocity, mean, meanSquare)
+  }
+}
+
 extension OptimizerUpdates.WeightDecay {
   fileprivate func applied(_ p: inout Double, _ g: Double, _ rate: Double) -> Double {
     switch self {
@@ -31,7 +43,8 @@ extension OptimizerUpdates.WeightDecay {
 private func check(
   _ what: String, sourceLocation: SourceLocation = #_sourceLocation,
   kernel: (
-    _ p: UnsafeMutablePointer<Float>, _ g: [Float], _ slots: [UnsafeMutablePointer<Float>], _ count: Int, _ step: Int,
+    _ p: UnsafeMutablePointer<Float>, _ g: UnsafePointer<Float>, _ slots: [UnsafeMutablePointer<Float>], _ count: Int,
+    _ step: Int,
     _ workers: Workers
   ) -> Void, formula: (_ numbers: inout Numbers, _ g: Double, _ step: Int) -> Void
 ) {
@@ -43,7 +56,9 @@ private func check(
       all.update(from: start, count: count)
       (all + count).update(repeating: 0, count: 3 * count)
       let slots = (1...3).map { all + $0 * count }
-      for (step, g) in gradients.enumerated() { kernel(all, g, slots, count, step + 1, workers) }
+      for (step, g) in gradients.enumerated() {
+        g.withUnsafeBufferPointer { if let g = $0.baseAddress { kernel(all, g, slots, count, step + 1, workers) } }
+      }
     }
     var numbers = start.map { Numbers(p: Double($0)) }
     for (step, g) in gradients.enumerated() {
@@ -61,9 +76,8 @@ func stochasticGradientDescentIsPyTorchs(momentum: (Double, Bool), decay: Optimi
   func rate(_ step: Int) -> Double { step < 3 ? 0.1 : 0.01 }
   check("momentum \(momentum), nesterov \(nesterov), \(decay)") { p, g, slots, count, step, workers in
     OptimizerUpdates.stochasticGradientDescent(
-      parameter: p, gradient: g, velocity: momentum == 0 ? nil : slots[0], count: count,
-      settings: .init(learningRate: rate(step), momentum: momentum, nesterov: nesterov, weightDecay: decay),
-      gradientScale: 0.5, workers: workers)
+      [.init(p, g, count, scale: 0.5, decay: decay, velocity: momentum == 0 ? nil : slots[0])],
+      settings: .init(learningRate: rate(step), momentum: momentum, nesterov: nesterov), workers: workers)
   } formula: { n, g, step in
     let g = decay.applied(&n.p, g, rate(step))
     if momentum == 0 {
@@ -84,10 +98,9 @@ func stochasticGradientDescentWithTheRateInTheVelocityIsKerass(
   func rate(_ step: Int) -> Double { [0.1, 0.01, 0.3][step - 1] }
   check("momentum \(momentum), nesterov \(nesterov), \(decay)") { p, g, slots, count, step, workers in
     OptimizerUpdates.stochasticGradientDescent(
-      parameter: p, gradient: g, velocity: momentum == 0 ? nil : slots[0], count: count,
-      settings: .init(
-        learningRate: rate(step), momentum: momentum, nesterov: nesterov, rateInVelocity: true, weightDecay: decay),
-      gradientScale: 0.5, workers: workers)
+      [.init(p, g, count, scale: 0.5, decay: decay, velocity: momentum == 0 ? nil : slots[0])],
+      settings: .init(learningRate: rate(step), momentum: momentum, nesterov: nesterov, rateInVelocity: true),
+      workers: workers)
   } formula: { n, g, step in
     let g = decay.applied(&n.p, g, rate(step))
     // The velocity is kept with the other sign.
@@ -106,11 +119,14 @@ func stochasticGradientDescentWithTheRateInTheVelocityIsKerass(
         all.update(from: start, count: start.count)
         (all + start.count).update(repeating: 0, count: start.count)
         for g in gradients {
-          OptimizerUpdates.stochasticGradientDescent(
-            parameter: all, gradient: g, velocity: all + start.count, count: start.count,
-            settings: .init(
-              learningRate: 0.25, momentum: 0.5, nesterov: nesterov, rateInVelocity: rateInVelocity),
-            workers: workers)
+          g.withUnsafeBufferPointer { g in
+            guard let g = g.baseAddress else { return }
+            OptimizerUpdates.stochasticGradientDescent(
+              [.init(all, g, start.count, velocity: all + start.count)],
+              settings: .init(
+                learningRate: 0.25, momentum: 0.5, nesterov: nesterov, rateInVelocity: rateInVelocity),
+              workers: workers)
+          }
         }
       }
     }
@@ -123,11 +139,11 @@ func stochasticGradientDescentWithTheRateInTheVelocityIsKerass(
 @Test(arguments: decays)
 func adamIsPyTorchs(decay: OptimizerUpdates.WeightDecay) {
   // A large epsilon, so that its place matters.
-  let settings = OptimizerUpdates.Adam(learningRate: 0.01, beta1: 0.8, beta2: 0.99, epsilon: 0.1, weightDecay: decay)
+  let settings = OptimizerUpdates.Adam(learningRate: 0.01, beta1: 0.8, beta2: 0.99, epsilon: 0.1)
   check("\(decay)") { p, g, slots, count, step, workers in
     OptimizerUpdates.adam(
-      parameter: p, gradient: g, mean: slots[0], meanSquare: slots[1], step: step, count: count, settings: settings,
-      gradientScale: 0.5, workers: workers)
+      [.init(p, g, count, scale: 0.5, decay: decay, mean: slots[0], meanSquare: slots[1])], step: step,
+      settings: settings, workers: workers)
   } formula: { n, g, step in
     let g = decay.applied(&n.p, g, 0.01)
     n.first = 0.8 * n.first + 0.2 * g
@@ -145,12 +161,14 @@ func rmspropIsPyTorchsOrTensorFlows(
   for decay in decays {
     func rate(_ step: Int) -> Double { step < 3 ? 0.05 : 0.005 }
     check("\(convention), \(variant), \(decay)") { p, g, slots, count, step, workers in
+      let target = OptimizerUpdates.Target(
+        p, g, count, scale: 0.5, decay: decay, velocity: variant.momentum == 0 ? nil : slots[2],
+        mean: variant.centered ? slots[1] : nil, meanSquare: slots[0])
       OptimizerUpdates.rmsprop(
-        parameter: p, gradient: g, meanSquare: slots[0], mean: variant.centered ? slots[1] : nil,
-        velocity: variant.momentum == 0 ? nil : slots[2], count: count,
+        [target],
         settings: .init(
           learningRate: rate(step), decay: 0.9, epsilon: 0.1, momentum: variant.momentum, centered: variant.centered,
-          convention: convention, weightDecay: decay), gradientScale: 0.5, workers: workers)
+          convention: convention), workers: workers)
     } formula: { n, g, step in
       let g = decay.applied(&n.p, g, rate(step))
       n.first = 0.9 * n.first + 0.1 * g * g
@@ -171,40 +189,70 @@ func rmspropIsPyTorchsOrTensorFlows(
 }
 
 @Test func centeredRMSpropOfAConstantGradientStaysFinite() {
-  let p = KernelChecks.floats(5) { p, workers in
-    p.update(repeating: 1, count: 5)
-    var square = [Float](repeating: 0.0100000, count: 5)
-    var mean = [Float](repeating: 0.1000001, count: 5)
+  let all = KernelChecks.floats(20) { all, workers in
+    for (array, value) in [1, 0.1, 0.0100000, 0.1000001].enumerated() {
+      (all + 5 * array).update(repeating: Float(value), count: 5)
+    }
     OptimizerUpdates.rmsprop(
-      parameter: p, gradient: [0.1, 0.1, 0.1, 0.1, 0.1], meanSquare: &square, mean: &mean, velocity: nil, count: 5,
+      [.init(all, all + 5, 5, mean: all + 15, meanSquare: all + 10)],
       settings: .init(learningRate: 0.1, decay: 1, epsilon: 1e-3, centered: true), workers: workers)
   }
-  #expect(p.allSatisfy { $0.isFinite })
+  #expect(all.allSatisfy { $0.isFinite })
 }
 
-@Test func movingAverageFollowsTheWeights() {
+@Test func movingAveragesFollowTheNewWeightsAndThoseThatAreNotTrained() {
   var data = RandomData(seed: 61)
   for count in counts {
-    let (p, start) = (data.floats(count), data.floats(count))
-    let average = KernelChecks.floats(count) { average, workers in
-      average.update(from: start, count: count)
-      OptimizerUpdates.movingAverage(average, of: p, decay: 0.999, count: count, workers: workers)
+    let (p, g, start) = (data.floats(count), data.floats(count), data.floats(count))
+    for isTrained in [true, false] {
+      let average = KernelChecks.floats(3 * count) { all, workers in
+        for (array, values) in [start, p, g].enumerated() { (all + array * count).update(from: values, count: count) }
+        var target = OptimizerUpdates.Target(
+          all + count, count: count, gradient: isTrained ? UnsafePointer(all + 2 * count) : nil)
+        target.average = all
+        OptimizerUpdates.stochasticGradientDescent(
+          [target], settings: .init(learningRate: 0.5), averageDecay: 0.999, workers: workers)
+      }
+      let new = zip(p, g).map { isTrained ? Double($0) - 0.5 * Double($1) : Double($0) }
+      KernelChecks.expectClose(
+        Array(average[..<count]), zip(start, new).map { 0.999 * Double($0) + 0.001 * $1 }, tolerance: 3e-7)
+      KernelChecks.expectClose(Array(average[count..<2 * count]), new, tolerance: 3e-7)
     }
-    KernelChecks.expectClose(average, zip(start, p).map { 0.999 * Double($0) + 0.001 * Double($1) }, tolerance: 3e-7)
   }
 }
 
-@Test func scaleMultipliesInPlace() {
-  var data = RandomData(seed: 62)
-  let x = data.floats(10_007)
-  let scaled = KernelChecks.floats(x.count) { y, workers in
-    y.update(from: x, count: x.count)
-    OptimizerUpdates.scale(y, by: 0.25, count: x.count, workers: workers)
+/// Many parameters of all sizes give what each gives by itself, to the bit.
+@Test func allParametersAtOnceGiveWhatEachGives() {
+  var data = RandomData(seed: 65)
+  let sizes = [1, 5, 16, 17, 0, 1000, 9000, 3, 40_000, 64]
+  let p = sizes.map { data.floats($0) }, g = sizes.map { data.floats($0) }
+  func run(_ groups: [[Int]], workers: Workers) -> [Float] {
+    let total = sizes.reduce(0, +)
+    let all = UnsafeMutablePointer<Float>.allocate(capacity: 5 * total)
+    defer { all.deallocate() }
+    all.initialize(repeating: 0, count: 5 * total)
+    var start = 0
+    let targets = sizes.indices.map { index in
+      (all + start).update(from: p[index], count: sizes[index])
+      (all + total + start).update(from: g[index], count: sizes[index])
+      var target = OptimizerUpdates.Target(
+        all + start, all + total + start, sizes[index], mean: all + 2 * total + start,
+        meanSquare: all + 3 * total + start)
+      target.average = all + 4 * total + start
+      start += sizes[index]
+      return target
+    }
+    for group in groups {
+      OptimizerUpdates.adam(
+        group.map { targets[$0] }, step: 2, settings: .init(), gradientLimit: 0.5, averageDecay: 0.9, workers: workers)
+    }
+    return (0..<5 * total).map { all[$0] }
   }
-  #expect(scaled == x.map { $0 * 0.25 })
+  let alone = run(sizes.indices.map { [$0] }, workers: Workers(count: 1))
+  for count in [1, 2, 3, 7] { #expect(run([Array(sizes.indices)], workers: Workers(count: count)) == alone) }
 }
 
-@Test func globalNormIsTheSameForEveryNumberOfWorkersAndDoesNotOverflow() {
+@Test func sumsOfSquaresAreTheSameForEveryNumberOfWorkersAndDoNotOverflow() {
   var data = RandomData(seed: 63)
   let arrays = [1, 0, 5000, 300_001].map { data.floats($0, in: -1e30...1e30) }
   let views = arrays.map { array in
@@ -213,10 +261,18 @@ func rmspropIsPyTorchsOrTensorFlows(
     return UnsafeBufferPointer(copy)
   }
   defer { views.forEach { $0.deallocate() } }
-  let norms = [1, 2, 3, 5].map { count in
-    views.withUnsafeBufferPointer { OptimizerUpdates.globalNorm(of: $0, workers: Workers(count: count)) }
+  let sums = [1, 2, 3, 5].map { OptimizerUpdates.sumsOfSquares(of: views, workers: Workers(count: $0)) }
+  #expect(Set(sums).count == 1)
+  let expected = arrays.map { $0.map { Double($0) * Double($0) }.reduce(0, +) }
+  #expect(zip(sums[0], expected).allSatisfy { abs($0 - $1) <= 1e-12 * $1 })
+}
+
+@Test(arguments: [Float.nan, .infinity, -.infinity], [0, 7, 16, 20_000, 20_010])
+func aSumOfSquaresIsNotFiniteWhereAnElementIsNot(_ poison: Float, at position: Int) {
+  var x = [Float](repeating: 0.5, count: 20_011)
+  x[position] = poison
+  x.withUnsafeBufferPointer {
+    let sums = OptimizerUpdates.sumsOfSquares(of: [$0, $0], workers: Workers(count: 2))
+    #expect(sums.allSatisfy { !$0.isFinite })
   }
-  #expect(Set(norms).count == 1)
-  let expected = arrays.joined().map { Double($0) * Double($0) }.reduce(0, +).squareRoot()
-  #expect(abs(norms[0] - expected) < 1e-12 * expected)
 }

@@ -16,7 +16,7 @@ import Testing
 private func parameterAfterThreeSteps(
   sourceLocation: SourceLocation = #_sourceLocation,
   _ update: (
-    _ p: UnsafeMutablePointer<Float>, _ g: [Float], _ slots: [UnsafeMutablePointer<Float>], _ rate: Double,
+    _ p: UnsafeMutablePointer<Float>, _ g: UnsafePointer<Float>, _ slots: [UnsafeMutablePointer<Float>], _ rate: Double,
     _ step: Int, _ workers: Workers
   ) -> Void
 ) -> [Float] {
@@ -25,7 +25,9 @@ private func parameterAfterThreeSteps(
     (all + 4).update(repeating: 0, count: 12)
     for (step, rate) in [0.1, 0.1, 0.02].enumerated() {
       let g = [0.1, -0.2, 0.3, 4].map { Float($0) * (Float(step) - 0.5) }
-      update(all, g, [all + 4, all + 8, all + 12], rate, step + 1, workers)
+      g.withUnsafeBufferPointer {
+        if let g = $0.baseAddress { update(all, g, [all + 4, all + 8, all + 12], rate, step + 1, workers) }
+      }
     }
   }
   return Array(all[..<4])
@@ -35,10 +37,8 @@ private func parameterAfterThreeSteps(
   func run(momentum: Double, nesterov: Bool) -> [Float] {
     parameterAfterThreeSteps { p, g, slots, rate, _, workers in
       OptimizerUpdates.stochasticGradientDescent(
-        parameter: p, gradient: g, velocity: slots[0], count: 4,
-        settings: .init(
-          learningRate: rate, momentum: momentum, nesterov: nesterov, weightDecay: .l2(strength: 0.01)),
-        workers: workers)
+        [.init(p, g, 4, decay: .l2(strength: 0.01), velocity: slots[0])],
+        settings: .init(learningRate: rate, momentum: momentum, nesterov: nesterov), workers: workers)
     }
   }
   // torch.optim.SGD(p, 0.1, weight_decay=0.01), then momentum=0.9, then nesterov=True
@@ -54,8 +54,8 @@ private func parameterAfterThreeSteps(
   func run(_ weightDecay: OptimizerUpdates.WeightDecay) -> [Float] {
     parameterAfterThreeSteps { p, g, slots, rate, step, workers in
       OptimizerUpdates.adam(
-        parameter: p, gradient: g, mean: slots[0], meanSquare: slots[1], step: step, count: 4,
-        settings: .init(learningRate: rate, weightDecay: weightDecay), workers: workers)
+        [.init(p, g, 4, decay: weightDecay, mean: slots[0], meanSquare: slots[1])], step: step,
+        settings: .init(learningRate: rate), workers: workers)
     }
   }
   // torch.optim.Adam(p, 0.1, weight_decay=0.01), torch.optim.AdamW(p, 0.1, weight_decay=0.01)
@@ -68,9 +68,8 @@ private func parameterAfterThreeSteps(
 @Test func rmspropGivesPyTorchsNumbers() {
   let p = parameterAfterThreeSteps { p, g, slots, rate, _, workers in
     OptimizerUpdates.rmsprop(
-      parameter: p, gradient: g, meanSquare: slots[0], mean: slots[1], velocity: slots[2], count: 4,
-      settings: .init(learningRate: rate, momentum: 0.9, centered: true, weightDecay: .l2(strength: 0.01)),
-      workers: workers)
+      [.init(p, g, 4, decay: .l2(strength: 0.01), velocity: slots[2], mean: slots[1], meanSquare: slots[0])],
+      settings: .init(learningRate: rate, momentum: 0.9, centered: true), workers: workers)
   }
   // torch.optim.RMSprop(p, 0.1, momentum=0.9, centered=True, weight_decay=0.01)
   KernelChecks.expectClose(p, [1.41837275, -1.94402289, 2.93107462, 1.05292928], tolerance: 1e-6)

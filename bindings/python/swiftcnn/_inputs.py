@@ -35,6 +35,7 @@ class FitArguments(NamedTuple):
     validation_batch_size: int | None
     validation_steps: int | None
     validates_after: Callable[[int], bool]  # whether an epoch, counted from 1, is followed by validation
+    validates_ema: bool
     share: float  # of the images, that is held back
 
     @classmethod
@@ -52,6 +53,7 @@ class FitArguments(NamedTuple):
         validation_steps: int | None,
         validation_batch_size: int | None,
         validation_freq: int | Collection[int],
+        validation_ema: bool,
         horizontal_flip: bool,
         crop_padding: int,
         resume: bool,
@@ -82,6 +84,7 @@ class FitArguments(NamedTuple):
             ),
             validation_steps=steps_of(validation_steps, "validation_steps"),
             validates_after=_epochs_of(validation_freq),
+            validates_ema=boolean(validation_ema, "validation_ema"),
             share=_share(validation_split, validation_data),
         )
 

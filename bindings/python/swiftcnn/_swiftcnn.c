@@ -772,14 +772,15 @@ static PyObject *model_train_on_batch(PyObject *self, PyObject *args) {
 static PyObject *model_evaluate(PyObject *self, PyObject *args) {
   PyObject *x, *y, *sample_weight;
   long long batch_size;
-  int count;
-  if (!PyArg_ParseTuple(args, "OOOLi:evaluate", &x, &y, &sample_weight, &batch_size, &count)) return NULL;
+  int count, uses_ema;
+  if (!PyArg_ParseTuple(args, "OOOLip:evaluate", &x, &y, &sample_weight, &batch_size, &count, &uses_ema)) return NULL;
   Batch batch;
   if (check_metric_count(count) != 0 || borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
   double results[SCNN_MAX_METRICS] = {0};
   scnn_status status;
-  UNLOCKED(status, scnn_evaluate(model_of(self), &batch.tensors[0], &batch.tensors[1], sample_weights(&batch),
-                                 batch_size, results, (size_t)count));
+  UNLOCKED(status, (uses_ema ? scnn_evaluate_ema : scnn_evaluate)(model_of(self), &batch.tensors[0], &batch.tensors[1],
+                                                                  sample_weights(&batch), batch_size, results,
+                                                                  (size_t)count));
   release_batch(&batch);
   return status == SCNN_OK ? tuple_of_floats(results, count) : raise_status(status);
 }
@@ -1076,7 +1077,7 @@ static PyMethodDef model_methods[] = {
     {"predict", model_predict, METH_VARARGS, "predict(x, batch_size, [tensor], [output])"},
     {"compile", model_compile, METH_VARARGS, "compile(settings)"},
     {"train_on_batch", model_train_on_batch, METH_VARARGS, "train_on_batch(x, y, sample_weight, count) -> tuple"},
-    {"evaluate", model_evaluate, METH_VARARGS, "evaluate(x, y, sample_weight, batch_size, count) -> tuple"},
+    {"evaluate", model_evaluate, METH_VARARGS, "evaluate(x, y, sample_weight, batch_size, count, uses_ema) -> tuple"},
     {"get_learning_rate", model_get_learning_rate, METH_NOARGS, "get_learning_rate() -> float"},
     {"set_learning_rate", model_set_learning_rate, METH_VARARGS, "set_learning_rate(rate)"},
     {"swap_ema", model_swap_ema, METH_NOARGS, "swap_ema()"},

@@ -86,6 +86,7 @@ class Trainer(Fed):
         validation_batch_size: int | None = None,
         validation_freq: int | Collection[int] = 1,
         *,
+        validation_ema: bool = False,
         horizontal_flip: bool = False,
         crop_padding: int = 0,
         resume: bool = False,
@@ -114,6 +115,9 @@ class Trainer(Fed):
             validation_steps: the batches of an evaluation, where those are not all.
             validation_batch_size: None is ``batch_size``.
             validation_freq: validation after every so many epochs, or after the epochs, counted from 1, in a list.
+            validation_ema: validation measures the moving average of the weights (an optimizer's ``use_ema``) in their
+                place, as training ends with it; ``val_loss`` and so on are then those of the average. The weights
+                themselves stay as they are.
             horizontal_flip: each image is mirrored with probability 1/2.
             crop_padding: each image is padded by so many zero pixels on each side and cropped at random.
             resume: go on from the loaded checkpoint's epoch and batch; where batches come as such, or there are
@@ -141,10 +145,13 @@ class Trainer(Fed):
             validation_steps=validation_steps,
             validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
+            validation_ema=validation_ema,
             horizontal_flip=horizontal_flip,
             crop_padding=crop_padding,
             resume=resume,
         )
+        if given.validates_ema:
+            self._require_ema("validation_ema")
         hooks = CallbackList(callbacks)
         data = self._fit_data(given, x, y, sample_weight, class_weight, validation_data)
         validation = data.validation
@@ -172,7 +179,7 @@ class Trainer(Fed):
                 for epoch, logs in self._epochs(run, hooks, bar, names):
                     if validation and given.validates_after(epoch + 1):
                         validation.restart()
-                        measured = self._evaluate(validation, hooks, None)
+                        measured = self._evaluate(validation, hooks, None, given.validates_ema)
                         logs.update({"val_" + name: value for name, value in measured.items()})
                     hooks.on_epoch_end(epoch, logs)
         finally:
@@ -256,7 +263,7 @@ class Trainer(Fed):
         as_dictionary = boolean(return_dict, "return_dict")
         self._settle(x, y)
         data = self._data(x, y, sample_weight)
-        results = self._handle.evaluate(*data, len(data.x), len(names))
+        results = self._handle.evaluate(*data, len(data.x), len(names), False)
         return _results(dict(zip(names, results, strict=True)), as_dictionary)
 
     def evaluate(
@@ -269,6 +276,8 @@ class Trainer(Fed):
         steps: int | None = None,
         callbacks: Callbacks = None,
         return_dict: bool = False,
+        *,
+        use_ema: bool = False,
     ) -> Any:
         """The loss and metrics over a set of images, without training.
 
@@ -280,6 +289,8 @@ class Trainer(Fed):
             sample_weight: (N,).
             steps: how many batches are evaluated; None: all.
             callbacks: objects of ``swiftcnn.callbacks``.
+            use_ema: measures the moving average of the weights (an optimizer's ``use_ema``) in their place; the
+                weights themselves stay as they are.
 
         Returns:
             The loss; ``[loss, metrics...]`` where there are metrics; with ``return_dict`` a dictionary.
@@ -289,6 +300,9 @@ class Trainer(Fed):
             RuntimeError: the model is not compiled.
         """
         self._measured_names()
+        uses_ema = boolean(use_ema, "use_ema")
+        if uses_ema:
+            self._require_ema("use_ema")
         size, count = batch_size_of(batch_size), steps_of(steps, "steps")
         level = verbosity(verbose)
         as_dictionary = boolean(return_dict, "return_dict")
@@ -311,11 +325,18 @@ class Trainer(Fed):
         hooks.set_model(self._model)
         hooks.set_params({"verbose": level, "epochs": 1, "steps": feed.steps})
         try:
-            return _results(self._evaluate(feed, hooks, bar), as_dictionary)
+            return _results(self._evaluate(feed, hooks, bar, uses_ema), as_dictionary)
         finally:
             bar.end_line()
 
-    def _evaluate(self, feed: Feed[Data], hooks: CallbackList, bar: ProgressBar | None) -> Logs:
+    def _require_ema(self, argument: str) -> None:
+        """Raises where no moving average of the weights is kept that this argument asks for."""
+        if self.optimizer is None or not self.optimizer.use_ema:
+            raise ValueError(
+                f"{argument} needs a moving average of the weights: compile with an optimizer of use_ema=True"
+            )
+
+    def _evaluate(self, feed: Feed[Data], hooks: CallbackList, bar: ProgressBar | None, uses_ema: bool) -> Logs:
         """The means over all images, batch by batch, so that Ctrl-C is heard between two. Without any image, which is
         not so before the first batch of a ``feed``, nothing is measured."""
         names = self._measured_names()
@@ -330,7 +351,7 @@ class Trainer(Fed):
         for batch, (data, _) in enumerate(feed.epoch(0)):
             hooks.on_test_batch_begin(batch)
             count = len(data.x)
-            results = self._handle.evaluate(*data, count, len(names))
+            results = self._handle.evaluate(*data, count, len(names), uses_ema)
             done += count
             sums = [total + count * value for total, value in zip(sums, results, strict=True)]
             logs = {name: total / done for name, total in zip(names, sums, strict=True)}
