@@ -36,6 +36,7 @@ struct WinogradGradientKernel: Hashable, Sendable {
     let next = k.newLabel()
     k.align(32)
     k.bind(next)
+    code.fetch(input, rows: outputs..<2 * outputs, rowStride, shape, transform)
     for half in 0..<(16 / lanes) {
       let offset = half * lanes * 4
       // What lies beside the result is zero.

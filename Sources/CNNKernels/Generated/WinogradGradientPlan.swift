@@ -59,7 +59,7 @@ struct WinogradGradientPlan: Sendable {
     let cache = sizes.target.secondCacheByteCount, share = (sizes.tiles + sizes.threads - 1) / sizes.threads
     let sumsBytes = sizes.pairs * sizes.sumsByteCount, isNear = sumsBytes < cache * 3 / 4
     // Enough tiles that reading and writing the sums is little beside adding to them.
-    let blockTiles = min(share, max(isNear ? 48 : 96, cache / 2 / sizes.tileByteCount))
+    let blockTiles = min(share, max(isNear ? 64 : 96, cache / 2 / sizes.tileByteCount))
     let blocks = (share + blockTiles - 1) / blockTiles
     let products = Double(sizes.products * sizes.pairs) / Double(sizes.threads)
     let sums = Double(blocks * sizes.pairs * sizes.transform.positions)
@@ -73,7 +73,7 @@ struct WinogradGradientPlan: Sendable {
     let room = CodeTarget.lastCacheByteCount * 2 / 3
     let blocks = max(1, (sizes.tiles * sizes.tileByteCount + room - 1) / room)
     let blockTiles = (sizes.tiles + blocks - 1) / blocks
-    let limit = max(1, sizes.target.secondCacheByteCount * 5 / 8 / sizes.sumsByteCount)
+    let limit = max(1, sizes.target.secondCacheByteCount / 2 / sizes.sumsByteCount)
     var best: (inputs: Int, outputs: Int) = (1, 1), lowest = Double.infinity
     for outputs in 1...min(sizes.outputBlocks, limit) {
       for inputs in 1...min(sizes.inputBlocks, limit / outputs) {

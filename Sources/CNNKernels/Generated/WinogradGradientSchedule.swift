@@ -91,7 +91,7 @@ struct WinogradGradientSchedule: Sendable {
     func run(_ place: WinogradTiles.Run) -> Run {
       let inputKernel = WinogradInputKernel(
         target: target, transform: transform, shape: place.shape, rowStride: input.rowByteCount,
-        positionStride: positionStride)
+        positionStride: positionStride, fetchesAhead: true)
       let gradientKernel = WinogradGradientKernel(
         target: target, transform: transform, shape: place.shape, rowStride: output.rowByteCount,
         positionStride: gradientStride)

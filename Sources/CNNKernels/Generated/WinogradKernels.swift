@@ -11,6 +11,8 @@ struct WinogradInputKernel: Hashable, Sendable {
   var rowStride, positionStride: Int
   /// Whether `WinogradFewTilesKernel.inputFactors` are applied.
   var appliesFactors = false
+  /// Whether what the next row of tiles reads is fetched: each tile's rows are too short for the processor to do so.
+  var fetchesAhead = false
 
   var name: String {
     let rows = shape.rows.inside, columns = shape.columns.inside
@@ -30,6 +32,9 @@ struct WinogradInputKernel: Hashable, Sendable {
     let next = k.newLabel(), factors = WinogradFewTilesKernel.inputFactors
     k.align(32)
     k.bind(next)
+    if fetchesAhead {
+      code.fetch(input, rows: transform.inputs..<transform.inputs + transform.outputs, rowStride, shape, transform)
+    }
     for half in 0..<(16 / lanes) {
       let offset = half * lanes * 4
       for column in shape.columns.inputs(of: transform) {
@@ -154,6 +159,20 @@ struct WinogradOutputArguments {
   var bias: UnsafeRawPointer
   /// Laid out like the result.
   var residual: UnsafeRawPointer
+}
+
+extension VectorCode {
+  /// Fetches some rows of the pixels that belong to a tile alone into the second cache.
+  func fetch(
+    _ tile: GeneralRegister, rows: Range<Int>, _ rowStride: Int, _ shape: WinogradTiles.Shape,
+    _ transform: WinogradTransform
+  ) {
+    for row in rows {
+      for column in 0..<shape.columns.step(of: transform) {
+        assembler.prefetcht1(tile[row * rowStride + column * BlockedTensor.pixelByteCount])
+      }
+    }
+  }
 }
 
 extension WinogradTiles.Shape.Side {
