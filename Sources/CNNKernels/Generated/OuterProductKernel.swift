@@ -129,6 +129,9 @@ private struct Emitter {
   let firstA = GeneralRegister.rbx, firstB = GeneralRegister.r12, firstRow = GeneralRegister.r13
   let repetitions = GeneralRegister.r14
 
+  /// How far ahead `a` is fetched, in bytes: the processor's own fetching stops at the end of every 4 KiB.
+  static let fetchDistance = 1024
+
   func sum(_ row: Int, _ column: Int) -> WideRegister {
     WideRegister(number: row * kernel.columns.count + column, lanes: kernel.columns[column])
   }
@@ -218,6 +221,7 @@ private struct Emitter {
     let columns = kernel.columns, first = group.count * columns.count
     func vector(_ column: Int) -> WideRegister { WideRegister(number: first + column, lanes: columns[column]) }
     for column in columns.indices { code.load(vector(column), b[column * 32]) }
+    k.prefetcht0(a[Self.fetchDistance])
     for (index, row) in group.enumerated() {
       if kernel.target.hasAVX512 {
         code.multiplyAdd(sum(index, 0), vector(0), .memory(a[row * 4].splat))

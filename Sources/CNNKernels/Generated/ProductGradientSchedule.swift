@@ -5,7 +5,8 @@ import CNNCore
 ///
 /// Both tensors are read where they lie: of pixels beside the image, whose products are zero, the loops are shorter. A
 /// chunk of pixels of the gradient stays in the second cache while all blocks of the input pass by, a block's pixels stay
-/// in the first one while all taps and blocks of the gradient do.
+/// in the first one while all taps and blocks of the gradient do. Where one tap leaves pixels out between those that it
+/// reads, which would take up the caches too, a block's pixels are first copied next to each other.
 struct ProductGradientSchedule: Sendable {
   private let input, output: BlockedTensor
   private let sums: FilterSums
@@ -15,6 +16,9 @@ struct ProductGradientSchedule: Sendable {
   private let pieces: [Piece]
   /// What each thread does.
   private let work: [Work]
+  /// For each chunk the pixels of the result, where those that they read are copied.
+  private let packedPixels: [Range<Int>]
+  private let strideHeight, strideWidth: Int
   /// Whether the pixels are divided among the threads, or else the output channels.
   private let dividesPixels: Bool
 
@@ -44,10 +48,12 @@ struct ProductGradientSchedule: Sendable {
         return library.kernel(kernel, name: kernel.name) { kernel.code() }
       }
     }
-    let shape = Shape(g, output)
-    let plan = Plan.best(shape, sums, input, workers, library.target)
+    let shape = Shape(g, input, output)
+    (strideHeight, strideWidth) = (g.strideHeight, g.strideWidth)
+    let plan = Plan.best(shape, sums, workers, library.target)
     let chunks = shape.chunks(plan, workers)
     dividesPixels = plan.dividesPixels
+    packedPixels = shape.isPacked ? chunks.chunks.map(\.rows) : []
     sums.isInPlace = !plan.dividesPixels && sums.isPossibleInPlace
     self.sums = sums
     pieces = chunks.chunks.flatMap { chunk in
@@ -66,16 +72,29 @@ struct ProductGradientSchedule: Sendable {
     }
   }
 
-  /// The result's pixels: those of a convolution that reads each pixel for itself are one long column.
+  /// The result's pixels: those of a convolution with one tap, which always meets a pixel of the image, are one long
+  /// column.
   private struct Shape {
     let images, height, width: Int
     let isFlat: Bool
+    /// Whether the pixels that they read are copied.
+    let isPacked: Bool
+    /// Bytes of the whole input.
+    let inputByteCount: Int
+    /// How many pixels of a block of the input are in the caches for each of the result.
+    let inputPixels: Double
 
-    init(_ g: ConvolutionGeometry, _ output: BlockedTensor) {
-      isFlat = g.isPointwise
+    init(_ g: ConvolutionGeometry, _ input: BlockedTensor, _ output: BlockedTensor) {
+      isFlat =
+        g.kernelHeight == 1 && g.kernelWidth == 1
+        && [g.padTop, g.padLeft, g.padBottom, g.padRight].allSatisfy { $0 == 0 }
+      isPacked = isFlat && !g.isPointwise
       images = isFlat ? 1 : output.images
       height = isFlat ? output.images * output.height * output.width : output.height
       width = isFlat ? 1 : output.width
+      inputByteCount = input.blocks * input.images * input.imageByteCount
+      inputPixels =
+        isFlat ? 1 : Double(input.height * input.width) / Double(output.height * output.width)
     }
 
     var pixels: Int { images * height * width }
@@ -94,12 +113,11 @@ struct ProductGradientSchedule: Sendable {
 
     /// The cheapest by an estimate of the cycles of the busiest thread.
     static func best(
-      _ shape: Shape, _ sums: FilterSums, _ input: BlockedTensor, _ workers: Workers, _ target: CodeTarget
+      _ shape: Shape, _ sums: FilterSums, _ workers: Workers, _ target: CodeTarget
     ) -> Plan {
       var best = Plan(chunkPixels: 256, panelBlocks: 1, dividesPixels: false), lowest = Double.infinity
       let line = BlockedTensor.pixelByteCount, cache = target.secondCacheByteCount
-      let inputBytes = Double(input.blocks * input.images * input.imageByteCount)
-      let inputPixels = Double(input.images * input.height * input.width) / Double(shape.pixels)
+      let inputBytes = Double(shape.inputByteCount), inputPixels = shape.inputPixels
       for dividesPixels in workers.count > 1 ? [false, true] : [false] {
         for chunkPixels in [96, 128, 192, 256, 384, 512, 800] {
           let threads = workers.count, all = sums.allOutputBlocks
@@ -150,7 +168,8 @@ struct ProductGradientSchedule: Sendable {
     let line = BlockedTensor.pixelByteCount
     if shape.isFlat {
       let first = chunk.rows.lowerBound * line
-      return Piece(loops: PixelLoops(tiles: chunk.rows.count), gradient: first, input: first)
+      return Piece(
+        loops: PixelLoops(tiles: chunk.rows.count), gradient: first, input: shape.isPacked ? 0 : first)
     }
     let row = tap / g.kernelWidth, column = tap % g.kernelWidth
     let rows = g.rowAxis.outputs(atTap: row).clamped(to: chunk.rows)
@@ -169,7 +188,11 @@ struct ProductGradientSchedule: Sendable {
   }
 
   /// The bytes it works in.
-  var workspaceByteCount: Int { sums.isInPlace ? 0 : sums.byteCount * (dividesPixels ? work.count : 1) }
+  var workspaceByteCount: Int { sumsByteCount + work.count * packedByteCount }
+
+  /// Bytes of the sums of all threads, and of a block's pixels that one copies.
+  private var sumsByteCount: Int { sums.isInPlace ? 0 : sums.byteCount * (dividesPixels ? work.count : 1) }
+  private var packedByteCount: Int { (packedPixels.map(\.count).max() ?? 0) * BlockedTensor.pixelByteCount }
 
   /// Computes all of it.
   func run(
@@ -177,11 +200,14 @@ struct ProductGradientSchedule: Sendable {
     workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
     let target = sums.isInPlace ? UnsafeMutableRawPointer(dWeight) : workspace
+    let packed = workspace + sumsByteCount, packedByteCount = packedByteCount
     workers.run(parts: work.count) { worker in
       let place = dividesPixels ? target + worker * sums.byteCount : target
       for panel in work[worker].panels {
         for chunk in work[worker].chunks {
-          run(chunk, panel, adds: chunk > work[worker].chunks.lowerBound, x, dy, into: place)
+          run(
+            chunk, panel, adds: chunk > work[worker].chunks.lowerBound, x, dy, into: place,
+            packed: packed + worker * packedByteCount)
         }
       }
     }
@@ -193,13 +219,18 @@ struct ProductGradientSchedule: Sendable {
   /// Adds the pixels of a chunk to the sums of some blocks of output channels.
   private func run(
     _ chunk: Int, _ panel: Range<Int>, adds: Bool, _ x: UnsafeRawPointer, _ dy: UnsafeRawPointer,
-    into target: UnsafeMutableRawPointer
+    into target: UnsafeMutableRawPointer, packed: UnsafeMutableRawPointer
   ) {
     let firstInput = panel.lowerBound / sums.outputBlocks * sums.inputBlocks
     let endsShort = sums.outputs(of: panel.upperBound - 1) < BlockedTensor.blockChannels
     let whole = panel.lowerBound..<panel.upperBound - (endsShort ? 1 : 0)
     for input in 0..<sums.inputBlocks {
       let isLastInput = input == sums.inputBlocks - 1
+      var source = x + (firstInput + input) * self.input.blockByteCount
+      if !packedPixels.isEmpty {
+        pack(packedPixels[chunk], of: source, into: packed)
+        source = UnsafeRawPointer(packed)
+      }
       for tap in 0..<sums.taps {
         let piece = pieces[chunk * sums.taps + tap]
         if piece.loops.pixels == 0 {
@@ -211,12 +242,32 @@ struct ProductGradientSchedule: Sendable {
           if outputs.isEmpty { continue }
           var arguments = OuterProductArguments(
             a: dy + outputs.lowerBound * output.blockByteCount + piece.gradient,
-            b: x + (firstInput + input) * self.input.blockByteCount + piece.input,
+            b: source + piece.input,
             sums: target + sums.offset(output: outputs.lowerBound, input: input, tap: tap),
             rowStride: sums.rowStride, adds: adds ? 1 : 0, pixels: piece.loops,
             repetitions: outputs.count, repetitionA: output.blockByteCount, repetitionSums: sums.outputBlockStride)
           kernels[isShort ? 1 : 0][isLastInput ? 1 : 0](&arguments)
         }
+      }
+    }
+  }
+
+  /// Copies what some pixels of the result read of a block next to each other.
+  private func pack(_ pixels: Range<Int>, of source: UnsafeRawPointer, into packed: UnsafeMutableRawPointer) {
+    let line = BlockedTensor.pixelByteCount, step = strideWidth * line
+    var target = packed.assumingMemoryBound(to: Float.self)
+    var pixel = pixels.lowerBound
+    while pixel < pixels.upperBound {
+      let row = pixel / output.width, column = pixel % output.width
+      let end = min(pixels.upperBound, pixel - column + output.width)
+      var place =
+        source + row / output.height * input.imageByteCount
+        + row % output.height * strideHeight * input.rowByteCount + column * step
+      while pixel < end {
+        place.loadUnaligned(as: SIMD16<Float>.self).store(target)
+        place += step
+        target += BlockedTensor.blockChannels
+        pixel += 1
       }
     }
   }
