@@ -26,13 +26,10 @@ struct NormalizeBatch: CompiledOperation {
         // The batch's variance is needed only until the running one is updated.
         let variance = ($0.workspace + kernelBytes).assumingMemoryBound(to: Float.self)
         let (mean, nextMean, nextVariance) = ($0.result(1), $0.result(3), $0.result(4))
-        normalization.measure(
-          $0.operand(0), epsilon: epsilon, mean: mean, variance: variance, inverseDeviation: $0.result(2),
-          workspace: $0.workspace, workers: $0.workers)
-        normalization.normalize(
-          $0.operand(0), mean: mean, inverseDeviation: $0.result(2), gamma: $0.operand(1), beta: $0.operand(2),
-          residual: addsResidual ? UnsafeRawPointer($0.operand(5)) : nil, into: $0.result(0), workspace: $0.workspace,
-          workers: $0.workers)
+        normalization.run(
+          $0.operand(0), gamma: $0.operand(1), beta: $0.operand(2), epsilon: epsilon,
+          residual: addsResidual ? UnsafeRawPointer($0.operand(5)) : nil, into: $0.result(0), mean: mean,
+          variance: variance, inverseDeviation: $0.result(2), workspace: $0.workspace, workers: $0.workers)
         nextMean.update(from: $0.operand(3), count: channels)
         nextVariance.update(from: $0.operand(4), count: channels)
         CNNKernels.BatchNormalization.runningUpdate(

@@ -24,9 +24,6 @@ extension CNNGraph.Activation: Recomputable {}
 extension ScaleBlocks: Recomputable {}
 
 extension NormalizeBatch: Recomputable {
-  // With a residual all that the residual is made of would have to be computed too.
-  var isCheap: Bool { !original.addsResidual }
-
   func again(_ index: Int, of node: Node) -> (operation: any Operation, operands: [Value])? {
     // Statistics are small: they are kept.
     guard index == 0 else { return nil }
@@ -41,16 +38,20 @@ extension NormalizeBatch: Recomputable {
 extension Graph {
   /// What is cheap to compute is not kept from the forward to the backward pass of a training graph: there it is computed
   /// again, shortly before it is read (Chen et al., "Training deep nets with sublinear memory cost", 2016).
-  func rematerializing() throws(CNNError) -> Graph {
+  ///
+  /// A residual block's result needs that of the block before. So that not all of a chain has to be there at once, every
+  /// fourth is kept.
+  func rematerializing(chainLength: Int = 3) throws(CNNError) -> Graph {
     guard let seed = gradientSeed else { return self }
     var rewriter = try GraphRewriter(self)
+    let isKept = keptValues(before: seed, chainLength: chainLength)
     /// What stands for a value of the forward part in the backward one.
     var again: [Value: Value] = [:]
 
     func image(_ value: Value) throws(CNNError) -> Value {
       if let known = again[value] { return known }
-      guard case .node(let position, let index) = definition(of: value), position < seed,
-        let operation = nodes[position].operation as? any Recomputable, operation.isCheap,
+      guard !isKept[value.index], case .node(let position, let index) = definition(of: value),
+        let operation = nodes[position].operation as? any Recomputable,
         let (recomputation, operands) = operation.again(index, of: nodes[position])
       else { return try rewriter.image(of: value) }
       var images: [Value] = []
@@ -71,6 +72,21 @@ extension Graph {
       for (old, new) in zip(node.results, results) { rewriter.map(old, to: new) }
     }
     return try rewriter.finished()
+  }
+
+  /// For each value whether it is kept: all but those that at most `chainLength` cheap operations, one after the other,
+  /// make of kept ones.
+  private func keptValues(before end: Int, chainLength: Int) -> [Bool] {
+    var lengths = Array(repeating: 0, count: valueCount)
+    for node in nodes[..<end] {
+      guard let operation = node.operation as? any Recomputable, operation.isCheap else { continue }
+      for (index, result) in node.results.enumerated() {
+        guard let (_, operands) = operation.again(index, of: node) else { continue }
+        let length = 1 + (operands.map { lengths[$0.index] }.max() ?? 0)
+        lengths[result.index] = length <= chainLength ? length : 0
+      }
+    }
+    return lengths.map { $0 == 0 }
   }
 
   /// The position of the node with which the backward pass begins: the gradient of the loss with respect to itself.

@@ -28,20 +28,39 @@ public struct BlockedNormalization: Sendable {
   }
 
   /// The bytes it works in.
-  public var workspaceByteCount: Int { max(measuring.sumByteCount, NormalizationFactors.byteCount(tensor)) }
+  public var workspaceByteCount: Int { NormalizationFactors.byteCount(tensor) + measuring.sumByteCount }
 
-  /// The statistics of `x`: its mean, its biased variance, and `1 / √(variance + epsilon)`.
-  public func measure(
-    _ x: UnsafePointer<Float>, epsilon: Float, mean: UnsafeMutablePointer<Float>,
+  /// Normalises by the statistics of `x`: its mean, its biased variance, and `1 / √(variance + epsilon)`, which are
+  /// written too. `y` may be `x` or `residual`.
+  public func run(
+    _ x: UnsafePointer<Float>, gamma: UnsafePointer<Float>, beta: UnsafePointer<Float>, epsilon: Float,
+    residual: UnsafeRawPointer?, into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>,
     variance: UnsafeMutablePointer<Float>, inverseDeviation: UnsafeMutablePointer<Float>,
     workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
+    let factors = NormalizationFactors(workspace, tensor)
+    let sums = workspace + NormalizationFactors.byteCount(tensor)
+    let streams = residual == nil ? 2 : 3
+    for first in measuring.groups(streams: streams) {
+      let blocks = measuring.group(at: first, streams: streams)
+      measure(
+        x, blocks, epsilon: epsilon, mean: mean, variance: variance, inverseDeviation: inverseDeviation, sums, workers)
+      factors.set(blocks, mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta)
+      normalize(x, blocks, residual, y, factors, workers)
+    }
+  }
+
+  private func measure(
+    _ x: UnsafePointer<Float>, _ blocks: Range<Int>, epsilon: Float, mean: UnsafeMutablePointer<Float>,
+    variance: UnsafeMutablePointer<Float>, inverseDeviation: UnsafeMutablePointer<Float>,
+    _ sums: UnsafeMutableRawPointer, _ workers: Workers
+  ) {
     // The differences from the first pixel are summed, so that a mean far from zero takes no digits from the variance.
     measuring.run(
-      StreamPass.Operands(x).constant(0, .init(x, ofFirstPixel: tensor)).sums(workspace), workers: workers)
+      StreamPass.Operands(x).constant(0, .init(x, ofFirstPixel: tensor)).sums(sums), blocks: blocks, workers: workers)
     let count = Double(tensor.pixels)
-    for block in 0..<tensor.blocks {
-      let sum = measuring.total(0, block: block, workspace), squares = measuring.total(1, block: block, workspace)
+    for block in blocks {
+      let sum = measuring.total(0, block: block, sums), squares = measuring.total(1, block: block, sums)
       let first = x + block * tensor.blockByteCount / 4
       for lane in 0..<min(16, tensor.channels - block * 16) {
         let channel = block * 16 + lane, difference = sum[lane] / count
@@ -60,11 +79,18 @@ public struct BlockedNormalization: Sendable {
     gamma: UnsafePointer<Float>, beta: UnsafePointer<Float>, residual: UnsafeRawPointer?,
     into y: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
-    let factors = NormalizationFactors(workspace, tensor)
-    factors.set(mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta)
+    let factors = NormalizationFactors(workspace, tensor), blocks = 0..<tensor.blocks
+    factors.set(blocks, mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta)
+    normalize(x, blocks, residual, y, factors, workers)
+  }
+
+  private func normalize(
+    _ x: UnsafeRawPointer, _ blocks: Range<Int>, _ residual: UnsafeRawPointer?, _ y: UnsafeMutableRawPointer,
+    _ factors: NormalizationFactors, _ workers: Workers
+  ) {
     normalizing.run(
       StreamPass.Operands(x).stream(1, y).stream(2, residual ?? x).constants(from: 0, count: 2, factors.scale, tensor),
-      workers: workers)
+      blocks: blocks, workers: workers)
   }
 }
 
@@ -87,11 +113,15 @@ struct NormalizationFactors {
 
   /// `scale x + shift` normalises; without `beta` there is no shift.
   func set(
-    mean: UnsafePointer<Float>, inverseDeviation: UnsafePointer<Float>, gamma: UnsafePointer<Float>,
+    _ blocks: Range<Int>, mean: UnsafePointer<Float>, inverseDeviation: UnsafePointer<Float>,
+    gamma: UnsafePointer<Float>,
     beta: UnsafePointer<Float>?
   ) {
-    scale.update(repeating: 0, count: 5 * lanes)
-    for channel in 0..<channels {
+    let width = BlockedTensor.blockChannels
+    for vector in [scale, shift, self.mean, slope, offset] {
+      (vector + blocks.lowerBound * width).update(repeating: 0, count: blocks.count * width)
+    }
+    for channel in blocks.lowerBound * width..<min(channels, blocks.upperBound * width) {
       scale[channel] = gamma[channel] * inverseDeviation[channel]
       shift[channel] = Float(Double(beta?[channel] ?? 0) - Double(mean[channel]) * Double(scale[channel]))
       self.mean[channel] = mean[channel]

@@ -74,28 +74,31 @@ public struct BlockedNormalizationGradient: Sendable {
   ) {
     let factors = NormalizationFactors(workspace, tensor)
     let sums = workspace + NormalizationFactors.byteCount(tensor)
-    factors.set(mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta)
     let operands = StreamPass.Operands(x).stream(Self.dy, dy).stream(Self.dx, dx).stream(Self.y, y ?? x)
       .stream(Self.dResidual, dResidual.map { UnsafeRawPointer($0) } ?? x)
-    reducing.run(
-      operands.constants(from: Self.scale, count: 2, factors.scale, tensor)
-        .constant(Self.mean, .init(factors.mean)).sums(sums), workers: workers)
-    // dx = gamma / σ (g - Σg / n - x̂ Σ(g x̂) / n) with x̂ = (x - mean) / σ, as scale g + slope x + offset.
-    let count = Double(tensor.pixels)
-    for block in 0..<tensor.blocks {
-      let sum = reducing.total(0, block: block, sums), products = reducing.total(1, block: block, sums)
-      for lane in 0..<min(16, tensor.channels - block * 16) {
-        let channel = block * 16 + lane
-        dBeta[channel] = Float(sum[lane])
-        dGamma[channel] = Float(products[lane] * Double(inverseDeviation[channel]))
-        let scale = Double(factors.scale[channel])
-        let slope = Float(-scale * Double(inverseDeviation[channel]) * Double(dGamma[channel]) / count)
-        factors.slope[channel] = slope
-        factors.offset[channel] = Float(-scale * sum[lane] / count - Double(mean[channel]) * Double(slope))
+      .constants(from: Self.scale, count: 2, factors.scale, tensor)
+    let count = Double(tensor.pixels), streams = source == .result ? 5 : 3
+    for first in reducing.groups(streams: streams) {
+      let blocks = reducing.group(at: first, streams: streams)
+      factors.set(blocks, mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta)
+      reducing.run(
+        operands.constant(Self.mean, .init(factors.mean)).sums(sums), blocks: blocks, workers: workers)
+      // dx = gamma / σ (g - Σg / n - x̂ Σ(g x̂) / n) with x̂ = (x - mean) / σ, as scale g + slope x + offset.
+      for block in blocks {
+        let sum = reducing.total(0, block: block, sums), products = reducing.total(1, block: block, sums)
+        for lane in 0..<min(16, tensor.channels - block * 16) {
+          let channel = block * 16 + lane
+          dBeta[channel] = Float(sum[lane])
+          dGamma[channel] = Float(products[lane] * Double(inverseDeviation[channel]))
+          let scale = Double(factors.scale[channel])
+          let slope = Float(-scale * Double(inverseDeviation[channel]) * Double(dGamma[channel]) / count)
+          factors.slope[channel] = slope
+          factors.offset[channel] = Float(-scale * sum[lane] / count - Double(mean[channel]) * Double(slope))
+        }
       }
+      applying.run(
+        operands.constant(Self.slope, .init(factors.slope)).constant(Self.offset, .init(factors.offset)),
+        blocks: blocks, workers: workers)
     }
-    applying.run(
-      operands.constants(from: Self.scale, count: 2, factors.scale, tensor)
-        .constant(Self.slope, .init(factors.slope)).constant(Self.offset, .init(factors.offset)), workers: workers)
   }
 }

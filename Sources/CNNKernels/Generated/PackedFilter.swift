@@ -64,20 +64,33 @@ public struct PackedFilter: Hashable, Sendable {
     let used = max(0, min(lanes, outputChannels - first))
     let source = weight + first * laneStride
     // In the order in which it is written, a panel's channels beside each other.
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: lanes) { factors in
-      for tap in order.tapOffsets.indices {
-        for lane in 0..<used { factors[lane] = (tapFactors?[tap] ?? 1) * (scale?[first + lane] ?? 1) }
-        var target = packed + tap * tapStride
-        for input in inputs {
-          var place = source + input * order.depthStride + order.tapOffsets[tap]
-          for lane in 0..<used {
-            target[lane] = place.pointee * factors[lane]
-            place += laneStride
+    for tap in order.tapOffsets.indices {
+      let target = packed + tap * tapStride, place = source + order.tapOffsets[tap]
+      for half in stride(from: 0, to: lanes, by: 8) {
+        let factor = factors(first + half, tapFactors?[tap] ?? 1, scale)
+        if laneStride == 1, half + 8 <= used {
+          for (row, input) in inputs.enumerated() {
+            let numbers = UnsafeRawPointer(place + input * order.depthStride + half).loadUnaligned(
+              as: SIMD8<Float>.self)
+            UnsafeMutableRawPointer(target + row * lanes + half).storeBytes(of: numbers * factor, as: SIMD8<Float>.self)
           }
-          for lane in used..<lanes { target[lane] = 0 }
-          target += lanes
+        } else {
+          for (row, input) in inputs.enumerated() {
+            let number = place + input * order.depthStride + half * laneStride
+            var numbers = SIMD8<Float>()
+            for lane in 0..<max(0, min(8, used - half)) { numbers[lane] = number[lane * laneStride] }
+            UnsafeMutableRawPointer(target + row * lanes + half).storeBytes(of: numbers * factor, as: SIMD8<Float>.self)
+          }
         }
       }
     }
+  }
+
+  /// What 8 channels from `first` on are multiplied by.
+  private func factors(_ first: Int, _ tapFactor: Float, _ scale: UnsafePointer<Float>?) -> SIMD8<Float> {
+    var factors = SIMD8<Float>(repeating: tapFactor)
+    guard let scale else { return factors }
+    for lane in 0..<max(0, min(8, outputChannels - first)) { factors[lane] *= scale[first + lane] }
+    return factors
   }
 }

@@ -97,11 +97,28 @@ struct StreamPass: Sendable {
   /// The bytes that the sums of all stretches take.
   var sumByteCount: Int { program.sumCount * tensor.blocks * runs * stretches * 64 }
 
-  /// Runs the program over all pixels.
-  func run(_ operands: Operands, workers: Workers) {
-    let units = tensor.blocks * runs * stretches
-    workers.forEachRange(of: units) { range, _ in
+  /// Blocks that are read from memory once though two passes go over them, one after the other: as many as stay in half of
+  /// the last cache.
+  /// - Parameter streams: how many tensors the passes read and write.
+  func groups(streams: Int) -> StrideTo<Int> {
+    stride(from: 0, to: tensor.blocks, by: groupSize(streams: streams))
+  }
+
+  /// The blocks of the group that begins at `first`.
+  func group(at first: Int, streams: Int) -> Range<Int> {
+    first..<min(first + groupSize(streams: streams), tensor.blocks)
+  }
+
+  private func groupSize(streams: Int) -> Int {
+    max(1, CodeTarget.lastCacheByteCount / 2 / max(1, tensor.blockByteCount * streams))
+  }
+
+  /// Runs the program over all pixels, or those of some blocks.
+  func run(_ operands: Operands, blocks: Range<Int>? = nil, workers: Workers) {
+    let blocks = blocks ?? 0..<tensor.blocks, perBlock = runs * stretches
+    workers.forEachRange(of: blocks.count * perBlock) { range, _ in
       for unit in range {
+        let unit = blocks.lowerBound * perBlock + unit
         let stretch = unit % stretches, run = unit / stretches % runs, block = unit / stretches / runs
         let first = runPixels * stretch / stretches, pixels = runPixels * (stretch + 1) / stretches - first
         let offset = block * tensor.blockByteCount + (run * runPixels + first) * BlockedTensor.pixelByteCount

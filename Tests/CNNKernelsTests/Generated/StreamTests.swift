@@ -93,13 +93,16 @@ struct StreamTests {
     let inverse = try GuardedFloats(channels), dGamma = try GuardedFloats(channels), dBeta = try GuardedFloats(channels)
     let workspace = try ConvolutionBuffer(
       byteCount: max(normalization.workspaceByteCount, gradient.workspaceByteCount))
-    normalization.measure(
-      x.blocked.base, epsilon: 1e-3, mean: mean.pointer, variance: variance.pointer, inverseDeviation: inverse.pointer,
-      workspace: workspace.base, workers: team)
+    normalization.run(
+      x.blocked.base, gamma: gamma.base, beta: beta.base, epsilon: 1e-3,
+      residual: addsResidual ? UnsafeRawPointer(residual.blocked.base) : nil, into: y.blocked.base, mean: mean.pointer,
+      variance: variance.pointer, inverseDeviation: inverse.pointer, workspace: workspace.base, workers: team)
+    let again = try Image(emptyLike: tensor)
     normalization.normalize(
       x.blocked.base, mean: mean.pointer, inverseDeviation: inverse.pointer, gamma: gamma.base, beta: beta.base,
-      residual: addsResidual ? UnsafeRawPointer(residual.blocked.base) : nil, into: y.blocked.base,
+      residual: addsResidual ? UnsafeRawPointer(residual.blocked.base) : nil, into: again.blocked.base,
       workspace: workspace.base, workers: team)
+    #expect(again.values == y.values, "\(what)")
     gradient.run(
       x.blocked.base, gradient: dy.blocked.base, mean: mean.pointer, inverseDeviation: inverse.pointer,
       gamma: gamma.base, beta: beta.base, result: y.blocked.base, dx: dx.blocked.base, dGamma: dGamma.pointer,
@@ -239,9 +242,11 @@ struct StreamTests {
     var bits: Set<[UInt32]> = []
     for workers in 1...4 {
       let mean = try GuardedFloats(24), variance = try GuardedFloats(24), inverse = try GuardedFloats(24)
-      normalization.measure(
-        x.blocked.base, epsilon: 1e-5, mean: mean.pointer, variance: variance.pointer,
-        inverseDeviation: inverse.pointer, workspace: workspace.base, workers: Workers(count: workers))
+      let gamma = try Self.floats(24, 4, 2), y = try Image(emptyLike: tensor)
+      normalization.run(
+        x.blocked.base, gamma: gamma.base, beta: gamma.base, epsilon: 1e-5, residual: nil, into: y.blocked.base,
+        mean: mean.pointer, variance: variance.pointer, inverseDeviation: inverse.pointer, workspace: workspace.base,
+        workers: Workers(count: workers))
       bits.insert(mean.bits + variance.bits)
     }
     #expect(bits.count == 1)
