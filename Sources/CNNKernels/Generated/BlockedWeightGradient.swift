@@ -110,9 +110,9 @@ public struct BlockedWeightGradient: Sendable {
       images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
     let output = BlockedTensor(
       images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
-    // Sixteen multiply-adds a tap and pixel, for each pair of blocks.
-    let products = Double(9 * 16 * g.batch * g.outputHeight * g.outputWidth * input.blocks * output.blocks)
-    var best = Algorithm.direct, lowest = 1.08 * products / Double(workers.count)
+    // For each pair of blocks 16 multiply-adds a tap and pixel, and what it takes to write the sums row by row.
+    let pairs = Double(input.blocks * output.blocks), pixels = Double(g.batch * g.outputHeight * g.outputWidth)
+    var best = Algorithm.direct, lowest = pairs * (1.08 * 9 * 16 * pixels + 2500) / Double(workers.count)
     for transform in [WinogradTransform.f2, .f4] {
       let plan = WinogradGradientPlan.best(.init(transform, input, output, workers, target))
       if plan.cycles < lowest { (best, lowest) = (.winograd(transform), plan.cycles) }

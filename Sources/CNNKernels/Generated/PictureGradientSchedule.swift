@@ -40,13 +40,16 @@ struct PictureGradientSchedule: Sendable {
     window = Window(
       height: g.kernelHeight, width: g.kernelWidth, strideHeight: g.strideHeight, strideWidth: g.strideWidth,
       reach: (g.kernelHeight - 1) * g.dilationHeight + 1)
-    let rowPixels = picture.paddedRowCount(border)
+    let rowCount = picture.paddedRowCount(border)
     let cache = library.target.secondCacheByteCount
     let perPixel = output.blocks * BlockedTensor.pixelByteCount + g.strideHeight * g.strideWidth * picture.channels * 4
     chunks = GradientChunks(
       images: g.batch, height: g.outputHeight, width: g.outputWidth, limit: max(64, min(1024, cache / 2 / perPixel)),
       shares: workers.count)
     shares = chunks.shares(workers.count)
+    let (window, chunks) = (window, chunks)
+    let rows = chunks.chunks.map { $0.images.count * window.rows(of: $0.rows) }.max() ?? 0
+    copyByteCount = (rows * rowCount * 4 + 63) / 64 * 64
 
     let lastLanes = (output.channels - 1) % BlockedTensor.blockChannels < 8 ? 8 : BlockedTensor.blockChannels
     let limit = OuterProductKernel.rowLimit(lanes: BlockedTensor.blockChannels, library.target)
@@ -57,7 +60,7 @@ struct PictureGradientSchedule: Sendable {
     var parts: [Part] = [], first = 0
     for row in 0..<g.kernelHeight {
       for column in 0..<runs {
-        var offset = (row * g.dilationHeight * rowPixels + column * g.dilationWidth * picture.channels) * 4
+        var offset = (row * g.dilationHeight * rowCount + column * g.dilationWidth * picture.channels) * 4
         for size in zip(sizes, counts).flatMap({ Array(repeating: $0, count: $1) }) {
           let kernels = [BlockedTensor.blockChannels, lastLanes].map { lanes in
             let kernel = OuterProductKernel(target: library.target, rows: size, lanes: lanes)
@@ -76,10 +79,7 @@ struct PictureGradientSchedule: Sendable {
   private var blockByteCount: Int { window.taps * picture.channels * BlockedTensor.pixelByteCount }
   private var sumsByteCount: Int { output.blocks * blockByteCount }
   /// Bytes of the rows that a chunk reads.
-  private var copyByteCount: Int {
-    let rows = chunks.chunks.map { $0.images.count * window.rows(of: $0.rows) }.max() ?? 0
-    return (rows * picture.paddedRowCount(border) * 4 + 63) / 64 * 64
-  }
+  private let copyByteCount: Int
 
   /// The bytes it works in.
   var workspaceByteCount: Int { shares.count * (sumsByteCount + copyByteCount) }
@@ -89,7 +89,7 @@ struct PictureGradientSchedule: Sendable {
     _ x: UnsafeRawPointer, gradient dy: UnsafeRawPointer, into dWeight: UnsafeMutablePointer<Float>,
     workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
-    let copies = workspace + shares.count * sumsByteCount, copyByteCount = copyByteCount
+    let copies = workspace + shares.count * sumsByteCount
     workers.run(parts: shares.count) { worker in
       for index in shares[worker] {
         let copy = copies + worker * copyByteCount
@@ -131,14 +131,16 @@ struct PictureGradientSchedule: Sendable {
       + chunk.columns.lowerBound * line
     let last = output.blocks - 1
     for part in parts {
-      for blocks in [0..<last, last..<last + 1] where !blocks.isEmpty {
+      for isLast in 0..<2 {
+        let blocks = isLast == 1 ? last..<last + 1 : 0..<last
+        if blocks.isEmpty { continue }
         var arguments = OuterProductArguments(
           a: copy + chunk.columns.lowerBound * step + part.offset,
           b: gradient + blocks.lowerBound * output.blockByteCount,
           sums: sums + blocks.lowerBound * blockByteCount + part.first * line, rowStride: line, adds: adds ? 1 : 0,
           pixels: loops, repetitions: blocks.count, repetitionB: output.blockByteCount,
           repetitionSums: blockByteCount)
-        part.kernels[blocks.lowerBound == last ? 1 : 0](&arguments)
+        part.kernels[isLast](&arguments)
       }
     }
   }

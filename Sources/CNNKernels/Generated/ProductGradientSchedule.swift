@@ -54,6 +54,7 @@ struct ProductGradientSchedule: Sendable {
     let chunks = shape.chunks(plan, workers)
     dividesPixels = plan.dividesPixels
     packedPixels = shape.isPacked ? chunks.chunks.map(\.rows) : []
+    packedByteCount = (packedPixels.map(\.count).max() ?? 0) * BlockedTensor.pixelByteCount
     sums.isInPlace = !plan.dividesPixels && sums.isPossibleInPlace
     self.sums = sums
     pieces = chunks.chunks.flatMap { chunk in
@@ -192,7 +193,7 @@ struct ProductGradientSchedule: Sendable {
 
   /// Bytes of the sums of all threads, and of a block's pixels that one copies.
   private var sumsByteCount: Int { sums.isInPlace ? 0 : sums.byteCount * (dividesPixels ? work.count : 1) }
-  private var packedByteCount: Int { (packedPixels.map(\.count).max() ?? 0) * BlockedTensor.pixelByteCount }
+  private let packedByteCount: Int
 
   /// Computes all of it.
   func run(
@@ -200,7 +201,7 @@ struct ProductGradientSchedule: Sendable {
     workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
     let target = sums.isInPlace ? UnsafeMutableRawPointer(dWeight) : workspace
-    let packed = workspace + sumsByteCount, packedByteCount = packedByteCount
+    let packed = workspace + sumsByteCount
     workers.run(parts: work.count) { worker in
       let place = dividesPixels ? target + worker * sums.byteCount : target
       for panel in work[worker].panels {
@@ -237,7 +238,8 @@ struct ProductGradientSchedule: Sendable {
           if !adds { sums.clear(panel, input: input, tap: tap, target) }
           continue
         }
-        for isShort in [false, true] {
+        for part in 0..<2 {
+          let isShort = part == 1
           let outputs = isShort ? whole.upperBound..<panel.upperBound : whole
           if outputs.isEmpty { continue }
           var arguments = OuterProductArguments(

@@ -41,19 +41,22 @@ struct WinogradGradientPlan: Sendable {
     var sumsByteCount: Int { transform.positions * FilterSums.tileByteCount }
     /// Cycles for a tile's two transforms, of all blocks, and for a pair's transform back.
     var transforming: Double {
-      Double(tiles) * (transform == .f2 ? 75 : 210) * Double(inputBlocks + outputBlocks) / Double(threads)
+      Double(tiles) * (transform == .f2 ? 90 : 210) * Double(inputBlocks + outputBlocks) / Double(threads)
     }
-    var transformingBack: Double { (transform == .f2 ? 2000 : 3500) * Double(pairs) / Double(threads) }
+    var transformingBack: Double { (transform == .f2 ? 1500 : 2500) * Double(pairs) / Double(threads) }
   }
 
   /// The cheapest plan.
   static func best(_ sizes: Sizes) -> WinogradGradientPlan {
-    let plans = [dividingPairs(sizes)] + (sizes.threads > 1 ? [dividingTiles(sizes)] : [])
-    return plans.min { $0.cycles < $1.cycles } ?? plans[0]
+    let (pairs, tiles) = (dividingPairs(sizes), dividingTiles(sizes))
+    return tiles.cycles < pairs.cycles ? tiles : pairs
   }
 
-  /// Cycles for 16 products of 16, and to begin and end such sums where they are in the second cache or farther away.
-  private static let product = 16.0, nearSums = 90.0, farSums = 250.0
+  /// Cycles for 16 products of 16, and to begin and end such sums where they are in the second cache.
+  private static let product = 16.0, nearSums = 60.0
+
+  /// The same where sums of so many bytes are in the last cache or do not stay there.
+  private static func farSums(_ byteCount: Int) -> Double { byteCount > CodeTarget.lastCacheByteCount / 2 ? 500 : 250 }
 
   private static func dividingTiles(_ sizes: Sizes) -> WinogradGradientPlan {
     let cache = sizes.target.secondCacheByteCount, share = (sizes.tiles + sizes.threads - 1) / sizes.threads
@@ -65,8 +68,9 @@ struct WinogradGradientPlan: Sendable {
     let sums = Double(blocks * sizes.pairs * sizes.transform.positions)
     return WinogradGradientPlan(
       dividesTiles: true, blockTiles: blockTiles, groupInputs: sizes.inputBlocks, groupOutputs: sizes.outputBlocks,
-      cycles: products * product + sums * (isNear ? nearSums : farSums) + sizes.transforming + sizes.transformingBack
-        + Double(sumsBytes) / 4 + 10_000)
+      cycles: products * product + sums * (isNear ? nearSums : farSums(sumsBytes * sizes.threads)) + sizes.transforming
+        + sizes.transformingBack
+        + (sizes.threads > 1 ? Double(sumsBytes) / 4 + 10_000 : 0))
   }
 
   private static func dividingPairs(_ sizes: Sizes) -> WinogradGradientPlan {
@@ -74,22 +78,25 @@ struct WinogradGradientPlan: Sendable {
     let blocks = max(1, (sizes.tiles * sizes.tileByteCount + room - 1) / room)
     let blockTiles = (sizes.tiles + blocks - 1) / blocks
     let limit = max(1, sizes.target.secondCacheByteCount / 2 / sizes.sumsByteCount)
+    let perSum = blocks > 1 ? farSums(sizes.pairs * sizes.sumsByteCount) : nearSums
     var best: (inputs: Int, outputs: Int) = (1, 1), lowest = Double.infinity
     for outputs in 1...min(sizes.outputBlocks, limit) {
       for inputs in 1...min(sizes.inputBlocks, limit / outputs) {
         let groups =
           ((sizes.inputBlocks + inputs - 1) / inputs) * ((sizes.outputBlocks + outputs - 1) / outputs)
         let share = Double((groups + sizes.threads - 1) / sizes.threads)
-        // A line of a transformed tile takes some cycles to come from the last cache.
-        let reading = 6.0 * Double(inputs + outputs) * Double(sizes.products)
+        // What a line of a transformed tile, which comes from the last cache, takes beside the products.
+        let reading = 2.0 * Double(inputs + outputs) * Double(sizes.products)
         let pairs = Double(inputs * outputs)
-        let sums = pairs * Double(sizes.transform.positions * blocks) * (blocks > 1 ? farSums : nearSums)
+        let sums = pairs * Double(sizes.transform.positions * blocks) * perSum
         let cycles = share * (pairs * Double(sizes.products) * product + reading + sums)
         if cycles < lowest { (best, lowest) = ((inputs, outputs), cycles) }
       }
     }
+    // Writing so many tiles takes longer where they have no room in the last cache beside what they are made of.
+    let writing = blockTiles * sizes.tileByteCount < room * 3 / 5 ? 1.2 : 2.5
     return WinogradGradientPlan(
       dividesTiles: false, blockTiles: blockTiles, groupInputs: best.inputs, groupOutputs: best.outputs,
-      cycles: lowest + sizes.transforming * 1.2 + sizes.transformingBack + 10_000 * Double(blocks))
+      cycles: lowest + sizes.transforming * writing + sizes.transformingBack + 10_000 * Double(blocks))
   }
 }

@@ -236,7 +236,8 @@ struct WinogradGradientSchedule: Sendable {
         }
         let rowKernels = productKernels[output == self.output.blocks - 1 ? 1 : 0]
         let last = group.inputs.upperBound == input.blocks ? input.blocks - 1 : group.inputs.upperBound
-        for isLast in [false, true] {
+        for part in 0..<2 {
+          let isLast = part == 1
           let inputs = isLast ? last..<group.inputs.upperBound : group.inputs.lowerBound..<last
           if inputs.isEmpty { continue }
           var arguments = OuterProductArguments(
