@@ -286,7 +286,9 @@ scnn_status scnn_model_profile_text(scnn_model *model, const char *format, char 
  *                                               "threshold": 0.5}, "mean_squared_error",
  *                                               "mean_absolute_error"; each object may have
  *                                               "reported_as": null, the name in scnn_metric_names
- *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation */
+ *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation
+ *   "memory": "normal"                          or "low": less than half of what a step keeps between its forward and
+ *                                               its backward pass, for about a third more time */
 scnn_status scnn_compile(scnn_model *model, const char *settings);
 
 /* The settings with which training goes on, also those of a loaded checkpoint: a JSON object with every key, as

@@ -147,4 +147,20 @@ import X86Assembler
       expectClose(a, b, 1e-4, "\(name), \(target.instructionSet), \(threads) threads", floor: 1e-4)
     }
   }
+
+  /// What is computed again is the same bits, so that with little memory a step gives the same numbers.
+  @Test(arguments: targets)
+  func stepsWithLittleMemoryAreTheSameBits(_ target: CodeTarget) throws {
+    func plan(_ memory: TrainingMemory) throws -> Plan {
+      try Compiler.trainingPlan(
+        Self.network(), input: TensorType(.float32, [3, 17, 19, 3]), normalization: Self.normalization,
+        loss: Loss(.sparseCategoricalCrossEntropy), memory: memory, threads: 2, target: target)
+    }
+    let normal = try plan(.normal), low = try plan(.low)
+    func convolutions(_ plan: Plan) -> Int { plan.graph.nodes.count { $0.operation is ConvolveBlocks } }
+    #expect(convolutions(low) > convolutions(normal))
+    for (a, b) in zip(try Self.outputs(of: normal), try Self.outputs(of: low)) {
+      #expect(a.map(\.bitPattern) == b.map(\.bitPattern))
+    }
+  }
 }

@@ -97,14 +97,15 @@ public enum Compiler {
   }
 
   /// The plan of one training step; see `trainingGraph`.
+  /// - Parameter memory: what is kept from the forward to the backward pass; portable kernels keep everything.
   public static func trainingPlan(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss, threads: Int,
-    target: CodeTarget? = .host
+    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss,
+    memory: TrainingMemory = .normal, threads: Int, target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
     // Weights are new at every step: to keep them prepared would only take memory.
     try plan(threads: threads, target: target, keepsPrepared: false) { (generation) throws(CNNError) in
       try trainingGraph(
-        network, input: input, normalization: normalization, loss: loss, generation: generation)
+        network, input: input, normalization: normalization, loss: loss, memory: memory, generation: generation)
     }
   }
 
@@ -119,7 +120,7 @@ public enum Compiler {
   /// The same for generated kernels, where there is a `generation`.
   static func trainingGraph(
     _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss,
-    generation: CodeGeneration?
+    memory: TrainingMemory = .normal, generation: CodeGeneration?
   ) throws(CNNError) -> Graph {
     var passes = [
       Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
@@ -140,7 +141,7 @@ public enum Compiler {
       passes += [
         Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-        Pass("rematerialize") { graph throws(CNNError) in try graph.rematerializing() },
+        Pass("rematerialize") { graph throws(CNNError) in try graph.rematerializing(memory) },
       ]
     }
     passes.append(Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() })

@@ -110,7 +110,8 @@ extension Model {
       key,
       makePlan: { () throws(CNNError) in
         let plan = try Compiler.trainingPlan(
-          network, input: type, normalization: pixelNormalization, loss: loss, threads: key.threads)
+          network, input: type, normalization: pixelNormalization, loss: loss, memory: state.settings.memory,
+          threads: key.threads)
         try checkInputs(of: plan.graph, x, y)
         return plan
       }, body)

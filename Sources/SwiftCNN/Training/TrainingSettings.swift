@@ -21,6 +21,8 @@ public struct TrainingSettings: Sendable, Equatable {
   public var metricNames: [String?]
   /// The seed of dropout, stochastic depth, shuffling and augmentation.
   public var seed: UInt64
+  /// How much memory a step may take.
+  public var memory = TrainingMemory.normal
 
   /// The largest number of metrics.
   static let maximumMetricCount = 15
@@ -65,6 +67,7 @@ public struct TrainingSettings: Sendable, Equatable {
         result.metricNames.append(name)
       }
       result.seed = try options.seed("seed")
+      result.memory = try options.choice("memory", of: TrainingMemory.self) ?? .normal
     }
     try result.validate()
     self = result
@@ -104,6 +107,7 @@ public struct TrainingSettings: Sendable, Equatable {
     object["schedule"] = schedule.json
     object["metrics"] = .array(zip(metrics, metricNames).map { metric, name in metric.json(reportedAs: name) })
     object["seed"] = .integer(Int64(bitPattern: seed))
+    object["memory"] = .string(memory.rawValue)
     return object
   }
 
