@@ -406,3 +406,17 @@ def test_epsilon_of_adam_is_added_as_in_keras_or_pytorch(data):
             expected = -0.1 * g / (root / np.sqrt(0.001) + 0.5)
         np.testing.assert_allclose(rates[as_keras], expected, rtol=1e-2, atol=1e-7)
     assert not np.allclose(rates[True], rates[False], rtol=0.1)
+
+
+def test_little_memory_gives_the_same_numbers(data) -> None:
+    x, y = data
+    results = []
+    for memory in ("normal", "low"):
+        trained = make_model()
+        trained.compile(optimizer="sgd", loss=SPARSE, memory=memory)
+        trained.fit(x, y, batch_size=8, epochs=1, verbose=0)
+        results.append(trained.get_weights())
+    for normal, low in zip(*results, strict=True):
+        np.testing.assert_array_equal(normal, low)
+    with pytest.raises(ValueError, match="memory"):
+        make_model().compile(optimizer="sgd", loss=SPARSE, memory="none")
