@@ -110,7 +110,8 @@ class Compiled:
         chosen_loss = None if loss is None else losses.get(loss)
         chosen_metrics = _metrics_of(metrics)
         chosen_seed, chosen_memory = integer(seed, "seed"), choice(memory, "memory", ("normal", "low"))
-        before = (self._compile_seed, self._compile_memory, self._compile_is_due, self._loss, self._metrics, self.optimizer)
+        before = (self._compile_seed, self._compile_memory, self._compile_is_due, self._loss, self._metrics,
+                  self.optimizer)
         self._compile_seed, self._compile_memory, self._compile_is_due = chosen_seed, chosen_memory, True
         self._loss, self._metrics, self.optimizer = chosen_loss, chosen_metrics, chosen
         try:
