@@ -97,7 +97,7 @@ struct SpreadBlocks: CompiledOperation {
 
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let tensor = tensor
-    let small = BlockedTensor(images: tensor.images, height: 1, width: 1, channels: tensor.channels)
+    let small = tensor.onePixel
     return LoweredOperation(
       cost: StepCost(of: tensor),
       kernel: {

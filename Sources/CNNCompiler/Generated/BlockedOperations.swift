@@ -211,7 +211,7 @@ struct AverageBlocks: CompiledOperation {
   static let name = "average_blocks"
   let input: BlockedTensor
 
-  var output: BlockedTensor { BlockedTensor(images: input.images, height: 1, width: 1, channels: input.channels) }
+  var output: BlockedTensor { input.onePixel }
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [try type(output)] }
 
@@ -234,7 +234,7 @@ struct ScaleBlocks: CompiledOperation {
 
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let tensor = tensor
-    let scale = BlockedTensor(images: tensor.images, height: 1, width: 1, channels: tensor.channels)
+    let scale = tensor.onePixel
     return LoweredOperation(
       overwritableOperands: [0], cost: StepCost(of: tensor),
       kernel: {

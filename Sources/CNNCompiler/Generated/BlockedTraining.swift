@@ -50,14 +50,10 @@ extension BlockedLayoutPass {
     }
   }
 
-  private func activation(_ activation: CNNGraph.Activation?) -> VectorActivation? {
-    activation.flatMap { VectorActivation($0.function, constants: $0.constants) }
-  }
-
   private mutating func normalize(
     _ node: Node, _ operation: BatchNormalizationTraining
   ) throws(CNNError) -> Bool {
-    let activation = activation(operation.activation)
+    let activation = operation.activation.flatMap { VectorActivation($0) }
     guard isInBlocks(node.operands[0]), (activation == nil) == (operation.activation == nil),
       let (x, tensor) = try inBlocks(node.operands[0])
     else { return false }
@@ -79,7 +75,7 @@ extension BlockedLayoutPass {
   private mutating func normalizationGradient(
     _ node: Node, _ operation: BatchNormalizationTrainingGradient
   ) throws(CNNError) -> Bool {
-    let activation = activation(operation.activation)
+    let activation = operation.activation.flatMap { VectorActivation($0) }
     guard isInBlocks(node.operands[0]), (activation == nil) == (operation.activation == nil),
       let (x, tensor) = try inBlocks(node.operands[0]), let (dy, _) = try inBlocks(node.operands[1])
     else { return false }
@@ -135,7 +131,7 @@ extension BlockedLayoutPass {
   private mutating func activationGradient(
     _ node: Node, _ activation: CNNGraph.Activation
   ) throws(CNNError) -> Bool {
-    guard let activation = self.activation(activation), isInBlocks(node.operands[0]),
+    guard let activation = VectorActivation(activation), isInBlocks(node.operands[0]),
       let (x, tensor) = try inBlocks(node.operands[0]), let (dy, _) = try inBlocks(node.operands[1])
     else { return false }
     let gradient = BlockedActivationGradient(activation, tensor, library: generation.library)
@@ -148,24 +144,19 @@ extension BlockedLayoutPass {
 
   /// The sum over the pixels of each image, and where it is of a product that nobody else reads, in one pass with that.
   private mutating func sum(_ node: Node) throws(CNNError) -> Bool {
-    let product = source.node(defining: node.operands[0])
-    if let product, product.operation is Multiply,
+    var summed = [node.operands[0]]
+    if let product = source.node(defining: summed[0]), product.operation is Multiply,
       source.type(of: product.operands[0]) == source.type(of: product.operands[1]),
-      product.operands.allSatisfy(isInBlocks), let (a, tensor) = try inBlocks(product.operands[0]),
-      let (b, _) = try inBlocks(product.operands[1])
+      product.operands.allSatisfy(isInBlocks)
     {
-      let sums = BlockedSums(tensor, ofProducts: true, perImage: true, library: generation.library)
-      define(
-        node.results[0],
-        try rewriter.result.addSingle(
-          SumBlocks(sums: sums, tensor: tensor, perImage: true), [a, b], name: node.name), sums.result)
-      return true
+      summed = product.operands
     }
-    guard isInBlocks(node.operands[0]), let (x, tensor) = try inBlocks(node.operands[0]) else { return false }
-    let sums = BlockedSums(tensor, perImage: true, library: generation.library)
+    guard summed.allSatisfy(isInBlocks), let tensor = Self.tensor(source.type(of: summed[0])) else { return false }
+    let images = summed.compactMap { blocked[$0.index]?.value }
+    let sums = BlockedSums(tensor, ofProducts: images.count == 2, perImage: true, library: generation.library)
     define(
       node.results[0],
-      try rewriter.result.addSingle(SumBlocks(sums: sums, tensor: tensor, perImage: true), [x], name: node.name),
+      try rewriter.result.addSingle(SumBlocks(sums: sums, tensor: tensor, perImage: true), images, name: node.name),
       sums.result)
     return true
   }

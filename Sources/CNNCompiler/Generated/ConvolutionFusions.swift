@@ -53,7 +53,7 @@ struct ConvolutionFusions {
       }
       if let reader = onlyReader(graph.nodes[last].results[0]),
         let activation = graph.nodes[reader].operation as? CNNGraph.Activation,
-        let code = VectorActivation(activation.function, constants: activation.constants)
+        let code = VectorActivation(activation)
       {
         fusion.activation = code
         last = reader
@@ -109,4 +109,9 @@ struct ConvolutionFusions {
     default: return false
     }
   }
+}
+
+extension VectorActivation {
+  /// The code of a graph's activation, or nil where there is none.
+  init?(_ activation: CNNGraph.Activation) { self.init(activation.function, constants: activation.constants) }
 }

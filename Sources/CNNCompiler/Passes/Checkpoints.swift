@@ -7,7 +7,7 @@ extension Graph {
   /// Which of them is tried out: with many, they take the memory themselves; with few, what lies between two of them does
   /// while their part is run backward.
   func checkpoints(before end: Int) -> [Bool] {
-    var isKept = (0..<valueCount).map { !canBeRecomputed(Value(index: $0)) }
+    var isKept = (0..<valueCount).map { recomputation(of: Value(index: $0)) == nil }
     let parts = parts(before: end)
     var best: [Value] = [], lowest = Int.max
     let total = parts.reduce(0) { $0 + $1.byteCount }
@@ -26,11 +26,6 @@ extension Graph {
     }
     for value in best { isKept[value.index] = true }
     return isKept
-  }
-
-  private func canBeRecomputed(_ value: Value) -> Bool {
-    guard case .node(let position, let index) = definition(of: value) else { return false }
-    return (nodes[position].operation as? any Recomputable)?.again(index, of: nodes[position]) != nil
   }
 
   /// Neighbouring nodes of the forward part, and the value that alone leads on from them.

@@ -109,8 +109,8 @@ public enum Compiler {
     }
   }
 
-  /// The graph of one training step, for portable kernels: outputs are the prediction, `loss`, and `gradient:NAME` for every trainable
-  /// parameter that the loss depends on. Statistics are updated by the run; weights are the optimizer's business.
+  /// The graph of one training step, for portable kernels: outputs are the prediction, `loss`, and `gradient:NAME` for
+  /// every trainable parameter that the loss depends on. Statistics are updated by the run; weights are the optimizer's business.
   public static func trainingGraph(
     _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss
   ) throws(CNNError) -> Graph {
@@ -131,7 +131,7 @@ public enum Compiler {
       // Before differentiation, so that one gradient rule covers the fused operation.
       Pass("fuse normalization") { graph throws(CNNError) in
         try graph.fusingNormalization {
-          generation == nil ? $0.function == .relu : VectorActivation($0.function, constants: $0.constants) != nil
+          generation == nil ? $0.function == .relu : VectorActivation($0) != nil
         }
       },
       Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients() },

@@ -89,7 +89,7 @@ extension Graph {
   }
 
   /// What computes a value again, and from what; nil where it cannot be.
-  private func recomputation(of value: Value) -> (operation: any Operation, operands: [Value])? {
+  func recomputation(of value: Value) -> (operation: any Operation, operands: [Value])? {
     guard case .node(let position, let index) = definition(of: value) else { return nil }
     return (nodes[position].operation as? any Recomputable)?.again(index, of: nodes[position])
   }

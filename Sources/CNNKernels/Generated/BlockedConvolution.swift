@@ -183,9 +183,7 @@ public struct BlockedConvolution: Sendable {
   public var biasCount: Int { output.blocks * BlockedTensor.blockChannels }
 
   /// The mean over the pixels of the result, as an image of one pixel.
-  public var mean: BlockedTensor {
-    BlockedTensor(images: output.images, height: 1, width: 1, channels: output.channels)
-  }
+  public var mean: BlockedTensor { output.onePixel }
 
   /// The bytes of the copy that a product reads instead of the image: with its border, or of numbers instead of pixels.
   private var copyByteCount: Int {

@@ -56,14 +56,11 @@ public enum BlockedCopies {
     _ x: UnsafeRawPointer, _ tensor: BlockedTensor, into y: UnsafeMutableRawPointer, _ padded: BlockedTensor,
     workers: Workers
   ) {
-    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
-      for unit in range {
-        let image = unit % tensor.images, block = unit / tensor.images
-        padImage(
-          x + block * tensor.blockByteCount + image * tensor.imageByteCount, rowByteCount: tensor.rowByteCount,
-          height: tensor.height, border: padded.border, pixelByteCount: BlockedTensor.pixelByteCount,
-          into: y + block * padded.blockByteCount + image * padded.imageByteCount)
-      }
+    tensor.forEachImage(workers) { image, block in
+      padImage(
+        x + tensor.byteOffset(image: image, block: block), rowByteCount: tensor.rowByteCount, height: tensor.height,
+        border: padded.border, pixelByteCount: BlockedTensor.pixelByteCount,
+        into: y + padded.byteOffset(image: image, block: block))
     }
   }
 

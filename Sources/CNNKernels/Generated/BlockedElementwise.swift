@@ -6,17 +6,14 @@ public enum BlockedElementwise {
     workers: Workers
   ) {
     let pixels = tensor.height * tensor.width, factor = 1 / Float(pixels)
-    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
-      for unit in range {
-        let image = unit % tensor.images, block = unit / tensor.images
-        var source = x + (block * tensor.blockByteCount + image * tensor.imageByteCount) / 4
-        var sum = SIMD16<Float>()
-        for _ in 0..<pixels {
-          sum = sum + SIMD16<Float>.load(source)
-          source += 16
-        }
-        (sum * factor).store(y + (block * result.blockByteCount + image * result.imageByteCount) / 4)
+    tensor.forEachImage(workers) { image, block in
+      var source = x + tensor.byteOffset(image: image, block: block) / 4
+      var sum = SIMD16<Float>()
+      for _ in 0..<pixels {
+        sum = sum + SIMD16<Float>.load(source)
+        source += 16
       }
+      (sum * factor).store(y + result.byteOffset(image: image, block: block) / 4)
     }
   }
 
@@ -26,14 +23,11 @@ public enum BlockedElementwise {
     into y: UnsafeMutablePointer<Float>, workers: Workers
   ) {
     let pixels = tensor.height * tensor.width
-    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
-      for unit in range {
-        let image = unit % tensor.images, block = unit / tensor.images
-        let offset = (block * tensor.blockByteCount + image * tensor.imageByteCount) / 4
-        let factor = SIMD16<Float>.load(s + (block * scale.blockByteCount + image * scale.imageByteCount) / 4)
-        for pixel in 0..<pixels {
-          (SIMD16<Float>.load(x + offset + pixel * 16) * factor).store(y + offset + pixel * 16)
-        }
+    tensor.forEachImage(workers) { image, block in
+      let offset = tensor.byteOffset(image: image, block: block) / 4
+      let factor = SIMD16<Float>.load(s + scale.byteOffset(image: image, block: block) / 4)
+      for pixel in 0..<pixels {
+        (SIMD16<Float>.load(x + offset + pixel * 16) * factor).store(y + offset + pixel * 16)
       }
     }
   }
@@ -44,18 +38,14 @@ public enum BlockedElementwise {
     into y: UnsafeMutablePointer<Float>, workers: Workers
   ) {
     let count = tensor.height * tensor.width * BlockedTensor.blockChannels
-    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
-      for unit in range {
-        let image = unit % tensor.images, block = unit / tensor.images
-        let offset = (block * tensor.blockByteCount + image * tensor.imageByteCount) / 4
-        let factor = factor(image)
-        // What is dropped is zero whatever it was.
-        if factor == 0 {
-          (y + offset).update(repeating: 0, count: count)
-        } else {
-          for index in stride(from: offset, to: offset + count, by: 16) {
-            (SIMD16<Float>.load(x + index) * factor).store(y + index)
-          }
+    tensor.forEachImage(workers) { image, block in
+      let offset = tensor.byteOffset(image: image, block: block) / 4, factor = factor(image)
+      // What is dropped is zero whatever it was.
+      if factor == 0 {
+        (y + offset).update(repeating: 0, count: count)
+      } else {
+        for index in stride(from: offset, to: offset + count, by: 16) {
+          (SIMD16<Float>.load(x + index) * factor).store(y + index)
         }
       }
     }
@@ -67,15 +57,12 @@ public enum BlockedElementwise {
     workers: Workers
   ) {
     let pixels = tensor.height * tensor.width, factor = 1 / Float(pixels)
-    workers.forEachRange(of: tensor.blocks * tensor.images) { range, _ in
-      for unit in range {
-        let image = unit % tensor.images, block = unit / tensor.images
-        let share = SIMD16<Float>.load(x + (block * small.blockByteCount + image * small.imageByteCount) / 4) * factor
-        var target = y + (block * tensor.blockByteCount + image * tensor.imageByteCount) / 4
-        for _ in 0..<pixels {
-          share.store(target)
-          target += 16
-        }
+    tensor.forEachImage(workers) { image, block in
+      let share = SIMD16<Float>.load(x + small.byteOffset(image: image, block: block) / 4) * factor
+      var target = y + tensor.byteOffset(image: image, block: block) / 4
+      for _ in 0..<pixels {
+        share.store(target)
+        target += 16
       }
     }
   }

@@ -145,11 +145,8 @@ public struct BlockedInputGradient: Sendable {
         into: phase.place.map { workspace + $0 } ?? dx, workspace: workspace + phaseByteCount, workers: workers)
     }
     if phases.count == 1, phases[0].isWritten { return }
-    workers.forEachRange(of: result.blocks * result.images) { range, _ in
-      for unit in range {
-        let image = unit % result.images, block = unit / result.images
-        for phase in phases { interleave(phase, image, block, workspace, dx) }
-      }
+    result.forEachImage(workers) { image, block in
+      for phase in phases { interleave(phase, image, block, workspace, dx) }
     }
   }
 

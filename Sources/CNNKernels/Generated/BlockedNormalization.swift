@@ -40,9 +40,7 @@ public struct BlockedNormalization: Sendable {
   ) {
     let factors = NormalizationFactors(workspace, tensor)
     let sums = workspace + NormalizationFactors.byteCount(tensor)
-    let streams = residual == nil ? 2 : 3
-    for first in measuring.groups(streams: streams) {
-      let blocks = measuring.group(at: first, streams: streams)
+    measuring.forEachGroup(streams: residual == nil ? 2 : 3) { blocks in
       measure(
         x, blocks, epsilon: epsilon, mean: mean, variance: variance, inverseDeviation: inverseDeviation, sums, workers)
       factors.set(blocks, mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta)

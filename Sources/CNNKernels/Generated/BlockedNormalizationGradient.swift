@@ -77,9 +77,8 @@ public struct BlockedNormalizationGradient: Sendable {
     let operands = StreamPass.Operands(x).stream(Self.dy, dy).stream(Self.dx, dx).stream(Self.y, y ?? x)
       .stream(Self.dResidual, dResidual.map { UnsafeRawPointer($0) } ?? x)
       .constants(from: Self.scale, count: 2, factors.scale, tensor)
-    let count = Double(tensor.pixels), streams = source == .result ? 5 : 3
-    for first in reducing.groups(streams: streams) {
-      let blocks = reducing.group(at: first, streams: streams)
+    let count = Double(tensor.pixels)
+    reducing.forEachGroup(streams: source == .result ? 5 : 3) { blocks in
       factors.set(blocks, mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta)
       reducing.run(
         operands.constant(Self.mean, .init(factors.mean)).sums(sums), blocks: blocks, workers: workers)

@@ -28,17 +28,13 @@ public struct BlockedPoolingGradient: Sendable {
     var plane = geometry
     (plane.images, plane.channels) = (1, BlockedTensor.blockChannels)
     let one = Workers(count: 1)
-    workers.forEachRange(of: input.blocks * input.images) { range, _ in
-      for unit in range {
-        let image = unit % input.images, block = unit / input.images
-        let inner = (block * input.blockByteCount + image * input.imageByteCount) / 4
-        let outer = (block * output.blockByteCount + image * output.imageByteCount) / 4
-        if isMaximum, let x, let y {
-          Pooling.maximumBackward(x + inner, y + outer, dy + outer, into: dx + inner, plane, workers: one)
-        } else {
-          Pooling.averageBackward(
-            dy + outer, into: dx + inner, countsPadding: countsPadding, plane, workers: one)
-        }
+    input.forEachImage(workers) { image, block in
+      let inner = input.byteOffset(image: image, block: block) / 4
+      let outer = output.byteOffset(image: image, block: block) / 4
+      if isMaximum, let x, let y {
+        Pooling.maximumBackward(x + inner, y + outer, dy + outer, into: dx + inner, plane, workers: one)
+      } else {
+        Pooling.averageBackward(dy + outer, into: dx + inner, countsPadding: countsPadding, plane, workers: one)
       }
     }
   }

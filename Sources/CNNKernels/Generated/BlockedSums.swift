@@ -20,9 +20,7 @@ public struct BlockedSums: Sendable {
   public var workspaceByteCount: Int { pass.sumByteCount }
 
   /// The sums for each image, as images of one pixel.
-  public var result: BlockedTensor {
-    BlockedTensor(images: tensor.images, height: 1, width: 1, channels: tensor.channels)
-  }
+  public var result: BlockedTensor { tensor.onePixel }
 
   /// Sums each image: `result` is blocked.
   public func run(

@@ -69,6 +69,19 @@ public struct BlockedTensor: Hashable, Sendable {
   /// Bytes from the first one to pixel (0, 0) of the first image.
   public var originByteOffset: Int { border.top * rowByteCount + border.left * Self.pixelByteCount }
 
+  /// Calls `body` for each image of each block, divided among the workers.
+  func forEachImage(_ workers: Workers, _ body: (_ image: Int, _ block: Int) -> Void) {
+    workers.forEachRange(of: blocks * images) { range, _ in
+      for unit in range { body(unit % images, unit / images) }
+    }
+  }
+
+  /// Bytes from the first one to an image of a block.
+  func byteOffset(image: Int, block: Int) -> Int { block * blockByteCount + image * imageByteCount }
+
+  /// One pixel for each image: its means, sums or factors.
+  public var onePixel: BlockedTensor { BlockedTensor(images: images, height: 1, width: 1, channels: channels) }
+
   /// The same images with another border.
   public func with(border: Border) -> BlockedTensor {
     BlockedTensor(images: images, height: height, width: width, channels: channels, border: border)

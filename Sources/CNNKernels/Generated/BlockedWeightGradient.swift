@@ -3,28 +3,9 @@ import CNNCore
 /// The gradient of a convolution's filter by generated kernels, with its algorithm chosen and everything it needs to know
 /// worked out.
 public struct BlockedWeightGradient: Sendable {
-  /// How it is computed.
-  public enum Algorithm: Hashable, Sendable {
-    /// As a product of matrices for each tap.
-    case direct
-    /// 3 x 3 with stride 1 by Winograd's transforms.
-    case winograd(WinogradTransform)
-    /// A large filter with stride 2 over a picture: as that of one of half the size and stride 1 over the picture's four
-    /// phases, by Winograd's transforms.
-    case phases(WinogradTransform)
-    /// Every channel by itself.
-    case depthwise
-
-    /// How it is called in profiles.
-    public var name: String {
-      switch self {
-      case .direct: "direct"
-      case .winograd(let transform): "winograd_\(transform.name)"
-      case .phases(let transform): "phases_winograd_\(transform.name)"
-      case .depthwise: "depthwise"
-      }
-    }
-  }
+  /// How it is computed: `direct` as a product of matrices for each tap, `winograd` and `phases` by the transposes of the
+  /// forward transforms.
+  public typealias Algorithm = BlockedConvolution.Algorithm
 
   /// The sizes.
   public let geometry: ConvolutionGeometry

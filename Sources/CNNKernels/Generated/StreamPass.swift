@@ -97,20 +97,12 @@ struct StreamPass: Sendable {
   /// The bytes that the sums of all stretches take.
   var sumByteCount: Int { program.sumCount * tensor.blocks * runs * stretches * 64 }
 
-  /// Blocks that are read from memory once though two passes go over them, one after the other: as many as stay in half of
-  /// the last cache.
+  /// Calls `body` with blocks that are read from memory once though two passes go over them, one after the other: as many
+  /// as stay in half of the last cache.
   /// - Parameter streams: how many tensors the passes read and write.
-  func groups(streams: Int) -> StrideTo<Int> {
-    stride(from: 0, to: tensor.blocks, by: groupSize(streams: streams))
-  }
-
-  /// The blocks of the group that begins at `first`.
-  func group(at first: Int, streams: Int) -> Range<Int> {
-    first..<min(first + groupSize(streams: streams), tensor.blocks)
-  }
-
-  private func groupSize(streams: Int) -> Int {
-    max(1, CodeTarget.lastCacheByteCount / 2 / max(1, tensor.blockByteCount * streams))
+  func forEachGroup(streams: Int, _ body: (_ blocks: Range<Int>) -> Void) {
+    let size = max(1, CodeTarget.lastCacheByteCount / 2 / max(1, tensor.blockByteCount * streams))
+    for first in stride(from: 0, to: tensor.blocks, by: size) { body(first..<min(first + size, tensor.blocks)) }
   }
 
   /// Runs the program over all pixels, or those of some blocks.

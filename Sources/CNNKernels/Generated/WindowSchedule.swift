@@ -43,9 +43,7 @@ struct WindowSchedule: Sendable {
     }
   }
 
-  private var mean: BlockedTensor {
-    BlockedTensor(images: output.images, height: 1, width: 1, channels: output.channels)
-  }
+  private var mean: BlockedTensor { output.onePixel }
 
   /// Whether every window holds at least one row of the image, as the kernel needs.
   var isPossible: Bool { rows.allSatisfy { $0.count > 0 } }

@@ -11,12 +11,14 @@ struct WinogradFilterKernel: Hashable, Sendable {
 
   var name: String { "winograd_filter_\(target.instructionSet.rawValue)_\(transform.name)" }
 
+  private static let filter = GeneralRegister.rax
+
   func code() -> VectorCode {
     let code = VectorCode(target)
     let k = code.assembler, taps = transform.taps
-    let filter = GeneratedRegister.filter, count = GeneralRegister.rcx
+    let count = GeneralRegister.rcx
     k.beginFrame(byteCount: taps * taps * 64)
-    k.mov(filter, GeneralRegister.rdi[0])
+    k.mov(Self.filter, GeneralRegister.rdi[0])
     k.mov(count, GeneralRegister.rdi[8])
     emitLoop(code, count, lanes: target.lanes)
     // What is left of a panel of whole blocks and a half one.
@@ -28,10 +30,6 @@ struct WinogradFilterKernel: Hashable, Sendable {
     return code
   }
 
-  private enum GeneratedRegister {
-    static let filter = GeneralRegister.rax
-  }
-
   private func emitLoop(_ code: VectorCode, _ count: GeneralRegister, lanes: Int) {
     let k = code.assembler, top = k.newLabel(), end = k.newLabel()
     k.test(count, count)
@@ -39,14 +37,14 @@ struct WinogradFilterKernel: Hashable, Sendable {
     k.align(32)
     k.bind(top)
     emitVector(code, lanes: lanes)
-    k.add(GeneratedRegister.filter, lanes * 4)
+    k.add(Self.filter, lanes * 4)
     k.dec(count)
     k.jump(.ne, top)
     k.bind(end)
   }
 
   private func emitVector(_ code: VectorCode, lanes: Int) {
-    let taps = transform.taps, inputs = transform.inputs, filter = GeneratedRegister.filter
+    let taps = transform.taps, inputs = transform.inputs, filter = Self.filter
     func register(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: lanes) }
     // The taps go to the stack first, since their places are written before all of them are used.
     func tap(_ row: Int, _ column: Int) -> Address { GeneralRegister.rsp[(row * taps + column) * lanes * 4] }
