@@ -2,7 +2,8 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-/// The gradient of a convolution's input. Operands: the gradient of the result, and the packed filter.
+/// The gradient of a convolution's input. Operands: the gradient of the result, the packed filter, and optionally another
+/// gradient of the input, which is added.
 struct InputGradientBlocks: CompiledOperation {
   static let name = "input_gradient_blocks"
   let gradient: BlockedInputGradient
@@ -13,12 +14,16 @@ struct InputGradientBlocks: CompiledOperation {
     let gradient = gradient
     var cost = StepCost(of: gradient.geometry)
     cost.algorithm = "input gradient" + (gradient.algorithm.map { " \($0.name)" } ?? "")
+    if gradient.addsResidual { cost.algorithm += "+add" }
     cost.operations = gradient.operations
     return LoweredOperation(
-      workspaceByteCount: gradient.workspaceByteCount, cost: cost,
+      workspaceByteCount: gradient.workspaceByteCount, overwritableOperands: gradient.addsResidual ? [[2]] : [],
+      cost: cost,
       kernel: {
         gradient.run(
-          $0.operand(0), filter: $0.operand(1), into: $0.result(), workspace: $0.workspace, workers: $0.workers)
+          $0.operand(0), filter: $0.operand(1),
+          residual: gradient.addsResidual ? UnsafeRawPointer($0.operand(2)) : nil, into: $0.result(),
+          workspace: $0.workspace, workers: $0.workers)
       })
   }
 }
@@ -57,7 +62,7 @@ struct ActivationGradientBlocks: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let gradient = gradient
     return LoweredOperation(
-      overwritableOperands: [1], cost: StepCost(of: tensor),
+      overwritableOperands: [[1]], cost: StepCost(of: tensor),
       kernel: { gradient.run($0.operand(0), gradient: $0.operand(1), into: $0.result(), workers: $0.workers) })
   }
 }
@@ -136,7 +141,7 @@ struct DropImages: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (tensor, rate, layer) = (tensor, Float(original.rate), original.stream)
     return LoweredOperation(
-      overwritableOperands: [0], cost: StepCost(of: tensor),
+      overwritableOperands: [[0]], cost: StepCost(of: tensor),
       kernel: { arguments in
         let factors = Dropout.SampleFactors(
           rate: rate, seed: arguments.randomness.seed, stream: arguments.randomness.stream(of: layer))

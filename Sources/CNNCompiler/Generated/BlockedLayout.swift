@@ -159,6 +159,9 @@ struct BlockedLayoutPass {
   ) throws(CNNError) -> Bool {
     if let expansion = fusion.expansion { return try convolve(expansion, then: fusion, named: name, as: result) }
     let node = source.nodes[fusion.convolution]
+    if node.operation is Convolution2DInputGradient {
+      return try inputGradient(node, adding: fusion.residual, named: name, as: result)
+    }
     let geometry = try geometry(of: node)
     guard let (input, layout) = try image(node.operands[0], geometry) else { return false }
     let epilogue = Epilogue(

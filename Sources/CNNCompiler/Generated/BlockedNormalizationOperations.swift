@@ -21,7 +21,8 @@ struct NormalizeBatch: CompiledOperation {
     var cost = StepCost(of: normalization.tensor)
     cost.algorithm = label("normalize", original.activation, addsResidual)
     return LoweredOperation(
-      workspaceByteCount: try Checked.sum([kernelBytes, channels * 4], "batch normalisation"), cost: cost,
+      workspaceByteCount: try Checked.sum([kernelBytes, channels * 4], "batch normalisation"),
+      overwritableOperands: [[5]], cost: cost,
       kernel: {
         // The batch's variance is needed only until the running one is updated.
         let variance = ($0.workspace + kernelBytes).assumingMemoryBound(to: Float.self)
@@ -53,7 +54,7 @@ struct NormalizeAgain: CompiledOperation {
     var cost = StepCost(of: normalization.tensor)
     cost.algorithm = label("normalize again", original.activation, addsResidual)
     return LoweredOperation(
-      workspaceByteCount: normalization.workspaceByteCount, cost: cost,
+      workspaceByteCount: normalization.workspaceByteCount, overwritableOperands: [[5]], cost: cost,
       kernel: {
         normalization.normalize(
           $0.operand(0), mean: $0.operand(3), inverseDeviation: $0.operand(4), gamma: $0.operand(1),
@@ -81,7 +82,9 @@ struct NormalizationGradientBlocks: CompiledOperation {
     var cost = StepCost(of: gradient.tensor)
     cost.algorithm = "normalization gradient"
     return LoweredOperation(
-      workspaceByteCount: gradient.workspaceByteCount, overwritableOperands: [1], cost: cost,
+      workspaceByteCount: gradient.workspaceByteCount,
+      overwritableOperands: addsResidual ? [[0, 1], [], [], [1]] : [gradient.mayOverwriteInput ? [1, 0] : [1]],
+      cost: cost,
       kernel: {
         gradient.run(
           $0.operand(0), gradient: $0.operand(1), mean: $0.operand(3), inverseDeviation: $0.operand(4),

@@ -147,7 +147,9 @@ struct ConvolveBlocks: CompiledOperation {
     let (convolution, epilogue, hasMean) = (convolution, epilogue, hasMean)
     let residual = epilogue.hasBias ? 3 : 2
     return LoweredOperation(
-      workspaceByteCount: convolution.workspaceByteCount, cost: cost,
+      workspaceByteCount: convolution.workspaceByteCount,
+      overwritableOperands: epilogue.addsResidual ? [[residual]] : [],
+      cost: cost,
       kernel: {
         convolution.run(
           $0.operand(0), filter: $0.operand(1), bias: epilogue.hasBias ? $0.operand(2) : nil,
@@ -236,7 +238,7 @@ struct ScaleBlocks: CompiledOperation {
     let tensor = tensor
     let scale = tensor.onePixel
     return LoweredOperation(
-      overwritableOperands: [0], cost: StepCost(of: tensor),
+      overwritableOperands: [[0]], cost: StepCost(of: tensor),
       kernel: {
         BlockedElementwise.scale(
           $0.operand(0), tensor, by: $0.operand(1), scale, into: $0.result(), workers: $0.workers)

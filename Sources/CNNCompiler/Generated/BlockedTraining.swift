@@ -10,8 +10,7 @@ extension BlockedLayoutPass {
     case let operation as BatchNormalizationTraining: return try normalize(node, operation)
     case let operation as BatchNormalizationTrainingGradient: return try normalizationGradient(node, operation)
     case let operation as Convolution2DInputGradient where operation.convolution.filterLayout == .oihw:
-      let weight = source.type(of: node.operands[1]).shape
-      return try inputGradient(node, operation.convolution.geometry(operation.inputShape, oihw: weight))
+      return try inputGradient(node, named: node.name, as: node.results[0])
     case let operation as Convolution2DWeightGradient where operation.convolution.filterLayout == .oihw:
       let input = source.type(of: node.operands[0]).shape
       return try weightGradient(node, operation.convolution.geometry(input, oihw: operation.weightShape))
@@ -19,8 +18,7 @@ extension BlockedLayoutPass {
       let x = source.type(of: node.operands[0]).shape, dy = source.type(of: node.operands[1]).shape
       return try weightGradient(node, .dense(rows: x[0], inputs: x[1], outputs: dy[1]))
     case is DenseInputGradient where source.type(of: node.operands[0]).rank == 2:
-      let dy = source.type(of: node.operands[0]).shape, weight = source.type(of: node.operands[1]).shape
-      return try inputGradient(node, .dense(rows: dy[0], inputs: weight[1], outputs: weight[0]))
+      return try inputGradient(node, named: node.name, as: node.results[0])
     case let operation as ActivationGradient: return try activationGradient(node, operation.activation)
     case is SpatialSum: return try sum(node)
     case let operation as SumLeadingAxes:
@@ -102,16 +100,33 @@ extension BlockedLayoutPass {
     return true
   }
 
-  private mutating func inputGradient(_ node: Node, _ geometry: ConvolutionGeometry) throws(CNNError) -> Bool {
+  /// Rewrites the gradient of an input, `other` added to it.
+  mutating func inputGradient(
+    _ node: Node, adding other: Value? = nil, named name: String, as result: Value
+  ) throws(CNNError) -> Bool {
+    let weight = source.type(of: node.operands[1]).shape
+    let geometry =
+      if let operation = node.operation as? Convolution2DInputGradient {
+        try operation.convolution.geometry(operation.inputShape, oihw: weight)
+      } else {
+        try ConvolutionGeometry.dense(
+          rows: source.type(of: node.operands[0]).shape[0], inputs: weight[1], outputs: weight[0])
+      }
     guard let (dy, _) = try inBlocks(node.operands[0]),
-      let gradient = try BlockedInputGradient(geometry, workers: generation.workers, library: generation.library)
+      let gradient = try BlockedInputGradient(
+        geometry, addsResidual: other != nil, workers: generation.workers, library: generation.library)
     else { return false }
-    let filter = try rewriter.result.addSingle(
-      PackFilter(gradient), [rowMajor(node.operands[1])],
-      name: rewriter.result.uniqueName("\(node.name).filter"))
+    var operands = [dy]
+    operands.append(
+      try rewriter.result.addSingle(
+        PackFilter(gradient), [rowMajor(node.operands[1])],
+        name: rewriter.result.uniqueName("\(node.name).filter")))
+    if let other {
+      guard let (value, _) = try inBlocks(other) else { return false }
+      operands.append(value)
+    }
     define(
-      node.results[0],
-      try rewriter.result.addSingle(InputGradientBlocks(gradient: gradient), [dy, filter], name: node.name),
+      result, try rewriter.result.addSingle(InputGradientBlocks(gradient: gradient), operands, name: name),
       gradient.result)
     return true
   }

@@ -2,9 +2,10 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-/// Which nodes a convolution takes into its own pass over memory: the addition of a residual, then an activation.
+/// Which nodes a convolution takes into its own pass over memory: the addition of a residual, then an activation. The
+/// gradient of a convolution's input is a convolution too, and takes the addition of another gradient.
 struct ConvolutionFusions {
-  /// A convolution or dense layer and what follows it.
+  /// A convolution, dense layer or gradient of a convolution's input, and what follows it.
   struct Fusion {
     let convolution: Int
     var residual: Value?
@@ -95,16 +96,20 @@ struct ConvolutionFusions {
   }
 
   private static func geometry(of node: Node, _ graph: Graph) -> ConvolutionGeometry? {
-    guard var convolution = node.operation as? Convolution2D, convolution.filterLayout == .oihw else { return nil }
-    convolution.filterLayout = .hwio
-    let weight = graph.type(of: node.operands[1]).shape
-    return try? convolution.geometry(
-      input: graph.type(of: node.operands[0]).shape, weight: FilterLayout.toHWIO.map { weight[$0] })
+    let weight = node.operands.count > 1 ? graph.type(of: node.operands[1]).shape : []
+    switch node.operation {
+    case let convolution as Convolution2D where convolution.filterLayout == .oihw:
+      return try? convolution.geometry(graph.type(of: node.operands[0]).shape, oihw: weight)
+    case let gradient as Convolution2DInputGradient where gradient.convolution.filterLayout == .oihw:
+      return try? gradient.convolution.geometry(gradient.inputShape, oihw: weight)
+    default: return nil
+    }
   }
 
   private static func hasKernels(_ node: Node, _ graph: Graph) -> Bool {
     switch node.operation {
     case is Convolution2D: return geometry(of: node, graph).map(BlockedConvolution.isPossible) ?? false
+    case is Convolution2DInputGradient: return geometry(of: node, graph).map(BlockedInputGradient.canAdd) ?? false
     case is Dense: return graph.type(of: node.operands[0]).rank == 2
     default: return false
     }

@@ -13,7 +13,7 @@ extension CNNGraph.Activation: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (function, constants, count) = (function, constantLanes, types.operands[0].count)
     return LoweredOperation(
-      overwritableOperands: [0],
+      overwritableOperands: [[0]],
       kernel: {
         CNNKernels.Activation.forward(
           function, constants: constants, $0.operand(0), into: $0.result(), count: count, workers: $0.workers)
@@ -26,7 +26,7 @@ extension ActivationGradient: Lowerable {
     let (function, constants) = (activation.function, activation.constantLanes)
     let count = types.operands[0].count
     return LoweredOperation(
-      overwritableOperands: [1],
+      overwritableOperands: [[1]],
       kernel: {
         CNNKernels.Activation.backward(
           function, constants: constants, $0.operand(0), $0.operand(1), into: $0.result(), count: count,
@@ -39,7 +39,7 @@ extension CNNGraph.Softmax: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(
-      overwritableOperands: [0],
+      overwritableOperands: [[0]],
       kernel: {
         CNNKernels.Softmax.forward(
           x: $0.operand(0), y: $0.result(), rows: shape.rows, classes: shape.columns, workers: $0.workers)
@@ -62,7 +62,7 @@ extension LogSoftmax: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(
-      overwritableOperands: [0],
+      overwritableOperands: [[0]],
       kernel: {
         CNNKernels.Softmax.logarithm(
           x: $0.operand(0), y: $0.result(), rows: shape.rows, classes: shape.columns, workers: $0.workers)
@@ -74,7 +74,7 @@ extension LogSoftmaxGradient: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(
-      overwritableOperands: [0, 1],
+      overwritableOperands: [[0, 1]],
       kernel: {
         CNNKernels.Softmax.logarithmBackward(
           y: $0.operand(0), dy: $0.operand(1), dx: $0.result(), rows: shape.rows, classes: shape.columns,
@@ -87,7 +87,7 @@ extension CNNGraph.ParametricRelu: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let slopes = types.operands[1].count, rows = types.operands[0].count / slopes
     return LoweredOperation(
-      overwritableOperands: [0],
+      overwritableOperands: [[0]],
       kernel: {
         CNNKernels.ParametricRelu.forward(
           x: $0.operand(0), slope: $0.operand(1), y: $0.result(), rows: rows, channels: slopes,
@@ -100,7 +100,7 @@ extension ParametricReluInputGradient: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let slopes = types.operands[1].count, rows = types.operands[0].count / slopes
     return LoweredOperation(
-      overwritableOperands: [2],
+      overwritableOperands: [[2]],
       kernel: {
         CNNKernels.ParametricRelu.backward(
           x: $0.operand(0), slope: $0.operand(1), dy: $0.operand(2), dx: $0.result(), rows: rows,
@@ -115,7 +115,7 @@ extension CNNGraph.Rescaling: Lowerable {
     let constants = CNNKernels.Rescaling.Constants(
       scale: scale.map { Float($0) }, offset: offset.map { Float($0) }, channels: types.operands[0].shape.last ?? 1)
     return LoweredOperation(
-      overwritableOperands: [0],
+      overwritableOperands: [[0]],
       kernel: {
         CNNKernels.Rescaling.apply(constants, $0.operand(0), into: $0.result(), count: count, workers: $0.workers)
       })
@@ -137,13 +137,13 @@ private func lowerCombination(
   let shape = types.results[0].shape, count = types.results[0].count
   if types.operands[0] == types.operands[1] {
     return LoweredOperation(
-      overwritableOperands: [0, 1],
+      overwritableOperands: [[0, 1]],
       kernel: { equal($0.operand(0), $0.operand(1), $0.result(), count, $0.workers) })
   }
   let large = types.operands[0].shape == shape ? 0 : 1
   let (images, pixels, channels) = (shape[0], shape[1] * shape[2], shape[3])
   return LoweredOperation(
-    overwritableOperands: [large],
+    overwritableOperands: [[large]],
     kernel: { broadcast($0.operand(large), $0.operand(1 - large), $0.result(), images, pixels, channels, $0.workers) })
 }
 

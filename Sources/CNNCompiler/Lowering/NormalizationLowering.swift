@@ -8,7 +8,7 @@ extension CNNGraph.BatchNormalization: Lowerable {
     return LoweredOperation(
       workspaceByteCount: CNNKernels.BatchNormalization.workspaceByteCount(
         channels: shape.columns, workers: types.workers),
-      overwritableOperands: [0],
+      overwritableOperands: [[0]],
       kernel: {
         CNNKernels.BatchNormalization.inference(
           $0.operand(0), rows: shape.rows, channels: shape.columns, gamma: $0.operand(1), beta: $0.operand(2),
@@ -24,7 +24,7 @@ extension BatchNormalizationGradient: Lowerable {
     return LoweredOperation(
       workspaceByteCount: CNNKernels.BatchNormalization.workspaceByteCount(
         channels: shape.columns, workers: types.workers),
-      overwritableOperands: [1],
+      overwritableOperands: [[1]],
       kernel: {
         CNNKernels.BatchNormalization.inferenceBackward(
           $0.operand(0), rows: shape.rows, channels: shape.columns, mean: $0.operand(3), variance: $0.operand(4),
@@ -67,7 +67,7 @@ extension BatchNormalizationTrainingGradient: Lowerable {
     return LoweredOperation(
       workspaceByteCount: CNNKernels.BatchNormalization.workspaceByteCount(
         channels: shape.columns, workers: types.workers),
-      overwritableOperands: [1],
+      overwritableOperands: [[1]],
       kernel: {
         CNNKernels.BatchNormalization.trainingBackward(
           $0.operand(0), rows: shape.rows, channels: shape.columns, mean: $0.operand(3),

@@ -11,7 +11,7 @@ extension CNNGraph.Dropout: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (rate, stream, count) = (Float(rate), stream, types.operands[0].count)
     return LoweredOperation(
-      overwritableOperands: [0],
+      overwritableOperands: [[0]],
       kernel: {
         CNNKernels.Dropout.apply(
           x: $0.operand(0), y: $0.result(), count: count, rate: rate, seed: $0.randomness.seed,
@@ -25,7 +25,7 @@ extension StochasticDepth: Lowerable {
     let (rate, stream, samples) = (Float(rate), stream, types.operands[0].shape[0])
     let length = types.operands[0].count / samples
     return LoweredOperation(
-      overwritableOperands: [0],
+      overwritableOperands: [[0]],
       kernel: {
         CNNKernels.Dropout.applyToSamples(
           x: $0.operand(0), y: $0.result(), samples: samples, sampleLength: length, rate: rate,

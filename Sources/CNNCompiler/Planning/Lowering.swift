@@ -21,8 +21,9 @@ struct LoweredOperation {
   var workspaceByteCount = 0
   /// The operand whose memory the first result shares without any work: a reshape.
   var aliasedOperand: Int?
-  /// Operands that the first result may overwrite, where nobody needs them afterwards and the size is the same.
-  var overwritableOperands: [Int] = []
+  /// For each result from the first on, operands that it may overwrite, where nobody needs them afterwards and the size is
+  /// the same: the best first, since what has just been read is still in a cache.
+  var overwritableOperands: [[Int]] = []
   /// Whether the kernel calls OpenBLAS, which is loaded when first needed: it takes longer than the rest of a start.
   var usesOpenBLAS = false
   /// How it is computed and how much there is to do, for profiles.

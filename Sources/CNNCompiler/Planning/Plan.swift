@@ -188,11 +188,17 @@ private struct Placement {
     var requestOf: [Int: Int] = [:]  // By root.
     for (step, node) in graph.nodes.enumerated() {
       let lowering = lowered[step]
+      var overwritten: Set<Int> = []
       for (position, result) in node.results.enumerated() where !isPrepared[result.index] {
         let type = graph.type(of: result)
         let last = max(lastUse[result.index], step)
-        if position == 0, let shared = sharedOperand(of: node, lowering, step, type, requests, requestOf) {
+        let isFree = { (root: Int) -> Bool in
+          guard let request = requestOf[root], !overwritten.contains(root) else { return false }
+          return requests[request].request.lastStep == step && requests[request].request.byteCount == type.byteCount
+        }
+        if let shared = sharedOperand(of: node, lowering, result: position, where: isFree) {
           root[result.index] = shared
+          overwritten.insert(shared)
           if let request = requestOf[shared] {
             requests[request].request.lastStep = max(requests[request].request.lastStep, last)
           }
@@ -215,19 +221,17 @@ private struct Placement {
     return requests
   }
 
-  /// The root in whose memory the first result can lie: the operand's it is a view of, or one that dies here.
+  /// The root in whose memory a result can lie: the operand's it is a view of, or one that may be overwritten.
   private func sharedOperand(
-    of node: Node, _ lowering: LoweredOperation, _ step: Int, _ type: TensorType,
-    _ requests: [(owner: Owner, request: MemoryPlanner.Request)], _ requestOf: [Int: Int]
+    of node: Node, _ lowering: LoweredOperation, result: Int, where isFree: (_ root: Int) -> Bool
   ) -> Int? {
-    if let alias = lowering.aliasedOperand { return root[node.operands[alias].index] }
-    for candidate in lowering.overwritableOperands where node.operands.indices.contains(candidate) {
-      let shared = root[node.operands[candidate].index]
-      guard let request = requestOf[shared], requests[request].request.lastStep == step,
-        requests[request].request.byteCount == type.byteCount
-      else { continue }
-      return shared
+    if result == 0, let alias = lowering.aliasedOperand { return root[node.operands[alias].index] }
+    guard lowering.overwritableOperands.indices.contains(result) else { return nil }
+    let candidates = lowering.overwritableOperands[result]
+    return candidates.filter(node.operands.indices.contains).map { root[node.operands[$0].index] }.first { shared in
+      // What another operand reads too, at other places, stays as it is.
+      isFree(shared)
+        && node.operands.indices.allSatisfy { candidates.contains($0) || root[node.operands[$0].index] != shared }
     }
-    return nil
   }
 }

@@ -7,6 +7,8 @@ public struct BlockedInputGradient: Sendable {
   public let geometry: ConvolutionGeometry
   /// The gradient of the result, and that of the input.
   public let gradient, result: BlockedTensor
+  /// Whether another gradient is added.
+  public let addsResidual: Bool
   private let phases: [Phase]
 
   private struct Phase: Sendable {
@@ -21,9 +23,20 @@ public struct BlockedInputGradient: Sendable {
     var isWritten: Bool { convolution != nil }
   }
 
+  /// Whether another gradient can be added where this one is written: by the epilogue of the one convolution it is.
+  public static func canAdd(_ g: ConvolutionGeometry) -> Bool {
+    g.groups == 1 && g.strideHeight == 1 && g.strideWidth == 1
+      && max(g.padTop, g.padBottom) <= (g.kernelHeight - 1) * g.dilationHeight
+      && max(g.padLeft, g.padRight) <= (g.kernelWidth - 1) * g.dilationWidth
+  }
+
   /// Plans the gradient; nil where there are no kernels for it.
-  public init?(_ g: ConvolutionGeometry, workers: Workers, library: KernelLibrary) throws(CNNError) {
+  /// - Parameter addsResidual: whether another gradient is added, where that `canAdd`.
+  public init?(
+    _ g: ConvolutionGeometry, addsResidual: Bool = false, workers: Workers, library: KernelLibrary
+  ) throws(CNNError) {
     geometry = g
+    self.addsResidual = addsResidual
     gradient = BlockedTensor(
       images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
     result = BlockedTensor(images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
@@ -56,7 +69,7 @@ public struct BlockedInputGradient: Sendable {
           padLeft: column.paddingBefore, padBottom: row.paddingAfter, padRight: column.paddingAfter, groups: g.groups)
         guard BlockedConvolution.isPossible(geometry) else { return nil }
         let convolution = try BlockedConvolution(
-          geometry, epilogue: Epilogue(), workers: workers, library: library)
+          geometry, epilogue: Epilogue(addsResidual: addsResidual), workers: workers, library: library)
         phases.append(
           Phase(
             rows: row, columns: column, convolution: convolution, filterOffset: filterEnd, place: isWhole ? nil : end,
@@ -135,13 +148,14 @@ public struct BlockedInputGradient: Sendable {
   }
 
   /// Computes the gradient of the input.
+  /// - Parameter residual: the gradient that is added; may be `dx`.
   public func run(
-    _ dy: UnsafeRawPointer, filter: UnsafePointer<Float>, into dx: UnsafeMutableRawPointer,
-    workspace: UnsafeMutableRawPointer, workers: Workers
+    _ dy: UnsafeRawPointer, filter: UnsafePointer<Float>, residual: UnsafeRawPointer? = nil,
+    into dx: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
     for phase in phases {
       phase.convolution?.run(
-        dy, filter: filter + phase.filterOffset, bias: nil, residual: nil,
+        dy, filter: filter + phase.filterOffset, bias: nil, residual: residual,
         into: phase.place.map { workspace + $0 } ?? dx, workspace: workspace + phaseByteCount, workers: workers)
     }
     if phases.count == 1, phases[0].isWritten { return }

@@ -56,6 +56,9 @@ public struct BlockedNormalizationGradient: Sendable {
     applying = StreamPass(apply, tensor, library: library)
   }
 
+  /// Whether `dx` may be `x`.
+  public var mayOverwriteInput: Bool { !keepsGradient }
+
   /// The bytes it works in.
   public var workspaceByteCount: Int { NormalizationFactors.byteCount(tensor) + reducing.sumByteCount }
 
@@ -63,7 +66,7 @@ public struct BlockedNormalizationGradient: Sendable {
   /// - Parameters:
   ///   - beta: of the forward pass, where the source is an activation.
   ///   - y: the forward result, where the source is that.
-  ///   - dx: may be `dy`.
+  ///   - dx: may be `dy`, and `x` where `mayOverwriteInput`.
   ///   - dResidual: the residual's gradient, where the source is the result. May be `dy`, if `dx` is not.
   public func run(
     _ x: UnsafeRawPointer, gradient dy: UnsafeRawPointer, mean: UnsafePointer<Float>,
