@@ -32,7 +32,7 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize golden \
-  golden-check keras-check parity asm-check asm-golden bench bench-training bench-inference soak clean
+  golden-check keras-check parity asm-check asm-golden bench bench-training bench-accuracy bench-inference soak clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -236,7 +236,7 @@ asm-golden: deps ## Makes the stored encodings in Tests/X86AssemblerTests again,
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-inference ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Predicts ten thousand times with changing batches: memory stays flat, bits the same
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -245,6 +245,10 @@ soak: python ## Predicts ten thousand times with changing batches: memory stays 
 bench-training: python build/peers-venv/ready build/fma_peak ## Measures only training, beside PyTorch
 	build/peers-venv/bin/python Tests/Benchmarks/training.py --json build/training.json \
 	  --markdown build/training.md $(BENCH)
+
+# More by BENCH, as BENCH='--seeds 1'; it takes about 12 minutes a seed.
+bench-accuracy: python build/peers-venv/ready ## Measures the time to an accuracy on Fashion-MNIST, beside PyTorch
+	build/peers-venv/bin/python Tests/Benchmarks/accuracy.py --json build/accuracy.json $(BENCH)
 
 # More by BENCH, as BENCH='--models resnet18 --isa avx2'; Tests/Benchmarks/inference.py --help lists it all.
 bench-inference: python build/peers-venv/inference build/fma_peak ## Measures only inference (BENCH='--threads 1')

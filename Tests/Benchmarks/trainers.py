@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The engines whose training is measured, float32 SGD with momentum; run as a program, one of them works.
 
-An engine is made from a `Task` by a function of this file. Dropout and stochastic depth are off in all of them, so that
-losses can be compared. Ours also trains by `fit`, on pixels that are cropped, mirrored and normalised on the way, or
-makes as many steps on batches that are ready.
+An engine is made from a `Task` by a function of this file; it goes round the task's batches. Dropout and stochastic
+depth are off in all of them, so that losses can be compared. Ours also trains by `fit`, on pixels that are cropped,
+mirrored and normalised on the way, or makes as many steps on batches that are ready.
 """
 
 import argparse
+import itertools
 import pathlib
 import resource
 import sys
@@ -18,7 +19,8 @@ import turns
 SIZES = {"resnet18": 224, "resnet50": 224, "efficientnet_b0": 224, "efficientnet_v2_s": 224, "resnet20": 32}
 BATCHES = {"resnet20": 128}  # The others: 16.
 CLASSES = {"resnet20": 10}  # The others: 1000.
-RATES = {"resnet20": 0.05}  # The others: 0.001, so that a difference in rounding does not grow beyond all bounds at once.
+# The others: 0.001, so that a difference in rounding does not grow beyond all bounds at once.
+RATES = {"resnet20": 0.005}
 MOMENTUM = 0.9
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -30,6 +32,7 @@ class Task(NamedTuple):
     batch: int
     threads: int
     folder: pathlib.Path
+    batches: int = 1
 
     @property
     def size(self) -> int:
@@ -82,11 +85,17 @@ class Engine(NamedTuple):
     step: Callable[[], float | None]
     version: str
     imported_mb: float
+    weights_mb: float
 
 
 def peak_mb() -> float:
     """The largest memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def weights_mb(task: Task) -> float:
+    """What the weights take; gradients and momentum take as much each."""
+    return task.weights.stat().st_size / 1e6 if task.weights.exists() else 0
 
 
 def torch(task: Task, layout: str) -> Engine:
@@ -114,21 +123,22 @@ def torch(task: Task, layout: str) -> Engine:
     memory_format = torch.channels_last if layout == "channels-last" else torch.contiguous_format
     network = network.to(memory_format=memory_format).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=task.rate, momentum=MOMENTUM)
-    x, y = task.numbers(1)
+    x, y = task.numbers(task.batches)
     x = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
-    y = torch.from_numpy(y).long()
+    batches = itertools.cycle(zip(x.split(task.batch), torch.from_numpy(y).long().split(task.batch), strict=True))
 
     def step() -> float:
+        x, y = next(batches)
         optimizer.zero_grad(set_to_none=True)
         loss = torch.nn.functional.cross_entropy(network(x), y)
         loss.backward()
         optimizer.step()
         return loss.item()
 
-    return Engine(step, torch.__version__.split("+")[0], imported)
+    return Engine(step, torch.__version__.split("+")[0], imported, weights_mb(task))
 
 
-def swiftcnn(task: Task, data: str | None = None) -> Engine:
+def swiftcnn(task: Task, data: str | None = None, memory: str = "normal") -> Engine:
     """Ours; with `data` "pixels" a call of it is a `fit`, with "ready" as many steps."""
     sys.path.append(str(turns.ROOT / "bindings" / "python"))
     import numpy
@@ -142,7 +152,7 @@ def swiftcnn(task: Task, data: str | None = None) -> Engine:
     # Calls of `fit` are many, on random labels: at this rate the weights hardly change, and the work is the same.
     model.compile(
         optimizer=swiftcnn.optimizers.SGD(learning_rate=1e-5 if data else task.rate, momentum=MOMENTUM),
-        loss="sparse_categorical_crossentropy")
+        loss="sparse_categorical_crossentropy", memory=memory)
     step: Callable[[], float | None]
     if data == "pixels":
         x, y = task.pixels(task.steps)
@@ -157,12 +167,15 @@ def swiftcnn(task: Task, data: str | None = None) -> Engine:
             for batch in batches:
                 model.train_on_batch(x[batch], y[batch])
     else:
-        x, y = task.numbers(1)
+        x, y = task.numbers(task.batches)
+        starts = itertools.cycle(range(0, len(x), task.batch))
 
         def step() -> float:
-            return float(numpy.ravel(model.train_on_batch(x, y))[0])
+            start = next(starts)
+            results = model.train_on_batch(x[start:start + task.batch], y[start:start + task.batch])
+            return float(numpy.ravel(results)[0])
 
-    return Engine(step, swiftcnn.__version__, imported)
+    return Engine(step, swiftcnn.__version__, imported, weights_mb(task))
 
 
 ENGINES: dict[str, Callable[[Task], Engine]] = {
@@ -171,6 +184,7 @@ ENGINES: dict[str, Callable[[Task], Engine]] = {
     "torch-contiguous": lambda task: torch(task, "contiguous"),
     "swiftcnn-pixels": lambda task: swiftcnn(task, "pixels"),
     "swiftcnn-ready": lambda task: swiftcnn(task, "ready"),
+    "swiftcnn-low": lambda task: swiftcnn(task, memory="low"),
 }
 TITLES = {"swiftcnn": "SwiftCNN", "torch-channels-last": "PyTorch channels-last",
           "torch-contiguous": "PyTorch contiguous"}
@@ -184,7 +198,7 @@ def make(name: str, task: Task) -> tuple[Callable[[int], Any], dict[str, Any]]:
     def call(place: int) -> dict[str, Any]:
         return {"loss": engine.step(), "peak_mb": peak_mb() - engine.imported_mb}
 
-    return call, {"version": engine.version}
+    return call, {"version": engine.version, "weights_mb": engine.weights_mb}
 
 
 def main() -> None:
@@ -194,8 +208,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("--batches", type=int, default=1, help="how many there are")
     given = parser.parse_args()
-    task = Task(given.model, given.batch, given.threads, given.folder)
+    task = Task(given.model, given.batch, given.threads, given.folder, given.batches)
     turns.serve(lambda: make(given.engine, task))
 
 

@@ -3,9 +3,10 @@
 
 Each engine has a process of its own, and they take turns of some steps while the others are stopped; the first step of
 a turn is not counted, and a turn waits until all cores are at their peak. Prints the medians, the largest memory that
-each process had beyond its imports, and how far the losses of the first steps are apart; also measures what a larger
-batch gains, and what it costs to make batches of pixels. Run it alone on the machine: `make bench-training`. This
-process stays small: the memory of the process that made another counts as that one's too.
+each process had beyond its imports, and how far the losses of the first steps are apart; also how far those of a
+hundred steps are, what `memory="low"` saves and takes, what a larger batch gains, and what it costs to make batches of
+pixels. Run it alone on the machine: `make bench-training`. This process stays small: the memory of the process that
+made another counts as that one's too.
 """
 
 import argparse
@@ -20,10 +21,12 @@ import trainers
 import turns
 
 HERE = pathlib.Path(__file__).resolve().parent
-PARTS = ("step", "batches", "data")
+PARTS = ("step", "losses", "memory", "batches", "data")
 SMALL, LARGE = 16, 64
 DATA_BAR = 1.03  # Of a step on batches that are ready.
 FIRST_STEPS = 5
+STEPS, BATCHES = 100, 10  # For the losses of many steps.
+LOW_MEMORY_TIME_BAR, LOW_MEMORY_BAR = 1.35, 0.5  # Of a step's time, and of what it keeps for the backward pass.
 LARGEST_DIFFERENCE = 1e-3  # Of the losses, relative, or this many times what PyTorch's layouts differ by:
 TIMES_PEERS = 4  # rounding grows from step to step, in some networks fast.
 
@@ -47,10 +50,10 @@ class Bench:
         print(f"  {text}", flush=True)
         self.results["notes"].append(text)
 
-    def worker(self, engine: str, model: str, batch: int) -> turns.Worker:
+    def worker(self, engine: str, model: str, batch: int, batches: int = 1) -> turns.Worker:
         """An engine's process."""
         command = [sys.executable, str(HERE / "trainers.py"), engine, model, "--batch", str(batch),
-                   "--threads", str(self.given.threads), "--folder", str(self.folder)]
+                   "--threads", str(self.given.threads), "--folder", str(self.folder), "--batches", str(batches)]
         environment = {"OMP_NUM_THREADS": str(self.given.threads)}
         return turns.Worker(command, environment, self.folder / "logs" / f"train-{model}-{batch}-{engine}.log")
 
@@ -97,8 +100,12 @@ class Bench:
                   f"{cell['peers_loss_difference']:.1e}{'' if cell['faithful'] else ': UNFAITHFUL'}", flush=True)
 
     def pair(self, title: str, names: tuple[str, str], model: str, batches: tuple[int, int], images: tuple[int, int],
-             request: dict[str, Any], bar: float) -> None:
-        """Compares two processes of ours; ours is the first, and has to be at most the bar's share of the other."""
+             request: dict[str, Any], bar: float) -> dict[str, dict[str, Any]]:
+        """Compares two processes of ours; ours is the first, and has to be at most the bar's share of the other.
+
+        Returns:
+            The rows of both, or nothing where one failed.
+        """
         workers: dict[str, turns.Worker] = {}
         try:
             for role, name, batch in zip(("ours", "other"), names, batches, strict=True):
@@ -107,16 +114,51 @@ class Bench:
             self.note(f"{title}: {failure}")
             for worker in workers.values():
                 worker.close()
-            return
+            return {}
+        about = {name: worker.about for name, worker in workers.items()}
         rows = self.race(workers, dict(zip(("ours", "other"), images, strict=True)), request)
         failures = [row["failure"] for row in rows.values() if "failure" in row]
         if failures:
             self.note(f"{title}: {failures[0]}")
-            return
-        row = report.compared(title, "ms", rows["ours"]["median_ms"], rows["other"]["median_ms"], bar)
+            return {}
+        self.compare(title, "ms", rows["ours"]["median_ms"], rows["other"]["median_ms"], bar)
+        return {name: row | about[name] for name, row in rows.items()}
+
+    def compare(self, title: str, measure: str, ours: float, other: float, bar: float) -> None:
+        """A row of the second table."""
+        row = report.compared(title, measure, ours, other, bar)
         self.results["others"].append(row)
-        print(f"{title}: {row['ours']:.4g} ms beside {row['other']:.4g}, ratio {row['ratio']:.3f}, at most {bar}",
-              flush=True)
+        print(f"{title}: {ours:.4g} {measure} beside {other:.4g}, ratio {row['ratio']:.3f}, at most {bar}", flush=True)
+
+    def losses(self, model: str, batch: int) -> None:
+        """How far our losses are from PyTorch's in many steps, beside how far its other layout is."""
+        losses: dict[str, list[float]] = {}
+        try:
+            for name in (*trainers.PEERS, "swiftcnn"):
+                worker = self.worker(name, model, batch, BATCHES)
+                try:
+                    losses[name] = [value["loss"] for value in worker.ask({"calls": STEPS - 1})["values"]]
+                finally:
+                    worker.close()
+        except turns.Failure as failure:
+            self.note(f"losses of {model}: {failure}")
+            return
+        peer, ours = losses["torch-contiguous"], losses["swiftcnn"]
+        self.note(f"{model}, {STEPS} steps over {BATCHES} batches: PyTorch's loss goes from {peer[0]:.4f} to "
+                  f"{peer[-1]:.4f}, ours to {ours[-1]:.4f}")
+        apart = max(LARGEST_DIFFERENCE, difference(losses["torch-channels-last"], peer))
+        self.compare(f"distance of {STEPS} losses of {model} from PyTorch's, beside that of its other layout's", "",
+                     difference(ours, peer), apart, TIMES_PEERS)
+
+    def low_memory(self, model: str, batch: int) -> None:
+        """What `memory="low"` takes and saves."""
+        rows = self.pair(
+            f'a step with memory="low" beside a normal one of {model}', ("swiftcnn-low", "swiftcnn"), model,
+            (batch, batch), (1, 1), {"calls": self.given.calls, "seconds": self.given.seconds}, LOW_MEMORY_TIME_BAR)
+        if rows:  # Weights, gradients and momentum stay.
+            kept = {name: row["peak_mb"] - 3 * row["weights_mb"] for name, row in rows.items()}
+            self.compare(f'memory beside weights, gradients and momentum with memory="low" and normally, {model}', "MB",
+                         kept["ours"], kept["other"], LOW_MEMORY_BAR)
 
     def run(self) -> None:
         """Measures everything; what is found so far is in the files after each step."""
@@ -125,6 +167,12 @@ class Bench:
             batch = given.batch or trainers.BATCHES.get(model, 16)
             if "step" in given.parts:
                 self.cell(model)
+                self.write()
+            if "losses" in given.parts:
+                self.losses(model, batch)
+                self.write()
+            if "memory" in given.parts:
+                self.low_memory(model, batch)
                 self.write()
             if "batches" in given.parts and trainers.SIZES[model] > 100:
                 self.pair(f"training, batch {LARGE} beside batch {SMALL}, an image of {model}",
