@@ -163,4 +163,50 @@ import X86Assembler
       #expect(a.map(\.bitPattern) == b.map(\.bitPattern))
     }
   }
+
+  /// A ResNet's stem, a convolution that adds its own input, which it must not overwrite, and two gradients that are added.
+  static func residualNetwork() throws -> Graph {
+    var builder = GraphBuilder()
+    let input = try builder.input(shape: [17, 19, 3])
+    func convolution(_ x: Value, _ name: String, kernel: Int) throws -> Value {
+      try builder.convolution(x, name, outputChannels: 32, kernel: (kernel, kernel), padding: .all(kernel / 2))
+    }
+    var x = try builder.batchNormalization(convolution(input, "stem", kernel: 3), "stem.bn")
+    x = try builder.activation(.silu, x, "stem.silu")
+    x = try builder.apply(Pooling2D(.max, kernel: [3, 3], stride: [2, 2], padding: .all(1)), x, name: "stem.pool")
+    x = try builder.apply(Add(), convolution(x, "own", kernel: 3), x, name: "own.add")
+    let left = try builder.batchNormalization(convolution(x, "left", kernel: 3), "left.bn")
+    let right = try convolution(x, "right", kernel: 1)
+    x = try builder.activation(.silu, builder.apply(Add(), left, right, name: "sum"), "sum.silu")
+    x = try builder.apply(GlobalPooling2D(.average, keepsAxes: false), x, name: "pool")
+    x = try builder.apply(Softmax(), builder.dense(x, "fc", units: 5), name: "probabilities")
+    try builder.graph.addOutput("probabilities", x)
+    return builder.graph
+  }
+
+  @Test(arguments: targets, [TrainingMemory.normal, .low])
+  func residualsAndPoolingsAreFusedIntoGradients(_ target: CodeTarget, _ memory: TrainingMemory) throws {
+    let type = try TensorType(.float32, [3, 17, 19, 3])
+    func predicting(_ target: CodeTarget?) throws -> Plan {
+      try Compiler.inferencePlan(
+        Self.residualNetwork(), input: type, normalization: Self.normalization, threads: 2, target: target)
+    }
+    func training(_ target: CodeTarget?) throws -> Plan {
+      try Compiler.trainingPlan(
+        Self.residualNetwork(), input: type, normalization: Self.normalization,
+        loss: Loss(.sparseCategoricalCrossEntropy),
+        memory: memory, threads: 2, target: target)
+    }
+    let generated = try training(target)
+    #expect(generated.graph.nodes.contains { $0.operation is PooledNormalizationGradient })
+    #expect(
+      generated.stepCosts.contains { $0.cost.algorithm.hasSuffix("+add") && $0.cost.algorithm.hasPrefix("input") })
+    for (a, b) in zip(try Self.outputs(of: predicting(target)), try Self.outputs(of: predicting(nil))) {
+      expectClose(a, b, 1e-5, "\(target.instructionSet)")
+    }
+    let outputs = (try Self.outputs(of: generated), try Self.outputs(of: training(nil)))
+    for (name, (a, b)) in zip(generated.graph.outputs.map(\.name), zip(outputs.0, outputs.1)) {
+      expectClose(a, b, 1e-4, "\(name), \(target.instructionSet)", floor: 1e-4)
+    }
+  }
 }

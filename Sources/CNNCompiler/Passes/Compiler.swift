@@ -137,15 +137,23 @@ public enum Compiler {
       Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients() },
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
     ]
+    var last = [Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() }]
     if let generation {
+      last.insert(
+        Pass("fuse pooling gradients") { graph throws(CNNError) in
+          try graph.fusingPoolingGradients(generation.library)
+        }, at: 0)
       passes += [
         Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-        Pass("rematerialize") { graph throws(CNNError) in try graph.rematerializing(memory) },
+        Pass("rematerialize") { [last] graph throws(CNNError) in
+          try graph.rematerializing(memory) { (candidate) throws(CNNError) in
+            try Plan(run(last, on: candidate), threads: generation.workers.count, keepsPrepared: false)
+          }
+        },
       ]
     }
-    passes.append(Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() })
-    return try run(passes, on: network)
+    return try run(passes + last, on: network)
   }
 
   /// The name of the output with a parameter's gradient.

@@ -47,19 +47,39 @@ extension NormalizeBatch: Recomputable {
 extension Graph {
   /// Of a training graph with generated kernels not everything is kept from the forward to the backward pass: there it is
   /// computed again, shortly before it is read (Chen et al., "Training deep nets with sublinear memory cost", 2016).
-  func rematerializing(_ memory: TrainingMemory) throws(CNNError) -> Graph {
+  /// - Parameter plan: what becomes of the rewritten graph; where memory is short, several are tried out.
+  func rematerializing(
+    _ memory: TrainingMemory, plan: (Graph) throws(CNNError) -> Plan
+  ) throws(CNNError) -> Graph {
     guard let seed = gradientSeed else { return self }
+    let normal = try rematerializing(keeping: valuesKept(before: seed), from: seed)
+    guard memory == .low else { return normal }
+    // Gradients of parameters, which the optimizer reads, are there in any case.
+    let fixed = outputs.reduce(0) { $0 + type(of: $1.value).byteCount }
+    let limit = try (plan(normal).arenaByteCount - fixed) / 2
+    var best = normal, lowest = Int.max
+    for isKept in checkpointings(before: seed) {
+      let graph = try rematerializing(keeping: isKept, from: seed)
+      let byteCount = try plan(graph).arenaByteCount - fixed
+      if byteCount < lowest { (best, lowest) = (graph, byteCount) }
+      if lowest <= limit { break }
+    }
+    return best
+  }
+
+  /// What is not kept is computed again in the backward part, which begins at `seed`.
+  private func rematerializing(keeping isKept: [Bool], from seed: Int) throws(CNNError) -> Graph {
     var rewriter = try GraphRewriter(self)
-    let isKept =
-      switch memory {
-      case .normal: valuesKept(before: seed)
-      case .low: checkpoints(before: seed)
-      }
-    /// What stands for a value of the forward part in the backward one.
-    var again: [Value: Value] = [:]
+    let isLasting = valuesKept(before: seed)
+    /// What stands for a value of the forward part in the backward one, and how many nodes there were before it.
+    var again: [Value: (value: Value, position: Int)] = [:]
 
     func image(_ value: Value) throws(CNNError) -> Value {
-      if let known = again[value] { return known }
+      let position = rewriter.result.nodes.count
+      // What is cheap does not wait long for its next reader either.
+      if let known = again[value], isLasting[value.index] || position - known.position < Self.longestWait {
+        return known.value
+      }
       guard !isKept[value.index], let (operation, operands) = recomputation(of: value) else {
         return try rewriter.image(of: value)
       }
@@ -67,7 +87,7 @@ extension Graph {
       for operand in operands { images.append(try image(operand)) }
       let result = try rewriter.result.addSingle(
         operation, images, name: rewriter.result.uniqueName("\(name(of: value)).again"))
-      again[value] = result
+      again[value] = (result, rewriter.result.nodes.count)
       return result
     }
     for (position, node) in nodes.enumerated() {
@@ -82,6 +102,9 @@ extension Graph {
     }
     return try rewriter.finished()
   }
+
+  /// In nodes: about as many as the backward part has for a residual block.
+  private static let longestWait = 16
 
   /// The position of the node with which the backward pass begins: the gradient of the loss with respect to itself.
   private var gradientSeed: Int? {

@@ -19,7 +19,7 @@ struct MemoryPlanner {
   /// Largest first, each at the lowest offset that is free for as long as it is needed (the greedy-by-size rule of
   /// Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020).
   init(_ requests: [Request]) throws(CNNError) {
-    var offsets = Array(repeating: 0, count: requests.count)
+    var offsets = Array(repeating: 0, count: requests.count), ends = offsets
     var placed: [Int] = []  // By offset.
     var end = 0, total = 0
     let order = requests.indices.sorted {
@@ -32,10 +32,11 @@ struct MemoryPlanner {
       for other in placed
       where requests[other].firstStep <= request.lastStep && request.firstStep <= requests[other].lastStep {
         if offset <= offsets[other], size <= offsets[other] - offset { break }
-        offset = max(offset, try Checked.sum([offsets[other], Memory.aligned(requests[other].byteCount)], "arena"))
+        offset = max(offset, ends[other])
       }
       offsets[index] = offset
-      end = max(end, try Checked.sum([offset, size], "arena"))
+      ends[index] = try Checked.sum([offset, size], "arena")
+      end = max(end, ends[index])
       total = try Checked.sum([total, size], "arena")
       let position = placed.firstIndex { offsets[$0] > offset } ?? placed.endIndex
       placed.insert(index, at: position)

@@ -91,13 +91,14 @@ public struct Convolution2D: Operation {
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     let x = context.operand(0), weight = context.operand(1), upstream = context.upstream
     var result: [Value?] = [nil, nil]
-    if context.needsGradient(0) {
-      result[0] = try context.emit(
-        Convolution2DInputGradient(self, inputShape: context.type(of: x).shape), upstream, weight)
-    }
+    // The weight's first: then nobody needs x any more, and the gradient of the input can take its memory.
     if context.needsGradient(1) {
       result[1] = try context.emit(
         Convolution2DWeightGradient(self, weightShape: context.type(of: weight).shape), x, upstream)
+    }
+    if context.needsGradient(0) {
+      result[0] = try context.emit(
+        Convolution2DInputGradient(self, inputShape: context.type(of: x).shape), upstream, weight)
     }
     if context.operandCount == 3 {
       result.append(context.needsGradient(2) ? try context.emit(SumLeadingAxes(), upstream) : nil)

@@ -29,11 +29,11 @@ public struct Dense: Operation {
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     var result: [Value?] = [nil, nil]
-    if context.needsGradient(0) {
-      result[0] = try context.emit(DenseInputGradient(), context.upstream, context.operand(1))
-    }
     if context.needsGradient(1) {
       result[1] = try context.emit(DenseWeightGradient(), context.operand(0), context.upstream)
+    }
+    if context.needsGradient(0) {
+      result[0] = try context.emit(DenseInputGradient(), context.upstream, context.operand(1))
     }
     if context.operandCount == 3 {
       result.append(context.needsGradient(2) ? try context.emit(SumLeadingAxes(), context.upstream) : nil)

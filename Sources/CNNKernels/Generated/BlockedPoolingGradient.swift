@@ -17,6 +17,13 @@ public struct BlockedPoolingGradient: Sendable {
     output = BlockedTensor(images: g.images, height: g.output.height, width: g.output.width, channels: g.channels)
   }
 
+  /// The same for one block of channels.
+  public var ofOneBlock: BlockedPoolingGradient {
+    var geometry = geometry
+    geometry.channels = BlockedTensor.blockChannels
+    return BlockedPoolingGradient(geometry, isMaximum: isMaximum, countsPadding: countsPadding)
+  }
+
   /// Computes the gradient of the input.
   /// - Parameters:
   ///   - x: the input, and `y` the result, of a maximum: `dy` goes to the first element of a window that attains it.

@@ -1,0 +1,99 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// The gradient of a batch normalisation with an activation that a max pooling follows, from the pooling's gradient.
+///
+/// In a ResNet's stem the normalised image is the largest tensor of all. Here one block of channels after the other is
+/// normalised again, and gets its gradient, so that neither tensor is ever there as a whole, and what there is of them
+/// stays in the last cache. Operands: the image, the gradient of the pooling's result, gamma, mean, 1 / deviation, beta and
+/// the pooling's result; results as of `NormalizationGradientBlocks`.
+struct PooledNormalizationGradient: CompiledOperation {
+  static let name = "pooled_normalization_gradient"
+  let tensor, pooled: BlockedTensor
+  // For one block.
+  private let normalization: BlockedNormalization
+  private let pooling: BlockedPoolingGradient
+  private let gradient: BlockedNormalizationGradient
+
+  /// The gradient through `pooling`, which has whole blocks of channels.
+  init(_ pooling: BlockedPoolingGradient, activation: VectorActivation, library: KernelLibrary) {
+    (tensor, pooled, self.pooling) = (pooling.input, pooling.output, pooling.ofOneBlock)
+    normalization = BlockedNormalization(self.pooling.input, activation: activation, library: library)
+    gradient = BlockedNormalizationGradient(self.pooling.input, .activation(activation), library: library)
+  }
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    [operands[0], operands[2], operands[2]]
+  }
+
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (tensor, pooled, normalization, pooling, gradient) = (tensor, pooled, normalization, pooling, gradient)
+    let blockBytes = try Memory.aligned(tensor.blockByteCount)
+    var cost = StepCost(of: tensor)
+    cost.algorithm = "pooling+normalization gradient"
+    return LoweredOperation(
+      workspaceByteCount: try Checked.sum(
+        [2 * blockBytes, max(normalization.workspaceByteCount, gradient.workspaceByteCount)],
+        "the gradient of a pooling"),
+      overwritableOperands: gradient.mayOverwriteInput ? [[0]] : [], cost: cost,
+      kernel: { arguments in
+        let y = arguments.workspace, dy = y + blockBytes, workspace = dy + blockBytes
+        for block in 0..<tensor.blocks {
+          let shift = block * tensor.blockByteCount, channel = block * BlockedTensor.blockChannels
+          let pooledShift = block * pooled.blockByteCount / 4
+          let x = UnsafeRawPointer(arguments.operand(0)) + shift
+          let (gamma, mean, inverseDeviation, beta) = (
+            arguments.operand(2) + channel, arguments.operand(3) + channel, arguments.operand(4) + channel,
+            arguments.operand(5) + channel
+          )
+          normalization.normalize(
+            x, mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta, residual: nil, into: y,
+            workspace: workspace, workers: arguments.workers)
+          pooling.run(
+            arguments.operand(1) + pooledShift, input: y.assumingMemoryBound(to: Float.self),
+            result: arguments.operand(6) + pooledShift, into: dy.assumingMemoryBound(to: Float.self),
+            workers: arguments.workers)
+          gradient.run(
+            x, gradient: dy, mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta, result: nil,
+            dx: UnsafeMutableRawPointer(arguments.result(0)) + shift, dGamma: arguments.result(1) + channel,
+            dBeta: arguments.result(2) + channel, dResidual: nil, workspace: workspace, workers: arguments.workers)
+        }
+      })
+  }
+}
+
+extension Graph {
+  /// The gradient of a max pooling goes into that of the normalisation before it, where what was normalised is computed
+  /// again for the pooling alone.
+  func fusingPoolingGradients(_ library: KernelLibrary) throws(CNNError) -> Graph {
+    let consumers = consumers()
+    var absorbed: Set<Value> = []
+    var fused: [Value: (operation: PooledNormalizationGradient, operands: [Value])] = [:]
+    for node in nodes {
+      guard let normalization = node.operation as? NormalizationGradientBlocks,
+        case .activation(let activation) = normalization.source,
+        let pooling = self.node(defining: node.operands[1]), pooling.operands.count == 3,
+        let gradient = (pooling.operation as? PoolingGradientBlocks)?.gradient,
+        let again = self.node(defining: pooling.operands[1]), again.operation is NormalizeAgain,
+        again.operands[0] == node.operands[0], gradient.input.channels % BlockedTensor.blockChannels == 0,
+        consumers[pooling.results[0].index].count == 1, consumers[again.results[0].index].count == 1
+      else { continue }
+      absorbed.formUnion([pooling.results[0], again.results[0]])
+      var operands = node.operands
+      operands[1] = pooling.operands[0]
+      operands.append(pooling.operands[2])
+      fused[node.results[0]] = (
+        PooledNormalizationGradient(gradient, activation: activation, library: library), operands
+      )
+    }
+    return try rewriting { rewriter, node throws(CNNError) in
+      guard let (operation, operands) = fused[node.results[0]] else { return absorbed.contains(node.results[0]) }
+      var images: [Value] = []
+      for operand in operands { images.append(try rewriter.image(of: operand)) }
+      let results = try rewriter.result.add(operation, images, name: node.name)
+      for (old, new) in zip(node.results, results) { rewriter.map(old, to: new) }
+      return true
+    }
+  }
+}
