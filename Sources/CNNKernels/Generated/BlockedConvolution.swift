@@ -31,6 +31,8 @@ public struct BlockedConvolution: Sendable {
   /// How the image lies in memory.
   public enum Input: Hashable, Sendable {
     case blocked
+    /// Blocked, with a border of zeros that is at least as wide as the convolution's; for products.
+    case padded(BlockedTensor.Border)
     /// NHWC: the few channels of a picture.
     case picture(Picture.Element)
   }
@@ -53,6 +55,8 @@ public struct BlockedConvolution: Sendable {
   private let picture: Picture?
   private let threads: Int
   private let border: BlockedTensor.Border
+  /// Where in the image the first window begins, in bytes, if the image comes with its border.
+  private let paddedOffset: Int?
 
   /// Whether there are kernels for a convolution of these sizes.
   public static func isPossible(_ geometry: ConvolutionGeometry) -> Bool {
@@ -81,10 +85,15 @@ public struct BlockedConvolution: Sendable {
   /// - Parameters:
   ///   - algorithm: how to compute it; nil for the best.
   ///   - accumulatesSum: for depthwise ones, whether the results are also summed over the pixels of each image.
+  ///   - places: the pixels to which the results of products and windows go; nil for a tensor of just these.
+  ///   - filterOrder: how its weight lies; nil for `[output, input / groups, height, width]`, as a convolution in groups
+  ///     needs it.
   /// - Throws: `.invalidArgument` where `isPossible` says no.
   public init(
     _ geometry: ConvolutionGeometry, input layout: Input = .blocked, epilogue: Epilogue,
-    algorithm: Algorithm? = nil, accumulatesSum: Bool = false, workers: Workers, library: KernelLibrary
+    algorithm: Algorithm? = nil, accumulatesSum: Bool = false, filterOrder: FilterOrder? = nil,
+    output places: PixelGrid? = nil, workers: Workers,
+    library: KernelLibrary
   ) throws(CNNError) {
     let g = geometry
     guard Self.isPossible(g) else {
@@ -97,9 +106,20 @@ public struct BlockedConvolution: Sendable {
     self.algorithm = algorithm
     input = BlockedTensor(
       images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
-    output = BlockedTensor(
-      images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
+    let places =
+      places
+      ?? PixelGrid(
+        BlockedTensor(
+          images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels))
+    output = places.tensor
     border = BlockedTensor.Border(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight)
+    if case .padded(let whole) = layout {
+      paddedOffset =
+        (whole.top - border.top) * input.with(border: whole).rowByteCount
+        + (whole.left - border.left) * BlockedTensor.pixelByteCount
+    } else {
+      paddedOffset = nil
+    }
     groups = Self.isDepthwise(g) ? nil : ChannelGroups(g)
     phases = if case .phases = algorithm { PicturePhases(g) } else { nil }
     let kernel = [g.kernelHeight, g.kernelWidth], stride = [g.strideHeight, g.strideWidth]
@@ -109,6 +129,7 @@ public struct BlockedConvolution: Sendable {
       let source =
         switch layout {
         case .blocked: ProductInput(input.with(border: border))
+        case .padded(let border): ProductInput(input.with(border: border))
         case .picture:
           ProductInput(
             images: g.batch, height: g.inputHeight + border.top + border.bottom,
@@ -119,13 +140,14 @@ public struct BlockedConvolution: Sendable {
       }
       schedule = .product(
         ProductSchedule(
-          source, groups: groups.count, kernel: kernel, stride: stride, dilation: dilation, output: output,
-          epilogue: epilogue,
-          workers: workers, library: library))
+          source, groups: groups.count, kernel: kernel, stride: stride, dilation: dilation, output: places,
+          filterOrder: filterOrder, epilogue: epilogue, workers: workers,
+          library: library))
     case .winograd(let transform):
       schedule = .winograd(
         WinogradSchedule(
-          transform, input, padding: border, output: output, epilogue: epilogue, workers: workers, library: library))
+          transform, input, padding: border, output: output, filterOrder: filterOrder, epilogue: epilogue,
+          workers: workers, library: library))
     case .phases(let transform):
       guard let phases else {
         throw CNNError(.invalidArgument, "a convolution of this size cannot be computed by the phases of its input")
@@ -137,13 +159,14 @@ public struct BlockedConvolution: Sendable {
     case .depthwise:
       schedule = .window(
         WindowSchedule(
-          .weightedSum, input, kernel: kernel, stride: stride, dilation: dilation, padding: border, output: output,
-          epilogue: epilogue, accumulatesSum: accumulatesSum, library: library))
+          .weightedSum, input, kernel: kernel, stride: stride, dilation: dilation, padding: border, output: places,
+          filterOrder: filterOrder, epilogue: epilogue, accumulatesSum: accumulatesSum, library: library))
     }
   }
 
   private static func best(_ g: ConvolutionGeometry, _ layout: Input, _ workers: Workers) -> Algorithm {
     if isDepthwise(g) { return .depthwise }
+    if case .padded = layout { return .direct }
     if layout != .blocked { return PicturePhases(g).map { .phases($0.transform) } ?? .direct }
     guard isWinogradPossible(g) else { return .direct }
     let input = BlockedTensor(
@@ -173,8 +196,8 @@ public struct BlockedConvolution: Sendable {
   /// The number of floats of the packed filter.
   public var filterCount: Int {
     switch schedule {
-    case .product(let schedule): schedule.filter.count
-    case .winograd(let schedule): schedule.filterCount
+    case .product(let schedule): schedule.packing.count
+    case .winograd(let schedule): schedule.packing.count
     case .window(let schedule): schedule.filterCount
     }
   }
@@ -187,7 +210,7 @@ public struct BlockedConvolution: Sendable {
 
   /// The bytes of the copy that a product reads instead of the image: with its border, or of numbers instead of pixels.
   private var copyByteCount: Int {
-    guard case .product = schedule else { return 0 }
+    guard case .product = schedule, paddedOffset == nil else { return 0 }
     if let picture { return border == .none && picture.isReadInPlace ? 0 : picture.paddedCount(border) * 4 }
     return border == .none ? 0 : input.with(border: border).byteCount
   }
@@ -212,43 +235,41 @@ public struct BlockedConvolution: Sendable {
     return copyByteCount
   }
 
-  /// Packs `weight` `[output, input / groups, height, width]`, each output channel times its `scale`.
+  /// How the filter of a product is packed, which is not of pieces of the weight.
+  var packing: FilterPacking? {
+    guard case .product(let schedule) = schedule, groups?.isMerged == false else { return nil }
+    return schedule.packing
+  }
+
+  /// Packs a weight, which lies as the plan was told, each output channel times its `scale`.
   public func pack(
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
     workers: Workers
   ) {
-    pack(weight, order: nil, scale: scale, into: packed, workers: workers)
-  }
-
-  /// The same for a weight in another order, which the filter of a convolution in groups cannot be in.
-  func pack(
-    _ weight: UnsafePointer<Float>, order: FilterOrder?, scale: UnsafePointer<Float>?,
-    into packed: UnsafeMutablePointer<Float>, workers: Workers
-  ) {
     switch schedule {
     case .product(let schedule):
       if let groups, groups.isMerged {
-        let panels = schedule.filter.panels.count / groups.count
+        let panels = schedule.packing.filter.panels.count / groups.count
         for group in 0..<groups.count {
           groups.filter(group, of: weight).withUnsafeBufferPointer {
             guard let filter = $0.baseAddress else { return }
-            schedule.filter.pack(
+            schedule.packing.pack(
               filter, scale: scale, panels: panels * group..<panels * (group + 1), into: packed, workers: workers)
           }
         }
       } else {
-        schedule.filter.pack(weight, order: order, scale: scale, into: packed, workers: workers)
+        schedule.packing.pack(weight, scale: scale, into: packed, workers: workers)
       }
     case .winograd(let schedule):
       if let phases {
         phases.filter(weight).withUnsafeBufferPointer {
           guard let filter = $0.baseAddress else { return }
-          schedule.pack(filter, scale: scale, into: packed, workers: workers)
+          schedule.packing.pack(filter, scale: scale, into: packed, workers: workers)
         }
       } else {
-        schedule.pack(weight, order: order, scale: scale, into: packed, workers: workers)
+        schedule.packing.pack(weight, scale: scale, into: packed, workers: workers)
       }
-    case .window(let schedule): schedule.pack(weight, order: order, scale: scale, into: packed)
+    case .window(let schedule): schedule.pack(weight, scale: scale, into: packed)
     }
   }
 
@@ -266,7 +287,7 @@ public struct BlockedConvolution: Sendable {
   ) {
     switch schedule {
     case .product(let schedule):
-      var source = x
+      var source = x + (paddedOffset ?? 0)
       if copyByteCount > 0 {
         if let picture {
           picture.pad(x, border, into: workspace.assumingMemoryBound(to: Float.self), workers: workers)

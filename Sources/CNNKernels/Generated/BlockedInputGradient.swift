@@ -10,24 +10,33 @@ public struct BlockedInputGradient: Sendable {
   /// Whether another gradient is added.
   public let addsResidual: Bool
   private let phases: [Phase]
+  /// The gradient of the result with the border of zeros that the phases read; nil where they read it as it is.
+  private let padded: BlockedTensor?
 
   private struct Phase: Sendable {
-    let rows, columns: InputGradientPhase
+    let places: PixelGrid
     /// nil where no output reads these pixels: their gradient is zero.
     let convolution: BlockedConvolution?
-    /// Where its filter begins, in floats, and its results in the workspace, in bytes; nil where they are the result.
+    /// Where its filter begins, in floats.
     var filterOffset = 0
-    var place: Int?
-    let tensor: BlockedTensor
     let filterOrder: FilterOrder
-    var isWritten: Bool { convolution != nil }
   }
 
-  /// Whether another gradient can be added where this one is written: by the epilogue of the one convolution it is.
-  public static func canAdd(_ g: ConvolutionGeometry) -> Bool {
-    g.groups == 1 && g.strideHeight == 1 && g.strideWidth == 1
-      && max(g.padTop, g.padBottom) <= (g.kernelHeight - 1) * g.dilationHeight
-      && max(g.padLeft, g.padRight) <= (g.kernelWidth - 1) * g.dilationWidth
+  /// Whether another gradient can be added where this one is written, by the epilogues of the convolutions.
+  public static func canAdd(_ g: ConvolutionGeometry) -> Bool { g.groups == 1 && phases(of: g) != nil }
+
+  private static func phases(
+    of g: ConvolutionGeometry
+  ) -> (rows: [InputGradientPhase], columns: [InputGradientPhase])? {
+    guard
+      let rows = InputGradientPhase.all(
+        input: g.inputHeight, output: g.outputHeight, kernel: g.kernelHeight, stride: g.strideHeight,
+        dilation: g.dilationHeight, padding: g.padTop),
+      let columns = InputGradientPhase.all(
+        input: g.inputWidth, output: g.outputWidth, kernel: g.kernelWidth, stride: g.strideWidth,
+        dilation: g.dilationWidth, padding: g.padLeft), rows.count * columns.count <= 16
+    else { return nil }
+    return (rows, columns)
   }
 
   /// Plans the gradient; nil where there are no kernels for it.
@@ -40,26 +49,24 @@ public struct BlockedInputGradient: Sendable {
     gradient = BlockedTensor(
       images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
     result = BlockedTensor(images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
-    guard
-      let rows = InputGradientPhase.all(
-        input: g.inputHeight, output: g.outputHeight, kernel: g.kernelHeight, stride: g.strideHeight,
-        dilation: g.dilationHeight, padding: g.padTop),
-      let columns = InputGradientPhase.all(
-        input: g.inputWidth, output: g.outputWidth, kernel: g.kernelWidth, stride: g.strideWidth,
-        dilation: g.dilationWidth, padding: g.padLeft), rows.count * columns.count <= 16
-    else { return nil }
-    let isWhole = rows.count == 1 && columns.count == 1
+    guard let (rows, columns) = Self.phases(of: g) else { return nil }
+    let isDepthwise = BlockedConvolution.isDepthwise(g), isWhole = rows.count == 1 && columns.count == 1
+    // All phases read one copy. Windows do without, and so may what computes all pixels at once.
+    let border = BlockedTensor.Border(
+      top: rows.map(\.paddingBefore).max() ?? 0, left: columns.map(\.paddingBefore).max() ?? 0,
+      bottom: rows.map(\.paddingAfter).max() ?? 0, right: columns.map(\.paddingAfter).max() ?? 0)
+    padded = isDepthwise || isWhole || border == .none ? nil : gradient.with(border: border)
+    let isGrouped = g.groups > 1 && !isDepthwise
     var phases: [Phase] = []
-    var filterEnd = 0, end = 0
+    var filterEnd = 0
     for row in rows {
       for column in columns {
-        let tensor = BlockedTensor(images: g.batch, height: row.count, width: column.count, channels: g.inputChannels)
+        let places = PixelGrid(result, rows: row, columns: column)
         let order = FilterOrder.exchanged(
           inputs: g.groupInputChannels, taps: g.kernelHeight * g.kernelWidth,
           chosen: row.taps.flatMap { row in column.taps.map { row * g.kernelWidth + $0 } })
         guard !row.taps.isEmpty, !column.taps.isEmpty else {
-          phases.append(
-            Phase(rows: row, columns: column, convolution: nil, tensor: tensor, filterOrder: order))
+          phases.append(Phase(places: places, convolution: nil, filterOrder: order))
           continue
         }
         let geometry = try ConvolutionGeometry(
@@ -69,31 +76,29 @@ public struct BlockedInputGradient: Sendable {
           padLeft: column.paddingBefore, padBottom: row.paddingAfter, padRight: column.paddingAfter, groups: g.groups)
         guard BlockedConvolution.isPossible(geometry) else { return nil }
         let convolution = try BlockedConvolution(
-          geometry, epilogue: Epilogue(addsResidual: addsResidual), workers: workers, library: library)
+          geometry, input: isDepthwise || isWhole ? .blocked : .padded(border),
+          epilogue: Epilogue(addsResidual: addsResidual), filterOrder: isGrouped ? nil : order, output: places,
+          workers: workers, library: library)
         phases.append(
-          Phase(
-            rows: row, columns: column, convolution: convolution, filterOffset: filterEnd, place: isWhole ? nil : end,
-            tensor: tensor, filterOrder: order))
+          Phase(places: places, convolution: convolution, filterOffset: filterEnd, filterOrder: order))
         // Filters begin at whole cache lines, as kernels expect.
         filterEnd += (convolution.filterCount + 15) / 16 * 16
-        if !isWhole { end += tensor.byteCount }
       }
     }
     self.phases = phases
+    self.isGrouped = isGrouped
     filterCount = filterEnd
-    phaseByteCount = end
   }
 
   /// The number of floats of the packed filter.
   public let filterCount: Int
-  private let phaseByteCount: Int
 
   /// The bytes that packing works in.
   public var packingByteCount: Int { isGrouped ? geometry.weightCount * 4 : 0 }
-  private var isGrouped: Bool { geometry.groups > 1 && !BlockedConvolution.isDepthwise(geometry) }
+  private let isGrouped: Bool
   /// The bytes that the gradient works in.
   public var workspaceByteCount: Int {
-    phaseByteCount + (phases.compactMap { $0.convolution?.workspaceByteCount }.max() ?? 0)
+    (padded?.byteCount ?? 0) + (phases.compactMap { $0.convolution?.workspaceByteCount }.max() ?? 0)
   }
 
   /// Multiplications and additions in the products.
@@ -109,6 +114,16 @@ public struct BlockedInputGradient: Sendable {
     _ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, workspace: UnsafeMutableRawPointer,
     workers: Workers
   ) {
+    // All phases together, so that the weight is read once.
+    if phases.count > 1, !isGrouped, let blocks = phases.lazy.compactMap({ $0.convolution?.packing?.blocks }).first {
+      return workers.forEachRange(of: blocks) { range, _ in
+        for block in range {
+          for phase in phases {
+            phase.convolution?.packing?.pack(weight, block: block, into: packed + phase.filterOffset)
+          }
+        }
+      }
+    }
     let exchanged = workspace.assumingMemoryBound(to: Float.self)
     for phase in phases {
       guard let convolution = phase.convolution else { continue }
@@ -117,7 +132,7 @@ public struct BlockedInputGradient: Sendable {
         exchange(weight, phase, into: exchanged, workers)
         convolution.pack(exchanged, scale: nil, into: target, workers: workers)
       } else {
-        convolution.pack(weight, order: phase.filterOrder, scale: nil, into: target, workers: workers)
+        convolution.pack(weight, scale: nil, into: target, workers: workers)
       }
     }
   }
@@ -153,43 +168,34 @@ public struct BlockedInputGradient: Sendable {
     _ dy: UnsafeRawPointer, filter: UnsafePointer<Float>, residual: UnsafeRawPointer? = nil,
     into dx: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
+    var dy = dy, workspace = workspace
+    if let padded {
+      BlockedCopies.pad(dy, gradient, into: workspace, padded, workers: workers)
+      dy = UnsafeRawPointer(workspace)
+      workspace += padded.byteCount
+    }
     for phase in phases {
       phase.convolution?.run(
-        dy, filter: filter + phase.filterOffset, bias: nil, residual: residual,
-        into: phase.place.map { workspace + $0 } ?? dx, workspace: workspace + phaseByteCount, workers: workers)
+        dy, filter: filter + phase.filterOffset, bias: nil, residual: residual, into: dx, workspace: workspace,
+        workers: workers)
     }
-    if phases.count == 1, phases[0].isWritten { return }
+    if phases.allSatisfy({ $0.convolution != nil }) || residual == UnsafeRawPointer(dx) { return }
     result.forEachImage(workers) { image, block in
-      for phase in phases { interleave(phase, image, block, workspace, dx) }
+      let offset = result.byteOffset(image: image, block: block)
+      for phase in phases where phase.convolution == nil {
+        fill(phase.places, dx + offset, from: residual.map { $0 + offset })
+      }
     }
   }
 
-  /// Writes one phase's pixels of one block of an image to their places.
-  private func interleave(
-    _ phase: Phase, _ image: Int, _ block: Int, _ workspace: UnsafeMutableRawPointer, _ dx: UnsafeMutableRawPointer
-  ) {
-    let step = geometry.strideWidth * BlockedTensor.blockChannels
-    for row in 0..<phase.rows.count {
-      let offset =
-        block * result.blockByteCount + image * result.imageByteCount
-        + (phase.rows.phase + row * geometry.strideHeight) * result.rowByteCount
-        + phase.columns.phase * BlockedTensor.pixelByteCount
-      var target = (dx + offset).assumingMemoryBound(to: Float.self)
-      guard phase.isWritten, let place = phase.place else {
-        for _ in 0..<phase.columns.count {
-          SIMD16<Float>().store(target)
-          target += step
-        }
-        continue
-      }
-      let tensor = phase.tensor
-      var source =
-        (workspace + place + block * tensor.blockByteCount + image * tensor.imageByteCount
-        + row * tensor.rowByteCount).assumingMemoryBound(to: Float.self)
-      for _ in 0..<phase.columns.count {
-        SIMD16<Float>.load(source).store(target)
-        source += 16
-        target += step
+  /// Copies pixels of one block of an image, or writes zeros.
+  private func fill(_ places: PixelGrid, _ image: UnsafeMutableRawPointer, from source: UnsafeRawPointer?) {
+    for row in 0..<places.height {
+      var offset = places.originByteOffset + row * places.rowByteCount
+      for _ in 0..<places.width {
+        let pixel = source.map { SIMD16<Float>.load(($0 + offset).assumingMemoryBound(to: Float.self)) }
+        (pixel ?? SIMD16()).store((image + offset).assumingMemoryBound(to: Float.self))
+        offset += places.pixelByteCount
       }
     }
   }

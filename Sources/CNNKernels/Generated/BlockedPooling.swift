@@ -27,7 +27,7 @@ public struct BlockedPooling: Sendable {
       padding: .init(
         top: g.paddingBefore.height, left: g.paddingBefore.width, bottom: g.paddingAfter.height,
         right: g.paddingAfter.width),
-      output: output, library: library)
+      output: PixelGrid(output), library: library)
     guard schedule.isPossible else { return nil }
   }
 

@@ -10,7 +10,7 @@ public struct ExpandedDepthwise: Sendable {
   /// The image before and after.
   public let input, output: BlockedTensor
   private let hidden: BlockedTensor
-  private let expansion: PackedFilter
+  private let expansion: FilterPacking
   private let depthwise: WindowSchedule
   private let strips: [Strip]
   private let strip: BlockedTensor
@@ -42,10 +42,12 @@ public struct ExpandedDepthwise: Sendable {
     threads = workers.count
     let columns = target.hasAVX512 ? [16] : [8, 8]
     let lastColumns = hidden.channels % 16 == 0 || hidden.channels % 16 > 8 ? columns : [8]
-    self.expansion = PackedFilter(
-      outputChannels: hidden.channels, inputChannels: input.channels, height: 1, width: 1,
-      blockDepth: BlockedTensor.blockChannels,
-      panels: Array(repeating: columns, count: hidden.blocks - 1) + [lastColumns])
+    self.expansion = FilterPacking(
+      PackedFilter(
+        outputChannels: hidden.channels, inputChannels: input.channels, height: 1, width: 1,
+        blockDepth: BlockedTensor.blockChannels,
+        panels: Array(repeating: columns, count: hidden.blocks - 1) + [lastColumns]),
+      order: nil, library: library)
 
     // As many rows as fit into a third of the second cache.
     let rowByteCount = hidden.rowByteCount
@@ -65,7 +67,7 @@ public struct ExpandedDepthwise: Sendable {
     depthwise = WindowSchedule(
       .weightedSum, hidden, kernel: [g.kernelHeight, g.kernelWidth], stride: [g.strideHeight, g.strideWidth],
       dilation: [g.dilationHeight, g.dilationWidth],
-      padding: .init(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight), output: output,
+      padding: .init(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight), output: PixelGrid(output),
       epilogue: epilogue, accumulatesSum: accumulatesSum, library: library)
 
     var strips: [Strip] = []
@@ -158,7 +160,7 @@ public struct ExpandedDepthwise: Sendable {
     _ strip: Strip, _ image: Int, _ block: Int, _ x: UnsafeRawPointer, _ first: Weights, _ second: Weights,
     _ y: UnsafeMutableRawPointer, _ mean: UnsafeMutablePointer<Float>?, _ scratch: UnsafeMutableRawPointer
   ) {
-    let filter = UnsafeRawPointer(first.filter + block * 16 * expansion.depth)
+    let filter = UnsafeRawPointer(first.filter + block * 16 * expansion.filter.depth)
     let source = x + image * input.imageByteCount + strip.hiddenRows.lowerBound * input.rowByteCount
     for call in strip.calls {
       var arguments = ProductArguments(

@@ -8,7 +8,7 @@ import CNNCore
 /// deep learning", 2016, section 4).
 struct InputGradientPhase: Hashable, Sendable {
   /// Which pixels: `phase`, `phase + stride`...
-  let phase: Int
+  let phase, stride: Int
   /// How many there are.
   let count: Int
   /// The taps of the filter in the order of the convolution; none where no output reads these pixels.
@@ -27,7 +27,7 @@ struct InputGradientPhase: Hashable, Sendable {
       guard let first = taps.first else {
         result.append(
           InputGradientPhase(
-            phase: phase, count: count, taps: [], dilation: 1, paddingBefore: 0, paddingAfter: 0))
+            phase: phase, stride: stride, count: count, taps: [], dilation: 1, paddingBefore: 0, paddingAfter: 0))
         continue
       }
       let step = taps.count > 1 ? (taps[1] - first) * dilation / stride : 1
@@ -37,7 +37,7 @@ struct InputGradientPhase: Hashable, Sendable {
       guard before >= 0, after >= 0 else { return nil }
       result.append(
         InputGradientPhase(
-          phase: phase, count: count, taps: taps.reversed(), dilation: step, paddingBefore: before,
+          phase: phase, stride: stride, count: count, taps: taps.reversed(), dilation: step, paddingBefore: before,
           paddingAfter: after))
     }
     return result

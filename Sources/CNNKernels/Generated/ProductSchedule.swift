@@ -39,7 +39,9 @@ struct ProductSchedule: Sendable {
     let rows: Int
   }
 
-  let filter: PackedFilter
+  /// How its filter is packed.
+  let packing: FilterPacking
+  private var filter: PackedFilter { packing.filter }
   /// For each panel, its kernels by the number in `Run.kernel`.
   let kernels: [[GeneratedKernel]]
   /// What each thread does: these panels for these chunks of runs.
@@ -57,27 +59,29 @@ struct ProductSchedule: Sendable {
   private let hasBias, addsResidual: Bool
 
   /// Plans the convolution of `input` with a window of `kernel`, `stride` and `dilation`.
-  /// - Parameter groups: in how many groups of whole blocks the input's and the output's channels are.
+  /// - Parameters:
+  ///   - groups: in how many groups of whole blocks the input's and the output's channels are.
+  ///   - places: the pixels that are computed.
   init(
-    _ input: ProductInput, groups: Int = 1, kernel: [Int], stride: [Int], dilation: [Int], output: BlockedTensor,
-    epilogue: Epilogue,
-    workers: Workers, library: KernelLibrary
+    _ input: ProductInput, groups: Int = 1, kernel: [Int], stride: [Int], dilation: [Int], output places: PixelGrid,
+    filterOrder: FilterOrder? = nil, epilogue: Epilogue, workers: Workers, library: KernelLibrary
   ) {
-    let target = library.target
+    let target = library.target, output = places.tensor
     let isContiguous =
-      kernel == [1, 1] && stride == [1, 1] && output.border == .none
+      kernel == [1, 1] && stride == [1, 1] && places == PixelGrid(output) && output.border == .none
       && input.imageByteCount == output.imageByteCount && input.rowByteCount == output.rowByteCount
-    let linePixels = isContiguous ? output.images * output.height * output.width : output.width
-    let lineCount = isContiguous ? 1 : output.images * output.height
+    let linePixels = isContiguous ? output.images * output.height * output.width : places.width
+    let lineCount = isContiguous ? 1 : output.images * places.height
     let channels = input.channels / groups, blocks = (channels + input.blockDepth - 1) / input.blockDepth
     let tiling = Tiling.best(
       linePixels: linePixels, channels: output.channels / groups, depth: channels * kernel[0] * kernel[1],
       temporaries: epilogue.temporaryCount, target)
     let panels = Array(repeating: tiling.panels, count: groups).flatMap { $0 }
     panelInputs = panels.indices.map { $0 / tiling.panels.count * blocks * input.blockByteCount }
-    filter = PackedFilter(
+    let filter = PackedFilter(
       outputChannels: output.channels, inputChannels: channels, height: kernel[0], width: kernel[1],
       blockDepth: input.blockDepth, panels: panels)
+    packing = FilterPacking(filter, order: filterOrder, library: library)
     outputBlockStride = output.blockByteCount
     (hasBias, addsResidual) = (epilogue.hasBias, epilogue.addsResidual)
 
@@ -112,9 +116,9 @@ struct ProductSchedule: Sendable {
           library.kernel(
             ProductKernel(
               target: target, rows: (0..<rows).map { $0 * step }, columns: columns, loops: loops, depth: depth,
-              lastDepth: lastDepth, outputRows: (0..<rows).map { $0 * BlockedTensor.pixelByteCount },
+              lastDepth: lastDepth, outputRows: (0..<rows).map { $0 * places.pixelByteCount },
               outputBlockStride: output.blockByteCount, tileStep: rows * step,
-              outputTileStep: rows * BlockedTensor.pixelByteCount, epilogue: epilogue,
+              outputTileStep: rows * places.pixelByteCount, epilogue: epilogue,
               prefetchDistance: prefetchDistance)))
       }
       return result
@@ -126,14 +130,14 @@ struct ProductSchedule: Sendable {
     // All runs in the order of the pixels.
     var runs: [Run] = []
     for line in 0..<lineCount {
-      let (image, row) = isContiguous ? (0, 0) : (line / output.height, line % output.height)
+      let (image, row) = isContiguous ? (0, 0) : (line / places.height, line % places.height)
       let start = image * input.imageByteCount + row * stride[0] * input.rowByteCount
-      let outputStart = output.originByteOffset + image * output.imageByteCount + row * output.rowByteCount
+      let outputStart = places.originByteOffset + image * output.imageByteCount + row * places.rowByteCount
       var pixel = 0
       for (kernel, rows) in tiling.rowCounts.enumerated() where tiling.tileCounts[kernel] > 0 {
         runs.append(
           Run(
-            kernel: kernel, input: start + pixel * step, output: outputStart + pixel * BlockedTensor.pixelByteCount,
+            kernel: kernel, input: start + pixel * step, output: outputStart + pixel * places.pixelByteCount,
             tiles: tiling.tileCounts[kernel], rows: rows))
         pixel += rows * tiling.tileCounts[kernel]
       }
@@ -143,31 +147,37 @@ struct ProductSchedule: Sendable {
     let tileBytes = tiling.rowCounts[0] * stride[0] * stride[1] * input.channels * 4
     work = Self.divide(
       runs, panels: panels.count, filterBytes: filterBytes, inputBytes: inputBytes, count: workers.count,
-      chunkTiles: max(1, target.secondCacheByteCount / 3 / max(1, tileBytes)), step: step)
+      chunkTiles: max(1, target.secondCacheByteCount / 3 / max(1, tileBytes)), step: step,
+      outputStep: places.pixelByteCount)
   }
 
   /// Divides panels or pixels among the threads, whichever leaves less to the busiest one.
   private static func divide(
-    _ runs: [Run], panels: Int, filterBytes: Int, inputBytes: Int, count: Int, chunkTiles: Int, step: Int
+    _ runs: [Run], panels: Int, filterBytes: Int, inputBytes: Int, count: Int, chunkTiles: Int, step: Int,
+    outputStep: Int
   ) -> [Work] {
     let tiles = runs.reduce(0) { $0 + $1.tiles }
     func busiest(_ units: Int) -> Double { Double((units + count - 1) / count) / Double(units) * Double(count) }
     // What is not divided is read by every thread: that of panels costs the input, that of pixels the filter.
     let byPanel = busiest(panels) + Double(inputBytes) * 1e-8, byTile = busiest(tiles) + Double(filterBytes) * 1e-8
     if byPanel < byTile {
-      let chunks = cut(runs, 0..<tiles, chunkTiles, step)
+      let chunks = cut(runs, 0..<tiles, chunkTiles, step, outputStep)
       return (0..<min(count, panels)).map {
         Work(panels: panels * $0 / min(count, panels)..<panels * ($0 + 1) / min(count, panels), chunks: chunks)
       }
     }
     let parts = min(count, tiles)
     return (0..<parts).map {
-      Work(panels: 0..<panels, chunks: cut(runs, tiles * $0 / parts..<tiles * ($0 + 1) / parts, chunkTiles, step))
+      Work(
+        panels: 0..<panels,
+        chunks: cut(runs, tiles * $0 / parts..<tiles * ($0 + 1) / parts, chunkTiles, step, outputStep))
     }
   }
 
   /// The runs of some tiles, in chunks of at most `chunkTiles`.
-  private static func cut(_ runs: [Run], _ tiles: Range<Int>, _ chunkTiles: Int, _ step: Int) -> [[Run]] {
+  private static func cut(_ runs: [Run], _ tiles: Range<Int>, _ chunkTiles: Int, _ step: Int, _ outputStep: Int)
+    -> [[Run]]
+  {
     var chunks: [[Run]] = [], chunk: [Run] = []
     var room = chunkTiles, position = 0
     for run in runs {
@@ -178,7 +188,7 @@ struct ProductSchedule: Sendable {
         let count = min(end - first, room)
         var part = run
         part.input += first * run.rows * step
-        part.output += first * run.rows * BlockedTensor.pixelByteCount
+        part.output += first * run.rows * outputStep
         part.tiles = count
         chunk.append(part)
         first += count

@@ -28,6 +28,11 @@ struct VectorCode {
   func store(_ address: Address, _ v: WideRegister) {
     if v.lanes == 16 { k.vmovups(address, Zmm(v.number)) } else { k.vmovups(address, Ymm(v.number)) }
   }
+  /// Stores past the caches, where the address must be a multiple of the vector's size; needs an `sfence` before other
+  /// threads read.
+  func stream(_ address: Address, _ v: WideRegister) {
+    if v.lanes == 16 { k.vmovntps(address, Zmm(v.number)) } else { k.vmovntps(address, Ymm(v.number)) }
+  }
   func broadcast(_ v: WideRegister, _ address: Address) {
     if v.lanes == 16 { k.vbroadcastss(Zmm(v.number), address) } else { k.vbroadcastss(Ymm(v.number), address) }
   }
@@ -66,6 +71,19 @@ struct VectorCode {
       } else {
         form(Ymm(d.number), Ymm(a.number), address)
       }
+    }
+  }
+
+  /// The lower or the upper floats of each 128 bits of `a` and `b`, in turns.
+  func unpack(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister, upper: Bool) {
+    emit(upper ? k.vunpckhps : k.vunpcklps, d, a, .register(b))
+  }
+  /// In each 128 bits two floats of `a` and two of `b`, chosen by the pairs of bits of `order`.
+  func shuffle(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister, _ order: Int) {
+    if d.lanes == 16 {
+      k.vshufps(Zmm(d.number), Zmm(a.number), Zmm(b.number), order)
+    } else {
+      k.vshufps(Ymm(d.number), Ymm(a.number), Ymm(b.number), order)
     }
   }
 

@@ -22,6 +22,8 @@ struct WindowKernel: Hashable, Sendable {
   var taps, dilation, stride: Int
   /// Columns of zeros on the left, and the widths of the image and of the result.
   var padding, inputWidth, outputWidth: Int
+  /// Bytes from one pixel of the result to the next.
+  var outputStep = BlockedTensor.pixelByteCount
   /// Bytes of the input from one row of the window to the next.
   var rowStride: Int
   var epilogue = Epilogue()
@@ -176,12 +178,12 @@ private struct WindowEmitter {
     finish(segment, half)
     if segment.times > 1 {
       k.add(input, segment.count * kernel.stride * 64)
-      k.add(output, segment.count * 64)
+      k.add(output, segment.count * kernel.outputStep)
       k.dec(segmentCounter)
       k.jump(.ne, top)
       // What follows addresses from the row's first pixel again.
       k.sub(input, segment.times * segment.count * kernel.stride * 64)
-      k.sub(output, segment.times * segment.count * 64)
+      k.sub(output, segment.times * segment.count * kernel.outputStep)
     }
   }
 
@@ -237,7 +239,7 @@ private struct WindowEmitter {
       }
       if let activation = kernel.epilogue.activation { code.apply(activation, to: result, temporaries: temporaries) }
       if kernel.accumulatesSum { code.add(sum, sum, result) }
-      code.store(self.output[output * 64 + half], result)
+      code.store(self.output[output * kernel.outputStep + half], result)
     }
   }
 }

@@ -3,11 +3,14 @@ import CNNCore
 /// A depthwise convolution or a pooling over a whole tensor: one call of a kernel for each row of each block of channels.
 struct WindowSchedule: Sendable {
   private let kernel: GeneratedKernel
-  private let input, output: BlockedTensor
+  private let input: BlockedTensor
+  private let places: PixelGrid
+  private var output: BlockedTensor { places.tensor }
   /// For each output row: the first row of the input and of the window that is inside the image, and how many are.
   private let rows: [Row]
   private let taps: [Int]
   private let accumulatesSum: Bool
+  private let filterOrder: FilterOrder
 
   private struct Row: Sendable {
     let input, tap, count: Int
@@ -21,19 +24,23 @@ struct WindowSchedule: Sendable {
   }
 
   /// Plans the windows of `kernel`, `stride` and `dilation` on `input`, which has no border but `padding` around it.
-  /// - Parameter accumulatesSum: whether the results are summed over the pixels of each image too.
+  /// - Parameters:
+  ///   - places: the pixels that are computed.
+  ///   - accumulatesSum: whether the results are summed over the pixels of each image too.
   init(
     _ combination: WindowKernel.Combination, _ input: BlockedTensor, kernel taps: [Int], stride: [Int],
-    dilation: [Int], padding: BlockedTensor.Border, output: BlockedTensor, epilogue: Epilogue = Epilogue(),
-    accumulatesSum: Bool = false, library: KernelLibrary
+    dilation: [Int], padding: BlockedTensor.Border, output places: PixelGrid, filterOrder: FilterOrder? = nil,
+    epilogue: Epilogue = Epilogue(), accumulatesSum: Bool = false, library: KernelLibrary
   ) {
-    (self.input, self.output, self.taps, self.accumulatesSum) = (input, output, taps, accumulatesSum)
+    (self.input, self.places, self.taps, self.accumulatesSum) = (input, places, taps, accumulatesSum)
+    self.filterOrder = filterOrder ?? .forward(inputs: 1, taps: taps[0] * taps[1])
     let key = WindowKernel(
       target: library.target, combination: combination, taps: taps[1], dilation: dilation[1], stride: stride[1],
-      padding: padding.left, inputWidth: input.width, outputWidth: output.width,
-      rowStride: dilation[0] * input.rowByteCount, epilogue: epilogue, accumulatesSum: accumulatesSum)
+      padding: padding.left, inputWidth: input.width, outputWidth: places.width,
+      outputStep: places.pixelByteCount, rowStride: dilation[0] * input.rowByteCount, epilogue: epilogue,
+      accumulatesSum: accumulatesSum)
     kernel = library.kernel(key, name: key.name) { key.code() }
-    rows = (0..<output.height).map { row in
+    rows = (0..<places.height).map { row in
       let start = row * stride[0] - padding.top
       let inside = (0..<taps[0]).filter { (0..<input.height).contains(start + $0 * dilation[0]) }
       let first = inside.first ?? 0
@@ -51,13 +58,11 @@ struct WindowSchedule: Sendable {
   /// The number of floats of a packed filter.
   var filterCount: Int { output.blocks * taps[0] * taps[1] * BlockedTensor.blockChannels }
 
-  /// Packs `weight` `[channels, 1, height, width]`, or with an `order` its taps in that: block by block, tap by tap, 16
-  /// channels.
+  /// Packs `weight` `[channels, 1, height, width]`, or in the filter's order: block by block, tap by tap, 16 channels.
   func pack(
-    _ weight: UnsafePointer<Float>, order: FilterOrder? = nil, scale: UnsafePointer<Float>?,
-    into packed: UnsafeMutablePointer<Float>
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>
   ) {
-    let count = taps[0] * taps[1], order = order ?? .forward(inputs: 1, taps: count)
+    let count = taps[0] * taps[1], order = filterOrder
     for channel in 0..<output.blocks * 16 {
       for tap in 0..<count {
         packed[(channel / 16 * count + tap) * 16 + channel % 16] =
@@ -94,7 +99,7 @@ struct WindowSchedule: Sendable {
     filter: UnsafePointer<Float>?, bias: UnsafePointer<Float>?, into y: UnsafeMutableRawPointer,
     sums: UnsafeMutablePointer<Float>?
   ) {
-    let result = y + output.originByteOffset + block * output.blockByteCount + image * output.imageByteCount
+    let result = y + places.originByteOffset + block * output.blockByteCount + image * output.imageByteCount
     let blockFilter = filter.map { UnsafeRawPointer($0 + block * taps[0] * taps[1] * 16) } ?? hidden
     let blockBias = bias.map { UnsafeRawPointer($0 + block * 16) } ?? blockFilter
     let blockSums = sums.map { UnsafeMutableRawPointer(self.sums($0, image: image, block: block)) } ?? result
@@ -102,7 +107,7 @@ struct WindowSchedule: Sendable {
       let row = rows[index]
       var arguments = WindowArguments(
         input: hidden + (row.input - firstRow) * input.rowByteCount, filter: blockFilter + row.tap * taps[1] * 64,
-        bias: blockBias, output: result + index * output.rowByteCount, sums: blockSums, rows: row.count,
+        bias: blockBias, output: result + index * places.rowByteCount, sums: blockSums, rows: row.count,
         factor: row.factor)
       kernel(&arguments)
     }

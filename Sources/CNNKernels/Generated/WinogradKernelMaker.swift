@@ -27,13 +27,6 @@ struct WinogradKernelMaker {
     return library.kernel(kernel, name: kernel.name) { kernel.code() }
   }
 
-  /// The filter's transform.
-  func filter(positionStride: Int) -> GeneratedKernel {
-    let kernel = WinogradFilterKernel(
-      target: library.target, transform: transform, positionStride: positionStride)
-    return library.kernel(kernel, name: kernel.name) { kernel.code() }
-  }
-
   /// The product of one position of some tiles and a panel.
   func product(tiles: Int, _ columns: [Int]) -> GeneratedKernel {
     library.kernel(

@@ -9,15 +9,13 @@ import X86Assembler
 /// stored as it is and transformed on the way.
 struct WinogradSchedule: Sendable {
   let transform: WinogradTransform
-  private let filter: PackedFilter
+  /// How its filter is packed.
+  let packing: FilterPacking
   private let input, output: BlockedTensor
   /// For each thread its blocks where the tiles are divided; all of them under one where the channels are.
   private let blocks: [[Block]]
   private let dividesChannels: Bool
   private let threads: Int
-  /// For each panel what transforms its filter, so many lanes at a time.
-  private let filterKernels: [GeneratedKernel]
-  private let filterLanes: Int
 
   /// Tiles that are computed together, with their kernels.
   private struct Block: Sendable {
@@ -52,7 +50,7 @@ struct WinogradSchedule: Sendable {
   /// Plans the convolution of `input`, which has no border, as if it were padded at the top and left.
   init(
     _ transform: WinogradTransform, _ input: BlockedTensor, padding: BlockedTensor.Border, output: BlockedTensor,
-    epilogue: Epilogue, workers: Workers, library: KernelLibrary
+    filterOrder: FilterOrder? = nil, epilogue: Epilogue, workers: Workers, library: KernelLibrary
   ) {
     (self.transform, self.input, self.output) = (transform, input, output)
     let target = library.target
@@ -81,9 +79,13 @@ struct WinogradSchedule: Sendable {
       wholeBlocks: true, target)
     let panels = transformsFilter ? Array(repeating: [16], count: output.blocks) : tiling.panels
     let taps = transformsFilter ? transform.taps : 1
-    filter = PackedFilter(
-      outputChannels: output.channels, inputChannels: input.channels, height: taps, width: taps,
-      blockDepth: BlockedTensor.blockChannels, panels: panels)
+    // For every panel and position the depth, for every depth the panel's lanes; or the filter as it is.
+    packing = FilterPacking(
+      PackedFilter(
+        outputChannels: output.channels, inputChannels: input.channels, height: taps, width: taps,
+        blockDepth: BlockedTensor.blockChannels, panels: panels),
+      order: filterOrder, transform: transformsFilter ? nil : transform,
+      tapFactors: transformsFilter ? WinogradFewTilesKernel.tapFactors : nil, library: library)
     let panelBlocks = (panels.map { $0.reduce(0, +) }.max() ?? 16) / 16 + 1
     outputPositionStride = apart(panelBlocks * inputBlockStride / 64)
     outputByteCount = transform.positions * outputPositionStride
@@ -93,10 +95,6 @@ struct WinogradSchedule: Sendable {
       prefetchDistance: dividesChannels ? (transformsFilter ? WinogradFewTilesKernel.prefetchDistance : 4096) : 0,
       inputBlockStride: inputBlockStride, inputPositionStride: inputPositionStride,
       outputPositionStride: outputPositionStride, library: library)
-    filterLanes = target.lanes
-    filterKernels =
-      transformsFilter
-      ? [] : panels.map { kernels.filter(positionStride: input.channels * $0.reduce(0, +) * 4) }
     // What multiplies depends only on how many tiles there are.
     var products: [WinogradTiles.Extent: [[Product]]] = [:]
     blocks = (0..<shares).map { (worker) -> [Block] in
@@ -146,41 +144,9 @@ struct WinogradSchedule: Sendable {
     }
   }
 
-  /// The number of floats of the packed filter, and those of one of its lanes.
-  var filterCount: Int { filter.laneCount * filterDepth }
+  private var filter: PackedFilter { packing.filter }
+  /// Floats of the packed filter for each lane.
   private var filterDepth: Int { filter.depth * (filter.taps == 1 ? transform.positions : 1) }
-
-  /// Packs a weight `[output, input, taps, taps]`, or one in another order: where it is stored transformed, for every panel
-  /// and position the depth, for every depth the panel's lanes.
-  func pack(
-    _ weight: UnsafePointer<Float>, order: FilterOrder? = nil, scale: UnsafePointer<Float>?,
-    into packed: UnsafeMutablePointer<Float>, workers: Workers
-  ) {
-    guard filter.taps == 1 else {
-      return filter.pack(
-        weight, order: order, scale: scale, tapFactors: WinogradFewTilesKernel.tapFactors, into: packed,
-        workers: workers)
-    }
-    let taps = transform.taps * transform.taps, block = BlockedTensor.blockChannels
-    let order = order ?? .forward(inputs: filter.inputChannels, taps: taps)
-    workers.forEachRange(of: filter.panels.count) { range, _ in
-      for panel in range {
-        let lanes = filter.lanes(of: panel), tapStride = filter.depth * lanes
-        let destination = packed + filter.firstLane(of: panel) * filterDepth
-        // Some channels at a time, whose taps are still in the first cache when they are transformed.
-        for first in stride(from: 0, to: filter.inputChannels, by: block) {
-          let inputs = first..<min(first + block, filter.inputChannels), place = destination + first * lanes
-          filter.pack(
-            panel, inputs, weight, order, scale, nil, into: place + (transform.positions - taps) * tapStride,
-            tapStride: tapStride)
-          let count = inputs.count * lanes
-          var arguments = WinogradFilterArguments(
-            filter: place, vectors: count / filterLanes, halves: count % filterLanes / 8)
-          filterKernels[panel](&arguments)
-        }
-      }
-    }
-  }
 
   /// Computes all of it.
   func run(

@@ -83,6 +83,9 @@ extension Assembler {
   /// Waits until all earlier loads are done.
   public func lfence() { bytes += [0x0F, 0xAE, 0xE8] }
 
+  /// Waits until all earlier stores are there for other processors, also those past the caches.
+  public func sfence() { bytes += [0x0F, 0xAE, 0xF8] }
+
   /// Says that this is a loop that waits.
   public func pause() { bytes += [0xF3, 0x90] }
 }

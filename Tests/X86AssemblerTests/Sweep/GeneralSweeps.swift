@@ -90,6 +90,7 @@ extension SweptInstruction {
     .init("xgetbv") { $0.add($0.assembler.xgetbv(), "xgetbv") },
     .init("rdtsc") { $0.add($0.assembler.rdtsc(), "rdtsc") },
     .init("lfence") { $0.add($0.assembler.lfence(), "lfence") },
+    .init("sfence") { $0.add($0.assembler.sfence(), "sfence") },
     .init("pause") { $0.add($0.assembler.pause(), "pause") },
     .init("vzeroupper") { $0.add($0.assembler.vzeroupper(), "vzeroupper") },
   ]

@@ -1,0 +1,153 @@
+import CNNCore
+
+/// How a filter is packed: divided among the threads, by generated code wherever there is some for its order.
+struct FilterPacking: Sendable {
+  let filter: PackedFilter
+  private let order: FilterOrder
+  private let tapFactors: [Float]?
+  private let panels: [Panel]
+  /// Floats for each lane, and for each of its input channels.
+  private let depth, channelDepth: Int
+  /// How many input channels one round of the kernels takes.
+  private let channelsPerRound: Int
+
+  private struct Panel: Sendable {
+    let firstLane, lanes: Int
+    let columns: [Column]
+  }
+
+  /// Up to 16 neighbouring lanes of a panel.
+  private struct Column: Sendable {
+    let lane, count, used: Int
+    /// For whole blocks of input channels and for the last one; nil where the portable code packs them.
+    let kernel, lastKernel: GeneratedKernel?
+  }
+
+  /// The number of floats.
+  var count: Int { filter.laneCount * depth }
+
+  /// Plans how to pack a filter.
+  /// - Parameters:
+  ///   - order: how the weight lies; nil for `[outputChannels, inputChannels, height, width]`.
+  ///   - transform: where the filter is stored transformed, each position like a filter of one tap.
+  ///   - tapFactors: what each tap is multiplied by, otherwise.
+  init(
+    _ filter: PackedFilter, order: FilterOrder?, transform: WinogradTransform? = nil, tapFactors: [Float]? = nil,
+    library: KernelLibrary
+  ) {
+    let taps = transform.map { $0.taps * $0.taps } ?? filter.taps
+    let order = order ?? .forward(inputs: filter.inputChannels, taps: taps)
+    (self.filter, self.order, self.tapFactors) = (filter, order, tapFactors)
+    depth = filter.depth * (transform?.positions ?? 1)
+    channelDepth = transform == nil ? filter.taps : 1
+    // Four neighbours in memory are taps, or where there is only one of them input channels.
+    let takesChannels = order.depthStride == 1
+    let channelsPerRound = takesChannels ? 4 : 1
+    self.channelsPerRound = channelsPerRound
+    let isStreamed =
+      depth * filter.laneCount * 4 > CodeTarget.lastCacheByteCount / 4
+      && filter.panels.indices.allSatisfy { filter.lanes(of: $0) % 16 == 0 }
+
+    func kernel(_ inputs: Int, lanes: Int, used: Int, panelLanes: Int) -> GeneratedKernel? {
+      let span = takesChannels ? 16 : order.run * 4
+      guard inputs >= channelsPerRound,
+        FilterPackingKernel.isPossible(lanes: lanes, usedLanes: used, laneStride: order.laneStride * 4, span: span)
+      else { return nil }
+      let vectorsApart = takesChannels ? 1 : inputs
+      let vectors = takesChannels ? Array(0..<4) : order.tapOffsets
+      let kernel = FilterPackingKernel(
+        target: library.target, lanes: lanes, usedLanes: used, laneStride: order.laneStride * 4, span: span,
+        columns: vectors.indices.map {
+          .init(
+            source: vectors[$0] * 4, place: transform == nil ? $0 * vectorsApart * panelLanes * 4 : 0,
+            factor: tapFactors?[takesChannels ? 0 : $0] ?? 1)
+        },
+        sourceStep: channelsPerRound * order.depthStride * 4, placeStep: channelsPerRound * panelLanes * 4,
+        transform: transform.map { .init(transform: $0, positionStride: filter.inputChannels * panelLanes * 4) },
+        isStreamed: isStreamed)
+      return library.kernel(kernel, name: kernel.name) { kernel.code() }
+    }
+    let lastInputs = (filter.inputChannels - 1) % filter.blockDepth + 1
+    var panels: [Panel] = []
+    for panel in filter.panels.indices {
+      let firstLane = filter.firstLane(of: panel), lanes = filter.lanes(of: panel)
+      let columns = stride(from: 0, to: lanes, by: 16).map { lane in
+        let count = min(16, lanes - lane), used = max(0, min(count, filter.outputChannels - firstLane - lane))
+        return Column(
+          lane: lane, count: count, used: used,
+          kernel: kernel(filter.blockDepth, lanes: count, used: used, panelLanes: lanes),
+          lastKernel: kernel(lastInputs, lanes: count, used: used, panelLanes: lanes))
+      }
+      panels.append(Panel(firstLane: firstLane, lanes: lanes, columns: columns))
+    }
+    self.panels = panels
+  }
+
+  /// Packs a weight, each output channel times its `scale`.
+  /// - Parameter chosen: only these panels, and the weight of their output channels.
+  func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, panels chosen: Range<Int>? = nil,
+    into packed: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
+    let chosen = chosen ?? 0..<panels.count, count = chosen.count, blocks = blocks
+    let weight = weight - panels[chosen.lowerBound].firstLane * order.laneStride
+    // In the order in which the weight lies.
+    let isByBlock = order.depthStride > order.laneStride
+    workers.forEachRange(of: count * blocks) { range, _ in
+      for unit in range {
+        let (panel, block) = isByBlock ? (unit % count, unit / count) : (unit / blocks, unit % blocks)
+        pack(weight, panel: chosen.lowerBound + panel, block: block, scale: scale, into: packed)
+      }
+    }
+  }
+
+  /// The blocks of input channels.
+  var blocks: Int { (filter.inputChannels + filter.blockDepth - 1) / filter.blockDepth }
+
+  /// Packs a block of input channels for all lanes, or for those of a panel.
+  func pack(
+    _ weight: UnsafePointer<Float>, panel: Int? = nil, block: Int, scale: UnsafePointer<Float>? = nil,
+    into packed: UnsafeMutablePointer<Float>
+  ) {
+    let first = block * filter.blockDepth
+    let inputs = first..<min(first + filter.blockDepth, filter.inputChannels)
+    for panel in panels[panel.map { $0..<$0 + 1 } ?? panels.indices] {
+      let place = packed + panel.firstLane * depth + first * panel.lanes * channelDepth
+      for column in panel.columns {
+        pack(
+          weight + (panel.firstLane + column.lane) * order.laneStride, column, inputs,
+          scale: scale.map { $0 + panel.firstLane + column.lane }, into: place + column.lane, panel.lanes)
+      }
+    }
+  }
+
+  /// Packs some input channels of some lanes.
+  private func pack(
+    _ weight: UnsafePointer<Float>, _ column: Column, _ inputs: Range<Int>, scale: UnsafePointer<Float>?,
+    into place: UnsafeMutablePointer<Float>, _ panelLanes: Int
+  ) {
+    var factors = SIMD16<Float>(repeating: 1)
+    if let scale {
+      for lane in 0..<column.used { factors[lane] = scale[lane] }
+    }
+    var first = 0
+    if let kernel = inputs.count == filter.blockDepth ? column.kernel : column.lastKernel {
+      let rounds = inputs.count / channelsPerRound
+      first = rounds * channelsPerRound
+      var arguments = FilterPackingArguments(
+        scale: factors, source: weight + inputs.lowerBound * order.depthStride, place: place, rounds: rounds)
+      kernel(&arguments)
+    }
+    // What is left, number by number.
+    for input in first..<inputs.count {
+      for (tap, offset) in order.tapOffsets.enumerated() {
+        let source = weight + (inputs.lowerBound + input) * order.depthStride + offset
+        let target = place + (tap * inputs.count + input) * panelLanes
+        for lane in 0..<column.count {
+          let factor = (tapFactors?[tap] ?? 1) * factors[lane]
+          target[lane] = lane < column.used ? source[lane * order.laneStride] * factor : 0
+        }
+      }
+    }
+  }
+}
