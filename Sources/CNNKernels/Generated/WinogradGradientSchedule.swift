@@ -126,7 +126,7 @@ struct WinogradGradientSchedule: Sendable {
     let lastInputs = (input.channels - 1) % block + 1, lastOutputs = (output.channels - 1) % block + 1
     productKernels = [block, lastOutputs].map { rows in
       [block, lastInputs <= 8 ? 8 : block].map { lanes in
-        let kernel = OuterProductKernel(target: target, rows: rows, lanes: lanes, fetchesAhead: true)
+        let kernel = OuterProductKernel(target: target, rows: rows, lanes: lanes, fetchesAhead: plan.dividesTiles)
         return library.kernel(kernel, name: kernel.name) { kernel.code() }
       }
     }
