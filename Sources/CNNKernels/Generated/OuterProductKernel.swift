@@ -15,8 +15,12 @@ struct OuterProductKernel: Hashable, Sendable {
   var rows: Int
   /// How many floats of `b`: 16 or 8.
   var lanes: Int
+  /// Whether `ahead` of the arguments is fetched into the second cache, or else `a` into the first one.
+  var fetchesAhead = false
 
-  var name: String { "outer_product_\(target.instructionSet.rawValue)_\(rows)x\(lanes)" }
+  var name: String {
+    "outer_product_\(target.instructionSet.rawValue)_\(rows)x\(lanes)" + (fetchesAhead ? "_ahead" : "")
+  }
 
   /// The machine code.
   func code() -> VectorCode {
@@ -68,6 +72,9 @@ struct OuterProductArguments {
   /// How many such products there are, and bytes from one to the next.
   var repetitions = 1
   var repetitionA = 0, repetitionB = 0, repetitionSums = 0
+  /// What will be read after this call, and bytes to go on by for each pixel of each repetition.
+  var ahead: UnsafeRawPointer?
+  var aheadStep = 0
 }
 
 /// The pixels over which a product is summed: three loops, innermost first, each with the bytes that it goes on by on both
@@ -127,7 +134,7 @@ private struct Emitter {
   let pixelA = GeneralRegister.r8, pixelB = GeneralRegister.r9, row = GeneralRegister.r11
   // What stays during a repetition.
   let firstA = GeneralRegister.rbx, firstB = GeneralRegister.r12, firstRow = GeneralRegister.r13
-  let repetitions = GeneralRegister.r14
+  let repetitions = GeneralRegister.r14, ahead = GeneralRegister.r15
 
   /// How far ahead `a` is fetched, in bytes: the processor's own fetching stops at the end of every 4 KiB.
   static let fetchDistance = 1024
@@ -137,7 +144,7 @@ private struct Emitter {
   }
 
   func emit() {
-    let saved = [firstA, firstB, firstRow, repetitions]
+    let saved = [firstA, firstB, firstRow, repetitions] + (kernel.fetchesAhead ? [ahead] : [])
     k.push(.rbp)
     k.mov(.rbp, .rsp)
     for register in saved { k.push(register) }
@@ -147,6 +154,7 @@ private struct Emitter {
     k.mov(pixelA, arguments[48])
     k.mov(pixelB, arguments[56])
     k.mov(repetitions, arguments[112])
+    if kernel.fetchesAhead { k.mov(ahead, arguments[144]) }
     let next = k.newLabel()
     k.bind(next)
     k.mov(row, firstRow)
@@ -165,6 +173,7 @@ private struct Emitter {
   /// Sums some rows and leaves `row` at the next one.
   private func emit(_ group: Range<Int>) {
     initialize(group.count)
+    fetchNextSums(group.count)
     k.mov(a, firstA)
     k.mov(b, firstB)
     loop(images, count: 88, stepA: 96, stepB: 104) {
@@ -217,11 +226,30 @@ private struct Emitter {
     k.bind(start)
   }
 
+  /// Fetches what the next repetition begins with. Behind the last one are perhaps another thread's sums.
+  private func fetchNextSums(_ count: Int) {
+    let end = k.newLabel()
+    k.cmp(repetitions, 1)
+    k.jump(.e, end)
+    k.mov(a, row)
+    k.add(a, arguments[136])
+    for _ in 0..<count {
+      k.prefetcht0(a[0])
+      k.add(a, arguments[24])
+    }
+    k.bind(end)
+  }
+
   private func addPixel(_ group: Range<Int>) {
     let columns = kernel.columns, first = group.count * columns.count
     func vector(_ column: Int) -> WideRegister { WideRegister(number: first + column, lanes: columns[column]) }
     for column in columns.indices { code.load(vector(column), b[column * 32]) }
-    k.prefetcht0(a[Self.fetchDistance])
+    if kernel.fetchesAhead {
+      k.prefetcht1(ahead[0])
+      k.add(ahead, arguments[152])
+    } else {
+      k.prefetcht0(a[Self.fetchDistance])
+    }
     for (index, row) in group.enumerated() {
       if kernel.target.hasAVX512 {
         code.multiplyAdd(sum(index, 0), vector(0), .memory(a[row * 4].splat))

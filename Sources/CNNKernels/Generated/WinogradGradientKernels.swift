@@ -95,6 +95,9 @@ struct WinogradFilterGradientKernel: Hashable, Sendable {
     let next = k.newLabel()
     k.align(32)
     k.bind(next)
+    // The next pair's part of the row: the gradient is out of the caches since the last step.
+    let rowByteCount = channels * order.taps * 4
+    for place in stride(from: rowByteCount, to: 2 * rowByteCount, by: 64) { k.prefetchw(result[place]) }
     for half in 0..<(16 / lanes) {
       let offset = half * lanes * 4
       for column in 0..<inputs {

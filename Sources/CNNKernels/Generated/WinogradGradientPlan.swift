@@ -62,7 +62,7 @@ struct WinogradGradientPlan: Sendable {
     let cache = sizes.target.secondCacheByteCount, share = (sizes.tiles + sizes.threads - 1) / sizes.threads
     let sumsBytes = sizes.pairs * sizes.sumsByteCount, isNear = sumsBytes < cache * 3 / 4
     // Enough tiles that reading and writing the sums is little beside adding to them.
-    let blockTiles = min(share, max(isNear ? 64 : 96, cache / 2 / sizes.tileByteCount))
+    let blockTiles = min(share, max(isNear ? 112 : 96, cache / 2 / sizes.tileByteCount))
     let blocks = (share + blockTiles - 1) / blockTiles
     let products = Double(sizes.products * sizes.pairs) / Double(sizes.threads)
     let sums = Double(blocks * sizes.pairs * sizes.transform.positions)

@@ -21,6 +21,10 @@ struct WinogradGradientSchedule: Sendable {
     let runs: [Run]
     /// The tiles that have each position.
     let positions: [Range<Int>]
+    let pixels: WinogradGradientFetch.Pixels
+
+    /// Products for each pair of channels.
+    var products: Int { positions.reduce(0) { $0 + $1.count } }
   }
 
   private struct Run: Sendable {
@@ -34,6 +38,7 @@ struct WinogradGradientSchedule: Sendable {
     /// How many pairs there are before it.
     let firstPair: Int
 
+    var pairs: Int { outputs.count * inputs.count }
     func pair(_ output: Int, _ input: Int) -> Int {
       (output - outputs.lowerBound) * inputs.count + input - inputs.lowerBound
     }
@@ -82,7 +87,7 @@ struct WinogradGradientSchedule: Sendable {
           outputs: firstOutput..<min(output.blocks, firstOutput + plan.groupOutputs),
           inputs: firstInput..<min(input.blocks, firstInput + plan.groupInputs), firstPair: pairs)
         groups.append(group)
-        pairs += group.outputs.count * group.inputs.count
+        pairs += group.pairs
       }
     }
     self.groups = groups
@@ -110,7 +115,8 @@ struct WinogradGradientSchedule: Sendable {
         let side = transform.inputs
         return Block(
           runs: part.runs.map(run),
-          positions: (0..<transform.positions).map { part.extent.tiles(at: $0 / side, $0 % side) })
+          positions: (0..<transform.positions).map { part.extent.tiles(at: $0 / side, $0 % side) },
+          pixels: .init(part.runs, output))
       }
     }
     let isWhole = plan.dividesTiles || blocks[0].count > 1
@@ -120,7 +126,7 @@ struct WinogradGradientSchedule: Sendable {
     let lastInputs = (input.channels - 1) % block + 1, lastOutputs = (output.channels - 1) % block + 1
     productKernels = [block, lastOutputs].map { rows in
       [block, lastInputs <= 8 ? 8 : block].map { lanes in
-        let kernel = OuterProductKernel(target: target, rows: rows, lanes: lanes)
+        let kernel = OuterProductKernel(target: target, rows: rows, lanes: lanes, fetchesAhead: plan.dividesTiles)
         return library.kernel(kernel, name: kernel.name) { kernel.code() }
       }
     }
@@ -154,7 +160,12 @@ struct WinogradGradientSchedule: Sendable {
       for index in blocks[worker].indices {
         let block = blocks[worker][index]
         transform(block, channelBlocks: 0..<input.blocks + output.blocks, x, dy, into: tiles)
-        multiply(block, groups[0], adds: index > 0, tiles, into: workspace + worker * sumsByteCount)
+        let next = index + 1 < blocks[worker].count ? blocks[worker][index + 1] : nil
+        var fetch = next.map {
+          WinogradGradientFetch($0.pixels, input, x, output, dy, products: block.products * groups[0].pairs)
+        }
+        multiply(
+          block, groups[0], adds: index > 0, tiles, into: workspace + worker * sumsByteCount, fetch: &fetch)
       }
     }
     workers.forEachRange(of: input.blocks * output.blocks) { range, _ in
@@ -182,10 +193,11 @@ struct WinogradGradientSchedule: Sendable {
         transform(block, channelBlocks: range, x, dy, into: workspace)
       }
       workers.forEachRange(of: groups.count) { range, worker in
+        var fetch = WinogradGradientFetch?.none
         for group in range {
           let group = groups[group]
           let sums = allSums + (hasSumsForAll ? group.firstPair * pairStride : worker * sumsByteCount)
-          multiply(block, group, adds: index > 0, workspace, into: sums)
+          multiply(block, group, adds: index > 0, workspace, into: sums, fetch: &fetch)
           if isLast {
             for output in group.outputs {
               for input in group.inputs {
@@ -219,7 +231,7 @@ struct WinogradGradientSchedule: Sendable {
   /// Adds a block's tiles to the sums of a group, position by position.
   private func multiply(
     _ block: Block, _ group: Group, adds: Bool, _ transformed: UnsafeMutableRawPointer,
-    into sums: UnsafeMutableRawPointer
+    into sums: UnsafeMutableRawPointer, fetch: inout WinogradGradientFetch?
   ) {
     let gradient = transformed + inputByteCount
     for position in 0..<transform.positions {
@@ -240,12 +252,15 @@ struct WinogradGradientSchedule: Sendable {
           let isLast = part == 1
           let inputs = isLast ? last..<group.inputs.upperBound : group.inputs.lowerBound..<last
           if inputs.isEmpty { continue }
+          let a = gradient + position * gradientPositionStride + output * blockStride + tiles.lowerBound * 64
           var arguments = OuterProductArguments(
-            a: gradient + position * gradientPositionStride + output * blockStride + tiles.lowerBound * 64,
+            a: a,
             b: transformed + position * inputPositionStride + inputs.lowerBound * blockStride + tiles.lowerBound * 64,
             sums: place + (inputs.lowerBound - group.inputs.lowerBound) * pairStride,
             rowStride: BlockedTensor.pixelByteCount, adds: adds ? 1 : 0, pixels: PixelLoops(tiles: tiles.count),
-            repetitions: inputs.count, repetitionB: blockStride, repetitionSums: pairStride)
+            repetitions: inputs.count, repetitionB: blockStride, repetitionSums: pairStride,
+            ahead: fetch?.next(products: tiles.count * inputs.count) ?? UnsafeRawPointer(a), aheadStep: fetch?.step ?? 0
+          )
           rowKernels[isLast ? 1 : 0](&arguments)
         }
       }

@@ -139,6 +139,7 @@ struct BlockedWeightGradientTests {
     "n2 h28 w28 ic16 oc144 kh1 kw1 sh2 sw2",
     "n9 h14 w14 ic80 oc48 kh3 kw3 pt1 pl1 pb1 pr1",
     "n1 h56 w56 ic16 oc16 kh3 kw3 pt1 pl1 pb1 pr1",
+    "n1 h57 w56 ic24 oc40 kh3 kw3 pt1 pl1 pb1 pr1",
     "n2 h7 w7 ic528 oc96",
     "n1 h8 w8 ic33 oc33 kh3 kw3 sh2 sw2 pt0 pl0 pb1 pr1 g33",
     "n5 h8 w9 ic40 oc40 kh7 kw7 pt3 pl3 pb3 pr3 g40",
