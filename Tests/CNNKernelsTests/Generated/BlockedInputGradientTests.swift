@@ -37,7 +37,40 @@ struct BlockedInputGradientTests {
     #expect(error < 2e-5, "\(g), \(target.instructionSet), \(count) workers: \(error)")
     let isIntact = [dyBlocked, dxBlocked, filter, packing, workspace, dx].allSatisfy(\.isGuardIntact)
     #expect(isIntact, "\(g)")
+    if BlockedInputGradient.canAdd(g) {
+      try checkSum(g, dyBlocked, oihw, of: dxBlocked, tolerance: scale * 2e-5, workers, library, seed: seed)
+    }
     return true
+  }
+
+  /// Checks the sum with another gradient, which is written beside it or in its place.
+  private static func checkSum(
+    _ g: ConvolutionGeometry, _ dy: ConvolutionBuffer, _ weight: ConvolutionBuffer, of alone: ConvolutionBuffer,
+    tolerance: Double, _ workers: Workers, _ library: KernelLibrary, seed: UInt64
+  ) throws {
+    let gradient = try #require(
+      try BlockedInputGradient(g, addsResidual: true, workers: workers, library: library), "\(g)")
+    try library.finish()
+    let other = try ConvolutionBuffer(randomCount: g.inputCount, seed: seed, stream: 3)
+    let residual = try ConvolutionBuffer(byteCount: gradient.result.byteCount)
+    BlockedCopies.pack(other.base, into: residual.base, gradient.result, workers: workers)
+    let filter = try ConvolutionBuffer(count: gradient.filterCount)
+    let workspace = try ConvolutionBuffer(byteCount: gradient.workspaceByteCount)
+    gradient.pack(weight.base, into: filter.base, workspace: workspace.base, workers: workers)
+    func rowMajor(_ blocked: ConvolutionBuffer) throws -> [Double] {
+      let result = try ConvolutionBuffer(count: g.inputCount)
+      BlockedCopies.unpack(blocked.base, gradient.result, into: result.base, workers: workers)
+      return (0..<g.inputCount).map { Double(result[$0]) }
+    }
+    let expected = zip(try rowMajor(alone), try rowMajor(residual)).map(+)
+    for target in [try ConvolutionBuffer(byteCount: gradient.result.byteCount), residual] {
+      gradient.run(
+        dy.base, filter: filter.base, residual: residual.base, into: target.base, workspace: workspace.base,
+        workers: workers)
+      let error = zip(try rowMajor(target), expected).map { abs($0 - $1) }.max { !($0 >= $1) } ?? 0
+      #expect(error < tolerance + 1e-6, "\(g), \(target === residual ? "in place" : "beside")")
+      #expect(target.isGuardIntact && residual.isGuardIntact, "\(g)")
+    }
   }
 
   @Test(arguments: BlockedConvolutionTests.targets, BlockedConvolutionTests.Kind.allCases)
