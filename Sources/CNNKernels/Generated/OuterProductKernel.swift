@@ -15,7 +15,7 @@ struct OuterProductKernel: Hashable, Sendable {
   var rows: Int
   /// How many floats of `b`: 16 or 8.
   var lanes: Int
-  /// Whether `ahead` of the arguments is fetched into the second cache, or else `a` into the first one.
+  /// Whether `ahead` of the arguments is fetched into the second cache, or else `a` and `b` into the first one.
   var fetchesAhead = false
 
   var name: String {
@@ -136,7 +136,8 @@ private struct Emitter {
   let firstA = GeneralRegister.rbx, firstB = GeneralRegister.r12, firstRow = GeneralRegister.r13
   let repetitions = GeneralRegister.r14, ahead = GeneralRegister.r15
 
-  /// How far ahead `a` is fetched, in bytes: the processor's own fetching stops at the end of every 4 KiB.
+  /// How far ahead `a` is fetched, in bytes, and twice as far `b`: the processor's own fetching stops at the end of every
+  /// 4 KiB.
   static let fetchDistance = 1024
 
   func sum(_ row: Int, _ column: Int) -> WideRegister {
@@ -249,6 +250,7 @@ private struct Emitter {
       k.add(ahead, arguments[152])
     } else {
       k.prefetcht0(a[Self.fetchDistance])
+      k.prefetcht0(b[2 * Self.fetchDistance])
     }
     for (index, row) in group.enumerated() {
       if kernel.target.hasAVX512 {
