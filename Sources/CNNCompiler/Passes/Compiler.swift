@@ -36,6 +36,7 @@ public enum Compiler {
     var passes = [Pass("fold normalization") { graph throws(CNNError) in try graph.foldingNormalization() }]
     if let generation {
       passes += [
+        Pass("normalize by convolution") { graph throws(CNNError) in try graph.normalizingByConvolution() },
         Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
       ]
@@ -128,10 +129,22 @@ public enum Compiler {
       Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
       Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
       Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
+    ]
+    if generation != nil {
+      passes += [
+        // What is left of these after "training form" is frozen.
+        Pass("fold normalization") { graph throws(CNNError) in
+          try graph.foldingNormalization(learned: graph.trainableParameters.map(\.value))
+        },
+        Pass("normalize by convolution") { graph throws(CNNError) in try graph.normalizingByConvolution() },
+      ]
+    }
+    passes += [
       // Before differentiation, so that one gradient rule covers the fused operation.
       Pass("fuse normalization") { graph throws(CNNError) in
         try graph.fusingNormalization {
-          generation == nil ? $0.function == .relu : VectorActivation($0) != nil
+          $0.function == .relu
+            || generation != nil && VectorActivation($0) != nil && BlockedLayoutPass.tensor($1) != nil
         }
       },
       Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients() },
@@ -186,15 +199,19 @@ extension Graph {
       input: input.name, mean: normalization.mean, deviation: normalization.deviation)
   }
 
+  /// The parameters whose gradients a training step computes.
+  fileprivate var trainableParameters: [(name: String, value: Value)] {
+    parameters.filter(\.isTrainable).compactMap { parameter in
+      value(named: parameter.name).map { (parameter.name, $0) }
+    }
+  }
+
   /// Adds the gradients of the last output, the loss, as outputs.
   fileprivate func addingParameterGradients() throws(CNNError) -> Graph {
     guard let loss = outputs.last else {
       throw CNNError(.internalFault, "there is no loss to differentiate")
     }
-    var trainable: [(name: String, value: Value)] = []
-    for parameter in parameters where parameter.isTrainable {
-      if let value = value(named: parameter.name) { trainable.append((parameter.name, value)) }
-    }
+    let trainable = trainableParameters
     var (graph, gradients) = try differentiating(loss.value, withRespectTo: trainable.map(\.value))
     for (parameter, gradient) in zip(trainable, gradients) {
       if let gradient { try graph.addOutput(Compiler.gradientName(parameter.name), gradient) }
