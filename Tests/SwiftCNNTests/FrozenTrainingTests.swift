@@ -86,7 +86,9 @@ extension TrainingPlanTests {
   func frozenBackbonesRunAsPredictionsDo(_ name: String) throws {
     guard let target = Self.targets.last else { return }
     let model = try model(name, 64)
-    let training = kinds(try plan(model, Freezing.backbone.apply(to: model.network), batch: 4, 64, target))
+    let plan = try plan(model, Freezing.backbone.apply(to: model.network), batch: 4, 64, target)
+    #expect(plan.stepCosts.count { $0.cost.algorithm == "pack_filter" } == 1, "the others are packed once")
+    let training = kinds(plan)
     let prediction = kinds(
       try Compiler.inferencePlan(
         model.network, input: TensorType(.float32, [4, 64, 64, 3]), normalization: model.pixelNormalization,

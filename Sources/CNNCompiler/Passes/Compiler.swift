@@ -68,17 +68,17 @@ public enum Compiler {
 
   /// A plan with generated kernels where there is a target and its code can be run, and else with portable ones.
   private static func plan(
-    threads: Int, target: CodeTarget?, keepsPrepared: Bool = true,
+    threads: Int, target: CodeTarget?, preparing isKept: (Parameter) -> Bool = { _ in true },
     _ makeGraph: (CodeGeneration?) throws(CNNError) -> Graph
   ) throws(CNNError) -> Plan {
     if let target {
       let library = KernelLibrary(target), workers = Workers(count: threads)
       let graph = try makeGraph(CodeGeneration(library: library, workers: workers))
       if library.isUsable(workers: workers) {
-        return try Plan(graph, threads: threads, keepsPrepared: keepsPrepared)
+        return try Plan(graph, threads: threads, preparing: isKept)
       }
     }
-    return try Plan(makeGraph(nil), threads: threads, keepsPrepared: keepsPrepared)
+    return try Plan(makeGraph(nil), threads: threads, preparing: isKept)
   }
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.
@@ -103,11 +103,13 @@ public enum Compiler {
     _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss,
     memory: TrainingMemory = .normal, threads: Int, target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
-    // Weights are new at every step: to keep them prepared would only take memory.
-    try plan(threads: threads, target: target, keepsPrepared: false) { (generation) throws(CNNError) in
-      try trainingGraph(
-        network, input: input, normalization: normalization, loss: loss, memory: memory, generation: generation)
-    }
+    // Weights that are new at every step are not kept prepared: it would only take memory.
+    try plan(
+      threads: threads, target: target, preparing: { memory == .normal && !$0.isTrainable },
+      { (generation) throws(CNNError) in
+        try trainingGraph(
+          network, input: input, normalization: normalization, loss: loss, memory: memory, generation: generation)
+      })
   }
 
   /// The graph of one training step, for portable kernels: outputs are the prediction, `loss`, and `gradient:NAME` for
