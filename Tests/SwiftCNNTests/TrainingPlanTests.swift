@@ -19,7 +19,7 @@ import X86Assembler
     ("tf_efficientnet_lite0", 64), ("resnext50_32x4d", 64),
   ]
 
-  private func model(_ name: String, _ size: Int) throws -> Model {
+  func model(_ name: String, _ size: Int) throws -> Model {
     var options = ModelOptions()
     (options.inputShape, options.classes, options.dropout, options.dropPath) = ([size, size, 3], 10, 0, 0)
     return try Model(name, options: options)
@@ -27,7 +27,7 @@ import X86Assembler
 
   /// The network with a smooth function in the place of each that has corners: where rounding moves a number over a corner
   /// its gradient is another, for portable kernels with one thread and with two as well, by up to 2 % of a deep ResNet's.
-  private func smooth(_ network: Graph) throws -> Graph {
+  func smooth(_ network: Graph) throws -> Graph {
     try network.rewriting { rewriter, node throws(CNNError) in
       guard let activation = node.operation as? CNNGraph.Activation, [.relu, .relu6].contains(activation.function)
       else { return false }
@@ -36,7 +36,7 @@ import X86Assembler
     }
   }
 
-  private func plan(
+  func plan(
     _ model: Model, _ network: Graph? = nil, batch: Int, _ size: Int, _ target: CodeTarget?,
     memory: TrainingMemory = .normal
   ) throws -> Plan {
@@ -47,7 +47,7 @@ import X86Assembler
   }
 
   /// The outputs of one step, by name.
-  private func step(_ plan: Plan, _ model: Model, batch: Int, _ size: Int) throws -> [String: [Float]] {
+  func step(_ plan: Plan, _ model: Model, batch: Int, _ size: Int) throws -> [String: [Float]] {
     let context = try ExecutionContext(plan)
     var generator = PhiloxGenerator(seed: 1, stream: 1)
     let x = (0..<batch * size * size * 3).map { _ in 2 * generator.unit() - 1 }
@@ -66,25 +66,33 @@ import X86Assembler
     return outputs
   }
 
+  /// By how much an output of a step by generated kernels differs most from that of portable ones, relative to its norm.
+  func worstDifference(
+    _ model: Model, _ network: Graph, batch: Int, _ size: Int, _ target: CodeTarget
+  ) throws -> (difference: Double, name: String) {
+    let generated = try step(plan(model, network, batch: batch, size, target), model, batch: batch, size)
+    let portable = try step(plan(model, network, batch: batch, size, nil), model, batch: batch, size)
+    let gradients = portable.keys.filter { $0.hasPrefix("gradient:") }
+    #expect(gradients.count == network.parameters.count { $0.isTrainable } && generated.count == portable.count)
+    func norm(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+    // A bias that a normalisation takes away again has a gradient of zero, and of rounding errors as computed.
+    let floor = 1e-4 * norm(gradients.map { norm(portable[$0]?.map(Double.init) ?? []) })
+    var worst = (difference: 0.0, name: "")
+    for output in portable.keys {
+      let expected = try #require(portable[output]), actual = try #require(generated[output])
+      let difference =
+        norm(zip(actual, expected).map { Double($0) - Double($1) }) / max(norm(expected.map(Double.init)), floor)
+      if !(difference <= worst.difference) { worst = (difference, output) }
+    }
+    return worst
+  }
+
   @Test(arguments: targets, families)
   func gradientsEqualThoseOfPortableKernels(_ target: CodeTarget, _ family: (name: String, size: Int)) throws {
     let (name, size) = family, batch = 6
     let model = try model(name, size)
     for (network, tolerance) in [(try smooth(model.network), 1e-3), (model.network, 0.1)] {
-      let generated = try step(plan(model, network, batch: batch, size, target), model, batch: batch, size)
-      let portable = try step(plan(model, network, batch: batch, size, nil), model, batch: batch, size)
-      let gradients = portable.keys.filter { $0.hasPrefix("gradient:") }
-      #expect(gradients.count == model.parameterList.count { $0.isTrainable } && generated.count == portable.count)
-      func norm(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
-      // A bias that a normalisation takes away again has a gradient of zero, and of rounding errors as computed.
-      let floor = 1e-4 * norm(gradients.map { norm(portable[$0]?.map(Double.init) ?? []) })
-      var worst = (difference: 0.0, name: "")
-      for output in portable.keys {
-        let expected = try #require(portable[output]), actual = try #require(generated[output])
-        let difference =
-          norm(zip(actual, expected).map { Double($0) - Double($1) }) / max(norm(expected.map(Double.init)), floor)
-        if !(difference <= worst.difference) { worst = (difference, output) }
-      }
+      let worst = try worstDifference(model, network, batch: batch, size, target)
       #expect(worst.difference <= tolerance, "\(name), \(target.instructionSet): \(worst)")
     }
   }

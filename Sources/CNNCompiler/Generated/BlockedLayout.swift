@@ -125,9 +125,13 @@ struct BlockedLayoutPass {
       guard isInBlocks(node.operands[0]), let (x, tensor) = try inBlocks(node.operands[0]) else { return false }
       let operation = AverageBlocks(input: tensor)
       define(result, try rewriter.result.addSingle(operation, [x], name: node.name), operation.output)
-    case is CNNGraph.Activation where isInBlocks(node.operands[0]):
+    case let activation as CNNGraph.Activation where isInBlocks(node.operands[0]):
       guard let (x, tensor) = try inBlocks(node.operands[0]) else { return false }
-      define(result, try rewriter.result.addSingle(node.operation, [x], name: node.name), tensor)
+      let operation: any Operation =
+        VectorActivation(activation).map {
+          ActivateBlocks(activation: BlockedActivation($0, tensor, library: generation.library), tensor: tensor)
+        } ?? activation
+      define(result, try rewriter.result.addSingle(operation, [x], name: node.name), tensor)
     case is Add
     where node.operands.allSatisfy(isInBlocks) && source.type(of: node.operands[0]) == source.type(of: node.operands[1]):
       guard let (a, tensor) = try inBlocks(node.operands[0]), let (b, _) = try inBlocks(node.operands[1]) else {

@@ -193,6 +193,22 @@ struct ExpandBlocks: CompiledOperation {
   }
 }
 
+/// An activation by generated kernels.
+struct ActivateBlocks: CompiledOperation {
+  static let name = "activate_blocks"
+  let activation: BlockedActivation
+  let tensor: BlockedTensor
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [operands[0]] }
+
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let activation = activation
+    return LoweredOperation(
+      overwritableOperands: [0], cost: StepCost(of: tensor),
+      kernel: { activation.run($0.operand(0), into: $0.result(), workers: $0.workers) })
+  }
+}
+
 /// A pooling by generated kernels.
 struct PoolBlocks: CompiledOperation {
   static let name = "pool_blocks"

@@ -52,7 +52,8 @@ extension BlockedLayoutPass {
     _ node: Node, _ operation: BatchNormalizationTraining
   ) throws(CNNError) -> Bool {
     let activation = operation.activation.flatMap { VectorActivation($0) }
-    guard isInBlocks(node.operands[0]), (activation == nil) == (operation.activation == nil),
+    guard isInBlocks(node.operands[0]) || isOnlyInBlocks(operation.activation),
+      (activation == nil) == (operation.activation == nil),
       let (x, tensor) = try inBlocks(node.operands[0])
     else { return false }
     var operands = [x]
@@ -70,11 +71,17 @@ extension BlockedLayoutPass {
     return true
   }
 
+  /// Whether a normalisation has no portable kernel: those apply but a ReLU.
+  private func isOnlyInBlocks(_ activation: CNNGraph.Activation?) -> Bool {
+    activation.map { $0.function != .relu } ?? false
+  }
+
   private mutating func normalizationGradient(
     _ node: Node, _ operation: BatchNormalizationTrainingGradient
   ) throws(CNNError) -> Bool {
     let activation = operation.activation.flatMap { VectorActivation($0) }
-    guard isInBlocks(node.operands[0]), (activation == nil) == (operation.activation == nil),
+    guard isInBlocks(node.operands[0]) || isOnlyInBlocks(operation.activation),
+      (activation == nil) == (operation.activation == nil),
       let (x, tensor) = try inBlocks(node.operands[0]), let (dy, _) = try inBlocks(node.operands[1])
     else { return false }
     var operands = [x, dy]
@@ -116,11 +123,10 @@ extension BlockedLayoutPass {
       let gradient = try BlockedInputGradient(
         geometry, addsResidual: other != nil, workers: generation.workers, library: generation.library)
     else { return false }
-    var operands = [dy]
-    operands.append(
-      try rewriter.result.addSingle(
-        PackFilter(gradient), [rowMajor(node.operands[1])],
-        name: rewriter.result.uniqueName("\(node.name).filter")))
+    let filter = try rewriter.result.addSingle(
+      PackFilter(gradient), [filter(node.operands[1], for: node)],
+      name: rewriter.result.uniqueName("\(node.name).filter"))
+    var operands = [dy, filter]
     if let other {
       guard let (value, _) = try inBlocks(other) else { return false }
       operands.append(value)
@@ -129,6 +135,17 @@ extension BlockedLayoutPass {
       result, try rewriter.result.addSingle(InputGradientBlocks(gradient: gradient), operands, name: name),
       gradient.result)
     return true
+  }
+
+  /// The filter that a gradient reads. One with a factor is made again, rather than kept from the forward pass, which packs
+  /// it at once.
+  private mutating func filter(_ filter: Value, for node: Node) throws(CNNError) -> Value {
+    guard let scaled = source.node(defining: filter), scaled.operation is ScaledFilter else {
+      return try rowMajor(filter)
+    }
+    return try rewriter.result.addSingle(
+      scaled.operation, [rowMajor(scaled.operands[0]), rowMajor(scaled.operands[1])],
+      name: rewriter.result.uniqueName("\(node.name).scaled"))
   }
 
   private mutating func weightGradient(_ node: Node, _ geometry: ConvolutionGeometry) throws(CNNError) -> Bool {

@@ -36,6 +36,7 @@ public enum Compiler {
     var passes = [Pass("fold normalization") { graph throws(CNNError) in try graph.foldingNormalization() }]
     if let generation {
       passes += [
+        Pass("normalize by convolution") { graph throws(CNNError) in try graph.normalizingByConvolution() },
         Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
       ]
@@ -67,17 +68,17 @@ public enum Compiler {
 
   /// A plan with generated kernels where there is a target and its code can be run, and else with portable ones.
   private static func plan(
-    threads: Int, target: CodeTarget?, keepsPrepared: Bool = true,
+    threads: Int, target: CodeTarget?, preparing isKept: (Parameter) -> Bool = { _ in true },
     _ makeGraph: (CodeGeneration?) throws(CNNError) -> Graph
   ) throws(CNNError) -> Plan {
     if let target {
       let library = KernelLibrary(target), workers = Workers(count: threads)
       let graph = try makeGraph(CodeGeneration(library: library, workers: workers))
       if library.isUsable(workers: workers) {
-        return try Plan(graph, threads: threads, keepsPrepared: keepsPrepared)
+        return try Plan(graph, threads: threads, preparing: isKept)
       }
     }
-    return try Plan(makeGraph(nil), threads: threads, keepsPrepared: keepsPrepared)
+    return try Plan(makeGraph(nil), threads: threads, preparing: isKept)
   }
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.
@@ -102,11 +103,13 @@ public enum Compiler {
     _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss,
     memory: TrainingMemory = .normal, threads: Int, target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
-    // Weights are new at every step: to keep them prepared would only take memory.
-    try plan(threads: threads, target: target, keepsPrepared: false) { (generation) throws(CNNError) in
-      try trainingGraph(
-        network, input: input, normalization: normalization, loss: loss, memory: memory, generation: generation)
-    }
+    // Weights that are new at every step are not kept prepared: it would only take memory.
+    try plan(
+      threads: threads, target: target, preparing: { memory == .normal && !$0.isTrainable },
+      { (generation) throws(CNNError) in
+        try trainingGraph(
+          network, input: input, normalization: normalization, loss: loss, memory: memory, generation: generation)
+      })
   }
 
   /// The graph of one training step, for portable kernels: outputs are the prediction, `loss`, and `gradient:NAME` for
@@ -128,10 +131,22 @@ public enum Compiler {
       Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
       Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
       Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
+    ]
+    if generation != nil {
+      passes += [
+        // What is left of these after "training form" is frozen.
+        Pass("fold normalization") { graph throws(CNNError) in
+          try graph.foldingNormalization(learned: graph.trainableParameters.map(\.value))
+        },
+        Pass("normalize by convolution") { graph throws(CNNError) in try graph.normalizingByConvolution() },
+      ]
+    }
+    passes += [
       // Before differentiation, so that one gradient rule covers the fused operation.
       Pass("fuse normalization") { graph throws(CNNError) in
         try graph.fusingNormalization {
-          generation == nil ? $0.function == .relu : VectorActivation($0) != nil
+          $0.function == .relu
+            || generation != nil && VectorActivation($0) != nil && BlockedLayoutPass.tensor($1) != nil
         }
       },
       Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients() },
@@ -148,7 +163,7 @@ public enum Compiler {
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
         Pass("rematerialize") { [last] graph throws(CNNError) in
           try graph.rematerializing(memory) { (candidate) throws(CNNError) in
-            try Plan(run(last, on: candidate), threads: generation.workers.count, keepsPrepared: false)
+            try Plan(run(last, on: candidate), threads: generation.workers.count, preparing: { _ in false })
           }
         },
       ]
@@ -194,15 +209,19 @@ extension Graph {
       input: input.name, mean: normalization.mean, deviation: normalization.deviation)
   }
 
+  /// The parameters whose gradients a training step computes.
+  fileprivate var trainableParameters: [(name: String, value: Value)] {
+    parameters.filter(\.isTrainable).compactMap { parameter in
+      value(named: parameter.name).map { (parameter.name, $0) }
+    }
+  }
+
   /// Adds the gradients of the last output, the loss, as outputs.
   fileprivate func addingParameterGradients() throws(CNNError) -> Graph {
     guard let loss = outputs.last else {
       throw CNNError(.internalFault, "there is no loss to differentiate")
     }
-    var trainable: [(name: String, value: Value)] = []
-    for parameter in parameters where parameter.isTrainable {
-      if let value = value(named: parameter.name) { trainable.append((parameter.name, value)) }
-    }
+    let trainable = trainableParameters
     var (graph, gradients) = try differentiating(loss.value, withRespectTo: trainable.map(\.value))
     for (parameter, gradient) in zip(trainable, gradients) {
       if let gradient { try graph.addOutput(Compiler.gradientName(parameter.name), gradient) }

@@ -1,43 +1,81 @@
 import CNNCore
 import CNNGraph
-import Glibc
+import CNNKernels
 
 extension Graph {
   /// A batch normalisation with running statistics that follows a convolution becomes a factor for each of the filter's
   /// output channels and a bias: `gamma / sqrt(variance + epsilon)` and `beta - mean * factor` (Ioffe and Szegedy 2015,
-  /// section 3.1). Both depend on parameters alone, so a plan computes them once.
-  func foldingNormalization() throws(CNNError) -> Graph {
-    let consumers = consumers()
+  /// section 3.1). Both depend on parameters alone, so a plan that predicts computes them once.
+  ///
+  /// Before differentiation it serves frozen layers: factor and filter have gradients. Since the factor's is made of the
+  /// filter's, a learned gamma is not folded into a filter that does not learn.
+  /// - Parameter learned: the parameters that are differentiated by.
+  func foldingNormalization(learned: [Value] = []) throws(CNNError) -> Graph {
+    let consumers = consumers(), isLearned = dependents(of: learned)
     var folded: [Int: Int] = [:]  // The convolution by the position of the normalisation.
-    for (position, node) in nodes.enumerated() where node.operation is BatchNormalization {
+    for (position, node) in nodes.enumerated() where node.operation is CNNGraph.BatchNormalization {
       guard case .node(let before, _) = definition(of: node.operands[0]), nodes[before].operation is Convolution2D,
-        consumers[node.operands[0].index].count == 1, !isKept(node.operands[0])
+        consumers[node.operands[0].index].count == 1, !isKept(node.operands[0]),
+        !isLearned[node.operands[1].index] || isLearned[nodes[before].operands[1].index]
       else { continue }
       folded[position] = before
     }
     let absorbed = Set(folded.values)
     return try rewriting { rewriter, node throws(CNNError) in
       guard case .node(let position, _) = definition(of: node.results[0]) else { return false }
-      guard let before = folded[position], let normalization = node.operation as? BatchNormalization else {
+      guard let before = folded[position], let normalization = node.operation as? CNNGraph.BatchNormalization else {
         return absorbed.contains(position)
       }
       let convolution = nodes[before]
-      var statistics: [Value] = []
-      for operand in node.operands.dropFirst() + convolution.operands.dropFirst(2) {
-        statistics.append(try rewriter.image(of: operand))
-      }
-      let factors = try rewriter.result.add(
-        NormalizationFactors(epsilon: normalization.epsilon), statistics,
-        name: rewriter.result.uniqueName("\(node.name).factors"))
-      let weight = try rewriter.result.addSingle(
-        ScaledFilter(), [rewriter.image(of: convolution.operands[1]), factors[0]],
-        name: rewriter.result.uniqueName("\(convolution.name).scaled"))
+      let (factor, offset) = try rewriter.affineForm(
+        of: normalization, node, bias: convolution.operands.dropFirst(2).first)
+      let weight = try rewriter.add(
+        ScaledFilter(), rewriter.image(of: convolution.operands[1]), factor, name: "\(convolution.name).scaled")
       let result = try rewriter.result.addSingle(
-        convolution.operation, [rewriter.image(of: convolution.operands[0]), weight, factors[1]],
-        name: node.name)
+        convolution.operation, [rewriter.image(of: convolution.operands[0]), weight, offset], name: node.name)
       rewriter.map(node.results[0], to: result)
       return true
     }
+  }
+
+  /// A batch normalisation with running statistics that stands by itself becomes a convolution of one pixel with a filter
+  /// for each channel, so that all that is there for convolutions serves it too: what follows it in the same pass, and
+  /// gradients. A picture's few channels stay as they are: the first convolution reads them so.
+  func normalizingByConvolution() throws(CNNError) -> Graph {
+    try rewriting { rewriter, node throws(CNNError) in
+      let shape = type(of: node.results[0]).shape
+      guard let normalization = node.operation as? CNNGraph.BatchNormalization, shape.count == 4, shape[3] >= 8 else {
+        return false
+      }
+      let (factor, offset) = try rewriter.affineForm(of: normalization, node, bias: nil)
+      let filter = try rewriter.add(Reshape([1, 1, 1]), factor, name: "\(node.name).filter")
+      let result = try rewriter.result.addSingle(
+        Convolution2D(groups: shape[3]), [rewriter.image(of: node.operands[0]), filter, offset], name: node.name)
+      rewriter.map(node.results[0], to: result)
+      return true
+    }
+  }
+}
+
+extension GraphRewriter {
+  /// What a normalisation, after a `bias` where there is one, multiplies each channel by and then adds.
+  fileprivate mutating func affineForm(
+    of normalization: CNNGraph.BatchNormalization, _ node: Node, bias: Value?
+  ) throws(CNNError) -> (factor: Value, offset: Value) {
+    let gamma = try image(of: node.operands[1]), beta = try image(of: node.operands[2])
+    let mean = try image(of: node.operands[3]), variance = try image(of: node.operands[4])
+    let factor = try add(
+      NormalizationFactor(epsilon: normalization.epsilon), gamma, variance, name: "\(node.name).factor")
+    var center = try add(Rescaling(scale: [-1]), mean, name: "\(node.name).center")
+    if let bias { center = try add(Add(), center, image(of: bias), name: "\(node.name).center") }
+    let product = try add(Multiply(), center, factor, name: "\(node.name).product")
+    return (factor, try add(Add(), product, beta, name: "\(node.name).offset"))
+  }
+
+  fileprivate mutating func add(
+    _ operation: any Operation, _ operands: Value..., name: String
+  ) throws(CNNError) -> Value {
+    try result.addSingle(operation, operands, name: result.uniqueName(name))
   }
 }
 
@@ -50,28 +88,27 @@ extension CompiledOperation {
   }
 }
 
-/// What a batch normalisation multiplies by and adds. Operands: gamma, beta, running mean, running variance, and the bias
-/// of the convolution before it, if any, each `[C]`; results: factor and offset, `[C]`.
-struct NormalizationFactors: CompiledOperation {
-  static let name = "normalization_factors"
+/// What a batch normalisation multiplies by, `gamma / sqrt(variance + epsilon)`. Operands: gamma and running variance, `[C]`.
+struct NormalizationFactor: CompiledOperation {
+  static let name = "normalization_factor"
   let epsilon: Double
 
   init(epsilon: Double) { self.epsilon = epsilon }
 
   var attributes: Attributes { ["epsilon": .number(epsilon)] }
 
-  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [operands[0], operands[0]] }
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [operands[0]] }
+
+  func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    [try context.emit(self, context.upstream, context.operand(1)), nil]
+  }
 
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let channels = types.operands[0].count, hasBias = types.operands.count == 5, epsilon = epsilon
-    return LoweredOperation(kernel: { arguments in
-      let (gamma, beta, mean) = (arguments.operand(0), arguments.operand(1), arguments.operand(2))
-      let variance = arguments.operand(3), bias = hasBias ? arguments.operand(4) : nil
+    let channels = types.operands[0].count, epsilon = epsilon
+    return LoweredOperation(kernel: {
+      let (gamma, variance, result) = ($0.operand(0), $0.operand(1), $0.result())
       for channel in 0..<channels {
-        let factor = Double(gamma[channel]) / (Double(variance[channel]) + epsilon).squareRoot()
-        let center = Double(mean[channel]) - Double(bias?[channel] ?? 0)
-        arguments.result(0)[channel] = Float(factor)
-        arguments.result(1)[channel] = Float(Double(beta[channel]) - center * factor)
+        result[channel] = Float(Double(gamma[channel]) / (Double(variance[channel]) + epsilon).squareRoot())
       }
     })
   }
@@ -83,13 +120,38 @@ struct ScaledFilter: CompiledOperation {
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [operands[0]] }
 
+  func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
+    let (filter, factor) = (context.operand(0), context.operand(1))
+    return [
+      context.needsGradient(0) ? try context.emit(self, context.upstream, factor) : nil,
+      context.needsGradient(1) ? try context.emit(ScaledFilterFactorGradient(), filter, context.upstream) : nil,
+    ]
+  }
+
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let channels = types.operands[1].count, count = types.operands[0].count / channels
-    return LoweredOperation(kernel: { arguments in
-      let (weight, factor, result) = (arguments.operand(0), arguments.operand(1), arguments.result())
-      for channel in 0..<channels {
-        for index in channel * count..<(channel + 1) * count { result[index] = weight[index] * factor[channel] }
-      }
+    let channels = types.operands[1].count, size = types.operands[0].count / channels
+    return LoweredOperation(
+      overwritableOperands: [0],
+      kernel: {
+        FilterScaling.scale(
+          $0.operand(0), by: $0.operand(1), into: $0.result(), channels: channels, size: size, workers: $0.workers)
+      })
+  }
+}
+
+/// The gradient of `ScaledFilter`'s factors. Operands: the filter and the gradient of the scaled one.
+struct ScaledFilterFactorGradient: CompiledOperation {
+  static let name = "scaled_filter_factor_gradient"
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    [try TensorType(.float32, [operands[0].shape[0]])]
+  }
+
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let channels = types.results[0].count, size = types.operands[0].count / channels
+    return LoweredOperation(kernel: {
+      FilterScaling.factorGradient(
+        $0.operand(0), $0.operand(1), into: $0.result(), channels: channels, size: size, workers: $0.workers)
     })
   }
 }

@@ -4,9 +4,9 @@ import CNNGraph
 extension Graph {
   /// Batch normalisation in training takes the addition of a residual and an activation that follow it into its own pass
   /// over memory. Done before differentiation, so that the gradients are fused too.
-  /// - Parameter isFused: whether the kernels can apply an activation; ReLU all can.
+  /// - Parameter isFused: whether the kernels can apply an activation to a tensor of that type; ReLU all can.
   func fusingNormalization(
-    where isFused: (Activation) -> Bool = { $0.function == .relu }
+    where isFused: (Activation, TensorType) -> Bool = { activation, _ in activation.function == .relu }
   ) throws(CNNError) -> Graph {
     let fusions = normalizationFusions(where: isFused)
     let absorbed = Set(fusions.values.flatMap { [$0.normalization] + ($0.addition.map { [$0] } ?? []) })
@@ -39,14 +39,15 @@ extension Graph {
   }
 
   /// The chains to fuse, by the position of their last node.
-  private func normalizationFusions(where isFused: (Activation) -> Bool) -> [Int: Fusion] {
+  private func normalizationFusions(where isFused: (Activation, TensorType) -> Bool) -> [Int: Fusion] {
     let consumers = consumers()
     /// The node that alone reads `value`, if it is not seen from outside.
     func onlyReader(_ value: Value) -> Int? {
       consumers[value.index].count == 1 && !isKept(value) ? consumers[value.index][0] : nil
     }
     func activation(_ position: Int) -> Activation? {
-      (nodes[position].operation as? Activation).flatMap { isFused($0) ? $0 : nil }
+      let node = nodes[position]
+      return (node.operation as? Activation).flatMap { isFused($0, type(of: node.results[0])) ? $0 : nil }
     }
 
     var result: [Int: Fusion] = [:]

@@ -20,6 +20,7 @@ extension Recomputable {
 }
 
 extension CNNGraph.Activation: Recomputable { var isCheap: Bool { true } }
+extension ActivateBlocks: Recomputable { var isCheap: Bool { true } }
 extension ScaleBlocks: Recomputable { var isCheap: Bool { true } }
 extension ConvolveBlocks: Recomputable {}
 extension PackFilter: Recomputable {}

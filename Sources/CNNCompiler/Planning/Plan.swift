@@ -15,6 +15,8 @@ public final class Plan: Sendable {
   let workers: Workers
   /// The steps that depend on parameters alone, run again only when those have changed.
   let preparation: [Step]
+  /// The positions of these parameters.
+  let preparedParameters: [Int]
   let steps: [Step]
   /// What gives parameters their new values; run on request, after the caller has looked at the results.
   let updates: [Step]
@@ -28,11 +30,15 @@ public final class Plan: Sendable {
   /// Chooses a kernel for every node and a place for every tensor.
   /// - Parameters:
   ///   - threads: what work is divided by.
-  ///   - keepsPrepared: whether what depends on parameters alone is kept from run to run, or computed in every one.
-  public init(_ graph: Graph, threads: Int, keepsPrepared: Bool = true) throws(CNNError) {
+  ///   - isKept: whether what depends on such parameters alone is kept from run to run, or computed in every one.
+  public init(
+    _ graph: Graph, threads: Int, preparing isKept: (Parameter) -> Bool = { _ in true }
+  ) throws(CNNError) {
     self.graph = graph
     workers = Workers(count: threads)
-    var placement = try Placement(graph, workers: workers, keepsPrepared: keepsPrepared)
+    let updated = Set(graph.updates.map(\.parameter))
+    preparedParameters = graph.parameters.indices.filter { isKept(graph.parameters[$0]) && !updated.contains($0) }
+    var placement = try Placement(graph, workers: workers, preparedParameters: preparedParameters)
     try placement.place()
     preparation = placement.preparation
     steps = placement.steps
@@ -49,7 +55,7 @@ public final class Plan: Sendable {
 private struct Placement {
   let graph: Graph
   let workers: Workers
-  let keepsPrepared: Bool
+  let preparedParameters: [Int]
   var lowered: [LoweredOperation] = []
   var preparation: [Step] = []
   var steps: [Step] = []
@@ -61,8 +67,8 @@ private struct Placement {
   private var isPrepared: [Bool]
   private var slots: [Slot?]
 
-  init(_ graph: Graph, workers: Workers, keepsPrepared: Bool) throws(CNNError) {
-    (self.graph, self.workers, self.keepsPrepared) = (graph, workers, keepsPrepared)
+  init(_ graph: Graph, workers: Workers, preparedParameters: [Int]) throws(CNNError) {
+    (self.graph, self.workers, self.preparedParameters) = (graph, workers, preparedParameters)
     root = Array(0..<graph.valueCount)
     isPrepared = Array(repeating: false, count: graph.valueCount)
     slots = Array(repeating: nil, count: graph.valueCount)
@@ -149,7 +155,7 @@ private struct Placement {
       case .input(let input): slots[index] = Slot(region: Slot.firstInput + input, offset: 0)
       case .parameter(let parameter):
         slots[index] = parameterSlot(parameter)
-        isPrepared[index] = keepsPrepared
+        isPrepared[index] = preparedParameters.contains(parameter)
       case .node: continue
       }
     }

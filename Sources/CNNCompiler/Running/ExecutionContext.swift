@@ -52,7 +52,7 @@ public final class ExecutionContext: @unchecked Sendable {
     }
     if plan.usesOpenBLAS { OpenBLAS.enterSingleThread() }
     defer { if plan.usesOpenBLAS { OpenBLAS.leaveSingleThread() } }
-    let version = parameters.version
+    let version = parameters.version(of: plan.preparedParameters)
     if preparedVersion != version || preparedStorage != ObjectIdentifier(parameters) {
       run(plan.preparation, table, randomness)
       (preparedVersion, preparedStorage) = (version, ObjectIdentifier(parameters))
@@ -99,7 +99,7 @@ public final class ExecutionContext: @unchecked Sendable {
     if plan.updates.isEmpty { return }
     let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
     run(plan.updates, table, .none)
-    parameters.markChanged()
+    for update in plan.graph.updates { parameters.markChanged(at: update.parameter) }
   }
 
   private func run(

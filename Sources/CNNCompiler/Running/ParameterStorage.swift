@@ -25,6 +25,8 @@ public final class ParameterTensor: @unchecked Sendable {
   public let values: UnsafeMutableBufferPointer<Float>
   /// Whether training changes the values. Guarded by the block's lock, as they are.
   public var isTrainable: Bool
+  /// Changes with every change of these values that is noted for them alone.
+  var version = 0
 
   init(_ parameter: Parameter, in block: ParameterBlock, at offset: Int) {
     self.block = block
@@ -90,11 +92,16 @@ public final class ParameterStorage: @unchecked Sendable {
   /// Whether another storage made the parameter at `position`.
   public func isShared(at position: Int) -> Bool { tensors[position].block !== blocks[0] }
 
-  /// Changes with every change of a value, whichever model made it.
-  public var version: Int { blocks.reduce(0) { $0 &+ $1.version } }
+  /// Changes with every change of the values at these positions, whichever model made it.
+  func version(of positions: [Int]) -> Int {
+    positions.reduce(blocks.reduce(0) { $0 &+ $1.version }) { $0 &+ tensors[$1].version }
+  }
 
-  /// Says that a value has changed.
+  /// Says that values have changed.
   public func markChanged() { for block in blocks { block.version &+= 1 } }
+
+  /// Says that the values at this position have, and no others: what is prepared of those stays.
+  public func markChanged(at position: Int) { tensors[position].version &+= 1 }
 
   /// An independent copy.
   public func copy() throws(CNNError) -> ParameterStorage {

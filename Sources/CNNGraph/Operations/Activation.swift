@@ -50,8 +50,13 @@ public struct Activation: Operation {
   }
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
-    [try context.emit(ActivationGradient(self), context.operand(0), context.upstream)]
+    // The result rather than the input where either will do: only one of the two is then kept, or ever written.
+    let x = isCornerKept ? context.result(0) : context.operand(0)
+    return [try context.emit(ActivationGradient(self), x, context.upstream)]
   }
+
+  /// Whether the derivative at the result is that at the input: a number on a flat side stays on it.
+  private var isCornerKept: Bool { function == .relu || function == .relu6 }
 
   /// Throws unless the constants are floats that make a function.
   func checkConstants() throws(CNNError) {
@@ -65,7 +70,7 @@ public struct Activation: Operation {
   }
 }
 
-/// The gradient of an activation function. Operands: `x` and `dy`; result: `dx`.
+/// The gradient of an activation function. Operands: `x` (or what has the same derivative there) and `dy`; result: `dx`.
 public struct ActivationGradient: Operation {
   public static let name = "activation_gradient"
   /// What was applied forward.

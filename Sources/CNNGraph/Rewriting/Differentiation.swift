@@ -37,6 +37,16 @@ public struct GradientContext {
 }
 
 extension Graph {
+  /// For each value whether it is one of `values` or depends on one.
+  public func dependents(of values: [Value]) -> [Bool] {
+    var depends = Array(repeating: false, count: valueCount)
+    for value in values { depends[value.index] = true }
+    for node in nodes where node.operands.contains(where: { depends[$0.index] }) {
+      for result in node.results { depends[result.index] = true }
+    }
+    return depends
+  }
+
   /// Reverse-mode differentiation: the same graph, and the gradient of a scalar with respect to each of `values`.
   ///
   /// The gradients are added as nodes after the forward ones; `gradients[i]` belongs to `values[i]`, nil where the
@@ -49,13 +59,8 @@ extension Graph {
       throw CNNError(
         .invalidArgument, "'\(name(of: scalar))' has shape \(describe(type(of: scalar).shape)); expected a scalar")
     }
-    // Forward: which values depend on the ones asked for.
-    var depends = Array(repeating: false, count: valueCount)
-    for value in values { depends[value.index] = true }
-    for node in nodes where node.operands.contains(where: { depends[$0.index] }) {
-      for result in node.results { depends[result.index] = true }
-    }
-    // Backward: the sum of what each reader contributes.
+    let depends = dependents(of: values)
+    // The sum of what each reader contributes.
     var graph = self
     var gradients: [Value?] = Array(repeating: nil, count: valueCount)
     if depends[scalar.index] {

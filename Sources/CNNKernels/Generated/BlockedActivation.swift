@@ -1,5 +1,22 @@
 import CNNCore
 
+/// An activation of a blocked tensor: `y = f(x)`.
+public struct BlockedActivation: Sendable {
+  private let pass: StreamPass
+
+  /// The pass that applies this activation.
+  public init(_ activation: VectorActivation, _ tensor: BlockedTensor, library: KernelLibrary) {
+    var program = StreamProgram("\(activation)")
+    program.store(program.activate(activation, program.load(0)), 1)
+    pass = StreamPass(program, tensor, library: library)
+  }
+
+  /// Applies it. `y` may be `x`.
+  public func run(_ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
+    pass.run(StreamPass.Operands(x).stream(1, y), workers: workers)
+  }
+}
+
 /// The gradient of an activation of a blocked tensor: `dx = dy f'(x)`.
 public struct BlockedActivationGradient: Sendable {
   private let pass: StreamPass

@@ -214,7 +214,7 @@ final class Optimizer {
           convention: epsilonInsideRoot ? .tensorFlow : .pytorch),
         gradientLimit: limit, averageDecay: averageDecay, workers: workers)
     }
-    parameters.markChanged()
+    for gradient in gradients { parameters.markChanged(at: gradient.position) }
     average?.markChanged()
     // Training has gone on from the values that were the weights.
     isExchanged = false

@@ -70,6 +70,28 @@ struct StreamTests {
     }
   }
 
+  /// All functions, in place too.
+  @Test(arguments: BlockedConvolutionTests.targets, tensors)
+  func activationsEqualThePortableOnes(_ target: CodeTarget, _ tensor: BlockedTensor) throws {
+    for (number, activation) in Self.functions.enumerated() {
+      let library = KernelLibrary(target), team = Workers(count: 1 + number % 3)
+      let kernel = BlockedActivation(activation, tensor, library: library)
+      try library.finish()
+      let x = try Image(tensor, seed: 2, stream: UInt64(number), factor: 4), y = try Image(emptyLike: tensor)
+      kernel.run(x.blocked.base, into: y.blocked.base, workers: team)
+      kernel.run(x.blocked.base, into: x.blocked.base, workers: team)
+      var constants = SIMD4<Float>()
+      for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
+      let expected = try ConvolutionBuffer(count: x.rows.count)
+      Activation.forward(
+        activation.function, constants: constants, x.rows.base, into: expected.base, count: expected.count,
+        workers: team)
+      let what = "\(activation) \(tensor) \(target.instructionSet)"
+      Self.expectClose(y.values, Self.doubles(expected), 1e-6, what)
+      #expect(x.values == y.values && x.blocked.isGuardIntact && y.blocked.isGuardIntact, "\(what)")
+    }
+  }
+
   private func checkNormalization(
     _ target: CodeTarget, _ tensor: BlockedTensor, _ activation: VectorActivation?, addsResidual: Bool, workers: Int
   ) throws {
