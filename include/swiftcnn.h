@@ -287,8 +287,8 @@ scnn_status scnn_model_profile_text(scnn_model *model, const char *format, char 
  *                                               "mean_absolute_error"; each object may have
  *                                               "reported_as": null, the name in scnn_metric_names
  *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation
- *   "memory": "normal"                          or "low": less than half of what a step keeps between its forward and
- *                                               its backward pass, for about a third more time */
+ *   "memory": "normal"                          or "low": half of the memory of a step (of resnet18's, 0.7), or as
+ *                                               near to that as can be, for up to a third more time */
 scnn_status scnn_compile(scnn_model *model, const char *settings);
 
 /* The settings with which training goes on, also those of a loaded checkpoint: a JSON object with every key, as

@@ -204,7 +204,7 @@ struct ActivateBlocks: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let activation = activation
     return LoweredOperation(
-      overwritableOperands: [0], cost: StepCost(of: tensor),
+      overwritableOperands: [[0]], cost: StepCost(of: tensor),
       kernel: { activation.run($0.operand(0), into: $0.result(), workers: $0.workers) })
   }
 }

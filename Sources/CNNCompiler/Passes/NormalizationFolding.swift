@@ -131,7 +131,7 @@ struct ScaledFilter: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let channels = types.operands[1].count, size = types.operands[0].count / channels
     return LoweredOperation(
-      overwritableOperands: [0],
+      overwritableOperands: [[0]],
       kernel: {
         FilterScaling.scale(
           $0.operand(0), by: $0.operand(1), into: $0.result(), channels: channels, size: size, workers: $0.workers)
