@@ -149,7 +149,7 @@ test-python: python build/venv/ready ## Runs the Python tests
 
 build/venv/ready:
 	$(PYTHON) -m venv --clear build/venv
-	build/venv/bin/python -m pip install -q numpy pytest
+	build/venv/bin/python -m pip install -q h5py numpy pytest
 	touch $@
 
 # Not fork.c: a forked child drops its parent's thread pool on purpose, which valgrind rightly calls a leak there.
@@ -200,10 +200,10 @@ typecheck: build/types/ready ## Checks the Python package with mypy, pyright and
 	cd bindings/python && $(CURDIR)/build/types/bin/pyright --pythonpath $(CURDIR)/build/types/bin/python
 	cd bindings/python && $(CURDIR)/build/types/bin/ruff check --no-cache
 
-# With matplotlib, since the package draws with it where it is there.
+# With h5py and matplotlib, since the package uses them where they are there.
 build/types/ready:
 	$(PYTHON) -m venv --clear build/types
-	build/types/bin/python -m pip install -q matplotlib mypy numpy 'pyright[nodejs]' ruff
+	build/types/bin/python -m pip install -q h5py matplotlib mypy numpy 'pyright[nodejs]' ruff
 	touch $@
 
 # ------------------------------------------------------------------------------------------------------ golden values
@@ -225,7 +225,7 @@ keras-check: python build/peers-venv/ready ## Runs the tests of fidelity to Kera
 
 build/peers-venv/ready:
 	$(PYTHON) -m venv --clear build/peers-venv
-	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision timm keras pytest
+	build/peers-venv/bin/python -m pip install -q numpy safetensors torch torchvision timm keras efficientnet_pytorch pytest
 	touch $@
 
 # ----------------------------------------------------------------------------------------------------- machine code

@@ -93,7 +93,8 @@ scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity,
  *   "classifier_activation": "softmax"          or "sigmoid"; null gives logits
  *   "dropout": null, "drop_path": null          rates from 0 to 1, before the classifier and of
  *                                               stochastic depth; null is the model's own
- *   "weights": null                             path of a safetensors file; else initialised at random
+ *   "weights": null                             path of a file as scnn_model_load_weights takes it, strictly; a
+ *                                               classifier for another number of classes begins at random
  *   "seed": 0                                   of the random initial values
  *   "mean": [...], "std": [...]                 of the pixels, one per channel, in units of the full range 0...1; by
  *                                               default the model's own, or where there are not 3 channels 0 and 1
@@ -119,9 +120,21 @@ scnn_status scnn_model_load(const char *path, scnn_model **model);
  * `training_state` not 0 it is a checkpoint, from which training goes on in the same bits. */
 scnn_status scnn_model_save(scnn_model *model, const char *path, int32_t training_state);
 
-/* Replaces the parameters by those of a safetensors file with the same names and shapes, such as a torchvision
- * state_dict. What is missing, left over or misshapen is one error that lists it, and the model is unchanged. */
-scnn_status scnn_model_load_weights(scnn_model *model, const char *path);
+/* Replaces the parameters by those of a file: safetensors, or PyTorch's .pth of either form, of which only tensors are
+ * read. The names may be those of torchvision, timm, efficientnet_pytorch or this library, also behind "module." and the
+ * like. Where the file's classifier has another number of classes the model's keeps the values it has. With `strict` not
+ * 0, what is missing, left over or misshapen is one error that lists it, and the model is unchanged; with 0 what fits is
+ * taken. */
+scnn_status scnn_model_load_weights(scnn_model *model, const char *path, int32_t strict);
+
+/* What the last file of weights had for the model, a JSON object: "path", "naming" (as of scnn_model_save_weights),
+ * "loaded" (the number of parameters), "missing", "left_over" and "misshapen" (lists), "other_classes" (the number of
+ * classes of a classifier that was not taken; else null). "" where none was loaded. */
+scnn_status scnn_model_weights_report(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* Writes the parameters alone, whole or not at all: where the path ends in .pth or .pt a state_dict that torch.load reads,
+ * else safetensors. `naming` is "native" (NULL), "torchvision", "timm" or "efficientnet_pytorch". */
+scnn_status scnn_model_save_weights(scnn_model *model, const char *path, const char *naming);
 
 /* A second, independent model with the same network, parameters and training state. */
 scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);

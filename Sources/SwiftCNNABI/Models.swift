@@ -91,8 +91,30 @@ public func scnn_model_save(_ handle: OpaquePointer!, _ path: UnsafePointer<CCha
 }
 
 @_cdecl("scnn_model_load_weights") @implementation
-public func scnn_model_load_weights(_ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!) -> scnn_status {
-  call { () throws(CNNError) in try model(handle).loadWeights(text(path, "path")) }
+public func scnn_model_load_weights(_ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ strict: Int32)
+  -> scnn_status
+{
+  call { () throws(CNNError) in try model(handle).loadWeights(text(path, "path"), strict: strict != 0) }
+}
+
+@_cdecl("scnn_model_weights_report") @implementation
+public func scnn_model_weights_report(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try write(model(handle).lastWeightsReport?.json.serialized() ?? "", to: buffer, capacity, length)
+  }
+}
+
+@_cdecl("scnn_model_save_weights") @implementation
+public func scnn_model_save_weights(
+  _ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ naming: UnsafePointer<CChar>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try model(handle).saveWeights(
+      text(path, "path"), naming: WeightNaming(named: optionalText(naming, "naming") ?? "native"))
+  }
 }
 
 @_cdecl("scnn_model_clone") @implementation

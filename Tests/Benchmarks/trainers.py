@@ -85,17 +85,12 @@ class Engine(NamedTuple):
     step: Callable[[], float | None]
     version: str
     imported_mb: float
-    weights_mb: float
+    weights_mb: float  # Gradients and momentum take as much each.
 
 
 def peak_mb() -> float:
     """The largest memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
-def weights_mb(task: Task) -> float:
-    """What the weights take; gradients and momentum take as much each."""
-    return task.weights.stat().st_size / 1e6 if task.weights.exists() else 0
 
 
 def torch(task: Task, layout: str) -> Engine:
@@ -135,7 +130,8 @@ def torch(task: Task, layout: str) -> Engine:
         optimizer.step()
         return loss.item()
 
-    return Engine(step, torch.__version__.split("+")[0], imported, weights_mb(task))
+    weights = sum(parameter.nbytes for parameter in network.parameters())
+    return Engine(step, torch.__version__.split("+")[0], imported, weights / 1e6)
 
 
 def swiftcnn(task: Task, data: str | None = None, memory: str = "normal") -> Engine:
@@ -175,7 +171,7 @@ def swiftcnn(task: Task, data: str | None = None, memory: str = "normal") -> Eng
             results = model.train_on_batch(x[start:start + task.batch], y[start:start + task.batch])
             return float(numpy.ravel(results)[0])
 
-    return Engine(step, swiftcnn.__version__, imported, weights_mb(task))
+    return Engine(step, swiftcnn.__version__, imported, model.count_params() * 4 / 1e6)
 
 
 ENGINES: dict[str, Callable[[Task], Engine]] = {

@@ -32,7 +32,7 @@ static void write_header(const char *path, uint64_t length, const char *header, 
 static void refuses_file(scnn_model *model, const char *path) {
   scnn_model *other = NULL;
   FAILS(SCNN_MALFORMED_FILE, scnn_model_load(path, &other));
-  FAILS(SCNN_MALFORMED_FILE, scnn_model_load_weights(model, path));
+  FAILS(SCNN_MALFORMED_FILE, scnn_model_load_weights(model, path, 1));
   CHECK(other == NULL);
 }
 
@@ -117,7 +117,7 @@ static void test_paths(scnn_model *model) {
   FAILS(SCNN_IO, scnn_model_load("no such file", &other));
   CHECK(errno == ENOENT);
   SAYS("no such file");
-  FAILS(SCNN_IO, scnn_model_load_weights(model, "no such file"));
+  FAILS(SCNN_IO, scnn_model_load_weights(model, "no such file", 1));
   REFUSES(scnn_model_load("", &other));
   REFUSES(scnn_model_load(".", &other));
   CHECK(errno == EISDIR);
@@ -131,11 +131,18 @@ static void test_paths(scnn_model *model) {
   CHECK(other == NULL);
 
   /* Another network's parameters: one error that names them, and nothing changed. */
-  OK(scnn_model_create("resnet20", "{\"input_shape\": [8, 8, 3], \"classes\": 5}", &other));
-  OK(scnn_model_save(other, "other.safetensors", 0));
-  REFUSES(scnn_model_load_weights(model, "other.safetensors"));
-  SAYS("fc.weight");
-  SAYS("fc.bias");
+  OK(scnn_model_create("resnet32", "{\"input_shape\": [8, 8, 3], \"classes\": 5}", &other));
+  OK(scnn_model_save_weights(other, "other.safetensors", NULL));
+  REFUSES(scnn_model_load_weights(model, "other.safetensors", 1));
+  SAYS("left over: layer1.3.conv1.weight");
+  /* What fits is taken where the caller wants it so, and the rest is told. */
+  OK(scnn_model_load_weights(other, "other.safetensors", 0));
+  char report[4096];
+  OK(scnn_model_weights_report(other, report, sizeof report, NULL));
+  CHECK(strstr(report, "\"naming\":\"native\"") != NULL && strstr(report, "\"missing\":[]") != NULL);
+  FAILS(SCNN_UNKNOWN_NAME, scnn_model_save_weights(other, "other.pth", "torchvison"));
+  SAYS("torchvision");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_weights(other, "other.pth", "efficientnet_pytorch"));
   OK(scnn_model_free(other));
   remove("other.safetensors");
 }

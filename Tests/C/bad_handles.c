@@ -18,7 +18,7 @@ static void use_no_model(scnn_model *model) {
   int32_t rank;
   size_t count;
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, "bad.safetensors", 0));
-  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, "bad.safetensors"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, "bad.safetensors", 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_copy_state(model, model));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(model, "key", "value"));
@@ -101,7 +101,7 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load(NULL, &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load("bad.safetensors", NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, NULL, 0));
-  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, NULL, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, NULL));
   REFUSES(scnn_model_name(model, NULL, 100, &length));
   REFUSES(scnn_model_summary(model, NULL, 100, &length));

@@ -225,7 +225,7 @@ static void test_files(void) {
   OK(scnn_model_load("api.safetensors", &loaded));
   CHECK(predict_alike(model, loaded));
   CHECK(!predict_alike(model, other));
-  OK(scnn_model_load_weights(other, "api.safetensors"));
+  OK(scnn_model_load_weights(other, "api.safetensors", 1));
   CHECK(predict_alike(model, other));
   OK(scnn_model_create("resnet20",
                        "{\"input_shape\": [8, 8, 3], \"classes\": 4, \"weights\": \"api.safetensors\"}", &created));

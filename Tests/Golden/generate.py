@@ -18,12 +18,13 @@ from listings import listings
 from models import models
 from operations import operations
 from training import training
+from weight_names import weight_names
 
 TENSORS = {
     "operations": operations, "training_step": training, "models": models, "keras": keras_values,
     "keras_layers": keras_layers,
 }
-DOCUMENTS = {"keras_defaults": keras_defaults, "fidelity": fidelity, "listings": listings}
+DOCUMENTS = {"keras_defaults": keras_defaults, "fidelity": fidelity, "listings": listings, "weight_names": weight_names}
 FILES = [*TENSORS, *DOCUMENTS]
 
 

@@ -244,9 +244,9 @@ def test_weights_of_a_file_are_loaded_by_name(model, data, tmp_path):
 
 def test_weights_that_do_not_fit_are_listed_and_change_nothing(model, tmp_path):
     path = tmp_path / "w.safetensors"
-    make_model(classes=7).save(path)
+    make_model(input_shape=(8, 8, 3)).save(path)
     before = model.get_weights()
-    with pytest.raises(ValueError, match="fc.weight"):
+    with pytest.raises(ValueError, match="conv1.weight"):
         model.load_weights(path)
     for array, old in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(array, old)

@@ -5,7 +5,7 @@ import CNNKernels
 /// A graph made ready to run: a flat list of steps over one arena, with every decision taken.
 ///
 /// A plan holds no data. It runs in an `ExecutionContext`; two threads may run one plan at the same time, each in a
-/// context of its own. Running allocates nothing.
+/// context of its own. Running allocates nothing, but for the few bytes in which Swift hands a closure to other threads.
 public final class Plan: Sendable {
   /// The graph after all passes.
   public let graph: Graph
@@ -22,6 +22,8 @@ public final class Plan: Sendable {
   let updates: [Step]
   let preparedByteCount: Int
   let outputSlots: [Slot]
+  /// Which outputs are gradients, each with the position of its parameter.
+  let gradientOutputs: [(output: Int, position: Int)]
   let usesOpenBLAS: Bool
 
   /// The names of the steps of a run and what each has to do.
@@ -48,6 +50,13 @@ public final class Plan: Sendable {
     unsharedByteCount = placement.unsharedByteCount
     preparedByteCount = placement.preparedByteCount
     outputSlots = try placement.outputSlots()
+    let positions = Dictionary(
+      graph.parameters.enumerated().map { (Compiler.gradientName($1.name), $0) },
+      uniquingKeysWith: { first, _ in first })
+    // The first two are the prediction, whatever a file calls it, and the loss.
+    gradientOutputs = graph.outputs.enumerated().dropFirst(2).compactMap { index, output in
+      positions[output.name].map { (index, $0) }
+    }
   }
 }
 

@@ -110,6 +110,11 @@ public final class ExecutionContext: @unchecked Sendable {
     }
   }
 
+  /// The gradients that the last run computed, each with the position of its parameter.
+  public var gradients: [(position: Int, values: UnsafeBufferPointer<Float>)] {
+    plan.gradientOutputs.map { ($0.position, output($0.output)) }
+  }
+
   /// The values of an output after a run, until the next one.
   public func output(_ index: Int) -> UnsafeBufferPointer<Float> {
     let slot = plan.outputSlots[index]

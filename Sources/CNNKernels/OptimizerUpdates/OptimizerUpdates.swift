@@ -59,6 +59,7 @@ public enum OptimizerUpdates {
     let pieceLength = 16384
     // One list of pieces, so that it is shared out evenly whatever the sizes of the arrays.
     var pieces: [UnsafeBufferPointer<Float>] = []
+    pieces.reserveCapacity(arrays.reduce(0) { $0 + ($1.count + pieceLength - 1) / pieceLength })
     for array in arrays {
       for start in stride(from: 0, to: array.count, by: pieceLength) {
         pieces.append(UnsafeBufferPointer(rebasing: array[start..<min(start + pieceLength, array.count)]))
@@ -125,6 +126,7 @@ public enum OptimizerUpdates {
   static func run(_ rule: some Rule, on targets: [Target], averageDecay: Double, workers: Workers) {
     // Where each begins in one row of them all. Blocks of 16, so that no worker begins in the middle of a vector.
     var starts = [0]
+    starts.reserveCapacity(targets.count + 1)
     for target in targets { starts.append((starts[starts.count - 1] + target.count + 15) / 16 * 16) }
     targets.withUnsafeBufferPointer { targets in
       starts.withUnsafeBufferPointer { starts in

@@ -34,12 +34,13 @@ struct FileWriter: ~Copyable {
     }
   }
 
-  /// Appends the UTF-8 bytes of `text`.
-  func write(_ text: String) throws(CNNError) {
-    try Array(text.utf8).withUnsafeBufferPointer { (bytes) throws(CNNError) in
-      try write(UnsafeRawBufferPointer(bytes))
-    }
+  /// Appends `bytes`.
+  func write(_ bytes: [UInt8]) throws(CNNError) {
+    try bytes.withUnsafeBufferPointer { (bytes) throws(CNNError) in try write(UnsafeRawBufferPointer(bytes)) }
   }
+
+  /// Appends the UTF-8 bytes of `text`.
+  func write(_ text: String) throws(CNNError) { try write(Array(text.utf8)) }
 
   /// Sets the permissions, if any are given, and waits until everything is on the disk.
   func finish(permissions: mode_t?) throws(CNNError) {

@@ -13,7 +13,7 @@ public final class SafetensorsFile: Sendable {
     /// The name, such as `layer1.0.conv1.weight`.
     public let name: String
     /// The element type in the file.
-    public let type: SafetensorsType
+    public let type: StoredType
     /// The sizes, outermost first; empty for a scalar.
     public let shape: [Int]
     /// Where its bytes are, counted from the beginning of the file.
@@ -42,14 +42,17 @@ public final class SafetensorsFile: Sendable {
   /// Opens the file and checks its header.
   /// - Throws: `.inputOutput` if `path` cannot be read or is not a regular file; `.malformedFile` if it is not
   ///   safetensors: the message names the path, the tensor and the problem.
-  public init(path: String) throws(CNNError) {
-    file = try FileReader(path: path)
+  public convenience init(path: String) throws(CNNError) { try self.init(FileReader(path: path)) }
+
+  /// Checks the header of a file that is open.
+  init(_ file: FileReader) throws(CNNError) {
+    self.file = file
     do throws(CNNError) {
       let header = try SafetensorsFile.readHeader(of: file)
       metadata = try SafetensorsHeader.metadata(of: header.members)
       tensors = try SafetensorsHeader.tensors(of: header.members, in: header.end..<file.byteCount)
     } catch {
-      throw error.code == .malformedFile ? error.prefixed("'\(path)' is not a safetensors file") : error
+      throw error.code == .malformedFile ? error.prefixed("'\(file.path)' is not a safetensors file") : error
     }
     var positions: [String: Int] = [:]
     for (position, tensor) in tensors.enumerated() { positions[tensor.name] = position }
@@ -65,12 +68,7 @@ public final class SafetensorsFile: Sendable {
   ///   `.inputOutput` or `.malformedFile` if reading fails.
   public func read(_ name: String, into destination: UnsafeMutableBufferPointer<Float>) throws(CNNError) {
     let tensor = try tensor(name, count: destination.count)
-    #if _endian(little)
-      if tensor.type == .float32 {
-        return try file.read(into: UnsafeMutableRawBufferPointer(destination), at: tensor.byteRange.lowerBound)
-      }
-    #endif
-    try readChunks(of: tensor) { tensor.type.convert($0, to: .init(rebasing: destination[$1])) }
+    try file.read(tensor.byteRange, of: tensor.type, into: destination)
   }
 
   /// Reads the tensor `name`, of an integer type or boolean, as integers in row-major order.
@@ -81,7 +79,9 @@ public final class SafetensorsFile: Sendable {
     guard tensor.type.isInteger else {
       throw CNNError(.shapeMismatch, "tensor '\(name)' in '\(path)' is \(tensor.type.rawValue); expected integers")
     }
-    try readChunks(of: tensor) { tensor.type.convert($0, to: .init(rebasing: destination[$1])) }
+    try file.readChunks(tensor.byteRange, width: tensor.type.byteCount) {
+      tensor.type.convert($0, to: .init(rebasing: destination[$1]))
+    }
     if tensor.type == .uint64, destination.contains(where: { $0 < 0 }) {
       throw CNNError(.malformedFile, "tensor '\(name)' in '\(path)' has a number beyond \(Int64.max)")
     }
@@ -114,23 +114,6 @@ public final class SafetensorsFile: Sendable {
         .shapeMismatch, "tensor '\(name)' in '\(path)' has \(tensor.elementCount) elements; expected \(count)")
     }
     return tensor
-  }
-
-  /// Calls `body` with the bytes of `tensor` piece by piece, and the range of elements that each piece holds.
-  private func readChunks(
-    of tensor: Tensor, _ body: (UnsafeRawBufferPointer, Range<Int>) -> Void
-  ) throws(CNNError) {
-    let chunk = try Memory(byteCount: min(tensor.byteRange.count, 1 << 16), for: "tensor '\(tensor.name)'")
-    let width = tensor.type.byteCount
-    var start = tensor.byteRange.lowerBound
-    while start < tensor.byteRange.upperBound {
-      let bytes = UnsafeMutableRawBufferPointer(
-        start: chunk.base, count: min(chunk.byteCount, tensor.byteRange.upperBound - start))
-      try file.read(into: bytes, at: start)
-      let first = (start - tensor.byteRange.lowerBound) / width
-      body(UnsafeRawBufferPointer(bytes), first..<first + bytes.count / width)
-      start += bytes.count
-    }
   }
 
   private static func readHeader(of file: FileReader) throws(CNNError) -> (members: JSONObject, end: Int) {

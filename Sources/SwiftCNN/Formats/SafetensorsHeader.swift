@@ -53,8 +53,8 @@ enum SafetensorsHeader {
     _ name: String, _ row: JSONObject, in data: Range<Int>
   ) throws(CNNError) -> SafetensorsFile.Tensor {
     let typeName = try row.string("dtype")
-    guard let type = SafetensorsType(rawValue: typeName) else {
-      throw unknownName("dtype", typeName, among: SafetensorsType.allCases.map(\.rawValue))
+    guard let type = StoredType(rawValue: typeName) else {
+      throw unknownName("dtype", typeName, among: StoredType.allCases.map(\.rawValue))
     }
     let shape = try row.integers("shape")
     guard shape.count <= SafetensorsFile.maximumRank else {

@@ -65,7 +65,7 @@ public enum SafetensorsWriter {
       let start = end
       end = try Checked.sum([start, byteCount], "the tensors of the file")
       header[tensor.name] = [
-        "dtype": .string(SafetensorsType(tensor.type).rawValue),
+        "dtype": .string(StoredType(tensor.type).rawValue),
         "shape": .integers(tensor.shape),
         "data_offsets": .integers([start, end]),
       ]

@@ -58,10 +58,10 @@ extension Model {
         rows = zip(layers, plan.stepCosts).map { layers, step in
           ProfileRow(layers, step.cost, pass: forward.contains(step.name) ? .forward : .backward)
         }
-        rows += ProfileRow.updates(optimizer, parameters, trained: gradients(in: context), of: plan.graph)
+        rows += ProfileRow.updates(optimizer, parameters, trained: context.gradients, of: plan.graph)
         var step = 0
         try context.measure(parameters: parameters, inputs: [x.base, y.base, weights], repeats: repeats) { run in
-          let gradients = gradients(in: context)
+          let gradients = context.gradients
           var times = [monotonicNanoseconds()]
           let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)
           times.append(monotonicNanoseconds())

@@ -82,7 +82,7 @@ extension Model {
       state.lastStep = context
       let workers = Workers(count: Threads.count)
       results = measure(context, y, state.settings, workers)
-      let gradients = gradients(in: context)
+      let gradients = context.gradients
       let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)
       let norm = squares.reduce(0, +).squareRoot()
       guard results[0].isFinite, norm.isFinite else {
@@ -115,17 +115,6 @@ extension Model {
         try checkInputs(of: plan.graph, x, y)
         return plan
       }, body)
-  }
-
-  /// The gradients of the run that a context has made, each with the position of its parameter.
-  func gradients(in context: ExecutionContext) -> [(position: Int, values: UnsafeBufferPointer<Float>)] {
-    var gradients: [(position: Int, values: UnsafeBufferPointer<Float>)] = []
-    for (index, output) in context.plan.graph.outputs.enumerated().dropFirst(2) {
-      // Outputs after the prediction and the loss are gradients, named by their parameters.
-      let name = String(output.name.dropFirst(Compiler.gradientName("").count))
-      if let position = parameters.position(of: name) { gradients.append((position, context.output(index))) }
-    }
-    return gradients
   }
 
   /// The loss and metrics over a data set, without training.

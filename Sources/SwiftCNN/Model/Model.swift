@@ -17,6 +17,8 @@ public final class Model: @unchecked Sendable {
   var network: Graph
   var pixelNormalization: Compiler.PixelNormalization
   var training: TrainingState?
+  /// What the last file of weights had.
+  var weightsReport: WeightsReport?
   /// Texts of the caller's that go with the model.
   var metadata: [String: String] = [:]
 
@@ -29,7 +31,13 @@ public final class Model: @unchecked Sendable {
     try self.init(
       uninitialized: graph, name: variant.name, mean: options.mean ?? pixels?.mean,
       deviation: options.deviation ?? pixels?.deviation)
-    if let weights = options.weights { try loadWeights(weights) } else { parameters.initialize(seed: options.seed) }
+    if let weights = options.weights {
+      let report = try loadWeights(weights)
+      let fresh = report.otherClasses == nil ? [] : WeightsMatch.classifier(of: network)
+      parameters.initialize(seed: options.seed) { fresh.contains($0.name) }
+    } else {
+      parameters.initialize(seed: options.seed)
+    }
   }
 
   /// A model of any graph with one input; its parameters are drawn from `seed`. With several outputs it only predicts.

@@ -212,7 +212,7 @@ struct EfficientNet: ModelFamily {
         // Huang et al. 2016, section 4: the rate grows linearly with depth, here from 0 to just below `dropPath`.
         let dropRate = dropPath * Double(index) / Double(blockCount)
         x = try block(
-          x, row, naming.block(stage: stage, position: position), channels: width,
+          x, row, naming.block(stage: stage, position: position, index: index), channels: width,
           stride: position == 0 ? row.stride : 1, dropRate: dropRate, dropStream: index, &builder)
         index += 1
       }

@@ -4,6 +4,8 @@ enum EfficientNetNaming {
   case torchvision
   /// `blocks.1.0.conv_pw.weight`, by purpose.
   case timm
+  /// `_blocks.1._expand_conv.weight`, as in Luke Melas-Kyriazi's efficientnet_pytorch: blocks are counted through.
+  case efficientNetPyTorch
 
   /// The names of a convolution, its batch normalisation and the activation after it.
   struct Layer {
@@ -39,24 +41,54 @@ enum EfficientNetNaming {
       case .whole: "conv"
       }
     }
+
+    /// The names of convolution and normalisation; that library has no fused blocks.
+    fileprivate var efficientNetPyTorch: (convolution: String, normalization: String) {
+      switch self {
+      case .expansion, .fusedExpansion, .whole: ("_expand_conv", "_bn0")
+      case .depthwise: ("_depthwise_conv", "_bn1")
+      case .projection, .plainProjection: ("_project_conv", "_bn2")
+      }
+    }
   }
 
   /// The first layer.
-  var stem: Layer { self == .torchvision ? .torchvision("features.0") : .timm("conv_stem", "bn1") }
+  var stem: Layer {
+    switch self {
+    case .torchvision: .torchvision("features.0")
+    case .timm: .timm("conv_stem", "bn1")
+    case .efficientNetPyTorch: .timm("_conv_stem", "_bn0")
+    }
+  }
 
   /// The last convolution, after so many stages.
   func head(stages: Int) -> Layer {
-    self == .torchvision ? .torchvision("features.\(stages + 1)") : .timm("conv_head", "bn2")
+    switch self {
+    case .torchvision: .torchvision("features.\(stages + 1)")
+    case .timm: .timm("conv_head", "bn2")
+    case .efficientNetPyTorch: .timm("_conv_head", "_bn1")
+    }
   }
 
   /// The dense layer.
-  var classifier: String { self == .torchvision ? "classifier.1" : "classifier" }
+  var classifier: String {
+    switch self {
+    case .torchvision: "classifier.1"
+    case .timm: "classifier"
+    case .efficientNetPyTorch: "_fc"
+    }
+  }
 
   /// The names of a block's layers.
-  func block(stage: Int, position: Int) -> Block {
-    Block(
-      scheme: self,
-      name: self == .torchvision ? "features.\(stage + 1).\(position)" : "blocks.\(stage).\(position)")
+  /// - Parameter index: its number in the whole network.
+  func block(stage: Int, position: Int, index: Int) -> Block {
+    let name =
+      switch self {
+      case .torchvision: "features.\(stage + 1).\(position)"
+      case .timm: "blocks.\(stage).\(position)"
+      case .efficientNetPyTorch: "_blocks.\(index)"
+      }
+    return Block(scheme: self, name: name)
   }
 
   /// Gives out the names of a block's layers, to be asked in their order.
@@ -73,22 +105,35 @@ enum EfficientNetNaming {
     mutating func convolution(_ part: Part) -> Layer {
       defer { layers += 1 }
       normalizations += 1
-      return scheme == .torchvision
-        ? .torchvision("\(name).block.\(layers)")
-        : .timm("\(name).\(part.timm)", "\(name).bn\(normalizations)")
+      switch scheme {
+      case .torchvision: return .torchvision("\(name).block.\(layers)")
+      case .timm: return .timm("\(name).\(part.timm)", "\(name).bn\(normalizations)")
+      case .efficientNetPyTorch:
+        let names = part.efficientNetPyTorch
+        return .timm("\(name).\(names.convolution)", "\(name).\(names.normalization)")
+      }
     }
 
     /// The names of squeeze-and-excitation, the next layer.
     mutating func squeeze() -> Squeeze {
       defer { layers += 1 }
-      let whole = scheme == .torchvision ? "\(name).block.\(layers)" : "\(name).se"
-      return scheme == .torchvision
-        ? Squeeze(
+      switch scheme {
+      case .torchvision:
+        let whole = "\(name).block.\(layers)"
+        return Squeeze(
           product: whole, mean: "\(whole).avgpool", reduction: "\(whole).fc1", activation: "\(whole).activation",
           expansion: "\(whole).fc2", gate: "\(whole).scale_activation")
-        : Squeeze(
+      case .timm:
+        let whole = "\(name).se"
+        return Squeeze(
           product: whole, mean: "\(whole).mean", reduction: "\(whole).conv_reduce", activation: "\(whole).act1",
           expansion: "\(whole).conv_expand", gate: "\(whole).gate")
+      case .efficientNetPyTorch:
+        let whole = "\(name)._se"
+        return Squeeze(
+          product: whole, mean: "\(whole)_mean", reduction: "\(whole)_reduce", activation: "\(whole)_swish",
+          expansion: "\(whole)_expand", gate: "\(whole)_gate")
+      }
     }
   }
 }

@@ -7,8 +7,8 @@ import Glibc
 extension ParameterStorage {
   /// Draws the first value of every parameter that is not another model's too. It depends on the seed and the parameter's
   /// name and shape alone. For a storage that nobody has read yet: what is shared is neither changed nor locked.
-  func initialize(seed: UInt64) {
-    for (position, parameter) in parameters.enumerated() where !isShared(at: position) {
+  func initialize(seed: UInt64, where isDrawn: (Parameter) -> Bool = { _ in true }) {
+    for (position, parameter) in parameters.enumerated() where !isShared(at: position) && isDrawn(parameter) {
       let values = values(at: position)
       let random = Philox(seed: seed, stream: RandomStream.initialValue(of: parameter.name))
       // Both layouts, OIHW and [out, in], have the outputs first.

@@ -228,6 +228,7 @@ final class Optimizer {
   ) -> [OptimizerUpdates.Target] {
     let globalNorm = squares.reduce(0, +).squareRoot()
     var targets: [OptimizerUpdates.Target] = []
+    targets.reserveCapacity(average == nil ? gradients.count : parameters.parameters.count)
     var isTrained = Array(repeating: false, count: average == nil ? 0 : parameters.parameters.count)
     for ((position, gradient), square) in zip(gradients, squares) {
       guard let base = gradient.baseAddress, let values = parameters.values(at: position).baseAddress else { continue }

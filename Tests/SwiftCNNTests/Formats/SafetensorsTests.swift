@@ -73,14 +73,14 @@ func safetensors(_ header: String, dataCount: Int = 0) -> [UInt8] {
   }
 
   @Test(arguments: [
-    (SafetensorsType.float64, [0, 0, 0, 0, 0, 0, 0xF8, 0xBF] as [UInt8], Float(-1.5)),
+    (StoredType.float64, [0, 0, 0, 0, 0, 0, 0xF8, 0xBF] as [UInt8], Float(-1.5)),
     (.float32, [0, 0, 0xC0, 0xBF], -1.5),
     (.float16, [0x00, 0xBE], -1.5), (.bfloat16, [0xC0, 0xBF], -1.5), (.int8, [0xFE], -2), (.uint8, [0xFE], 254),
     (.int16, [0xFE, 0xFF], -2), (.uint16, [0xFE, 0xFF], 65534), (.int32, [0xFE, 0xFF, 0xFF, 0xFF], -2),
     (.uint32, [0xFE, 0xFF, 0xFF, 0xFF], 0x1p32), (.int64, [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], -2),
     (.uint64, [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], 0x1p64), (.bool, [2], 1),
   ])
-  func convertsEveryType(type: SafetensorsType, element: [UInt8], expected: Float) throws {
+  func convertsEveryType(type: StoredType, element: [UInt8], expected: Float) throws {
     // More elements than one piece of the reader holds.
     let count = 70_001
     let header =

@@ -298,9 +298,20 @@ static PyObject *model_save(PyObject *self, PyObject *args) {
 
 static PyObject *model_load_weights(PyObject *self, PyObject *args) {
   PyObject *path;
-  if (!PyArg_ParseTuple(args, "O&:load_weights", PyUnicode_FSConverter, &path)) return NULL;
+  int strict;
+  if (!PyArg_ParseTuple(args, "O&p:load_weights", PyUnicode_FSConverter, &path, &strict)) return NULL;
   scnn_status status;
-  UNLOCKED(status, scnn_model_load_weights(model_of(self), PyBytes_AsString(path)));
+  UNLOCKED(status, scnn_model_load_weights(model_of(self), PyBytes_AsString(path), strict));
+  Py_DECREF(path);
+  return none_or_raise(status);
+}
+
+static PyObject *model_save_weights(PyObject *self, PyObject *args) {
+  PyObject *path;
+  const char *naming;
+  if (!PyArg_ParseTuple(args, "O&z:save_weights", PyUnicode_FSConverter, &path, &naming)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_save_weights(model_of(self), PyBytes_AsString(path), naming));
   Py_DECREF(path);
   return none_or_raise(status);
 }
@@ -354,6 +365,11 @@ static scnn_status fused_summary_text(void *model, const char *unused, char *buf
   return scnn_model_fused_summary(model, buffer, capacity, length);
 }
 
+static scnn_status weights_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_model_weights_report(model, buffer, capacity, length);
+}
+
 static scnn_status profile_text(void *model, const char *format, char *buffer, size_t capacity, size_t *length) {
   return scnn_model_profile_text(model, format, buffer, capacity, length);
 }
@@ -388,6 +404,10 @@ static PyObject *model_name(PyObject *self, PyObject *Py_UNUSED(ignored)) {
 
 static PyObject *model_summary(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(summary_text, model_of(self), NULL);
+}
+
+static PyObject *model_weights_report(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(weights_text, model_of(self), NULL);
 }
 
 static PyObject *model_fused_summary(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -1044,7 +1064,9 @@ static PyObject *module_create_graph(PyObject *module, PyObject *Py_UNUSED(ignor
 
 static PyMethodDef model_methods[] = {
     {"save", model_save, METH_VARARGS, "save(path, training_state)"},
-    {"load_weights", model_load_weights, METH_VARARGS, "load_weights(path)"},
+    {"load_weights", model_load_weights, METH_VARARGS, "load_weights(path, strict)"},
+    {"weights_report", model_weights_report, METH_NOARGS, "weights_report() -> str"},
+    {"save_weights", model_save_weights, METH_VARARGS, "save_weights(path, naming)"},
     {"clone", model_clone, METH_NOARGS, "clone() -> Model"},
     {"copy_state", model_copy_state, METH_VARARGS, "copy_state(model)"},
     {"set_metadata", model_set_metadata, METH_VARARGS, "set_metadata(key, value or None)"},

@@ -9,6 +9,7 @@ from .nodes import Node
 from .parameters import Parameter
 from .profile import Profile, Step
 from .sequential import Sequential
+from .weights import WeightsReport
 
 __all__ = [
     "EfficientNet",
@@ -18,6 +19,7 @@ __all__ = [
     "Profile",
     "Sequential",
     "Step",
+    "WeightsReport",
     "clone_model",
     "create_model",
     "list_models",

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .. import _swiftcnn
 from .._checks import boolean, integer, number, readable, text
 from ..layers.base import shape_of
+from .hdf5 import is_hdf5
 from .model import Model, numbers
+from .weights import load, told
 
 if TYPE_CHECKING:
     Path = str | os.PathLike[str]
@@ -41,8 +43,9 @@ def create_model(
 
     Args:
         name: one of ``list_models()``; ``"efficientnet-b0"`` and ``"EfficientNetB0"`` are understood too.
-        weights: a safetensors file with parameters of the same names and shapes; None initialises at random. No weights
-            come with the package: ``"imagenet"`` is a file that is not there.
+        weights: a file as ``Model.load_weights`` takes it: safetensors, PyTorch's ``.pth`` or Keras's ``.h5``; a
+            classifier for another number of classes begins at random, with a warning. None initialises at random. No
+            weights come with the package: ``"imagenet"`` is a file that is not there.
         input_shape: (height, width, channels); None is the builder's published resolution, (None, None, 3) any size.
         classes: the length of the output.
         include_top: without it the model ends with the last feature map.
@@ -89,8 +92,9 @@ def create_model(
         options["divisor"] = integer(divisor, "divisor", minimum=1)
     if stages is not None:
         options["stages"] = _stages(stages)
-    if weights is not None:
-        options["weights"] = os.fsdecode(_weights(weights))
+    path = None if weights is None else _weights(weights)
+    if path is not None and not is_hdf5(path):
+        options["weights"] = os.fsdecode(path)
     if input_shape is not None:
         shape = shape_of(input_shape, "input_shape")
         if len(shape) != 3:
@@ -99,7 +103,12 @@ def create_model(
     for key, value in (("mean", mean), ("std", std)):
         if value is not None:
             options[key] = numbers(value, key)
-    return Model._of(_swiftcnn.create_model(text(name, "name"), json.dumps(options)))
+    core = _swiftcnn.create_model(text(name, "name"), json.dumps(options))
+    if "weights" in options:
+        told(core)
+    elif path is not None:
+        load(core, path, strict=True)
+    return Model._of(core)
 
 
 def _weights(given: Path) -> str | bytes:
@@ -108,8 +117,8 @@ def _weights(given: Path) -> str | bytes:
     except FileNotFoundError as error:
         raise FileNotFoundError(
             error.errno,
-            "weights: there is no such file, and no weights come with the package: give the path of a safetensors "
-            "file, as one of torchvision's state_dict, or None for random ones",
+            "weights: there is no such file, and no weights come with the package: give the path of a safetensors, "
+            ".pth or .h5 file, as one of torchvision's state_dict, or None for random ones",
             os.fsdecode(given),
         ) from None
 

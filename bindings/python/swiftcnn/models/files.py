@@ -118,20 +118,24 @@ def _passing_file() -> Iterator[str]:
         yield os.path.join(folder, "model.safetensors")
 
 
-def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> bool:
-    """Takes over the parameters of a model file in their order, if all have the role and the shape of those here."""
+def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:
+    """Takes over the parameters of a model file in their order, if all have the role and the shape of those here.
+
+    Returns:
+        How many there are; 0 where they do not fit.
+    """
     try:
         other = _swiftcnn.load_model(path)
     except ValueError:
-        return False  # no model file, which alone has an order
+        return 0  # no model file, which alone has an order
     pairs = [core.parameters(), other.parameters()]
     if [(role, shape) for _, role, _, shape in pairs[0]] != [(role, shape) for _, role, _, shape in pairs[1]]:
-        return False
+        return 0
     for (name, _, _, shape), (source, *_) in zip(*pairs, strict=True):
         value = np.empty(shape, np.float32)
         other.get_parameter(source, value)
         core.set_parameter(name, value)
-    return True
+    return len(pairs[0])
 
 
 def clone_model(model: Model, custom_objects: Mapping[str, Any] | None = None) -> Model:

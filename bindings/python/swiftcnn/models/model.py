@@ -18,10 +18,11 @@ from .._trainer import Trainer
 from ..layers.base import Layer, batched, unique_name
 from ..layers.core import InputLayer
 from .description import KEY, described, from_description, is_own, keep_description
-from .files import copied, from_bytes, load_in_order, to_bytes
+from .files import copied, from_bytes, to_bytes
 from .nodes import Node, nodes_of, tensor_of
 from .parameters import Parameters
 from .profile import Profile, measure, measure_training
+from .weights import WeightsReport, load
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -518,25 +519,50 @@ class Model(Trainer, Parameters, Layer):
         keep_description(self)
         self._handle.save(path, is_whole)
 
-    def save_weights(self, filepath: Path, overwrite: bool = True) -> None:
-        """The same as ``save`` without the optimizer: a model file is a safetensors file of the weights."""
-        self.save(filepath, overwrite, include_optimizer=False)
+    def save_weights(self, filepath: Path, overwrite: bool = True, *, naming: str | None = None) -> None:
+        """Writes the weights alone, whole or not at all.
 
-    def load_weights(self, filepath: Path) -> None:
-        """Replaces the parameters by those of a safetensors file with the same names and shapes, as a torchvision
-        ``state_dict``. Where the names are others, as those of layers that got theirs automatically, the file must be a
-        model file, and its parameters are taken in their order, each of the same role and shape.
+        Args:
+            filepath: with the ending ``.pth`` or ``.pt`` a ``state_dict`` that ``torch.load`` reads, else safetensors.
+            overwrite: False refuses to replace a file.
+            naming: how the tensors are called: ``"torchvision"``, ``"timm"`` or ``"efficientnet_pytorch"``, so that
+                such a model takes them, or ``"native"``, as here. None is the last, and a safetensors file then holds
+                the network too: it is a model file, from which layers with other names can be loaded in their order.
+
+        Raises:
+            OSError: the file cannot be written.
+            ValueError: the model's layers have no names by this convention.
+        """
+        path = path_of(filepath, "filepath")
+        if naming is None and not os.fsdecode(path).endswith((".pth", ".pt")):
+            return self.save(filepath, overwrite, include_optimizer=False)
+        if not boolean(overwrite, "overwrite") and os.path.exists(path):
+            raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
+        self._handle.save_weights(path, None if naming is None else text(naming, "naming"))
+
+    def load_weights(self, filepath: Path, skip_mismatch: bool = False, *, strict: bool = True) -> WeightsReport:
+        """Replaces the parameters by those of a file: safetensors, PyTorch's ``.pth`` (of which only tensors are read,
+        no code is run), or Keras's ``.weights.h5`` and ``.h5`` where h5py is installed.
+
+        Names may be those of torchvision, timm, efficientnet_pytorch or this library. Where they are others, as those
+        of layers that got theirs automatically, a model file's parameters are taken in their order, each of the same
+        role and shape. Where the file's classifier has another number of classes, the model's keeps its values, with a
+        warning.
+
+        Args:
+            filepath: the file.
+            skip_mismatch: Keras's name for ``strict=False``.
+            strict: whether it is an error that something is missing, left over or misshapen; False takes what fits.
+
+        Returns:
+            What was loaded, and what not.
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: parameters are missing, left over or misshapen; the model is unchanged.
+            ValueError: the file is damaged or does not fit, with a list; the model is unchanged.
         """
-        path = readable(filepath, "filepath")
-        try:
-            self._handle.load_weights(path)
-        except ValueError:
-            if not load_in_order(self._handle, path):
-                raise
+        is_strict = boolean(strict, "strict") and not boolean(skip_mismatch, "skip_mismatch")
+        return load(self._handle, readable(filepath, "filepath"), is_strict)
 
     def clone(self) -> Model:
         """A second, independent model of the same layers, with the same weights and training state.

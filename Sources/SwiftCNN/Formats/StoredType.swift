@@ -1,7 +1,7 @@
 import CNNCore
 
-/// The element types of the safetensors format that this library reads. Raw values are the names in the file.
-public enum SafetensorsType: String, Sendable, Hashable, CaseIterable {
+/// The element types that files of tensors have. Raw values are their names in safetensors.
+public enum StoredType: String, Sendable, Hashable, CaseIterable {
   /// IEEE double precision
   case float64 = "F64"
   /// IEEE single precision
@@ -90,6 +90,37 @@ public enum SafetensorsType: String, Sendable, Hashable, CaseIterable {
     case .uint16: map(bytes, to: destination) { Int64(UInt16(littleEndian: $0)) }
     case .uint8: map(bytes, to: destination) { (value: UInt8) in Int64(value) }
     case .bool: map(bytes, to: destination) { (value: UInt8) in value == 0 ? 0 : 1 }
+    }
+  }
+}
+
+extension FileReader {
+  /// Reads elements of `type` as floats, one for each place in `destination`.
+  /// - Throws: `.inputOutput`, or `.malformedFile` if the file ends before.
+  func read(
+    _ range: Range<Int>, of type: StoredType, into destination: UnsafeMutableBufferPointer<Float>
+  ) throws(CNNError) {
+    #if _endian(little)
+      if type == .float32 {
+        return try read(into: UnsafeMutableRawBufferPointer(destination), at: range.lowerBound)
+      }
+    #endif
+    try readChunks(range, width: type.byteCount) { type.convert($0, to: .init(rebasing: destination[$1])) }
+  }
+
+  /// Calls `body` with the bytes of `range` piece by piece, and the range of elements, of `width` bytes, that each holds.
+  func readChunks(
+    _ range: Range<Int>, width: Int, _ body: (UnsafeRawBufferPointer, Range<Int>) -> Void
+  ) throws(CNNError) {
+    let chunk = try Memory(byteCount: min(range.count, 1 << 16), for: "'\(path)'")
+    var start = range.lowerBound
+    while start < range.upperBound {
+      let bytes = UnsafeMutableRawBufferPointer(
+        start: chunk.base, count: min(chunk.byteCount, range.upperBound - start))
+      try read(into: bytes, at: start)
+      let first = (start - range.lowerBound) / width
+      body(UnsafeRawBufferPointer(bytes), first..<first + bytes.count / width)
+      start += bytes.count
     }
   }
 }
