@@ -17,6 +17,9 @@ public final class Model: @unchecked Sendable {
   var network: Graph
   var pixelNormalization: Compiler.PixelNormalization
   var training: TrainingState?
+  /// What is done to pictures; nil for the builder's own rule.
+  var chosenPreprocessing: Preprocessing?
+  var knownClasses = ClassNames.byDefault
   /// Texts of the caller's that go with the model.
   var metadata: [String: String] = [:]
 
@@ -29,6 +32,7 @@ public final class Model: @unchecked Sendable {
     try self.init(
       uninitialized: graph, name: variant.name, mean: options.mean ?? pixels?.mean,
       deviation: options.deviation ?? pixels?.deviation)
+    try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
     if let weights = options.weights { try loadWeights(weights) } else { parameters.initialize(seed: options.seed) }
   }
 
@@ -81,6 +85,7 @@ public final class Model: @unchecked Sendable {
   /// A copy that shares nothing.
   init(copying other: Model) throws(CNNError) {
     (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
+    (chosenPreprocessing, knownClasses) = (other.chosenPreprocessing, other.knownClasses)
     metadata = other.metadata
     parameters = try other.parameters.copy()
     lock = LockSet(parameters.blocks.map(\.lock))

@@ -11,6 +11,7 @@ from .. import _swiftcnn
 from .._checks import boolean, integer, number, readable, text
 from ..layers.base import shape_of
 from .model import Model, numbers
+from .pictures import checked_names, described
 
 if TYPE_CHECKING:
     Path = str | os.PathLike[str]
@@ -36,6 +37,8 @@ def create_model(
     seed: int = 0,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Model:
     """Builds a model by name.
 
@@ -60,6 +63,9 @@ def create_model(
         seed: of the random initial values.
         mean: of the pixels, one a channel, in units of the full range 0...1.
         std: their standard deviation.
+        preprocessing: what is done to pictures, as ``Model.set_preprocessing`` takes it; None is as it was published,
+            or to fill another input in the same ratio.
+        class_names: one a class; None is ImageNet's where there are 1000.
 
     Raises:
         ValueError: no model has this name, or an argument is outside its domain.
@@ -99,6 +105,10 @@ def create_model(
     for key, value in (("mean", mean), ("std", std)):
         if value is not None:
             options[key] = numbers(value, key)
+    if preprocessing is not None:
+        options["preprocessing"] = json.loads(described(preprocessing, "preprocessing"))
+    if class_names is not None:
+        options["class_names"] = checked_names(class_names)
     return Model._of(_swiftcnn.create_model(text(name, "name"), json.dumps(options)))
 
 
