@@ -224,6 +224,32 @@ def test_models_of_layers_keep_theirs(tmp_path, photo):
     assert copy.classify(photo) == model.classify(photo)
 
 
+class Own(swiftcnn.Model):
+    def __init__(self):
+        super().__init__()
+        self.class_names = ["cat", "dog"]
+        self.preprocessing = layers.Rescaling(1 / 255)
+        self.pool = layers.GlobalAveragePooling2D()
+        self.classifier = layers.Dense(2, activation="softmax")
+
+    def call(self, x):
+        return self.classifier(self.pool(self.preprocessing(x)))
+
+
+def test_classes_of_your_own_may_have_such_attributes(photo):
+    model = Own()
+    assert model.class_names == ["cat", "dog"]
+    model.build((None, 20, 20, 3))
+    assert model.class_names == ["cat", "dog"] and isinstance(model.preprocessing, layers.Rescaling)
+    assert model.preprocessing in model.layers
+    model.set_preprocessing(resize=(20, 20))
+    assert sorted(name for name, _ in model.classify(photo)) == ["cat", "dog"]
+    assert model.preprocess(photo, "float32").shape == (1, 20, 20, 3)
+    copy = classifier()
+    copy.preprocessing = {"resize": 40}
+    assert copy.preprocessing["resize"] == 40
+
+
 def test_a_new_head_prepares_as_its_backbone(photo):
     backbone = swiftcnn.create_model("tf_efficientnet_lite0", include_top=False, pooling="avg", input_shape=(64, 64, 3))
     model = swiftcnn.Model(backbone.input, layers.Dense(3)(backbone.output))

@@ -130,6 +130,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
         self._core = core
         self.built = True
         self._adopt()
+        self._take_names()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -20,17 +20,36 @@ Found = list[tuple[str, float]]
 
 
 class Pictures:
-    """The part of a model that has to do with pictures."""
+    """The part of a model that has to do with pictures.
+
+    Classes of your own may have attributes of these names for other things, as a layer called ``preprocessing``.
+    """
 
     @property
     def _handle(self) -> _swiftcnn.Model:
         raise NotImplementedError
 
     @property
-    def preprocessing(self) -> dict[str, Any]:
+    def _built(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def preprocessing(self) -> Any:
         """What is done to a picture before the model sees it: ``resize`` (the length of the shorter side, or [height,
         width]), ``crop`` ([height, width] of the middle that is cut out then), ``interpolation``, and the ``mean`` and
-        ``std`` of its pixels. It goes with the model into its file."""
+        ``std`` of its pixels. It goes with the model into its file. Assigning a dictionary is ``set_preprocessing``."""
+        if "preprocessing" in vars(self):
+            return vars(self)["preprocessing"]
+        return self._rule()
+
+    @preprocessing.setter
+    def preprocessing(self, value: Any) -> None:
+        if isinstance(value, Mapping):
+            self.set_preprocessing(**value)
+        else:
+            vars(self)["preprocessing"] = value
+
+    def _rule(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self._handle.preprocessing())
         return found
 
@@ -55,15 +74,31 @@ class Pictures:
         self._handle.set_preprocessing(described(options, "preprocessing"))
 
     @property
-    def class_names(self) -> list[str] | None:
+    def class_names(self) -> Any:
         """The names of the classes in the order of the output, or None. They go with the model into its file; a model
-        by name with 1000 classes begins with those of ImageNet."""
+        by name with 1000 classes begins with those of ImageNet. Those of a class of your own may be set before it has a
+        network.
+
+        Raises:
+            ValueError: set to other than one name for each class.
+        """
+        if not self._built:
+            return vars(self).get("class_names")
         names = self._handle.class_names()
         return names.split("\n") if names else None
 
     @class_names.setter
     def class_names(self, names: Sequence[str] | None) -> None:
+        if not self._built:
+            vars(self)["class_names"] = names
+            return
         self._handle.set_class_names(None if names is None else "\n".join(checked_names(names)))
+
+    def _take_names(self) -> None:
+        """Gives the network the names that were set before it was there."""
+        names = vars(self).pop("class_names", None)
+        if names is not None:
+            self.class_names = names
 
     def preprocess(self, pictures: Any, dtype: str = "uint8") -> Array:
         """Pictures as the model reads them: (N, height, width, channels), which ``predict`` takes.
@@ -87,7 +122,8 @@ class Pictures:
         batch = np.stack(prepared)
         if kind == "uint8":
             return batch
-        mean, std = (np.asarray(each, np.float32) for each in (self.preprocessing["mean"], self.preprocessing["std"]))
+        rule = self._rule()
+        mean, std = np.asarray(rule["mean"], np.float32), np.asarray(rule["std"], np.float32)
         return (batch / np.float32(255) - mean) / std
 
     def classify(self, pictures: Any, top: int = 5, batch_size: int = 32) -> Found | list[Found]:
