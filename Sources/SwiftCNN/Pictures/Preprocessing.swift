@@ -44,10 +44,11 @@ public struct Preprocessing: Sendable, Equatable {
   /// picture is never distorted and always fills the rectangle.
   init(height: Int?, width: Int?, published: (side: Int, crop: Int)?, interpolation: ResamplingFilter) {
     let (side, whole) = published ?? (1, 1)
-    guard let height = height ?? width ?? published?.crop, let width = width ?? height as Int? else {
+    guard let height = height ?? width ?? published?.crop else {
       self.init(resizing: nil, crop: nil, interpolation: interpolation)
       return
     }
+    let width = width ?? height
     let longer = max(height, width)
     let (scaled, overflow) = longer.multipliedReportingOverflow(by: side)
     self.init(
