@@ -33,8 +33,8 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
-.PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize golden \
-  golden-check keras-check parity asm-check asm-golden bench bench-training bench-accuracy bench-inference soak clean
+.PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize fuzz golden \
+  golden-check keras-check parity asm-check asm-golden bench bench-training bench-accuracy bench-inference bench-pictures soak clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -57,8 +57,8 @@ endef
 
 deps: ## Installs the Debian packages that are missing (apt-get, with sudo when not root)
 	@command -v swift >/dev/null || { echo "swift is not on PATH: install the Swift 6.3 toolchain (swift.org)"; exit 1; }
-	@$(call install-packages,gcc g++ libc6-dev binutils pkg-config libopenblas-dev libpython3-dev python3 python3-venv \
-	  dataset-fashion-mnist)
+	@$(call install-packages,gcc g++ libc6-dev binutils pkg-config libopenblas-dev libturbojpeg0 libpng-dev \
+	  libpython3-dev python3 python3-venv dataset-fashion-mnist)
 
 # -------------------------------------------------------------------------------------------------------- the library
 
@@ -149,8 +149,14 @@ test-python: python build/venv/ready ## Runs the Python tests
 
 build/venv/ready:
 	$(PYTHON) -m venv --clear build/venv
-	build/venv/bin/python -m pip install -q h5py numpy pytest
+	build/venv/bin/python -m pip install -q h5py numpy pillow pytest
 	touch $@
+
+# More by FUZZ, as FUZZ=10000000.
+FUZZ ?= 1000000
+
+fuzz: deps ## Reads a million damaged files of each kind (FUZZ=1000000): none may crash, take a second, or a gigabyte
+	SWIFTCNN_FUZZ_COUNT=$(FUZZ) $(SWIFT_TEST) --filter 'PictureFuzzTests|damagedFilesGiveAnErrorOrTensors|jsonSurvives'
 
 # Not fork.c: a forked child drops its parent's thread pool on purpose, which valgrind rightly calls a leak there.
 sanitize: lib ## Looks for data races in what threads share and for leaks in the C programs
@@ -239,7 +245,7 @@ asm-golden: deps ## Makes the stored encodings in Tests/X86AssemblerTests again,
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-accuracy bench-inference ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference bench-pictures ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Predicts ten thousand times with changing batches: memory stays flat, bits the same
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -259,6 +265,10 @@ bench-inference: python build/peers-venv/inference build/fma_peak ## Measures on
 	  --markdown build/inference.md --chart build/inference.svg $(BENCH)
 
 # Each by itself: where one cannot be installed, its row says so and the others are measured.
+# More by BENCH, as BENCH='--threads 1'.
+bench-pictures: python build/venv/ready ## Measures only reading pictures, beside Pillow, and compares the bytes
+	build/venv/bin/python Tests/Benchmarks/pictures.py $(BENCH)
+
 build/peers-venv/inference: build/peers-venv/ready
 	@for packages in 'onnx onnxscript' onnxruntime openvino ncnn pnnx matplotlib; do \
 	  build/peers-venv/bin/python -m pip install -q $$packages || echo "could not install $$packages"; \

@@ -98,6 +98,9 @@ scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity,
  *   "seed": 0                                   of the random initial values
  *   "mean": [...], "std": [...]                 of the pixels, one per channel, in units of the full range 0...1; by
  *                                               default the model's own, or where there are not 3 channels 0 and 1
+ *   "preprocessing": null                       what is done to pictures, as scnn_model_set_preprocessing takes it; by
+ *                                               default as it was published, or to fill another input in the same ratio
+ *   "class_names": null                         a list of texts; by default ImageNet's where there are 1000 classes
  *   and to make another size of it (Tan and Le 2019, section 3.3):
  *   "width_coefficient": 1                      multiplies the numbers of channels,
  *   "depth_coefficient": 1                      the numbers of blocks,
@@ -208,7 +211,7 @@ scnn_status scnn_model_set_regularization(scnn_model *model, const char *pattern
 
 /* Replaces the last dense layer, the classifier, by one for so many classes, with weights drawn from `seed`. All else
  * keeps its values and stays shared with the same models. How the model is trained is forgotten: call scnn_compile
- * again. */
+ * again. So are the names of the classes. */
 scnn_status scnn_model_reset_classifier(scnn_model *model, int64_t classes, uint64_t seed);
 
 /* The names of all tensors that scnn_predict can give, one a line, in the order they are computed. */
@@ -257,6 +260,76 @@ scnn_status scnn_model_profile_training(scnn_model *model, const scnn_tensor *x,
  * the measured rates. */
 scnn_status scnn_model_profile_text(scnn_model *model, const char *format, char *buffer, size_t capacity,
                                     size_t *length);
+
+/* --------------------------------------------------------------------------------------------------------- pictures */
+
+typedef struct scnn_picture scnn_picture;
+
+/* Reads a JPEG or PNG file, whatever its name, or its contents in memory, and turns the picture upright by its Exif
+ * orientation. `channels`: 3 (RGB), 1 (grey: 0.299 R + 0.587 G + 0.114 B), 4 (RGB and alpha), or 0 as the file has it.
+ * 16 bits a channel are rounded to 8, CMYK becomes RGB; alpha is left out, profiles and gamma are passed over. Files that
+ * are not whole, and sizes beyond 178956970 pixels or beyond what the data can be, are SCNN_MALFORMED_FILE. The libraries
+ * for the formats (Debian's packages libturbojpeg0 and libpng16-16) are opened by the first picture; SCNN_INVALID_STATE
+ * where one is not on the machine. */
+scnn_status scnn_picture_read(const char *path, int32_t channels, scnn_picture **picture);
+scnn_status scnn_picture_decode(const void *data, size_t size, int32_t channels, scnn_picture **picture);
+
+/* A picture of pixels uint8 [height, width, channels], or [height, width] for grey, which are copied. */
+scnn_status scnn_picture_from_pixels(const scnn_tensor *pixels, scnn_picture **picture);
+
+/* Its pixels as a tensor uint8 [height, width, channels]; the data is valid as long as the picture. */
+scnn_status scnn_picture_pixels(scnn_picture *picture, scnn_tensor *pixels);
+
+/* A resized copy of a picture, or a part of it. Options:
+ *   "resize": null                the length of the shorter side, which the longer one follows; or [height, width]
+ *   "crop": null                  then, the size of the middle that is cut out, a number or [height, width]; with black
+ *                                 borders where the picture is smaller
+ *   "interpolation": "bilinear"   or "nearest", "box", "hamming", "bicubic", "lanczos", all but the first with
+ *                                 antialiasing: the same bytes as of Pillow's Image.resize. Sizes and places are rounded
+ *                                 as torchvision's Resize and CenterCrop round them */
+scnn_status scnn_picture_resize(scnn_picture *picture, const char *options, scnn_picture **resized);
+
+/* Frees a picture. NULL is fine. */
+scnn_status scnn_picture_free(scnn_picture *picture);
+
+/* What is done to a picture before the model sees it, which goes with the model into its clones and files: a JSON object
+ * with "resize", "crop" and "interpolation" as of scnn_picture_resize, and "mean" and "std", which are those of
+ * scnn_model_get_normalization. Setting takes any of the keys; the others stay as they are. */
+scnn_status scnn_model_preprocessing(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+scnn_status scnn_model_set_preprocessing(scnn_model *model, const char *options);
+
+/* The picture as the model reads it: with its number of channels, resized and cut out; still uint8, as scnn_predict takes
+ * it with a first axis of 1. SCNN_SHAPE_MISMATCH where it does not become as large as the model's input. */
+scnn_status scnn_model_preprocess(scnn_model *model, scnn_picture *picture, scnn_picture **prepared);
+
+/* The names of the classes in the order of the output, one a line; "" where there are none. They go with the model into
+ * its clones and files. Setting takes a name for each class, none of them empty, or NULL for none. */
+scnn_status scnn_model_class_names(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+scnn_status scnn_model_set_class_names(scnn_model *model, const char *names);
+
+typedef struct scnn_class {
+  const char *name;   /* its index as text where the classes have no names; valid as long as the model */
+  float probability;
+  int32_t index;      /* its place in the output */
+} scnn_class;
+
+/* The classes of a picture file, or of its contents in memory, that are most probable, most probable first:
+ *
+ *   scnn_class classes[5];
+ *   size_t count;
+ *   if (scnn_classify_file(model, "photo.jpg", classes, 5, &count) != SCNN_OK) { puts(scnn_last_error()); return 1; }
+ *   for (size_t i = 0; i < count; i++) printf("%5.1f %% %s\n", 100 * classes[i].probability, classes[i].name);
+ *
+ * `classes` has room for `top` of them; `*count` (may be NULL) becomes how many there are, fewer where the model has
+ * fewer. Logits, which come directly from a dense layer or a convolution, are made probabilities by a softmax. */
+scnn_status scnn_classify_file(scnn_model *model, const char *path, scnn_class *classes, size_t top, size_t *count);
+scnn_status scnn_classify_memory(scnn_model *model, const void *data, size_t size, scnn_class *classes, size_t top,
+                                 size_t *count);
+
+/* The same of each of the samples in `x`, which are prepared already and taken as scnn_predict does. `classes` has room
+ * for `top` times N; those of sample i begin at classes[i * top]. */
+scnn_status scnn_classify(scnn_model *model, const scnn_tensor *x, int64_t batch_size, scnn_class *classes, size_t top,
+                          size_t *count);
 
 /* --------------------------------------------------------------------------------------------------------- training */
 
@@ -455,7 +528,8 @@ scnn_status scnn_graph_output(scnn_graph *graph, scnn_value output);
 
 /* Makes a model whose output is `output`; layers that it does not need are left out. The graph can be used further.
  * Options: "name": "custom", "seed": 0 (of the random initial values), "mean" and "std" (of the pixels; by default
- * ImageNet's where there are 3 channels, else 0 and 1, which makes pixels 0...1). */
+ * ImageNet's where there are 3 channels, else 0 and 1, which makes pixels 0...1), "preprocessing" and "class_names" as of
+ * scnn_model_create (by default as much of a picture's middle as fills the input, and none). */
 scnn_status scnn_graph_model(scnn_graph *graph, scnn_value output, const char *options, scnn_model **model);
 
 #ifdef __cplusplus

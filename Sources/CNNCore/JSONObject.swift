@@ -82,6 +82,8 @@ extension JSONObject {
     }
     return sizes
   }
+  /// The array of strings `key`, if present.
+  public func optionalStrings(_ key: String) throws(CNNError) -> [String]? { isPresent(key) ? try strings(key) : nil }
   /// The array of numbers `key`, if present.
   public func optionalNumbers(_ key: String) throws(CNNError) -> [Double]? { isPresent(key) ? try numbers(key) : nil }
 

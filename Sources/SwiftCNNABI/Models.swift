@@ -15,6 +15,7 @@ final class ModelHandle: Sendable {
   private let strings: CStrings
   private let lock = LockSet([ReadWriteLock()])
   private nonisolated(unsafe) var lastProfile: Profile?
+  private let others = Mutex(TextPool())
 
   /// What the last profiling of this handle measured.
   var profile: Profile? {
@@ -31,6 +32,9 @@ final class ModelHandle: Sendable {
   /// The name of the parameter at `index`.
   func name(_ index: Int) -> UnsafePointer<CChar>? { strings.pointers[index] }
 
+  /// Any text, as a C string that lives as long as the handle.
+  func string(_ text: String) -> UnsafePointer<CChar>? { others.withLock { $0[text] } }
+
   /// The name of a role.
   func name(_ role: Parameter.Role) -> UnsafePointer<CChar>? {
     Parameter.Role.allCases.firstIndex(of: role).flatMap { strings.pointers[parameters.count + $0] }
@@ -44,6 +48,20 @@ private final class CStrings: @unchecked Sendable {
   init(_ texts: [String]) { pointers = texts.map { strdup($0).map { UnsafePointer($0) } } }
 
   deinit { for pointer in pointers { free(UnsafeMutablePointer(mutating: pointer)) } }
+}
+
+/// C strings that are made when they are first asked for.
+private final class TextPool: @unchecked Sendable {
+  private var pointers: [String: UnsafeMutablePointer<CChar>] = [:]
+
+  subscript(text: String) -> UnsafePointer<CChar>? {
+    if let known = pointers[text] { return UnsafePointer(known) }
+    guard let new = strdup(text) else { return nil }
+    pointers[text] = new
+    return UnsafePointer(new)
+  }
+
+  deinit { for pointer in pointers.values { free(pointer) } }
 }
 
 /// The model behind a handle.

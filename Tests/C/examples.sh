@@ -25,6 +25,13 @@ run finetune generated.safetensors
 run finetune tuned.safetensors images.idx labels.idx generated.safetensors
 run classify tuned.safetensors images.idx labels.idx 10
 
+# A JPEG file of 16 x 8 pixels.
+base64 -d > "$folder/photo.jpg" <<END
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcpLDAx
+NDQ0Hyc5PTgyPC4zNDL/wAALCAAIABABAREA/8QAFAABAAAAAAAAAAAAAAAAAAAACP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAI
+AQEAAD8AP5kP/9k=
+END
+
 "$root/Tests/Guides/blocks.sh" c "$folder/guides" "$root"/README.md "$root"/Sources/SwiftCNN/SwiftCNN.docc/*.md
 for source in "$folder"/guides/*.c; do
   build "$source"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the golden files beside this script, or with --check compares them with what would be made now.
 
-Needs torch, torchvision, keras, numpy and safetensors. All but Keras's values are computed in float64 from float32
+Needs torch, torchvision, timm, keras, pillow, numpy and safetensors. All but Keras's values are computed in float64 from float32
 inputs and rounded to float32 once, so that they do not depend on a library's order of summation.
 """
 
@@ -17,12 +17,13 @@ from keras_values import keras_values
 from listings import listings
 from models import models
 from operations import operations
+from pictures import pictures
 from training import training
 from weight_names import weight_names
 
 TENSORS = {
     "operations": operations, "training_step": training, "models": models, "keras": keras_values,
-    "keras_layers": keras_layers,
+    "keras_layers": keras_layers, "pictures": pictures,
 }
 DOCUMENTS = {"keras_defaults": keras_defaults, "fidelity": fidelity, "listings": listings, "weight_names": weight_names}
 FILES = [*TENSORS, *DOCUMENTS]

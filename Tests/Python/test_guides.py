@@ -6,6 +6,7 @@ import re
 
 import pytest
 import swiftcnn
+from golden import tensors
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "Sources/SwiftCNN/SwiftCNN.docc").glob("*.md"))]
@@ -42,6 +43,8 @@ def test_the_python_of_the_page_runs(page, datasets, tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("SWIFTCNN_DATASETS", str(datasets))
+    packed = tensors("pictures")[0]["jpeg_420/file"]
+    (folder / "photo.jpg").write_bytes(packed[1:].astype("<i4").tobytes()[: int(packed[0])])
     swiftcnn.utils.clear_session()
     namespace = {"__name__": "__main__"}
     for start, code in pieces(page):

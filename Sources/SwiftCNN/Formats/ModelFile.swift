@@ -35,6 +35,8 @@ extension Model {
       header["name"] = .string(name)
       header["mean"] = .array(pixelNormalization.mean.map { .number($0) })
       header["std"] = .array(pixelNormalization.deviation.map { .number($0) })
+      header["preprocessing"] = .object(lockedPreprocessing.json)
+      header["class_names"] = lockedClassNames.map { .strings($0) } ?? .null
       var metadata = [
         // What PyTorch's writer sets, and some of its readers ask for.
         "format": "pt",
@@ -93,6 +95,10 @@ extension Model {
       try self.init(
         uninitialized: graph, name: header.string("name"), mean: header.numbers("mean"),
         deviation: header.numbers("std"))
+      // Files of the first releases have neither; the model then has its builder's.
+      try setPictureOptions(
+        preprocessing: header.optionalObject("preprocessing"), classNames: header.optionalStrings("class_names"))
+      if header["class_names"] == .null { knownClasses = .unknown }
       metadata = file.metadata.filter { !ModelFile.isReserved($0.key) }
       try parameters.load(from: file)
       if let trainingText = file.metadata[ModelFile.trainingKey] {

@@ -4,7 +4,8 @@ import CNNGraph
 
 extension Model {
   /// Replaces the last dense layer by one for that many classes, with weights drawn from `seed`; every other parameter
-  /// stays as it is, shared with the same models. How the model is trained is forgotten: call `compile` again.
+  /// stays as it is, shared with the same models. How the model is trained is forgotten: call `compile` again; so are the
+  /// names of the classes.
   /// - Throws: `.invalidArgument` for fewer classes than 1, or where the network does not end in a dense layer. The model
   ///   is then unchanged.
   public func resetClassifier(classes: Int, seed: UInt64 = 0) throws(CNNError) {
@@ -17,7 +18,7 @@ extension Model {
       }
       let storage = try ParameterStorage(changed.parameters, sharing: kept, lock: parameters.blocks[0].lock)
       storage.initialize(seed: seed)
-      (network, parameters, training) = (changed, storage, nil)
+      (network, parameters, training, knownClasses) = (changed, storage, nil, .unknown)
       plans.removeAll()
     }
   }

@@ -54,5 +54,6 @@ extension Model {
   public convenience init(network: JSON, options: CustomModelOptions = CustomModelOptions()) throws(CNNError) {
     try self.init(
       Graph(json: network), name: options.name, seed: options.seed, mean: options.mean, deviation: options.deviation)
+    try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
   }
 }

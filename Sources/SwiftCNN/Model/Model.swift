@@ -19,6 +19,9 @@ public final class Model: @unchecked Sendable {
   var training: TrainingState?
   /// What the last file of weights had.
   var weightsReport: WeightsReport?
+  /// What is done to pictures; nil for the builder's own rule.
+  var chosenPreprocessing: Preprocessing?
+  var knownClasses = ClassNames.byDefault
   /// Texts of the caller's that go with the model.
   var metadata: [String: String] = [:]
 
@@ -31,6 +34,7 @@ public final class Model: @unchecked Sendable {
     try self.init(
       uninitialized: graph, name: variant.name, mean: options.mean ?? pixels?.mean,
       deviation: options.deviation ?? pixels?.deviation)
+    try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
     if let weights = options.weights {
       let report = try loadWeights(weights)
       let fresh = report.otherClasses == nil ? [] : WeightsMatch.classifier(of: network)
@@ -89,6 +93,7 @@ public final class Model: @unchecked Sendable {
   /// A copy that shares nothing.
   init(copying other: Model) throws(CNNError) {
     (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
+    (chosenPreprocessing, knownClasses) = (other.chosenPreprocessing, other.knownClasses)
     metadata = other.metadata
     parameters = try other.parameters.copy()
     lock = LockSet(parameters.blocks.map(\.lock))

@@ -9,6 +9,10 @@ public struct CustomModelOptions: Sendable {
   public var seed: UInt64 = 0
   /// Mean and deviation of pixels, one per channel; nil for ImageNet's where there are three channels, else 0 and 1.
   public var mean, deviation: [Double]?
+  /// What is done to pictures: an object as `Model.setPreprocessing` takes it.
+  public var preprocessing: JSONObject?
+  /// The names of the classes.
+  public var classNames: [String]?
 
   /// The defaults.
   public init() {}
@@ -21,6 +25,8 @@ public struct CustomModelOptions: Sendable {
       seed = try options.seed("seed")
       mean = try options.take("mean", JSONObject.optionalNumbers)
       deviation = try options.take("std", JSONObject.optionalNumbers)
+      preprocessing = try options.take("preprocessing", JSONObject.optionalObject)
+      classNames = try options.take("class_names", JSONObject.optionalStrings)
     }
   }
 }
@@ -43,6 +49,7 @@ extension Model {
     try self.init(
       uninitialized: graph, name: options.name, mean: options.mean, deviation: options.deviation,
       sharing: network.shared.filter { names.contains($0.key) })
+    try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
     parameters.initialize(seed: options.seed)
   }
 }

@@ -1,5 +1,6 @@
 import CNNCore
 import CNNGraph
+import CNNPictures
 
 /// EfficientNet (Tan and Le 2019), its variant for small devices (lite) and EfficientNetV2 (Tan and Le 2021).
 ///
@@ -35,78 +36,99 @@ struct EfficientNet: ModelFamily {
   var dropout = 0.2
   var dropPath = 0.2
   var pixels = PixelConstants.imageNet
+  var pictures: PictureConstants
 
   var classifier: Classifier { Classifier(name: naming.classifier, initializer: .uniformFanOut) }
 
   // -------------------------------------------------------------------------------------------------------- variants
 
-  /// Every variant. torchvision's resolutions are those its weights are tested at, timm's those of its configuration.
+  /// Every variant. torchvision's resolutions and the sizes before the middle is cut out are those its newest weights are
+  /// tested with, timm's those of its configuration.
   static let variants: [EfficientNet] = [
-    torchvision("efficientnet_b0", width: 1.0, depth: 1.0, resolution: 224, dropout: 0.2),
-    torchvision("efficientnet_b1", width: 1.0, depth: 1.1, resolution: 240, dropout: 0.2),
-    torchvision("efficientnet_b2", width: 1.1, depth: 1.2, resolution: 288, dropout: 0.3),
-    torchvision("efficientnet_b3", width: 1.2, depth: 1.4, resolution: 300, dropout: 0.3),
-    torchvision("efficientnet_b4", width: 1.4, depth: 1.8, resolution: 380, dropout: 0.4),
+    torchvision("efficientnet_b0", width: 1.0, depth: 1.0, resolution: 224, shorterSide: 256, dropout: 0.2),
     torchvision(
-      "efficientnet_b5", width: 1.6, depth: 2.2, resolution: 456, dropout: 0.4, epsilon: 1e-3, momentum: 0.01),
+      "efficientnet_b1", width: 1.0, depth: 1.1, resolution: 240, shorterSide: 255, interpolation: .bilinear,
+      dropout: 0.2),
+    torchvision("efficientnet_b2", width: 1.1, depth: 1.2, resolution: 288, shorterSide: 288, dropout: 0.3),
+    torchvision("efficientnet_b3", width: 1.2, depth: 1.4, resolution: 300, shorterSide: 320, dropout: 0.3),
+    torchvision("efficientnet_b4", width: 1.4, depth: 1.8, resolution: 380, shorterSide: 384, dropout: 0.4),
     torchvision(
-      "efficientnet_b6", width: 1.8, depth: 2.6, resolution: 528, dropout: 0.5, epsilon: 1e-3, momentum: 0.01),
+      "efficientnet_b5", width: 1.6, depth: 2.2, resolution: 456, shorterSide: 456, dropout: 0.4, epsilon: 1e-3,
+      momentum: 0.01),
     torchvision(
-      "efficientnet_b7", width: 2.0, depth: 3.1, resolution: 600, dropout: 0.5, epsilon: 1e-3, momentum: 0.01),
+      "efficientnet_b6", width: 1.8, depth: 2.6, resolution: 528, shorterSide: 528, dropout: 0.5, epsilon: 1e-3,
+      momentum: 0.01),
+    torchvision(
+      "efficientnet_b7", width: 2.0, depth: 3.1, resolution: 600, shorterSide: 600, dropout: 0.5, epsilon: 1e-3,
+      momentum: 0.01),
     torchvision2("efficientnet_v2_s", stagesV2Small, stem: 24, resolution: 384, dropout: 0.2),
     torchvision2("efficientnet_v2_m", stagesV2Medium, stem: 24, resolution: 480, dropout: 0.3),
-    torchvision2("efficientnet_v2_l", stagesV2Large, stem: 32, resolution: 480, dropout: 0.4, pixels: .signed),
-    timm("tf_efficientnet_b0", width: 1.0, depth: 1.0, resolution: 224),
-    timm("tf_efficientnet_b1", width: 1.0, depth: 1.1, resolution: 240),
-    timm("tf_efficientnet_b2", width: 1.1, depth: 1.2, resolution: 260),
-    timm("tf_efficientnet_b3", width: 1.2, depth: 1.4, resolution: 300),
-    timm("tf_efficientnet_b4", width: 1.4, depth: 1.8, resolution: 380),
-    timm("tf_efficientnet_b5", width: 1.6, depth: 2.2, resolution: 456),
-    timm("tf_efficientnet_b6", width: 1.8, depth: 2.6, resolution: 528),
-    timm("tf_efficientnet_b7", width: 2.0, depth: 3.1, resolution: 600),
-    timmLite("tf_efficientnet_lite0", width: 1.0, depth: 1.0, resolution: 224),
-    timmLite("tf_efficientnet_lite1", width: 1.0, depth: 1.1, resolution: 240),
-    timmLite("tf_efficientnet_lite2", width: 1.1, depth: 1.2, resolution: 260),
-    timmLite("tf_efficientnet_lite3", width: 1.2, depth: 1.4, resolution: 300),
-    timmLite("tf_efficientnet_lite4", width: 1.4, depth: 1.8, resolution: 380),
+    torchvision2(
+      "efficientnet_v2_l", stagesV2Large, stem: 32, resolution: 480, dropout: 0.4, pixels: .signed,
+      interpolation: .bicubic),
+    timm("tf_efficientnet_b0", width: 1.0, depth: 1.0, resolution: 224, shorterSide: 256),
+    timm("tf_efficientnet_b1", width: 1.0, depth: 1.1, resolution: 240, shorterSide: 272),
+    timm("tf_efficientnet_b2", width: 1.1, depth: 1.2, resolution: 260, shorterSide: 292),
+    timm("tf_efficientnet_b3", width: 1.2, depth: 1.4, resolution: 300, shorterSide: 331),
+    timm("tf_efficientnet_b4", width: 1.4, depth: 1.8, resolution: 380, shorterSide: 412),
+    timm("tf_efficientnet_b5", width: 1.6, depth: 2.2, resolution: 456, shorterSide: 488),
+    timm("tf_efficientnet_b6", width: 1.8, depth: 2.6, resolution: 528, shorterSide: 560),
+    timm("tf_efficientnet_b7", width: 2.0, depth: 3.1, resolution: 600, shorterSide: 632),
+    timmLite("tf_efficientnet_lite0", width: 1.0, depth: 1.0, resolution: 224, shorterSide: 256),
+    timmLite("tf_efficientnet_lite1", width: 1.0, depth: 1.1, resolution: 240, shorterSide: 272),
+    timmLite("tf_efficientnet_lite2", width: 1.1, depth: 1.2, resolution: 260, shorterSide: 292),
+    timmLite(
+      "tf_efficientnet_lite3", width: 1.2, depth: 1.4, resolution: 300, shorterSide: 331, interpolation: .bilinear),
+    timmLite(
+      "tf_efficientnet_lite4", width: 1.4, depth: 1.8, resolution: 380, shorterSide: 413, interpolation: .bilinear),
     timm2("tf_efficientnetv2_s", stagesV2Small, stem: 24, resolution: 300),
   ]
 
   private static func torchvision(
-    _ name: String, width: Double, depth: Double, resolution: Int, dropout: Double, epsilon: Double = 1e-5,
-    momentum: Double = 0.1
+    _ name: String, width: Double, depth: Double, resolution: Int, shorterSide: Int,
+    interpolation: ResamplingFilter = .bicubic, dropout: Double, epsilon: Double = 1e-5, momentum: Double = 0.1
   ) -> EfficientNet {
     EfficientNet(
       name: name, resolution: resolution, stages: stagesV1(squeezeRatio: 0.25),
-      scaling: ModelScaling(width: width, depth: depth), epsilon: epsilon, momentum: momentum, dropout: dropout)
+      scaling: ModelScaling(width: width, depth: depth), epsilon: epsilon, momentum: momentum, dropout: dropout,
+      pictures: PictureConstants(shorterSide: shorterSide, interpolation: interpolation))
   }
 
   private static func torchvision2(
     _ name: String, _ stages: [EfficientNetStage], stem: Int, resolution: Int, dropout: Double,
-    pixels: PixelConstants = .imageNet
+    pixels: PixelConstants = .imageNet, interpolation: ResamplingFilter = .bilinear
   ) -> EfficientNet {
     EfficientNet(
       name: name, resolution: resolution, stages: stages, stem: stem, head: .scaled(1280), epsilon: 1e-3,
-      dropout: dropout, pixels: pixels)
+      dropout: dropout, pixels: pixels,
+      pictures: PictureConstants(shorterSide: resolution, interpolation: interpolation))
   }
 
-  private static func timm(_ name: String, width: Double, depth: Double, resolution: Int) -> EfficientNet {
+  private static func timm(
+    _ name: String, width: Double, depth: Double, resolution: Int, shorterSide: Int
+  ) -> EfficientNet {
     EfficientNet(
       name: name, resolution: resolution, naming: .timm, stages: stagesV1(squeezeRatio: 0.25), head: .scaled(1280),
-      scaling: ModelScaling(width: width, depth: depth), epsilon: 1e-3, dropout: 0, dropPath: 0)
+      scaling: ModelScaling(width: width, depth: depth), epsilon: 1e-3, dropout: 0, dropPath: 0,
+      pictures: PictureConstants(shorterSide: shorterSide, interpolation: .bicubic))
   }
 
-  private static func timmLite(_ name: String, width: Double, depth: Double, resolution: Int) -> EfficientNet {
+  private static func timmLite(
+    _ name: String, width: Double, depth: Double, resolution: Int, shorterSide: Int,
+    interpolation: ResamplingFilter = .bicubic
+  ) -> EfficientNet {
     EfficientNet(
       name: name, resolution: resolution, naming: .timm, stages: stagesV1(squeezeRatio: 0), head: .fixed(1280),
       scaling: ModelScaling(width: width, depth: depth), fixesEnds: true, activation: .relu6, epsilon: 1e-3, dropout: 0,
-      dropPath: 0, pixels: .signed)
+      dropPath: 0, pixels: .signed,
+      pictures: PictureConstants(shorterSide: shorterSide, interpolation: interpolation))
   }
 
   private static func timm2(_ name: String, _ stages: [EfficientNetStage], stem: Int, resolution: Int) -> EfficientNet {
     EfficientNet(
       name: name, resolution: resolution, naming: .timm, stages: stages, stem: stem, head: .scaled(1280), epsilon: 1e-3,
-      dropout: 0, dropPath: 0, pixels: .signed)
+      dropout: 0, dropPath: 0, pixels: .signed,
+      pictures: PictureConstants(shorterSide: resolution, interpolation: .bicubic))
   }
 
   // ---------------------------------------------------------------------------------------------------------- tables

@@ -1,5 +1,6 @@
 import CNNCore
 import CNNGraph
+import CNNPictures
 
 /// A variant of a family of classifiers: a row in the family's table.
 protocol ModelFamily: Sendable {
@@ -14,6 +15,8 @@ protocol ModelFamily: Sendable {
   var classifier: Classifier { get }
   /// What pixels with three channels are normalised with.
   var pixels: PixelConstants { get }
+  /// How pictures were prepared for it.
+  var pictures: PictureConstants { get }
   /// The variant made wider, deeper and finer, with a table of stages in place of its own where one is given.
   /// - Throws: `.invalidArgument` naming the option that has no meaning for the family, or is out of range.
   func scaled(by scaling: ModelScaling, stages: StageTable?) throws(CNNError) -> Self
@@ -37,6 +40,13 @@ struct PixelConstants {
   static let signed = PixelConstants(mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5])
 }
 
+/// How pictures are prepared: resized to this length of the shorter side, before as much of the middle is cut out as the
+/// variant's resolution is.
+struct PictureConstants: Equatable {
+  let shorterSide: Int
+  var interpolation = ResamplingFilter.bilinear
+}
+
 /// All models by name.
 public enum ModelRegistry {
   static let variants: [any ModelFamily] = ResNet.variants + EfficientNet.variants
@@ -56,6 +66,9 @@ public enum ModelRegistry {
     }
     return variant
   }
+
+  /// The variant of exactly that name, or nil.
+  static func publishedVariant(_ name: String) -> (any ModelFamily)? { variants.first { $0.name == name } }
 
   /// What two spellings of one name have in common.
   static func spelling(_ name: String) -> String {

@@ -46,6 +46,10 @@ public struct ModelOptions: Sendable {
   /// Mean and deviation of pixels, one per channel; nil for the builder's own where there are three channels, else 0
   /// and 1.
   public var mean, deviation: [Double]?
+  /// What is done to pictures, where it is not the builder's own: an object as `Model.setPreprocessing` takes it.
+  public var preprocessing: JSONObject?
+  /// The names of the classes; nil for ImageNet's where there are 1000 classes.
+  public var classNames: [String]?
 
   /// The defaults.
   public init() {}
@@ -70,6 +74,8 @@ public struct ModelOptions: Sendable {
       seed = try options.seed("seed")
       mean = try options.take("mean", JSONObject.optionalNumbers)
       deviation = try options.take("std", JSONObject.optionalNumbers)
+      preprocessing = try options.take("preprocessing", JSONObject.optionalObject)
+      classNames = try options.take("class_names", JSONObject.optionalStrings)
     }
   }
 

@@ -37,6 +37,8 @@ struct ResNet: ModelFamily {
   var resolution: Int
   /// The groups of a bottleneck's 3x3 convolution, and their width where the stage's is 64 (Xie et al. 2017, table 1).
   var groups = 1, widthPerGroup = 64
+  /// How pictures are prepared, of the ImageNet variants as torchvision does for its newest weights.
+  var pictures: PictureConstants
   /// By how much the table is scaled.
   var scaling = ModelScaling()
 
@@ -47,8 +49,8 @@ struct ResNet: ModelFamily {
   /// Every variant.
   static let variants: [ResNet] =
     [
-      imageNet("resnet18", .basic, [2, 2, 2, 2]),
-      imageNet("resnet34", .basic, [3, 4, 6, 3]),
+      imageNet("resnet18", .basic, [2, 2, 2, 2], shorterSide: 256),
+      imageNet("resnet34", .basic, [3, 4, 6, 3], shorterSide: 256),
       imageNet("resnet50", .bottleneck, [3, 4, 6, 3]),
       imageNet("resnet101", .bottleneck, [3, 4, 23, 3]),
       imageNet("resnet152", .bottleneck, [3, 8, 36, 3]),
@@ -65,16 +67,19 @@ struct ResNet: ModelFamily {
     ]
 
   private static func imageNet(
-    _ name: String, _ block: Block, _ stages: [Int], groups: Int = 1, widthPerGroup: Int = 64
+    _ name: String, _ block: Block, _ stages: [Int], groups: Int = 1, widthPerGroup: Int = 64,
+    shorterSide: Int = 232
   ) -> ResNet {
     ResNet(
       name: name, block: block, stem: .imageNet, stages: stages, width: 64, resolution: 224, groups: groups,
-      widthPerGroup: widthPerGroup)
+      widthPerGroup: widthPerGroup, pictures: PictureConstants(shorterSide: shorterSide))
   }
 
   /// `blocks` per stage: 6 * blocks + 2 layers.
   private static func cifar(_ name: String, _ block: Block, blocks: Int) -> ResNet {
-    ResNet(name: name, block: block, stem: .cifar, stages: [blocks, blocks, blocks], width: 16, resolution: 32)
+    ResNet(
+      name: name, block: block, stem: .cifar, stages: [blocks, blocks, blocks], width: 16, resolution: 32,
+      pictures: PictureConstants(shorterSide: 32))
   }
 
   func scaled(by scaling: ModelScaling, stages table: StageTable?) throws(CNNError) -> ResNet {

@@ -125,7 +125,7 @@ extension Graph {
   /// Whether the first output comes directly from a dense layer or a convolution. What only moves or averages its numbers
   /// is looked through: reshaping, global average pooling, dropout. Anything else is taken as probabilities, as Keras
   /// does.
-  fileprivate var endsInLogits: Bool {
+  var endsInLogits: Bool {
     var value = outputs.first?.value
     while let node = value.flatMap({ self.node(defining: $0) }) {
       switch node.operation {

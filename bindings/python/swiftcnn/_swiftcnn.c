@@ -227,7 +227,7 @@ static PyObject *read_text(TextFunction function, void *handle, const char *argu
 /* ------------------------------------------------------------------------------------------------------ the objects */
 
 typedef struct {
-  PyTypeObject *model, *fit, *graph;
+  PyTypeObject *model, *fit, *graph, *picture;
 } ModuleState;
 
 typedef struct {
@@ -248,6 +248,13 @@ typedef struct {
   PyObject_HEAD
   scnn_graph *handle;
 } Graph;
+
+typedef struct {
+  PyObject_HEAD
+  scnn_picture *handle;
+  void *pixels;
+  Py_ssize_t shape[3], strides[3];
+} Picture;
 
 static scnn_model *model_of(PyObject *self) { return ((Model *)self)->handle; }
 
@@ -518,6 +525,41 @@ static PyObject *model_set_normalization(PyObject *self, PyObject *args) {
   PyMem_Free(deviation);
   PyMem_Free(mean);
   return result;
+}
+
+static scnn_status preprocessing_text(void *model, const char *unused, char *buffer, size_t capacity,
+                                      size_t *length) {
+  (void)unused;
+  return scnn_model_preprocessing(model, buffer, capacity, length);
+}
+
+static scnn_status class_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_model_class_names(model, buffer, capacity, length);
+}
+
+static PyObject *model_preprocessing(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(preprocessing_text, model_of(self), NULL);
+}
+
+static PyObject *model_set_preprocessing(PyObject *self, PyObject *args) {
+  const char *options;
+  if (!PyArg_ParseTuple(args, "s:set_preprocessing", &options)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_set_preprocessing(model_of(self), options));
+  return none_or_raise(status);
+}
+
+static PyObject *model_class_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(class_text, model_of(self), NULL);
+}
+
+static PyObject *model_set_class_names(PyObject *self, PyObject *args) {
+  const char *names;
+  if (!PyArg_ParseTuple(args, "z:set_class_names", &names)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_set_class_names(model_of(self), names));
+  return none_or_raise(status);
 }
 
 /* ------------------------------------------------------------------------------------------------ Model: parameters */
@@ -894,6 +936,109 @@ static PyObject *fit_step(PyObject *self, PyObject *Py_UNUSED(ignored)) {
                        PyBool_FromLong(progress.finished), progress.learning_rate, results);
 }
 
+/* ---------------------------------------------------------------------------------------------------------- Picture */
+
+/* Wraps a handle, or frees it where that fails. */
+static PyObject *wrap_picture(const ModuleState *state, scnn_picture *handle) {
+  Picture *picture = (Picture *)new_object(state->picture);
+  if (!picture) {
+    scnn_picture_free(handle);
+    return NULL;
+  }
+  picture->handle = handle;
+  scnn_tensor pixels;
+  scnn_status status = scnn_picture_pixels(handle, &pixels);
+  if (status != SCNN_OK) {
+    Py_DECREF(picture);
+    return raise_status(status);
+  }
+  picture->pixels = (void *)pixels.data;
+  for (int axis = 0; axis < 3; axis++) picture->shape[axis] = (Py_ssize_t)pixels.shape[axis];
+  picture->strides[2] = 1;
+  picture->strides[1] = picture->shape[2];
+  picture->strides[0] = picture->shape[1] * picture->shape[2];
+  return (PyObject *)picture;
+}
+
+static void picture_dealloc(PyObject *self) {
+  scnn_picture_free(((Picture *)self)->handle);
+  free_object(self);
+}
+
+/* The pixels as uint8 (height, width, channels), which may be written to: nobody else has them. */
+static int picture_buffer(PyObject *self, Py_buffer *view, int flags) {
+  Picture *picture = (Picture *)self;
+  Py_ssize_t length = picture->shape[0] * picture->strides[0];
+  if (PyBuffer_FillInfo(view, self, picture->pixels, length, 0, flags) != 0) return -1;
+  if (flags & PyBUF_ND) {
+    view->ndim = 3;
+    view->shape = picture->shape;
+  }
+  if ((flags & PyBUF_STRIDES) == PyBUF_STRIDES) view->strides = picture->strides;
+  return 0;
+}
+
+static PyObject *picture_resize(PyObject *self, PyObject *args) {
+  const char *options;
+  if (!PyArg_ParseTuple(args, "s:resize", &options)) return NULL;
+  scnn_picture *resized = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_picture_resize(((Picture *)self)->handle, options, &resized));
+  return status == SCNN_OK ? wrap_picture(state_of(self), resized) : raise_status(status);
+}
+
+static PyObject *model_preprocess(PyObject *self, PyObject *args) {
+  PyObject *picture;
+  if (!PyArg_ParseTuple(args, "O!:preprocess", state_of(self)->picture, &picture)) return NULL;
+  scnn_picture *prepared = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_preprocess(model_of(self), ((Picture *)picture)->handle, &prepared));
+  return status == SCNN_OK ? wrap_picture(state_of(self), prepared) : raise_status(status);
+}
+
+/* The classes of one sample as a list of (index, name, probability). */
+static PyObject *list_of_classes(const scnn_class *classes, size_t count) {
+  PyObject *list = PyList_New(0);
+  for (size_t i = 0; list && i < count; i++) {
+    PyObject *row = Py_BuildValue("(isd)", (int)classes[i].index, classes[i].name, (double)classes[i].probability);
+    if (!row || PyList_Append(list, row) != 0) Py_CLEAR(list);
+    Py_XDECREF(row);
+  }
+  return list;
+}
+
+static PyObject *model_classify(PyObject *self, PyObject *args) {
+  PyObject *x_object;
+  long long batch_size;
+  Py_ssize_t top;
+  if (!PyArg_ParseTuple(args, "OLn:classify", &x_object, &batch_size, &top)) return NULL;
+  Py_buffer view;
+  scnn_tensor x;
+  if (borrow_tensor(x_object, "x", &view, &x) != 0) return NULL;
+  size_t samples = x.rank > 0 ? (size_t)x.shape[0] : 0, count = 0;
+  scnn_class *classes = NULL;
+  if (top < 1) {
+    PyErr_Format(PyExc_ValueError, "top is %zd: expected 1 or more", top);
+  } else if (samples > (size_t)PY_SSIZE_T_MAX / sizeof *classes / (size_t)top ||
+             !(classes = PyMem_Calloc(samples * (size_t)top + 1, sizeof *classes))) {
+    PyErr_NoMemory();
+  }
+  PyObject *list = NULL;
+  if (classes) {
+    scnn_status status;
+    UNLOCKED(status, scnn_classify(model_of(self), &x, batch_size, classes, (size_t)top, &count));
+    list = status == SCNN_OK ? PyList_New(0) : raise_status(status);
+  }
+  for (size_t i = 0; list && i < samples; i++) {
+    PyObject *row = list_of_classes(classes + i * (size_t)top, count);
+    if (!row || PyList_Append(list, row) != 0) Py_CLEAR(list);
+    Py_XDECREF(row);
+  }
+  PyMem_Free(classes);
+  PyBuffer_Release(&view);
+  return list;
+}
+
 /* ------------------------------------------------------------------------------------------------------------ Graph */
 
 static scnn_graph *graph_of(PyObject *self) { return ((Graph *)self)->handle; }
@@ -1060,6 +1205,43 @@ static PyObject *module_create_graph(PyObject *module, PyObject *Py_UNUSED(ignor
   return raise_status(status);
 }
 
+static PyObject *module_read_picture(PyObject *module, PyObject *args) {
+  PyObject *path;
+  int channels;
+  if (!PyArg_ParseTuple(args, "O&i:read_picture", PyUnicode_FSConverter, &path, &channels)) return NULL;
+  scnn_picture *picture = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_picture_read(PyBytes_AsString(path), channels, &picture));
+  Py_DECREF(path);
+  return status == SCNN_OK ? wrap_picture(PyModule_GetState(module), picture) : raise_status(status);
+}
+
+static PyObject *module_decode_picture(PyObject *module, PyObject *args) {
+  PyObject *object;
+  int channels;
+  if (!PyArg_ParseTuple(args, "Oi:decode_picture", &object, &channels)) return NULL;
+  Py_buffer view;
+  if (PyObject_GetBuffer(object, &view, PyBUF_SIMPLE) != 0) return NULL;
+  scnn_picture *picture = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_picture_decode(view.buf, (size_t)view.len, channels, &picture));
+  PyBuffer_Release(&view);
+  return status == SCNN_OK ? wrap_picture(PyModule_GetState(module), picture) : raise_status(status);
+}
+
+static PyObject *module_picture_from_pixels(PyObject *module, PyObject *args) {
+  PyObject *array;
+  if (!PyArg_ParseTuple(args, "O:picture_from_pixels", &array)) return NULL;
+  Py_buffer view;
+  scnn_tensor pixels;
+  if (borrow_tensor(array, "pixels", &view, &pixels) != 0) return NULL;
+  scnn_picture *picture = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_picture_from_pixels(&pixels, &picture));
+  PyBuffer_Release(&view);
+  return status == SCNN_OK ? wrap_picture(PyModule_GetState(module), picture) : raise_status(status);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ tables */
 
 static PyMethodDef model_methods[] = {
@@ -1088,6 +1270,12 @@ static PyMethodDef model_methods[] = {
     {"tensor_shape", model_tensor_shape, METH_VARARGS, "tensor_shape(tensor or None) -> tuple, -1 where it varies"},
     {"get_normalization", model_get_normalization, METH_VARARGS, "get_normalization(channels) -> (mean, std)"},
     {"set_normalization", model_set_normalization, METH_VARARGS, "set_normalization(mean, std)"},
+    {"preprocessing", model_preprocessing, METH_NOARGS, "preprocessing() -> str, JSON"},
+    {"set_preprocessing", model_set_preprocessing, METH_VARARGS, "set_preprocessing(options)"},
+    {"preprocess", model_preprocess, METH_VARARGS, "preprocess(picture) -> Picture"},
+    {"class_names", model_class_names, METH_NOARGS, "class_names() -> str, one a line"},
+    {"set_class_names", model_set_class_names, METH_VARARGS, "set_class_names(one a line, or None)"},
+    {"classify", model_classify, METH_VARARGS, "classify(x, batch_size, top) -> [[(index, name, probability)]]"},
     {"parameters", model_parameters, METH_NOARGS, "parameters() -> [(name, role, trainable, shape)]"},
     {"parameter", model_parameter, METH_VARARGS, "parameter(name) -> (name, role, trainable, shape) or None"},
     {"get_parameter", model_get_parameter, METH_VARARGS, "get_parameter(name, output)"},
@@ -1122,6 +1310,9 @@ static PyMethodDef graph_methods[] = {
     {"model", graph_model, METH_VARARGS, "model(output, options) -> Model"},
     {NULL, NULL, 0, NULL}};
 
+static PyMethodDef picture_methods[] = {
+    {"resize", picture_resize, METH_VARARGS, "resize(options) -> Picture"}, {NULL, NULL, 0, NULL}};
+
 static PyMethodDef module_functions[] = {
     {"version", module_version, METH_NOARGS, "version() -> str"},
     {"list_models", module_list_models, METH_VARARGS, "list_models(pattern or None) -> str, one a line"},
@@ -1132,6 +1323,9 @@ static PyMethodDef module_functions[] = {
     {"load_model", module_load_model, METH_VARARGS, "load_model(path) -> Model"},
     {"model_from_graph", module_model_from_graph, METH_VARARGS, "model_from_graph(json, options or None) -> Model"},
     {"create_graph", module_create_graph, METH_NOARGS, "create_graph() -> Graph"},
+    {"read_picture", module_read_picture, METH_VARARGS, "read_picture(path, channels) -> Picture"},
+    {"decode_picture", module_decode_picture, METH_VARARGS, "decode_picture(bytes, channels) -> Picture"},
+    {"picture_from_pixels", module_picture_from_pixels, METH_VARARGS, "picture_from_pixels(array) -> Picture"},
     {NULL, NULL, 0, NULL}};
 
 #define TYPE_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
@@ -1142,10 +1336,16 @@ static PyType_Slot fit_slots[] = {
     {Py_tp_dealloc, fit_dealloc}, {Py_tp_methods, fit_methods}, {Py_tp_doc, "A training run."}, {0, NULL}};
 static PyType_Slot graph_slots[] = {
     {Py_tp_dealloc, graph_dealloc}, {Py_tp_methods, graph_methods}, {Py_tp_doc, "A network being built."}, {0, NULL}};
+static PyType_Slot picture_slots[] = {{Py_tp_dealloc, picture_dealloc},
+                                      {Py_tp_methods, picture_methods},
+                                      {Py_bf_getbuffer, picture_buffer},
+                                      {Py_tp_doc, "Pixels: a buffer of uint8 (height, width, channels)."},
+                                      {0, NULL}};
 
 static PyType_Spec model_spec = {"swiftcnn._swiftcnn.Model", sizeof(Model), 0, TYPE_FLAGS, model_slots};
 static PyType_Spec fit_spec = {"swiftcnn._swiftcnn.Fit", sizeof(Fit), 0, TYPE_FLAGS, fit_slots};
 static PyType_Spec graph_spec = {"swiftcnn._swiftcnn.Graph", sizeof(Graph), 0, TYPE_FLAGS, graph_slots};
+static PyType_Spec picture_spec = {"swiftcnn._swiftcnn.Picture", sizeof(Picture), 0, TYPE_FLAGS, picture_slots};
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec) {
   PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
@@ -1158,7 +1358,8 @@ static int module_exec(PyObject *module) {
   state->model = add_type(module, &model_spec);
   state->fit = state->model ? add_type(module, &fit_spec) : NULL;
   state->graph = state->fit ? add_type(module, &graph_spec) : NULL;
-  return state->graph ? PyModule_AddIntConstant(module, "MAX_METRICS", SCNN_MAX_METRICS) : -1;
+  state->picture = state->graph ? add_type(module, &picture_spec) : NULL;
+  return state->picture ? PyModule_AddIntConstant(module, "MAX_METRICS", SCNN_MAX_METRICS) : -1;
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
@@ -1166,6 +1367,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   Py_VISIT(state->model);
   Py_VISIT(state->fit);
   Py_VISIT(state->graph);
+  Py_VISIT(state->picture);
   return 0;
 }
 
@@ -1174,6 +1376,7 @@ static int module_clear(PyObject *module) {
   Py_CLEAR(state->model);
   Py_CLEAR(state->fit);
   Py_CLEAR(state->graph);
+  Py_CLEAR(state->picture);
   return 0;
 }
 

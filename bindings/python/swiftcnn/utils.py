@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _arrays, _random
-from ._checks import integer
+from . import _arrays, _pictures, _random
+from ._checks import ArgumentError, boolean, choice, integer, text
 from .layers.base import clear_session
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, DTypeLike
 
-    from ._arrays import Floats
+    from ._arrays import Array, Floats
 
-__all__ = ["clear_session", "set_random_seed", "to_categorical"]
+__all__ = ["clear_session", "img_to_array", "load_img", "set_random_seed", "to_categorical"]
 
 
 def set_random_seed(seed: int | None) -> None:
@@ -55,3 +57,64 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> Floats:
     result = np.zeros((*labels.shape, count), np.float32)
     np.put_along_axis(result, labels[..., None], 1, axis=-1)
     return result
+
+
+_CHANNELS = {"rgb": 3, "grayscale": 1, "rgba": 4}
+
+
+def load_img(
+    path: Any,
+    color_mode: str = "rgb",
+    target_size: Sequence[int] | None = None,
+    interpolation: str = "nearest",
+    keep_aspect_ratio: bool = False,
+) -> Array:
+    """Reads a JPEG or PNG file, upright by its Exif orientation. ``Model.classify`` and ``Model.preprocess`` read files
+    themselves.
+
+    Args:
+        path: a path, the contents of a file, or a file that is open.
+        color_mode: ``"rgb"``, ``"grayscale"`` or ``"rgba"``.
+        target_size: (height, width) to resize it to; None leaves it as it is.
+        interpolation: ``"nearest"``, ``"bilinear"``, ``"bicubic"``, ``"box"``, ``"hamming"`` or ``"lanczos"``, as
+            Pillow's, all but the first with antialiasing.
+        keep_aspect_ratio: first cuts out the largest middle of the target's proportions.
+
+    Returns:
+        uint8 (height, width, channels); Keras gives an image of Pillow's. ``img_to_array`` makes floats of either.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no picture, or damaged.
+    """
+    channels = _CHANNELS[choice(color_mode, "color_mode", tuple(_CHANNELS))]
+    filter, keeps = text(interpolation, "interpolation"), boolean(keep_aspect_ratio, "keep_aspect_ratio")
+    made = _pictures.picture(path, channels, "path")
+    if target_size is None:
+        return _pictures.pixels(made)
+    if isinstance(target_size, (str, bytes)) or not hasattr(target_size, "__len__") or len(target_size) != 2:
+        raise ArgumentError(f"target_size must be (height, width), got {target_size!r}")
+    height, width = (integer(size, "target_size", minimum=1) for size in target_size)
+    if keeps:
+        rows, columns, _ = _pictures.pixels(made).shape
+        part = [min(rows, max(1, columns * height // width)), min(columns, max(1, rows * width // height))]
+        made = made.resize(json.dumps({"crop": part}))
+    return _pictures.pixels(made.resize(json.dumps({"resize": [height, width], "interpolation": filter})))
+
+
+def img_to_array(img: Any, data_format: str | None = None, dtype: DTypeLike = "float32") -> Array:
+    """A picture as an array (height, width, channels) of ``dtype``, its numbers as they are, 0 to 255.
+
+    uint8 arrays are pixels to a model; those of floats it takes as they stand: see ``Model.preprocess``.
+
+    Args:
+        img: what ``load_img`` gives, an image of Pillow's, or an array (height, width) or (height, width, channels).
+        data_format: ``"channels_last"`` or None; ``"channels_first"`` gives (channels, height, width).
+    """
+    first = choice(data_format, "data_format", (None, "channels_last", "channels_first")) == "channels_first"
+    array = np.asarray(img, dtype)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3:
+        raise ValueError(f"img must be (height, width) or (height, width, channels), got shape {array.shape}")
+    return array.transpose(2, 0, 1) if first else array

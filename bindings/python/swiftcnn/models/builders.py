@@ -12,6 +12,7 @@ from .._checks import boolean, integer, number, readable, text
 from ..layers.base import shape_of
 from .hdf5 import is_hdf5
 from .model import Model, numbers
+from .pictures import checked_names, described
 from .weights import load, told
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def create_model(
     seed: int = 0,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Model:
     """Builds a model by name.
 
@@ -63,6 +66,9 @@ def create_model(
         seed: of the random initial values.
         mean: of the pixels, one a channel, in units of the full range 0...1.
         std: their standard deviation.
+        preprocessing: what is done to pictures, as ``Model.set_preprocessing`` takes it; None is as it was published,
+            or to fill another input in the same ratio.
+        class_names: one a class; None is ImageNet's where there are 1000.
 
     Raises:
         ValueError: no model has this name, or an argument is outside its domain.
@@ -103,6 +109,10 @@ def create_model(
     for key, value in (("mean", mean), ("std", std)):
         if value is not None:
             options[key] = numbers(value, key)
+    if preprocessing is not None:
+        options["preprocessing"] = json.loads(described(preprocessing, "preprocessing"))
+    if class_names is not None:
+        options["class_names"] = checked_names(class_names)
     core = _swiftcnn.create_model(text(name, "name"), json.dumps(options))
     if "weights" in options:
         told(core)

@@ -73,7 +73,8 @@ def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
             stacklevel=3,
         )
         return Model._of(core)
-    model.set_normalization(*core.get_normalization(core.input_shape()[-1]))
+    model._handle.set_preprocessing(core.preprocessing())
+    model._handle.set_class_names(core.class_names() or None)
     model._adopt()
     return model
 

@@ -21,6 +21,7 @@ from .description import KEY, described, from_description, is_own, keep_descript
 from .files import copied, from_bytes, to_bytes
 from .nodes import Node, nodes_of, tensor_of
 from .parameters import Parameters
+from .pictures import Pictures
 from .profile import Profile, measure, measure_training
 from .weights import WeightsReport, load
 
@@ -44,7 +45,7 @@ class Members:
     nodes: list[Layer] | None = None
 
 
-class Model(Trainer, Parameters, Layer):
+class Model(Trainer, Parameters, Pictures, Layer):
     """A network with its weights: made by ``create_model`` or ``load_model``, of layers, or by a class of your own::
 
         model = Model(inputs, outputs)      # tensors: of Input, and what layers made of it
@@ -130,6 +131,7 @@ class Model(Trainer, Parameters, Layer):
         self._core = core
         self.built = True
         self._adopt()
+        self._take_names()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -659,11 +661,12 @@ def input_layer(tensor: Tensor) -> Layer:
 
 
 def _pixels(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]]) -> dict[str, object]:
-    """How uint8 images become numbers: as the model that reads them does it, otherwise they stay as they are."""
+    """How pictures become numbers: as the model that reads them does it, otherwise their pixels stay as they are."""
     readers = [call.layer for _, call in calls if any(each is inputs for each in call.inputs)]
-    kinds = {reader.normalization if isinstance(reader, Model) else None for reader in readers}
+    kinds = {reader._handle.preprocessing() if isinstance(reader, Model) else None for reader in readers}
     if len(kinds) == 1 and (only := kinds.pop()) is not None:
-        return {"mean": list(only[0]), "std": list(only[1])}
+        found: dict[str, object] = json.loads(only)
+        return {"mean": found.pop("mean"), "std": found.pop("std"), "preprocessing": found}
     channels = inputs.shape[-1] if inputs.ndim > 1 else 1
     if channels is None:
         raise ValueError(f"the last axis of {inputs!r}, its channels, must have a fixed size")

@@ -1,0 +1,204 @@
+"""What a model does with pictures: preparing them, and telling what is on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _pictures, _swiftcnn
+from .._checks import ArgumentError, choice, integer, text
+from .._runtime import get_num_threads
+
+if TYPE_CHECKING:
+    from .._arrays import Array
+
+Found = list[tuple[str, float]]
+
+
+class Pictures:
+    """The part of a model that has to do with pictures.
+
+    Classes of your own may have attributes of these names for other things, as a layer called ``preprocessing``.
+    """
+
+    @property
+    def _handle(self) -> _swiftcnn.Model:
+        raise NotImplementedError
+
+    @property
+    def _built(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def preprocessing(self) -> Any:
+        """What is done to a picture before the model sees it: ``resize`` (the length of the shorter side, or [height,
+        width]), ``crop`` ([height, width] of the middle that is cut out then), ``interpolation``, and the ``mean`` and
+        ``std`` of its pixels. It goes with the model into its file. Assigning a dictionary is ``set_preprocessing``."""
+        if "preprocessing" in vars(self):
+            return vars(self)["preprocessing"]
+        return self._rule()
+
+    @preprocessing.setter
+    def preprocessing(self, value: Any) -> None:
+        if isinstance(value, Mapping):
+            self.set_preprocessing(**value)
+        else:
+            vars(self)["preprocessing"] = value
+
+    def _rule(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._handle.preprocessing())
+        return found
+
+    def set_preprocessing(self, **options: Any) -> None:
+        """Sets what is done to pictures; what is not given stays as it is.
+
+        Args:
+            resize: the length of the shorter side, or (height, width) exactly; None leaves pictures as they are.
+            crop: the size of the middle that is cut out then, a number or (height, width); None keeps all of it.
+            interpolation: ``"bilinear"``, ``"bicubic"``, ``"nearest"``, ``"box"``, ``"hamming"`` or ``"lanczos"``.
+            mean: of the pixels, one a channel, in units of the full range 0...1.
+            std: their standard deviation.
+
+        Raises:
+            ValueError: an argument is outside its domain.
+            TypeError: there is no such argument.
+        """
+        names = ("resize", "crop", "interpolation", "mean", "std")
+        for name in options:
+            if name not in names:
+                raise TypeError(f"set_preprocessing has no argument {name!r}: expected one of {', '.join(names)}")
+        self._handle.set_preprocessing(described(options, "preprocessing"))
+
+    @property
+    def class_names(self) -> Any:
+        """The names of the classes in the order of the output, or None. They go with the model into its file; a model
+        by name with 1000 classes begins with those of ImageNet. Those of a class of your own may be set before it has a
+        network.
+
+        Raises:
+            ValueError: set to other than one name for each class.
+        """
+        if not self._built:
+            return vars(self).get("class_names")
+        names = self._handle.class_names()
+        return names.split("\n") if names else None
+
+    @class_names.setter
+    def class_names(self, names: Sequence[str] | None) -> None:
+        if not self._built:
+            vars(self)["class_names"] = names
+            return
+        self._handle.set_class_names(None if names is None else "\n".join(checked_names(names)))
+
+    def _take_names(self) -> None:
+        """Gives the network the names that were set before it was there."""
+        names = vars(self).pop("class_names", None)
+        if names is not None:
+            self.class_names = names
+
+    def preprocess(self, pictures: Any, dtype: str = "uint8") -> Array:
+        """Pictures as the model reads them: (N, height, width, channels), which ``predict`` takes.
+
+        Args:
+            pictures: a picture as ``classify`` takes it, or several; of one N is 1.
+            dtype: ``"uint8"`` for pixels, which the model normalises itself; ``"float32"`` normalised.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: a picture is damaged, or they do not become of one size.
+        """
+        kind = choice(dtype, "dtype", ("uint8", "float32"))
+        several = _pictures.listed(pictures)
+        if several is not None and not several:
+            raise ValueError("pictures is empty: expected one or more")
+        prepared = self._prepared([pictures] if several is None else several)
+        sizes = {each.shape for each in prepared}
+        if len(sizes) > 1:
+            raise ValueError(f"the pictures become of several sizes, {sorted(sizes)}: set resize and crop, or give one")
+        batch = np.stack(prepared)
+        if kind == "uint8":
+            return batch
+        rule = self._rule()
+        mean, std = np.asarray(rule["mean"], np.float32), np.asarray(rule["std"], np.float32)
+        return (batch / np.float32(255) - mean) / std
+
+    def classify(self, pictures: Any, top: int = 5, batch_size: int = 32) -> Found | list[Found]:
+        """What is on a picture: the names and probabilities of the ``top`` most probable classes::
+
+            model.classify("photo.jpg", top=2)      # [("tabby", 0.62), ("tiger cat", 0.21)]
+
+        Logits are made probabilities. Where the classes have no names, their numbers stand for them.
+
+        Args:
+            pictures: the path of a JPEG or PNG file; its contents, as bytes or an open file; an image of Pillow's; or
+                an array of pixels uint8 (height, width, channels). A list of these, or an array (N, height, width,
+                channels), gives a list of results.
+            top: how many classes, at most.
+            batch_size: how many pictures are in memory at once.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: a picture is damaged, or the model is no classifier of pictures.
+        """
+        most, size = integer(top, "top", minimum=1), integer(batch_size, "batch_size", minimum=1)
+        several = _pictures.listed(pictures)
+        if several is None:
+            return self._classified([pictures], most, size)[0]
+        results: list[Found] = []
+        for start in range(0, len(several), size):
+            results += self._classified(several[start : start + size], most, size)
+        return results
+
+    def _classified(self, pictures: Sequence[Any], top: int, batch_size: int) -> list[Found]:
+        prepared = self._prepared(pictures)
+        # Those of a model that takes any size may differ.
+        batches = [prepared] if len({each.shape for each in prepared}) == 1 else [[each] for each in prepared]
+        found = [row for batch in batches for row in self._handle.classify(np.stack(batch), batch_size, top)]
+        return [[(name, probability) for _, name, probability in row] for row in found]
+
+    def _prepared(self, pictures: Sequence[Any]) -> list[Array]:
+        """Each picture as the model reads it."""
+        handle = self._handle
+        channels = handle.input_shape()[-1]
+
+        def prepare(value: Any) -> Array:
+            made = _pictures.picture(value, channels if channels in (1, 3, 4) else 0)
+            return _pictures.pixels(handle.preprocess(made))
+
+        if len(pictures) == 1:
+            return [prepare(pictures[0])]
+        # Each file is decoded by one thread, so several are read at once.
+        with ThreadPoolExecutor(min(len(pictures), get_num_threads())) as threads:
+            return list(threads.map(prepare, pictures))
+
+
+def described(options: Mapping[str, Any], name: str) -> str:
+    """Options of the preprocessing as JSON."""
+    if not isinstance(options, Mapping):
+        raise ArgumentError(f"{name} must be a dictionary, as Model.preprocessing gives it, got {options!r}")
+    try:
+        return json.dumps({key: _plain(value) for key, value in options.items()}, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{name}: {error}, got {dict(options)!r}") from None
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers, arrays and tuples as Python's numbers and lists."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def checked_names(names: Sequence[str]) -> list[str]:
+    """Names of classes, each a line of text."""
+    if isinstance(names, (str, bytes)):
+        raise ArgumentError(f"class_names must be a list with a name for each class, got {names!r}")
+    found = [text(each, f"class_names[{index}]") for index, each in enumerate(names)]
+    for index, each in enumerate(found):
+        if "\n" in each or not each:
+            raise ValueError(f"class_names[{index}] must be a line of text, got {each!r}")
+    return found
