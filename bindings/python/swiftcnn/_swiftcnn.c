@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "_dlpack.h"
 #include "swiftcnn.h"
 
 /* --------------------------------------------------------------------------------------------------------- statuses */
@@ -227,7 +228,7 @@ static PyObject *read_text(TextFunction function, void *handle, const char *argu
 /* ------------------------------------------------------------------------------------------------------ the objects */
 
 typedef struct {
-  PyTypeObject *model, *fit, *graph;
+  PyTypeObject *model, *fit, *graph, *borrowed;
 } ModuleState;
 
 typedef struct {
@@ -1040,6 +1041,17 @@ static PyObject *module_create_graph(PyObject *module, PyObject *Py_UNUSED(ignor
   return raise_status(status);
 }
 
+static PyObject *module_from_dlpack(PyObject *module, PyObject *capsule) {
+  return dlpack_borrow(((const ModuleState *)PyModule_GetState(module))->borrowed, capsule);
+}
+
+static PyObject *module_to_dlpack(PyObject *Py_UNUSED(module), PyObject *args) {
+  PyObject *array;
+  int versioned, copied;
+  if (!PyArg_ParseTuple(args, "Opp:to_dlpack", &array, &versioned, &copied)) return NULL;
+  return dlpack_lend(array, versioned, copied);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ tables */
 
 static PyMethodDef model_methods[] = {
@@ -1110,6 +1122,8 @@ static PyMethodDef module_functions[] = {
     {"load_model", module_load_model, METH_VARARGS, "load_model(path) -> Model"},
     {"model_from_graph", module_model_from_graph, METH_VARARGS, "model_from_graph(json, options or None) -> Model"},
     {"create_graph", module_create_graph, METH_NOARGS, "create_graph() -> Graph"},
+    {"from_dlpack", module_from_dlpack, METH_O, "from_dlpack(capsule) -> Borrowed"},
+    {"to_dlpack", module_to_dlpack, METH_VARARGS, "to_dlpack(array, versioned, copied) -> capsule"},
     {NULL, NULL, 0, NULL}};
 
 #define TYPE_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
@@ -1136,7 +1150,8 @@ static int module_exec(PyObject *module) {
   state->model = add_type(module, &model_spec);
   state->fit = state->model ? add_type(module, &fit_spec) : NULL;
   state->graph = state->fit ? add_type(module, &graph_spec) : NULL;
-  return state->graph ? PyModule_AddIntConstant(module, "MAX_METRICS", SCNN_MAX_METRICS) : -1;
+  state->borrowed = state->graph ? add_type(module, &dlpack_borrowed_spec) : NULL;
+  return state->borrowed ? PyModule_AddIntConstant(module, "MAX_METRICS", SCNN_MAX_METRICS) : -1;
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
@@ -1144,6 +1159,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   Py_VISIT(state->model);
   Py_VISIT(state->fit);
   Py_VISIT(state->graph);
+  Py_VISIT(state->borrowed);
   return 0;
 }
 
@@ -1152,6 +1168,7 @@ static int module_clear(PyObject *module) {
   Py_CLEAR(state->model);
   Py_CLEAR(state->fit);
   Py_CLEAR(state->graph);
+  Py_CLEAR(state->borrowed);
   return 0;
 }
 
