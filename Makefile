@@ -104,7 +104,7 @@ python: lib ## Builds the Python package in place and installs NumPy where PYTHO
 	cp -f $(LIBRARY) $(PYTHON_PACKAGE)/$(SONAME)
 	include=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
 	$(CC) $(CFLAGS) -std=c11 -Wall -Wextra -fPIC -fvisibility=hidden -shared -DPy_LIMITED_API=0x030B0000 \
-	  -isystem "$$include" -Iinclude $(PYTHON_PACKAGE)/_swiftcnn.c -o $(PYTHON_PACKAGE)/_swiftcnn.abi3.so \
+	  -isystem "$$include" -Iinclude $(PYTHON_PACKAGE)/_*.c -o $(PYTHON_PACKAGE)/_swiftcnn.abi3.so \
 	  -Lbuild -lswiftcnn -Wl,-rpath,'$$ORIGIN'
 	@if $(PYTHON) -c 'import numpy' 2>/dev/null; then exit 0; fi; \
 	if $(PYTHON) -c "$$externally_managed"; then $(call install-packages,python3-numpy); \
@@ -149,7 +149,7 @@ test-python: python build/venv/ready ## Runs the Python tests
 
 build/venv/ready:
 	$(PYTHON) -m venv --clear build/venv
-	build/venv/bin/python -m pip install -q h5py numpy pillow pytest
+	build/venv/bin/python -m pip install -q cloudpickle h5py numpy pillow pytest scikit-learn
 	touch $@
 
 # More by FUZZ, as FUZZ=10000000.
@@ -206,10 +206,10 @@ typecheck: build/types/ready ## Checks the Python package with mypy, pyright and
 	cd bindings/python && $(CURDIR)/build/types/bin/pyright --pythonpath $(CURDIR)/build/types/bin/python
 	cd bindings/python && $(CURDIR)/build/types/bin/ruff check --no-cache
 
-# With h5py and matplotlib, since the package uses them where they are there.
+# With h5py, matplotlib and scikit-learn, since the package uses them where they are there.
 build/types/ready:
 	$(PYTHON) -m venv --clear build/types
-	build/types/bin/python -m pip install -q h5py matplotlib mypy numpy 'pyright[nodejs]' ruff
+	build/types/bin/python -m pip install -q h5py matplotlib mypy numpy 'pyright[nodejs]' ruff scikit-learn
 	touch $@
 
 # ------------------------------------------------------------------------------------------------------ golden values

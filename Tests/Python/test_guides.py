@@ -11,7 +11,7 @@ from golden import tensors
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "Sources/SwiftCNN/SwiftCNN.docc").glob("*.md"))]
 # A piece that imports one of these, or says "# needs" of it, is left out where it is not installed.
-OPTIONAL = ("matplotlib", "safetensors", "torch", "torchvision")
+OPTIONAL = ("matplotlib", "safetensors", "sklearn", "torch", "torchvision")
 
 
 def pieces(page):

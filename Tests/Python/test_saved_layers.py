@@ -12,6 +12,7 @@ from conftest import make_model
 
 import swiftcnn
 from swiftcnn import _swiftcnn, activations, layers, models, utils
+from swiftcnn.models import files
 
 RANDOM = np.random.default_rng(9)
 X = RANDOM.standard_normal((6, 8, 8, 3)).astype(np.float32)
@@ -155,7 +156,9 @@ def test_a_class_that_cannot_be_made_again_is_warned_of(tmp_path, monkeypatch, e
             np.testing.assert_array_equal(predict(models.load_model(tmp_path / name, {"Scaled": Scaled})), expected)
 
 
-def test_a_class_within_a_function_cannot_be_pickled_but_its_network_can():
+def test_a_class_within_a_function_cannot_be_pickled_but_its_network_can(monkeypatch):
+    monkeypatch.setattr(files, "_CLOUDPICKLES", ())  # as long as nobody is there who can
+
     class Local(Scaled):
         pass
 

@@ -29,7 +29,8 @@ setup(
     ext_modules=[
         Extension(
             "swiftcnn._swiftcnn",
-            ["swiftcnn/_swiftcnn.c"],
+            ["swiftcnn/_dlpack.c", "swiftcnn/_swiftcnn.c"],
+            depends=["swiftcnn/_dlpack.h"],
             include_dirs=[os.path.join(ROOT, "include")],
             library_dirs=[os.path.dirname(LIBRARY)],
             libraries=["swiftcnn"],

@@ -31,6 +31,9 @@ The names are Keras's. A model is made by name, of layers, or by a class of your
     model.save("m.safetensors")
     model = swiftcnn.load_model("m.safetensors")
 
+Arrays may be those of any library that speaks DLPack, the buffer protocol or ``__array__``; ``from_dlpack`` makes
+NumPy's of them. ``swiftcnn.sklearn`` has a classifier for scikit-learn.
+
 Images are NHWC. uint8 arrays are pixels. A model made by name divides them by 255 and normalises them with its own
 mean and standard deviation, the same in training, evaluation and prediction. A model made of layers takes them as they
 are, 0 to 255, until ``set_normalization``. Every other numeric dtype is converted to float32 as it stands.
@@ -58,6 +61,7 @@ from . import (
     schedules,
     utils,
 )
+from ._interchange import from_dlpack
 from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
 from ._swiftcnn import version as _version
 from .layers import Input
@@ -74,6 +78,7 @@ __all__ = [
     "callbacks",
     "create_model",
     "datasets",
+    "from_dlpack",
     "get_num_threads",
     "initializers",
     "layers",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ._checks import ArgumentError, integer, number
+from ._interchange import array_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -33,20 +34,24 @@ class Data(NamedTuple):
 
 
 def numeric(value: ArrayLike | None, name: str) -> Array:
-    """``value`` as an array of booleans, integers or floats.
+    """``value`` as an array of booleans, integers or floats. What another library holds is not copied: all that speaks
+    DLPack, the buffer protocol or ``__array__``.
 
     Raises:
-        TypeError: it is None, or holds objects, strings, complex numbers, dates...
+        TypeError: it is None, on a GPU, or holds objects, strings, complex numbers, dates...
         ValueError: it is a list whose rows differ in length.
     """
     if value is None:
         raise ArgumentError(f"{name} is missing: expected an array")
     try:
-        array = np.asarray(value)
+        array = array_of(value, name)
+    except ArgumentError:
+        raise
     except ValueError as error:
         raise ValueError(f"{name}: cannot be made an array: {error}") from None
     if array.dtype.kind not in "buif":
-        raise ArgumentError(f"{name} must hold numbers, got an array of dtype {array.dtype}")
+        hint = "; cast it to float32 first" if "float" in array.dtype.name else ""
+        raise ArgumentError(f"{name} must hold numbers, got an array of dtype {array.dtype}{hint}")
     return array
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from ._arrays import Data
+from ._interchange import is_array
 
 if TYPE_CHECKING:
     from ._arrays import Array
@@ -30,20 +31,10 @@ _RAN_OUT = (
 def is_source(x: object) -> bool:
     """Whether ``x`` gives batches rather than being an array, or what becomes one."""
     if isinstance(x, (list, tuple)):
-        return bool(x) and isinstance(x[0], tuple) and bool(x[0]) and hasattr(x[0][0], "__array__")
-    if x is None or isinstance(x, (str, bytes, bytearray, memoryview, Mapping, Set)) or _is_array(x):
+        return bool(x) and isinstance(x[0], tuple) and bool(x[0]) and is_array(x[0][0])
+    if x is None or isinstance(x, (str, bytes, bytearray, memoryview, Mapping, Set)) or is_array(x):
         return False
     return _is_indexed(x) or hasattr(x, "__iter__") or hasattr(x, "__next__")
-
-
-def _is_array(x: object) -> bool:
-    if any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")):
-        return True
-    try:
-        memoryview(x).release()  # type: ignore[arg-type]
-    except TypeError:
-        return False
-    return True
 
 
 def _is_indexed(x: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import losses, metrics, optimizers
 from ._checks import ArgumentError, boolean, choice, integer, number, unsupported
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     # A name, an object, or the function of that name.
     LossLike = str | Loss | Callable[..., Array]
     MetricLike = str | Metric | Callable[..., Array]
+
+
+class GivenSettings(NamedTuple):
+    """What ``compile`` was given, as copies of a model carry it beside the training state."""
+
+    optimizer: Optimizer | None
+    loss: Loss | None
+    metrics: tuple[Metric, ...]
+    seed: int | None
+    memory: str
+    is_due: bool
 
 
 class Compiled:
@@ -60,6 +71,18 @@ class Compiled:
             self._loss = losses.of_settings(settings["loss"])
             self._metrics = tuple(metrics.of_settings(metric) for metric in settings["metrics"])
             self.optimizer = optimizers.of_settings(settings["optimizer"], settings["schedule"])
+            self.optimizer._bind(self._handle)
+
+    def _given_settings(self) -> GivenSettings:
+        return GivenSettings(
+            self.optimizer, self._loss, self._metrics, self._compile_seed, self._compile_memory, self._compile_is_due
+        )
+
+    def _take_settings(self, given: GivenSettings) -> None:
+        """Lets a copy, which has the training state already, have the settings of the original. They become its own."""
+        self._compile_seed, self._compile_memory, self._compile_is_due = given.seed, given.memory, given.is_due
+        self._loss, self._metrics, self.optimizer = given.loss, given.metrics, given.optimizer
+        if self.optimizer is not None and self._built and not given.is_due:
             self.optimizer._bind(self._handle)
 
     def _forget_settings(self) -> None:

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "_dlpack.h"
 #include "swiftcnn.h"
 
 /* --------------------------------------------------------------------------------------------------------- statuses */
@@ -227,7 +228,7 @@ static PyObject *read_text(TextFunction function, void *handle, const char *argu
 /* ------------------------------------------------------------------------------------------------------ the objects */
 
 typedef struct {
-  PyTypeObject *model, *fit, *graph, *picture;
+  PyTypeObject *model, *fit, *graph, *picture, *borrowed;
 } ModuleState;
 
 typedef struct {
@@ -1242,6 +1243,17 @@ static PyObject *module_picture_from_pixels(PyObject *module, PyObject *args) {
   return status == SCNN_OK ? wrap_picture(PyModule_GetState(module), picture) : raise_status(status);
 }
 
+static PyObject *module_from_dlpack(PyObject *module, PyObject *capsule) {
+  return dlpack_borrow(((const ModuleState *)PyModule_GetState(module))->borrowed, capsule);
+}
+
+static PyObject *module_to_dlpack(PyObject *Py_UNUSED(module), PyObject *args) {
+  PyObject *array;
+  int versioned, copied;
+  if (!PyArg_ParseTuple(args, "Opp:to_dlpack", &array, &versioned, &copied)) return NULL;
+  return dlpack_lend(array, versioned, copied);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ tables */
 
 static PyMethodDef model_methods[] = {
@@ -1326,6 +1338,8 @@ static PyMethodDef module_functions[] = {
     {"read_picture", module_read_picture, METH_VARARGS, "read_picture(path, channels) -> Picture"},
     {"decode_picture", module_decode_picture, METH_VARARGS, "decode_picture(bytes, channels) -> Picture"},
     {"picture_from_pixels", module_picture_from_pixels, METH_VARARGS, "picture_from_pixels(array) -> Picture"},
+    {"from_dlpack", module_from_dlpack, METH_O, "from_dlpack(capsule) -> Borrowed"},
+    {"to_dlpack", module_to_dlpack, METH_VARARGS, "to_dlpack(array, versioned, copied) -> capsule"},
     {NULL, NULL, 0, NULL}};
 
 #define TYPE_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
@@ -1359,7 +1373,8 @@ static int module_exec(PyObject *module) {
   state->fit = state->model ? add_type(module, &fit_spec) : NULL;
   state->graph = state->fit ? add_type(module, &graph_spec) : NULL;
   state->picture = state->graph ? add_type(module, &picture_spec) : NULL;
-  return state->picture ? PyModule_AddIntConstant(module, "MAX_METRICS", SCNN_MAX_METRICS) : -1;
+  state->borrowed = state->picture ? add_type(module, &dlpack_borrowed_spec) : NULL;
+  return state->borrowed ? PyModule_AddIntConstant(module, "MAX_METRICS", SCNN_MAX_METRICS) : -1;
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
@@ -1368,6 +1383,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   Py_VISIT(state->fit);
   Py_VISIT(state->graph);
   Py_VISIT(state->picture);
+  Py_VISIT(state->borrowed);
   return 0;
 }
 
@@ -1377,6 +1393,7 @@ static int module_clear(PyObject *module) {
   Py_CLEAR(state->fit);
   Py_CLEAR(state->graph);
   Py_CLEAR(state->picture);
+  Py_CLEAR(state->borrowed);
   return 0;
 }
 

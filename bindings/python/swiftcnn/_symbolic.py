@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from . import _swiftcnn
 
@@ -98,6 +98,13 @@ class Tensor:
 
     def __array__(self, dtype: object = None, copy: object = None) -> object:
         raise TypeError(f"{self!r} has no values yet; use Model(inputs, outputs).predict(x)")
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if self.call is None:
+            return super().__reduce_ex__(protocol)
+        raise TypeError(
+            f"{self!r} is a part of a network and cannot be copied or pickled alone; Model(inputs, outputs) can"
+        )
 
     def __repr__(self) -> str:
         return f"<Tensor {self.name!r} shape={self.shape} dtype={self.dtype}>"

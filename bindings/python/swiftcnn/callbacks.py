@@ -50,6 +50,10 @@ class Callback:
     model: Model
     params: dict[str, object]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles have: all but the model, which the next one takes the place of."""
+        return {name: value for name, value in vars(self).items() if name != "model"}
+
     def set_model(self, model: Model) -> None:
         """Called before everything else."""
         self.model = model
@@ -594,6 +598,9 @@ class CSVLogger(Callback):
         self.append = boolean(append, "append")
         self.keys: list[str] | None = None
         self.csv_file: IO[str] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"csv_file": None}  # a copy opens the file for itself, when training begins
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._close()

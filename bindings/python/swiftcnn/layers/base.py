@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _arrays
 from .._checks import ArgumentError, boolean, choice, integer, text
+from .._interchange import is_array
 from .._symbolic import Call, Context, Made, Network, Tensor, context, tensors_in, within
 from .variable import Variable, id_of, select
 
@@ -228,7 +229,7 @@ class Layer:
         """The result for an array."""
         from ..models import Model
 
-        if isinstance(x, (list, tuple)) and any(isinstance(each, np.ndarray) for each in x):
+        if isinstance(x, (list, tuple)) and any(map(is_array, x)):
             raise ValueError(f"layer {self.name!r}: several arrays at once are possible within a model only")
         array = _arrays.numeric(x, f"the input of {self.name}")
         if array.ndim == 0 or array.shape[0] == 0:
@@ -338,6 +339,15 @@ class Layer:
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """A new layer of the same kind with other weights."""
         return cls(**config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles have: all but the network around the layer."""
+        return {**vars(self), "_first_call": None}
+
+    def __copy__(self) -> Self:
+        import copy  # at this place, since most never need it
+
+        return copy.deepcopy(self)  # a layer's weights are its own
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

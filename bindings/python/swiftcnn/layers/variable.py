@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _arrays
+from .._interchange import Lender
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from .._arrays import Array, Floats
 
 
-class Variable:
-    """One weight of a layer: a view. Reading copies, ``assign`` changes the layer and every model it is in.
+class Variable(Lender):
+    """One weight of a layer: a view. Reading copies, also by ``numpy.asarray`` and by DLPack, as in
+    ``torch.from_dlpack(variable)``; ``assign`` changes the layer and every model it is in.
 
     Attributes:
         name: as ``"kernel"``.
@@ -97,9 +99,6 @@ class Variable:
         """
         checked = _arrays.named(value, self.shape, self.path)
         self._handle.set_parameter(self.parameter, self._from_keras(checked))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self.numpy(), dtype)
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path} shape={self.shape} dtype={self.dtype}>"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copyreg
 import json
 import os
 import pickle
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from .comparison import same_form
 from .description import KEY, UnknownPartError, Writer, from_description, keep_description
 
 if TYPE_CHECKING:
+    from .._compilation import GivenSettings
     from .model import Model
 
     Path = str | os.PathLike[str]
@@ -81,33 +85,91 @@ def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
 
 def copied(model: Model) -> Model:
     """An independent model of the same layers, with the same weights and training state."""
+    import copy  # at this place, since most never need it
+
     from .model import Model
 
     if model._is_network:
-        return Model._of(model._handle.clone())
-    objects = keep_description(model)
-    return with_layers(model._handle, objects)
+        other = Model._of(model._handle.clone())
+    else:
+        objects = keep_description(model)
+        other = with_layers(model._handle, objects)
+    other._take_settings(copy.deepcopy(model._given_settings()))
+    return other
 
 
-def to_bytes(model: Model) -> tuple[bytes, dict[str, Any]]:
-    """The contents of a model's file, and the classes and functions of the user's that are in it."""
+def to_bytes(model: Model) -> tuple[bytes, dict[str, Any] | bytes]:
+    """The contents of a model's file, and the classes and functions of the user's that are in it; where those can be
+    told by value alone, as ``pickle.loads`` takes it."""
     objects = keep_description(model)
-    try:
-        pickle.dumps(objects)
-    except Exception:  # one that is not at the top of a module; the file says what is missing
-        objects = {}
     with _passing_file() as path:
         model.save(path)
         with open(path, "rb") as file:
-            return file.read(), objects
+            return file.read(), _portable(objects)
 
 
-def from_bytes(contents: bytes, objects: Mapping[str, Any]) -> Model:
-    """The model of a file's contents."""
+def from_bytes(
+    contents: bytes, objects: Mapping[str, Any] | bytes = MappingProxyType({}), settings: GivenSettings | None = None
+) -> Model:
+    """The model of a file's contents, compiled as one was that had these settings."""
+    known: Mapping[str, Any] = {}
+    if not isinstance(objects, bytes):
+        known = objects
+    else:
+        with suppress(ImportError):  # without cloudpickle; a warning says which class is missing
+            known = pickle.loads(objects)
     with _passing_file() as path:
         with open(path, "wb") as file:
             file.write(contents)
-        return load_model(path, objects)
+        model = load_model(path, known)
+    if settings is not None:
+        model._take_settings(settings)
+    return model
+
+
+# By these, who sends functions to other processes tells them by value: Dask, joblib, Spark and Ray.
+_CLOUDPICKLES = ("cloudpickle", "joblib.externals.cloudpickle", "pyspark.cloudpickle", "ray.cloudpickle")
+
+
+def _portable(objects: dict[str, Any]) -> dict[str, Any] | bytes:
+    """The objects, if they can be found by name elsewhere. Otherwise, as of a class within a function, what they are,
+    if one of those who can tell it is at work in this process; or nothing."""
+    try:
+        pickle.dumps(objects)
+    except Exception:  # whatever a class of the user's raises
+        for name in _CLOUDPICKLES:
+            if name in sys.modules:
+                with suppress(Exception):
+                    contents: bytes = sys.modules[name].dumps(objects)
+                    return contents
+        return {}
+    return objects
+
+
+def core_to_bytes(core: _swiftcnn.Model) -> bytes:
+    """The contents of the file of a model of the library."""
+    with _passing_file() as path:
+        try:
+            core.save(path, True)
+        except RuntimeError:  # it is not compiled
+            core.save(path, False)
+        with open(path, "rb") as file:
+            return file.read()
+
+
+def core_from_bytes(contents: bytes) -> _swiftcnn.Model:
+    """The model of the library of a file's contents."""
+    with _passing_file() as path:
+        with open(path, "wb") as file:
+            file.write(contents)
+        return _swiftcnn.load_model(path)
+
+
+def _reduced(core: _swiftcnn.Model) -> tuple[Any, ...]:
+    return core_from_bytes, (core_to_bytes(core),)
+
+
+copyreg.pickle(_swiftcnn.Model, _reduced)  # the weights of layers are such
 
 
 @contextmanager

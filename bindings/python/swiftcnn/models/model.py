@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import operator
 import os
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy as np
 
@@ -572,13 +574,28 @@ class Model(Trainer, Parameters, Pictures, Layer):
         A class of your own is made anew with ``from_config(get_config())``; where that does not give the same network,
         the copy is a functional model of its layers, with a warning that says so.
         """
-        return copied(self)
+        return copied(self) if self._built else super().__copy__()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+    def __copy__(self) -> Model:
         return self.clone()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return from_bytes, to_bytes(self)
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        import copy  # at this place, since most never need it
+
+        if self._built:
+            return self.clone()
+        other = object.__new__(type(self))
+        memo[id(self)] = other
+        vars(other).update(copy.deepcopy(self.__getstate__(), memo))
+        return other
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if not self._built:
+            return super().__reduce_ex__(protocol)
+        contents, objects = to_bytes(self)
+        # From protocol 5 on, those who share memory between processes may do so with the file.
+        data = contents if operator.index(protocol) < 5 else pickle.PickleBuffer(contents)
+        return from_bytes, (data, objects, self._given_settings())
 
     def get_config(self) -> dict[str, Any]:
         """What ``from_config`` makes the same model of, with other weights: the layers and how they are connected; of a

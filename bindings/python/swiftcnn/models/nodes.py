@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import activations, layers
 from .._checks import boolean
@@ -101,11 +101,21 @@ class Node(Layer):
     def _sublayers(self) -> Iterator[Layer]:
         return iter(())
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        return _layer_of, (self._owner[0], self.name)  # a copy is a layer of a copy of the model
+
+    def __copy__(self) -> Any:
+        return _layer_of(self._owner[0].clone(), self.name)
+
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         raise ValueError(
             f"layer {self.name!r} is a part of model {self._owner[0].name!r} and cannot be applied by itself; "
             "go on from its output, or apply the model"
         )
+
+
+def _layer_of(model: Model, name: str) -> Layer:
+    return model.get_layer(name)
 
 
 def nodes_of(model: Model) -> Iterator[Node]:
