@@ -38,7 +38,9 @@ public enum ResamplingFilter: String, Sendable, CaseIterable {
     case .hamming:
       let x = abs(distance)
       if x == 0 { return 1 }
-      return x < 1 ? sin(x * Double.pi) / (x * Double.pi) * (0.54 + 0.46 * cos(x * Double.pi)) : 0
+      // Pillow has the constants in float32.
+      let raised = Double(0.54 as Float), swing = Double(0.46 as Float)
+      return x < 1 ? sin(x * Double.pi) / (x * Double.pi) * (raised + swing * cos(x * Double.pi)) : 0
     case .bicubic:
       let x = abs(distance), a = -0.5
       if x < 1 { return ((a + 2) * x - (a + 3)) * x * x + 1 }
