@@ -30,14 +30,20 @@ enum Formula {
   }
 }
 
+/// The folder Tests/Golden, beside the folder that a test is in.
+func goldenFolder(from source: String) -> String {
+  let parts = source.split(separator: "/")
+  let end = parts.lastIndex(of: "Tests") ?? parts.startIndex
+  return "/\(parts[...end].joined(separator: "/"))/Golden"
+}
+
 /// One of the files of Tests/Golden.
 struct GoldenFile: Sendable {
   let file: SafetensorsFile
   let document: JSONObject
 
   init(_ name: String, from source: String = #filePath) throws {
-    let tests = source.split(separator: "/").dropLast(2).joined(separator: "/")
-    file = try SafetensorsFile(path: "/\(tests)/Golden/\(name).safetensors")
+    file = try SafetensorsFile(path: "\(goldenFolder(from: source))/\(name).safetensors")
     guard let text = file.metadata["golden"], let document = try JSON(parsing: text).objectValue else {
       throw CNNError(.malformedFile, "\(name) has no document")
     }

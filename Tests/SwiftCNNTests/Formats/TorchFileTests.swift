@@ -6,7 +6,7 @@ import Testing
 
 /// The path of a file in Tests/Golden/weights, which `Tests/Golden/weight_files.py` makes.
 func goldenWeights(_ name: String, from source: String = #filePath) -> String {
-  "/\(source.split(separator: "/").dropLast(3).joined(separator: "/"))/Golden/weights/\(name)"
+  "\(goldenFolder(from: source))/weights/\(name)"
 }
 
 extension TensorFile {

@@ -17,7 +17,7 @@ import Testing
 
   /// What other libraries call the tensors, from Tests/Golden/weight_names.json.
   private static func names(_ library: String, _ model: String, from source: String = #filePath) throws -> [String] {
-    let path = "/\(source.split(separator: "/").dropLast(3).joined(separator: "/"))/Golden/weight_names.json"
+    let path = "\(goldenFolder(from: source))/weight_names.json"
     let text = try #require(contents(of: path))
     let document = try #require(try JSON(parsing: text).objectValue)
     return try #require(try document.object(library)[model]?.arrayValue).compactMap(\.stringValue)
