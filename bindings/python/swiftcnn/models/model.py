@@ -522,6 +522,31 @@ class Model(Trainer, Parameters, Layer):
         """The same as ``save`` without the optimizer: a model file is a safetensors file of the weights."""
         self.save(filepath, overwrite, include_optimizer=False)
 
+    def export(
+        self, filepath: Path, format: str = "onnx", verbose: bool | None = None, *, layout: str = "nhwc",
+        pixels: bool = False,
+    ) -> None:  # fmt: skip
+        """Writes the network as it predicts, with its weights, as an ONNX file (operator set 17, any batch size) for
+        other programs to run. It appears whole or not at all.
+
+        Args:
+            format: ``"onnx"``, the one there is.
+            verbose: Keras's, without effect.
+            layout: how images stand at the model's input and output: ``"nhwc"`` as here, or ``"nchw"``, (batch,
+                channels, height, width), as PyTorch's.
+            pixels: True: the ONNX model takes uint8 pixels and normalises them itself. False: it takes the float32 that
+                come out of that, ``(pixel / 255 - mean) / std``.
+
+        Raises:
+            OSError: the file cannot be written.
+            ValueError: the network has a layer that no ONNX operation is.
+            RuntimeError: libswiftcnn_onnx.so is not installed.
+        """
+        if text(format, "format") != "onnx":
+            raise ValueError(f"format must be 'onnx', got {format!r}")
+        options = {"layout": text(layout, "layout"), "pixels": boolean(pixels, "pixels")}
+        self._handle.export_onnx(path_of(filepath, "filepath"), json.dumps(options))
+
     def load_weights(self, filepath: Path) -> None:
         """Replaces the parameters by those of a safetensors file with the same names and shapes, as a torchvision
         ``state_dict``. Where the names are others, as those of layers that got theirs automatically, the file must be a

@@ -1,0 +1,82 @@
+import CNNCore
+import CNNGraph
+import SwiftProtobuf
+
+/// Writes networks as ONNX models.
+public enum ONNXExporter {
+  /// The version of the operator set that models are written for.
+  public static let operatorSet = 17
+  /// The version of the format, the oldest that has that operator set.
+  static let formatVersion = 8
+  /// No protobuf message can be larger.
+  static let maximumByteCount = Int(Int32.max)
+
+  /// The model of a network as it predicts, as the bytes of a file.
+  /// - Parameters:
+  ///   - network: one with NHWC tensors, as all are.
+  ///   - withValues: calls its second argument with a parameter's values.
+  /// - Throws: `.invalidArgument` naming the node for an operation that no ONNX operator is, `.outOfMemory` where the
+  ///   weights are more than the format holds.
+  public static func model(
+    _ network: Graph, options: ONNXExportOptions = ONNXExportOptions(),
+    withValues: (Parameter, (UnsafeBufferPointer<Float>) -> Void) throws(CNNError) -> Void
+  ) throws(CNNError) -> [UInt8] {
+    var graph = try network.inferenceForm().removingDeadNodes().removingDeadParameters()
+    if let pixels = options.pixels {
+      guard graph.inputs.count == 1 else {
+        throw CNNError(.invalidArgument, "the network has \(graph.inputs.count) inputs; pixels are those of one")
+      }
+      graph = try graph.acceptingPixels(
+        input: graph.inputs[0].name, mean: pixels.mean, deviation: pixels.deviation)
+    }
+    var total = 0
+    for parameter in graph.parameters {
+      total = try Checked.sum([total, Checked.product(parameter.shape + [4], parameter.name)], "the weights")
+    }
+    guard total < maximumByteCount - (1 << 24) else {
+      throw CNNError(.outOfMemory, "the weights have \(total) bytes; an ONNX file holds \(maximumByteCount)")
+    }
+    var exporter = GraphExporter(graph, options: options)
+    try exporter.run(withValues: withValues)
+    var model = Onnx_ModelProto()
+    model.irVersion = Int64(formatVersion)
+    model.producerName = "SwiftCNN"
+    model.opsetImport = [
+      .with {
+        $0.domain = ""
+        $0.version = Int64(operatorSet)
+      }
+    ]
+    if let pixels = options.describedPixels { model.metadataProps = try PixelMetadata.entries(pixels) }
+    model.graph = exporter.proto
+    do {
+      return try model.serializedBytes()
+    } catch {
+      throw CNNError(.internalFault, "the ONNX model could not be encoded: \(error)")
+    }
+  }
+}
+
+/// How pixels become numbers, in a model's metadata.
+enum PixelMetadata {
+  static let key = "swiftcnn.pixels"
+
+  static func entries(_ pixels: ONNXExportOptions.Pixels) throws(CNNError) -> [Onnx_StringStringEntryProto] {
+    let text = try pixels.json.serialized()
+    return [
+      .with {
+        $0.key = key
+        $0.value = text
+      }
+    ]
+  }
+
+  /// What was written, where it can be read; another program's entry of that name is passed over.
+  static func pixels(_ entries: [Onnx_StringStringEntryProto]) -> ONNXExportOptions.Pixels? {
+    guard let text = entries.first(where: { $0.key == key })?.value,
+      let object = (try? JSON(parsing: text))?.objectValue,
+      let mean = try? object.numbers("mean"), let deviation = try? object.numbers("std")
+    else { return nil }
+    return .init(mean: mean, deviation: deviation)
+  }
+}
