@@ -28,7 +28,8 @@ let package = Package(
     .target(name: "SwiftCNNABI", dependencies: ["SwiftCNN", "CSwiftCNN", "CONNXPlugin"]),
     // ONNX stands beside the library: its files are read with Foundation, which nothing else needs.
     .target(
-      name: "CNNONNX", dependencies: ["CNNCore", "CNNGraph", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      name: "CNNONNX",
+      dependencies: ["CNNCore", "CNNGraph", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
       exclude: ["Schema/onnx.proto"]),
     .target(name: "SwiftCNNONNX", dependencies: ["SwiftCNN", "CNNONNX"]),
     .target(name: "CNNONNXPlugin", dependencies: ["CNNONNX", "CONNXPlugin"]),

@@ -90,7 +90,7 @@ public enum Broadcasting {
 
   /// Sums of at most this many vectors are made first and then added, so that rounding errors do not grow with their
   /// number.
-  private static let chunk = 256
+  fileprivate static let chunk = 256
 
   /// The sums over some axes, times `factor`.
   public static func sum(
@@ -102,16 +102,8 @@ public enum Broadcasting {
       for row in range {
         let base = x + axes.kept.offset(of: row)
         if axes.isLastKept {
-          var column = 0
-          while column &+ 16 <= axes.length {
-            let sum = columnSum(base + column, axes.reduced, as: SIMD16<Float>.self) * factor
-            UnsafeMutableRawPointer(y + (row &* axes.length &+ column)).storeBytes(of: sum, as: SIMD16<Float>.self)
-            column &+= 16
-          }
-          while column < axes.length {
-            y[row &* axes.length &+ column] = columnSum(base + column, axes.reduced, as: SIMD1.self).value * factor
-            column &+= 1
-          }
+          let sums = ColumnSums(x: base, axes: axes.reduced, factor: factor, y: y + row &* axes.length)
+          forEachBlock(of: 0..<axes.length, sums)
         } else {
           var total: Float = 0
           for outer in 0..<axes.reduced.count {
@@ -121,28 +113,6 @@ public enum Broadcasting {
         }
       }
     }
-  }
-
-  /// One float as a vector.
-  private struct SIMD1: Summand {
-    var value: Float
-    static var zero: SIMD1 { SIMD1(value: 0) }
-    @inline(__always) static func + (a: SIMD1, b: SIMD1) -> SIMD1 { SIMD1(value: a.value + b.value) }
-  }
-
-  @inline(__always)
-  private static func columnSum<V: Summand>(_ x: UnsafePointer<Float>, _ axes: StridedAxes, as type: V.Type) -> V {
-    var total = V.zero, index = 0
-    while index < axes.count {
-      let end = min(axes.count, index &+ chunk)
-      var partial = V.zero
-      while index < end {
-        partial = partial + UnsafeRawPointer(x + axes.offset(of: index)).loadUnaligned(as: V.self)
-        index &+= 1
-      }
-      total = total + partial
-    }
-    return total
   }
 
   @inline(__always)
@@ -168,10 +138,24 @@ public enum Broadcasting {
   }
 }
 
-/// What can be loaded and added.
-private protocol Summand: BitwiseCopyable {
-  static var zero: Self { get }
-  static func + (a: Self, b: Self) -> Self
-}
+/// Sums of neighbouring elements over other axes.
+private struct ColumnSums: BlockKernel {
+  let x: UnsafePointer<Float>
+  let axes: StridedAxes
+  let factor: Float
+  let y: UnsafeMutablePointer<Float>
 
-extension SIMD16<Float>: Summand {}
+  @inline(__always) func callAsFunction<V: Lanes>(at column: Int, _: V.Type) {
+    var total = V.zero, index = 0
+    while index < axes.count {
+      let end = min(axes.count, index &+ Broadcasting.chunk)
+      var partial = V.zero
+      while index < end {
+        partial = partial + V.load(x + (axes.offset(of: index) &+ column))
+        index &+= 1
+      }
+      total = total + partial
+    }
+    (total * V(repeating: factor)).store(y + column)
+  }
+}

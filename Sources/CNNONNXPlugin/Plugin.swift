@@ -39,12 +39,12 @@ public func scnn_onnx_plugin_export(
     let request = try object(request)
     let graph = try Graph(json: request["graph"] ?? .null)
     let bytes = try ONNXExporter.model(graph, options: ONNXExportOptions(json: request.object("options"))) {
-      (parameter, body) throws(CNNError) in
+      (parameter) throws(CNNError) in
       var count = 0
       guard let values = host.values?(host.context, parameter.name, &count) else {
         throw CNNError(.internalFault, "parameter '\(parameter.name)' has no values")
       }
-      body(UnsafeBufferPointer(start: values, count: count))
+      return UnsafeBufferPointer(start: values, count: count)
     }
     let status = bytes.withUnsafeBytes { host.write?(host.context, $0.baseAddress, $0.count) ?? -1 }
     // The host knows better what went wrong with its file.

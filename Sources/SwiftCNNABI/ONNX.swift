@@ -13,12 +13,12 @@ private struct LoadedONNXCodec: ONNXCodec {
   let library: ONNXLibrary
 
   func encode(
-    _ network: Graph, options: JSONObject, withValues: Values, write: (UnsafeRawBufferPointer) throws(CNNError) -> Void
+    _ network: Graph, options: JSONObject, values: Values, write: (UnsafeRawBufferPointer) throws(CNNError) -> Void
   ) throws(CNNError) {
     let request = try JSON.object(["graph": network.json, "options": .object(options)]).serialized()
-    try withoutActuallyEscaping(withValues) { (withValues) throws(CNNError) in
+    try withoutActuallyEscaping(values) { (values) throws(CNNError) in
       try withoutActuallyEscaping(write) { (write) throws(CNNError) in
-        try Exchange(values: withValues, write: write).run { library.export(request, $0) }
+        try Exchange(values: values, write: write).run { library.export(request, $0) }
       }
     }
   }
@@ -64,17 +64,15 @@ private final class Exchange {
     host.context = Unmanaged.passUnretained(self).toOpaque()
     host.values = { context, name, count in
       guard let exchange = Exchange.of(context), let name, let values = exchange.values else { return nil }
-      var result: UnsafePointer<Float>?
       do throws(CNNError) {
-        try values(String(cString: name)) { buffer in
-          // Parameters stay where they are while the model is held for reading.
-          result = buffer.baseAddress
-          count?.pointee = buffer.count
-        }
+        // Parameters stay where they are while the model is held for reading.
+        let buffer = try values(String(cString: name))
+        count?.pointee = buffer.count
+        return buffer.baseAddress
       } catch {
         exchange.failure = error
+        return nil
       }
-      return result
     }
     host.write = { context, bytes, count in
       guard let exchange = Exchange.of(context), let write = exchange.write else { return -1 }

@@ -53,9 +53,15 @@ struct ONNXLibrary {
   private static let landmark: StaticString = "landmark"
 
   private static var ownFolder: String? {
-    var info = Dl_info()
-    guard dladdr(UnsafeRawPointer(landmark.utf8Start), &info) != 0, let file = info.dli_fname else { return nil }
-    let path = String(cString: file)
+    // By name, since Swift's view of the system's headers leaves dladdr out. It fills four pointers, the file's name first.
+    typealias Dladdr = @convention(c) (UnsafeRawPointer?, UnsafeMutableRawPointer?) -> Int32
+    guard let function = dlsym(nil, "dladdr") else { return nil }
+    var info: [UnsafeRawPointer?] = [nil, nil, nil, nil]
+    let isFound = info.withUnsafeMutableBytes {
+      unsafeBitCast(function, to: Dladdr.self)(UnsafeRawPointer(landmark.utf8Start), $0.baseAddress)
+    }
+    guard isFound != 0, let file = info[0] else { return nil }
+    let path = String(cString: file.assumingMemoryBound(to: CChar.self))
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return nil }
     return String(path[..<slash])
   }

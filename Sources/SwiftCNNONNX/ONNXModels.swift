@@ -6,10 +6,10 @@ import SwiftCNN
 /// Reads and writes ONNX files within the process.
 struct LinkedONNXCodec: ONNXCodec {
   func encode(
-    _ network: Graph, options: JSONObject, withValues: Values, write: (UnsafeRawBufferPointer) throws(CNNError) -> Void
+    _ network: Graph, options: JSONObject, values: Values, write: (UnsafeRawBufferPointer) throws(CNNError) -> Void
   ) throws(CNNError) {
     let bytes = try ONNXExporter.model(network, options: ONNXExportOptions(json: options)) {
-      (parameter, body) throws(CNNError) in try withValues(parameter.name, body)
+      (parameter) throws(CNNError) in try values(parameter.name)
     }
     try bytes.withUnsafeBytesTyped { (bytes) throws(CNNError) in try write(bytes) }
   }

@@ -34,8 +34,12 @@ func values(of parameter: Parameter) -> [Float] {
 
 /// The bytes of a network's model.
 func model(_ graph: Graph, options: ONNXExportOptions = ONNXExportOptions()) throws -> [UInt8] {
-  try ONNXExporter.model(graph, options: options) { (parameter, body) throws(CNNError) in
-    values(of: parameter).withUnsafeBufferPointer { body($0) }
+  var memory: [Memory] = []
+  return try ONNXExporter.model(graph, options: options) { (parameter) throws(CNNError) in
+    let numbers = values(of: parameter), block = try Memory(count: numbers.count, of: .float32, for: "test")
+    _ = block.floats.update(fromContentsOf: numbers)
+    memory.append(block)
+    return UnsafeBufferPointer(rebasing: block.floats[..<numbers.count])
   }
 }
 

@@ -92,9 +92,10 @@ extension GraphExporter {
   fileprivate mutating func combine(_ kind: String, _ node: Node) throws(CNNError) {
     let ranks = node.operands.map { source.type(of: $0).rank }
     // The one with more axes, or else the one that is an image already, says how the axes stand.
-    let isSecondLeading =
-      ranks[0] == ranks[1]
-      ? try tensor(node.operands[0]).isPlain && !tensor(node.operands[1]).isPlain : ranks[1] > ranks[0]
+    var isSecondLeading = ranks[1] > ranks[0]
+    if ranks[0] == ranks[1], try tensor(node.operands[0]).isPlain {
+      isSecondLeading = try !tensor(node.operands[1]).isPlain
+    }
     let leading = isSecondLeading ? 1 : 0
     let (first, second) = try aligned(node.operands[leading], node.operands[1 - leading])
     append(kind, leading == 0 ? [first.name, second] : [second, first.name], node.name)

@@ -36,11 +36,9 @@ struct GraphExporter {
     batched = source.dependents(of: source.inputs.map(\.value))
   }
 
-  mutating func run(
-    withValues: (Parameter, (UnsafeBufferPointer<Float>) -> Void) throws(CNNError) -> Void
-  ) throws(CNNError) {
+  mutating func run(values: (Parameter) throws(CNNError) -> UnsafeBufferPointer<Float>) throws(CNNError) {
     for input in source.inputs { addInput(input) }
-    for parameter in source.parameters { try addParameter(parameter, withValues) }
+    for parameter in source.parameters { try addParameter(parameter, values) }
     for node in source.nodes {
       let kind = type(of: node.operation).name
       guard let operation = node.operation as? any ONNXExportable else {
@@ -66,11 +64,10 @@ struct GraphExporter {
 
   private mutating func addParameter(
     _ parameter: Parameter,
-    _ withValues: (Parameter, (UnsafeBufferPointer<Float>) -> Void) throws(CNNError) -> Void
+    _ values: (Parameter) throws(CNNError) -> UnsafeBufferPointer<Float>
   ) throws(CNNError) {
     guard let value = source.value(named: parameter.name) else { return }
-    var data = Data()
-    try withValues(parameter) { data = Data(buffer: $0) }
+    let data = Data(buffer: try values(parameter))
     guard data.count == source.type(of: value).byteCount else {
       throw CNNError(.internalFault, "parameter '\(parameter.name)' has \(data.count) bytes of values")
     }

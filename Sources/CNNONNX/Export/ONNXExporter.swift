@@ -14,12 +14,12 @@ public enum ONNXExporter {
   /// The model of a network as it predicts, as the bytes of a file.
   /// - Parameters:
   ///   - network: one with NHWC tensors, as all are.
-  ///   - withValues: calls its second argument with a parameter's values.
+  ///   - values: gives a parameter's values, which stay where they are until this returns.
   /// - Throws: `.invalidArgument` naming the node for an operation that no ONNX operator is, `.outOfMemory` where the
   ///   weights are more than the format holds.
   public static func model(
     _ network: Graph, options: ONNXExportOptions = ONNXExportOptions(),
-    withValues: (Parameter, (UnsafeBufferPointer<Float>) -> Void) throws(CNNError) -> Void
+    values: (Parameter) throws(CNNError) -> UnsafeBufferPointer<Float>
   ) throws(CNNError) -> [UInt8] {
     var graph = try network.inferenceForm().removingDeadNodes().removingDeadParameters()
     if let pixels = options.pixels {
@@ -37,7 +37,7 @@ public enum ONNXExporter {
       throw CNNError(.outOfMemory, "the weights have \(total) bytes; an ONNX file holds \(maximumByteCount)")
     }
     var exporter = GraphExporter(graph, options: options)
-    try exporter.run(withValues: withValues)
+    try exporter.run(values: values)
     var model = Onnx_ModelProto()
     model.irVersion = Int64(formatVersion)
     model.producerName = "SwiftCNN"

@@ -91,7 +91,9 @@ struct Constant: Sendable {
   var source: String?
 
   /// What is computed of constants is no larger, unless a constant itself is.
-  static let maximumCount = 1 << 24
+  static let maximumCount = 1 << 22
+  /// Nor are all of them together larger than this.
+  static let maximumTotal = 1 << 24
 
   var count: Int { shape.reduce(1, *) }
 

@@ -17,6 +17,11 @@ struct GraphImporter {
   private var known: [String: Known] = [:]
   private var initializers: [String: Int] = [:]
   var parameters = ImportedParameters()
+  /// How many elements were computed of constants so far.
+  private var computedCount = 0
+
+  /// Of a file with more real inputs or outputs there is no network.
+  private static let maximumBorderCount = 1024
 
   init(
     _ source: Onnx_GraphProto, version: Int, options: ONNXImportOptions, readExternal: @escaping ONNXExternalReader
@@ -31,6 +36,14 @@ struct GraphImporter {
       guard initializers.updateValue(index, forKey: tensor.name) == nil else {
         throw CNNError(.malformedFile, "the initializer '\(tensor.name)' is given twice")
       }
+    }
+    guard source.input.count - initializers.count <= Self.maximumBorderCount,
+      source.output.count <= Self.maximumBorderCount
+    else {
+      throw CNNError(
+        .invalidArgument,
+        "the model has \(source.input.count) inputs and \(source.output.count) outputs; expected "
+          + "\(Self.maximumBorderCount) at most")
     }
     var pixels = pixels
     let isDescribed = pixels != nil
@@ -198,6 +211,7 @@ struct GraphImporter {
       stem = Self.sanitized(proto.name.isEmpty ? label : proto.name)
       var node = try ImportedNode(proto, name: label, inputs: inputs, version: version)
       let results = try operation(&self, &node)
+      for case .constant(let constant) in results where constant.source == nil { try charge(constant.count) }
       try node.finish()
       for (position, name) in proto.output.enumerated() where !name.isEmpty {
         guard results.indices.contains(position) else {
@@ -223,6 +237,16 @@ struct GraphImporter {
       return value
     } catch {
       throw error.prefixed("initializer '\(name)'")
+    }
+  }
+
+  /// Counts elements that are computed when the file is read, so that a small file does not take much memory or time.
+  mutating func charge(_ count: Int) throws(CNNError) {
+    computedCount = try Checked.sum([computedCount, count], "the constants")
+    guard computedCount <= Constant.maximumTotal else {
+      throw CNNError(
+        .outOfMemory,
+        "\(computedCount) elements are computed of constants; at most \(Constant.maximumTotal) are possible")
     }
   }
 

@@ -1,5 +1,6 @@
 import CNNCore
 import CNNGraph
+import FoundationEssentials
 import SwiftProtobuf
 
 /// Reads ONNX models as networks.
@@ -43,8 +44,11 @@ public enum ONNXImporter {
     options.discardUnknownFields = true
     // Nothing in the schema contains its own kind: this is more than any message needs.
     options.messageDepthLimit = 16
+    guard let base = bytes.baseAddress else { throw CNNError(.malformedFile, "the file has no graph: it is empty") }
     do {
-      return try Onnx_ModelProto(serializedBytes: bytes, partial: true, options: options)
+      // The caller's memory as it is; the model copies what it keeps.
+      let data = Data(bytesNoCopy: UnsafeMutableRawPointer(mutating: base), count: bytes.count, deallocator: .none)
+      return try Onnx_ModelProto(serializedBytes: data, partial: true, options: options)
     } catch {
       throw CNNError(.malformedFile, "the file is no ONNX model: \(error)")
     }

@@ -18,8 +18,9 @@ struct TensorReader {
     guard let elementByteCount = ElementCode.byteCount(code) else {
       throw CNNError(.invalidArgument, "the element type is \(ElementCode.name(code)), which is not read")
     }
-    guard count > 0 || shape.contains(0) else {
-      throw CNNError(.malformedFile, "the shape is \(describe(shape))")
+    guard count > 0 || shape == [0] else {
+      throw CNNError(
+        .invalidArgument, "its shape is \(describe(shape)); of tensors without elements only lists are read")
     }
     let byteCount = try Checked.product([count, elementByteCount], "the tensor")
     if tensor.dataLocation == .external {

@@ -82,8 +82,9 @@ extension GraphImporter {
 
   fileprivate mutating func clip(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
     let greatest = Double(Float.greatestFiniteMagnitude)
-    let lower = try node.number("min") ?? node.optionalScalar(1, "the minimum")
-    let upper = try node.number("max") ?? node.optionalScalar(2, "the maximum")
+    var lower = try node.number("min"), upper = try node.number("max")
+    if lower == nil { lower = try node.optionalScalar(1, "the minimum") }
+    if upper == nil { upper = try node.optionalScalar(2, "the maximum") }
     guard lower?.isNaN != true, upper?.isNaN != true else {
       throw CNNError(.invalidArgument, "the minimum or maximum is not a number")
     }

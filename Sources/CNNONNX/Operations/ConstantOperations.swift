@@ -30,7 +30,7 @@ extension GraphImporter {
   fileprivate mutating func constantOfShape(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
     let shape = try node.constant(0, "the shape").integers("the shape")
     guard shape.count <= TensorType.maximumRank, shape.allSatisfy({ $0 >= 0 }),
-      try Checked.product(shape, "the shape") <= Constant.maximumCount
+      try Checked.product(shape, "the shape") <= Constant.maximumCount, !shape.contains(0) || shape.count == 1
     else { throw CNNError(.outOfMemory, "a constant of shape \(describe(shape)) is too large") }
     let count = shape.reduce(1, *)
     let value = try node.tensor("value").map { (tensor) throws(CNNError) in try constant(tensor) }
@@ -70,7 +70,7 @@ extension GraphImporter {
     guard count.isFinite, count <= Float(Constant.maximumCount) else {
       throw CNNError(.outOfMemory, "a range from \(numbers[0]) to \(numbers[1]) by \(numbers[2]) is too long")
     }
-    let length = max(0, Int(count))
+    let length = count > 0 ? Int(count) : 0
     if limits.allSatisfy({ if case .sizes = $0.content { true } else { false } }) {
       let start = try limits[0].integers("the start")[0], step = try limits[2].integers("the step")[0]
       return [.constant(Constant(sizes: (0..<length).map { Size.known(start) + .known($0) * .known(step) }))]

@@ -167,6 +167,10 @@ extension GraphImporter {
     var rate = try node.number("ratio", default: 0.5)
     if let given = try node.optionalScalar(1, "the ratio") { rate = given }
     node.pass("seed", "is_test")
+    if let isTraining = try node.optionalConstant(2, "training_mode"), try isTraining.integers("training_mode") != [0] {
+      throw CNNError(
+        .invalidArgument, "training_mode is set; a file is read as it predicts, the library trains it itself")
+    }
     guard (0...1).contains(rate) else { throw CNNError(.malformedFile, "the ratio is \(rate); expected 0 to 1") }
     guard case .tensor(let x) = try node.input(0) else { return [try node.input(0)] }
     // In prediction nothing; in training the library's own.
@@ -192,6 +196,17 @@ extension Constant {
   /// The axes in another order: axis `i` of the result is axis `order[i]`.
   func transposed(_ order: [Int]) throws(CNNError) -> Constant {
     if order == Array(shape.indices) { return self }
+    if order == [1, 0], case .floats(let floats) = content {
+      // A matrix may be large.
+      let (rows, columns) = (shape[0], shape[1])
+      let result = try ONNXFloats(count: floats.count, source ?? "a constant") { target throws(CNNError) in
+        let values = floats.values
+        for row in 0..<rows {
+          for column in 0..<columns { target[column * rows + row] = values[row * columns + column] }
+        }
+      }
+      return Constant(shape: [columns, rows], .floats(result), source: source)
+    }
     var strides = Array(repeating: 1, count: shape.count)
     for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
     let result = try picking(

@@ -45,11 +45,11 @@ extension GraphImporter {
   fileprivate mutating func split(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
     let given = try node.integer("axis", default: 0), input = try node.input(0)
     let lengths = try node.integers("split", orInput: 1)
-    let parts = try node.integer("num_outputs", default: node.outputs.count)
+    let count = node.outputs.count, parts = try node.integer("num_outputs", default: count)
     func lengthsOf(_ size: Int) throws(CNNError) -> [Int] {
       if let lengths { return lengths }
-      guard parts >= 1, parts <= size else {
-        throw CNNError(.malformedFile, "\(size) elements cannot be divided into \(parts) parts")
+      guard parts >= 1, parts <= size, parts <= count else {
+        throw CNNError(.malformedFile, "\(size) elements cannot be divided into \(parts) parts for \(count) outputs")
       }
       let length = (size + parts - 1) / parts
       let last = size - length * (parts - 1)
@@ -110,9 +110,16 @@ extension GraphImporter {
         // A slice up to the largest number takes all, however many there are.
         if isWhole && ends[index] >= Int(Int32.max) { continue }
         let size = try knownSize(x, position, "a slice")
-        result = .tensor(try take(x, position, Self.range(starts[index], ends[index], step, of: size)))
+        let range = Self.range(starts[index], ends[index], step, of: size)
+        guard let first = range.first else { throw nothingLeft(position) }
+        if step == 1 {
+          result = .tensor(try slice(x, position, start: first, length: range.count))
+        } else {
+          try charge(range.count)
+          result = .tensor(try take(x, position, Array(range)))
+        }
       case .constant(let constant):
-        let indices = Self.range(starts[index], ends[index], step, of: constant.shape[position])
+        let indices = Array(Self.range(starts[index], ends[index], step, of: constant.shape[position]))
         result = .constant(try constant.taking(indices, along: position))
       }
     }
@@ -120,13 +127,15 @@ extension GraphImporter {
   }
 
   /// The indices from `start` to `end`, which count from the last where they are negative and end at the borders.
-  private static func range(_ start: Int, _ end: Int, _ step: Int, of size: Int) -> [Int] {
+  private static func range(_ start: Int, _ end: Int, _ step: Int, of size: Int) -> SteppedRange {
     func resolved(_ index: Int) -> Int { index < 0 ? max(index, -size - 1) + size : min(index, size) }
-    if step > 0 {
-      return Array(stride(from: max(0, resolved(start)), to: min(size, resolved(end)), by: min(step, size + 1)))
-    }
+    if step > 0 { return .init(from: max(0, resolved(start)), to: min(size, resolved(end)), by: min(step, size + 1)) }
     let last = end < -size ? -1 : resolved(end)
-    return Array(stride(from: min(size - 1, resolved(start)), to: max(-1, last), by: max(step, -size - 1)))
+    return .init(from: min(size - 1, resolved(start)), to: max(-1, last), by: max(step, -size - 1))
+  }
+
+  private func nothingLeft(_ axis: Int) -> CNNError {
+    CNNError(.invalidArgument, "nothing is left along axis \(axis); tensors without elements are not supported")
   }
 
   fileprivate mutating func gather(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
@@ -170,13 +179,12 @@ extension GraphImporter {
 
   /// Elements along one of the file's axes.
   private mutating func take(_ x: Traced, _ axis: Int, _ indices: [Int]) throws(CNNError) -> Traced {
-    guard let first = indices.first else {
-      throw CNNError(.invalidArgument, "nothing is left along axis \(axis); tensors without elements are not supported")
-    }
+    guard let first = indices.first else { throw nothingLeft(axis) }
     // What follows in order is a slice.
     if indices.enumerated().allSatisfy({ $1 == first + $0 }) {
       return try slice(x, axis, start: first, length: indices.count)
     }
+    try charge(indices.count)
     return Traced(value: try add(Gather(axis: x.order[axis], indices: indices), [x.value]), order: x.order)
   }
 
@@ -188,17 +196,15 @@ extension GraphImporter {
 
   fileprivate mutating func pad(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
     let mode = try node.text("mode", default: "constant")
-    guard var x = try? node.tensor(0) else {
-      throw CNNError(.invalidArgument, "the input is a constant; expected something computed of the input")
-    }
+    var x = try node.tensor(0)
     guard let given = try node.integers("pads", orInput: 1) else { throw CNNError(.malformedFile, "pads are missing") }
-    let value = try node.number("value") ?? node.optionalScalar(2, "the value") ?? 0
-    let positions =
-      try node.optionalConstant(3, "axes").map { (constant) throws(CNNError) in
-        try axes(constant.integers("axes"), of: rank(x))
-      } ?? Array(0..<rank(x))
-    guard given.count == 2 * positions.count, given.allSatisfy({ (-(1 << 24)...(1 << 24)).contains($0) }) else {
-      throw CNNError(.malformedFile, "there are \(given.count) pads; expected \(2 * positions.count) of 2^24 at most")
+    var number = try node.number("value")
+    if number == nil { number = try node.optionalScalar(2, "the value") }
+    let value = number ?? 0
+    var positions = Array(0..<rank(x))
+    if let given = try node.optionalConstant(3, "axes") { positions = try axes(given.integers("axes"), of: rank(x)) }
+    guard given.count == 2 * positions.count, given.allSatisfy({ (-(1 << 22)...(1 << 22)).contains($0) }) else {
+      throw CNNError(.malformedFile, "there are \(given.count) pads; expected \(2 * positions.count) of 2^22 at most")
     }
     var before = Array(repeating: 0, count: rank(x)), after = before
     for (index, position) in positions.enumerated() {
@@ -263,6 +269,26 @@ extension GraphImporter {
     if parts.count == 1 { return kept }
     return Traced(value: try add(Concatenate(axis: x.order[position]), parts), order: x.order)
   }
+}
+
+/// Numbers at equal distances, from the first up or down to just before the last.
+private struct SteppedRange: RandomAccessCollection {
+  let startIndex = 0
+  let endIndex: Int
+  private let start, step: Int
+
+  init(from start: Int, to end: Int, by step: Int) {
+    (self.start, self.step) = (start, step)
+    let distance = step > 0 ? end - start : start - end
+    endIndex = distance <= 0 ? 0 : (distance - 1) / step.magnitudeAsInt + 1
+  }
+
+  subscript(position: Int) -> Int { start + position * step }
+}
+
+extension Int {
+  /// The size of a step, which is never the smallest number.
+  fileprivate var magnitudeAsInt: Int { self < 0 ? -self : self }
 }
 
 extension Constant {

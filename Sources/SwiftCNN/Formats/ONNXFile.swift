@@ -10,12 +10,12 @@ import Glibc
 public protocol ONNXCodec {
   /// Reads the bytes of a file beside the model: its name, the first byte, and how many, or nil for all that follow.
   typealias ExternalReader = (_ location: String, _ offset: Int, _ length: Int?) throws(CNNError) -> Memory
-  /// Calls its second argument with the values of a parameter.
-  typealias Values = (_ parameter: String, (UnsafeBufferPointer<Float>) -> Void) throws(CNNError) -> Void
+  /// The values of a parameter, which stay where they are until the call it is given to returns.
+  typealias Values = (_ parameter: String) throws(CNNError) -> UnsafeBufferPointer<Float>
 
   /// Gives the bytes of a network's model to `write`, piece by piece.
   func encode(
-    _ network: Graph, options: JSONObject, withValues: Values, write: (UnsafeRawBufferPointer) throws(CNNError) -> Void
+    _ network: Graph, options: JSONObject, values: Values, write: (UnsafeRawBufferPointer) throws(CNNError) -> Void
   ) throws(CNNError)
 
   /// The network of a model's bytes.
@@ -63,11 +63,11 @@ extension Model {
       try AtomicFile.write(to: path) { (file) throws(CNNError) in
         try codec.encode(
           network, options: request,
-          withValues: { (parameter, body) throws(CNNError) in
+          values: { (parameter) throws(CNNError) in
             guard let position = parameters.position(of: parameter) else {
               throw CNNError(.internalFault, "there is no parameter '\(parameter)'")
             }
-            body(UnsafeBufferPointer(parameters.values(at: position)))
+            return UnsafeBufferPointer(parameters.values(at: position))
           },
           write: { (bytes) throws(CNNError) in try file.write(bytes) })
       }
