@@ -83,13 +83,16 @@ lib: deps ## Builds build/libswiftcnn.so and libswiftcnn_onnx.so, which need no 
 	@users=$$(xargs grep -l 17_StringProcessing < build/objects.txt || true); \
 	if [ -n "$$users" ]; then echo "these use _StringProcessing: $$users"; exit 1; fi
 	@$(call link-library,$(LIBRARY),$(SONAME),build/objects.txt,bindings/c/exports.map,$(SIZE_LIMIT),scnn_)
-	@$(call link-library,$(ONNX_LIBRARY),$(ONNX_SONAME),build/onnx_objects.txt,bindings/c/onnx_exports.map,$(ONNX_SIZE_LIMIT),scnn_onnx_plugin_)
+	@$(call link-library,$(ONNX_LIBRARY),$(ONNX_SONAME),build/onnx_objects.txt,bindings/c/onnx_exports.map,$(ONNX_SIZE_LIMIT),scnn_onnx_plugin_,$(FOUNDATION))
 
-# Links the shared library $(1), by its name $(2), of the objects listed in $(3), showing what $(4) says: names that begin
-# with $(6). It may be $(5) bytes large.
+# What FoundationEssentials is made of, and does not say itself.
+FOUNDATION := -l_FoundationCollections -l_FoundationCShims
+
+# Links the shared library $(1), by its name $(2), of the objects listed in $(3) and the libraries $(7), showing what $(4)
+# says: names that begin with $(6). It may be $(5) bytes large.
 define link-library
-swiftc -emit-library -static-stdlib -use-ld=lld -o $(1).new @$(3) \
-  -Xlinker -soname=$(2) -Xlinker --version-script=$(4) \
+swiftc -emit-library -static-stdlib -use-ld=lld -o $(1).new @$(3) $(7) \
+  -Xlinker -z -Xlinker defs -Xlinker -soname=$(2) -Xlinker --version-script=$(4) \
   -Xlinker --gc-sections -Xlinker --icf=all -Xlinker --strip-all \
   $(if $(PACKS_RELOCATIONS),-Xlinker -z -Xlinker pack-relative-relocs); \
 size=$$(stat -c %s $(1).new); echo "$(notdir $(1)): $$size bytes, stripped"; \

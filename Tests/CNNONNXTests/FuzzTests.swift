@@ -74,7 +74,7 @@ import Testing
       do {
         _ = try network(bytes, options: options)
         read += 1
-      } catch let error as CNNError {
+      } catch {
         if error.code == .internalFault { Issue.record("case \(index): \(error.message)") }
       }
       slowest = max(slowest, Clock.now() - start)

@@ -523,9 +523,14 @@ class Model(Trainer, Parameters, Layer):
         self.save(filepath, overwrite, include_optimizer=False)
 
     def export(
-        self, filepath: Path, format: str = "onnx", verbose: bool | None = None, *, layout: str = "nhwc",
+        self,
+        filepath: Path,
+        format: str = "onnx",
+        verbose: bool | None = None,
+        *,
+        layout: str = "nhwc",
         pixels: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Writes the network as it predicts, with its weights, as an ONNX file (operator set 17, any batch size) for
         other programs to run. It appears whole or not at all.
 
