@@ -132,7 +132,7 @@ scnn_status scnn_model_load_weights(scnn_model *model, const char *path);
  *                        come out of that: (pixel / 255 - mean) / std, which ONNX readers then have to compute */
 scnn_status scnn_model_export_onnx(scnn_model *model, const char *path, const char *options);
 
-/* Reads an ONNX file of operator set 7 to 26, made of the operations that scnn_onnx_operations names; the parameters are
+/* Reads an ONNX file of operator set 7 to 28, made of the operations that scnn_onnx_operations names; the parameters are
  * named by the file's initializers and can be trained. Weights may lie in other files of its folder, not in files
  * outside of it. A status other than SCNN_OK comes with the node and its operation in the message. Options:
  *   "layout": "nhwc"     images at the model's input and output are [batch, height, width, channels], whatever the file

@@ -46,6 +46,13 @@ class Left(Exception):
     """A test that is left out, with the reason."""
 
 
+def plain(value: Any) -> Any:
+    """What NumPy has no type for comes as a message."""
+    from onnx import TensorProto, numpy_helper
+
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else value
+
+
 def prepared(case: Any) -> tuple[Any, np.ndarray, list[np.ndarray], bool]:
     """The model with one input, its values, the expected outputs, and whether the first axis may be the batch."""
     import onnx
@@ -56,14 +63,15 @@ def prepared(case: Any) -> tuple[Any, np.ndarray, list[np.ndarray], bool]:
     graph = model.graph
     if len(case.data_sets) != 1:
         raise Left("it has several data sets")
-    inputs, outputs = case.data_sets[0]
-    outputs = list(outputs)
+    inputs, outputs = ([plain(value) for value in values] for values in case.data_sets[0])
     kinds = {node.op_type for node in graph.node}
     for value in [*graph.input, *graph.output]:
         if not value.type.HasField("tensor_type"):
             raise Left("it has inputs or outputs that are no tensors")
     wanted = DATA.get(graph.node[0].op_type) if len(graph.node) == 1 else None
     positions = list(range(len(graph.input))) if wanted is None else wanted
+    if any(not isinstance(value, np.ndarray | np.generic) for value in [*inputs, *outputs]):
+        raise Left("it has inputs or outputs that are no tensors")
     if kinds == {"Cast"} and inputs[0].dtype != np.float32:
         positions = []  # from another type: what is known when the file is read
     # The positions are those of the node's inputs; a graph leaves out the ones that are not given.

@@ -24,7 +24,7 @@ __all__ = ["load", "operations"]
 
 
 def load(filepath: Path, *, layout: str = "nhwc", batch: bool = True) -> Model:
-    """Reads an ONNX file of operator set 7 to 26. Its parameters are named by the file's initializers, and can be
+    """Reads an ONNX file of operator set 7 to 28. Its parameters are named by the file's initializers, and can be
     trained. Weights in other files of the same folder are read with it.
 
     Args:
