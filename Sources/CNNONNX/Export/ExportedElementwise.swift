@@ -125,12 +125,13 @@ extension GraphExporter {
 
 extension Fill: ONNXExportable {
   func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
-    let scalar = exporter.scalar(value)
-    if shape.isEmpty {
-      exporter.append("Identity", [scalar], node.name)
-    } else {
-      exporter.append("Expand", [scalar, exporter.integers(shape.map(Int64.init))], node.name)
+    let count = shape.reduce(1, *)
+    if count <= 1 << 16 {
+      let constant = exporter.floats(Array(repeating: value, count: count), shape: shape)
+      exporter.define(node.results[0], as: constant, order: Array(shape.indices))
+      return
     }
+    exporter.append("Expand", [exporter.scalar(value), exporter.integers(shape.map(Int64.init))], node.name)
     exporter.define(node.results[0], order: Array(shape.indices))
   }
 }

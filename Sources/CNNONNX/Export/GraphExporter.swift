@@ -149,7 +149,9 @@ struct GraphExporter {
     let name = unique("\(source.name(of: value)).transposed")
     // Axes of size 1 change places without anything being moved.
     let shape = source.shape(of: value), moving = order.filter { shape[$0] != 1 }
-    if moving == made.order.filter({ shape[$0] != 1 }), !shape.contains(nil) {
+    var isInput = false
+    if case .input = source.definition(of: value) { isInput = true }
+    if moving == made.order.filter({ shape[$0] != 1 }), !shape.contains(nil), !isInput {
       let sizes = order.map { $0 == 0 && isBatched(value) ? 0 : Int64(shape[$0] ?? 1) }
       append("Reshape", [made.name, integers(sizes)], name)
     } else {

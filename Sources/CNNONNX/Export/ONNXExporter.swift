@@ -47,7 +47,7 @@ public enum ONNXExporter {
         $0.version = Int64(operatorSet)
       }
     ]
-    if let pixels = options.describedPixels { model.metadataProps = try PixelMetadata.entries(pixels) }
+    model.metadataProps = try ModelMetadata.entries(options)
     model.graph = exporter.proto
     do {
       return try model.serializedBytes()
@@ -57,23 +57,31 @@ public enum ONNXExporter {
   }
 }
 
-/// How pixels become numbers, in a model's metadata.
-enum PixelMetadata {
-  static let key = "swiftcnn.pixels"
+/// What a model's metadata say to readers that are this library.
+enum ModelMetadata {
+  private static let pixelsKey = "swiftcnn.pixels", layoutKey = "swiftcnn.layout"
 
-  static func entries(_ pixels: ONNXExportOptions.Pixels) throws(CNNError) -> [Onnx_StringStringEntryProto] {
-    let text = try pixels.json.serialized()
-    return [
-      .with {
-        $0.key = key
-        $0.value = text
-      }
-    ]
+  static func entries(_ options: ONNXExportOptions) throws(CNNError) -> [Onnx_StringStringEntryProto] {
+    var entries = [entry(layoutKey, options.layout.rawValue)]
+    if let pixels = options.describedPixels { entries.append(entry(pixelsKey, try pixels.json.serialized())) }
+    return entries
   }
 
-  /// What was written, where it can be read; another program's entry of that name is passed over.
+  private static func entry(_ key: String, _ value: String) -> Onnx_StringStringEntryProto {
+    .with {
+      $0.key = key
+      $0.value = value
+    }
+  }
+
+  /// The order of the axes of the model's images, where it says so.
+  static func layout(_ entries: [Onnx_StringStringEntryProto]) -> ONNXExportOptions.Layout? {
+    entries.first { $0.key == layoutKey }.flatMap { ONNXExportOptions.Layout(rawValue: $0.value) }
+  }
+
+  /// How pixels become numbers, where it can be read; another program's entry of that name is passed over.
   static func pixels(_ entries: [Onnx_StringStringEntryProto]) -> ONNXExportOptions.Pixels? {
-    guard let text = entries.first(where: { $0.key == key })?.value,
+    guard let text = entries.first(where: { $0.key == pixelsKey })?.value,
       let object = (try? JSON(parsing: text))?.objectValue,
       let mean = try? object.numbers("mean"), let deviation = try? object.numbers("std")
     else { return nil }

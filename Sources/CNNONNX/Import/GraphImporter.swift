@@ -12,6 +12,7 @@ struct GraphImporter {
   /// What the names of the node at hand begin with.
   private var stem = ""
 
+  private var layout: ONNXExportOptions.Layout?
   private let source: Onnx_GraphProto
   private let reader: TensorReader
   private var known: [String: Known] = [:]
@@ -30,7 +31,13 @@ struct GraphImporter {
     reader = TensorReader(readExternal: readExternal)
   }
 
-  mutating func run(pixels: ONNXExportOptions.Pixels?) throws(CNNError) -> ONNXNetwork {
+  /// - Parameters:
+  ///   - pixels: how pixels become numbers, where the file says so.
+  ///   - layout: the order of the axes of its images, where it says so.
+  mutating func run(pixels: ONNXExportOptions.Pixels?, layout: ONNXExportOptions.Layout?) throws(CNNError)
+    -> ONNXNetwork
+  {
+    self.layout = layout
     for (index, tensor) in source.initializer.enumerated() {
       guard !tensor.name.isEmpty else { throw CNNError(.malformedFile, "initializer \(index) has no name") }
       guard initializers.updateValue(index, forKey: tensor.name) == nil else {
@@ -146,6 +153,7 @@ struct GraphImporter {
 
   /// Whether all that reads an input first moves its channels, the last axis, to the second place.
   private func isTransposedFirst(_ name: String) -> Bool {
+    if let layout { return layout == .nhwc }
     let readers = source.node.filter { $0.input.contains(name) }
     return !readers.isEmpty
       && readers.allSatisfy { node in

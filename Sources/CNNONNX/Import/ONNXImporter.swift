@@ -33,7 +33,8 @@ public enum ONNXImporter {
           + "\(operatorSets.upperBound)")
     }
     var importer = GraphImporter(model.graph, version: version, options: options, readExternal: readExternal)
-    return try importer.run(pixels: PixelMetadata.pixels(model.metadataProps))
+    return try importer.run(
+      pixels: ModelMetadata.pixels(model.metadataProps), layout: ModelMetadata.layout(model.metadataProps))
   }
 
   private static func decode(_ bytes: UnsafeRawBufferPointer) throws(CNNError) -> Onnx_ModelProto {

@@ -23,6 +23,9 @@ extension ImportedOperations {
     "Selu": { importer, node throws(CNNError) in
       let alpha = try node.number("alpha", default: 1.67326319217681884765625)
       let gamma = try node.number("gamma", default: 1.05070102214813232421875)
+      if abs(alpha - 1.673_263_24) < 1e-6 && abs(gamma - 1.050_700_99) < 1e-6 {
+        return try importer.apply(Activation(.selu), &node) { gamma * ($0 > 0 ? $0 : alpha * expm1($0)) }
+      }
       let x = try node.tensor(0), elu = try importer.add(Activation(.elu, ["alpha": alpha]), [x.value])
       return [.tensor(Traced(value: try importer.add(Rescaling(scale: [gamma]), [elu]), order: x.order))]
     },
