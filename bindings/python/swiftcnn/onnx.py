@@ -30,12 +30,13 @@ def load(filepath: Path, *, layout: str = "nhwc", batch: bool = True) -> Model:
     Args:
         layout: ``"nhwc"``: images at the model's input and output are (batch, height, width, channels), whatever the
             file has. ``"file"``: as in the file.
-        batch: whether the first axis is the batch. False: a whole tensor is one sample, and the model's input and output
-            have one more axis in front.
+        batch: whether the first axis is the batch. False: a whole tensor is one sample, and the model's input and
+            output have one more axis in front.
 
     Raises:
         OSError: the file, or one with its weights, cannot be read.
-        ValueError: it is no ONNX model, or has an operation that is not in ``operations()``; the message names the node.
+        ValueError: it is no ONNX model, or has an operation that is not in ``operations()``: the message names the
+            node.
         RuntimeError: libswiftcnn_onnx.so is not installed.
     """
     from .models import Model
