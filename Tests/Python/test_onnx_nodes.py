@@ -17,4 +17,4 @@ def test_node_tests_pass_but_for_those_listed():
     assert {name: left[name] for name in left if name in listed["left_out"]} == {
         name: reason for name, reason in listed["left_out"].items() if name in known
     }
-    assert len(passed) > 250
+    assert len(passed) >= 0.9 * listed["passed"]
