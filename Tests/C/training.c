@@ -227,6 +227,21 @@ static void test_files(void) {
   CHECK(!predict_alike(model, other));
   OK(scnn_model_load_weights(other, "api.safetensors", 1));
   CHECK(predict_alike(model, other));
+
+  /* The weights alone go to PyTorch's format and come back, with a report. */
+  scnn_model *third = small_model(11);
+  char report[1000];
+  size_t length = 1;
+  OK(scnn_model_weights_report(third, report, sizeof report, &length));
+  CHECK(length == 0);
+  OK(scnn_model_save_weights(model, "api.pth", "timm"));
+  OK(scnn_model_load_weights(third, "api.pth", 1));
+  CHECK(predict_alike(model, third));
+  OK(scnn_model_weights_report(third, report, sizeof report, &length));
+  CHECK(strstr(report, "\"path\":\"api.pth\"") != NULL && strstr(report, "\"left_over\":[]") != NULL);
+  OK(scnn_model_free(third));
+  remove("api.pth");
+
   OK(scnn_model_create("resnet20",
                        "{\"input_shape\": [8, 8, 3], \"classes\": 4, \"weights\": \"api.safetensors\"}", &created));
   CHECK(parameters_alike(model, created));
