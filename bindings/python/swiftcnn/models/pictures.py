@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,6 +170,9 @@ class Pictures:
 
         if len(pictures) == 1:
             return [prepare(pictures[0])]
+        # Imported here: it takes longer than the rest of the package.
+        from concurrent.futures import ThreadPoolExecutor
+
         # Each file is decoded by one thread, so several are read at once.
         with ThreadPoolExecutor(min(len(pictures), get_num_threads())) as threads:
             return list(threads.map(prepare, pictures))
