@@ -17,10 +17,14 @@ enum ModelFile {
     "\(optimizerPrefix)\(slot)/\(parameter)"
   }
 
-  /// Tells which tensors of a file are an optimizer's: none, but in a checkpoint of this library.
-  static func isTrainingTensor(in file: any TensorFile) -> (_ name: String) -> Bool {
+  /// Tells which tensors of a file are passed over: PyTorch's counters of batches, and in a checkpoint of this library
+  /// the optimizer's.
+  static func isPassedOver(in file: any TensorFile) -> (_ name: String) -> Bool {
     let isCheckpoint = (file as? SafetensorsFile)?.metadata[trainingKey] != nil
-    return { isCheckpoint && $0.hasPrefix(optimizerPrefix) }
+    return { name in
+      name == "num_batches_tracked" || name.hasSuffix(".num_batches_tracked")
+        || isCheckpoint && name.hasPrefix(optimizerPrefix)
+    }
   }
 }
 
@@ -139,8 +143,8 @@ extension ParameterStorage {
         report.misshapen.append("\(parameter.name) \(describe(tensor.shape)) instead of \(describe(parameter.shape))")
       }
     }
-    let isTrainingTensor = ModelFile.isTrainingTensor(in: file)
-    report.leftOver = file.names.filter { position(of: $0) == nil && !isTrainingTensor($0) }
+    let isPassedOver = ModelFile.isPassedOver(in: file)
+    report.leftOver = file.names.filter { position(of: $0) == nil && !isPassedOver($0) }
     guard report.isComplete else {
       throw CNNError(.malformedFile, "the weights in '\(file.path)' do not fit the network; \(report.faults)")
     }

@@ -37,5 +37,5 @@ public func openTensorFile(_ path: String) throws(CNNError) -> any TensorFile {
       .malformedFile,
       "'\(path)' is an HDF5 file, which only the Python package reads; expected safetensors or PyTorch's .pth")
   }
-  return try SafetensorsFile(path: path)
+  return try SafetensorsFile(file)
 }

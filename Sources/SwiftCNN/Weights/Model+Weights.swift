@@ -17,7 +17,7 @@ extension Model {
   public func loadWeights(_ path: String, strict: Bool = true) throws(CNNError) -> WeightsReport {
     let file = try openTensorFile(path)
     return try lock.writing { () throws(CNNError) in
-      let match = WeightsMatch(file, network, ignoring: ModelFile.isTrainingTensor(in: file))
+      let match = WeightsMatch(file, network, passingOver: ModelFile.isPassedOver(in: file))
       if strict, !match.report.isComplete {
         throw CNNError(.malformedFile, "the weights in '\(path)' do not fit the network; \(match.report.faults)")
       }

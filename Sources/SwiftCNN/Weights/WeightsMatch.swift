@@ -8,10 +8,10 @@ struct WeightsMatch {
   private(set) var report: WeightsReport
 
   /// Finds the conventions by which most of the file's names are known.
-  /// - Parameter isIgnored: whether a tensor is none of the network's, whatever it is called.
-  init(_ file: any TensorFile, _ network: Graph, ignoring isIgnored: (String) -> Bool) {
+  /// - Parameter isPassedOver: whether a tensor is none of the network's, whatever it is called.
+  init(_ file: any TensorFile, _ network: Graph, passingOver isPassedOver: (String) -> Bool) {
     let parameters = network.parameters
-    let tensors = file.names.filter { !isIgnored($0) && !Self.isCounter($0) }
+    let tensors = file.names.filter { !isPassedOver($0) }
     let plain = Self.withoutWrappers(tensors)
     // By the name inside of wrappers. Where two are alike, neither is lost: the other is left over.
     var whole: [String: String] = [:]
@@ -52,11 +52,6 @@ struct WeightsMatch {
   /// What classifiers are called by the conventions that are known.
   private static let classifierNames =
     ["fc"] + [EfficientNetNaming.torchvision, .timm, .efficientNetPyTorch].map(\.classifier)
-
-  /// PyTorch's counters of batches, which nothing here reads.
-  private static func isCounter(_ name: String) -> Bool {
-    name == "num_batches_tracked" || name.hasSuffix(".num_batches_tracked")
-  }
 
   private static func withoutWrappers(_ names: [String]) -> [String] {
     var names = names
