@@ -127,6 +127,16 @@ import Testing
     #expect(try other.bits() == model.bits())
   }
 
+  @Test func countersOfBatchesArePassedOverInModelFilesToo() throws {
+    let model = try model("resnet20"), path = directory.file("m.safetensors")
+    try model.save(path)
+    let file = try SafetensorsFile(path: path)
+    let tensors = try file.names.map { (name: $0, shape: file.shape(of: $0) ?? [], values: try file.values($0)) }
+    try save(tensors + [("bn1.num_batches_tracked", [], [7])], to: path, metadata: file.metadata)
+    #expect(try Model(contentsOf: path).bits() == model.bits())
+    #expect(try self.model("resnet20", seed: 2).loadWeights(path).isComplete)
+  }
+
   @Test func theReportIsReadableAsJSON() throws {
     let model = try model("resnet20", classes: 7), path = directory.file("w.pth")
     try model.saveWeights(path)
@@ -138,7 +148,9 @@ import Testing
 }
 
 /// Writes float32 tensors.
-func save(_ tensors: [(name: String, shape: [Int], values: [Float])], to path: String) throws {
+func save(
+  _ tensors: [(name: String, shape: [Int], values: [Float])], to path: String, metadata: [String: String] = [:]
+) throws {
   let memory = try tensors.map { tensor in
     let memory = try Memory(count: tensor.values.count, of: .float32, for: "a test")
     _ = memory.floats.update(fromContentsOf: tensor.values)
@@ -150,6 +162,6 @@ func save(_ tensors: [(name: String, shape: [Int], values: [Float])], to path: S
       .init(
         name: tensor.name, shape: tensor.shape, type: .float32,
         bytes: UnsafeRawBufferPointer(start: memory.base, count: tensor.values.count * 4))
-    })
+    }, metadata: metadata)
   withExtendedLifetime(memory) {}
 }
