@@ -15,6 +15,7 @@ ABI := 0
 # Since version 2.36 glibc's loader reads relocations packed as bits, which saves half a megabyte.
 PACKS_RELOCATIONS := $(shell getconf GNU_LIBC_VERSION | awk '{ split($$2, v, "."); if (v[1] > 2 || v[2] >= 36) print 1 }')
 SIZE_LIMIT := $(if $(PACKS_RELOCATIONS),9000000,9500000)
+ONNX_SIZE_LIMIT := 22000000
 
 PYTHON ?= python3
 PREFIX ?= /usr/local
@@ -24,6 +25,8 @@ CFLAGS ?= -O2 -g
 
 LIBRARY := build/libswiftcnn.so
 SONAME := libswiftcnn.so.$(ABI)
+ONNX_LIBRARY := build/libswiftcnn_onnx.so
+ONNX_SONAME := libswiftcnn_onnx.so.$(ABI)
 FASHION_MNIST := /usr/share/datasets/fashion-mnist
 PYTHON_PACKAGE := bindings/python/swiftcnn
 DEMO_MODEL := build/fashion_mnist.safetensors
@@ -33,8 +36,9 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
-.PHONY: help deps lib python test test-swift test-c test-python demo install format lint typecheck sanitize fuzz golden \
-  golden-check keras-check parity asm-check asm-golden bench bench-training bench-accuracy bench-inference bench-pictures soak clean
+.PHONY: help deps lib onnx-schema onnx-nodes onnx-families python test test-swift test-c test-python demo install \
+  format lint typecheck sanitize fuzz golden golden-check keras-check parity asm-check asm-golden bench bench-training \
+  bench-accuracy bench-inference bench-pictures soak clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -70,23 +74,45 @@ deps: ## Installs the Debian packages that are missing (apt-get, with sudo when 
 # together 0.5 MB.
 #
 # What Swift has in its module _StringProcessing, such as text.contains("word"), brings 1.4 MB with it.
-lib: deps ## Builds build/libswiftcnn.so, which needs no Swift file at run time
+lib: deps ## Builds build/libswiftcnn.so and libswiftcnn_onnx.so, which need no Swift file at run time
 	swift build -c release --product SwiftCNNABI -Xswiftc -Xfrontend -Xswiftc -function-sections
+	swift build -c release --product CNNONNXPlugin -Xswiftc -Xfrontend -Xswiftc -function-sections
 	@mkdir -p build
-	@ln -sf "$$(swift build -c release --show-bin-path)/SwiftCNNABI.product/Objects.LinkFileList" build/objects.txt
+	@products="$$(swift build -c release --show-bin-path)"; \
+	ln -sf "$$products/SwiftCNNABI.product/Objects.LinkFileList" build/objects.txt; \
+	ln -sf "$$products/CNNONNXPlugin.product/Objects.LinkFileList" build/onnx_objects.txt
 	@users=$$(xargs grep -l 17_StringProcessing < build/objects.txt || true); \
 	if [ -n "$$users" ]; then echo "these use _StringProcessing: $$users"; exit 1; fi
-	swiftc -emit-library -static-stdlib -use-ld=lld -o $(LIBRARY).new @build/objects.txt \
-	  -Xlinker -soname=$(SONAME) -Xlinker --version-script=bindings/c/exports.map \
-	  -Xlinker --gc-sections -Xlinker --icf=all -Xlinker --strip-all \
-	  $(if $(PACKS_RELOCATIONS),-Xlinker -z -Xlinker pack-relative-relocs)
-	@size=$$(stat -c %s $(LIBRARY).new); echo "libswiftcnn.so: $$size bytes, stripped"; \
-	if [ $$size -gt $(SIZE_LIMIT) ]; then echo "that is more than $(SIZE_LIMIT)"; exit 1; fi; \
-	if nm -D --defined-only $(LIBRARY).new | grep -v ' T scnn_'; then echo "exported, but not scnn_*"; exit 1; fi; \
-	if readelf -d $(LIBRARY).new | grep NEEDED | grep -vE '\[(lib(c|m|stdc\+\+|gcc_s)|ld-linux-x86-64)\.so\.[0-9]+\]'; \
-	then echo "needed at run time, but not a part of every system"; exit 1; fi
-	@if cmp -s $(LIBRARY).new $(LIBRARY); then rm $(LIBRARY).new; else mv $(LIBRARY).new $(LIBRARY); fi
-	@ln -sf libswiftcnn.so build/$(SONAME)
+	@$(call link-library,$(LIBRARY),$(SONAME),build/objects.txt,bindings/c/exports.map,$(SIZE_LIMIT),scnn_)
+	@$(call link-library,$(ONNX_LIBRARY),$(ONNX_SONAME),build/onnx_objects.txt,bindings/c/onnx_exports.map,$(ONNX_SIZE_LIMIT),scnn_onnx_plugin_,$(FOUNDATION))
+
+# What FoundationEssentials is made of, and does not say itself.
+FOUNDATION := -l_FoundationCollections -l_FoundationCShims
+
+# Links the shared library $(1), by its name $(2), of the objects listed in $(3) and the libraries $(7), showing what $(4)
+# says: names that begin with $(6). It may be $(5) bytes large.
+define link-library
+swiftc -emit-library -static-stdlib -use-ld=lld -o $(1).new @$(3) $(7) \
+  -Xlinker -z -Xlinker defs -Xlinker -soname=$(2) -Xlinker --version-script=$(4) \
+  -Xlinker --gc-sections -Xlinker --icf=all -Xlinker --strip-all \
+  $(if $(PACKS_RELOCATIONS),-Xlinker -z -Xlinker pack-relative-relocs); \
+size=$$(stat -c %s $(1).new); echo "$(notdir $(1)): $$size bytes, stripped"; \
+if [ $$size -gt $(5) ]; then echo "that is more than $(5)"; exit 1; fi; \
+if nm -D --defined-only $(1).new | grep -v ' T $(6)'; then echo "exported, but not $(6)*"; exit 1; fi; \
+if readelf -d $(1).new | grep NEEDED | grep -vE '\[(lib(c|m|stdc\+\+|gcc_s)|ld-linux-x86-64)\.so\.[0-9]+\]'; \
+then echo "needed at run time, but not a part of every system"; exit 1; fi; \
+if cmp -s $(1).new $(1); then rm $(1).new; else mv $(1).new $(1); fi; \
+ln -sf $(notdir $(1)) build/$(2)
+endef
+
+# The reader of ONNX's schema is made with the compiler plugin of the Swift package that it needs, and kept.
+onnx-schema: deps ## Makes Sources/CNNONNX/Schema/onnx.pb.swift again, of onnx.proto
+	@$(call install-packages,protobuf-compiler)
+	swift package resolve
+	swift build -c release --package-path .build/checkouts/swift-protobuf --scratch-path .build/protoc-gen-swift \
+	  --product protoc-gen-swift
+	protoc --plugin=.build/protoc-gen-swift/release/protoc-gen-swift --swift_out=Sources/CNNONNX/Schema \
+	  --proto_path=Sources/CNNONNX/Schema onnx.proto
 
 # ------------------------------------------------------------------------------------------------------------- python
 
@@ -102,6 +128,7 @@ python: lib ## Builds the Python package in place and installs NumPy where PYTHO
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11: make python PYTHON=..."; exit 1; }
 	cp -f $(LIBRARY) $(PYTHON_PACKAGE)/$(SONAME)
+	cp -f $(ONNX_LIBRARY) $(PYTHON_PACKAGE)/$(ONNX_SONAME)
 	include=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
 	$(CC) $(CFLAGS) -std=c11 -Wall -Wextra -fPIC -fvisibility=hidden -shared -DPy_LIMITED_API=0x030B0000 \
 	  -isystem "$$include" -Iinclude $(PYTHON_PACKAGE)/_*.c -o $(PYTHON_PACKAGE)/_swiftcnn.abi3.so \
@@ -147,16 +174,27 @@ test-python: python build/venv/ready build/photos/ready ## Runs the Python tests
 	PYTHONPATH=bindings/python build/venv/bin/python -m pytest -q -p no:cacheprovider Tests/Python 2>&1 \
 	  | tee build/logs/python.log
 
+# Where ONNX's packages cannot be installed the tests that need them are left out, and say so.
 build/venv/ready:
 	$(PYTHON) -m venv --clear build/venv
 	build/venv/bin/python -m pip install -q cloudpickle h5py numpy pillow pytest scikit-learn
+	@for package in onnx onnxruntime; do \
+	  build/venv/bin/python -m pip install -q $$package || echo "could not install $$package"; \
+	done
 	touch $@
+
+onnx-nodes: python build/venv/ready ## Runs ONNX's own node tests and writes the list of those left out
+	PYTHONPATH=bindings/python build/venv/bin/python Tests/Python/onnx_nodes.py --write
+
+onnx-families: python build/peers-venv/inference ## Compares torchvision's networks, through ONNX files, with PyTorch
+	PYTHONPATH=bindings/python build/peers-venv/bin/python Tests/Golden/onnx_families.py
 
 # More by FUZZ, as FUZZ=10000000.
 FUZZ ?= 1000000
 
 fuzz: deps ## Reads a million damaged files of each kind (FUZZ=1000000): none may crash, take a second, or a gigabyte
-	SWIFTCNN_FUZZ_COUNT=$(FUZZ) $(SWIFT_TEST) --filter 'PictureFuzzTests|damagedFilesGiveAnErrorOrTensors|jsonSurvives'
+	SWIFTCNN_FUZZ_COUNT=$(FUZZ) $(SWIFT_TEST) \
+	  --filter 'PictureFuzzTests|damagedFilesGiveAnErrorOrTensors|jsonSurvives|CNNONNXTests.FuzzTests'
 
 # Not fork.c: a forked child drops its parent's thread pool on purpose, which valgrind rightly calls a leak there.
 sanitize: lib ## Looks for data races in what threads share and for leaks in the C programs
@@ -193,11 +231,13 @@ build/photos/ready: build/venv/ready
 # -------------------------------------------------------------------------------------------------------- the C files
 
 # A rule and not a prerequisite, so that `sudo make install` after `make lib` builds nothing as root.
-install: $(if $(wildcard $(LIBRARY)),,lib) ## Installs the library, header and swiftcnn.pc (PREFIX=/usr/local DESTDIR=)
+install: $(if $(and $(wildcard $(LIBRARY)),$(wildcard $(ONNX_LIBRARY))),,lib) ## Installs the library, header and swiftcnn.pc (PREFIX=/usr/local DESTDIR=)
 	install -d "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/include"
 	install -m 755 $(LIBRARY) "$(DESTDIR)$(PREFIX)/lib/libswiftcnn.so.$(VERSION)"
 	ln -sf libswiftcnn.so.$(VERSION) "$(DESTDIR)$(PREFIX)/lib/$(SONAME)"
 	ln -sf $(SONAME) "$(DESTDIR)$(PREFIX)/lib/libswiftcnn.so"
+	install -m 755 $(ONNX_LIBRARY) "$(DESTDIR)$(PREFIX)/lib/libswiftcnn_onnx.so.$(VERSION)"
+	ln -sf libswiftcnn_onnx.so.$(VERSION) "$(DESTDIR)$(PREFIX)/lib/$(ONNX_SONAME)"
 	install -m 644 include/swiftcnn.h "$(DESTDIR)$(PREFIX)/include/swiftcnn.h"
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' bindings/c/swiftcnn.pc.in \
 	  > "$(DESTDIR)$(PREFIX)/lib/pkgconfig/swiftcnn.pc"

@@ -7,7 +7,12 @@ let package = Package(
   name: "SwiftCNN",
   products: [
     .library(name: "SwiftCNN", targets: ["SwiftCNN"]),
+    .library(name: "SwiftCNNONNX", targets: ["SwiftCNNONNX"]),
     .library(name: "SwiftCNNABI", type: .static, targets: ["SwiftCNNABI"]),
+    .library(name: "CNNONNXPlugin", type: .static, targets: ["CNNONNXPlugin"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: [])
   ],
   targets: [
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
@@ -21,7 +26,15 @@ let package = Package(
     .target(name: "CNNGraph", dependencies: ["CNNCore"]),
     .target(name: "CNNCompiler", dependencies: ["CNNCore", "CNNGraph", "CNNKernels"]),
     .target(name: "SwiftCNN", dependencies: ["CNNCore", "CNNKernels", "CNNPictures", "CNNGraph", "CNNCompiler"]),
-    .target(name: "SwiftCNNABI", dependencies: ["SwiftCNN", "CNNPictures", "CSwiftCNN"]),
+    .target(name: "SwiftCNNABI", dependencies: ["SwiftCNN", "CNNPictures", "CSwiftCNN", "CONNXPlugin"]),
+    .systemLibrary(name: "CONNXPlugin"),
+    // ONNX stands beside the library: its files are read with Foundation, which nothing else needs.
+    .target(
+      name: "CNNONNX",
+      dependencies: ["CNNCore", "CNNGraph", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      exclude: ["Schema/onnx.proto"]),
+    .target(name: "SwiftCNNONNX", dependencies: ["SwiftCNN", "CNNONNX"]),
+    .target(name: "CNNONNXPlugin", dependencies: ["CNNONNX", "CONNXPlugin"]),
     .testTarget(name: "CNNCoreTests", dependencies: ["CNNCore"]),
     .testTarget(name: "X86AssemblerTests", dependencies: ["X86Assembler"], exclude: ["encodings.txt"]),
     .testTarget(name: "CNNKernelsTests", dependencies: ["CNNKernels", "X86Assembler"]),
@@ -29,6 +42,7 @@ let package = Package(
     .testTarget(name: "CNNGraphTests", dependencies: ["CNNGraph"]),
     .testTarget(name: "CNNCompilerTests", dependencies: ["CNNCompiler", "X86Assembler"]),
     .testTarget(name: "SwiftCNNTests", dependencies: ["SwiftCNN"]),
+    .testTarget(name: "CNNONNXTests", dependencies: ["SwiftCNNONNX"]),
   ],
   swiftLanguageModes: [.v6]
 )

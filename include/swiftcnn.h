@@ -139,6 +139,28 @@ scnn_status scnn_model_weights_report(scnn_model *model, char *buffer, size_t ca
  * else safetensors. `naming` is "native" (NULL), "torchvision", "timm" or "efficientnet_pytorch". */
 scnn_status scnn_model_save_weights(scnn_model *model, const char *path, const char *naming);
 
+/* Writes the network as it predicts, with its weights, as an ONNX file: operator set 17, weights as initializers, a batch
+ * of any size. The file appears whole or not at all. ONNX is in a library of its own, libswiftcnn_onnx.so beside this
+ * one, which the first call of one of these three functions loads; without it the status is SCNN_INVALID_STATE. Options:
+ *   "layout": "nhwc"     images at the model's input and output are [batch, height, width, channels], as here; or
+ *                        "nchw": [batch, channels, height, width], as PyTorch's
+ *   "pixels": false      true: the model takes uint8 pixels and normalises them itself, else it takes the float32 that
+ *                        come out of that: (pixel / 255 - mean) / std, which ONNX readers then have to compute */
+scnn_status scnn_model_export_onnx(scnn_model *model, const char *path, const char *options);
+
+/* Reads an ONNX file of operator set 7 to 28, made of the operations that scnn_onnx_operations names; the parameters are
+ * named by the file's initializers and can be trained. Weights may lie in other files of its folder, not in files
+ * outside of it. A status other than SCNN_OK comes with the node and its operation in the message. Options:
+ *   "layout": "nhwc"     images at the model's input and output are [batch, height, width, channels], whatever the file
+ *                        has; or "file": as in the file
+ *   "batch": true        the first axis is the batch; false: a whole tensor is one sample, and the model's input and
+ *                        output have one more axis in front
+ * Pixels: a model that takes uint8 reads them as they are; one that this library wrote keeps its mean and std. */
+scnn_status scnn_model_import_onnx(const char *path, const char *options, scnn_model **model);
+
+/* The names of the ONNX operations that are read, one a line, sorted. */
+scnn_status scnn_onnx_operations(char *buffer, size_t capacity, size_t *length);
+
 /* A second, independent model with the same network, parameters and training state. */
 scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);
 
@@ -491,13 +513,13 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
  *              layers), "uniform_fan_out", "glorot_uniform", "zeros", "ones"; biases begin with 0
  *   without:
  *     "activation": "function": relu, relu6, silu, sigmoid, hard_swish, hard_sigmoid, gelu, gelu_tanh, tanh, selu,
- *               softplus, softsign, exponential, mish; and with constants of their own:
+ *               softplus, softsign, exponential, mish, erf; and with constants of their own:
  *               leaky_relu: "alpha": 0.2, "threshold": 0, "maximum" (none): x > threshold ? min(x, maximum)
  *                 : alpha * (x - threshold), which is every form of Keras's ReLU
- *               elu: "alpha": 1; clip: "minimum", "maximum" (none)
+ *               elu: "alpha": 1; clip: "minimum", "maximum" (none); power: "exponent": 2
  *     "rescaling": "scale": 1, "offset": 0: x * scale + offset, one number or one per channel (the last axis) each
  *     "softmax", "log_softmax": over the last axis
- *     "add" and "multiply": two operands of one shape, or one of them with height and width 1
+ *     "add" and "multiply": two operands of one shape, or with sizes of 1 where they differ, which are repeated
  *     "concat": "axis": -1; any number of operands
  *     "pool2d": "kind": "max" or "average", "kernel": [h, w], "stride" (by default the kernel), "padding"; max:
  *               "dilation": [1, 1]; average: "count_include_pad": true

@@ -35,6 +35,10 @@ public enum ActivationFunction: String, Sendable, Hashable, CaseIterable {
   case mish
   /// `min(max(x, minimum), maximum)`
   case clip
+  /// The error function, `2 Φ(√2 x) - 1`
+  case erf
+  /// `x` to the power of `exponent`; a root of a negative number is NaN
+  case power
 
   /// The names of the function's own constants, with the values they have where nothing is said.
   public var constants: [(name: String, usual: Double)] {
@@ -42,6 +46,7 @@ public enum ActivationFunction: String, Sendable, Hashable, CaseIterable {
     case .leakyRelu: [("alpha", 0.2), ("threshold", 0), ("maximum", .infinity)]
     case .elu: [("alpha", 1)]
     case .clip: [("minimum", -.infinity), ("maximum", .infinity)]
+    case .power: [("exponent", 2)]
     default: []
     }
   }

@@ -1,4 +1,5 @@
 import CNNCore
+import Glibc
 
 /// Activation functions, element by element.
 ///
@@ -27,6 +28,8 @@ public enum Activation {
     case .exponential: forward(Exponential(), x, y, count, workers)
     case .mish: forward(Mish(), x, y, count, workers)
     case .clip: forward(Clip(minimum: constants[0], maximum: constants[1]), x, y, count, workers)
+    case .erf: forward(Erf(), x, y, count, workers)
+    case .power: forward(Power(exponent: constants[0]), x, y, count, workers)
     }
   }
 
@@ -57,6 +60,8 @@ public enum Activation {
     case .exponential: backward(Exponential(), x, dy, dx, count, workers)
     case .mish: backward(Mish(), x, dy, dx, count, workers)
     case .clip: backward(Clip(minimum: constants[0], maximum: constants[1]), x, dy, dx, count, workers)
+    case .erf: backward(Erf(), x, dy, dx, count, workers)
+    case .power: backward(Power(exponent: constants[0]), x, dy, dx, count, workers)
     }
   }
 
@@ -282,5 +287,47 @@ private struct Clip: ActivationDefinition {
   }
   @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
     dy.replacing(with: 0, where: (x .< minimum) .| (x .> maximum))
+  }
+}
+
+private struct Erf: ActivationDefinition {
+  @inline(__always) func value(_ x: Vector) -> Vector {
+    // Near 0, where 1 - (1 - erf x) cancels, the series; its next term is below 3e-8 of the result.
+    let square = x * x
+    var series = square * -8.548_327_0e-4 + 5.223_977_6e-3
+    series = series * square - 2.686_617_1e-2
+    series = series * square + 1.128_379_2e-1
+    series = series * square - 3.761_263_9e-1
+    series = series * square + 1.128_379_2
+    let size = ActivationMath.absolute(x)
+    let tail = ActivationMath.scaledErrorComplement(1 / (1 + size * 0.4)) * ActivationMath.exponential(0 - square)
+    let far = (1 - tail).replacing(with: tail - 1, where: x .< 0)
+    return far.replacing(with: series * x, where: size .< 0.5)
+  }
+  @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
+    dy * (ActivationMath.exponential(0 - x * x) * 1.128_379_17)
+  }
+}
+
+private struct Power: ActivationDefinition {
+  let exponent: Float
+
+  @inline(__always) private func raised(_ x: Vector, to exponent: Float) -> Vector {
+    switch exponent {
+    case 0: return Vector(repeating: 1)
+    case 1: return x
+    case 2: return x * x
+    case -1: return 1 / x
+    case 0.5: return x.squareRoot()
+    case -0.5: return 1 / x.squareRoot()
+    default:
+      var result = Vector()
+      for lane in 0..<8 { result[lane] = pow(x[lane], exponent) }
+      return result
+    }
+  }
+  @inline(__always) func value(_ x: Vector) -> Vector { raised(x, to: exponent) }
+  @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
+    exponent == 0 ? Vector() : dy * (raised(x, to: exponent - 1) * exponent)
   }
 }

@@ -246,6 +246,29 @@ static void test_parameters(void) {
   OK(scnn_model_free(model));
 }
 
+static void test_onnx(void) {
+  char *names;
+  TEXT(names, scnn_onnx_operations(buffer, capacity, &length));
+  CHECK(names != NULL && strncmp(names, "Add\n", 4) == 0 && strstr(names, "\nConv\n") != NULL);
+  free(names);
+  scnn_model *model = small_model(5), *other = NULL;
+  OK(scnn_model_export_onnx(model, "api.onnx", NULL));
+  OK(scnn_model_import_onnx("api.onnx", NULL, &other));
+  float expected[BATCH * CLASSES], output[BATCH * CLASSES];
+  scnn_tensor x = good_images();
+  OK(scnn_predict(model, &x, BATCH, NULL, expected, BATCH * CLASSES));
+  OK(scnn_predict(other, &x, BATCH, NULL, output, BATCH * CLASSES));
+  for (int i = 0; i < BATCH * CLASSES; i++) CHECK(fabsf(output[i] - expected[i]) < 1e-5f);
+  OK(scnn_model_free(other));
+  OK(scnn_model_export_onnx(model, "api.onnx", "{\"layout\": \"nchw\", \"pixels\": true}"));
+  OK(scnn_model_import_onnx("api.onnx", "{\"layout\": \"nhwc\", \"batch\": true}", &other));
+  OK(scnn_predict(other, &x, BATCH, NULL, output, BATCH * CLASSES));
+  for (int i = 0; i < BATCH * CLASSES; i++) CHECK(fabsf(output[i] - expected[i]) < 1e-5f);
+  OK(scnn_model_free(other));
+  OK(scnn_model_free(model));
+  remove("api.onnx");
+}
+
 int main(void) {
   make_pixels();
   test_library();
@@ -254,5 +277,6 @@ int main(void) {
   test_normalization();
   test_prediction();
   test_parameters();
+  test_onnx();
   return finish("api");
 }

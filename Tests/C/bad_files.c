@@ -180,6 +180,48 @@ static void test_full_disk(scnn_model *model) {
   OK(scnn_model_free(loaded));
 }
 
+static void test_onnx(scnn_model *model) {
+  scnn_model *other = NULL;
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_export_onnx(NULL, "bad.onnx", NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_export_onnx(model, NULL, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_import_onnx(NULL, NULL, &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_import_onnx("bad.onnx", NULL, NULL));
+  REFUSES(scnn_model_export_onnx(model, "bad.onnx", "{\"what\": 1}"));
+  REFUSES(scnn_model_export_onnx(model, "bad.onnx", "{\"layout\": \"left\"}"));
+  SAYS("left");
+  CHECK(access("bad.onnx", F_OK) != 0);
+  FAILS(SCNN_IO, scnn_model_export_onnx(model, "/no such directory/m.onnx", NULL));
+  CHECK(errno == ENOENT);
+  FAILS(SCNN_IO, scnn_model_import_onnx("no such file.onnx", NULL, &other));
+  CHECK(errno == ENOENT);
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_onnx_operations(NULL, 0, NULL));
+  /* Cut anywhere, and changed anywhere. */
+  unsigned char *data = malloc(1 << 22);
+  FILE *file = NULL;
+  if (OK(scnn_model_export_onnx(model, "good.onnx", NULL))) file = fopen("good.onnx", "rb");
+  if (!CHECK(data != NULL && file != NULL)) return;
+  size_t size = fread(data, 1, 1 << 22, file);
+  fclose(file);
+  for (size_t length = 0; length < size; length += 1 + length / 3) {
+    write_file("bad.onnx", data, length);
+    REFUSES(scnn_model_import_onnx("bad.onnx", NULL, &other));
+  }
+  for (size_t i = 0; i < 200; i++) {
+    size_t position = i < 100 ? i : (size_t)(size - 1 - (i * 7919) % 4096 % size);
+    unsigned char before = data[position];
+    data[position] ^= 0xff;
+    write_file("bad.onnx", data, size);
+    data[position] = before;
+    if (scnn_model_import_onnx("bad.onnx", NULL, &other) == SCNN_OK) OK(scnn_model_free(other));
+    CHECK(strstr(scnn_last_error(), "internal") == NULL);
+  }
+  free(data);
+  REFUSES(scnn_model_import_onnx("good.onnx", "{\"batch\": 1}", &other));
+  REFUSES(scnn_model_import_onnx("good.onnx", "{\"layout\": \"nchw\"}", &other));
+  remove("bad.onnx");
+  remove("good.onnx");
+}
+
 int main(void) {
   make_pixels();
   scnn_model *model = small_model(4);
@@ -188,6 +230,7 @@ int main(void) {
   test_hostile_headers(model);
   test_damaged_files(model);
   test_paths(model);
+  test_onnx(model);
   CHECK(is_unchanged(model, &before));
   test_full_disk(model);
   CHECK(is_unchanged(model, &before));

@@ -49,6 +49,15 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
       results: [image, [3], [3], [3], [3]]),
     .init(operation: Activation(.gelu), operands: [[7]], results: [[7]]),
     .init(operation: Softmax(), operands: [[2, 5]], results: [[2, 5]]),
+    .init(operation: Add(), operands: [image, [3]], results: [image]),
+    .init(operation: Add(), operands: [[6, 1], image], results: [image]),
+    .init(operation: Multiply(), operands: [[2, 1, 6, 3], [2, 8, 1, 1]], results: [image]),
+    .init(operation: Gather(axis: -1, indices: [2, 2, 0, 1]), operands: [image], results: [[2, 8, 6, 4]]),
+    .init(
+      operation: GatherGradient(Gather(axis: 1, indices: [0, 1]), length: 8), operands: [[2, 2, 6, 3]],
+      results: [image]),
+    .init(operation: Reduction(.mean, axes: [1, 2], keepsAxes: false), operands: [image], results: [[2, 3]]),
+    .init(operation: Reduction(.sum, axes: [-1], keepsAxes: true), operands: [image], results: [[2, 8, 6, 1]]),
     .init(operation: LogSoftmax(), operands: [[2, 5]], results: [[2, 5]]),
     .init(operation: LogSoftmaxGradient(), operands: [[2, 5], [2, 5]], results: [[2, 5]]),
     .init(
@@ -166,9 +175,20 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(
       operation: Add(), operands: [image, [2, 8, 6, 4]],
       message:
-        "the operands have shapes [2, 8, 6, 3] and [2, 8, 6, 4]; expected equal ones, or one of them with height and width 1"
+        "the operands have shapes [2, 8, 6, 3] and [2, 8, 6, 4]; expected equal ones, or a size of 1 where they differ"
     ),
-    .init(operation: Multiply(), operands: [image, [1, 1, 1, 3]], message: "expected equal ones"),
+    .init(operation: Multiply(), operands: [image, [2, 1, 1, 3, 1]], message: "expected equal ones"),
+    .init(
+      operation: Gather(axis: 1, indices: [0, 8]), operands: [image],
+      message: "index 8 lies outside the 8 elements of axis 1"),
+    .init(
+      operation: Gather(axis: 0, indices: [0]), operands: [image], code: .invalidArgument, message: "axis is 0"),
+    .init(
+      operation: GatherGradient(Gather(axis: 1, indices: [0, 1]), length: 8), operands: [image],
+      message: "the gradient"),
+    .init(
+      operation: Reduction(.sum, axes: [1, -3], keepsAxes: true), operands: [image], code: .invalidArgument,
+      message: "expected distinct axes of a tensor of 4"),
     .init(operation: SumLeadingAxes(), operands: [[]], message: "the input has 0 axes"),
     .init(
       operation: Pooling2D(.max, kernel: [2, 2], padding: .all(2)), operands: [image], code: .invalidArgument,

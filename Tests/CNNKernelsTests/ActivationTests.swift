@@ -23,6 +23,8 @@ private func reference(_ function: ActivationFunction, _ x: Double) -> Double {
   case .exponential: exp(x)
   case .mish: x * Glibc.tanh(max(x, 0) + log1p(exp(-abs(x))))
   case .clip: min(max(x, -2), 5)
+  case .erf: Glibc.erf(x)
+  case .power: pow(x, 3)
   }
 }
 
@@ -32,6 +34,7 @@ private func constants(_ function: ActivationFunction) -> SIMD4<Float> {
   case .leakyRelu: [0.25, 1, 5, 0]
   case .elu: [0.5, 0, 0, 0]
   case .clip: [-2, 5, 0, 0]
+  case .power: [3, 0, 0, 0]
   default: SIMD4()
   }
 }

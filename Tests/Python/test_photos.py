@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import golden
+import numpy as np
 import pytest
 
 import swiftcnn
@@ -30,15 +31,29 @@ def test_a_photo_has_the_classes_and_probabilities_of_pytorch(model, photo):
     assert [probability for _, probability in found] == pytest.approx(expected["probabilities"], abs=1e-3)
 
 
-def test_the_example_says_that_a_cat_is_one():
-    program = pathlib.Path(PACKAGE_ROOT, "examples", "classify_photos.py")
-    arguments = ["tf_efficientnet_lite0", str(FOLDER / DOCUMENT["weights"]), str(FOLDER / "skimage/data/chelsea.png")]
+def run(example: str, *arguments: str, datasets: pathlib.Path | None = None) -> str:
     done = subprocess.run(
-        [sys.executable, str(program), *arguments],
-        env={**os.environ, "PYTHONPATH": PACKAGE_ROOT},
+        [sys.executable, str(pathlib.Path(PACKAGE_ROOT, "examples", example)), *arguments],
+        env={**os.environ, "PYTHONPATH": PACKAGE_ROOT, "SWIFTCNN_DATASETS": str(datasets)},
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("chelsea.png: tiger cat 39.3 %")
+    return done.stdout
+
+
+def test_the_example_says_that_a_cat_is_one():
+    output = run(
+        "classify_photos.py", "tf_efficientnet_lite0", str(FOLDER / DOCUMENT["weights"]),
+        str(FOLDER / "skimage/data/chelsea.png"))  # fmt: skip
+    assert output.startswith("chelsea.png: tiger cat 39.3 %")
+
+
+def test_the_example_fine_tunes_and_saves_what_it_made(datasets, tmp_path):
+    path = tmp_path / "tuned.safetensors"
+    output = run(
+        "finetune.py", "tf_efficientnet_lite0", str(FOLDER / DOCUMENT["weights"]), str(path), "--images", "32",
+        "--seconds", "0.1", datasets=datasets)  # fmt: skip
+    assert "from scratch" in output
+    assert swiftcnn.load_model(path).predict(np.zeros((1, 112, 112, 3), np.uint8), verbose=0).shape == (1, 10)

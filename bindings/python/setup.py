@@ -11,6 +11,7 @@ from setuptools.command.build_ext import build_ext
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 LIBRARY = os.path.join(ROOT, "build", "libswiftcnn.so")
+ONNX_LIBRARY = os.path.join(ROOT, "build", "libswiftcnn_onnx.so")
 
 
 class BuildExtension(build_ext):
@@ -21,7 +22,7 @@ class BuildExtension(build_ext):
         # In an editable install the package is the source folder itself.
         package = os.path.join(HERE if self.inplace else self.build_lib, "swiftcnn")
         # By the name that the extension asks for: the one with the number, a link to the library.
-        for name in glob.glob(LIBRARY + ".[0-9]"):
+        for name in glob.glob(LIBRARY + ".[0-9]") + glob.glob(ONNX_LIBRARY + ".[0-9]"):
             shutil.copyfile(name, os.path.join(package, os.path.basename(name)))
 
 

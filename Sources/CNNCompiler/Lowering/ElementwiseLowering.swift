@@ -122,7 +122,8 @@ extension CNNGraph.Rescaling: Lowerable {
   }
 }
 
-/// What `Add` and `Multiply` have in common: equal shapes, or the smaller operand spread over height and width.
+/// What `Add` and `Multiply` have in common: equal shapes, the smaller operand spread over height and width, or any other
+/// repetition.
 private func lowerCombination(
   _ types: LoweringTypes,
   equal:
@@ -132,6 +133,10 @@ private func lowerCombination(
   broadcast:
     @escaping @Sendable (
       UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int, Workers
+    ) -> Void,
+  general:
+    @escaping @Sendable (
+      UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Broadcasting.Operands, Workers
     ) -> Void
 ) -> LoweredOperation {
   let shape = types.results[0].shape, count = types.results[0].count
@@ -141,6 +146,10 @@ private func lowerCombination(
       kernel: { equal($0.operand(0), $0.operand(1), $0.result(), count, $0.workers) })
   }
   let large = types.operands[0].shape == shape ? 0 : 1
+  guard types.operands[large].shape == shape, isSpatialBroadcast(types.operands[1 - large].shape, over: shape) else {
+    let operands = Broadcasting.Operands(result: shape, a: types.operands[0].shape, b: types.operands[1].shape)
+    return LoweredOperation(kernel: { general($0.operand(0), $0.operand(1), $0.result(), operands, $0.workers) })
+  }
   let (images, pixels, channels) = (shape[0], shape[1] * shape[2], shape[3])
   return LoweredOperation(
     overwritableOperands: [[large]],
@@ -153,7 +162,8 @@ extension Add: Lowerable {
       types, equal: { Elementwise.add($0, $1, into: $2, count: $3, workers: $4) },
       broadcast: {
         Elementwise.addBroadcast($0, $1, into: $2, images: $3, pixels: $4, channels: $5, workers: $6)
-      })
+      },
+      general: { Broadcasting.add($0, $1, into: $2, $3, workers: $4) })
   }
 }
 
@@ -163,7 +173,19 @@ extension Multiply: Lowerable {
       types, equal: { Elementwise.multiply($0, $1, into: $2, count: $3, workers: $4) },
       broadcast: {
         Elementwise.multiplyBroadcast($0, $1, into: $2, images: $3, pixels: $4, channels: $5, workers: $6)
-      })
+      },
+      general: { Broadcasting.multiply($0, $1, into: $2, $3, workers: $4) })
+  }
+}
+
+extension Reduction: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let shape = types.operands[0].shape
+    let axes = Broadcasting.Axes(shape: shape, isReduced: try isReduced(rank: shape.count))
+    let factor = kind == .mean ? Float(types.results[0].count) / Float(types.operands[0].count) : 1
+    return LoweredOperation(kernel: {
+      Broadcasting.sum($0.operand(0), axes, times: factor, into: $0.result(), workers: $0.workers)
+    })
   }
 }
 

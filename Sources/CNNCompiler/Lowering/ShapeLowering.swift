@@ -9,7 +9,13 @@ extension Reshape: Lowerable {
 extension Permute: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     guard order.count <= 4 else {
-      throw CNNError(.invalidArgument, "a permutation of \(order.count) axes has no kernel; at most 4 are possible")
+      guard types.operands[0].element != .uint8 else {
+        throw CNNError(.invalidArgument, "bytes of \(order.count) axes are not permuted; at most 4 are possible")
+      }
+      let reordering = Layout.Reordering(shape: types.operands[0].shape, order: order)
+      return LoweredOperation(kernel: {
+        Layout.permute($0.operand(0), reordering, into: $0.result(), workers: $0.workers)
+      })
     }
     // Axes of size 1 in front make every permutation one of four axes.
     let missing = 4 - order.count
@@ -67,6 +73,28 @@ extension Slice: Lowerable {
       Layout.copyChannels(
         $0.operand(0), sourceChannels: source.rowLength, sourceOffset: offset, into: $0.result(),
         channels: result.rowLength, offset: 0, count: result.rowLength, rows: result.rows, workers: $0.workers)
+    })
+  }
+}
+
+extension Gather: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let source = AxisSplit(types.operands[0], axis: axis), indices = indices
+    return LoweredOperation(kernel: {
+      Layout.gather(
+        $0.operand(0), indices: indices, rows: source.rows, length: source.rowLength / source.stepLength,
+        step: source.stepLength, into: $0.result(), workers: $0.workers)
+    })
+  }
+}
+
+extension GatherGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let result = AxisSplit(types.results[0], axis: gather.axis), indices = gather.indices
+    return LoweredOperation(kernel: {
+      Layout.gatherBackward(
+        $0.operand(0), indices: indices, rows: result.rows, length: result.rowLength / result.stepLength,
+        step: result.stepLength, into: $0.result(), workers: $0.workers)
     })
   }
 }

@@ -3,34 +3,48 @@
 
 import CNNCore
 
-/// The type of an element-by-element combination of `a` and `b`, equal in shape, or one of them `[N, 1, 1, C]` against
-/// `[N, H, W, C]`, as squeeze-and-excitation needs.
+/// The type of an element-by-element combination of `a` and `b`: the axes of the one with fewer are the last of the
+/// other's, and where two sizes differ one of them is 1 and is repeated.
 private func broadcastType(_ operands: [TensorType]) throws(CNNError) -> TensorType {
   let (a, b) = (operands[0], operands[1])
   try a.require(element: .float32, as: "the first operand")
   try b.require(element: .float32, as: "the second operand")
-  if a.shape == b.shape || isSpatialBroadcast(b.shape, over: a.shape) { return a }
-  if isSpatialBroadcast(a.shape, over: b.shape) { return b }
-  throw CNNError(
-    .shapeMismatch,
-    "the operands have shapes \(describe(a.shape)) and \(describe(b.shape)); expected equal ones, or one of them with "
-      + "height and width 1")
+  if a.shape == b.shape { return a }
+  let rank = max(a.rank, b.rank)
+  let first = Array(repeating: 1, count: rank - a.rank) + a.shape
+  let second = Array(repeating: 1, count: rank - b.rank) + b.shape
+  guard zip(first, second).allSatisfy({ $0 == $1 || $0 == 1 || $1 == 1 }) else {
+    throw CNNError(
+      .shapeMismatch,
+      "the operands have shapes \(describe(a.shape)) and \(describe(b.shape)); expected equal ones, or a size of 1 "
+        + "where they differ")
+  }
+  return try TensorType(.float32, zip(first, second).map { max($0, $1) })
 }
 
 /// Whether `small` is `[N, 1, 1, C]` where `large` is `[N, H, W, C]`.
-func isSpatialBroadcast(_ small: [Int], over large: [Int]) -> Bool {
+public func isSpatialBroadcast(_ small: [Int], over large: [Int]) -> Bool {
   large.count == 4 && small == [large[0], 1, 1, large[3]]
 }
 
-/// Sums the gradient over height and width where the operand was broadcast over them.
+/// Sums the gradient over the axes along which the operand was repeated.
 private func reduced(_ gradient: Value, like operand: Value, _ context: inout GradientContext) throws(CNNError)
   -> Value
 {
-  if context.type(of: gradient).shape == context.type(of: operand).shape { return gradient }
-  return try context.emit(SpatialSum(), gradient)
+  let shape = context.type(of: gradient).shape, target = context.type(of: operand).shape
+  if shape == target { return gradient }
+  if isSpatialBroadcast(target, over: shape) { return try context.emit(SpatialSum(), gradient) }
+  let missing = shape.count - target.count
+  if target.isEmpty {
+    return try context.emit(Reduction(.sum, axes: Array(shape.indices), keepsAxes: false), gradient)
+  }
+  let sum = missing > 0 ? try context.emit(SumLeadingAxes(keeping: target.count), gradient) : gradient
+  let repeated = target.indices.filter { target[$0] != shape[$0 + missing] }
+  return repeated.isEmpty ? sum : try context.emit(Reduction(.sum, axes: repeated, keepsAxes: true), sum)
 }
 
-/// The sum, element by element. Operands: equal shapes, or one `[N, 1, 1, C]` against `[N, H, W, C]`.
+/// The sum, element by element. Operands: equal shapes, or such that sizes of 1 and missing axes in front, as those of a
+/// parameter `[C]`, are repeated.
 public struct Add: Operation {
   public static let name = "add"
 
@@ -52,7 +66,7 @@ public struct Add: Operation {
   }
 }
 
-/// The product, element by element. Operands: equal shapes, or one `[N, 1, 1, C]` against `[N, H, W, C]`.
+/// The product, element by element. Operands: as for `Add`.
 public struct Multiply: Operation {
   public static let name = "multiply"
 

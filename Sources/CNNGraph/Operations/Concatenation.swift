@@ -52,7 +52,8 @@ public struct Slice: Operation {
   /// The first index taken, and how many.
   public let start, length: Int
 
-  init(axis: Int, start: Int, length: Int) { (self.axis, self.start, self.length) = (axis, start, length) }
+  /// The `length` elements from `start` on along `axis`.
+  public init(axis: Int, start: Int, length: Int) { (self.axis, self.start, self.length) = (axis, start, length) }
 
   public init(_ attributes: inout Attributes) throws(CNNError) {
     axis = try attributes.integer("axis", default: -1)

@@ -48,6 +48,11 @@ public struct Window: Hashable, Sendable {
   /// What lies around the input.
   public var padding: Padding
 
+  /// A window.
+  public init(kernel: [Int], stride: [Int], dilation: [Int], padding: Padding) {
+    (self.kernel, self.stride, self.dilation, self.padding) = (kernel, stride, dilation, padding)
+  }
+
   /// A window's placement on an input of known size.
   public struct Placement: Hashable, Sendable {
     /// Height and width of the output.

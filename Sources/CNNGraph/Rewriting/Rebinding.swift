@@ -35,10 +35,13 @@ extension Graph {
     }
     let type = try TensorType(.uint8, type(of: input.value).shape)
     var rewriter = try GraphRewriter(self) { other throws(CNNError) in other == name ? type : nil }
+    // A name that no node has which is yet to be copied.
+    var names = self
+    let normalizedName = names.uniqueName("\(name).normalized")
     let pixels = try rewriter.image(of: input.value)
     let normalized = try rewriter.result.addSingle(
       NormalizePixels(mean: mean, deviation: deviation), [pixels],
-      name: rewriter.result.uniqueName("\(name).normalized"))
+      name: normalizedName)
     rewriter.map(input.value, to: normalized)
     for node in nodes { try rewriter.copy(node) }
     return try rewriter.finished()

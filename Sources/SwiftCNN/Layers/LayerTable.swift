@@ -39,6 +39,12 @@ extension GraphBuilder {
         // Every random layer of a graph has numbers of its own.
         attributes["stream"] = .integer(graph.nodes.count)
       }
+      // Axes are missing in front of parameters alone: of two tensors the first axes are the batch.
+      let ranks = Set(operands.map { graph.type(of: $0).rank })
+      guard kind != Add.name && kind != Multiply.name || ranks.count == 1 else {
+        let shapes = operands.map { describe(graph.type(of: $0).shape) }.joined(separator: " and ")
+        throw CNNError(.shapeMismatch, "the operands have shapes \(shapes); expected as many axes in each")
+      }
       return try graph.addSingle(OperationTable.make(kind, attributes), operands, name: name)
     } catch {
       // A layer that does not fit leaves no parameters behind.

@@ -324,6 +324,16 @@ static PyObject *model_save_weights(PyObject *self, PyObject *args) {
   return none_or_raise(status);
 }
 
+static PyObject *model_export_onnx(PyObject *self, PyObject *args) {
+  PyObject *path;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "O&z:export_onnx", PyUnicode_FSConverter, &path, &options)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_export_onnx(model_of(self), PyBytes_AsString(path), options));
+  Py_DECREF(path);
+  return none_or_raise(status);
+}
+
 static PyObject *model_clone(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   scnn_model *copy = NULL;
   scnn_status status;
@@ -1187,6 +1197,26 @@ static PyObject *module_load_model(PyObject *module, PyObject *args) {
   return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
 }
 
+static scnn_status operations_text(void *Py_UNUSED(handle), const char *Py_UNUSED(argument), char *buffer,
+                                   size_t capacity, size_t *length) {
+  return scnn_onnx_operations(buffer, capacity, length);
+}
+
+static PyObject *module_onnx_operations(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+  return read_text(operations_text, NULL, NULL);
+}
+
+static PyObject *module_import_onnx(PyObject *module, PyObject *args) {
+  PyObject *path;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "O&z:import_onnx", PyUnicode_FSConverter, &path, &options)) return NULL;
+  scnn_model *model = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_import_onnx(PyBytes_AsString(path), options, &model));
+  Py_DECREF(path);
+  return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
+}
+
 static PyObject *module_model_from_graph(PyObject *module, PyObject *args) {
   const char *graph, *options;
   if (!PyArg_ParseTuple(args, "sz:model_from_graph", &graph, &options)) return NULL;
@@ -1261,6 +1291,7 @@ static PyMethodDef model_methods[] = {
     {"load_weights", model_load_weights, METH_VARARGS, "load_weights(path, strict)"},
     {"weights_report", model_weights_report, METH_NOARGS, "weights_report() -> str"},
     {"save_weights", model_save_weights, METH_VARARGS, "save_weights(path, naming)"},
+    {"export_onnx", model_export_onnx, METH_VARARGS, "export_onnx(path, options)"},
     {"clone", model_clone, METH_NOARGS, "clone() -> Model"},
     {"copy_state", model_copy_state, METH_VARARGS, "copy_state(model)"},
     {"set_metadata", model_set_metadata, METH_VARARGS, "set_metadata(key, value or None)"},
@@ -1333,6 +1364,8 @@ static PyMethodDef module_functions[] = {
     {"set_thread_pinning", module_set_thread_pinning, METH_VARARGS, "set_thread_pinning(pinned)"},
     {"create_model", module_create_model, METH_VARARGS, "create_model(name, options or None) -> Model"},
     {"load_model", module_load_model, METH_VARARGS, "load_model(path) -> Model"},
+    {"import_onnx", module_import_onnx, METH_VARARGS, "import_onnx(path, options) -> Model"},
+    {"onnx_operations", module_onnx_operations, METH_NOARGS, "onnx_operations() -> str, one a line"},
     {"model_from_graph", module_model_from_graph, METH_VARARGS, "model_from_graph(json, options or None) -> Model"},
     {"create_graph", module_create_graph, METH_NOARGS, "create_graph() -> Graph"},
     {"read_picture", module_read_picture, METH_VARARGS, "read_picture(path, channels) -> Picture"},

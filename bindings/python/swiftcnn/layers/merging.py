@@ -26,10 +26,7 @@ class _Pairwise(Operation):
         return result
 
     def _alike(self, network: Network, *operands: int) -> list[int]:
-        """Two operands of which the library can make one: of one shape, or one with height and width 1.
-
-        Where one has the size 1 along another axis, it is put there as often as the other is long.
-        """
+        """The operands with as many axes as the longer has, which the library repeats where their size is 1."""
         given = [network.shape(operand)[1:] for operand in operands]
         rank = max(map(len, given))
         shapes = [(*([1] * (rank - len(shape))), *shape) for shape in given]
@@ -38,24 +35,12 @@ class _Pairwise(Operation):
                 f"layer {self.name!r}: inputs have incompatible shapes {given[0]} and {given[1]}; expected equal sizes "
                 "along each axis, or 1"
             )
-        result = []
-        for operand, before, shape, other in zip(operands, given, shapes, reversed(shapes), strict=True):
-            if before != shape:
-                operand = network.layer("reshape", f"{self.name}.reshape", {"shape": _sizes(shape)}, operand)
-            # Where height and width are 1 the library repeats.
-            first = 2 if rank == 3 and shape[:2] == (1, 1) else 0
-            for axis in range(first, rank):
-                times = other[axis]
-                if shape[axis] != 1 or times == 1:
-                    continue
-                if times is None:
-                    raise ValueError(
-                        f"layer {self.name!r}: of shapes {given[0]} and {given[1]} one would have to be repeated along "
-                        "an axis whose size varies; that is possible where height and width are both 1"
-                    )
-                operand = network.layer("concat", f"{self.name}.repeat", {"axis": axis + 1}, *([operand] * times))
-            result.append(operand)
-        return result
+        return [
+            operand
+            if before == shape
+            else network.layer("reshape", f"{self.name}.reshape", {"shape": _sizes(shape)}, operand)
+            for operand, before, shape in zip(operands, given, shapes, strict=True)
+        ]
 
 
 def _sizes(shape: Shape) -> list[int]:

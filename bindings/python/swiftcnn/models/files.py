@@ -32,7 +32,8 @@ def load_model(
     filepath: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Model:
     """Reads a model file: the network, its parameters and, where it was saved with it, its training state. The model
-    has the layers it had when it was saved from Python.
+    has the layers it had when it was saved from Python. A file whose name ends in ``.onnx`` is read as
+    ``swiftcnn.onnx.load`` does it.
 
     Args:
         custom_objects: your own classes of layers and models, and functions that layers were given, by name. Where one
@@ -48,7 +49,12 @@ def load_model(
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
         raise TypeError(f"custom_objects must be a dictionary of names and classes, got {custom_objects!r}")
     boolean(safe_mode, "safe_mode")
-    core = _swiftcnn.load_model(readable(filepath, "filepath"))
+    file = readable(filepath, "filepath")
+    if os.fsdecode(file).lower().endswith(".onnx"):
+        from ..onnx import load
+
+        return load(filepath)
+    core = _swiftcnn.load_model(file)
     if not boolean(compile, "compile"):
         with _passing_file() as path:
             core.save(path, False)

@@ -523,6 +523,36 @@ class Model(Trainer, Parameters, Pictures, Layer):
         keep_description(self)
         self._handle.save(path, is_whole)
 
+    def export(
+        self,
+        filepath: Path,
+        format: str = "onnx",
+        verbose: bool | None = None,
+        *,
+        layout: str = "nhwc",
+        pixels: bool = False,
+    ) -> None:
+        """Writes the network as it predicts, with its weights, as an ONNX file (operator set 17, any batch size) for
+        other programs to run. It appears whole or not at all.
+
+        Args:
+            format: ``"onnx"``, the one there is.
+            verbose: Keras's, without effect.
+            layout: how images stand at the model's input and output: ``"nhwc"`` as here, or ``"nchw"``, (batch,
+                channels, height, width), as PyTorch's.
+            pixels: True: the ONNX model takes uint8 pixels and normalises them itself. False: it takes the float32 that
+                come out of that, ``(pixel / 255 - mean) / std``.
+
+        Raises:
+            OSError: the file cannot be written.
+            ValueError: the network has a layer that no ONNX operation is.
+            RuntimeError: libswiftcnn_onnx.so is not installed.
+        """
+        if text(format, "format") != "onnx":
+            raise ValueError(f"format must be 'onnx', got {format!r}")
+        options = {"layout": text(layout, "layout"), "pixels": boolean(pixels, "pixels")}
+        self._handle.export_onnx(path_of(filepath, "filepath"), json.dumps(options))
+
     def save_weights(self, filepath: Path, overwrite: bool = True, *, naming: str | None = None) -> None:
         """Writes the weights alone, whole or not at all.
 

@@ -1,0 +1,161 @@
+/// Arithmetic between two tensors of which elements of either are repeated, and sums over any axes.
+public enum Broadcasting {
+  /// Two tensors of up to eight axes as they are read for each element of the result.
+  public struct Operands: Sendable {
+    fileprivate let a, b: StridedAxes
+    fileprivate let length, distanceA, distanceB: Int
+
+    /// Operands of these shapes, whose sizes of 1 and missing axes in front are repeated to those of `result`.
+    public init(result: [Int], a: [Int], b: [Int]) {
+      func strides(_ shape: [Int]) -> [Int] {
+        let dense = zip(shape, StridedAxes.denseStrides(shape)).map { $0 == 1 ? 0 : $1 }
+        return Array(repeating: 0, count: result.count - shape.count) + dense
+      }
+      // Axes that lie one behind the other in both are one.
+      var sizes: [Int] = [], first: [Int] = [], second: [Int] = []
+      for (size, (x, y)) in zip(result, zip(strides(a), strides(b))) where size > 1 {
+        if let last = sizes.indices.last, first[last] == x * size, second[last] == y * size {
+          sizes[last] *= size
+          (first[last], second[last]) = (x, y)
+        } else {
+          sizes.append(size)
+          first.append(x)
+          second.append(y)
+        }
+      }
+      self.a = StridedAxes(sizes: sizes.dropLast(), strides: first.dropLast())
+      self.b = StridedAxes(sizes: sizes.dropLast(), strides: second.dropLast())
+      (length, distanceA, distanceB) = (sizes.last ?? 1, first.last ?? 0, second.last ?? 0)
+    }
+  }
+
+  /// `y = a + b`
+  public static func add(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, _ operands: Operands,
+    workers: Workers
+  ) {
+    combine(a, b, y, operands, workers) { $0 + $1 }
+  }
+
+  /// `y = a * b`
+  public static func multiply(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, _ operands: Operands,
+    workers: Workers
+  ) {
+    combine(a, b, y, operands, workers) { $0 * $1 }
+  }
+
+  @inline(__always)
+  private static func combine(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ operands: Operands,
+    _ workers: Workers, _ apply: (Float, Float) -> Float
+  ) {
+    let length = operands.length
+    workers.forEachRange(of: operands.a.count, grain: Workers.grainOfRows(channels: length)) { range, _ in
+      for row in range {
+        let first = a + operands.a.offset(of: row), second = b + operands.b.offset(of: row), target = y + row &* length
+        // Along the last axis an operand is read one after the other or is one number.
+        switch (operands.distanceA, operands.distanceB) {
+        case (1, 1): for i in 0..<length { target[i] = apply(first[i], second[i]) }
+        case (0, _):
+          let number = first.pointee
+          for i in 0..<length { target[i] = apply(number, second[i &* operands.distanceB]) }
+        default:
+          let number = second.pointee
+          for i in 0..<length { target[i] = apply(first[i &* operands.distanceA], number) }
+        }
+      }
+    }
+  }
+
+  /// The axes of a tensor that are summed, and those that stay.
+  public struct Axes: Sendable {
+    fileprivate let kept, reduced: StridedAxes
+    /// The last axis: its length, and whether it stays.
+    fileprivate let length: Int
+    fileprivate let isLastKept: Bool
+
+    /// A tensor of this shape, summed over the axes for which `isReduced` says so.
+    public init(shape: [Int], isReduced: [Bool]) {
+      let strides = StridedAxes.denseStrides(shape)
+      isLastKept = !(isReduced.last ?? true)
+      length = shape.last ?? 1
+      func axes(_ wanted: Bool) -> StridedAxes {
+        let positions = shape.indices.dropLast().filter { isReduced[$0] == wanted }
+        return StridedAxes(sizes: positions.map { shape[$0] }, strides: positions.map { strides[$0] })
+      }
+      (kept, reduced) = (axes(false), axes(true))
+    }
+  }
+
+  /// Sums of at most this many vectors are made first and then added, so that rounding errors do not grow with their
+  /// number.
+  fileprivate static let chunk = 256
+
+  /// The sums over some axes, times `factor`.
+  public static func sum(
+    _ x: UnsafePointer<Float>, _ axes: Axes, times factor: Float, into y: UnsafeMutablePointer<Float>,
+    workers: Workers
+  ) {
+    let grain = Workers.grainOfRows(channels: axes.length)
+    workers.forEachRange(of: axes.kept.count, grain: grain) { range, _ in
+      for row in range {
+        let base = x + axes.kept.offset(of: row)
+        if axes.isLastKept {
+          let sums = ColumnSums(x: base, axes: axes.reduced, factor: factor, y: y + row &* axes.length)
+          forEachBlock(of: 0..<axes.length, sums)
+        } else {
+          var total: Float = 0
+          for outer in 0..<axes.reduced.count {
+            total += rowSum(base + axes.reduced.offset(of: outer), count: axes.length)
+          }
+          y[row] = total * factor
+        }
+      }
+    }
+  }
+
+  @inline(__always)
+  private static func rowSum(_ x: UnsafePointer<Float>, count: Int) -> Float {
+    var total: Float = 0, start = 0
+    while start < count {
+      let end = min(count, start &+ 16 &* chunk)
+      var partial = SIMD16<Float>()
+      var i = start
+      while i &+ 16 <= end {
+        partial += UnsafeRawPointer(x + i).loadUnaligned(as: SIMD16<Float>.self)
+        i &+= 16
+      }
+      var rest = partial.sum()
+      while i < end {
+        rest += x[i]
+        i &+= 1
+      }
+      total += rest
+      start = end
+    }
+    return total
+  }
+}
+
+/// Sums of neighbouring elements over other axes.
+private struct ColumnSums: BlockKernel {
+  let x: UnsafePointer<Float>
+  let axes: StridedAxes
+  let factor: Float
+  let y: UnsafeMutablePointer<Float>
+
+  @inline(__always) func callAsFunction<V: Lanes>(at column: Int, _: V.Type) {
+    var total = V.zero, index = 0
+    while index < axes.count {
+      let end = min(axes.count, index &+ Broadcasting.chunk)
+      var partial = V.zero
+      while index < end {
+        partial = partial + V.load(x + (axes.offset(of: index) &+ column))
+        index &+= 1
+      }
+      total = total + partial
+    }
+    (total * V(repeating: factor)).store(y + column)
+  }
+}

@@ -1,0 +1,115 @@
+import CNNCore
+import CNNGraph
+
+extension Reshape: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    let x = node.operands[0], source = exporter.source
+    let before = source.shape(of: x), after = source.shape(of: node.results[0])
+    // What is one pixel large keeps its channels second: nothing is moved.
+    let isPixel = before.count == 4 && before[1] == 1 && before[2] == 1
+    let becomesPixel = after.count == 4 && after[1] == 1 && after[2] == 1
+    let operand = isPixel ? try exporter.tensor(x).name : try exporter.plain(x)
+    let order = becomesPixel ? GraphExporter.channelsFirst(rank: 4) : Array(after.indices)
+    // 0 keeps the batch; one axis of a size that varies is what is left.
+    let isBatched = exporter.isBatched(x)
+    let sizes = order.map { axis in axis == 0 && isBatched ? 0 : Int64(after[axis] ?? -1) }
+    guard sizes.filter({ $0 == -1 }).count <= 1 else {
+      throw CNNError(.invalidArgument, "the sizes of several axes vary; ONNX's Reshape leaves one open at most")
+    }
+    exporter.append("Reshape", [operand, exporter.integers(sizes)], node.name)
+    exporter.define(node.results[0], order: order)
+  }
+}
+
+extension Permute: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    // The tensor stays: only what its axes are called has changed.
+    let x = try exporter.tensor(node.operands[0])
+    exporter.define(node.results[0], as: x.name, order: x.order.map { order.firstIndex(of: $0) ?? 0 })
+  }
+}
+
+extension Concatenate: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    var order = try exporter.tensor(node.operands[0]).order
+    for operand in node.operands {
+      let tensor = try exporter.tensor(operand)
+      if !tensor.isPlain { order = tensor.order }
+    }
+    var inputs: [String] = []
+    for operand in node.operands { inputs.append(try exporter.tensor(operand, order: order)) }
+    let axis = axis < 0 ? axis + order.count : axis
+    exporter.append("Concat", inputs, node.name, ["axis": .integer(order.firstIndex(of: axis) ?? 0)])
+    exporter.define(node.results[0], order: order)
+  }
+}
+
+extension Slice: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    let x = try exporter.tensor(node.operands[0]), axis = axis < 0 ? axis + x.order.count : axis
+    let position = x.order.firstIndex(of: axis) ?? 0
+    exporter.append(
+      "Slice",
+      [
+        x.name, exporter.integers([Int64(start)]), exporter.integers([Int64(start + length)]),
+        exporter.integers([Int64(position)]),
+      ], node.name)
+    exporter.define(node.results[0], order: x.order)
+  }
+}
+
+extension Gather: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    let x = try exporter.tensor(node.operands[0]), axis = axis < 0 ? axis + x.order.count : axis
+    exporter.append(
+      "Gather", [x.name, exporter.integers(indices.map(Int64.init))], node.name,
+      ["axis": .integer(x.order.firstIndex(of: axis) ?? 0)])
+    exporter.define(node.results[0], order: x.order)
+  }
+}
+
+extension Reduction: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    let x = try exporter.tensor(node.operands[0])
+    let isReduced = try isReduced(rank: x.order.count)
+    let positions = x.order.indices.filter { isReduced[x.order[$0]] }
+    switch kind {
+    case .mean:
+      exporter.append(
+        "ReduceMean", [x.name], node.name,
+        ["axes": .integers(positions), "keepdims": .integer(keepsAxes ? 1 : 0)])
+    case .sum:
+      exporter.append(
+        "ReduceSum", [x.name, exporter.integers(positions.map(Int64.init))], node.name,
+        ["keepdims": .integer(keepsAxes ? 1 : 0)])
+    }
+    if keepsAxes {
+      exporter.define(node.results[0], order: x.order)
+    } else {
+      let left = x.order.filter { !isReduced[$0] }, ranks = left.sorted()
+      exporter.define(node.results[0], order: left.map { ranks.firstIndex(of: $0) ?? 0 })
+    }
+  }
+}
+
+extension ZeroPadding2D: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    let x = try exporter.channelsFirst(node.operands[0])
+    let pads = [0, 0, padding[0], padding[1], 0, 0, padding[2], padding[3]].map(Int64.init)
+    exporter.append("Pad", [x, exporter.integers(pads)], node.name)
+    exporter.define(node.results[0], order: GraphExporter.channelsFirst(rank: 4))
+  }
+}
+
+extension Crop2D: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    let x = try exporter.channelsFirst(node.operands[0])
+    // Counted from the end, so that it holds for images of any size.
+    let ends = cropping[2...3].map { $0 == 0 ? Int64.max : -Int64($0) }
+    exporter.append(
+      "Slice",
+      [x, exporter.integers(cropping[0...1].map(Int64.init)), exporter.integers(ends), exporter.integers([2, 3])],
+      node.name)
+    exporter.define(node.results[0], order: GraphExporter.channelsFirst(rank: 4))
+  }
+}

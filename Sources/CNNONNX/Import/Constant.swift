@@ -1,0 +1,161 @@
+import CNNCore
+
+/// Floats in checked memory.
+public final class ONNXFloats: Sendable, RandomAccessCollection {
+  /// Where they lie; it may be a little longer.
+  public let memory: Memory
+  /// How many there are.
+  public let count: Int
+
+  /// Room for `count` floats, which `fill` writes.
+  init(count: Int, _ what: String, fill: (UnsafeMutableBufferPointer<Float>) throws(CNNError) -> Void) throws(CNNError)
+  {
+    memory = try Memory(count: count, of: .float32, for: what)
+    self.count = count
+    try fill(UnsafeMutableBufferPointer(rebasing: memory.floats[..<count]))
+  }
+
+  /// Copies `values`.
+  convenience init(_ values: [Float]) throws(CNNError) {
+    try self.init(count: values.count, "a constant") { target throws(CNNError) in
+      _ = target.update(fromContentsOf: values)
+    }
+  }
+
+  /// 0.
+  public var startIndex: Int { 0 }
+  /// `count`.
+  public var endIndex: Int { count }
+
+  /// The number at `index`, in `0..<count`.
+  public subscript(index: Int) -> Float { withExtendedLifetime(self) { memory.floats[index] } }
+}
+
+/// A size of a tensor, or what is computed of sizes: known, or so many times the batch, or another at every run.
+enum Size: Equatable, Sendable {
+  case known(Int)
+  case batch(times: Int)
+  case varying
+
+  /// The number, where it is known.
+  var known: Int? { if case .known(let value) = self { value } else { nil } }
+
+  static func + (a: Size, b: Size) -> Size {
+    switch (a, b) {
+    case (.known(let x), .known(let y)): checked(x.addingReportingOverflow(y))
+    case (.known(0), let other), (let other, .known(0)): other
+    default: .varying
+    }
+  }
+
+  static func - (a: Size, b: Size) -> Size {
+    switch (a, b) {
+    case (.known(let x), .known(let y)): checked(x.subtractingReportingOverflow(y))
+    case (let other, .known(0)): other
+    default: .varying
+    }
+  }
+
+  static func * (a: Size, b: Size) -> Size {
+    switch (a, b) {
+    case (.known(let x), .known(let y)): return checked(x.multipliedReportingOverflow(by: y))
+    case (.known(let x), .batch(let y)), (.batch(let y), .known(let x)):
+      let (product, overflow) = x.multipliedReportingOverflow(by: y)
+      return overflow ? .varying : .batch(times: product)
+    default: return .varying
+    }
+  }
+
+  static func / (a: Size, b: Size) -> Size {
+    switch (a, b) {
+    case (.known(let x), .known(let y)) where y != 0: return checked(x.dividedReportingOverflow(by: y))
+    case (.batch(let x), .known(let y)) where y != 0:
+      let (remainder, overflow) = x.remainderReportingOverflow(dividingBy: y)
+      return overflow || remainder != 0 ? .varying : .batch(times: x / y)
+    case (.batch(let x), .batch(let y)) where y != 0 && x % y == 0: return .known(x / y)
+    default: return .varying
+    }
+  }
+
+  private static func checked(_ result: (partialValue: Int, overflow: Bool)) -> Size {
+    result.overflow ? .varying : .known(result.partialValue)
+  }
+}
+
+/// A tensor whose values are known when the file is read.
+struct Constant: Sendable {
+  enum Content: Sendable {
+    case floats(ONNXFloats)
+    /// Whole numbers, truth values among them.
+    case sizes([Size])
+  }
+
+  let shape: [Int]
+  let content: Content
+  /// The initializer that this is; nil for what was computed.
+  var source: String?
+
+  /// What is computed of constants is no larger, unless a constant itself is.
+  static let maximumCount = 1 << 22
+  /// Nor are all of them together larger than this.
+  static let maximumTotal = 1 << 24
+
+  var count: Int { shape.reduce(1, *) }
+
+  init(shape: [Int], _ content: Content, source: String? = nil) {
+    (self.shape, self.content, self.source) = (shape, content, source)
+  }
+
+  init(sizes: [Size]) { self.init(shape: [sizes.count], .sizes(sizes)) }
+
+  /// The elements at these positions, in another shape.
+  func picking(_ positions: [Int], shape: [Int]) throws(CNNError) -> Constant {
+    switch content {
+    case .sizes(let sizes): return Constant(shape: shape, .sizes(positions.map { sizes[$0] }))
+    case .floats(let floats):
+      let picked = try ONNXFloats(count: positions.count, "a constant") { target throws(CNNError) in
+        for (index, position) in positions.enumerated() { target[index] = floats[position] }
+      }
+      return Constant(shape: shape, .floats(picked))
+    }
+  }
+
+  /// The same elements in another shape, which must hold as many.
+  func reshaped(_ shape: [Int]) -> Constant {
+    Constant(shape: shape, content, source: shape == self.shape ? source : nil)
+  }
+
+  /// The floats. Throws for whole numbers.
+  func floats(_ role: String) throws(CNNError) -> ONNXFloats {
+    guard case .floats(let floats) = content else {
+      throw CNNError(.invalidArgument, "\(role) is made of whole numbers; expected float32")
+    }
+    return floats
+  }
+
+  /// The numbers as floats, also where they are whole.
+  func numbers(_ role: String) throws(CNNError) -> ONNXFloats {
+    guard case .sizes = content else { return try floats(role) }
+    return try ONNXFloats(integers(role).map { Float($0) })
+  }
+
+  /// Whole numbers that are known. Throws for floats, and for sizes that vary.
+  func integers(_ role: String) throws(CNNError) -> [Int] {
+    guard case .sizes(let sizes) = content else {
+      throw CNNError(.invalidArgument, "\(role) is made of floats; expected whole numbers")
+    }
+    let known = sizes.compactMap(\.known)
+    guard known.count == sizes.count else {
+      throw CNNError(.invalidArgument, "\(role) depends on the size of the network's input, which is not fixed")
+    }
+    return known
+  }
+
+  /// The sizes. Throws for floats.
+  func sizes(_ role: String) throws(CNNError) -> [Size] {
+    guard case .sizes(let sizes) = content else {
+      throw CNNError(.invalidArgument, "\(role) is made of floats; expected whole numbers")
+    }
+    return sizes
+  }
+}

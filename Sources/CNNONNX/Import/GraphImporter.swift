@@ -1,0 +1,350 @@
+import CNNCore
+import CNNGraph
+
+/// Reads the nodes of a file one after the other.
+struct GraphImporter {
+  /// What is built.
+  var graph = Graph()
+  let options: ONNXImportOptions
+  let version: Int
+  /// The batch of the file's inputs, where it is a number there.
+  private(set) var fixedBatch: Int?
+  /// What the names of the node at hand begin with.
+  private var stem = ""
+
+  private var layout: ONNXExportOptions.Layout?
+  private let source: Onnx_GraphProto
+  private let reader: TensorReader
+  private var known: [String: Known] = [:]
+  private var initializers: [String: Int] = [:]
+  var parameters = ImportedParameters()
+  /// How many elements were computed of constants so far.
+  private var computedCount = 0
+
+  /// Of a file with more real inputs or outputs there is no network.
+  private static let maximumBorderCount = 1024
+
+  init(
+    _ source: Onnx_GraphProto, version: Int, options: ONNXImportOptions, readExternal: @escaping ONNXExternalReader
+  ) {
+    (self.source, self.version, self.options) = (source, version, options)
+    reader = TensorReader(readExternal: readExternal)
+  }
+
+  /// - Parameters:
+  ///   - pixels: how pixels become numbers, where the file says so.
+  ///   - layout: the order of the axes of its images, where it says so.
+  mutating func run(pixels: ONNXExportOptions.Pixels?, layout: ONNXExportOptions.Layout?) throws(CNNError)
+    -> ONNXNetwork
+  {
+    self.layout = layout
+    for (index, tensor) in source.initializer.enumerated() {
+      guard !tensor.name.isEmpty else { throw CNNError(.malformedFile, "initializer \(index) has no name") }
+      guard initializers.updateValue(index, forKey: tensor.name) == nil else {
+        throw CNNError(.malformedFile, "the initializer '\(tensor.name)' is given twice")
+      }
+    }
+    guard source.input.count - initializers.count <= Self.maximumBorderCount,
+      source.output.count <= Self.maximumBorderCount
+    else {
+      throw CNNError(
+        .invalidArgument,
+        "the model has \(source.input.count) inputs and \(source.output.count) outputs; expected "
+          + "\(Self.maximumBorderCount) at most")
+    }
+    var pixels = pixels
+    let isDescribed = pixels != nil
+    for input in source.input where initializers[input.name] == nil {
+      if try addInput(input) {
+        // Values 0...255 are taken as they stand.
+        let channels = graph.inputs.last.flatMap { graph.type(of: $0.value).shape.last } ?? 1
+        pixels = .init(
+          mean: Array(repeating: 0, count: channels), deviation: Array(repeating: 1 / 255, count: channels))
+      }
+    }
+    guard let first = graph.inputs.first else { throw CNNError(.malformedFile, "the model has no input") }
+    if isDescribed, let given = pixels {
+      let channels = graph.type(of: first.value).shape.last ?? 1
+      let isUsable =
+        given.mean.count == channels && given.deviation.count == channels && given.mean.allSatisfy(\.isFinite)
+        && given.deviation.allSatisfy { $0.isFinite && $0 > 0 }
+      if !isUsable { pixels = nil }
+    }
+    for (index, node) in source.node.enumerated() { try addNode(node, index) }
+    guard !source.output.isEmpty else { throw CNNError(.malformedFile, "the model has no output") }
+    for output in source.output { try addOutput(output) }
+    let frozen = parameters.frozen
+    graph.setTrainable { !frozen.contains($0.name) }
+    let finished = try graph.removingDeadNodes().removingDeadParameters().namingOutputs()
+    let names = Set(finished.parameters.map(\.name))
+    return ONNXNetwork(
+      graph: finished, values: parameters.values.filter { names.contains($0.key) },
+      name: source.name.isEmpty ? "onnx" : source.name, pixels: pixels)
+  }
+
+  // MARK: The border
+
+  /// Adds an input; returns whether it takes uint8 pixels.
+  private mutating func addInput(_ input: Onnx_ValueInfoProto) throws(CNNError) -> Bool {
+    do throws(CNNError) {
+      guard !input.name.isEmpty else { throw CNNError(.malformedFile, "it has no name") }
+      guard known[input.name] == nil else { throw CNNError(.malformedFile, "the name is given twice") }
+      guard input.type.hasTensorType, input.type.tensorType.hasShape else {
+        throw CNNError(.invalidArgument, "it is no tensor of known rank")
+      }
+      let code = Int(input.type.tensorType.elemType)
+      guard ElementCode.isFloat(code) || code == ElementCode.uint8 else {
+        throw CNNError(
+          .invalidArgument, "its element type is \(ElementCode.name(code)); expected float32, or uint8 pixels")
+      }
+      let sizes = try sizes(of: input.type.tensorType.shape)
+      let rank = sizes.count + (options.batch ? 0 : 1)
+      guard rank >= 1, rank <= TensorType.maximumRank else {
+        throw CNNError(
+          .invalidArgument, "it has \(sizes.count) axes; expected a batch, and at most \(TensorType.maximumRank)")
+      }
+      // In memory the batch comes first and an image's channels last.
+      let isImage = options.batch && sizes.count == 4 && options.layout == .nhwc && !isTransposedFirst(input.name)
+      let order = options.batch ? (isImage ? Traced.image : Array(0..<rank)) : Array(1..<rank)
+      var shape = Array(repeating: 1, count: rank), variable: [Int] = []
+      for (position, size) in sizes.enumerated() where order[position] != 0 {
+        if let size {
+          shape[order[position]] = size
+        } else if options.batch && sizes.count == 4 {
+          shape[order[position]] = Self.exampleSize
+          variable.append(order[position])
+        } else {
+          throw CNNError(.invalidArgument, "axis \(position) has no fixed size; only height, width and batch may vary")
+        }
+      }
+      if options.batch, let batch = sizes[0] { fixedBatch = batch }
+      let value = try graph.addInput(
+        graph.uniqueName(Self.sanitized(input.name)), TensorType(.float32, shape), variableAxes: variable.sorted())
+      var tensor = Traced(value: value, order: order)
+      if options.batch && sizes.count == 4 && options.layout == .file && !isTransposedFirst(input.name) {
+        stem = "\(input.name).nhwc"
+        tensor = try reordered(tensor, to: Traced.image)
+      }
+      known[input.name] = .tensor(tensor)
+      return code == ElementCode.uint8
+    } catch {
+      throw error.prefixed("input '\(input.name)'")
+    }
+  }
+
+  /// The size of an axis that may be another at every run, wherever one is needed before.
+  private static let exampleSize = 256
+
+  /// The sizes of an input; nil for those that are not fixed.
+  private func sizes(of shape: Onnx_TensorShapeProto) throws(CNNError) -> [Int?] {
+    var result: [Int?] = []
+    for dimension in shape.dim {
+      guard case .dimValue(let size) = dimension.value else {
+        result.append(nil)
+        continue
+      }
+      guard size >= 1, size <= 1 << 40 else {
+        throw CNNError(.malformedFile, "axis \(result.count) has size \(size); expected 1 or more")
+      }
+      result.append(Int(size))
+    }
+    return result
+  }
+
+  /// Whether all that reads an input first moves its channels, the last axis, to the second place.
+  private func isTransposedFirst(_ name: String) -> Bool {
+    if let layout { return layout == .nhwc }
+    let readers = source.node.filter { $0.input.contains(name) }
+    return !readers.isEmpty
+      && readers.allSatisfy { node in
+        ["Transpose", "Cast"].contains(node.opType)
+          && (node.opType == "Cast"
+            ? isTransposedFirst(after: node)
+            : node.attribute.contains { $0.name == "perm" && $0.ints == [0, 3, 1, 2] })
+      }
+  }
+
+  /// The same of what a cast of the input gives, and arithmetic on it, as the normalisation of pixels.
+  private func isTransposedFirst(after node: Onnx_NodeProto) -> Bool {
+    var name = node.output.first ?? ""
+    for _ in 0..<8 {
+      let readers = source.node.filter { $0.input.contains(name) }
+      guard readers.count == 1, let reader = readers.first else { return false }
+      if reader.opType == "Transpose" {
+        return reader.attribute.contains { $0.name == "perm" && $0.ints == [0, 3, 1, 2] }
+      }
+      guard ["Sub", "Div", "Mul", "Add", "Cast"].contains(reader.opType) else { return false }
+      name = reader.output.first ?? ""
+    }
+    return false
+  }
+
+  private mutating func addOutput(_ output: Onnx_ValueInfoProto) throws(CNNError) {
+    stem = "\(Self.sanitized(output.name)).output"
+    guard case .tensor(var tensor)? = try value(named: output.name) else {
+      throw CNNError(.invalidArgument, "output '\(output.name)' does not depend on the model's input")
+    }
+    do throws(CNNError) {
+      if !(options.layout == .nhwc && tensor.order == Traced.image) { tensor = try plain(tensor) }
+      if graph.node(defining: tensor.value) == nil {
+        tensor = Traced(value: try add(Rescaling(), [tensor.value]), order: tensor.order)
+      }
+      try graph.addOutput(Self.sanitized(output.name), tensor.value)
+    } catch {
+      throw error.prefixed("output '\(output.name)'")
+    }
+  }
+
+  // MARK: Nodes
+
+  private mutating func addNode(_ proto: Onnx_NodeProto, _ index: Int) throws(CNNError) {
+    let label = proto.name.isEmpty ? proto.output.first { !$0.isEmpty } ?? "\(index)" : proto.name
+    do throws(CNNError) {
+      guard ["", "ai.onnx"].contains(proto.domain), let operation = ImportedOperations.table[proto.opType] else {
+        let domain = proto.domain.isEmpty ? "" : " of the domain '\(proto.domain)'"
+        throw CNNError(.invalidArgument, "the operation\(domain) is not supported")
+      }
+      var inputs: [Known?] = []
+      for name in proto.input {
+        guard !name.isEmpty else {
+          inputs.append(nil)
+          continue
+        }
+        guard let value = try value(named: name) else {
+          throw CNNError(
+            .malformedFile, "it reads '\(name)', which no initializer, no input and no node before it gives")
+        }
+        inputs.append(value)
+      }
+      stem = Self.sanitized(proto.name.isEmpty ? label : proto.name)
+      var node = try ImportedNode(proto, name: label, inputs: inputs, version: version)
+      let results = try operation(&self, &node)
+      for case .constant(let constant) in results where constant.source == nil { try charge(constant.count) }
+      try node.finish()
+      for (position, name) in proto.output.enumerated() where !name.isEmpty {
+        guard results.indices.contains(position) else {
+          throw CNNError(.invalidArgument, "its output \(position) is not supported")
+        }
+        guard known[name] == nil, initializers[name] == nil else {
+          throw CNNError(.malformedFile, "the name '\(name)' of its output is given twice")
+        }
+        known[name] = results[position]
+      }
+    } catch {
+      throw error.prefixed("node '\(label)' (\(proto.opType))")
+    }
+  }
+
+  /// What a name stands for; an initializer is read when it is first asked for.
+  private mutating func value(named name: String) throws(CNNError) -> Known? {
+    if let value = known[name] { return value }
+    guard let index = initializers[name] else { return nil }
+    do throws(CNNError) {
+      let value = Known.constant(try reader.constant(source.initializer[index], named: name))
+      known[name] = value
+      return value
+    } catch {
+      throw error.prefixed("initializer '\(name)'")
+    }
+  }
+
+  /// Counts elements that are computed when the file is read, so that a small file does not take much memory or time.
+  mutating func charge(_ count: Int) throws(CNNError) {
+    computedCount = try Checked.sum([computedCount, count], "the constants")
+    guard computedCount <= Constant.maximumTotal else {
+      throw CNNError(
+        .outOfMemory,
+        "\(computedCount) elements are computed of constants; at most \(Constant.maximumTotal) are possible")
+    }
+  }
+
+  /// The constant of a node's attribute.
+  func constant(_ tensor: Onnx_TensorProto) throws(CNNError) -> Constant { try reader.constant(tensor) }
+
+  // MARK: The graph
+
+  /// Adds a node for the file's node at hand.
+  mutating func add(_ operation: any Operation, _ operands: [Value]) throws(CNNError) -> Value {
+    try graph.addSingle(operation, operands, name: graph.uniqueName(stem))
+  }
+
+  /// A parameter whose values are a constant's, laid out by `transform`; made once for each layout.
+  mutating func parameter(
+    _ constant: Constant, _ role: Parameter.Role, _ initializer: Initializer = .zeros, key: String = "",
+    what: String = "constant",
+    transform: (Constant) throws(CNNError) -> Constant = { constant throws(CNNError) in constant }
+  ) throws(CNNError) -> Value {
+    let floats = try constant.floats("the \(what)")
+    let key = ImportedParameters.Key(floats: ObjectIdentifier(floats), shape: constant.shape, layout: key)
+    if let value = parameters.made[key] { return value }
+    let laidOut = try transform(constant)
+    let name = graph.uniqueName(Self.sanitized(constant.source ?? "\(stem).\(what)"))
+    let parameter = Parameter(name: name, shape: laidOut.shape, role: role, initializer: initializer)
+    let value = try graph.addParameter(parameter)
+    parameters.made[key] = value
+    parameters.kept.append(floats)
+    parameters.values[name] = try laidOut.floats("the \(what)")
+    if constant.source == nil { parameters.frozen.insert(name) }
+    return value
+  }
+
+  /// A name that the graph takes: not empty, not too long, without a number behind a colon.
+  static func sanitized(_ name: String) -> String {
+    var name = name
+    if name.isEmpty { return "node" }
+    if name.utf8.count > 900 { name = String(name.unicodeScalars.prefix(200).map(Character.init)) }
+    while let colon = name.utf8.lastIndex(of: UInt8(ascii: ":")),
+      name.utf8[name.utf8.index(after: colon)...].allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains)
+    {
+      name = String(name[..<colon])
+      if name.isEmpty { return "node" }
+    }
+    return name
+  }
+}
+
+extension Graph {
+  /// The same network, in which the name of an output is that of the node that gives it, and of no other.
+  fileprivate func namingOutputs() throws(CNNError) -> Graph {
+    var positions: [String: Int] = [:], names = nodes.map(\.name)
+    for (position, name) in names.enumerated() { positions[name] = position }
+    var copy = self, isNamed: Set<Int> = []
+    for output in outputs {
+      guard case .node(let position, 0) = definition(of: output.value), isNamed.insert(position).inserted,
+        nodes[position].name != output.name
+      else { continue }
+      if let other = positions[output.name] {
+        if names[other] == output.name { names[other] = copy.uniqueName("\(output.name).before") }
+      } else if value(named: output.name) != nil {
+        continue  // A parameter or an input has it.
+      }
+      names[position] = output.name
+    }
+    if names == nodes.map(\.name) { return self }
+    return try rewriting { rewriter, node throws(CNNError) in
+      guard case .node(let position, _) = definition(of: node.results[0]) else { return false }
+      var operands: [Value] = []
+      for operand in node.operands { operands.append(try rewriter.image(of: operand)) }
+      let results = try rewriter.result.add(node.operation, operands, name: names[position])
+      for (old, new) in zip(node.results, results) { rewriter.map(old, to: new) }
+      return true
+    }
+  }
+}
+
+/// The parameters that the constants of a file have become.
+struct ImportedParameters {
+  /// Values in one memory, in one layout.
+  struct Key: Hashable {
+    let floats: ObjectIdentifier
+    let shape: [Int]
+    let layout: String
+  }
+
+  var made: [Key: Value] = [:]
+  var values: [String: ONNXFloats] = [:]
+  /// What is computed of constants is not trained.
+  var frozen: Set<String> = []
+  /// Keeps the memory behind the keys, so that no other takes its place.
+  var kept: [ONNXFloats] = []
+}

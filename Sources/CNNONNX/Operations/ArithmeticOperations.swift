@@ -1,0 +1,200 @@
+import CNNCore
+import CNNGraph
+
+extension ImportedOperations {
+  /// Arithmetic between two tensors.
+  static let arithmetic: [String: ImportedOperation] = [
+    "Add": { importer, node throws(CNNError) in try importer.binary(.add, &node) },
+    "Sub": { importer, node throws(CNNError) in try importer.binary(.subtract, &node) },
+    "Mul": { importer, node throws(CNNError) in try importer.binary(.multiply, &node) },
+    "Div": { importer, node throws(CNNError) in try importer.binary(.divide, &node) },
+    "Neg": { importer, node throws(CNNError) in
+      switch try node.input(0) {
+      case .tensor(let x):
+        return [.tensor(Traced(value: try importer.add(Rescaling(scale: [-1]), [x.value]), order: x.order))]
+      case .constant(let constant): return [.constant(try constant.combined(.multiply, with: constant.like(-1)))]
+      }
+    },
+  ]
+}
+
+/// Arithmetic of two operands.
+enum BinaryOperation {
+  case add, subtract, multiply, divide
+
+  func callAsFunction(_ a: Float, _ b: Float) -> Float {
+    switch self {
+    case .add: a + b
+    case .subtract: a - b
+    case .multiply: a * b
+    case .divide: a / b
+    }
+  }
+
+  func callAsFunction(_ a: Size, _ b: Size) -> Size {
+    switch self {
+    case .add: a + b
+    case .subtract: a - b
+    case .multiply: a * b
+    case .divide: a / b
+    }
+  }
+}
+
+extension GraphImporter {
+  fileprivate mutating func binary(_ kind: BinaryOperation, _ node: inout ImportedNode) throws(CNNError) -> [Known] {
+    node.pass("broadcast", "axis")
+    switch (try node.input(0), try node.input(1)) {
+    case (.constant(let a), .constant(let b)): return [.constant(try a.combined(kind, with: b))]
+    case (.tensor(let a), .tensor(let b)):
+      switch kind {
+      case .add, .multiply: return [.tensor(try combined(kind, a, b))]
+      case .subtract: return [.tensor(try combined(.add, a, applying(Rescaling(scale: [-1]), b)))]
+      case .divide: return [.tensor(try combined(.multiply, a, applying(Activation(.power, ["exponent": -1]), b)))]
+      }
+    case (.tensor(let a), .constant(let b)):
+      switch kind {
+      case .add, .multiply: return [.tensor(try combined(kind, a, b))]
+      case .subtract: return [.tensor(try combined(.add, a, b.combined(.multiply, with: b.like(-1))))]
+      case .divide: return [.tensor(try combined(.multiply, a, b.like(1).combined(.divide, with: b)))]
+      }
+    case (.constant(let a), .tensor(let b)):
+      switch kind {
+      case .add, .multiply: return [.tensor(try combined(kind, b, a))]
+      case .subtract: return [.tensor(try combined(.add, applying(Rescaling(scale: [-1]), b), a))]
+      case .divide:
+        return [.tensor(try combined(.multiply, applying(Activation(.power, ["exponent": -1]), b), a))]
+      }
+    }
+  }
+
+  private mutating func applying(_ operation: any Operation, _ x: Traced) throws(CNNError) -> Traced {
+    Traced(value: try add(operation, [x.value]), order: x.order)
+  }
+
+  /// The sum or product of two tensors, of which sizes of 1 and missing axes in front are repeated.
+  mutating func combined(_ kind: BinaryOperation, _ a: Traced, _ b: Traced) throws(CNNError) -> Traced {
+    if kind == .multiply, let fused = try fusedProduct(a, b) { return fused }
+    var (a, b) = (a, b)
+    let missing = rank(a) - rank(b)
+    if missing > 0 { b = try inserting(Array(0..<missing), into: b) }
+    if missing < 0 { a = try inserting(Array(0..<(-missing)), into: a) }
+    guard a.batch == b.batch else { throw mixesBatch("an operation on tensors of different rank") }
+    // What has more elements stays where it is.
+    if graph.type(of: a.value).count >= graph.type(of: b.value).count {
+      b = try reordered(b, to: a.order)
+    } else {
+      a = try reordered(a, to: b.order)
+    }
+    let operation: any Operation = kind == .add ? Add() : Multiply()
+    return Traced(value: try add(operation, [a.value, b.value]), order: a.order)
+  }
+
+  /// The sum or product with a constant.
+  mutating func combined(_ kind: BinaryOperation, _ x: Traced, _ constant: Constant) throws(CNNError) -> Traced {
+    if constant.count == 1 && constant.shape.count <= rank(x) {
+      let number = Double(try constant.numbers("the constant")[0])
+      guard number.isFinite else {
+        throw CNNError(.invalidArgument, "the constant is \(number); expected a finite one")
+      }
+      if kind == .multiply, let undone = undoing(number, x) { return undone }
+      let rescaling = kind == .add ? Rescaling(offset: [number]) : Rescaling(scale: [number])
+      return Traced(value: try add(rescaling, [x.value]), order: x.order)
+    }
+    var x = x
+    if constant.shape.count > rank(x) {
+      x = try inserting(Array(0..<(constant.shape.count - rank(x))), into: x)
+    }
+    let role: Parameter.Role = kind == .add ? .bias : .normalizationScale
+    let (value, shape) = try operand(constant, like: x, role: role, what: kind == .add ? "offset" : "factor")
+    if kind == .add, shape.count == 1, let biased = try addingBias(value, to: x) { return biased }
+    let operation: any Operation = kind == .add ? Add() : Multiply()
+    return Traced(value: try add(operation, [x.value, value]), order: x.order)
+  }
+
+  /// A constant as a parameter with its axes as those of `x` in memory, without the axes of size 1 in front.
+  mutating func operand(_ constant: Constant, like x: Traced, role: Parameter.Role, what: String) throws(CNNError)
+    -> (value: Value, shape: [Int])
+  {
+    let count = graph.type(of: x.value).rank
+    let full = Array(repeating: 1, count: rank(x) - constant.shape.count) + constant.shape
+    // The file's axis at each place in memory; the first may be a batch that the file does not have.
+    var axes: [Int?] = Array(repeating: nil, count: count)
+    for (position, place) in x.order.enumerated() { axes[place] = position }
+    if let batch = x.batch, full[batch] != 1 { throw mixesBatch("a constant with a value for each sample") }
+    let laidOut = axes.compactMap { $0 }
+    let kept = Array(laidOut.drop { full[$0] == 1 })
+    let shape = kept.isEmpty ? [1] : kept.map { full[$0] }
+    let value = try parameter(
+      constant, role, role == .normalizationScale ? .ones : .zeros, key: "operand \(laidOut)", what: what
+    ) { (constant) throws(CNNError) in
+      let source = constant.source
+      let floats: Constant =
+        if case .sizes = constant.content {
+          Constant(shape: constant.shape, .floats(try constant.numbers("the constant")))
+        } else {
+          constant
+        }
+      let moved = try Constant(shape: full, floats.content).transposed(laidOut)
+      return Constant(shape: shape, moved.content, source: source)
+    }
+    return (value, shape)
+  }
+
+  /// A dense layer or convolution without a bias takes the sum as its own.
+  private mutating func addingBias(_ bias: Value, to x: Traced) throws(CNNError) -> Traced? {
+    guard let node = graph.node(defining: x.value), node.operands.count == 2,
+      node.operation is Dense || node.operation is Convolution2D,
+      graph.type(of: bias).shape == [graph.type(of: x.value).shape.last ?? 0]
+    else { return nil }
+    return Traced(value: try add(node.operation, node.operands + [bias]), order: x.order)
+  }
+}
+
+extension Constant {
+  /// One number of the same kind.
+  func like(_ number: Int) throws(CNNError) -> Constant {
+    switch content {
+    case .sizes: return Constant(shape: [], .sizes([.known(number)]))
+    case .floats: return Constant(shape: [], .floats(try ONNXFloats([Float(number)])))
+    }
+  }
+
+  /// Arithmetic with another constant.
+  func combined(_ kind: BinaryOperation, with other: Constant) throws(CNNError) -> Constant {
+    let shape = try Self.broadcast(self.shape, other.shape)
+    let first = try Self.positions(of: self.shape, in: shape), second = try Self.positions(of: other.shape, in: shape)
+    if case .sizes(let a) = content, case .sizes(let b) = other.content {
+      return Constant(shape: shape, .sizes(zip(first, second).map { kind(a[$0], b[$1]) }))
+    }
+    let a = try numbers("the first operand"), b = try other.numbers("the second operand")
+    let result = try ONNXFloats(count: first.count, "a constant") { target throws(CNNError) in
+      for index in 0..<first.count { target[index] = kind(a[first[index]], b[second[index]]) }
+    }
+    return Constant(shape: shape, .floats(result))
+  }
+
+  /// The shape to which two are repeated.
+  static func broadcast(_ a: [Int], _ b: [Int]) throws(CNNError) -> [Int] {
+    let rank = max(a.count, b.count)
+    let first = Array(repeating: 1, count: rank - a.count) + a
+    let second = Array(repeating: 1, count: rank - b.count) + b
+    guard zip(first, second).allSatisfy({ $0 == $1 || $0 == 1 || $1 == 1 }) else {
+      throw CNNError(.shapeMismatch, "the shapes \(describe(a)) and \(describe(b)) do not fit")
+    }
+    return zip(first, second).map { $0 == 1 ? $1 : $0 }
+  }
+
+  /// For each element of a shape the position of the one that is repeated there.
+  static func positions(of shape: [Int], in target: [Int]) throws(CNNError) -> [Int] {
+    guard try Checked.product(target, "a constant") <= maximumCount else {
+      throw CNNError(.outOfMemory, "a constant of shape \(describe(target)) is computed; that is too large")
+    }
+    var stride = 1, strides: [Int] = []
+    for size in shape.reversed() {
+      strides.insert(size == 1 ? 0 : stride, at: 0)
+      stride *= size
+    }
+    return positions(target, strides: Array(repeating: 0, count: target.count - shape.count) + strides)
+  }
+}

@@ -1,0 +1,19 @@
+import CNNCore
+import CNNGraph
+
+/// Adds what a node of the file computes, and returns its results in their order.
+typealias ImportedOperation = @Sendable (inout GraphImporter, inout ImportedNode) throws(CNNError) -> [Known]
+
+/// The operations that are read, by the names that ONNX has for them.
+public enum ImportedOperations {
+  /// The names, sorted.
+  public static var names: [String] { table.keys.sorted() }
+
+  static let table: [String: ImportedOperation] = {
+    var table: [String: ImportedOperation] = [:]
+    for part in [layers, pools, activations, arithmetic, normalizations, shapes, parts, constants] {
+      table.merge(part) { first, _ in first }
+    }
+    return table
+  }()
+}

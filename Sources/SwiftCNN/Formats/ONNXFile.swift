@@ -1,0 +1,172 @@
+import CNNCompiler
+import CNNCore
+import CNNGraph
+import Glibc
+
+/// What turns networks into the bytes of ONNX files and back.
+///
+/// It is given from outside, since it needs Foundation, which the library does without: Swift packages take it from the
+/// product `SwiftCNNONNX`, the C library from a library of its own.
+public protocol ONNXCodec {
+  /// Reads the bytes of a file beside the model: its name, the first byte, and how many, or nil for all that follow.
+  typealias ExternalReader = (_ location: String, _ offset: Int, _ length: Int?) throws(CNNError) -> Memory
+  /// The values of a parameter, which stay where they are until the call it is given to returns.
+  typealias Values = (_ parameter: String) throws(CNNError) -> UnsafeBufferPointer<Float>
+
+  /// Gives the bytes of a network's model to `write`, piece by piece.
+  func encode(
+    _ network: Graph, options: JSONObject, values: Values, write: (UnsafeRawBufferPointer) throws(CNNError) -> Void
+  ) throws(CNNError)
+
+  /// The network of a model's bytes.
+  func decode(_ bytes: UnsafeRawBufferPointer, options: JSONObject, readExternal: @escaping ExternalReader)
+    throws(CNNError) -> DecodedONNX
+}
+
+/// What an `ONNXCodec` reads.
+public struct DecodedONNX {
+  /// The network.
+  public var graph: Graph
+  /// Its name.
+  public var name: String
+  /// Mean and deviation of uint8 pixels; nil where the file does not say.
+  public var mean, deviation: [Double]?
+  /// The values of its parameters by name, each at the start of its memory.
+  public var values: [String: Memory]
+
+  /// A network that was read.
+  public init(graph: Graph, name: String, mean: [Double]?, deviation: [Double]?, values: [String: Memory]) {
+    (self.graph, self.name, self.mean, self.deviation, self.values) = (graph, name, mean, deviation, values)
+  }
+}
+
+extension Model {
+  /// Writes the network as it predicts, with its weights, as an ONNX file; it appears whole or not at all.
+  /// - Parameters:
+  ///   - options: the keys that `include/swiftcnn.h` lists for `scnn_model_export_onnx`.
+  ///   - codec: what makes the bytes.
+  /// - Throws: `.invalidArgument` naming the layer for an operation that no ONNX operator is, `.inputOutput`.
+  public func exportONNX(_ path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec) throws(CNNError) {
+    var takesPixels = false
+    var request = JSONObject()
+    try OptionReader.read(options) { (options) throws(CNNError) in
+      takesPixels = try options.take("pixels", JSONObject.optionalBool) ?? false
+      if let layout = try options.take("layout", JSONObject.optionalString) { request["layout"] = .string(layout) }
+    }
+    try lock.reading { () throws(CNNError) in
+      let pixels: JSON = [
+        "mean": .array(pixelNormalization.mean.map { .number($0) }),
+        "std": .array(pixelNormalization.deviation.map { .number($0) }),
+      ]
+      request[takesPixels ? "pixels" : "described_pixels"] = pixels
+      request["name"] = .string(name)
+      try AtomicFile.write(to: path) { (file) throws(CNNError) in
+        try codec.encode(
+          network, options: request,
+          values: { (parameter) throws(CNNError) in
+            guard let position = parameters.position(of: parameter) else {
+              throw CNNError(.internalFault, "there is no parameter '\(parameter)'")
+            }
+            return UnsafeBufferPointer(parameters.values(at: position))
+          },
+          write: { (bytes) throws(CNNError) in try file.write(bytes) })
+      }
+    }
+  }
+
+  /// Reads an ONNX file.
+  /// - Parameter options: the keys that `include/swiftcnn.h` lists for `scnn_model_import_onnx`.
+  /// - Throws: `.inputOutput`; `.malformedFile` where it is no model; `.invalidArgument` naming the node and its operation
+  ///   for what the library does not have.
+  public convenience init(onnx path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec) throws(CNNError)
+  {
+    let decoded: DecodedONNX
+    do throws(CNNError) {
+      let file = try FileReader(path: path), folder = ExternalDataFolder(of: path)
+      guard file.byteCount <= Int(Int32.max) else {
+        throw CNNError(.malformedFile, "the file has \(file.byteCount) bytes; an ONNX file has 2147483647 at most")
+      }
+      let contents = try Memory(byteCount: file.byteCount, for: "the file")
+      let bytes = UnsafeMutableRawBufferPointer(start: contents.base, count: file.byteCount)
+      try file.read(into: bytes, at: 0)
+      decoded = try codec.decode(UnsafeRawBufferPointer(bytes), options: options) {
+        (location, offset, length) throws(CNNError) in
+        try folder.read(location, offset: offset, length: length)
+      }
+      withExtendedLifetime(contents) {}
+    } catch {
+      throw error.mentions(path) ? error : error.prefixed("'\(path)'")
+    }
+    try self.init(decoded)
+  }
+
+  private convenience init(_ decoded: DecodedONNX) throws(CNNError) {
+    try self.init(
+      uninitialized: decoded.graph, name: decoded.name, mean: decoded.mean, deviation: decoded.deviation)
+    for (position, parameter) in parameters.parameters.enumerated() {
+      let target = parameters.values(at: position)
+      guard let values = decoded.values[parameter.name], values.floats.count >= target.count else {
+        throw CNNError(.internalFault, "parameter '\(parameter.name)' has no values")
+      }
+      _ = target.update(fromContentsOf: values.floats[..<target.count])
+    }
+    parameters.markChanged()
+  }
+}
+
+/// The folder of a model, in whose files its weights may lie. Nothing outside of it is read, whatever the model says.
+final class ExternalDataFolder {
+  private let path: String
+  private var files: [String: FileReader] = [:]
+
+  /// The folder in which this file lies.
+  init(of path: String) {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else {
+      self.path = "."
+      return
+    }
+    self.path = slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// The bytes of a file in the folder.
+  /// - Throws: `.malformedFile` for a name that leads out of the folder, and where the file is too short.
+  func read(_ location: String, offset: Int, length: Int?) throws(CNNError) -> Memory {
+    let file = try open(location)
+    guard offset >= 0, offset <= file.byteCount else {
+      throw CNNError(
+        .malformedFile, "the external data begin at byte \(offset) of '\(location)', which has \(file.byteCount)")
+    }
+    let count = length ?? file.byteCount - offset
+    guard count >= 0, count <= file.byteCount - offset else {
+      throw CNNError(
+        .malformedFile,
+        "the external data are \(count) bytes from byte \(offset) of '\(location)', which has \(file.byteCount)")
+    }
+    let memory = try Memory(byteCount: count, for: "external data")
+    try file.read(into: UnsafeMutableRawBufferPointer(start: memory.base, count: count), at: offset)
+    return memory
+  }
+
+  private func open(_ location: String) throws(CNNError) -> FileReader {
+    if let file = files[location] { return file }
+    let outside = CNNError(
+      .malformedFile, "the external data '\(location)' lie outside of the model's folder, and are not read")
+    let parts = location.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+    guard !location.isEmpty, !location.utf8.contains(0), location.utf8.first != UInt8(ascii: "/"),
+      parts.allSatisfy({ !$0.elementsEqual("..".utf8) })
+    else { throw outside }
+    // A symbolic link may lead out all the same.
+    let full = "\(path)/\(location)"
+    let folder = try resolved(path), target = try resolved(full)
+    guard target.utf8.starts(with: (folder == "/" ? folder : folder + "/").utf8) else { throw outside }
+    let file = try FileReader(path: target)
+    files[location] = file
+    return file
+  }
+
+  private func resolved(_ path: String) throws(CNNError) -> String {
+    guard let result = realpath(path, nil) else { throw systemError("open", path) }
+    defer { free(result) }
+    return String(cString: result)
+  }
+}

@@ -1,0 +1,4 @@
+@_exported import SwiftCNN
+
+@_exported import struct CNNONNX.ONNXExportOptions
+@_exported import struct CNNONNX.ONNXImportOptions
