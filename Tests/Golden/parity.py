@@ -6,10 +6,13 @@ running statistics of batch normalisation are near those of the images, changed 
 matters to the logits, and rounding is not amplified from layer to layer. Both sides compute in float32; where
 they differ by more than the tolerance the peer computes in float64, and the row says so.
 
-Prints a row a model: its parameters here and there, the resolution of the first two kinds, for each kind of images the
-largest difference over the largest logit, and how much the logits of two images differ. The exit status is 1 if a
-difference is above the tolerance, or if the number of parameters, the published resolution or the constants of the
-pixels differ.
+The weights come as safetensors; those of both forms of `.pth` and of a model file must be the same bits, the peer must
+take what the library writes for it, and the network must give the same logits through an ONNX file.
+
+Prints a row a model: its parameters here and there, the resolution of the first two kinds, for each kind of images and
+for noise through ONNX the largest difference over the largest logit, and how much the logits of two images differ. The
+exit status is 1 if a difference is above the tolerance, or if weights, the number of parameters, the published resolution
+or the constants of the pixels differ.
 """
 
 import argparse
@@ -119,12 +122,48 @@ def relative_difference(result, expected):
     return float(numpy.abs(result - expected).max() / numpy.abs(expected).max())
 
 
+def weights(model):
+    """The parameters by name."""
+    return {parameter.name: model.get_parameter(parameter.name) for parameter in model.parameters}
+
+
+def faults_of_files(name, network, model, directory):
+    """What the other files of the same weights, read and written, do otherwise than the first."""
+    faults, expected = [], weights(model)
+    options = {"classes": CLASSES, "classifier_activation": None}
+    paths = {form: str(directory / f"{form}.pth") for form in ("zip", "stream", "written")}
+    for form in ("zip", "stream"):
+        torch.save(network.state_dict(), paths[form], _use_new_zipfile_serialization=form == "zip")
+    model.save(directory / "model.safetensors")
+    others = {f"the {form} form of .pth": swiftcnn.create_model(name, weights=paths[form], **options)
+              for form in ("zip", "stream")}
+    others["a model file"] = swiftcnn.load_model(directory / "model.safetensors")
+    for what, other in others.items():
+        found = weights(other)
+        if found.keys() != expected.keys() or any(
+                found[key].tobytes() != expected[key].tobytes() for key in expected):
+            faults.append(f"{what} gives other weights")
+    model.save_weights(paths["written"], naming={"here": "native"}.get(networks.library(name), networks.library(name)))
+    written, state = torch.load(paths["written"], weights_only=True), network.state_dict()
+    counters = {key for key in state if key.endswith("num_batches_tracked")}
+    if written.keys() - counters != state.keys() - counters or any(
+            not torch.equal(written[key], state[key]) for key in state.keys() - counters):
+        faults.append("the .pth that is written has other weights")
+    return faults
+
+
+def through_onnx(model, x, directory):
+    """The logits of `x` after the network was written as ONNX and read again."""
+    model.export(directory / "model.onnx")
+    return swiftcnn.load_model(directory / "model.onnx").predict(x, verbose=0)
+
+
 def compare(name, directory):
     """The row of a model, what is to be said of it, and what is wrong with it."""
     random = numpy.random.default_rng(zlib.crc32(name.encode()))
     network = randomized(name)
     published = networks.published(name)
-    path = str(pathlib.Path(directory) / "weights.safetensors")
+    path = str(directory / "weights.safetensors")
     safetensors.torch.save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
 
     model = swiftcnn.create_model(name, weights=path, classes=CLASSES, classifier_activation=None)
@@ -136,6 +175,7 @@ def compare(name, directory):
     for mine, key in zip(model.normalization, ("mean", "std")):
         if not numpy.allclose(mine, published[key]):
             faults.append(f"{key} is {published[key]}")
+    faults += faults_of_files(name, network, model, directory)
     size = [min(side, LARGEST) for side in resolution]
     differences, notes = [], []
     for kind in KINDS:
@@ -156,6 +196,10 @@ def compare(name, directory):
                 f"{kind}: {relative_difference(result, exact):.1e} from float64, the peer's float32 "
                 f"{relative_difference(expected, exact):.1e}")
             differences[-1] = relative_difference(result, exact)
+        if kind == "noise":
+            onnx = relative_difference(through_onnx(model, x, directory), result)
+            if not onnx <= TOLERANCE:
+                faults.append(f"through ONNX the logits differ by more than {TOLERANCE}")
         if len(x) > 1:
             spread = float(numpy.abs(expected[0] - expected[1]).max() / numpy.abs(expected).max())
         if not differences[-1] <= TOLERANCE:
@@ -163,7 +207,7 @@ def compare(name, directory):
     if not spread >= SMALLEST_SPREAD:
         faults.append("the logits hardly depend on the image")
     row = [name, f"{ours:,}", f"{theirs:,}", "x".join(map(str, size)), *(f"{d:.1e}" for d in differences),
-           f"{spread:.2f}"]
+           f"{onnx:.1e}", f"{spread:.2f}"]
     return row, notes, faults
 
 
@@ -171,15 +215,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="model", help="names of models; all when none is given")
     arguments = parser.parse_args()
-    layout = "{:<23}{:>13}{:>13}{:>11}" + "{:>10}" * len(KINDS) + "{:>8}"
+    layout = "{:<23}{:>13}{:>13}{:>11}" + "{:>10}" * (len(KINDS) + 1) + "{:>8}"
     print(f"swiftcnn {swiftcnn.__version__}, torch {torch.__version__}, torchvision "
           f"{networks.torchvision().__version__}, timm {networks.timm().__version__}")
-    print(layout.format("model", "parameters", "theirs", "resolution", *KINDS, "spread"))
+    print(layout.format("model", "parameters", "theirs", "resolution", *KINDS, "onnx", "spread"))
     failed, begin = 0, time.monotonic()
     names = arguments.models or swiftcnn.list_models()
     for name in names:
         with tempfile.TemporaryDirectory() as directory:
-            row, notes, faults = compare(name, directory)
+            row, notes, faults = compare(name, pathlib.Path(directory))
         failed += bool(faults)
         print(layout.format(*row), "; ".join(notes + faults), flush=True)
     print(f"{len(names) - failed} of {len(names)} models are equal within {TOLERANCE} of the largest logit, "

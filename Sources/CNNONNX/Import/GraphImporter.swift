@@ -8,14 +8,14 @@ struct GraphImporter {
   let options: ONNXImportOptions
   let version: Int
   /// The batch of the file's inputs, where it is a number there.
-  private(set) var fixedBatch: Int?
+  var fixedBatch: Int?
   /// What the names of the node at hand begin with.
-  private var stem = ""
+  var stem = ""
 
-  private var layout: ONNXExportOptions.Layout?
-  private let source: Onnx_GraphProto
+  var layout: ONNXExportOptions.Layout?
+  let source: Onnx_GraphProto
   private let reader: TensorReader
-  private var known: [String: Known] = [:]
+  var known: [String: Known] = [:]
   private var initializers: [String: Int] = [:]
   var parameters = ImportedParameters()
   /// How many elements were computed of constants so far.
@@ -82,119 +82,6 @@ struct GraphImporter {
       name: source.name.isEmpty ? "onnx" : source.name, pixels: pixels)
   }
 
-  // MARK: The border
-
-  /// Adds an input; returns whether it takes uint8 pixels.
-  private mutating func addInput(_ input: Onnx_ValueInfoProto) throws(CNNError) -> Bool {
-    do throws(CNNError) {
-      guard !input.name.isEmpty else { throw CNNError(.malformedFile, "it has no name") }
-      guard known[input.name] == nil else { throw CNNError(.malformedFile, "the name is given twice") }
-      guard input.type.hasTensorType, input.type.tensorType.hasShape else {
-        throw CNNError(.invalidArgument, "it is no tensor of known rank")
-      }
-      let code = Int(input.type.tensorType.elemType)
-      guard ElementCode.isFloat(code) || code == ElementCode.uint8 else {
-        throw CNNError(
-          .invalidArgument, "its element type is \(ElementCode.name(code)); expected float32, or uint8 pixels")
-      }
-      let sizes = try sizes(of: input.type.tensorType.shape)
-      let rank = sizes.count + (options.batch ? 0 : 1)
-      guard rank >= 1, rank <= TensorType.maximumRank else {
-        throw CNNError(
-          .invalidArgument, "it has \(sizes.count) axes; expected a batch, and at most \(TensorType.maximumRank)")
-      }
-      // In memory the batch comes first and an image's channels last.
-      let isImage = options.batch && sizes.count == 4 && options.layout == .nhwc && !isTransposedFirst(input.name)
-      let order = options.batch ? (isImage ? Traced.image : Array(0..<rank)) : Array(1..<rank)
-      var shape = Array(repeating: 1, count: rank), variable: [Int] = []
-      for (position, size) in sizes.enumerated() where order[position] != 0 {
-        if let size {
-          shape[order[position]] = size
-        } else if options.batch && sizes.count == 4 {
-          shape[order[position]] = Self.exampleSize
-          variable.append(order[position])
-        } else {
-          throw CNNError(.invalidArgument, "axis \(position) has no fixed size; only height, width and batch may vary")
-        }
-      }
-      if options.batch, let batch = sizes[0] { fixedBatch = batch }
-      let value = try graph.addInput(
-        graph.uniqueName(Self.sanitized(input.name)), TensorType(.float32, shape), variableAxes: variable.sorted())
-      var tensor = Traced(value: value, order: order)
-      if options.batch && sizes.count == 4 && options.layout == .file && !isTransposedFirst(input.name) {
-        stem = "\(input.name).nhwc"
-        tensor = try reordered(tensor, to: Traced.image)
-      }
-      known[input.name] = .tensor(tensor)
-      return code == ElementCode.uint8
-    } catch {
-      throw error.prefixed("input '\(input.name)'")
-    }
-  }
-
-  /// The size of an axis that may be another at every run, wherever one is needed before.
-  private static let exampleSize = 256
-
-  /// The sizes of an input; nil for those that are not fixed.
-  private func sizes(of shape: Onnx_TensorShapeProto) throws(CNNError) -> [Int?] {
-    var result: [Int?] = []
-    for dimension in shape.dim {
-      guard case .dimValue(let size) = dimension.value else {
-        result.append(nil)
-        continue
-      }
-      guard size >= 1, size <= 1 << 40 else {
-        throw CNNError(.malformedFile, "axis \(result.count) has size \(size); expected 1 or more")
-      }
-      result.append(Int(size))
-    }
-    return result
-  }
-
-  /// Whether all that reads an input first moves its channels, the last axis, to the second place.
-  private func isTransposedFirst(_ name: String) -> Bool {
-    if let layout { return layout == .nhwc }
-    let readers = source.node.filter { $0.input.contains(name) }
-    return !readers.isEmpty
-      && readers.allSatisfy { node in
-        ["Transpose", "Cast"].contains(node.opType)
-          && (node.opType == "Cast"
-            ? isTransposedFirst(after: node)
-            : node.attribute.contains { $0.name == "perm" && $0.ints == [0, 3, 1, 2] })
-      }
-  }
-
-  /// The same of what a cast of the input gives, and arithmetic on it, as the normalisation of pixels.
-  private func isTransposedFirst(after node: Onnx_NodeProto) -> Bool {
-    var name = node.output.first ?? ""
-    for _ in 0..<8 {
-      let readers = source.node.filter { $0.input.contains(name) }
-      guard readers.count == 1, let reader = readers.first else { return false }
-      if reader.opType == "Transpose" {
-        return reader.attribute.contains { $0.name == "perm" && $0.ints == [0, 3, 1, 2] }
-      }
-      guard ["Sub", "Div", "Mul", "Add", "Cast"].contains(reader.opType) else { return false }
-      name = reader.output.first ?? ""
-    }
-    return false
-  }
-
-  private mutating func addOutput(_ output: Onnx_ValueInfoProto) throws(CNNError) {
-    stem = "\(Self.sanitized(output.name)).output"
-    guard case .tensor(var tensor)? = try value(named: output.name) else {
-      throw CNNError(.invalidArgument, "output '\(output.name)' does not depend on the model's input")
-    }
-    do throws(CNNError) {
-      if !(options.layout == .nhwc && tensor.order == Traced.image) { tensor = try plain(tensor) }
-      if graph.node(defining: tensor.value) == nil {
-        tensor = Traced(value: try add(Rescaling(), [tensor.value]), order: tensor.order)
-      }
-      try graph.addOutput(Self.sanitized(output.name), tensor.value)
-    } catch {
-      throw error.prefixed("output '\(output.name)'")
-    }
-  }
-
   // MARK: Nodes
 
   private mutating func addNode(_ proto: Onnx_NodeProto, _ index: Int) throws(CNNError) {
@@ -236,7 +123,7 @@ struct GraphImporter {
   }
 
   /// What a name stands for; an initializer is read when it is first asked for.
-  private mutating func value(named name: String) throws(CNNError) -> Known? {
+  mutating func value(named name: String) throws(CNNError) -> Known? {
     if let value = known[name] { return value }
     guard let index = initializers[name] else { return nil }
     do throws(CNNError) {
@@ -301,50 +188,4 @@ struct GraphImporter {
     }
     return name
   }
-}
-
-extension Graph {
-  /// The same network, in which the name of an output is that of the node that gives it, and of no other.
-  fileprivate func namingOutputs() throws(CNNError) -> Graph {
-    var positions: [String: Int] = [:], names = nodes.map(\.name)
-    for (position, name) in names.enumerated() { positions[name] = position }
-    var copy = self, isNamed: Set<Int> = []
-    for output in outputs {
-      guard case .node(let position, 0) = definition(of: output.value), isNamed.insert(position).inserted,
-        nodes[position].name != output.name
-      else { continue }
-      if let other = positions[output.name] {
-        if names[other] == output.name { names[other] = copy.uniqueName("\(output.name).before") }
-      } else if value(named: output.name) != nil {
-        continue  // A parameter or an input has it.
-      }
-      names[position] = output.name
-    }
-    if names == nodes.map(\.name) { return self }
-    return try rewriting { rewriter, node throws(CNNError) in
-      guard case .node(let position, _) = definition(of: node.results[0]) else { return false }
-      var operands: [Value] = []
-      for operand in node.operands { operands.append(try rewriter.image(of: operand)) }
-      let results = try rewriter.result.add(node.operation, operands, name: names[position])
-      for (old, new) in zip(node.results, results) { rewriter.map(old, to: new) }
-      return true
-    }
-  }
-}
-
-/// The parameters that the constants of a file have become.
-struct ImportedParameters {
-  /// Values in one memory, in one layout.
-  struct Key: Hashable {
-    let floats: ObjectIdentifier
-    let shape: [Int]
-    let layout: String
-  }
-
-  var made: [Key: Value] = [:]
-  var values: [String: ONNXFloats] = [:]
-  /// What is computed of constants is not trained.
-  var frozen: Set<String> = []
-  /// Keeps the memory behind the keys, so that no other takes its place.
-  var kept: [ONNXFloats] = []
 }

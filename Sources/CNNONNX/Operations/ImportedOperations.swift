@@ -11,7 +11,7 @@ public enum ImportedOperations {
 
   static let table: [String: ImportedOperation] = {
     var table: [String: ImportedOperation] = [:]
-    for part in [layers, pools, activations, arithmetic, normalizations, shapes, parts, constants] {
+    for part in [layers, pools, activations, arithmetic, normalizations, shapes, parts, padding, constants] {
       table.merge(part) { first, _ in first }
     }
     return table

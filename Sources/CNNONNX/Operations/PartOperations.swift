@@ -8,7 +8,6 @@ extension ImportedOperations {
     "Split": { importer, node throws(CNNError) in try importer.split(&node) },
     "Slice": { importer, node throws(CNNError) in try importer.slice(&node) },
     "Gather": { importer, node throws(CNNError) in try importer.gather(&node) },
-    "Pad": { importer, node throws(CNNError) in try importer.pad(&node) },
   ]
 }
 
@@ -169,7 +168,7 @@ extension GraphImporter {
   }
 
   /// The size of an axis that is cut. Throws where it varies, or is the batch.
-  private func knownSize(_ x: Traced, _ axis: Int, _ what: String) throws(CNNError) -> Int {
+  func knownSize(_ x: Traced, _ axis: Int, _ what: String) throws(CNNError) -> Int {
     switch sizes(x)[axis] {
     case .known(let size): return size
     case .batch: throw mixesBatch(what)
@@ -178,7 +177,7 @@ extension GraphImporter {
   }
 
   /// Elements along one of the file's axes.
-  private mutating func take(_ x: Traced, _ axis: Int, _ indices: [Int]) throws(CNNError) -> Traced {
+  mutating func take(_ x: Traced, _ axis: Int, _ indices: [Int]) throws(CNNError) -> Traced {
     guard let first = indices.first else { throw nothingLeft(axis) }
     // What follows in order is a slice.
     if indices.enumerated().allSatisfy({ $1 == first + $0 }) {
@@ -192,82 +191,6 @@ extension GraphImporter {
     if start == 0 && sizes(x)[axis] == .known(length) { return x }
     let value = try add(Slice(axis: x.order[axis], start: start, length: length), [x.value])
     return Traced(value: value, order: x.order)
-  }
-
-  fileprivate mutating func pad(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
-    let mode = try node.text("mode", default: "constant")
-    var x = try node.tensor(0)
-    guard let given = try node.integers("pads", orInput: 1) else { throw CNNError(.malformedFile, "pads are missing") }
-    var number = try node.number("value")
-    if number == nil { number = try node.optionalScalar(2, "the value") }
-    let value = number ?? 0
-    var positions = Array(0..<rank(x))
-    if let given = try node.optionalConstant(3, "axes") { positions = try axes(given.integers("axes"), of: rank(x)) }
-    guard given.count == 2 * positions.count, given.allSatisfy({ (-(1 << 22)...(1 << 22)).contains($0) }) else {
-      throw CNNError(.malformedFile, "there are \(given.count) pads; expected \(2 * positions.count) of 2^22 at most")
-    }
-    var before = Array(repeating: 0, count: rank(x)), after = before
-    for (index, position) in positions.enumerated() {
-      (before[position], after[position]) = (given[index], given[index + positions.count])
-    }
-    if mode == "constant" && value == 0 && rank(x) == 4 && options.batch && before[...1] == [0, 0]
-      && after[...1] == [0, 0] && before.allSatisfy({ $0 >= 0 }) && after.allSatisfy({ $0 >= 0 })
-    {
-      let image = try image(x, "the input")
-      let operation = ZeroPadding2D([before[2], before[3], after[2], after[3]])
-      return [.tensor(Traced(value: try add(operation, [image.value]), order: image.order))]
-    }
-    for position in before.indices where before[position] != 0 || after[position] != 0 {
-      x = try padded(x, position, before[position], after[position], mode: mode, value: value)
-    }
-    return [.tensor(x)]
-  }
-
-  private mutating func padded(
-    _ x: Traced, _ position: Int, _ before: Int, _ after: Int, mode: String, value: Double
-  ) throws(CNNError) -> Traced {
-    let size = try knownSize(x, position, "a padding of the batch")
-    let outside = max(before, 0) + max(after, 0)
-    let inside = max(0, -before)..<max(0, size - max(0, -after))
-    guard !inside.isEmpty, inside.upperBound <= size else {
-      throw CNNError(.invalidArgument, "nothing is left along axis \(position)")
-    }
-    guard try Checked.sum([size, outside], "the padding") <= Constant.maximumCount else {
-      throw CNNError(.outOfMemory, "the padding along axis \(position) has \(outside) elements")
-    }
-    let count = inside.count
-    guard mode == "constant" else {
-      // Every element of the result is one of the input.
-      var indices: [Int] = []
-      for index in -max(before, 0)..<count + max(after, 0) {
-        switch mode {
-        case "edge": indices.append(inside.lowerBound + min(max(index, 0), count - 1))
-        case "wrap": indices.append(inside.lowerBound + (index % count + count) % count)
-        case "reflect":
-          let period = max(1, 2 * (count - 1)), place = (index % period + period) % period
-          indices.append(inside.lowerBound + (count == 1 ? 0 : min(place, period - place)))
-        default:
-          throw CNNError(.malformedFile, "mode is '\(mode)'; expected constant, reflect, edge or wrap")
-        }
-      }
-      return try take(x, position, indices)
-    }
-    guard value.isFinite else { throw CNNError(.invalidArgument, "the value is \(value); expected a finite one") }
-    let kept = try take(x, position, Array(inside))
-    var parts: [Value] = []
-    for (length, isInside) in [(max(before, 0), false), (0, true), (max(after, 0), false)] where length > 0 || isInside
-    {
-      if isInside {
-        parts.append(kept.value)
-        continue
-      }
-      // Elements of the input that are held at 0 and moved to the value: as many images as there are in the batch.
-      let some = try take(x, position, Array(repeating: 0, count: length)).value
-      let held = try add(Activation(.clip, ["minimum": 0, "maximum": 0]), [some])
-      parts.append(try add(Rescaling(scale: [0], offset: [value]), [held]))
-    }
-    if parts.count == 1 { return kept }
-    return Traced(value: try add(Concatenate(axis: x.order[position]), parts), order: x.order)
   }
 }
 
@@ -289,61 +212,4 @@ private struct SteppedRange: RandomAccessCollection {
 extension Int {
   /// The size of a step, which is never the smallest number.
   fileprivate var magnitudeAsInt: Int { self < 0 ? -self : self }
-}
-
-extension Constant {
-  /// The elements with these indices along an axis.
-  func taking(_ indices: [Int], along axis: Int) throws(CNNError) -> Constant {
-    if indices == Array(0..<shape[axis]) { return self }
-    var target = shape
-    target[axis] = indices.count
-    guard try Checked.product(target, "a constant") <= max(Self.maximumCount, count) else {
-      throw CNNError(.outOfMemory, "a constant of shape \(describe(target)) is computed; that is too large")
-    }
-    let step = shape[(axis + 1)...].reduce(1, *), length = shape[axis], rows = shape[..<axis].reduce(1, *)
-    var positions: [Int] = []
-    for row in 0..<rows {
-      for index in indices {
-        let first = (row * length + index) * step
-        positions.append(contentsOf: first..<first + step)
-      }
-    }
-    return try picking(positions, shape: target)
-  }
-
-  /// Constants of one kind behind each other.
-  static func joined(_ parts: [Constant], along axis: Int) throws(CNNError) -> Constant {
-    guard let first = parts.first else { throw CNNError(.malformedFile, "there are no inputs") }
-    var target = first.shape
-    target[axis] = 0
-    for part in parts {
-      var other = part.shape
-      guard other.count == target.count else {
-        throw CNNError(.shapeMismatch, "the inputs have different numbers of axes")
-      }
-      target[axis] = try Checked.sum([target[axis], other[axis]], "the inputs")
-      other[axis] = target[axis]
-      guard other == target else { throw CNNError(.shapeMismatch, "the shapes of the inputs do not fit") }
-    }
-    guard try Checked.product(target, "a constant") <= maximumCount else {
-      throw CNNError(.outOfMemory, "a constant of shape \(describe(target)) is computed; that is too large")
-    }
-    let rows = target[..<axis].reduce(1, *)
-    func gathered<Element>(_ elements: [(values: [Element], length: Int)]) -> [Element] {
-      var result: [Element] = []
-      for row in 0..<rows {
-        for (values, length) in elements { result.append(contentsOf: values[row * length..<(row + 1) * length]) }
-      }
-      return result
-    }
-    func length(_ part: Constant) -> Int { part.shape[axis...].reduce(1, *) }
-    if parts.allSatisfy({ if case .sizes = $0.content { true } else { false } }) {
-      var elements: [(values: [Size], length: Int)] = []
-      for part in parts { elements.append((try part.sizes("an input"), length(part))) }
-      return Constant(shape: target, .sizes(gathered(elements)))
-    }
-    var elements: [(values: [Float], length: Int)] = []
-    for part in parts { elements.append((Array(try part.floats("an input")), length(part))) }
-    return Constant(shape: target, .floats(try ONNXFloats(gathered(elements))))
-  }
 }
