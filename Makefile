@@ -269,8 +269,9 @@ golden: build/peers-venv/ready build/photos/ready ## Makes the golden values aga
 golden-check: build/peers-venv/ready build/photos/ready ## Makes the golden values again and compares them with those in Tests/Golden
 	build/peers-venv/bin/python Tests/Golden/generate.py --check
 
-parity: python build/peers-venv/ready ## Compares every model with torchvision's or timm's, with random weights
+parity: python build/peers-venv/ready ## Compares every model with torchvision's, timm's or Keras's, with random weights
 	PYTHONPATH=bindings/python build/peers-venv/bin/python Tests/Golden/parity.py
+	PYTHONPATH=bindings/python build/peers-venv/bin/python Tests/Golden/keras_parity.py
 
 # Shows that what these tests say of Keras is so: the same code with `keras` in place of `swiftcnn`.
 KERAS_TESTS := $(addprefix Tests/Python/test_,keras_layers.py keras_models.py keras_defaults.py fidelity.py listings.py examples.py)
