@@ -2,7 +2,7 @@ import CNNCore
 import CNNKernels
 
 /// Random changes of brightness, contrast, saturation and hue, in a random order, as torchvision's ColorJitter.
-public struct ColorJitter: Sendable, Equatable {
+public struct ColorJitter: Sendable {
   /// How far a factor may be from 1; 0 leaves it out.
   public var brightness, contrast, saturation: Double
   /// How far the hues may turn, as a share of the circle, to 0.5.

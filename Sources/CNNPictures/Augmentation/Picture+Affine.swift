@@ -15,9 +15,12 @@ struct AffineMap: Equatable {
 
   /// Turns counterclockwise about the middle, as Pillow's `Image.rotate` computes it.
   static func rotation(degrees: Double, height: Int, width: Int) -> AffineMap {
-    let angle = -degrees * Double.pi / 180
-    // Fifteen decimals, so that quarters of a turn are exact.
-    func rounded(_ value: Double) -> Double { (value * 1e15).rounded(.toNearestOrEven) / 1e15 }
+    let rest = degrees.truncatingRemainder(dividingBy: 360), angle = -(rest < 0 ? rest + 360 : rest) * (Double.pi / 180)
+    // Fifteen decimals, so that quarters of a turn are exact. What the product loses decides what is half way.
+    func rounded(_ value: Double) -> Double {
+      let product = value * 1e15, lost = (-product).addingProduct(value, 1e15), whole = product.rounded(.down)
+      return (whole + (product - whole - 0.5 + lost > 0 ? 1 : 0)) / 1e15
+    }
     let cosine = rounded(cos(angle)), sine = rounded(sin(angle)), opposite = rounded(-sin(angle))
     let x = Double(width) / 2, y = Double(height) / 2
     return AffineMap(

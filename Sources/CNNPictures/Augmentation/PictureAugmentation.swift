@@ -2,7 +2,7 @@ import CNNCore
 import CNNKernels
 
 /// What happens to a picture on its way into a training batch, in this order.
-public struct PictureAugmentation: Sendable, Equatable {
+public struct PictureAugmentation: Sendable {
   /// A random part, in place of the middle.
   public var crop: RandomResizedCrop?
   /// How often the picture is mirrored left to right.

@@ -3,7 +3,7 @@ import CNNKernels
 
 /// A few of fourteen operations, drawn at random and all of one strength (Cubuk et al., "RandAugment: practical automated
 /// data augmentation with a reduced search space", 2019), with the strengths of torchvision.
-public struct RandAugment: Sendable, Equatable {
+public struct RandAugment: Sendable {
   /// How many operations a picture goes through.
   public var operationCount: Int
   /// Their strength, from 0 to 30.
@@ -38,18 +38,24 @@ public struct RandAugment: Sendable, Equatable {
 
   /// How much of the operation the magnitude is.
   func amount(of operation: PictureOperation, for picture: Picture, isNegative: Bool) -> Double {
-    let share = Double(magnitude) / Double(Self.magnitudes.upperBound), sign = isNegative ? -1.0 : 1.0
+    let sign = isNegative ? -1.0 : 1.0
     // Moved by whole pixels; the paper's 150 are of pictures of 331.
-    func pixels(_ side: Int) -> Double { sign * (share * 150 / 331 * Double(side)).rounded(.towardZero) }
+    func pixels(_ side: Int) -> Double { sign * strength(0, Float(150.0 / 331 * Double(side))).rounded(.towardZero) }
     return switch operation {
-    case .shearX, .shearY: sign * share * 0.3
+    case .shearX, .shearY: sign * strength(0, 0.3)
     case .translateX: pixels(picture.width)
     case .translateY: pixels(picture.height)
-    case .rotate: sign * share * 30
-    case .brightness, .color, .contrast, .sharpness: 1 + sign * share * 0.9
-    case .posterize: 8 - (share * 4).rounded(.toNearestOrEven)
-    case .solarize: 255 * (1 - share)
+    case .rotate: sign * strength(0, 30)
+    case .brightness, .color, .contrast, .sharpness: 1 + sign * strength(0, 0.9)
+    case .posterize: 8 - (Double(magnitude) / 7.5).rounded(.toNearestOrEven)
+    case .solarize: strength(255, 0)
     case .identity, .autoContrast, .equalize, .hue, .mirror: 0
     }
+  }
+
+  /// The magnitude as a place between two numbers, in float32 and from the nearer end, as torch.linspace counts.
+  private func strength(_ start: Float, _ end: Float) -> Double {
+    let last = Self.magnitudes.upperBound, step = (end - start) / Float(last)
+    return Double(2 * magnitude < last + 1 ? start + step * Float(magnitude) : end - step * Float(last - magnitude))
   }
 }

@@ -2,7 +2,7 @@ import CNNCore
 
 /// A rectangle of the picture painted over (Zhong et al., "Random erasing data augmentation", 2017), drawn as torchvision
 /// does.
-public struct RandomErasing: Sendable, Equatable {
+public struct RandomErasing: Sendable {
   /// What it is painted with.
   public enum Fill: String, Sendable, CaseIterable {
     /// Black.

@@ -3,7 +3,7 @@ import Glibc
 
 /// A part of the picture of random size and proportions, which then becomes as large as the network's input: the crop of
 /// Inception (Szegedy et al., "Going deeper with convolutions", 2015), as torchvision's RandomResizedCrop draws it.
-public struct RandomResizedCrop: Sendable, Equatable {
+public struct RandomResizedCrop: Sendable {
   /// The share of the picture's area.
   public var scale: ClosedRange<Double>
   /// The width by the height.

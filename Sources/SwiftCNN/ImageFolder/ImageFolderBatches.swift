@@ -39,7 +39,7 @@ public final class ImageFolderBatches {
   init(_ folder: ImageFolder, epoch: Int, order: [Int32]) throws(CNNError) {
     (self.folder, self.epoch, self.order) = (folder, epoch, order)
     let options = folder.options
-    let loader = PictureLoader(listing: folder.listing, options: options, epoch: epoch)
+    let loader = PictureLoader(folder: folder, epoch: epoch)
     let room = min(options.batchSize, order.count)
     pixels = try Memory(byteCount: Checked.product([room, loader.byteCount], "batch"), for: "batch")
     let targetLength = options.givesShares ? folder.classNames.count : 1
@@ -82,7 +82,8 @@ public final class ImageFolderBatches {
       if number == 0, skippedCount > 0, let firstSkipped {
         throw CNNError(
           .malformedFile,
-          "\(skippedCount) of \(order.count) pictures could not be read, which leaves no batch: \(firstSkipped.message)")
+          "\(skippedCount) of \(order.count) pictures could not be read, which leaves no batch: \(firstSkipped.message)"
+        )
       }
       return nil
     }

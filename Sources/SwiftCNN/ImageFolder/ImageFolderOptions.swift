@@ -2,7 +2,7 @@ import CNNCore
 import CNNPictures
 
 /// What becomes of the pictures in a folder.
-public struct ImageFolderOptions: Sendable, Equatable {
+public struct ImageFolderOptions: Sendable {
   /// What is done about a file that cannot be read.
   public enum CorruptFiles: String, Sendable, CaseIterable {
     /// It is passed over and counted.
@@ -82,37 +82,36 @@ public struct ImageFolderOptions: Sendable, Equatable {
   }
 
   func validate() throws(CNNError) {
-    let sides = 1...1 << 16
-    for (key, value, range) in [
-      ("size", height, sides), ("size", width, sides), ("batch_size", batchSize, 1...1 << 20),
-      ("threads", threads ?? 0, 0...1024), ("prefetch", prefetch, 1...1024),
-      ("rand_augment: num_ops", augmentation.operations?.operationCount ?? 1, 1...100),
-      ("rand_augment: magnitude", augmentation.operations?.magnitude ?? 0, RandAugment.magnitudes),
-    ] where !range.contains(value) {
-      throw CNNError(.invalidArgument, "'\(key)' is \(value); expected \(range.lowerBound) to \(range.upperBound)")
-    }
+    try check("size", height, 1...1 << 16)
+    try check("size", width, 1...1 << 16)
+    try check("batch_size", batchSize, 1...1 << 20)
+    try check("threads", threads ?? 0, 0...1024)
+    try check("prefetch", prefetch, 1...1024)
     guard channels == 1 || channels == 3 else {
       throw CNNError(.invalidArgument, "'channels' is \(channels); expected 1 or 3")
     }
-    let jitter = augmentation.jitter ?? ColorJitter(), erasing = augmentation.erasing
-    for (key, value, largest) in [
-      ("horizontal_flip", augmentation.mirroring, 1.0), ("color_jitter: brightness", jitter.brightness, 100),
-      ("color_jitter: contrast", jitter.contrast, 100), ("color_jitter: saturation", jitter.saturation, 100),
-      ("color_jitter: hue", jitter.hue, 0.5), ("random_erasing: probability", erasing?.probability ?? 0, 1),
-      ("mixup", mixing.mixup, 1000), ("cutmix", mixing.cutmix, 1000), ("label_smoothing", labelSmoothing, 1),
-    ] where !(value >= 0 && value <= largest) {
-      throw CNNError(.invalidArgument, "'\(key)' is \(value); expected 0 to \(largest)")
+    try check("horizontal_flip", augmentation.mirroring, to: 1)
+    try check("mixup", mixing.mixup, to: 1000)
+    try check("cutmix", mixing.cutmix, to: 1000)
+    try check("label_smoothing", labelSmoothing, to: 1)
+    if let crop = augmentation.crop {
+      try check("random_resized_crop: scale", crop.scale, within: 1e-6...1)
+      try check("random_resized_crop: ratio", crop.ratio, within: 1e-3...1e3)
     }
-    for (key, range, allowed) in [
-      ("random_resized_crop: scale", augmentation.crop?.scale, 1e-6...1.0),
-      ("random_resized_crop: ratio", augmentation.crop?.ratio, 1e-3...1e3),
-      ("random_erasing: scale", erasing?.scale, 1e-6...1), ("random_erasing: ratio", erasing?.ratio, 1e-3...1e3),
-    ] {
-      guard let range, !(allowed.contains(range.lowerBound) && allowed.contains(range.upperBound)) else { continue }
-      throw CNNError(
-        .invalidArgument,
-        "'\(key)' is \(range.lowerBound) to \(range.upperBound); expected within \(allowed.lowerBound) to "
-          + "\(allowed.upperBound)")
+    if let jitter = augmentation.jitter {
+      try check("color_jitter: brightness", jitter.brightness, to: 100)
+      try check("color_jitter: contrast", jitter.contrast, to: 100)
+      try check("color_jitter: saturation", jitter.saturation, to: 100)
+      try check("color_jitter: hue", jitter.hue, to: 0.5)
+    }
+    if let operations = augmentation.operations {
+      try check("rand_augment: num_ops", operations.operationCount, 1...100)
+      try check("rand_augment: magnitude", operations.magnitude, RandAugment.magnitudes)
+    }
+    if let erasing = augmentation.erasing {
+      try check("random_erasing: probability", erasing.probability, to: 1)
+      try check("random_erasing: scale", erasing.scale, within: 1e-6...1)
+      try check("random_erasing: ratio", erasing.ratio, within: 1e-3...1e3)
     }
     guard validationSplit >= 0, validationSplit < 1 else {
       throw CNNError(.invalidArgument, "'validation_split' is \(validationSplit); expected 0 or more, and below 1")
@@ -124,5 +123,31 @@ public struct ImageFolderOptions: Sendable, Equatable {
       throw CNNError(
         .invalidArgument, "'label_mode' is int; expected categorical with mixup, cutmix or label_smoothing")
     }
+  }
+}
+
+@inline(never)
+private func check(_ key: StaticString, _ value: Int, _ range: ClosedRange<Int>) throws(CNNError) {
+  guard range.contains(value) else {
+    throw CNNError(.invalidArgument, "'\(key)' is \(value); expected \(range.lowerBound) to \(range.upperBound)")
+  }
+}
+
+@inline(never)
+private func check(_ key: StaticString, _ value: Double, to largest: Double) throws(CNNError) {
+  guard value >= 0, value <= largest else {
+    throw CNNError(.invalidArgument, "'\(key)' is \(value); expected 0 to \(largest)")
+  }
+}
+
+@inline(never)
+private func check(_ key: StaticString, _ range: ClosedRange<Double>, within allowed: ClosedRange<Double>)
+  throws(CNNError)
+{
+  guard allowed.contains(range.lowerBound), allowed.contains(range.upperBound) else {
+    throw CNNError(
+      .invalidArgument,
+      "'\(key)' is \(range.lowerBound) to \(range.upperBound); expected within \(allowed.lowerBound) to "
+        + "\(allowed.upperBound)")
   }
 }

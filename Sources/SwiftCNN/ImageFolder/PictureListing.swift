@@ -24,9 +24,7 @@ struct PictureListing: Sendable {
   init(_ root: String, classes chosen: [String]?) throws(CNNError) {
     try checkPath(root)
     self.root = Array(root.utf8)
-    let folders = try Self.entries(of: self.root).filter(Self.isFolder).map(\.name).sorted {
-      $0.lexicographicallyPrecedes($1)
-    }
+    let folders = sorted(try Self.entries(of: self.root).filter(Self.isFolder).map(\.name))
     let found = folders.map { String(decoding: $0, as: UTF8.self) }
     let names = chosen ?? found
     guard !names.isEmpty else {
@@ -92,7 +90,7 @@ struct PictureListing: Sendable {
     guard files.count <= Int(Int32.max) - count else {
       throw CNNError(.outOfMemory, "there are more than \(Int32.max) files")
     }
-    for file in files.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+    for file in sorted(files) {
       starts.append(paths.count)
       paths += file
       paths.append(0)
@@ -154,6 +152,10 @@ struct PictureListing: Sendable {
 }
 
 private let slash = UInt8(ascii: "/")
+
+/// Byte by byte.
+@inline(never)
+private func sorted(_ names: [[UInt8]]) -> [[UInt8]] { names.sorted { $0.lexicographicallyPrecedes($1) } }
 
 /// Whether a file's name ends as that of a picture, in whichever case.
 private func isPictureName(_ name: [UInt8]) -> Bool {

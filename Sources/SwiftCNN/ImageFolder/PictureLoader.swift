@@ -5,9 +5,10 @@ import Glibc
 
 /// Reads the pictures of an epoch, each by itself: what becomes of one depends on the seed, the epoch and its index alone.
 struct PictureLoader: Sendable {
-  let listing: PictureListing
-  let options: ImageFolderOptions
+  let folder: ImageFolder
   let epoch: Int
+
+  var options: ImageFolderOptions { folder.options }
 
   /// Why the system refuses whatever the file.
   static let systemLimits = [EMFILE, ENFILE, ENOMEM]
@@ -18,12 +19,13 @@ struct PictureLoader: Sendable {
   /// Fills `target` with the pixels of a picture.
   /// - Throws: what reading a file throws.
   func load(_ index: Int, into target: UnsafeMutableRawPointer) throws(CNNError) {
+    let options = folder.options
     var random = PhiloxGenerator(
       Philox(seed: options.seed, stream: RandomStream.folder(.augmentation, epoch: epoch)),
       from: UInt64(truncatingIfNeeded: index) << 32)
     // Pictures are what the threads divide among them.
     let workers = Workers(count: 1)
-    let file = try FileReader(path: listing.name(index), systemPath: listing.systemPath(index))
+    let file = try FileReader(path: folder.listing.name(index), systemPath: folder.listing.systemPath(index))
     let wanted = (height: options.height, width: options.width)
     var region: PictureRegion?
     var fullHeight = 1, fullWidth = 1, factor = 1
