@@ -38,7 +38,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib onnx-schema onnx-nodes onnx-families python test test-swift test-c test-python demo install \
   format lint typecheck sanitize fuzz golden golden-check keras-check parity asm-check asm-golden bench bench-training \
-  bench-accuracy bench-inference bench-pictures soak clean
+  bench-accuracy bench-inference bench-pictures bench-folders soak clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -295,7 +295,7 @@ asm-golden: deps ## Makes the stored encodings in Tests/X86AssemblerTests again,
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-accuracy bench-inference bench-pictures ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Predicts ten thousand times with changing batches: memory stays flat, bits the same
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -318,6 +318,10 @@ bench-inference: python build/peers-venv/inference build/fma_peak ## Measures on
 # More by BENCH, as BENCH='--threads 1'.
 bench-pictures: python build/venv/ready ## Measures only reading pictures, beside Pillow, and compares the bytes
 	build/venv/bin/python Tests/Benchmarks/pictures.py $(BENCH)
+
+# More by BENCH, as BENCH='--threads 1'.
+bench-folders: python build/peers-venv/ready ## Measures only reading pictures in folders, beside torchvision
+	build/peers-venv/bin/python Tests/Benchmarks/folders.py $(BENCH)
 
 build/peers-venv/inference: build/peers-venv/ready
 	@for packages in 'onnx onnxscript' onnxruntime openvino ncnn pnnx matplotlib; do \

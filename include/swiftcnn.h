@@ -311,6 +311,19 @@ scnn_status scnn_picture_pixels(scnn_picture *picture, scnn_tensor *pixels);
  *                                 as torchvision's Resize and CenterCrop round them */
 scnn_status scnn_picture_resize(scnn_picture *picture, const char *options, scnn_picture **resized);
 
+/* A changed copy of a picture of 1 or 3 channels: the operations that augmentation is made of, in the arithmetic of Pillow
+ * and torchvision. `operation` is one of these, with its "amount" in the options (default 0):
+ *   "brightness", "color" (saturation), "contrast", "sharpness"   a factor: 1 changes nothing, 0 takes all of it away
+ *   "hue"                                 a share of the circle, -0.5 to 0.5
+ *   "posterize", "solarize"               the bits that are kept, 0 to 8; what is inverted from, 0 to 256
+ *   "autocontrast", "equalize", "mirror", "identity"    none
+ *   "rotate"                              degrees, counterclockwise
+ *   "shear_x", "shear_y"                  how far rows move left, columns up, for each pixel down or right
+ *   "translate_x", "translate_y"          pixels to the right, down
+ * Options: "amount": 0; "interpolation": "nearest" or "bilinear", of the last three lines. */
+scnn_status scnn_picture_adjust(scnn_picture *picture, const char *operation, const char *options,
+                                scnn_picture **adjusted);
+
 /* Frees a picture. NULL is fine. */
 scnn_status scnn_picture_free(scnn_picture *picture);
 
@@ -352,6 +365,92 @@ scnn_status scnn_classify_memory(scnn_model *model, const void *data, size_t siz
  * for `top` times N; those of sample i begin at classes[i * top]. */
 scnn_status scnn_classify(scnn_model *model, const scnn_tensor *x, int64_t batch_size, scnn_class *classes, size_t top,
                           size_t *count);
+
+/* ------------------------------------------------------------------------------------------------ pictures in folders */
+
+typedef struct scnn_image_folder scnn_image_folder;
+typedef struct scnn_batches scnn_batches;
+
+/* Opens a folder that has a folder of JPEG and PNG pictures for each class, for training or evaluation:
+ *
+ *   scnn_image_folder *folder = NULL;
+ *   scnn_batches *batches = NULL;
+ *   scnn_tensor x, y;
+ *   double loss;
+ *   scnn_image_folder_open("train", "{\"random_resized_crop\": true, \"horizontal_flip\": true}", &folder);
+ *   for (int epoch = 0; epoch < 5; epoch++) {
+ *     scnn_image_folder_begin_epoch(folder, epoch, &batches);
+ *     while (scnn_batches_next(batches, &x, &y, NULL) == SCNN_OK && x.data != NULL)
+ *       scnn_train_on_batch(model, &x, &y, NULL, &loss, 1);
+ *     scnn_batches_free(batches);
+ *   }
+ *   scnn_image_folder_free(folder);
+ *
+ * The folders sorted by name, byte by byte, are the classes 0, 1...; what lies in folders within them belongs to them.
+ * Hidden files are passed over, and those that do not end in .jpg, .jpeg or .png, in whichever case. Nothing is read yet.
+ * Options:
+ *   "size": 224                     the pictures' height and width in a batch, a number or [height, width]
+ *   "channels": 3                   or 1 for grey
+ *   "batch_size": 32, "drop_last": false    whether a last batch that is smaller is left out
+ *   "shuffle": true                 another order in each epoch
+ *   "seed": 0                       what happens to a picture depends on the seed, the epoch and the picture alone
+ *   "class_names": null             a list of the folders that are classes, in the order of their numbers; by default
+ *                                   all, of which then none may be empty
+ *   "validation_split": 0, "subset": "training"    a share of the pictures, chosen by the seed, is held back; with
+ *                                   "validation" it is these that are read
+ *   "resize": null, "interpolation": "bilinear"    as of scnn_picture_resize, before the middle is cut out; by default
+ *                                   so that a picture just fills "size"
+ *   "label_mode": null              "int": y is int32 [N]; "categorical": float32 [N, classes], which is the default
+ *                                   where the next three need it
+ *   "label_smoothing": 0
+ *   "mixup": 0, "cutmix": 0         alpha of the beta distribution; with both, each batch has one of the two
+ *   "corrupt": "skip"               files that cannot be read are passed over and counted, their places taken by the next
+ *                                   of the epoch; "error": scnn_batches_next fails and names the file
+ *   "threads": null                 how many read; 0: the one that calls scnn_batches_next; by default as many as
+ *                                   computations are divided over
+ *   "prefetch": 2                   batches that are read ahead, 1 or more. With the current one and a picture a thread
+ *                                   they are all the memory that is taken
+ *   "reduced_decoding": false       large JPEG files are decoded at a half, a quarter or an eighth of their size where
+ *                                   that is enough: faster, with other bytes than Pillow's
+ *   and at random, in this order (true stands for the defaults):
+ *   "random_resized_crop": false    or {"scale": [0.08, 1], "ratio": [0.75, 1.333]}: a part of this share of the area and
+ *                                   this width by height, resized, in place of the middle
+ *   "horizontal_flip": 0            a probability; true is 0.5
+ *   "color_jitter": false           or {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
+ *   "rand_augment": false           or {"num_ops": 2, "magnitude": 9, "interpolation": "nearest"}; magnitudes are 0 to 30
+ *   "random_erasing": false         or {"probability": 0.5, "scale": [0.02, 0.33], "ratio": [0.3, 3.3], "fill": "zero"},
+ *                                   "noise" or "mean" (of the picture) */
+scnn_status scnn_image_folder_open(const char *path, const char *options, scnn_image_folder **folder);
+
+/* Frees a folder; epochs that are being read go on. NULL is fine. */
+scnn_status scnn_image_folder_free(scnn_image_folder *folder);
+
+/* The names of the classes, one a line, as scnn_model_set_class_names takes them. */
+scnn_status scnn_image_folder_class_names(scnn_image_folder *folder, char *buffer, size_t capacity, size_t *length);
+
+/* The number of pictures, and of batches in an epoch in which no file is passed over; either may be NULL. */
+scnn_status scnn_image_folder_count(scnn_image_folder *folder, size_t *pictures, size_t *batches);
+
+/* The class of each of the `count` pictures, by class and path, and the path of one of them. */
+scnn_status scnn_image_folder_labels(scnn_image_folder *folder, int32_t *labels, size_t count);
+scnn_status scnn_image_folder_path(scnn_image_folder *folder, size_t picture, char *buffer, size_t capacity,
+                                   size_t *length);
+
+/* Begins the epoch of this number, from 0, which decides the order of the pictures and what happens to each: threads read
+ * ahead from now on. Several epochs may be read at the same time. A forked child begins epochs of its own. */
+scnn_status scnn_image_folder_begin_epoch(scnn_image_folder *folder, int64_t epoch, scnn_batches **batches);
+
+/* The next batch: `x` uint8 [N, height, width, channels] and `y`, valid until the next call; after the last batch their
+ * data is NULL. `*is_last` (may be NULL) becomes 1 where no other follows, which is what "last_batch" of scnn_fit_begin
+ * wants to know. */
+scnn_status scnn_batches_next(scnn_batches *batches, scnn_tensor *x, scnn_tensor *y, int32_t *is_last);
+
+/* How many files were passed over so far (`*count` may be NULL), and why the first was, with its name; "" where none
+ * was. With neither `buffer` nor `length` only the number is given. */
+scnn_status scnn_batches_skipped(scnn_batches *batches, size_t *count, char *buffer, size_t capacity, size_t *length);
+
+/* Ends the epoch, also half way. NULL is fine. */
+scnn_status scnn_batches_free(scnn_batches *batches);
 
 /* --------------------------------------------------------------------------------------------------------- training */
 

@@ -43,12 +43,15 @@ public struct Philox: Sendable {
 /// Draws one number after another from a `Philox` function; for uses that are sequential, such as shuffling.
 public struct PhiloxGenerator: RandomNumberGenerator, Sendable {
   private let function: Philox
-  private var counter: UInt64 = 0
+  private var counter: UInt64
   private var words = SIMD4<UInt32>()
   private var used = 4
 
   /// A generator that starts at the first number of `Philox(seed:stream:)`.
-  public init(seed: UInt64, stream: UInt64) { function = Philox(seed: seed, stream: stream) }
+  public init(seed: UInt64, stream: UInt64) { self.init(Philox(seed: seed, stream: stream), from: 0) }
+
+  /// A generator that goes on from a counter of a function.
+  public init(_ function: Philox, from counter: UInt64) { (self.function, self.counter) = (function, counter) }
 
   /// The next 64 random bits.
   public mutating func next() -> UInt64 {

@@ -13,6 +13,23 @@ public enum RandomStream {
   /// The augmentation of the samples in an epoch that begins at this step.
   public static func augmentation(epochStart step: Int) -> UInt64 { 1 << 62 | UInt64(truncatingIfNeeded: step) }
 
+  /// What the pictures of a folder are chosen and changed by.
+  public enum FolderUse: UInt64, Sendable {
+    /// Which of them are for validation; the same in every epoch.
+    case split
+    /// Their order.
+    case order
+    /// What happens to each, at the counter of its index.
+    case augmentation
+    /// How they are mixed in each batch, at the counter of its number.
+    case mixing
+  }
+
+  /// One of the uses of a folder's seed in an epoch.
+  public static func folder(_ use: FolderUse, epoch: Int) -> UInt64 {
+    3 << 62 | use.rawValue << 56 | UInt64(truncatingIfNeeded: epoch)
+  }
+
   /// The first value of a parameter: by name, so that it does not depend on what else is in the network.
   public static func initialValue(of name: String) -> UInt64 {
     // FNV-1a, 64 bits.

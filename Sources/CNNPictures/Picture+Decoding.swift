@@ -36,22 +36,44 @@ extension Picture {
   ///   the format is not on this machine.
   public init(decoding bytes: UnsafeRawBufferPointer, as color: PictureColor = .rgb, workers: Workers) throws(CNNError)
   {
+    try self.init(decoding: bytes, as: color, workers: workers) { _, _ in 1 }
+  }
+
+  /// Decodes a file perhaps at a part of its size, which of a JPEG takes less time and gives about what averaging over
+  /// squares of pixels would.
+  /// - Parameter reduction: is told the height and width of the upright picture, and says what they are to be divided by:
+  ///   1, 2, 4 or 8. A PNG has its whole size in any case.
+  public init(
+    decoding bytes: UnsafeRawBufferPointer, as color: PictureColor, workers: Workers,
+    reduction: (_ height: Int, _ width: Int) -> Int
+  ) throws(CNNError) {
     let (picture, orientation) =
       switch try PictureFormat(of: bytes) {
-      case .jpeg: try Self.jpeg(bytes, color)
-      case .png: try Self.png(bytes, color)
+      case .jpeg: try Self.jpeg(bytes, color, reduction)
+      case .png: try Self.png(bytes, color, reduction)
       }
     self = try picture.oriented(orientation, workers: workers)
   }
 
-  private static func jpeg(_ bytes: UnsafeRawBufferPointer, _ color: PictureColor) throws(CNNError)
-    -> (Picture, ExifOrientation)
-  {
+  /// Opens the libraries for all formats that are there, so that no thread has to while another one forks.
+  public static func openLibraries() {
+    _ = try? TurboJPEG.library()
+    _ = try? LibPNG.library()
+  }
+
+  private static func jpeg(
+    _ bytes: UnsafeRawBufferPointer, _ color: PictureColor, _ reduction: (_ height: Int, _ width: Int) -> Int
+  ) throws(CNNError) -> (Picture, ExifOrientation) {
     let structure = try JPEGStructure(bytes), library = try TurboJPEG.library()
+    let isTurned = structure.orientation.exchangesAxes
+    let factor =
+      isTurned ? reduction(structure.width, structure.height) : reduction(structure.height, structure.width)
     let isGrey = structure.componentCount == 1
     let target = color == .stored ? (isGrey ? .grey : .rgb) : color
     func decoded(_ layout: Int, channels: Int) throws(CNNError) -> Picture {
-      let result = try Picture(height: structure.height, width: structure.width, channels: channels)
+      let result = try Picture(
+        height: ReducedSize.side(structure.height, dividedBy: factor),
+        width: ReducedSize.side(structure.width, dividedBy: factor), channels: channels)
       try library.decode(
         bytes, layout: layout, into: result.base, height: result.height, width: result.width,
         rowByteCount: result.rowByteCount)
@@ -68,10 +90,13 @@ extension Picture {
     return (picture, structure.orientation)
   }
 
-  private static func png(_ bytes: UnsafeRawBufferPointer, _ color: PictureColor) throws(CNNError)
-    -> (Picture, ExifOrientation)
-  {
+  private static func png(
+    _ bytes: UnsafeRawBufferPointer, _ color: PictureColor, _ reduction: (_ height: Int, _ width: Int) -> Int
+  ) throws(CNNError) -> (Picture, ExifOrientation) {
     let structure = try PNGStructure(bytes), library = try LibPNG.library()
+    _ =
+      structure.orientation.exchangesAxes
+      ? reduction(structure.width, structure.height) : reduction(structure.height, structure.width)
     let stored: PictureColor = structure.hasAlpha ? .rgba : structure.hasColor ? .rgb : .grey
     let target = color == .stored ? stored : color
     // libpng would lay pixels with alpha over a background, so alpha is read where there is a channel, and left out here.

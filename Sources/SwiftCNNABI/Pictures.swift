@@ -104,6 +104,19 @@ public func scnn_picture_resize(
   }
 }
 
+@_cdecl("scnn_picture_adjust") @implementation
+public func scnn_picture_adjust(
+  _ handle: OpaquePointer!, _ operation: UnsafePointer<CChar>!, _ options: UnsafePointer<CChar>!,
+  _ adjusted: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let picture = try picture(handle)
+    try give(adjusted, "adjusted") { () throws(CNNError) in
+      try picture.adjusted(by: text(operation, "operation"), options: SwiftCNNABI.options(options, "options"))
+    }
+  }
+}
+
 @_cdecl("scnn_picture_free") @implementation
 public func scnn_picture_free(_ handle: OpaquePointer!) -> scnn_status {
   call { () throws(CNNError) in try Handles.free(handle, "picture", as: PictureHandle.self) }

@@ -32,6 +32,9 @@ NDQ0Hyc5PTgyPC4zNDL/wAALCAAIABABAREA/8QAFAABAAAAAAAAAAAAAAAAAAAACP/EABQQAQAAAAAA
 AQEAAD8AP5kP/9k=
 END
 
+mkdir -p "$folder"/train/{cat,dog}
+for class in cat dog; do cp "$folder/photo.jpg" "$folder/train/$class"; done
+
 "$root/Tests/Guides/blocks.sh" c "$folder/guides" "$root"/README.md "$root"/Sources/SwiftCNN/SwiftCNN.docc/*.md
 for source in "$folder"/guides/*.c; do
   build "$source"

@@ -1,14 +1,6 @@
 /* Pictures: decoded, resized, prepared and classified, from files and memory; and damaged ones. */
 #include "misuse.h"
-
-/* A JPEG file of 16 x 8 pixels: black on the left, grey (200) on the right. */
-static const unsigned char jpeg[] = {
-    255, 216, 255, 224, 0, 16, 74, 70, 73, 70, 0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 255, 219, 0, 67, 0, 8, 6, 6, 7, 6, 5, 8, 7,
-    7, 7, 9, 9, 8, 10, 12, 20, 13, 12, 11, 11, 12, 25, 18, 19, 15, 20, 29, 26, 31, 30, 29, 26, 28, 28, 32, 36, 46, 39,
-    32, 34, 44, 35, 28, 28, 40, 55, 41, 44, 48, 49, 52, 52, 52, 31, 39, 57, 61, 56, 50, 60, 46, 51, 52, 50, 255, 192, 0,
-    11, 8, 0, 8, 0, 16, 1, 1, 17, 0, 255, 196, 0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 255, 196,
-    0, 20, 16, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 218, 0, 8, 1, 1, 0, 0, 63, 0, 63, 153, 15, 255,
-    217};
+#include "picture.h"
 
 static const char *const file = "picture.jpg";
 
@@ -67,6 +59,31 @@ static void test_resizing(void) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_picture_resize(NULL, NULL, &resized));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_picture_pixels(picture, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_picture_pixels(NULL, NULL));
+  OK(scnn_picture_free(picture));
+}
+
+static void test_adjusting(void) {
+  scnn_picture *picture = NULL, *adjusted = NULL;
+  OK(scnn_picture_read(file, 3, &picture));
+  OK(scnn_picture_adjust(picture, "mirror", NULL, &adjusted));
+  const unsigned char *pixels = pixels_of(adjusted, 8, 16, 3);
+  CHECK(pixels[0] == 200 && pixels[15 * 3] == 0);
+  OK(scnn_picture_free(adjusted));
+  OK(scnn_picture_adjust(picture, "brightness", "{\"amount\": 0.5}", &adjusted));
+  CHECK(pixels_of(adjusted, 8, 16, 3)[15 * 3] == 100);
+  OK(scnn_picture_free(adjusted));
+  OK(scnn_picture_adjust(picture, "translate_x", "{\"amount\": -12, \"interpolation\": \"bilinear\"}", &adjusted));
+  CHECK(pixels_of(adjusted, 8, 16, 3)[0] == 200);
+  OK(scnn_picture_free(adjusted));
+  FAILS(SCNN_UNKNOWN_NAME, scnn_picture_adjust(picture, "brightnes", NULL, &adjusted));
+  SAYS("brightness");
+  CHECK(adjusted == NULL);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_picture_adjust(picture, "hue", "{\"amount\": 1}", &adjusted));
+  SAYS("expected -0.5 to 0.5");
+  FAILS(SCNN_UNKNOWN_NAME, scnn_picture_adjust(picture, "hue", "{\"factor\": 1}", &adjusted));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_picture_adjust(picture, NULL, NULL, &adjusted));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_picture_adjust(NULL, "hue", NULL, &adjusted));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_picture_adjust(picture, "hue", NULL, NULL));
   OK(scnn_picture_free(picture));
 }
 
@@ -235,6 +252,7 @@ int main(void) {
   write_file();
   test_reading();
   test_resizing();
+  test_adjusting();
   test_pixels();
   test_damaged();
   scnn_model *model = small_model(1);

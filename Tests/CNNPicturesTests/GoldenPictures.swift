@@ -5,7 +5,7 @@ import Testing
 
 @testable import CNNPictures
 
-/// Tests/Golden/pictures.safetensors: files, and what Pillow makes of them.
+/// Tests/Golden/pictures.safetensors: files, and what Pillow makes of them; and picture_operations.safetensors.
 struct GoldenPictures: Sendable {
   let document: JSONObject
   private let header: JSONObject
@@ -13,11 +13,14 @@ struct GoldenPictures: Sendable {
   private let start: Int
 
   /// Read once.
-  static let all = Result { try GoldenPictures() }
+  static let all = Result { try GoldenPictures("pictures") }
 
-  private init(from source: String = #filePath) throws {
+  /// Read once.
+  static let operations = Result { try GoldenPictures("picture_operations") }
+
+  private init(_ name: String, from source: String = #filePath) throws {
     let tests = source.split(separator: "/").dropLast(2).joined(separator: "/")
-    let path = "/\(tests)/Golden/pictures.safetensors"
+    let path = "/\(tests)/Golden/\(name).safetensors"
     guard let file = fopen(path, "r") else { throw CNNError(.inputOutput, "\(path) is missing") }
     defer { fclose(file) }
     var bytes: [UInt8] = []

@@ -18,6 +18,7 @@ from listings import listings
 from models import models
 from operations import operations
 from photos import photos
+from picture_operations import picture_operations
 from pictures import pictures
 from training import training
 from weight_names import weight_names
@@ -25,6 +26,7 @@ from weight_names import weight_names
 TENSORS = {
     "operations": operations, "training_step": training, "models": models, "keras": keras_values,
     "keras_layers": keras_layers, "pictures": pictures,
+    "picture_operations": picture_operations,
 }
 DOCUMENTS = {
     "keras_defaults": keras_defaults, "fidelity": fidelity, "listings": listings, "weight_names": weight_names,

@@ -45,6 +45,10 @@ def test_the_python_of_the_page_runs(page, datasets, tmp_path, monkeypatch):
     monkeypatch.setenv("SWIFTCNN_DATASETS", str(datasets))
     packed = tensors("pictures")[0]["jpeg_420/file"]
     (folder / "photo.jpg").write_bytes(packed[1:].astype("<i4").tobytes()[: int(packed[0])])
+    for place in ("train/cat", "train/dog", "val/cat", "val/dog"):
+        (folder / place).mkdir(parents=True)
+        for name in ("1.jpg", "2.jpg"):
+            (folder / place / name).write_bytes((folder / "photo.jpg").read_bytes())
     swiftcnn.utils.clear_session()
     namespace = {"__name__": "__main__"}
     for start, code in pieces(page):

@@ -45,32 +45,8 @@ final class PoolThread: @unchecked Sendable {
   /// Starts thread number `index` (from 1; the calling thread is 0), or returns nil if the system refuses.
   static func start(index: Int, completion: Completion) -> PoolThread? {
     let thread = PoolThread(index: index, completion: completion)
-    var attributes = pthread_attr_t()
-    guard pthread_attr_init(&attributes) == 0 else { return nil }
-    defer { pthread_attr_destroy(&attributes) }
-    pthread_attr_setstacksize(&attributes, 1 << 20)
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-
-    // A new thread inherits the mask of its creator. Signals such as Ctrl-C are for the host's threads; faults are
-    // not blocked, so that a host's crash reporter still sees them.
-    var blocked = sigset_t(), before = sigset_t()
-    sigfillset(&blocked)
-    for fault in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS] { sigdelset(&blocked, fault) }
-    pthread_sigmask(SIG_SETMASK, &blocked, &before)
-    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-
-    let reference = Unmanaged.passRetained(thread)
-    let status = pthread_create(
-      &thread.handle, &attributes,
-      { context in
-        if let context { Unmanaged<PoolThread>.fromOpaque(context).takeRetainedValue().serve() }
-        return nil
-      }, reference.toOpaque())
-    guard status == 0 else {
-      reference.release()
-      return nil
-    }
-    _ = AffinityCalls.shared.setThreadName?(thread.handle, "swiftcnn-\(index)")
+    guard let handle = DetachedThread.start(named: "swiftcnn-\(index)", { thread.serve() }) else { return nil }
+    thread.handle = handle
     return thread
   }
 

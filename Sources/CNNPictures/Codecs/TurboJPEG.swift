@@ -39,6 +39,7 @@ struct TurboJPEG: Sendable {
   /// - Parameters:
   ///   - layout: one of `JPEG_RGB`, `JPEG_GREY` and `JPEG_CMYK`.
   ///   - pixels: room for `height * rowByteCount` bytes.
+  ///   - height, width: the file's, or what `ReducedSize` makes of them: the decoder then gives that part of the size.
   /// - Throws: `.malformedFile` with the library's message, `.outOfMemory`.
   func decode(
     _ bytes: UnsafeRawBufferPointer, layout: Int, into pixels: UnsafeMutablePointer<UInt8>, height: Int, width: Int,

@@ -60,11 +60,15 @@ struct OptionReader {
   mutating func choice<Choice: RawRepresentable & CaseIterable>(_ key: String, of type: Choice.Type)
     throws(CNNError) -> Choice? where Choice.RawValue == String
   {
+    try word(key, among: Choice.allCases.map(\.rawValue)).flatMap(Choice.init)
+  }
+
+  /// One of some words, or nil where the key is missing or null.
+  @inline(never)
+  private mutating func word(_ key: String, among words: [String]) throws(CNNError) -> String? {
     guard let word = try take(key, JSONObject.optionalString) else { return nil }
-    guard let choice = Choice(rawValue: word) else {
-      throw unknownName(key, word, among: Choice.allCases.map(\.rawValue))
-    }
-    return choice
+    guard words.contains(word) else { throw unknownName(key, word, among: words) }
+    return word
   }
 
   /// A name, or an object with a "name" and settings of its own; nil where the key is missing or null.

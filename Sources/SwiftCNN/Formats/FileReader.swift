@@ -13,10 +13,18 @@ final class FileReader: Sendable {
 
   /// Opens `path`.
   /// - Throws: `.inputOutput` if it cannot be opened or is not a regular file.
-  init(path: String) throws(CNNError) {
+  convenience init(path: String) throws(CNNError) {
     try checkPath(path)
+    try self.init(path: path, systemPath: Array(path.utf8CString))
+  }
+
+  /// Opens a file whose path need not be UTF-8.
+  /// - Parameters:
+  ///   - path: for messages.
+  ///   - systemPath: with a NUL at its end.
+  init(path: String, systemPath: [CChar]) throws(CNNError) {
     // Without O_NONBLOCK the open of a FIFO waits for a writer.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let descriptor = open(systemPath, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw systemError("open", path) }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else {

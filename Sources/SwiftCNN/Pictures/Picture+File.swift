@@ -11,7 +11,16 @@ extension Picture {
   /// - Throws: `.inputOutput` with the system's message, `.malformedFile` saying what is wrong with the file,
   ///   `.outOfMemory`, `.invalidState` naming the Debian package where the library for the format is not there.
   public init(contentsOf path: String, as color: PictureColor = .rgb) throws(CNNError) {
-    let file = try FileReader(path: path)
+    try self.init(
+      reading: FileReader(path: path), as: color, workers: Workers(count: Threads.count), reduction: { _, _ in 1 })
+  }
+
+  /// Reads an open file, perhaps at a part of its size; see `init(decoding:as:workers:reduction:)`.
+  init(
+    reading file: FileReader, as color: PictureColor, workers: Workers,
+    reduction: (_ height: Int, _ width: Int) -> Int
+  ) throws(CNNError) {
+    let path = file.path
     guard file.byteCount <= Self.maximumFileSize else {
       throw CNNError(
         .malformedFile, "'\(path)' has \(file.byteCount) bytes; expected \(Self.maximumFileSize) at most of a picture")
@@ -19,7 +28,8 @@ extension Picture {
     let contents = try Memory(byteCount: file.byteCount, for: "'\(path)'")
     try file.read(into: UnsafeMutableRawBufferPointer(start: contents.base, count: file.byteCount), at: 0)
     do throws(CNNError) {
-      try self.init(decoding: UnsafeRawBufferPointer(start: contents.base, count: file.byteCount), as: color)
+      let bytes = UnsafeRawBufferPointer(start: contents.base, count: file.byteCount)
+      try self.init(decoding: bytes, as: color, workers: workers, reduction: reduction)
     } catch {
       throw error.code == .malformedFile ? error.prefixed("'\(path)' is no picture that can be read") : error
     }

@@ -66,15 +66,19 @@ public struct Preprocessing: Sendable, Equatable {
       workers: Workers(count: threads))
   }
 
-  /// The size before the middle is cut out.
   private func resizedSize(of picture: Picture) -> (height: Int, width: Int) {
+    neededSize(height: picture.height, width: picture.width)
+  }
+
+  /// The size that a picture of this size has before its middle is cut out.
+  func neededSize(height: Int, width: Int) -> (height: Int, width: Int) {
     switch resizing {
-    case nil: return (picture.height, picture.width)
+    case nil: return (height, width)
     case .exact(let height, let width): return (height, width)
     case .shorterSide(let side):
-      let shorter = min(picture.height, picture.width), longer = max(picture.height, picture.width)
+      let shorter = min(height, width), longer = max(height, width)
       let length = Int(Double(side * longer) / Double(shorter))
-      return picture.height <= picture.width ? (side, length) : (length, side)
+      return height <= width ? (side, length) : (length, side)
     }
   }
 }

@@ -31,6 +31,8 @@ The names are Keras's. A model is made by name, of layers, or by a class of your
     model.save("m.safetensors")
     model = swiftcnn.load_model("m.safetensors")
 
+Pictures in folders are read, changed at random and fed by threads: ``model.fit(swiftcnn.ImageFolder("train"))``.
+
 Arrays may be those of any library that speaks DLPack, the buffer protocol or ``__array__``; ``from_dlpack`` makes
 NumPy's of them. ``swiftcnn.sklearn`` has a classifier for scikit-learn.
 
@@ -62,6 +64,7 @@ from . import (
     schedules,
     utils,
 )
+from ._folders import ImageFolder
 from ._interchange import from_dlpack
 from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
 from ._swiftcnn import version as _version
@@ -71,6 +74,7 @@ from .models import Model, Sequential, create_model, list_models, load_model
 __version__: str = _version()
 
 __all__ = [
+    "ImageFolder",
     "Input",
     "Model",
     "Sequential",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from ._arrays import Data
+from ._folders import ImageFolder
 from ._interchange import is_array
 
 if TYPE_CHECKING:
@@ -170,6 +171,8 @@ def feed_of(source: Any, steps: int | None, shuffle_seed: int | None = None) -> 
         return (source[index] for index in order)
 
     def drawn(epoch: int) -> Iterator[Any]:
+        if isinstance(source, ImageFolder):
+            return source.epoch(epoch)
         return iter(source) if hasattr(source, "__iter__") else source
 
     is_indexed = _is_indexed(source) and not isinstance(source, (list, tuple))

@@ -11,6 +11,7 @@ from ._arrays import Data
 from ._batches import Feed
 from ._checks import boolean, integer, number
 from ._compilation import Compiled
+from ._folders import ImageFolder, check_classes, check_loss
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -125,6 +126,17 @@ class Fed(Compiled):
         images, targets, _ = _batches.unpack(first, name)
         self._settle(images, targets)
 
+    def _check_folder(self, given: object, name: str) -> None:
+        """Raises where the loss takes other targets than a folder of pictures gives."""
+        if isinstance(given, ImageFolder) and self._loss is not None:
+            check_loss(given, str(self._loss.settings["name"]), name)
+
+    def _name_classes(self, folder: ImageFolder) -> None:
+        """Names the classes as the folder does, where the model has no names and as many classes."""
+        shape = self._handle.tensor_shape(None)
+        if not self._handle.class_names() and len(shape) == 2 and shape[1] == len(folder.class_names):
+            self._handle.set_class_names("\n".join(folder.class_names))
+
     def _converted(self, feed: Feed[Any], class_weight: Mapping[int, float] | None, prefix: str) -> Feed[Data]:
         """The batches as the library takes them."""
 
@@ -155,6 +167,7 @@ class Fed(Compiled):
             feed = _batches.feed_of(given, steps)
             if feed.peek(0) is None:
                 raise ValueError("validation_data yields no batches: expected at least one")
+            self._check_folder(given, "validation_data")
             return self._converted(feed, None, "validation_data: ")
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise ValueError(
@@ -182,6 +195,10 @@ class Fed(Compiled):
             refuse_with_batches(x, y=y, sample_weight=sample_weight, validation_split=given.share or None)
             raw = _batches.feed_of(x, given.steps, self._seed if given.shuffles else None)
             self._settle_for(raw, given.first, "x")
+            self._check_folder(x, "x")
+            if isinstance(x, ImageFolder):
+                check_classes(x, validation_data)
+                self._name_classes(x)
             source = self._converted(raw, class_weight, "x: ")
         else:
             self._settle(x, y)

@@ -228,7 +228,7 @@ static PyObject *read_text(TextFunction function, void *handle, const char *argu
 /* ------------------------------------------------------------------------------------------------------ the objects */
 
 typedef struct {
-  PyTypeObject *model, *fit, *graph, *picture, *borrowed;
+  PyTypeObject *model, *fit, *graph, *picture, *folder, *batches, *borrowed;
 } ModuleState;
 
 typedef struct {
@@ -256,6 +256,16 @@ typedef struct {
   void *pixels;
   Py_ssize_t shape[3], strides[3];
 } Picture;
+
+typedef struct {
+  PyObject_HEAD
+  scnn_image_folder *handle;
+} Folder;
+
+typedef struct {
+  PyObject_HEAD
+  scnn_batches *handle;
+} Batches;
 
 static scnn_model *model_of(PyObject *self) { return ((Model *)self)->handle; }
 
@@ -998,6 +1008,15 @@ static PyObject *picture_resize(PyObject *self, PyObject *args) {
   return status == SCNN_OK ? wrap_picture(state_of(self), resized) : raise_status(status);
 }
 
+static PyObject *picture_adjust(PyObject *self, PyObject *args) {
+  const char *operation, *options;
+  if (!PyArg_ParseTuple(args, "ss:adjust", &operation, &options)) return NULL;
+  scnn_picture *adjusted = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_picture_adjust(((Picture *)self)->handle, operation, options, &adjusted));
+  return status == SCNN_OK ? wrap_picture(state_of(self), adjusted) : raise_status(status);
+}
+
 static PyObject *model_preprocess(PyObject *self, PyObject *args) {
   PyObject *picture;
   if (!PyArg_ParseTuple(args, "O!:preprocess", state_of(self)->picture, &picture)) return NULL;
@@ -1005,6 +1024,129 @@ static PyObject *model_preprocess(PyObject *self, PyObject *args) {
   scnn_status status;
   UNLOCKED(status, scnn_model_preprocess(model_of(self), ((Picture *)picture)->handle, &prepared));
   return status == SCNN_OK ? wrap_picture(state_of(self), prepared) : raise_status(status);
+}
+
+/* ------------------------------------------------------------------------------------------------ pictures in folders */
+
+static scnn_image_folder *folder_of(PyObject *self) { return ((Folder *)self)->handle; }
+
+static PyObject *module_open_folder(PyObject *module, PyObject *args) {
+  PyObject *path;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "O&s:open_folder", PyUnicode_FSConverter, &path, &options)) return NULL;
+  Folder *folder = (Folder *)new_object(((const ModuleState *)PyModule_GetState(module))->folder);
+  scnn_status status = SCNN_OK;
+  if (folder) UNLOCKED(status, scnn_image_folder_open(PyBytes_AsString(path), options, &folder->handle));
+  Py_DECREF(path);
+  if (status == SCNN_OK) return (PyObject *)folder;
+  Py_DECREF(folder);
+  return raise_status(status);
+}
+
+static void folder_dealloc(PyObject *self) {
+  scnn_image_folder_free(folder_of(self));
+  free_object(self);
+}
+
+static scnn_status folder_class_names_text(void *folder, const char *argument, char *buffer, size_t capacity,
+                                           size_t *length) {
+  (void)argument;
+  return scnn_image_folder_class_names(folder, buffer, capacity, length);
+}
+
+static PyObject *folder_class_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(folder_class_names_text, folder_of(self), NULL);
+}
+
+static PyObject *folder_count(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  size_t pictures = 0, batches = 0;
+  scnn_status status = scnn_image_folder_count(folder_of(self), &pictures, &batches);
+  if (status != SCNN_OK) return raise_status(status);
+  return Py_BuildValue("(nn)", (Py_ssize_t)pictures, (Py_ssize_t)batches);
+}
+
+static PyObject *folder_labels(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  size_t count = 0;
+  scnn_status status = scnn_image_folder_count(folder_of(self), &count, NULL);
+  if (status != SCNN_OK) return raise_status(status);
+  PyObject *bytes = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int32_t)));
+  if (!bytes) return NULL;
+  UNLOCKED(status, scnn_image_folder_labels(folder_of(self), (int32_t *)(void *)PyByteArray_AsString(bytes), count));
+  if (status == SCNN_OK) return bytes;
+  Py_DECREF(bytes);
+  return raise_status(status);
+}
+
+/* The path whose number `argument` points to. */
+static scnn_status folder_path_text(void *folder, const char *argument, char *buffer, size_t capacity, size_t *length) {
+  return scnn_image_folder_path(folder, *(const size_t *)(const void *)argument, buffer, capacity, length);
+}
+
+static PyObject *folder_path(PyObject *self, PyObject *args) {
+  Py_ssize_t index;
+  if (!PyArg_ParseTuple(args, "n:path", &index)) return NULL;
+  size_t picture = (size_t)index;
+  return read_text(folder_path_text, folder_of(self), (const char *)&picture);
+}
+
+static PyObject *folder_begin_epoch(PyObject *self, PyObject *args) {
+  long long epoch;
+  if (!PyArg_ParseTuple(args, "L:begin_epoch", &epoch)) return NULL;
+  Batches *batches = (Batches *)new_object(state_of(self)->batches);
+  if (!batches) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_image_folder_begin_epoch(folder_of(self), epoch, &batches->handle));
+  if (status == SCNN_OK) return (PyObject *)batches;
+  Py_DECREF(batches);
+  return raise_status(status);
+}
+
+/* Waits for the picture that each thread is at. */
+static void batches_dealloc(PyObject *self) {
+  scnn_batches *handle = ((Batches *)self)->handle;
+  Py_BEGIN_ALLOW_THREADS
+  scnn_batches_free(handle);
+  Py_END_ALLOW_THREADS
+  free_object(self);
+}
+
+/* A copy of a tensor: its bytes and its shape, or NULL. */
+static PyObject *copied_tensor(const scnn_tensor *tensor) {
+  Py_ssize_t length = tensor->dtype == SCNN_UINT8 ? 1 : 4;
+  for (int axis = 0; axis < tensor->rank; axis++) length *= (Py_ssize_t)tensor->shape[axis];
+  PyObject *bytes = PyByteArray_FromStringAndSize(tensor->data, length);
+  PyObject *shape = bytes ? tuple_of_integers(tensor->shape, tensor->rank) : NULL;
+  if (shape) return Py_BuildValue("(NN)", bytes, shape);
+  Py_XDECREF(bytes);
+  return NULL;
+}
+
+/* Copies, since the tensors are valid until the next call alone, and arrays may be kept. */
+static PyObject *batches_next(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  scnn_tensor x, y;
+  scnn_status status;
+  UNLOCKED(status, scnn_batches_next(((Batches *)self)->handle, &x, &y, NULL));
+  if (status != SCNN_OK) return raise_status(status);
+  if (!x.data) Py_RETURN_NONE;
+  PyObject *pixels = copied_tensor(&x), *targets = pixels ? copied_tensor(&y) : NULL;
+  if (targets) return Py_BuildValue("(NN)", pixels, targets);
+  Py_XDECREF(pixels);
+  return NULL;
+}
+
+static scnn_status batches_skipped_text(void *batches, const char *argument, char *buffer, size_t capacity,
+                                        size_t *length) {
+  (void)argument;
+  return scnn_batches_skipped(batches, NULL, buffer, capacity, length);
+}
+
+static PyObject *batches_skipped(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  size_t count = 0;
+  scnn_batches *handle = ((Batches *)self)->handle;
+  scnn_status status = scnn_batches_skipped(handle, &count, NULL, 0, NULL);
+  if (status != SCNN_OK) return raise_status(status);
+  PyObject *text = read_text(batches_skipped_text, handle, NULL);
+  return text ? Py_BuildValue("(nN)", (Py_ssize_t)count, text) : NULL;
 }
 
 /* The classes of one sample as a list of (index, name, probability). */
@@ -1354,7 +1496,22 @@ static PyMethodDef graph_methods[] = {
     {NULL, NULL, 0, NULL}};
 
 static PyMethodDef picture_methods[] = {
-    {"resize", picture_resize, METH_VARARGS, "resize(options) -> Picture"}, {NULL, NULL, 0, NULL}};
+    {"resize", picture_resize, METH_VARARGS, "resize(options) -> Picture"},
+    {"adjust", picture_adjust, METH_VARARGS, "adjust(operation, options) -> Picture"},
+    {NULL, NULL, 0, NULL}};
+
+static PyMethodDef folder_methods[] = {
+    {"class_names", folder_class_names, METH_NOARGS, "class_names() -> str, one a line"},
+    {"count", folder_count, METH_NOARGS, "count() -> (pictures, batches)"},
+    {"labels", folder_labels, METH_NOARGS, "labels() -> bytearray of int32"},
+    {"path", folder_path, METH_VARARGS, "path(picture) -> str"},
+    {"begin_epoch", folder_begin_epoch, METH_VARARGS, "begin_epoch(epoch) -> Batches"},
+    {NULL, NULL, 0, NULL}};
+
+static PyMethodDef batches_methods[] = {
+    {"next", batches_next, METH_NOARGS, "next() -> ((bytearray, shape) of x, the same of y), or None at the end"},
+    {"skipped", batches_skipped, METH_NOARGS, "skipped() -> (count, why the first was)"},
+    {NULL, NULL, 0, NULL}};
 
 static PyMethodDef module_functions[] = {
     {"version", module_version, METH_NOARGS, "version() -> str"},
@@ -1371,6 +1528,7 @@ static PyMethodDef module_functions[] = {
     {"read_picture", module_read_picture, METH_VARARGS, "read_picture(path, channels) -> Picture"},
     {"decode_picture", module_decode_picture, METH_VARARGS, "decode_picture(bytes, channels) -> Picture"},
     {"picture_from_pixels", module_picture_from_pixels, METH_VARARGS, "picture_from_pixels(array) -> Picture"},
+    {"open_folder", module_open_folder, METH_VARARGS, "open_folder(path, options) -> Folder"},
     {"from_dlpack", module_from_dlpack, METH_O, "from_dlpack(capsule) -> Borrowed"},
     {"to_dlpack", module_to_dlpack, METH_VARARGS, "to_dlpack(array, versioned, copied) -> capsule"},
     {NULL, NULL, 0, NULL}};
@@ -1389,10 +1547,22 @@ static PyType_Slot picture_slots[] = {{Py_tp_dealloc, picture_dealloc},
                                       {Py_tp_doc, "Pixels: a buffer of uint8 (height, width, channels)."},
                                       {0, NULL}};
 
+static PyType_Slot folder_slots[] = {{Py_tp_dealloc, folder_dealloc},
+                                     {Py_tp_methods, folder_methods},
+                                     {Py_tp_doc, "A folder of pictures."},
+                                     {0, NULL}};
+static PyType_Slot batches_slots[] = {{Py_tp_dealloc, batches_dealloc},
+                                      {Py_tp_methods, batches_methods},
+                                      {Py_tp_doc, "An epoch of a folder of pictures."},
+                                      {0, NULL}};
+
 static PyType_Spec model_spec = {"swiftcnn._swiftcnn.Model", sizeof(Model), 0, TYPE_FLAGS, model_slots};
 static PyType_Spec fit_spec = {"swiftcnn._swiftcnn.Fit", sizeof(Fit), 0, TYPE_FLAGS, fit_slots};
 static PyType_Spec graph_spec = {"swiftcnn._swiftcnn.Graph", sizeof(Graph), 0, TYPE_FLAGS, graph_slots};
 static PyType_Spec picture_spec = {"swiftcnn._swiftcnn.Picture", sizeof(Picture), 0, TYPE_FLAGS, picture_slots};
+
+static PyType_Spec folder_spec = {"swiftcnn._swiftcnn.Folder", sizeof(Folder), 0, TYPE_FLAGS, folder_slots};
+static PyType_Spec batches_spec = {"swiftcnn._swiftcnn.Batches", sizeof(Batches), 0, TYPE_FLAGS, batches_slots};
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec) {
   PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
@@ -1406,7 +1576,9 @@ static int module_exec(PyObject *module) {
   state->fit = state->model ? add_type(module, &fit_spec) : NULL;
   state->graph = state->fit ? add_type(module, &graph_spec) : NULL;
   state->picture = state->graph ? add_type(module, &picture_spec) : NULL;
-  state->borrowed = state->picture ? add_type(module, &dlpack_borrowed_spec) : NULL;
+  state->folder = state->picture ? add_type(module, &folder_spec) : NULL;
+  state->batches = state->folder ? add_type(module, &batches_spec) : NULL;
+  state->borrowed = state->batches ? add_type(module, &dlpack_borrowed_spec) : NULL;
   return state->borrowed ? PyModule_AddIntConstant(module, "MAX_METRICS", SCNN_MAX_METRICS) : -1;
 }
 
@@ -1416,6 +1588,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   Py_VISIT(state->fit);
   Py_VISIT(state->graph);
   Py_VISIT(state->picture);
+  Py_VISIT(state->folder);
+  Py_VISIT(state->batches);
   Py_VISIT(state->borrowed);
   return 0;
 }
@@ -1426,6 +1600,8 @@ static int module_clear(PyObject *module) {
   Py_CLEAR(state->fit);
   Py_CLEAR(state->graph);
   Py_CLEAR(state->picture);
+  Py_CLEAR(state->folder);
+  Py_CLEAR(state->batches);
   Py_CLEAR(state->borrowed);
   return 0;
 }

@@ -312,6 +312,7 @@ class Trainer(Fed):
             refuse_with_batches(x, y=y, sample_weight=sample_weight)
             raw = _batches.feed_of(x, count)
             self._settle_for(raw, 0, "x")
+            self._check_folder(x, "x")
             feed = self._converted(raw, None, "x: ")
         else:
             self._settle(x, y)

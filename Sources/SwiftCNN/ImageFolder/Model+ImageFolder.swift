@@ -1,0 +1,117 @@
+import CNNCore
+import CNNGraph
+
+extension Model {
+  /// Trains on pictures in folders, for each epoch in a new order and, where the folder's options say so, with new random
+  /// changes.
+  ///
+  ///     var options = ImageFolderOptions()
+  ///     options.augmentation.crop = RandomResizedCrop()
+  ///     try model.fit(ImageFolder("train", options: options), validation: ImageFolder("val"), epochs: 5)
+  ///
+  /// A model without class names takes those of the folder, where it has as many classes.
+  /// - Parameters:
+  ///   - validation: what is evaluated after each epoch; its classes are those of `folder`.
+  ///   - epochs: training ends before the epoch of this number, counted from 0.
+  ///   - initialEpoch: the number of the first epoch.
+  ///   - resumes: whether to begin with the epoch of a loaded checkpoint.
+  ///   - onStep: called after each step; returning false ends training, weights kept.
+  /// - Returns: for each epoch the means of loss and metrics, followed by those of `validation` where there is one.
+  /// - Throws: as `trainOnBatch` and `ImageFolderBatches.next`; `.invalidArgument` where the loss is one of other targets
+  ///   than the folder gives, or the classes do not fit.
+  @discardableResult
+  public func fit(
+    _ folder: ImageFolder, validation: ImageFolder? = nil, epochs: Int = 1, initialEpoch: Int = 0,
+    resumes: Bool = false,
+    onStep: (TrainingRun.Progress) throws(CNNError) -> Bool = { _ throws(CNNError) in true }
+  ) throws(CNNError) -> [[Double]] {
+    try checkTargets(of: folder)
+    if let validation {
+      try checkTargets(of: validation)
+      guard validation.classNames == folder.classNames else {
+        throw CNNError(.invalidArgument, "the validation folder has other classes than the folder to train on")
+      }
+    }
+    takeClassNames(of: folder)
+    var options = FitOptions()
+    (options.epochs, options.initialEpoch, options.resumes) = (epochs, initialEpoch, resumes)
+    try options.validate()
+    options.shuffles = false
+    options.totalSteps = try Checked.product([folder.batchCount, epochs - initialEpoch], "steps")
+    var epoch = initialEpoch
+    if resumes {
+      epoch = try max(initialEpoch, trainedEpochs())
+      guard epoch < epochs else {
+        throw CNNError(.invalidState, "the checkpoint has done \(epoch) epochs; epochs is \(epochs)")
+      }
+    }
+    var history: [[Double]] = []
+    while epoch < epochs {
+      let batches = try folder.batches(epoch: epoch)
+      var results: [Double] = []
+      (options.initialEpoch, options.batch) = (epoch, 0)
+      while let batch = try batches.next() {
+        options.isLastBatch = batch.isLast
+        var progress = try TrainingRun(self, batch.x, batch.y, options: options).step()
+        progress.batches = max(folder.batchCount, progress.batch)
+        progress.finished = batch.isLast && epoch + 1 == epochs
+        results = progress.results
+        (options.batch, options.totalSteps) = ((options.batch ?? 0) + 1, nil)
+        options.resumes = false
+        if try !onStep(progress) { return history + [results] }
+      }
+      if let validation { results += try evaluate(validation) }
+      history.append(results)
+      epoch += 1
+    }
+    return history
+  }
+
+  /// The loss and the metrics over pictures in folders, without training.
+  /// - Throws: as `evaluate(_:_:)` and `ImageFolderBatches.next`.
+  public func evaluate(_ folder: ImageFolder, usingAverage: Bool = false) throws(CNNError) -> [Double] {
+    try checkTargets(of: folder)
+    let batches = try folder.batches()
+    var sums: [Double] = [], count = 0
+    while let batch = try batches.next() {
+      let results = try evaluate(batch.x, batch.y, batchSize: batch.count, usingAverage: usingAverage)
+      if sums.isEmpty { sums = results.map { _ in 0 } }
+      for (index, value) in results.enumerated() { sums[index] += value * Double(batch.count) }
+      count += batch.count
+    }
+    return sums.map { $0 / Double(count) }
+  }
+
+  /// Throws where the folder's targets are not what the loss takes.
+  private func checkTargets(of folder: ImageFolder) throws(CNNError) {
+    guard let loss = trainingSettings?.loss else {
+      throw CNNError(.invalidState, "the model is not compiled; call compile first")
+    }
+    if folder.options.givesShares {
+      guard loss == .sparseCategoricalCrossEntropy else { return }
+      throw CNNError(
+        .invalidArgument,
+        "the folder gives a share for each class (label_mode categorical, mixup, cutmix or label_smoothing), and "
+          + "sparse_categorical_crossentropy takes numbers of classes; expected categorical_crossentropy")
+    }
+    guard loss != .sparseCategoricalCrossEntropy else { return }
+    throw CNNError(
+      .invalidArgument,
+      "the folder gives numbers of classes, and \(loss.rawValue) takes a share for each class; expected "
+        + "sparse_categorical_crossentropy, or a folder with label_mode categorical")
+  }
+
+  /// Names the classes as the folder does, where the model has no names and as many classes.
+  private func takeClassNames(of folder: ImageFolder) {
+    lock.writing {
+      if lockedClassNames == nil, lockedClassCount == folder.classNames.count {
+        knownClasses = .chosen(folder.classNames)
+      }
+    }
+  }
+
+  /// The epochs that a checkpoint has done; one that is not whole does not count.
+  private func trainedEpochs() throws(CNNError) -> Int {
+    try lock.reading { () throws(CNNError) in try compiled().epoch }
+  }
+}

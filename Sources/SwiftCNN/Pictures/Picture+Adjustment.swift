@@ -1,0 +1,31 @@
+import CNNCore
+import struct CNNKernels.Workers
+import CNNPictures
+
+extension Picture {
+  /// The picture changed by an operation.
+  /// - Parameters:
+  ///   - amount: as the operation says; some have none.
+  ///   - isBilinear: whether moved and turned pixels are interpolated, not the nearest.
+  /// - Throws: `.invalidArgument` for an amount that the operation does not take, or a picture with alpha.
+  public func adjusted(by operation: PictureOperation, amount: Double = 0, isBilinear: Bool = false) throws(CNNError)
+    -> Picture
+  {
+    try operation.applied(to: self, amount: amount, isBilinear: isBilinear, workers: Workers(count: Threads.count))
+  }
+
+  /// The picture changed by the operation of this name, with the options that `include/swiftcnn.h` lists for
+  /// `scnn_picture_adjust`.
+  /// - Throws: `.unknownName` or `.invalidArgument` naming the operation or the key.
+  public func adjusted(by name: String, options: JSONObject) throws(CNNError) -> Picture {
+    guard let operation = PictureOperation(rawValue: name) else {
+      throw unknownName("operation", name, among: PictureOperation.allCases.map(\.rawValue))
+    }
+    var amount = 0.0, isBilinear = false
+    try OptionReader.read(options) { (options) throws(CNNError) in
+      amount = try options.number("amount", 0)
+      isBilinear = try options.isBilinear()
+    }
+    return try adjusted(by: operation, amount: amount, isBilinear: isBilinear)
+  }
+}

@@ -1,0 +1,158 @@
+// These functions are named and documented in include/swiftcnn.h.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation, AlwaysUseLowerCamelCase
+
+import CNNCore
+import CSwiftCNN
+import SwiftCNN
+import Synchronization
+
+/// The batches of an epoch; calls from several threads take turns.
+final class BatchesHandle: @unchecked Sendable {
+  private let batches: ImageFolderBatches
+  private let lock = Mutex(())
+
+  init(_ batches: ImageFolderBatches) { self.batches = batches }
+
+  /// Calls `body` with the batches, which nobody else has meanwhile.
+  func with(_ body: (ImageFolderBatches) throws(CNNError) -> Void) throws(CNNError) {
+    try lock.withLock { _ throws(CNNError) in try body(batches) }
+  }
+}
+
+private func folder(_ handle: OpaquePointer?) throws(CNNError) -> ImageFolder {
+  try Handles.get(handle, "folder", as: ImageFolder.self)
+}
+
+@_cdecl("scnn_image_folder_open") @implementation
+public func scnn_image_folder_open(
+  _ path: UnsafePointer<CChar>!, _ options: UnsafePointer<CChar>!, _ folder: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let out = try required(folder, "folder")
+    out.pointee = nil
+    let options = try ImageFolderOptions(json: SwiftCNNABI.options(options, "options"))
+    out.pointee = Handles.make(try ImageFolder(text(path, "path"), options: options))
+  }
+}
+
+@_cdecl("scnn_image_folder_free") @implementation
+public func scnn_image_folder_free(_ handle: OpaquePointer!) -> scnn_status {
+  call { () throws(CNNError) in try Handles.free(handle, "folder", as: ImageFolder.self) }
+}
+
+@_cdecl("scnn_image_folder_class_names") @implementation
+public func scnn_image_folder_class_names(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try write(folder(handle).classNames.joined(separator: "\n"), to: buffer, capacity, length)
+  }
+}
+
+@_cdecl("scnn_image_folder_count") @implementation
+public func scnn_image_folder_count(
+  _ handle: OpaquePointer!, _ pictures: UnsafeMutablePointer<Int>!, _ batches: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let folder = try folder(handle)
+    pictures?.pointee = folder.count
+    batches?.pointee = folder.batchCount
+  }
+}
+
+@_cdecl("scnn_image_folder_labels") @implementation
+public func scnn_image_folder_labels(
+  _ handle: OpaquePointer!, _ labels: UnsafeMutablePointer<Int32>!, _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let folder = try folder(handle), labels = try required(labels, "labels")
+    guard count == folder.count else {
+      throw CNNError(.bufferTooSmall, "there is room for \(count) labels; there are \(folder.count)")
+    }
+    for (index, label) in folder.labels.enumerated() { labels[index] = Int32(clamping: label) }
+  }
+}
+
+@_cdecl("scnn_image_folder_path") @implementation
+public func scnn_image_folder_path(
+  _ handle: OpaquePointer!, _ picture: Int, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let folder = try folder(handle)
+    guard let path = folder.path(picture) else {
+      throw CNNError(
+        .invalidArgument, "picture is \(UInt(bitPattern: picture)); expected 0 to \(folder.count - 1)")
+    }
+    try write(path, to: buffer, capacity, length)
+  }
+}
+
+@_cdecl("scnn_image_folder_begin_epoch") @implementation
+public func scnn_image_folder_begin_epoch(
+  _ handle: OpaquePointer!, _ epoch: Int64, _ batches: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let folder = try folder(handle), out = try required(batches, "batches")
+    out.pointee = nil
+    out.pointee = Handles.make(BatchesHandle(try folder.batches(epoch: Int(epoch))))
+  }
+}
+
+/// A tensor in memory of the library's.
+private func tensor(_ view: TensorView?) -> scnn_tensor {
+  var tensor = scnn_tensor()
+  guard let view else { return tensor }
+  tensor.data = view.base
+  tensor.dtype =
+    switch view.element {
+    case .float32: Int32(SCNN_FLOAT32)
+    case .int32: Int32(SCNN_INT32)
+    case .uint8: Int32(SCNN_UINT8)
+    }
+  tensor.rank = Int32(clamping: view.shape.count)
+  withUnsafeMutableBytes(of: &tensor.shape) { bytes in
+    let sizes = bytes.bindMemory(to: Int64.self)
+    for (axis, size) in view.shape.prefix(sizes.count).enumerated() { sizes[axis] = Int64(size) }
+  }
+  return tensor
+}
+
+@_cdecl("scnn_batches_next") @implementation
+public func scnn_batches_next(
+  _ handle: OpaquePointer!, _ x: UnsafeMutablePointer<scnn_tensor>!, _ y: UnsafeMutablePointer<scnn_tensor>!,
+  _ isLast: UnsafeMutablePointer<Int32>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try Handles.get(handle, "batches", as: BatchesHandle.self)
+    let x = try required(x, "x"), y = try required(y, "y")
+    (x.pointee, y.pointee) = (scnn_tensor(), scnn_tensor())
+    isLast?.pointee = 1
+    try handle.with { (batches) throws(CNNError) in
+      let batch = try batches.next()
+      (x.pointee, y.pointee) = (tensor(batch?.x), tensor(batch?.y))
+      isLast?.pointee = batch?.isLast == false ? 0 : 1
+    }
+  }
+}
+
+@_cdecl("scnn_batches_skipped") @implementation
+public func scnn_batches_skipped(
+  _ handle: OpaquePointer!, _ count: UnsafeMutablePointer<Int>!, _ buffer: UnsafeMutablePointer<CChar>!,
+  _ capacity: Int, _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try Handles.get(handle, "batches", as: BatchesHandle.self)
+    try handle.with { (batches) throws(CNNError) in
+      count?.pointee = batches.skippedCount
+      if buffer == nil && length == nil { return }
+      try write(batches.firstSkipped?.message ?? "", to: buffer, capacity, length)
+    }
+  }
+}
+
+@_cdecl("scnn_batches_free") @implementation
+public func scnn_batches_free(_ handle: OpaquePointer!) -> scnn_status {
+  call { () throws(CNNError) in try Handles.free(handle, "batches", as: BatchesHandle.self) }
+}

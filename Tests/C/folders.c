@@ -1,0 +1,201 @@
+/* Pictures in folders: found, read in batches, trained on; and what will not do. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "misuse.h"
+#include "picture.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SIZE = 8 };
+
+static const char *const files[] = {"folder/b/1.jpg", "folder/b/2.JPEG", "folder/b/more/3.jpg", "folder/a/4.jpg",
+                                    "folder/a/notes.txt", "folder/a/.hidden.jpg"};
+static const char *const folders[] = {"folder", "folder/a", "folder/b", "folder/b/more", "folder/.git"};
+
+static void write_file(const char *path, size_t size) {
+  FILE *stream = fopen(path, "wb");
+  CHECK(stream != NULL && fwrite(jpeg, 1, size, stream) == size && fclose(stream) == 0);
+}
+
+static void clean(void) {
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) unlink(files[i]);
+  for (size_t i = sizeof folders / sizeof *folders; i-- > 0;) rmdir(folders[i]);
+}
+
+static void make(void) {
+  clean();
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) CHECK(mkdir(folders[i], 0755) == 0);
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) write_file(files[i], sizeof jpeg);
+}
+
+static scnn_image_folder *open_folder(const char *options) {
+  scnn_image_folder *folder = NULL;
+  OK(scnn_image_folder_open("folder", options, &folder));
+  return folder;
+}
+
+static void test_contents(void) {
+  scnn_image_folder *folder = open_folder("{\"size\": 8, \"batch_size\": 3}");
+  size_t pictures = 0, batches = 0;
+  OK(scnn_image_folder_count(folder, &pictures, &batches));
+  CHECK(pictures == 4 && batches == 2);
+  OK(scnn_image_folder_count(folder, NULL, NULL));
+  char *names = NULL, *path = NULL;
+  TEXT(names, scnn_image_folder_class_names(folder, buffer, capacity, &length));
+  CHECK(names && strcmp(names, "a\nb") == 0);
+  free(names);
+  int32_t found[4];
+  OK(scnn_image_folder_labels(folder, found, 4));
+  CHECK(found[0] == 0 && found[1] == 1 && found[3] == 1);
+  TEXT(path, scnn_image_folder_path(folder, 3, buffer, capacity, &length));
+  CHECK(path && strcmp(path, files[2]) == 0);
+  free(path);
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_image_folder_labels(folder, found, 3));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_labels(folder, NULL, 4));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_path(folder, 4, NULL, 0, NULL));
+  SAYS("picture is 4; expected 0 to 3");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_path(folder, SIZE_MAX, NULL, 0, NULL));
+  OK(scnn_image_folder_free(folder));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_free(folder));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_count(folder, &pictures, &batches));
+  OK(scnn_image_folder_free(NULL));
+}
+
+static void test_batches(void) {
+  scnn_image_folder *folder = open_folder("{\"size\": [8, 12], \"batch_size\": 3, \"shuffle\": false}");
+  scnn_batches *batches = NULL;
+  scnn_tensor x, y;
+  int32_t is_last = -1;
+  OK(scnn_image_folder_begin_epoch(folder, 0, &batches));
+  OK(scnn_image_folder_free(folder));
+  OK(scnn_batches_next(batches, &x, &y, &is_last));
+  CHECK(is_last == 0 && x.dtype == SCNN_UINT8 && x.rank == 4 && y.dtype == SCNN_INT32 && y.rank == 1);
+  CHECK(x.shape[0] == 3 && x.shape[1] == 8 && x.shape[2] == 12 && x.shape[3] == 3 && y.shape[0] == 3);
+  if (x.data) CHECK(((const unsigned char *)x.data)[0] == 0 && ((const unsigned char *)x.data)[11 * 3] == 200);
+  if (y.data) CHECK(((const int32_t *)y.data)[0] == 0 && ((const int32_t *)y.data)[2] == 1);
+  OK(scnn_batches_next(batches, &x, &y, &is_last));
+  CHECK(is_last == 1 && x.shape[0] == 1);
+  for (int i = 0; i < 2; i++) {
+    OK(scnn_batches_next(batches, &x, &y, NULL));
+    CHECK(x.data == NULL && y.data == NULL);
+  }
+  size_t count = 9;
+  char text[4] = "abc";
+  OK(scnn_batches_skipped(batches, &count, text, sizeof text, NULL));
+  CHECK(count == 0 && text[0] == '\0');
+  OK(scnn_batches_skipped(batches, NULL, NULL, 0, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_batches_next(batches, NULL, &y, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_batches_next(batches, &x, NULL, NULL));
+  OK(scnn_batches_free(batches));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_batches_next(batches, &x, &y, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_batches_skipped(batches, NULL, NULL, 0, NULL));
+  OK(scnn_batches_free(NULL));
+}
+
+/* The loop of the header, and the one that gives means over an epoch. */
+static void test_training(void) {
+  const char *settings = "{\"optimizer\": {\"name\": \"sgd\", \"learning_rate\": 0.02}}";
+  scnn_model *by_batch = NULL, *by_run = NULL;
+  const char *options = "{\"input_shape\": [8, 8, 3], \"classes\": 2}";
+  OK(scnn_model_create("resnet20", options, &by_batch));
+  OK(scnn_model_create("resnet20", options, &by_run));
+  OK(scnn_compile(by_batch, settings));
+  OK(scnn_compile(by_run, settings));
+  scnn_image_folder *folder =
+      open_folder("{\"size\": 8, \"batch_size\": 3, \"random_resized_crop\": true, \"horizontal_flip\": true}");
+  scnn_batches *batches = NULL;
+  scnn_tensor x, y;
+  double loss = 0;
+  for (int epoch = 0; epoch < 3; epoch++) {
+    OK(scnn_image_folder_begin_epoch(folder, epoch, &batches));
+    while (scnn_batches_next(batches, &x, &y, NULL) == SCNN_OK && x.data != NULL)
+      OK(scnn_train_on_batch(by_batch, &x, &y, NULL, &loss, 1));
+    OK(scnn_batches_free(batches));
+  }
+  for (int epoch = 0; epoch < 3; epoch++) {
+    scnn_progress progress = {0};
+    int32_t is_last = 0;
+    OK(scnn_image_folder_begin_epoch(folder, epoch, &batches));
+    for (int batch = 0; scnn_batches_next(batches, &x, &y, &is_last) == SCNN_OK && x.data != NULL; batch++) {
+      char place[128];
+      snprintf(place, sizeof place, "{\"epochs\": 3, \"initial_epoch\": %d, \"shuffle\": false, \"batch\": %d, \"last_batch\": %s}",
+               epoch, batch, is_last ? "true" : "false");
+      scnn_fit *fit = NULL;
+      OK(scnn_fit_begin(by_run, &x, &y, NULL, place, &fit));
+      OK(scnn_fit_step(fit, &progress));
+      OK(scnn_fit_free(fit));
+    }
+    CHECK(progress.epoch_ended && progress.batch == 2 && progress.results[0] > 0);
+    OK(scnn_batches_free(batches));
+  }
+  CHECK(parameters_alike(by_batch, by_run));
+  OK(scnn_image_folder_free(folder));
+  OK(scnn_model_free(by_batch));
+  OK(scnn_model_free(by_run));
+}
+
+static void test_damaged(void) {
+  write_file(files[1], sizeof jpeg / 2);
+  scnn_image_folder *folder = open_folder("{\"size\": 8, \"batch_size\": 3, \"mixup\": 0.2, \"cutmix\": 1}");
+  scnn_batches *batches = NULL;
+  scnn_tensor x, y;
+  int32_t is_last = 0;
+  size_t count = 0;
+  OK(scnn_image_folder_begin_epoch(folder, 0, &batches));
+  OK(scnn_batches_next(batches, &x, &y, &is_last));
+  CHECK(x.shape[0] == 3 && is_last == 1 && y.dtype == SCNN_FLOAT32 && y.rank == 2 && y.shape[1] == 2);
+  char *reason = NULL;
+  TEXT(reason, scnn_batches_skipped(batches, &count, buffer, capacity, &length));
+  CHECK(count == 1 && reason && strstr(reason, "2.JPEG") != NULL);
+  free(reason);
+  OK(scnn_batches_free(batches));
+  OK(scnn_image_folder_free(folder));
+
+  folder = open_folder("{\"size\": 8, \"corrupt\": \"error\", \"threads\": 0}");
+  OK(scnn_image_folder_begin_epoch(folder, 0, &batches));
+  FAILS(SCNN_MALFORMED_FILE, scnn_batches_next(batches, &x, &y, NULL));
+  SAYS("folder/b/2.JPEG' is no picture that can be read");
+  CHECK(x.data == NULL);
+  OK(scnn_batches_free(batches));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_begin_epoch(folder, -1, &batches));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_begin_epoch(folder, INT64_MAX, &batches));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_begin_epoch(folder, 0, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_begin_epoch(NULL, 0, &batches));
+  CHECK(batches == NULL);
+  OK(scnn_image_folder_free(folder));
+  write_file(files[1], sizeof jpeg);
+}
+
+static void test_what_will_not_do(void) {
+  scnn_image_folder *folder = NULL;
+  FAILS(SCNN_IO, scnn_image_folder_open("nowhere", NULL, &folder));
+  FAILS(SCNN_IO, scnn_image_folder_open("", NULL, &folder));
+  FAILS(SCNN_IO, scnn_image_folder_open(files[0], NULL, &folder));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_open("folder/b/more", NULL, &folder));
+  SAYS("has no folders; expected one for each class");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_open(NULL, NULL, &folder));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_open("\xff", NULL, &folder));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_open("folder", NULL, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_open("folder", "{\"size\": -3}", &folder));
+  SAYS("'size' is -3; expected 1 to");
+  FAILS(SCNN_UNKNOWN_NAME, scnn_image_folder_open("folder", "{\"batchsize\": 3}", &folder));
+  SAYS("batch_size");
+  FAILS(SCNN_UNKNOWN_NAME, scnn_image_folder_open("folder", "{\"rand_augment\": {\"strength\": 3}}", &folder));
+  SAYS("'rand_augment'");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_open("folder", "{\"color_jitter\": {\"hue\": 9e99}}", &folder));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_open("folder", "{\"class_names\": [1]}", &folder));
+  CHECK(folder == NULL);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_image_folder_class_names(NULL, NULL, 0, NULL));
+}
+
+int main(void) {
+  make();
+  test_contents();
+  test_batches();
+  test_training();
+  test_damaged();
+  test_what_will_not_do();
+  clean();
+  return finish("folders");
+}

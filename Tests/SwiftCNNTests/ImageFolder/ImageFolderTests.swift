@@ -1,0 +1,180 @@
+import CNNCore
+import CNNPictures
+import Glibc
+import Testing
+
+@testable import SwiftCNN
+
+/// Three classes of two pictures each, made anew for each test and removed with the object.
+private final class ClassFolders {
+  let path: String
+  private var files: [String] = []
+  private var folders: [String] = []
+
+  init() throws {
+    var template = Array("/tmp/swiftcnn-test-XXXXXX".utf8CString)
+    path = try #require(mkdtemp(&template).map { String(cString: $0) })
+    folders = [path]
+    for (name, golden) in [("b", "png_rgb"), ("a", "jpeg_420"), ("c", "png_grey")] {
+      try addFolder(name)
+      try add("\(name)/1.jpg", golden)
+      try add("\(name)/2.PNG", golden)
+    }
+  }
+
+  deinit {
+    for file in files { unlink(file) }
+    for folder in folders.reversed() { rmdir(folder) }
+  }
+
+  func addFolder(_ name: String) throws {
+    folders.append("\(path)/\(name)")
+    try #require(mkdir("\(path)/\(name)", 0o755) == 0)
+  }
+
+  func add(_ name: String, _ golden: String) throws { try add(name, bytes: GoldenPicture.file(golden)) }
+
+  func add(_ name: String, bytes: [UInt8]) throws {
+    files.append("\(path)/\(name)")
+    try put(bytes, to: "\(path)/\(name)")
+  }
+}
+
+/// Files of Tests/Golden/pictures.safetensors.
+private enum GoldenPicture {
+  static func file(_ name: String) throws -> [UInt8] {
+    let golden = try GoldenFile("pictures"), key = "\(name)/file"
+    var words = [Int64](repeating: 0, count: try golden.shape(key).reduce(1, *))
+    try words.withUnsafeMutableBufferPointer { try golden.file.read(key, into: $0) }
+    let bytes = words.dropFirst().flatMap { word in
+      (0..<4).map { UInt8(truncatingIfNeeded: UInt32(bitPattern: Int32(truncatingIfNeeded: word)) >> (8 * $0)) }
+    }
+    return Array(bytes.prefix(Int(words[0])))
+  }
+}
+
+extension ImageFolderBatches {
+  /// All that are left: the bytes of each batch and its targets.
+  fileprivate func all() throws -> [(x: [UInt8], y: [Int32], isLast: Bool)] {
+    var result: [(x: [UInt8], y: [Int32], isLast: Bool)] = []
+    while let batch = try next() {
+      let x = UnsafeRawBufferPointer(start: batch.x.base, count: batch.x.shape.reduce(1, *))
+      let y = UnsafeBufferPointer(
+        start: batch.y.base.assumingMemoryBound(to: Int32.self), count: batch.y.shape.reduce(1, *))
+      result.append((Array(x), Array(y), batch.isLast))
+    }
+    return result
+  }
+}
+
+@Suite struct ImageFolderTests {
+  private func options(_ text: String) throws -> ImageFolderOptions {
+    try ImageFolderOptions(json: #require(JSON(parsing: text).objectValue))
+  }
+
+  @Test func foldersAreClasses() throws {
+    let folders = try ClassFolders()
+    try folders.addFolder(".hidden")
+    try folders.add("a/notes.txt", bytes: [1])
+    let folder = try ImageFolder(folders.path, options: options(#"{"size": 16, "batch_size": 4, "shuffle": false}"#))
+    #expect(folder.classNames == ["a", "b", "c"] && folder.labels == [0, 0, 1, 1, 2, 2])
+    #expect(folder.count == 6 && folder.batchCount == 2)
+    #expect(folder.path(3) == "\(folders.path)/b/2.PNG" && folder.path(6) == nil && folder.path(-1) == nil)
+    let batches = try folder.batches().all()
+    #expect(batches.map(\.y) == [[0, 0, 1, 1], [2, 2]] && batches.map(\.isLast) == [false, true])
+    // As a model prepares a picture that it classifies.
+    let model = try Model(
+      "resnet20", options: ModelOptions(json: #require(JSON(parsing: #"{"input_shape": [16, 16, 3]}"#).objectValue)))
+    let prepared = try model.preprocess(contentsOf: #require(folder.path(0)))
+    #expect(Array(batches[0].x.prefix(16 * 16 * 3)) == prepared.withPixels { Array($0) })
+  }
+
+  @Test func batchesDoNotDependOnThreads() throws {
+    let folders = try ClassFolders()
+    try folders.add("b/3.jpg", bytes: [1, 2, 3])
+    let text =
+      #""size": [20, 24], "batch_size": 2, "random_resized_crop": true, "horizontal_flip": true, "rand_augment": true"#
+    func batches(_ more: String, epoch: Int = 0) throws -> [[UInt8]] {
+      let batches = try ImageFolder(folders.path, options: options("{\(text), \(more)}")).batches(epoch: epoch)
+      let result = try batches.all()
+      #expect(batches.skippedCount == 1 && batches.firstSkipped?.mentions("b/3.jpg") == true)
+      return result.map(\.x) + result.map { $0.y.map { UInt8($0) } }
+    }
+    let expected = try batches(#""threads": 0"#)
+    for threads in 1...5 { #expect(try batches("\"threads\": \(threads), \"prefetch\": \(threads)") == expected) }
+    #expect(try batches(#""threads": 2"#, epoch: 1) != expected)
+  }
+
+  @Test func trainingIsThatOfItsBatches() throws {
+    let folders = try ClassFolders()
+    let folder = try ImageFolder(
+      folders.path, options: options(#"{"size": 16, "batch_size": 4, "random_resized_crop": {"scale": [0.5, 1]}}"#))
+    func model() throws -> Model {
+      let options = try #require(JSON(parsing: #"{"input_shape": [16, 16, 3], "classes": 3}"#).objectValue)
+      let model = try Model("resnet20", options: ModelOptions(json: options))
+      try model.compile(
+        TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: OptimizerSettings(name: "sgd")))
+      return model
+    }
+    let (fitted, byHand) = (try model(), try model())
+    var steps = 0, ends = 0
+    let history = try fitted.fit(folder, validation: folder, epochs: 3) { (progress) throws(CNNError) in
+      steps += 1
+      ends += progress.epochEnded ? 1 : 0
+      #expect(progress.finished == (steps == 6) && progress.batches == 2)
+      return true
+    }
+    #expect(steps == 6 && ends == 3 && history.map(\.count) == [2, 2, 2])
+    for epoch in 0..<3 {
+      let batches = try folder.batches(epoch: epoch)
+      while let batch = try batches.next() { _ = try byHand.trainOnBatch(batch.x, batch.y) }
+    }
+    #expect(try fitted.evaluate(folder) == byHand.evaluate(folder))
+    #expect(fitted.classNames == ["a", "b", "c"] && byHand.classNames == nil)
+    // Stopped by the caller after the first step.
+    #expect(try model().fit(folder, epochs: 9) { _ throws(CNNError) in false }.count == 1)
+  }
+
+  @Test func targetsThatTheLossDoesNotTakeAreRefused() throws {
+    let folders = try ClassFolders()
+    let labels = try ImageFolder(folders.path, options: options(#"{"size": 16}"#))
+    let shares = try ImageFolder(folders.path, options: options(#"{"size": 16, "mixup": 0.2}"#))
+    let other = try ImageFolder(folders.path, options: options(#"{"size": 16, "class_names": ["c", "a"]}"#))
+    let json = try #require(JSON(parsing: #"{"input_shape": [16, 16, 3], "classes": 3}"#).objectValue)
+    let model = try Model("resnet20", options: ModelOptions(json: json))
+    expectError(.invalidState, "the model is not compiled") { _ = try model.fit(labels) }
+    let optimizer = try OptimizerSettings(name: "sgd")
+    try model.compile(TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: optimizer))
+    expectError(.invalidArgument, "the folder gives a share for each class") { _ = try model.fit(shares) }
+    expectError(.invalidArgument, "has other classes") { _ = try model.fit(labels, validation: other) }
+    try model.compile(TrainingSettings(loss: .categoricalCrossEntropy, optimizer: optimizer))
+    expectError(.invalidArgument, "the folder gives numbers of classes") { _ = try model.evaluate(labels) }
+    try model.fit(shares, epochs: 2)
+  }
+
+  @Test func epochsEndHalfWayAndOverlap() throws {
+    let folders = try ClassFolders()
+    let folder = try ImageFolder(
+      folders.path, options: options(#"{"size": 16, "batch_size": 1, "threads": 4, "prefetch": 1}"#))
+    for _ in 0..<50 {
+      let (first, second) = (try folder.batches(), try folder.batches(epoch: 1))
+      _ = try first.next()
+      _ = try second.next()
+    }
+    expectError(.invalidArgument, "epoch is -1; expected 0 to") { _ = try folder.batches(epoch: -1) }
+  }
+
+  @Test func errorsComeInTheOrderOfTheEpoch() throws {
+    let folders = try ClassFolders()
+    for name in ["a/9.jpg", "b/9.jpg", "c/9.jpg"] { try folders.add(name, bytes: []) }
+    let folder = try ImageFolder(
+      folders.path,
+      options: options(#"{"size": 16, "batch_size": 2, "shuffle": false, "corrupt": "error", "threads": 3}"#))
+    for _ in 0..<20 {
+      let batches = try folder.batches()
+      #expect(try batches.next()?.isLast == false)
+      expectError(.malformedFile, "a/9.jpg' is no picture that can be read: it is empty") { _ = try batches.next() }
+      #expect(try batches.next().map(\.isLast) == nil)
+    }
+  }
+}
