@@ -131,6 +131,22 @@ extension ImageFolderBatches {
     }
     #expect(try fitted.evaluate(folder) == byHand.evaluate(folder))
     #expect(fitted.classNames == ["a", "b", "c"] && byHand.classNames == nil)
+    // A checkpoint after the second epoch goes on with the third.
+    let half = try model(), path = "\(folders.path)/half.safetensors"
+    try half.fit(folder, epochs: 2)
+    try half.save(path, includingTrainingState: true)
+    let resumed = try Model(contentsOf: path)
+    unlink(path)
+    var first: TrainingRun.Progress?
+    try resumed.fit(folder, epochs: 3, resumes: true) { (progress) throws(CNNError) in
+      first = first ?? progress
+      return true
+    }
+    #expect(first?.epoch == 2 && first?.batch == 1)
+    #expect(try resumed.evaluate(folder) == fitted.evaluate(folder))
+    expectError(.invalidState, "the checkpoint has done 3 epochs; epochs is 3") {
+      try resumed.fit(folder, epochs: 3, resumes: true)
+    }
     // Stopped by the caller after the first step.
     #expect(try model().fit(folder, epochs: 9) { _ throws(CNNError) in false }.count == 1)
   }

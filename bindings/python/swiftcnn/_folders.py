@@ -39,7 +39,8 @@ class ImageFolder:
     the library decode and change the next batches meanwhile. What happens to a picture depends on the seed, the number
     of the epoch and the picture alone, so that batches are the same for any number of threads. ``fit`` takes the epoch
     of the number that it trains, ``evaluate`` and ``predict`` the epoch 0; going through the object takes 0 first and
-    the next each time.
+    the next each time. With ``shuffle=False`` the pictures, and so what ``predict`` gives, come in the order of
+    ``paths`` and ``labels``.
 
     Args:
         path: the folder.
