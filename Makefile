@@ -95,6 +95,7 @@ define link-library
 swiftc -emit-library -static-stdlib -use-ld=lld -o $(1).new @$(3) $(7) \
   -Xlinker -z -Xlinker defs -Xlinker -soname=$(2) -Xlinker --version-script=$(4) \
   -Xlinker --gc-sections -Xlinker --icf=all -Xlinker --strip-all \
+  -Xlinker --no-eh-frame-hdr -Xlinker -T -Xlinker bindings/c/discard_unwinding.ld \
   $(if $(PACKS_RELOCATIONS),-Xlinker -z -Xlinker pack-relative-relocs); \
 size=$$(stat -c %s $(1).new); echo "$(notdir $(1)): $$size bytes, stripped"; \
 if [ $$size -gt $(5) ]; then echo "that is more than $(5)"; exit 1; fi; \
