@@ -201,7 +201,7 @@ fuzz: deps ## Reads a million damaged files of each kind (FUZZ=1000000): none ma
 sanitize: lib ## Looks for data races in what threads share and for leaks in the C programs
 	@$(call install-packages,valgrind)
 	swift test -c release -Xswiftc -enable-testing --scratch-path .build/sanitizing --disable-xctest --sanitize=thread \
-	  --filter 'ThreadPoolTests|ReadWriteLockTests|NetworkBuilderTests|PredictionTests'
+	  --filter 'ThreadPoolTests|ReadWriteLockTests|NetworkBuilderTests|PredictionTests|ImageFolderTests'
 	@mkdir -p build/tests
 	@for test in $(filter-out fork,$(C_TESTS)); do \
 	  $(CC) $(CFLAGS) -std=c99 $(WARNINGS) -DSWIFTCNN_VERSION='"$(VERSION)"' Tests/C/$$test.c -o build/tests/$$test \
