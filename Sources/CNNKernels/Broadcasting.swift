@@ -1,3 +1,5 @@
+import CNNCore
+
 /// Arithmetic between two tensors of which elements of either are repeated, and sums over any axes.
 public enum Broadcasting {
   /// Two tensors of up to eight axes as they are read for each element of the result.
@@ -8,7 +10,7 @@ public enum Broadcasting {
     /// Operands of these shapes, whose sizes of 1 and missing axes in front are repeated to those of `result`.
     public init(result: [Int], a: [Int], b: [Int]) {
       func strides(_ shape: [Int]) -> [Int] {
-        let dense = zip(shape, StridedAxes.denseStrides(shape)).map { $0 == 1 ? 0 : $1 }
+        let dense = zip(shape, Strides.dense(shape)).map { $0 == 1 ? 0 : $1 }
         return Array(repeating: 0, count: result.count - shape.count) + dense
       }
       // Axes that lie one behind the other in both are one.
@@ -34,7 +36,7 @@ public enum Broadcasting {
     _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, _ operands: Operands,
     workers: Workers
   ) {
-    combine(a, b, y, operands, workers) { $0 + $1 }
+    combine(Sum.self, a, b, y, operands, workers)
   }
 
   /// `y = a * b`
@@ -42,13 +44,12 @@ public enum Broadcasting {
     _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, _ operands: Operands,
     workers: Workers
   ) {
-    combine(a, b, y, operands, workers) { $0 * $1 }
+    combine(Product.self, a, b, y, operands, workers)
   }
 
-  @inline(__always)
-  private static func combine(
-    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ operands: Operands,
-    _ workers: Workers, _ apply: (Float, Float) -> Float
+  private static func combine<Operation: BinaryOperation>(
+    _: Operation.Type, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>,
+    _ operands: Operands, _ workers: Workers
   ) {
     let length = operands.length
     workers.forEachRange(of: operands.a.count, grain: Workers.grainOfRows(channels: length)) { range, _ in
@@ -56,13 +57,12 @@ public enum Broadcasting {
         let first = a + operands.a.offset(of: row), second = b + operands.b.offset(of: row), target = y + row &* length
         // Along the last axis an operand is read one after the other or is one number.
         switch (operands.distanceA, operands.distanceB) {
-        case (1, 1): for i in 0..<length { target[i] = apply(first[i], second[i]) }
-        case (0, _):
-          let number = first.pointee
-          for i in 0..<length { target[i] = apply(number, second[i &* operands.distanceB]) }
-        default:
-          let number = second.pointee
-          for i in 0..<length { target[i] = apply(first[i &* operands.distanceA], number) }
+        case (1, 1): forEachBlock(of: 0..<length, Combine<Operation>(a: first, b: second, y: target))
+        case (1, _):
+          forEachBlock(of: 0..<length, CombineWithNumber<Operation>(a: first, number: second.pointee, y: target))
+        case (_, 1):
+          forEachBlock(of: 0..<length, CombineWithNumber<Operation>(a: second, number: first.pointee, y: target))
+        default: target.update(repeating: Operation.apply(first.pointee, second.pointee), count: length)
         }
       }
     }
@@ -77,12 +77,22 @@ public enum Broadcasting {
 
     /// A tensor of this shape, summed over the axes for which `isReduced` says so.
     public init(shape: [Int], isReduced: [Bool]) {
-      let strides = StridedAxes.denseStrides(shape)
-      isLastKept = !(isReduced.last ?? true)
-      length = shape.last ?? 1
+      // Neighbours of one kind are one axis.
+      var sizes: [Int] = [], kinds: [Bool] = []
+      for (size, kind) in zip(shape, isReduced) where size > 1 {
+        if kinds.last == kind {
+          sizes[sizes.count - 1] *= size
+        } else {
+          sizes.append(size)
+          kinds.append(kind)
+        }
+      }
+      let strides = Strides.dense(sizes)
+      isLastKept = !(kinds.last ?? true)
+      length = sizes.last ?? 1
       func axes(_ wanted: Bool) -> StridedAxes {
-        let positions = shape.indices.dropLast().filter { isReduced[$0] == wanted }
-        return StridedAxes(sizes: positions.map { shape[$0] }, strides: positions.map { strides[$0] })
+        let positions = sizes.indices.dropLast().filter { kinds[$0] == wanted }
+        return StridedAxes(sizes: positions.map { sizes[$0] }, strides: positions.map { strides[$0] })
       }
       (kept, reduced) = (axes(false), axes(true))
     }
@@ -105,19 +115,19 @@ public enum Broadcasting {
           let sums = ColumnSums(x: base, axes: axes.reduced, factor: factor, y: y + row &* axes.length)
           forEachBlock(of: 0..<axes.length, sums)
         } else {
-          var total: Float = 0
+          var total = 0.0
           for outer in 0..<axes.reduced.count {
             total += rowSum(base + axes.reduced.offset(of: outer), count: axes.length)
           }
-          y[row] = total * factor
+          y[row] = Float(total) * factor
         }
       }
     }
   }
 
   @inline(__always)
-  private static func rowSum(_ x: UnsafePointer<Float>, count: Int) -> Float {
-    var total: Float = 0, start = 0
+  private static func rowSum(_ x: UnsafePointer<Float>, count: Int) -> Double {
+    var total = 0.0, start = 0
     while start < count {
       let end = min(count, start &+ 16 &* chunk)
       var partial = SIMD16<Float>()
@@ -131,10 +141,21 @@ public enum Broadcasting {
         rest += x[i]
         i &+= 1
       }
-      total += rest
+      total += Double(rest)
       start = end
     }
     return total
+  }
+}
+
+/// Neighbouring elements combined with one number.
+private struct CombineWithNumber<Operation: BinaryOperation>: BlockKernel {
+  let a: UnsafePointer<Float>
+  let number: Float
+  let y: UnsafeMutablePointer<Float>
+
+  @inline(__always) func callAsFunction<V: Lanes>(at i: Int, _: V.Type) {
+    Operation.apply(V.load(a + i), V(repeating: number)).store(y + i)
   }
 }
 

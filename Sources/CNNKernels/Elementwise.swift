@@ -148,19 +148,20 @@ public enum Elementwise {
   }
 }
 
-private protocol BinaryOperation {
+/// What makes one number of two, in whichever order.
+protocol BinaryOperation {
   static func apply<V: Lanes>(_ a: V, _ b: V) -> V
 }
 
-private enum Sum: BinaryOperation {
+enum Sum: BinaryOperation {
   @inline(__always) static func apply<V: Lanes>(_ a: V, _ b: V) -> V { a + b }
 }
 
-private enum Product: BinaryOperation {
+enum Product: BinaryOperation {
   @inline(__always) static func apply<V: Lanes>(_ a: V, _ b: V) -> V { a * b }
 }
 
-private struct Combine<Operation: BinaryOperation>: BlockKernel {
+struct Combine<Operation: BinaryOperation>: BlockKernel {
   let a: UnsafePointer<Float>
   let b: UnsafePointer<Float>
   let y: UnsafeMutablePointer<Float>

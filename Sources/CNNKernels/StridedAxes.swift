@@ -1,3 +1,5 @@
+import CNNCore
+
 /// Up to eight axes of a tensor with the distance of neighbours along each: an index counted through all of them becomes
 /// a place in memory.
 struct StridedAxes: Sendable {
@@ -28,13 +30,6 @@ struct StridedAxes: Sendable {
     }
     return offset
   }
-
-  /// The distances along the axes of a dense tensor.
-  static func denseStrides(_ shape: [Int]) -> [Int] {
-    var strides = Array(repeating: 1, count: shape.count)
-    for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
-    return strides
-  }
 }
 
 extension Layout {
@@ -45,7 +40,7 @@ extension Layout {
 
     /// Axis `k` of the result is axis `order[k]` of a tensor of this shape, which has at least one axis.
     public init(shape: [Int], order: [Int]) {
-      let strides = StridedAxes.denseStrides(shape)
+      let strides = Strides.dense(shape)
       let sizes = order.map { shape[$0] }, distances = order.map { strides[$0] }
       rows = StridedAxes(sizes: sizes.dropLast(), strides: distances.dropLast())
       (length, distance) = (sizes.last ?? 1, distances.last ?? 1)

@@ -117,6 +117,25 @@ func view(_ pointer: UnsafePointer<scnn_tensor>?, _ name: String, needsData: Boo
   return TensorView(element, shape: dimensions, base: base)
 }
 
+/// A tensor in memory of the library's.
+func tensor(_ view: TensorView?) -> scnn_tensor {
+  var tensor = scnn_tensor()
+  guard let view else { return tensor }
+  tensor.data = view.base
+  tensor.dtype =
+    switch view.element {
+    case .float32: Int32(SCNN_FLOAT32)
+    case .int32: Int32(SCNN_INT32)
+    case .uint8: Int32(SCNN_UINT8)
+    }
+  tensor.rank = Int32(clamping: view.shape.count)
+  withUnsafeMutableBytes(of: &tensor.shape) { bytes in
+    let sizes = bytes.bindMemory(to: Int64.self)
+    for (axis, size) in view.shape.prefix(sizes.count).enumerated() { sizes[axis] = Int64(size) }
+  }
+  return tensor
+}
+
 /// A tensor that may be missing.
 func optionalView(_ pointer: UnsafePointer<scnn_tensor>?, _ name: String) throws(CNNError) -> TensorView? {
   pointer == nil ? nil : try view(pointer, name)

@@ -100,25 +100,6 @@ public func scnn_image_folder_begin_epoch(
   }
 }
 
-/// A tensor in memory of the library's.
-private func tensor(_ view: TensorView?) -> scnn_tensor {
-  var tensor = scnn_tensor()
-  guard let view else { return tensor }
-  tensor.data = view.base
-  tensor.dtype =
-    switch view.element {
-    case .float32: Int32(SCNN_FLOAT32)
-    case .int32: Int32(SCNN_INT32)
-    case .uint8: Int32(SCNN_UINT8)
-    }
-  tensor.rank = Int32(clamping: view.shape.count)
-  withUnsafeMutableBytes(of: &tensor.shape) { bytes in
-    let sizes = bytes.bindMemory(to: Int64.self)
-    for (axis, size) in view.shape.prefix(sizes.count).enumerated() { sizes[axis] = Int64(size) }
-  }
-  return tensor
-}
-
 @_cdecl("scnn_batches_next") @implementation
 public func scnn_batches_next(
   _ handle: OpaquePointer!, _ x: UnsafeMutablePointer<scnn_tensor>!, _ y: UnsafeMutablePointer<scnn_tensor>!,

@@ -15,10 +15,11 @@ private struct LoadedONNXCodec: ONNXCodec {
   func encode(
     _ network: Graph, options: JSONObject, values: Values, write: (UnsafeRawBufferPointer) throws(CNNError) -> Void
   ) throws(CNNError) {
-    let request = try JSON.object(["graph": network.json, "options": .object(options)]).serialized()
+    let request: JSON = ["graph": network.json, "options": .object(options)]
+    let text = try request.serialized()
     try withoutActuallyEscaping(values) { (values) throws(CNNError) in
       try withoutActuallyEscaping(write) { (write) throws(CNNError) in
-        try Exchange(values: values, write: write).run { library.export(request, $0) }
+        try Exchange(values: values, write: write).run { library.export(text, $0) }
       }
     }
   }
@@ -135,15 +136,6 @@ private final class Exchange {
     return DecodedONNX(
       graph: try Graph(json: object["graph"] ?? .null), name: try object.string("name"),
       mean: try object.optionalNumbers("mean"), deviation: try object.optionalNumbers("std"), values: parameters)
-  }
-}
-
-extension JSON {
-  /// An object of these members.
-  fileprivate static func object(_ members: KeyValuePairs<String, JSON>) -> JSON {
-    var object = JSONObject()
-    for (key, value) in members { object[key] = value }
-    return .object(object)
   }
 }
 

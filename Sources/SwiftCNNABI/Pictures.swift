@@ -81,14 +81,9 @@ public func scnn_picture_from_pixels(
 public func scnn_picture_pixels(_ handle: OpaquePointer!, _ pixels: UnsafeMutablePointer<scnn_tensor>!) -> scnn_status {
   call { () throws(CNNError) in
     let picture = try picture(handle), out = try required(pixels, "pixels")
-    var tensor = scnn_tensor()
-    tensor.data = picture.withPixels { UnsafeRawPointer($0.baseAddress) }
-    tensor.dtype = Int32(SCNN_UINT8)
-    tensor.rank = 3
-    tensor.shape.0 = Int64(picture.height)
-    tensor.shape.1 = Int64(picture.width)
-    tensor.shape.2 = Int64(picture.channels)
-    out.pointee = tensor
+    let shape = [picture.height, picture.width, picture.channels]
+    out.pointee = tensor(
+      picture.withPixels { $0.baseAddress.map { TensorView(.uint8, shape: shape, base: UnsafeRawPointer($0)) } })
   }
 }
 

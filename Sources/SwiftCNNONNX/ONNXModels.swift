@@ -11,7 +11,7 @@ struct LinkedONNXCodec: ONNXCodec {
     let bytes = try ONNXExporter.model(network, options: ONNXExportOptions(json: options)) {
       (parameter) throws(CNNError) in try values(parameter.name)
     }
-    try bytes.withUnsafeBytesTyped { (bytes) throws(CNNError) in try write(bytes) }
+    try bytes.span.bytes.withUnsafeBytes { (bytes) throws(CNNError) in try write(bytes) }
   }
 
   func decode(_ bytes: UnsafeRawBufferPointer, options: JSONObject, readExternal: @escaping ExternalReader)
@@ -22,15 +22,6 @@ struct LinkedONNXCodec: ONNXCodec {
     return DecodedONNX(
       graph: network.graph, name: network.name, mean: network.pixels?.mean, deviation: network.pixels?.deviation,
       values: network.values.mapValues(\.memory))
-  }
-}
-
-extension Array where Element == UInt8 {
-  fileprivate func withUnsafeBytesTyped(_ body: (UnsafeRawBufferPointer) throws(CNNError) -> Void) throws(CNNError) {
-    let outcome: Result<Void, CNNError> = withUnsafeBytes { bytes in
-      do throws(CNNError) { return .success(try body(bytes)) } catch { return .failure(error) }
-    }
-    try outcome.get()
   }
 }
 

@@ -65,6 +65,20 @@ import Testing
     #expect(operations(read.graph) == ["activation", "global_pool2d", "reshape"])
   }
 
+  /// As ShuffleNet's: among the channels, wherever these lie in memory.
+  @Test func aShuffleOfChannelsMovesNothingElse() throws {
+    let read = try imported(
+      proto(
+        [
+          node("Reshape", ["x", "cut"], ["a"]), node("Transpose", ["a"], ["b"], [list("perm", [0, 2, 1, 3, 4])]),
+          node("Reshape", ["b", "joined"], ["y"]),
+        ], input: [nil, 6, 8, 8], initializers: [integers("cut", [0, 2, 3, 8, 8]), integers("joined", [0, 6, 8, 8])]))
+    #expect(operations(read.graph) == ["reshape", "permute", "reshape"])
+    let permutes = read.graph.nodes.compactMap { $0.operation as? Permute }
+    #expect(permutes.map(\.order) == [[0, 1, 2, 4, 3]])
+    #expect(read.graph.type(of: read.graph.outputs[0].value).shape == [1, 8, 8, 6])
+  }
+
   @Test func roundingUpIsPaddingAtTheEnd() throws {
     let read = try imported(
       proto([
@@ -84,6 +98,122 @@ import Testing
         initializers: [tensor("w", [2, 3], [1, 2, 3, 4, 5, 6]), tensor("b", [3], [7, 8, 9])]))
     #expect(operations(read.graph) == ["reshape", "dense"])
     #expect(read.values["w"].map { Array($0) } == [1, 4, 2, 5, 3, 6])
+  }
+
+  @Test func anOffsetInAnotherShapeIsStillTheFilesOwn() throws {
+    let read = try imported(
+      proto(
+        [node("Gemm", ["x", "w", "b"], ["y"], [attribute("transB", 1)])], input: [nil, 2],
+        initializers: [tensor("w", [3, 2], [1, 2, 3, 4, 5, 6]), tensor("b", [1, 3], [7, 8, 9])]))
+    let bias = try #require(read.graph.parameters.first { $0.name == "b" })
+    #expect(bias.shape == [3] && bias.isTrainable)
+  }
+
+  /// As some exporters keep weights.
+  @Test func aWeightInAConstantNodeIsTrained() throws {
+    var constant = node("Constant", [], ["kernel"])
+    constant.attribute = [
+      .with {
+        $0.name = "value"
+        $0.type = .tensor
+        $0.t = tensor("", [4, 3, 1, 1], Array(repeating: 0.5, count: 12))
+      }
+    ]
+    let read = try imported(proto([constant, node("Conv", ["x", "kernel"], ["y"])]))
+    #expect(read.graph.parameters.map(\.name) == ["kernel"] && read.graph.parameters.allSatisfy(\.isTrainable))
+  }
+
+  @Test func sizesThatVaryAreNotTakenForOneAnother() throws {
+    let shape = [
+      node("Shape", ["x"], ["s"]), node("Gather", ["s", "swapped"], ["t"]), node("Reshape", ["x", "t"], ["y"]),
+    ]
+    let model = proto(shape, input: [nil, 3, nil, nil], initializers: [integers("swapped", [0, 1, 3, 2])])
+    let error = #expect(throws: CNNError.self) { try imported(model) }
+    #expect(error?.message.contains("is not fixed") == true, "\(error?.message ?? "")")
+  }
+
+  @Test func greyImagesOfAnySizeAreRead() throws {
+    var options = ONNXImportOptions()
+    options.layout = .file
+    let read = try imported(proto([node("Relu", ["x"], ["y"])], input: [nil, 1, nil, nil]), options: options)
+    #expect(read.graph.shape(of: read.graph.outputs[0].value) == [1, 1, nil, nil])
+  }
+
+  @Test func outputsWhoseNamesAreTheSameHereGetAnotherNumber() throws {
+    var model = proto([node("Relu", ["x"], ["part:0"]), node("Tanh", ["x"], ["part:1"])])
+    model.graph.output = ["part:0", "part:1"].map { name in .with { $0.name = name } }
+    #expect(try imported(model).graph.outputs.map(\.name) == ["part", "part_1"])
+  }
+
+  @Test func aSliceBackwardsBeginsAtTheFirstElementAtLeast() throws {
+    let read = try imported(
+      proto(
+        [node("Slice", ["x", "start", "end", "axis", "step"], ["y"])],
+        initializers: [
+          integers("start", [-9]), integers("end", [.min]), integers("axis", [1]), integers("step", [-1]),
+        ]))
+    #expect(read.graph.type(of: read.graph.outputs[0].value).shape == [1, 8, 8, 1])
+  }
+
+  /// Each is smaller than a kilobyte and would take all memory, or end the process.
+  @Test func smallFilesThatAskForMuchAreRefused() throws {
+    var pixels = proto([node("Relu", ["x"], ["y"])], input: [nil, 1 << 40])
+    pixels.graph.input[0].type.tensorType.elemType = 2
+    var deep = [node("Gather", ["c", "c"], ["c0"])]
+    for index in 0..<30 { deep.append(node("Gather", ["c\(index)", "c\(index)"], ["c\(index + 1)"])) }
+    var hidden = [
+      node(
+        "ConstantOfShape", ["size"], ["c"], [.with { ($0.name, $0.type, $0.t) = ("value", .tensor, integers("", [1])) }]
+      ),
+      node("Slice", ["c", "zero", "zero"], ["e0"]),
+    ]
+    for index in 0..<3 {
+      hidden.append(node("Unsqueeze", ["e\(index)", "axis\(index)"], ["u\(index)"]))
+      hidden.append(node("Add", ["u\(index)", "c"], ["e\(index + 1)"]))
+    }
+    hidden.append(node("Transpose", ["e3"], ["t"]))
+    let last = [node("Relu", ["x"], ["y"])]
+    let whole = [integers("zero", [0]), integers("size", [1 << 21])] + (0..<3).map { integers("axis\($0)", [$0 + 1]) }
+    var zero = integers("c", [0])
+    zero.dims = Array(repeating: 1, count: 8)
+    let parts = node("Split", ["x", "parts"], ["y"], [attribute("axis", 1)])
+    let models = [
+      (pixels, "channels"), (proto(deep + last, initializers: [zero]), "axes"),
+      (proto(hidden + last, initializers: whole), "without elements"),
+      (proto([parts], initializers: [integers("parts", [1, 1, 1])]), "3 parts and 1 outputs"),
+      (proto([node(String(repeating: "\u{301}\u{316}", count: 10_000), ["x"], ["y"])]), "a name has"),
+    ]
+    for (model, message) in models {
+      let error = #expect(throws: CNNError.self) { try imported(model) }
+      #expect(error?.message.contains(message) == true, "\(error?.message ?? "") instead of \(message)")
+    }
+  }
+
+  /// Without a bound, a small file of many nodes that each lay a weight out anew would fill the memory.
+  @Test(arguments: ["Transpose", "MatMul", "Sub", "Gather"])
+  func aLargeWeightIsLaidOutAFewTimesOnly(_ kind: String) throws {
+    let size: Int64 = 1 << 11
+    let weight = tensor("w", [size, size], Array(repeating: 1, count: Int(size * size)))
+    let nodes = (0..<100).map { index -> Onnx_NodeProto in
+      switch kind {
+      case "Transpose": node("Transpose", ["w"], ["t\(index)"])
+      case "Gather": node("Gather", ["w", "rows"], ["t\(index)"])
+      case "Sub": node("Sub", ["x", "w"], ["t\(index)"])
+      default:
+        node(
+          "Gemm", ["row", "w"], ["t\(index)"], [.with { ($0.name, $0.type, $0.f) = ("alpha", .float, Float(index)) }])
+      }
+    }
+    let model = proto(
+      [node("Slice", ["x", "zero", "one", "one"], ["part"]), node("Flatten", ["part"], ["row"])] + nodes
+        + [node("Relu", ["x"], ["y"])],
+      input: [nil, size, size],
+      initializers: [
+        weight, integers("zero", [0]), integers("one", [1]),
+        integers("rows", (0..<size).reversed()),
+      ])
+    let error = #expect(throws: CNNError.self) { try imported(model) }
+    #expect(error?.message.contains("elements are computed of constants") == true, "\(error?.message ?? "")")
   }
 
   @Test func samplesAreNotMixed() throws {
@@ -109,6 +239,7 @@ import Testing
     (node("Reshape", ["x", "far"], ["y"]), "expected sizes of 1 or more"),
     (node("Transpose", ["x"], ["y"], [list("perm", [0, 1, 1, 2])]), "expected a permutation"),
     (node("Loop", ["x"], ["y"]), "is not supported"),
+    (node("Pad", ["x"], ["y"], [list("pads", [0, 0, -9, 0, 0, 0, 0, 0])]), "nothing is left along axis 2"),
   ])
   func whatIsWrongIsSaidWithTheNode(_ node: Onnx_NodeProto, _ message: String) throws {
     let model = proto(
@@ -128,6 +259,8 @@ import Testing
     #expect(
       Size.batch(times: 2) * .known(3) == .batch(times: 6) && Size.batch(times: 6) / .known(3) == .batch(times: 2))
     #expect(Size.known(.max) + .known(1) == .varying && Size.known(1) / .known(0) == .varying)
+    #expect(Size.batch(times: .min) / .batch(times: -1) == .varying && Size.batch(times: .min) / .known(-1) == .varying)
+    #expect(Size.batch(times: 6) / .batch(times: 4) == .varying && Size.batch(times: 6) / .batch(times: 3) == .known(2))
     #expect(Size.known(.min) / .known(-1) == .varying && Size.batch(times: 1) + .known(1) == .varying)
   }
 }

@@ -68,12 +68,13 @@ struct BlockedLayoutPass {
     return blocked[value.index]
   }
 
-  /// How `[N, H, W, C]` or `[N, C]` lies in blocks.
+  /// How `[N, H, W, C]`, `[N, L, C]` or `[N, C]` lies in blocks.
   static func tensor(_ type: TensorType) -> BlockedTensor? {
     guard type.element == .float32 else { return nil }
     let shape = type.shape
     switch shape.count {
     case 4: return BlockedTensor(images: shape[0], height: shape[1], width: shape[2], channels: shape[3])
+    case 3: return BlockedTensor(images: shape[0], height: 1, width: shape[1], channels: shape[2])
     case 2: return BlockedTensor(images: shape[0], height: 1, width: 1, channels: shape[1])
     default: return nil
     }
@@ -226,11 +227,11 @@ struct BlockedLayoutPass {
     return true
   }
 
-  /// The sizes of a convolution, or of a dense layer as one of images of one pixel.
+  /// The sizes of a convolution, or of a dense layer as one of pixels by themselves.
   func geometry(of node: Node) throws(CNNError) -> ConvolutionGeometry {
-    let shape = source.type(of: node.operands[0]).shape, weight = source.type(of: node.operands[1]).shape
-    if let convolution = node.operation as? Convolution2D { return try convolution.geometry(shape, oihw: weight) }
-    return try .dense(rows: shape[0], inputs: weight[1], outputs: weight[0])
+    let x = source.type(of: node.operands[0]), weight = source.type(of: node.operands[1]).shape
+    if let convolution = node.operation as? Convolution2D { return try convolution.geometry(x.shape, oihw: weight) }
+    return try .dense(x, outputs: weight[0])
   }
 
   /// The packed filter of a convolution, and its packed bias if it has one. A factor of the filter is applied where the
@@ -267,10 +268,13 @@ extension Convolution2D {
 }
 
 extension ConvolutionGeometry {
-  /// A dense layer as a convolution of images of one pixel.
-  static func dense(rows: Int, inputs: Int, outputs: Int) throws(CNNError) -> ConvolutionGeometry {
-    try ConvolutionGeometry(
-      batch: rows, inputHeight: 1, inputWidth: 1, inputChannels: inputs, outputChannels: outputs, kernelHeight: 1,
-      kernelWidth: 1)
+  /// A dense layer on rows of this type, which has a `BlockedLayoutPass.tensor`, as a pointwise convolution.
+  static func dense(_ x: TensorType, outputs: Int) throws(CNNError) -> ConvolutionGeometry {
+    guard let image = BlockedLayoutPass.tensor(x) else {
+      throw CNNError(.internalFault, "rows of shape \(describe(x.shape)) have no blocks")
+    }
+    return try ConvolutionGeometry(
+      batch: image.images, inputHeight: image.height, inputWidth: image.width, inputChannels: image.channels,
+      outputChannels: outputs, kernelHeight: 1, kernelWidth: 1)
   }
 }

@@ -14,10 +14,10 @@ extension BlockedLayoutPass {
     case let operation as Convolution2DWeightGradient where operation.convolution.filterLayout == .oihw:
       let input = source.type(of: node.operands[0]).shape
       return try weightGradient(node, operation.convolution.geometry(input, oihw: operation.weightShape))
-    case is DenseWeightGradient where source.type(of: node.operands[0]).rank == 2:
-      let x = source.type(of: node.operands[0]).shape, dy = source.type(of: node.operands[1]).shape
-      return try weightGradient(node, .dense(rows: x[0], inputs: x[1], outputs: dy[1]))
-    case is DenseInputGradient where source.type(of: node.operands[0]).rank == 2:
+    case is DenseWeightGradient where Self.tensor(source.type(of: node.operands[0])) != nil:
+      let outputs = source.type(of: node.results[0]).shape[0]
+      return try weightGradient(node, .dense(source.type(of: node.operands[0]), outputs: outputs))
+    case is DenseInputGradient where Self.tensor(source.type(of: node.operands[0])) != nil:
       return try inputGradient(node, named: node.name, as: node.results[0])
     case let operation as ActivationGradient: return try activationGradient(node, operation.activation)
     case is SpatialSum: return try sum(node)
@@ -116,8 +116,7 @@ extension BlockedLayoutPass {
       if let operation = node.operation as? Convolution2DInputGradient {
         try operation.convolution.geometry(operation.inputShape, oihw: weight)
       } else {
-        try ConvolutionGeometry.dense(
-          rows: source.type(of: node.operands[0]).shape[0], inputs: weight[1], outputs: weight[0])
+        try ConvolutionGeometry.dense(source.type(of: result), outputs: weight[0])
       }
     guard let (dy, _) = try inBlocks(node.operands[0]),
       let gradient = try BlockedInputGradient(

@@ -110,7 +110,7 @@ struct ConvolutionFusions {
     switch node.operation {
     case is Convolution2D: return geometry(of: node, graph).map(BlockedConvolution.isPossible) ?? false
     case is Convolution2DInputGradient: return geometry(of: node, graph).map(BlockedInputGradient.canAdd) ?? false
-    case is Dense: return graph.type(of: node.operands[0]).rank == 2
+    case is Dense: return BlockedLayoutPass.tensor(graph.type(of: node.operands[0])) != nil
     default: return false
     }
   }

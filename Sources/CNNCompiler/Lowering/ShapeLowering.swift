@@ -40,11 +40,14 @@ extension Permute: Lowerable {
 /// A tensor cut at one axis: the axes before it are rows, the axis and those after it are one row.
 private struct AxisSplit {
   let rows, rowLength, stepLength: Int
+  /// The size of the axis.
+  let length: Int
 
   init(_ type: TensorType, axis: Int) {
     let axis = axis < 0 ? axis + type.rank : axis
     stepLength = type.shape[(axis + 1)...].reduce(1, *)
-    rowLength = type.shape[axis] * stepLength
+    length = type.shape[axis]
+    rowLength = length * stepLength
     rows = type.count / rowLength
   }
 }
@@ -82,7 +85,7 @@ extension Gather: Lowerable {
     let source = AxisSplit(types.operands[0], axis: axis), indices = indices
     return LoweredOperation(kernel: {
       Layout.gather(
-        $0.operand(0), indices: indices, rows: source.rows, length: source.rowLength / source.stepLength,
+        $0.operand(0), indices: indices, rows: source.rows, length: source.length,
         step: source.stepLength, into: $0.result(), workers: $0.workers)
     })
   }
@@ -93,7 +96,7 @@ extension GatherGradient: Lowerable {
     let result = AxisSplit(types.results[0], axis: gather.axis), indices = gather.indices
     return LoweredOperation(kernel: {
       Layout.gatherBackward(
-        $0.operand(0), indices: indices, rows: result.rows, length: result.rowLength / result.stepLength,
+        $0.operand(0), indices: indices, rows: result.rows, length: result.length,
         step: result.stepLength, into: $0.result(), workers: $0.workers)
     })
   }

@@ -130,6 +130,17 @@ public struct ConvolutionGeometry: Sendable, Hashable {
     return (input - extent) / stride + 1
   }
 
+  /// A convolution of so many of the groups.
+  func of(groups count: Int) throws(CNNError) -> ConvolutionGeometry {
+    if count == groups { return self }
+    return try ConvolutionGeometry(
+      batch: batch, inputHeight: inputHeight, inputWidth: inputWidth, inputChannels: count * groupInputChannels,
+      outputChannels: count * groupOutputChannels, kernelHeight: kernelHeight, kernelWidth: kernelWidth,
+      strideHeight: strideHeight, strideWidth: strideWidth, dilationHeight: dilationHeight,
+      dilationWidth: dilationWidth, padTop: padTop, padLeft: padLeft, padBottom: padBottom, padRight: padRight,
+      groups: count)
+  }
+
   /// Input channels that one output channel reads.
   public var groupInputChannels: Int { inputChannels / groups }
   /// Output channels of one group.

@@ -62,6 +62,17 @@ extension VectorCode {
       code.hardSigmoid(temporaries[1], x, temporaries[0])
       code.multiply(x, x, temporaries[1])
     },
+    .gelu: Function(temporaryCount: 4) { code, x, t, _ in
+      // x Φ(x) = max(x, 0) - |x| Φ(-|x|)
+      code.normalBell(t[1], magnitude: t[0], denominator: t[2], x, t[3])
+      code.multiply(t[1], t[1], t[0])
+      code.reciprocal(t[3], t[2], temporary: t[0])
+      code.scaledNormalTail(t[0], t[3])
+      code.multiply(t[0], t[0], t[1])
+      code.zero(t[1])
+      code.maximum(x, t[1], x)
+      code.subtract(x, x, t[0])
+    },
   ]
 
   /// x = min(max(x, minimum), maximum)
@@ -112,6 +123,40 @@ extension VectorCode {
     }
     scale(d, d, byPowerOfTwo: t2)
   }
+
+  /// bell = exp(-m² / 2) of the magnitude m = |x|, and the denominator 1 + 0.4 m / √2 of `scaledNormalTail`'s operand.
+  ///
+  /// Beyond 14, where Φ(-m) is smaller than any float, m stays 14: infinity times zero is not made of infinity.
+  func normalBell(
+    _ bell: WideRegister, magnitude m: WideRegister, denominator: WideRegister, _ x: WideRegister, _ t: WideRegister
+  ) {
+    let lanes = x.lanes
+    zero(m)
+    subtract(m, m, x)
+    maximum(m, m, x)
+    broadcast(t, assembler.constant(14))
+    minimum(m, t, m)
+    multiply(denominator, m, constant(0.5, lanes: lanes))
+    multiply(denominator, denominator, m)
+    exponential(bell, ofNegated: denominator, t, denominator)
+    broadcast(denominator, assembler.constant(0.4 * 0.707_106_78))
+    multiply(denominator, denominator, m)
+    add(denominator, denominator, constant(1, lanes: lanes))
+  }
+
+  /// d = Φ(-m) exp(m² / 2), of t = 1 / (1 + 0.4 m / √2): half of `ActivationMath.scaledErrorComplement`.
+  func scaledNormalTail(_ d: WideRegister, _ t: WideRegister) {
+    broadcast(d, assembler.constant(Self.normalTailCoefficients[0]))
+    for coefficient in Self.normalTailCoefficients.dropFirst() {
+      multiplyInto(d, t, adding: constant(coefficient, lanes: d.lanes))
+    }
+    multiply(d, d, t)
+  }
+
+  private static let normalTailCoefficients: [Float] = [
+    0.042_118_485_84, -0.144_551_31, 0.092_782_654_8, 0.077_845_185_66, 0.086_785_413_78, 0.190_383_662_2,
+    0.202_661_025_9, 0.226_334_316_3, 0.225_640_631_3,
+  ].map { $0 / 2 }
 
   /// exp(-s) on |s| <= ln 2 / 2, highest power first; relative error 1.5 * 2^-24 (weighted least squares, reweighted until
   /// the error is level).

@@ -65,6 +65,22 @@ extension VectorCode {
       code.clear(t[0], where: .notAbove, x, t[1], mask: t[1])
       code.multiply(dy, dy, t[0])
     },
+    .gelu: FunctionGradient(temporaryCount: 5) { code, x, dy, t, _ in
+      // Φ(x) + x φ(x): below 0 it is s = Φ(-|x|) - |x| φ(x), and 1 - s = s + (1 - 2 s) from there on.
+      code.normalBell(t[1], magnitude: t[0], denominator: t[2], x, t[3])
+      code.reciprocal(t[3], t[2], temporary: t[4])
+      code.scaledNormalTail(t[2], t[3])
+      code.multiply(t[0], t[0], code.constant(0.398_942_28, lanes: x.lanes))
+      code.subtract(t[2], t[2], t[0])
+      code.multiply(t[2], t[2], t[1])
+      code.broadcast(t[0], code.assembler.constant(1))
+      code.subtract(t[0], t[0], t[2])
+      code.subtract(t[0], t[0], t[2])
+      code.zero(t[1])
+      code.clear(t[0], where: .below, x, t[1], mask: t[1])
+      code.add(t[2], t[2], t[0])
+      code.multiply(dy, dy, t[2])
+    },
   ]
 
   /// What two numbers are to each other, as `vcmpps` numbers it; none holds for NaN but `.notAbove` with its "or unordered"

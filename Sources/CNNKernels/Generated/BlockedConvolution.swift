@@ -35,6 +35,9 @@ public struct BlockedConvolution: Sendable {
     case padded(BlockedTensor.Border)
     /// NHWC: the few channels of a picture.
     case picture(Picture.Element)
+
+    /// The border that the image comes with.
+    fileprivate var border: BlockedTensor.Border? { if case .padded(let border) = self { border } else { nil } }
   }
 
   /// The sizes.
@@ -45,13 +48,20 @@ public struct BlockedConvolution: Sendable {
   public let input, output: BlockedTensor
 
   private enum Schedule: Sendable {
-    case product(ProductSchedule)
+    case product([Product])
     case winograd(WinogradSchedule)
     case window(WindowSchedule)
   }
+
+  /// The product of some groups, and where what they read and write begins.
+  fileprivate struct Product: Sendable {
+    let groups: ChannelGroups
+    let schedule: ProductSchedule
+    let inputByteOffset, outputByteOffset, filterOffset: Int
+  }
+
   private let schedule: Schedule
   private let phases: PicturePhases?
-  private let groups: ChannelGroups?
   private let picture: Picture?
   private let threads: Int
   private let border: BlockedTensor.Border
@@ -61,19 +71,17 @@ public struct BlockedConvolution: Sendable {
   /// Whether there are kernels for a convolution of these sizes.
   public static func isPossible(_ geometry: ConvolutionGeometry) -> Bool {
     let g = geometry
-    if isDepthwise(g) {
-      guard
-        WindowSchedule.isPossible(
-          width: g.kernelWidth, stride: g.strideWidth, dilation: g.dilationWidth, outputWidth: g.outputWidth)
-      else { return false }
-      // A window of which no row lies inside the image has no kernel.
-      return (0..<g.outputHeight).allSatisfy { row in
-        (0..<g.kernelHeight).contains {
-          (0..<g.inputHeight).contains(row * g.strideHeight - g.padTop + $0 * g.dilationHeight)
-        }
+    if !isDepthwise(g) { return true }
+    guard
+      WindowSchedule.isPossible(
+        width: g.kernelWidth, stride: g.strideWidth, dilation: g.dilationWidth, outputWidth: g.outputWidth)
+    else { return false }
+    // A window of which no row lies inside the image has no kernel.
+    return (0..<g.outputHeight).allSatisfy { row in
+      (0..<g.kernelHeight).contains {
+        (0..<g.inputHeight).contains(row * g.strideHeight - g.padTop + $0 * g.dilationHeight)
       }
     }
-    return ChannelGroups(g) != nil
   }
 
   /// Whether every channel has a filter of its own.
@@ -113,36 +121,45 @@ public struct BlockedConvolution: Sendable {
           images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels))
     output = places.tensor
     border = BlockedTensor.Border(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight)
-    if case .padded(let whole) = layout {
+    if let whole = layout.border {
       paddedOffset =
         (whole.top - border.top) * input.with(border: whole).rowByteCount
         + (whole.left - border.left) * BlockedTensor.pixelByteCount
     } else {
       paddedOffset = nil
     }
-    groups = Self.isDepthwise(g) ? nil : ChannelGroups(g)
     phases = if case .phases = algorithm { PicturePhases(g) } else { nil }
     let kernel = [g.kernelHeight, g.kernelWidth], stride = [g.strideHeight, g.strideWidth]
     let dilation = [g.dilationHeight, g.dilationWidth]
     switch algorithm {
     case .direct:
-      let source =
-        switch layout {
-        case .blocked: ProductInput(input.with(border: border))
-        case .padded(let border): ProductInput(input.with(border: border))
-        case .picture:
-          ProductInput(
-            images: g.batch, height: g.inputHeight + border.top + border.bottom,
-            width: g.inputWidth + border.left + border.right, channels: g.inputChannels)
-        }
-      guard let groups else {
-        throw CNNError(.invalidArgument, "a convolution with \(g.groups) groups is no product")
+      guard !Self.isDepthwise(g) else {
+        throw CNNError(.invalidArgument, "a convolution with \(g.groups) groups of one channel is no product")
       }
-      schedule = .product(
-        ProductSchedule(
-          source, groups: groups.count, kernel: kernel, stride: stride, dilation: dilation, output: places,
-          filterOrder: filterOrder, epilogue: epilogue, workers: workers,
-          library: library))
+      var products: [Product] = [], filterEnd = 0
+      for groups in try ChannelGroups.parts(of: g) {
+        let image = groups.part(input.with(border: layout.border ?? border), isInput: true)
+        let source =
+          if case .picture = layout {
+            ProductInput(
+              images: g.batch, height: image.tensor.paddedHeight, width: image.tensor.paddedWidth,
+              channels: g.inputChannels)
+          } else {
+            ProductInput(image.tensor)
+          }
+        let result = groups.part(output, isInput: false)
+        var grid = places
+        grid.tensor = result.tensor
+        let schedule = ProductSchedule(
+          source, groups: groups.count, kernel: kernel, stride: stride, dilation: dilation, output: grid,
+          filterOrder: filterOrder, epilogue: epilogue, workers: workers, library: library)
+        products.append(
+          Product(
+            groups: groups, schedule: schedule, inputByteOffset: image.byteOffset,
+            outputByteOffset: result.byteOffset, filterOffset: filterEnd))
+        filterEnd += schedule.packing.count
+      }
+      schedule = .product(products)
     case .winograd(let transform):
       schedule = .winograd(
         WinogradSchedule(
@@ -196,7 +213,7 @@ public struct BlockedConvolution: Sendable {
   /// The number of floats of the packed filter.
   public var filterCount: Int {
     switch schedule {
-    case .product(let schedule): schedule.packing.count
+    case .product(let products): products.reduce(0) { $0 + $1.schedule.packing.count }
     case .winograd(let schedule): schedule.packing.count
     case .window(let schedule): schedule.filterCount
     }
@@ -237,8 +254,8 @@ public struct BlockedConvolution: Sendable {
 
   /// How the filter of a product is packed, which is not of pieces of the weight.
   var packing: FilterPacking? {
-    guard case .product(let schedule) = schedule, groups?.isMerged == false else { return nil }
-    return schedule.packing
+    guard case .product(let products) = schedule, products.count == 1, !products[0].groups.isMerged else { return nil }
+    return products[0].schedule.packing
   }
 
   /// Packs a weight, which lies as the plan was told, each output channel times its `scale`.
@@ -247,18 +264,11 @@ public struct BlockedConvolution: Sendable {
     workers: Workers
   ) {
     switch schedule {
-    case .product(let schedule):
-      if let groups, groups.isMerged {
-        let panels = schedule.packing.filter.panels.count / groups.count
-        for group in 0..<groups.count {
-          groups.filter(group, of: weight).withUnsafeBufferPointer {
-            guard let filter = $0.baseAddress else { return }
-            schedule.packing.pack(
-              filter, scale: scale, panels: panels * group..<panels * (group + 1), into: packed, workers: workers)
-          }
-        }
-      } else {
-        schedule.packing.pack(weight, scale: scale, into: packed, workers: workers)
+    case .product(let products):
+      for product in products {
+        product.pack(
+          weight + product.groups.weightOffset, scale: scale.map { $0 + product.groups.firstOutput },
+          into: packed + product.filterOffset, workers: workers)
       }
     case .winograd(let schedule):
       if let phases {
@@ -286,7 +296,7 @@ public struct BlockedConvolution: Sendable {
     workers: Workers
   ) {
     switch schedule {
-    case .product(let schedule):
+    case .product(let products):
       var source = x + (paddedOffset ?? 0)
       if copyByteCount > 0 {
         if let picture {
@@ -296,7 +306,12 @@ public struct BlockedConvolution: Sendable {
         }
         source = UnsafeRawPointer(workspace)
       }
-      schedule.run(source, filter: filter, bias: bias, residual: residual, into: y, workers: workers)
+      for product in products {
+        product.schedule.run(
+          source + product.inputByteOffset, filter: filter + product.filterOffset,
+          bias: bias.map { $0 + product.groups.firstOutput }, residual: residual.map { $0 + product.outputByteOffset },
+          into: y + product.outputByteOffset, workers: workers)
+      }
     case .winograd(let schedule):
       var x = x, workspace = workspace
       if let phases, let picture {
@@ -308,6 +323,24 @@ public struct BlockedConvolution: Sendable {
         x, filter: filter, bias: bias, residual: residual, into: y, workspace: workspace, workers: workers)
     case .window(let schedule):
       schedule.run(x, filter: filter, bias: bias, into: y, mean: mean, workers: workers)
+    }
+  }
+}
+
+extension BlockedConvolution.Product {
+  /// Packs the weight of these groups.
+  fileprivate func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
+    workers: Workers
+  ) {
+    guard groups.isMerged else { return schedule.packing.pack(weight, scale: scale, into: packed, workers: workers) }
+    let panels = schedule.packing.filter.panels.count / groups.count
+    for group in 0..<groups.count {
+      groups.filter(group, of: weight).withUnsafeBufferPointer {
+        guard let filter = $0.baseAddress else { return }
+        schedule.packing.pack(
+          filter, scale: scale, panels: panels * group..<panels * (group + 1), into: packed, workers: workers)
+      }
     }
   }
 }

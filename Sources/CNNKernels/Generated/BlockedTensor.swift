@@ -86,4 +86,9 @@ public struct BlockedTensor: Hashable, Sendable {
   public func with(border: Border) -> BlockedTensor {
     BlockedTensor(images: images, height: height, width: width, channels: channels, border: border)
   }
+
+  /// The same images with another number of channels.
+  func with(channels: Int) -> BlockedTensor {
+    BlockedTensor(images: images, height: height, width: width, channels: channels, border: border)
+  }
 }

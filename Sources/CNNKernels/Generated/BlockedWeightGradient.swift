@@ -15,12 +15,19 @@ public struct BlockedWeightGradient: Sendable {
   public let input, output: BlockedTensor
 
   private enum Schedule: Sendable {
-    case product(ProductGradientSchedule)
+    case product([Product])
     case picture(PictureGradientSchedule)
     case winograd(WinogradGradientSchedule)
     case phases(PicturePhases, Picture, WinogradGradientSchedule)
     case window(WindowGradientSchedule)
   }
+
+  /// The product of some groups, and where what they read and write begins.
+  private struct Product: Sendable {
+    let schedule: ProductGradientSchedule
+    let inputByteOffset, outputByteOffset, weightOffset: Int
+  }
+
   private let schedule: Schedule
   private let threads: Int
 
@@ -53,14 +60,21 @@ public struct BlockedWeightGradient: Sendable {
     let refusal = CNNError(.invalidArgument, "the gradient of this convolution's filter is not computed so")
     switch algorithm {
     case .direct:
-      guard let groups = ChannelGroups(g) else { throw refusal }
+      guard !BlockedConvolution.isDepthwise(g) else { throw refusal }
       if let picture {
         guard g.groups == 1 else { throw refusal }
         schedule = .picture(
           PictureGradientSchedule(g, picture, output: output, workers: workers, library: library))
       } else {
         schedule = .product(
-          ProductGradientSchedule(g, groups, input: input, output: output, workers: workers, library: library))
+          try ChannelGroups.parts(of: g).map { groups in
+            let image = groups.part(input, isInput: true), result = groups.part(output, isInput: false)
+            return Product(
+              schedule: ProductGradientSchedule(
+                groups, input: image.tensor, output: result.tensor, workers: workers, library: library),
+              inputByteOffset: image.byteOffset, outputByteOffset: result.byteOffset,
+              weightOffset: groups.weightOffset)
+          })
       }
     case .winograd(let transform):
       guard picture == nil, transform.taps == 3, BlockedConvolution.isWinogradPossible(g) else { throw refusal }
@@ -119,7 +133,7 @@ public struct BlockedWeightGradient: Sendable {
   /// The bytes it works in.
   public var workspaceByteCount: Int {
     switch schedule {
-    case .product(let schedule): schedule.workspaceByteCount
+    case .product(let products): products.map(\.schedule.workspaceByteCount).max() ?? 0
     case .picture(let schedule): schedule.workspaceByteCount
     case .winograd(let schedule): schedule.workspaceByteCount
     case .phases(let phases, _, let schedule):
@@ -141,8 +155,12 @@ public struct BlockedWeightGradient: Sendable {
     workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
     switch schedule {
-    case .product(let schedule):
-      schedule.run(x, gradient: dy, into: dWeight, workspace: workspace, workers: workers)
+    case .product(let products):
+      for product in products {
+        product.schedule.run(
+          x + product.inputByteOffset, gradient: dy + product.outputByteOffset,
+          into: dWeight + product.weightOffset, workspace: workspace, workers: workers)
+      }
     case .picture(let schedule):
       schedule.run(x, gradient: dy, into: dWeight, workspace: workspace, workers: workers)
     case .winograd(let schedule):

@@ -1,43 +1,64 @@
 import CNNCore
 
-/// How the groups of a convolution are computed by products of whole blocks of channels.
+/// Some of a convolution's groups, computed by products of whole blocks of channels.
 ///
-/// Where a group has fewer channels than a block, some groups become one with zeros between them: ResNeXt's 32 groups of 4
-/// channels are computed as 8 of 16. That is up to 16 times the multiplications, at many times the speed of short sums.
+/// Where a group does not fill its blocks of channels, some groups become one with zeros between them: ResNeXt's 32 groups
+/// of 4 channels are computed as 8 of 16. That is up to 16 times the multiplications, at many times the speed of short
+/// sums. Groups that are left over, as the last of RegNet's 55 groups of 8, are a part of their own.
 struct ChannelGroups: Sendable {
+  /// The sizes of a convolution of these groups alone.
+  let geometry: ConvolutionGeometry
   /// How many there are after some have become one.
   let count: Int
   /// Of how many groups each is made.
   private let merged: Int
-  private let geometry: ConvolutionGeometry
+  /// The first input and output channel; a block begins with each.
+  let firstInput, firstOutput: Int
 
-  /// The groups of a convolution; nil where they cannot be cut into whole blocks.
-  init?(_ g: ConvolutionGeometry) {
-    geometry = g
-    let block = BlockedTensor.blockChannels
-    let inputs = g.inputChannels / g.groups, outputs = g.outputChannels / g.groups
-    guard
-      let merged = g.groups == 1
-        ? 1
-        : (1...block).first(where: { g.groups % $0 == 0 && $0 * inputs % block == 0 && $0 * outputs % block == 0 })
-    else { return nil }
-    self.merged = merged
-    count = g.groups / merged
+  /// All groups of a convolution, in one part or two.
+  static func parts(of g: ConvolutionGeometry) throws(CNNError) -> [ChannelGroups] {
+    let block = BlockedTensor.blockChannels, inputs = g.groupInputChannels, outputs = g.groupOutputChannels
+    let merged =
+      g.groups == 1 ? 1 : (1..<block).first { $0 * inputs % block == 0 && $0 * outputs % block == 0 } ?? block
+    let rest = g.groups % merged, whole = g.groups - rest
+    var parts: [ChannelGroups] = []
+    if whole > 0 { parts.append(try ChannelGroups(g, 0..<whole, count: whole / merged)) }
+    if rest > 0 { parts.append(try ChannelGroups(g, whole..<g.groups, count: 1)) }
+    return parts
+  }
+
+  private init(_ g: ConvolutionGeometry, _ groups: Range<Int>, count: Int) throws(CNNError) {
+    geometry = try g.of(groups: groups.count)
+    self.count = count
+    merged = groups.count / count
+    (firstInput, firstOutput) = (
+      groups.lowerBound * g.groupInputChannels, groups.lowerBound * g.groupOutputChannels
+    )
   }
 
   /// Whether there are zeros between groups.
   var isMerged: Bool { merged > 1 }
 
-  /// Of one of them, the first input channel that an output channel, counted over all groups, reads.
-  func firstInput(of output: Int) -> Int {
-    output / (geometry.outputChannels / geometry.groups) % merged * geometry.groupInputChannels
+  /// Where the weights of these groups begin, in floats, in the filter `[output, inputs, height, width]`.
+  var weightOffset: Int { firstOutput * geometry.groupInputChannels * geometry.kernelHeight * geometry.kernelWidth }
+
+  /// The part of a tensor from its first block of these groups' channels on, and that block's place in bytes.
+  func part(_ tensor: BlockedTensor, isInput: Bool) -> (tensor: BlockedTensor, byteOffset: Int) {
+    let channels = isInput ? geometry.inputChannels : geometry.outputChannels
+    let first = isInput ? firstInput : firstOutput
+    return (tensor.with(channels: channels), tensor.byteOffset(image: 0, block: first / BlockedTensor.blockChannels))
   }
 
-  /// The filter of one of them with its zeros, `[merged outputs, merged inputs, height, width]`, of the whole filter
+  /// Of one of them, the first input channel that an output channel, counted over all groups, reads.
+  func firstInput(of output: Int) -> Int {
+    output / geometry.groupOutputChannels % merged * geometry.groupInputChannels
+  }
+
+  /// The filter of one of them with its zeros, `[merged outputs, merged inputs, height, width]`, of the filter of all
   /// `[output, inputs, height, width]`.
   func filter(_ group: Int, of weight: UnsafePointer<Float>) -> [Float] {
-    let g = geometry, outputs = g.outputChannels / g.groups
-    let size = g.inputChannels / g.groups * g.kernelHeight * g.kernelWidth
+    let g = geometry, outputs = g.groupOutputChannels
+    let size = g.groupInputChannels * g.kernelHeight * g.kernelWidth
     let source = weight + group * merged * outputs * size
     var result = [Float](repeating: 0, count: merged * outputs * merged * size)
     for output in 0..<merged * outputs {

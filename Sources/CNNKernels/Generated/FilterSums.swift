@@ -24,8 +24,8 @@ struct FilterSums: Sendable {
   /// Writes a whole block of input channels, and the last one; none for a number of taps without code.
   private let orderKernels: [GeneratedKernel]
 
-  init(_ g: ConvolutionGeometry, _ groups: ChannelGroups, library: KernelLibrary) {
-    let block = BlockedTensor.blockChannels
+  init(_ groups: ChannelGroups, library: KernelLibrary) {
+    let g = groups.geometry, block = BlockedTensor.blockChannels
     let inputs = g.inputChannels / groups.count, outputs = g.outputChannels / groups.count
     let taps = g.kernelHeight * g.kernelWidth
     self.groups = groups

@@ -1,6 +1,6 @@
 /// Pixels of a blocked tensor at equal distances, to which results are written: all of them, or every so-many-th.
 public struct PixelGrid: Hashable, Sendable {
-  let tensor: BlockedTensor
+  var tensor: BlockedTensor
   /// How many rows and columns there are.
   let height, width: Int
   /// Bytes from the tensor's first one to the first pixel, from a pixel to the next, and from a row to the next.

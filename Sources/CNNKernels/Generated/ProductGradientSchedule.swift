@@ -36,11 +36,11 @@ struct ProductGradientSchedule: Sendable {
   }
 
   init(
-    _ g: ConvolutionGeometry, _ groups: ChannelGroups, input: BlockedTensor, output: BlockedTensor, workers: Workers,
-    library: KernelLibrary
+    _ groups: ChannelGroups, input: BlockedTensor, output: BlockedTensor, workers: Workers, library: KernelLibrary
   ) {
+    let g = groups.geometry
     (self.input, self.output) = (input, output)
-    var sums = FilterSums(g, groups, library: library)
+    var sums = FilterSums(groups, library: library)
     let block = BlockedTensor.blockChannels
     kernels = [block, sums.lastOutputs].map { rows in
       [16, sums.lastInputs <= 8 ? 8 : 16].map { lanes in

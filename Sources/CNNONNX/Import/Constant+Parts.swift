@@ -4,7 +4,7 @@ import CNNGraph
 extension Constant {
   /// The elements with these indices along an axis.
   func taking(_ indices: [Int], along axis: Int) throws(CNNError) -> Constant {
-    if indices == Array(0..<shape[axis]) { return self }
+    if indices.count == shape[axis] && indices.elementsEqual(0..<shape[axis]) { return self }
     var target = shape
     target[axis] = indices.count
     guard try Checked.product(target, "a constant") <= max(Self.maximumCount, count) else {
@@ -50,10 +50,10 @@ extension Constant {
     if parts.allSatisfy({ if case .sizes = $0.content { true } else { false } }) {
       var elements: [(values: [Size], length: Int)] = []
       for part in parts { elements.append((try part.sizes("an input"), length(part))) }
-      return Constant(shape: target, .sizes(gathered(elements)))
+      return try Constant(shape: target, .sizes(gathered(elements)))
     }
     var elements: [(values: [Float], length: Int)] = []
     for part in parts { elements.append((Array(try part.floats("an input")), length(part))) }
-    return Constant(shape: target, .floats(try ONNXFloats(gathered(elements))))
+    return try Constant(shape: target, .floats(try ONNXFloats(gathered(elements))))
   }
 }

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNGraph
 
 /// Floats in checked memory.
 public final class ONNXFloats: Sendable, RandomAccessCollection {
@@ -69,12 +70,17 @@ enum Size: Equatable, Sendable {
   static func / (a: Size, b: Size) -> Size {
     switch (a, b) {
     case (.known(let x), .known(let y)) where y != 0: return checked(x.dividedReportingOverflow(by: y))
-    case (.batch(let x), .known(let y)) where y != 0:
-      let (remainder, overflow) = x.remainderReportingOverflow(dividingBy: y)
-      return overflow || remainder != 0 ? .varying : .batch(times: x / y)
-    case (.batch(let x), .batch(let y)) where y != 0 && x % y == 0: return .known(x / y)
+    case (.batch(let x), .known(let y)): return quotient(x, y).map { .batch(times: $0) } ?? .varying
+    case (.batch(let x), .batch(let y)): return quotient(x, y).map { .known($0) } ?? .varying
     default: return .varying
     }
+  }
+
+  /// The quotient of what is divisible.
+  private static func quotient(_ x: Int, _ y: Int) -> Int? {
+    guard y != 0 else { return nil }
+    let (remainder, overflow) = x.remainderReportingOverflow(dividingBy: y)
+    return overflow || remainder != 0 ? nil : x / y
   }
 
   private static func checked(_ result: (partialValue: Int, overflow: Bool)) -> Size {
@@ -97,32 +103,45 @@ struct Constant: Sendable {
 
   /// What is computed of constants is no larger, unless a constant itself is.
   static let maximumCount = 1 << 22
-  /// Nor are all of them together larger than this.
+  /// Nor are all of them together larger than this, and four times what is read.
   static let maximumTotal = 1 << 24
 
   var count: Int { shape.reduce(1, *) }
 
-  init(shape: [Int], _ content: Content, source: String? = nil) {
+  /// - Parameter shape: as many elements as there are in `content`.
+  /// - Throws: for more axes than a tensor has, and for shapes without elements that are no lists: a 0 in them would hide
+  ///   how large the other sizes are.
+  init(shape: [Int], _ content: Content, source: String? = nil) throws(CNNError) {
+    guard shape.count <= TensorType.maximumRank else {
+      throw CNNError(
+        .invalidArgument, "a constant has \(shape.count) axes; at most \(TensorType.maximumRank) are possible")
+    }
+    guard !shape.contains(0) || shape == [0] else {
+      throw CNNError(
+        .invalidArgument,
+        "a constant has the shape \(describe(shape)); of those without elements only lists are possible")
+    }
     (self.shape, self.content, self.source) = (shape, content, source)
   }
 
-  init(sizes: [Size]) { self.init(shape: [sizes.count], .sizes(sizes)) }
+  /// A list.
+  init(sizes: [Size]) { (shape, content) = ([sizes.count], .sizes(sizes)) }
 
   /// The elements at these positions, in another shape.
   func picking(_ positions: [Int], shape: [Int]) throws(CNNError) -> Constant {
     switch content {
-    case .sizes(let sizes): return Constant(shape: shape, .sizes(positions.map { sizes[$0] }))
+    case .sizes(let sizes): return try Constant(shape: shape, .sizes(positions.map { sizes[$0] }))
     case .floats(let floats):
       let picked = try ONNXFloats(count: positions.count, "a constant") { target throws(CNNError) in
         for (index, position) in positions.enumerated() { target[index] = floats[position] }
       }
-      return Constant(shape: shape, .floats(picked))
+      return try Constant(shape: shape, .floats(picked))
     }
   }
 
-  /// The same elements in another shape, which must hold as many.
-  func reshaped(_ shape: [Int]) -> Constant {
-    Constant(shape: shape, content, source: shape == self.shape ? source : nil)
+  /// The same elements, still the initializer's, in another shape, which must hold as many.
+  func reshaped(_ shape: [Int]) throws(CNNError) -> Constant {
+    try Constant(shape: shape, content, source: source)
   }
 
   /// The floats. Throws for whole numbers.

@@ -6,13 +6,18 @@ extension Graph {
   func namingOutputs() throws(CNNError) -> Graph {
     var positions: [String: Int] = [:], names = nodes.map(\.name)
     for (position, name) in names.enumerated() { positions[name] = position }
+    let taken = Set(outputs.map(\.name))
     var copy = self, isNamed: Set<Int> = []
     for output in outputs {
       guard case .node(let position, 0) = definition(of: output.value), isNamed.insert(position).inserted,
         nodes[position].name != output.name
       else { continue }
       if let other = positions[output.name] {
-        if names[other] == output.name { names[other] = copy.uniqueName("\(output.name).before") }
+        if names[other] == output.name {
+          var stem = "\(output.name).before"
+          while taken.contains(stem) { stem += "_" }
+          names[other] = copy.uniqueName(stem)
+        }
       } else if value(named: output.name) != nil {
         continue  // A parameter or an input has it.
       }

@@ -17,12 +17,27 @@ struct GraphImporter {
   private let reader: TensorReader
   var known: [String: Known] = [:]
   private var initializers: [String: Int] = [:]
+  /// Which nodes read each name.
+  lazy var readers: [String: [Int]] = {
+    var readers: [String: [Int]] = [:]
+    for (index, node) in source.node.enumerated() {
+      for name in Set(node.input) { readers[name, default: []].append(index) }
+    }
+    return readers
+  }()
   var parameters = ImportedParameters()
-  /// How many elements were computed of constants so far.
-  private var computedCount = 0
+  var outputNames: Set<String> = []
+  /// How many elements of initializers were read, and computed of constants, so far.
+  private var readCount = 0, computedCount = 0
 
   /// Of a file with more real inputs or outputs there is no network.
   private static let maximumBorderCount = 1024
+  /// Nor of pixels with more channels.
+  private static let maximumChannels = 1 << 16
+  /// Nor with more tensors, which a model cannot have.
+  private static let maximumValueCount = 1 << 16
+  /// Nor with longer names: the time that Swift takes to compare some kinds of text grows with the square of the length.
+  private static let maximumNameLength = 2048
 
   init(
     _ source: Onnx_GraphProto, version: Int, options: ONNXImportOptions, readExternal: @escaping ONNXExternalReader
@@ -38,26 +53,31 @@ struct GraphImporter {
     -> ONNXNetwork
   {
     self.layout = layout
+    try checkNames()
     for (index, tensor) in source.initializer.enumerated() {
       guard !tensor.name.isEmpty else { throw CNNError(.malformedFile, "initializer \(index) has no name") }
       guard initializers.updateValue(index, forKey: tensor.name) == nil else {
         throw CNNError(.malformedFile, "the initializer '\(tensor.name)' is given twice")
       }
     }
-    guard source.input.count - initializers.count <= Self.maximumBorderCount,
-      source.output.count <= Self.maximumBorderCount
-    else {
+    let inputs = source.input.filter { initializers[$0.name] == nil }
+    guard inputs.count <= Self.maximumBorderCount, source.output.count <= Self.maximumBorderCount else {
       throw CNNError(
         .invalidArgument,
-        "the model has \(source.input.count) inputs and \(source.output.count) outputs; expected "
+        "the model has \(inputs.count) inputs and \(source.output.count) outputs; expected "
           + "\(Self.maximumBorderCount) at most")
     }
     var pixels = pixels
     let isDescribed = pixels != nil
-    for input in source.input where initializers[input.name] == nil {
+    for input in inputs {
       if try addInput(input) {
         // Values 0...255 are taken as they stand.
         let channels = graph.inputs.last.flatMap { graph.type(of: $0.value).shape.last } ?? 1
+        guard channels <= Self.maximumChannels else {
+          throw CNNError(
+            .outOfMemory,
+            "input '\(input.name)' has pixels of \(channels) channels; expected \(Self.maximumChannels) at most")
+        }
         pixels = .init(
           mean: Array(repeating: 0, count: channels), deviation: Array(repeating: 1 / 255, count: channels))
       }
@@ -82,6 +102,20 @@ struct GraphImporter {
       name: source.name.isEmpty ? "onnx" : source.name, pixels: pixels)
   }
 
+  private func checkNames() throws(CNNError) {
+    func check(_ names: [String]) throws(CNNError) {
+      if let name = names.first(where: { $0.utf8.count > Self.maximumNameLength }) {
+        throw CNNError(
+          .malformedFile, "a name has \(name.utf8.count) bytes; expected \(Self.maximumNameLength) at most")
+      }
+    }
+    try check(source.initializer.map(\.name) + source.input.map(\.name) + source.output.map(\.name))
+    for node in source.node {
+      try check([node.name, node.opType, node.domain] + node.input + node.output)
+      try check(node.attribute.map(\.name))
+    }
+  }
+
   // MARK: Nodes
 
   private mutating func addNode(_ proto: Onnx_NodeProto, _ index: Int) throws(CNNError) {
@@ -104,7 +138,7 @@ struct GraphImporter {
         inputs.append(value)
       }
       stem = Self.sanitized(proto.name.isEmpty ? label : proto.name)
-      var node = try ImportedNode(proto, name: label, inputs: inputs, version: version)
+      var node = try ImportedNode(proto, inputs: inputs, version: version)
       let results = try operation(&self, &node)
       for case .constant(let constant) in results where constant.source == nil { try charge(constant.count) }
       try node.finish()
@@ -127,7 +161,7 @@ struct GraphImporter {
     if let value = known[name] { return value }
     guard let index = initializers[name] else { return nil }
     do throws(CNNError) {
-      let value = Known.constant(try reader.constant(source.initializer[index], named: name))
+      let value = Known.constant(try constant(source.initializer[index], named: name))
       known[name] = value
       return value
     } catch {
@@ -135,24 +169,32 @@ struct GraphImporter {
     }
   }
 
-  /// Counts elements that are computed when the file is read, so that a small file does not take much memory or time.
+  /// Counts elements that are computed, or gone through, when the file is read, so that a small file does not take much
+  /// memory or time: a large weight may be laid out anew a few times, not at every node.
   mutating func charge(_ count: Int) throws(CNNError) {
+    let limit = try Checked.sum([Constant.maximumTotal, Checked.product([4, readCount], "weights")], "weights")
     computedCount = try Checked.sum([computedCount, count], "the constants")
-    guard computedCount <= Constant.maximumTotal else {
+    guard computedCount <= limit else {
       throw CNNError(
-        .outOfMemory,
-        "\(computedCount) elements are computed of constants; at most \(Constant.maximumTotal) are possible")
+        .outOfMemory, "\(computedCount) elements are computed of constants; at most \(limit) are possible")
     }
   }
 
-  /// The constant of a node's attribute.
-  func constant(_ tensor: Onnx_TensorProto) throws(CNNError) -> Constant { try reader.constant(tensor) }
+  /// The constant of an initializer or of a node's attribute.
+  mutating func constant(_ tensor: Onnx_TensorProto, named name: String? = nil) throws(CNNError) -> Constant {
+    let constant = try reader.constant(tensor, named: name)
+    readCount = try Checked.sum([readCount, constant.count], "the weights")
+    return constant
+  }
 
   // MARK: The graph
 
   /// Adds a node for the file's node at hand.
   mutating func add(_ operation: any Operation, _ operands: [Value]) throws(CNNError) -> Value {
-    try graph.addSingle(operation, operands, name: graph.uniqueName(stem))
+    guard graph.valueCount < Self.maximumValueCount else {
+      throw CNNError(.outOfMemory, "the network has more than \(Self.maximumValueCount) tensors")
+    }
+    return try graph.addSingle(operation, operands, name: graph.uniqueName(stem))
   }
 
   /// A parameter whose values are a constant's, laid out by `transform`; made once for each layout.
@@ -165,11 +207,14 @@ struct GraphImporter {
     let key = ImportedParameters.Key(floats: ObjectIdentifier(floats), shape: constant.shape, layout: key)
     if let value = parameters.made[key] { return value }
     let laidOut = try transform(constant)
+    // What is more than an initializer as it is takes memory that the file does not have.
+    let isNew = parameters.kept.updateValue(floats, forKey: key.floats) == nil && constant.source != nil
+    let isAsRead = if case .floats(let same) = laidOut.content { same === floats } else { false }
+    if !isNew || !isAsRead { try charge(laidOut.count) }
     let name = graph.uniqueName(Self.sanitized(constant.source ?? "\(stem).\(what)"))
     let parameter = Parameter(name: name, shape: laidOut.shape, role: role, initializer: initializer)
     let value = try graph.addParameter(parameter)
     parameters.made[key] = value
-    parameters.kept.append(floats)
     parameters.values[name] = try laidOut.floats("the \(what)")
     if constant.source == nil { parameters.frozen.insert(name) }
     return value
@@ -177,7 +222,8 @@ struct GraphImporter {
 
   /// A name that the graph takes: not empty, not too long, without a number behind a colon.
   static func sanitized(_ name: String) -> String {
-    var name = name
+    // Texts end at a zero for C.
+    var name = name.utf8.contains(0) ? String(name.unicodeScalars.map { $0.value == 0 ? "_" : Character($0) }) : name
     if name.isEmpty { return "node" }
     if name.utf8.count > 900 { name = String(name.unicodeScalars.prefix(200).map(Character.init)) }
     while let colon = name.utf8.lastIndex(of: UInt8(ascii: ":")),

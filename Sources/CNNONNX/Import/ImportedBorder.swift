@@ -22,14 +22,17 @@ extension GraphImporter {
         throw CNNError(
           .invalidArgument, "it has \(sizes.count) axes; expected a batch, and at most \(TensorType.maximumRank)")
       }
+      let isImage = options.batch && sizes.count == 4
+      let hasChannelsSecond = isImage && !isTransposedFirst(input.name)
       // In memory the batch comes first and an image's channels last.
-      let isImage = options.batch && sizes.count == 4 && options.layout == .nhwc && !isTransposedFirst(input.name)
-      let order = options.batch ? (isImage ? Traced.image : Array(0..<rank)) : Array(1..<rank)
+      let order =
+        hasChannelsSecond && options.layout == .nhwc
+        ? Traced.image : options.batch ? Array(0..<rank) : Array(1..<rank)
       var shape = Array(repeating: 1, count: rank), variable: [Int] = []
       for (position, size) in sizes.enumerated() where order[position] != 0 {
         if let size {
           shape[order[position]] = size
-        } else if options.batch && sizes.count == 4 {
+        } else if isImage {
           shape[order[position]] = Self.exampleSize
           variable.append(order[position])
         } else {
@@ -40,8 +43,8 @@ extension GraphImporter {
       let value = try graph.addInput(
         graph.uniqueName(Self.sanitized(input.name)), TensorType(.float32, shape), variableAxes: variable.sorted())
       var tensor = Traced(value: value, order: order)
-      if options.batch && sizes.count == 4 && options.layout == .file && !isTransposedFirst(input.name) {
-        stem = "\(input.name).nhwc"
+      if hasChannelsSecond && options.layout == .file {
+        stem = Self.sanitized("\(input.name).nhwc")
         tensor = try reordered(tensor, to: Traced.image)
       }
       known[input.name] = .tensor(tensor)
@@ -70,32 +73,27 @@ extension GraphImporter {
     return result
   }
 
-  /// Whether all that reads an input first moves its channels, the last axis, to the second place.
-  private func isTransposedFirst(_ name: String) -> Bool {
+  /// Whether all that reads an image first moves its channels, the last axis, to the second place, be it after a cast and
+  /// arithmetic as the normalisation of pixels.
+  private mutating func isTransposedFirst(_ name: String) -> Bool {
     if let layout { return layout == .nhwc }
-    let readers = source.node.filter { $0.input.contains(name) }
-    return !readers.isEmpty
-      && readers.allSatisfy { node in
-        ["Transpose", "Cast"].contains(node.opType)
-          && (node.opType == "Cast"
-            ? isTransposedFirst(after: node)
-            : node.attribute.contains { $0.name == "perm" && $0.ints == [0, 3, 1, 2] })
+    guard let first = readers[name] else { return false }
+    for reader in first {
+      var node = source.node[reader], steps = 0
+      while !Self.movesChannels(node) {
+        let next = readers[node.output.first ?? ""] ?? []
+        guard (steps == 0 ? ["Cast"] : ["Cast", "Sub", "Div", "Mul", "Add"]).contains(node.opType), steps < 8,
+          next.count == 1
+        else { return false }
+        node = source.node[next[0]]
+        steps += 1
       }
+    }
+    return true
   }
 
-  /// The same of what a cast of the input gives, and arithmetic on it, as the normalisation of pixels.
-  private func isTransposedFirst(after node: Onnx_NodeProto) -> Bool {
-    var name = node.output.first ?? ""
-    for _ in 0..<8 {
-      let readers = source.node.filter { $0.input.contains(name) }
-      guard readers.count == 1, let reader = readers.first else { return false }
-      if reader.opType == "Transpose" {
-        return reader.attribute.contains { $0.name == "perm" && $0.ints == [0, 3, 1, 2] }
-      }
-      guard ["Sub", "Div", "Mul", "Add", "Cast"].contains(reader.opType) else { return false }
-      name = reader.output.first ?? ""
-    }
-    return false
+  private static func movesChannels(_ node: Onnx_NodeProto) -> Bool {
+    node.opType == "Transpose" && node.attribute.contains { $0.name == "perm" && $0.ints.elementsEqual([0, 3, 1, 2]) }
   }
 
   mutating func addOutput(_ output: Onnx_ValueInfoProto) throws(CNNError) {
@@ -108,7 +106,13 @@ extension GraphImporter {
       if graph.node(defining: tensor.value) == nil {
         tensor = Traced(value: try add(Rescaling(), [tensor.value]), order: tensor.order)
       }
-      try graph.addOutput(Self.sanitized(output.name), tensor.value)
+      let stem = Self.sanitized(output.name)
+      var name = stem, number = 0
+      while !outputNames.insert(name).inserted {
+        number += 1
+        name = "\(stem)_\(number)"
+      }
+      try graph.addOutput(name, tensor.value)
     } catch {
       throw error.prefixed("output '\(output.name)'")
     }

@@ -22,8 +22,6 @@ enum Known {
 
 /// A node of the file with what it reads.
 struct ImportedNode {
-  let kind: String
-  let name: String
   /// Nil for an optional input that is left out.
   let inputs: [Known?]
   let outputs: [String]
@@ -32,8 +30,8 @@ struct ImportedNode {
   private let attributes: [String: Onnx_AttributeProto]
   private var unread: Set<String>
 
-  init(_ proto: Onnx_NodeProto, name: String, inputs: [Known?], version: Int) throws(CNNError) {
-    (kind, self.name, self.inputs, outputs, self.version) = (proto.opType, name, inputs, proto.output, version)
+  init(_ proto: Onnx_NodeProto, inputs: [Known?], version: Int) throws(CNNError) {
+    (self.inputs, outputs, self.version) = (inputs, proto.output, version)
     var attributes: [String: Onnx_AttributeProto] = [:]
     for attribute in proto.attribute {
       guard attributes.updateValue(attribute, forKey: attribute.name) == nil else {

@@ -14,5 +14,5 @@ struct ImportedParameters {
   /// What is computed of constants is not trained.
   var frozen: Set<String> = []
   /// Keeps the memory behind the keys, so that no other takes its place.
-  var kept: [ONNXFloats] = []
+  var kept: [ObjectIdentifier: ONNXFloats] = [:]
 }

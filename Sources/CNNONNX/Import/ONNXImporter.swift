@@ -8,9 +8,6 @@ public enum ONNXImporter {
   /// The versions of the operator set that are read.
   public static let operatorSets = 7...28
 
-  /// A model takes at most so many times the file's size while it is read, besides its external data.
-  public static let memoryPerByte = 400
-
   /// The network of a model.
   /// - Parameters:
   ///   - bytes: the whole file.

@@ -18,9 +18,10 @@ struct TensorReader {
     guard let elementByteCount = ElementCode.byteCount(code) else {
       throw CNNError(.invalidArgument, "the element type is \(ElementCode.name(code)), which is not read")
     }
-    guard count > 0 || shape == [0] else {
+    // Each becomes a `Size`, and is a size of something.
+    guard ElementCode.isFloat(code) || count <= Constant.maximumCount else {
       throw CNNError(
-        .invalidArgument, "its shape is \(describe(shape)); of tensors without elements only lists are read")
+        .outOfMemory, "it has \(count) whole numbers; at most \(Constant.maximumCount) are possible")
     }
     let byteCount = try Checked.product([count, elementByteCount], "the tensor")
     if tensor.dataLocation == .external {
@@ -29,10 +30,11 @@ struct TensorReader {
       guard bytes.count == byteCount else {
         throw CNNError(.malformedFile, "its external data has \(bytes.count) bytes; \(byteCount) are needed")
       }
+      defer { withExtendedLifetime(memory) {} }
       return try decode(bytes, code, count, shape, name)
     }
     if tensor.hasRawData {
-      return try tensor.rawData.withUnsafeBytesTyped { (bytes) throws(CNNError) in
+      return try tensor.rawData.bytes.withUnsafeBytes { (bytes) throws(CNNError) in
         guard bytes.count == byteCount else {
           throw CNNError(
             .malformedFile, "it has \(bytes.count) bytes; its shape \(describe(shape)) needs \(byteCount)")
@@ -91,18 +93,17 @@ struct TensorReader {
         case ElementCode.uint64: (0..<count).map { Int(clamping: number($0, UInt64.self)) }
         default: (0..<count).map { Int(number($0, Int64.self)) }
         }
-      return Constant(shape: shape, .sizes(values.map { .known($0) }), source: name)
+      return try Constant(shape: shape, .sizes(values.map { .known($0) }), source: name)
     }
     let floats = try ONNXFloats(count: count, name ?? "a constant") { target throws(CNNError) in
       switch code {
       case ElementCode.float16: for i in 0..<count { target[i] = Float(halfBits: number(i, UInt16.self)) }
-      case ElementCode.bfloat16:
-        for i in 0..<count { target[i] = Float(bitPattern: UInt32(number(i, UInt16.self)) << 16) }
+      case ElementCode.bfloat16: for i in 0..<count { target[i] = Float(bfloat16Bits: number(i, UInt16.self)) }
       case ElementCode.float64: for i in 0..<count { target[i] = Float(number(i, Double.self)) }
       default: UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes)
       }
     }
-    return Constant(shape: shape, .floats(floats), source: name)
+    return try Constant(shape: shape, .floats(floats), source: name)
   }
 
   /// Values that stand in the lists of the message.
@@ -119,7 +120,7 @@ struct TensorReader {
       let isDouble = code == ElementCode.float64
       try check(isDouble ? tensor.doubleData.count : tensor.floatData.count)
       let floats = try ONNXFloats(isDouble ? tensor.doubleData.map { Float($0) } : tensor.floatData)
-      return Constant(shape: shape, .floats(floats), source: name)
+      return try Constant(shape: shape, .floats(floats), source: name)
     case ElementCode.float16, ElementCode.bfloat16:
       // Each in the lower half of a whole number.
       try check(tensor.int32Data.count)
@@ -127,43 +128,18 @@ struct TensorReader {
       let floats = try ONNXFloats(
         tensor.int32Data.map { value in
           let bits = UInt16(truncatingIfNeeded: value)
-          return isHalf ? Float(halfBits: bits) : Float(bitPattern: UInt32(bits) << 16)
+          return isHalf ? Float(halfBits: bits) : Float(bfloat16Bits: bits)
         })
-      return Constant(shape: shape, .floats(floats), source: name)
+      return try Constant(shape: shape, .floats(floats), source: name)
     case ElementCode.int64:
       try check(tensor.int64Data.count)
-      return Constant(shape: shape, .sizes(tensor.int64Data.map { .known(Int($0)) }), source: name)
+      return try Constant(shape: shape, .sizes(tensor.int64Data.map { .known(Int($0)) }), source: name)
     case ElementCode.uint32, ElementCode.uint64:
       try check(tensor.uint64Data.count)
-      return Constant(shape: shape, .sizes(tensor.uint64Data.map { .known(Int(clamping: $0)) }), source: name)
+      return try Constant(shape: shape, .sizes(tensor.uint64Data.map { .known(Int(clamping: $0)) }), source: name)
     default:
       try check(tensor.int32Data.count)
-      return Constant(shape: shape, .sizes(tensor.int32Data.map { .known(Int($0)) }), source: name)
+      return try Constant(shape: shape, .sizes(tensor.int32Data.map { .known(Int($0)) }), source: name)
     }
-  }
-}
-
-extension Float {
-  /// The number of these IEEE half-precision bits.
-  init(halfBits bits: UInt16) {
-    let sign: Float = bits >> 15 == 0 ? 1 : -1
-    let exponent = Int(bits >> 10 & 31), fraction = Float(bits & 1023) / 1024
-    switch exponent {
-    case 0: self = sign * fraction * 0x1p-14
-    case 31: self = bits & 1023 == 0 ? sign * .infinity : .nan
-    default: self = sign * (1 + fraction) * Float(sign: .plus, exponent: exponent - 15, significand: 1)
-    }
-  }
-}
-
-extension Data {
-  /// The bytes, for a body with a typed error.
-  func withUnsafeBytesTyped<Result>(_ body: (UnsafeRawBufferPointer) throws(CNNError) -> Result) throws(CNNError)
-    -> Result
-  {
-    let outcome: Swift.Result<Result, CNNError> = withUnsafeBytes { bytes in
-      do throws(CNNError) { return .success(try body(bytes)) } catch { return .failure(error) }
-    }
-    return try outcome.get()
   }
 }

@@ -52,7 +52,9 @@ extension GraphImporter {
     var moves = Array(0..<shape.count)
     for (position, place) in order.enumerated() { moves[place] = tensor.order[position] }
     let moved = moves.map { shape[$0] }
-    if moves.filter({ shape[$0] != 1 }) == shape.indices.filter({ shape[$0] != 1 }) {
+    if moved.dropFirst().count(where: { $0 == nil }) <= 1,
+      moves.filter({ shape[$0] != 1 }) == shape.indices.filter({ shape[$0] != 1 })
+    {
       return Traced(value: try reshape(tensor.value, to: moved), order: order)
     }
     return Traced(value: try add(Permute(moves), [tensor.value]), order: order)
@@ -153,16 +155,19 @@ extension GraphImporter {
       let value = try reshape(plain(tensor).value, to: [1] + known)
       return Traced(value: value, order: plainOrder(rank: known.count))
     }
-    // Only axes of size 1 come or go: nothing is moved.
+    // Only axes of size 1 come or go: nothing is moved. Of two sizes that vary nobody knows which is which.
     let significant = sizes.indices.filter { sizes[$0] != .known(1) }
     let targets = target.indices.filter { target[$0] != .known(1) }
-    if significant.map({ sizes[$0] }) == targets.map({ target[$0] }), target.count < TensorType.maximumRank {
+    if significant.map({ sizes[$0] }) == targets.map({ target[$0] }), sizes.count(where: { $0 == .varying }) <= 1,
+      target.count < TensorType.maximumRank
+    {
       let stripped = sizes.indices.filter { sizes[$0] == .known(1) }
       let bare = stripped.isEmpty ? tensor : try removing(stripped, from: tensor)
       let units = target.indices.filter { target[$0] == .known(1) }
       return units.isEmpty ? bare : try inserting(units, into: bare)
     }
     guard tensor.batch == 0, target.first == .batch(times: 1) else { throw mixesBatch("a reshape") }
+    if let result = try regrouped(tensor, sizes, target) { return result }
     var shape: [Int?] = [1]
     for size in target.dropFirst() {
       guard let known = size.known else {
@@ -172,5 +177,57 @@ extension GraphImporter {
     }
     let value = try reshape(plain(tensor).value, to: shape)
     return Traced(value: value, order: plainOrder(rank: target.count))
+  }
+
+  /// A reshape that cuts axes or joins some, each wherever it lies in memory, as a shuffle of channels does; nil where the
+  /// shapes differ in another way. Axes that are joined become neighbours first.
+  private mutating func regrouped(_ tensor: Traced, _ sizes: [Size], _ target: [Size]) throws(CNNError) -> Traced? {
+    guard let parts = Self.parts(of: sizes, in: target) else { return nil }
+    var memory = Array(repeating: 0, count: sizes.count)
+    for (axis, place) in tensor.order.enumerated() { memory[place] = axis }
+    var order = tensor.order, result = Array(repeating: 0, count: target.count), shape: [Int?] = [], place = 0
+    for axis in memory {
+      // A part is where its last axis in memory is.
+      guard let part = parts.first(where: { $0.axes.contains(axis) }),
+        part.axes.allSatisfy({ tensor.order[$0] <= tensor.order[axis] })
+      else { continue }
+      for axis in part.axes {
+        order[axis] = place
+        place += 1
+      }
+      for axis in part.targets {
+        result[axis] = shape.count
+        shape.append(shape.isEmpty ? 1 : target[axis].known)
+      }
+    }
+    return Traced(value: try reshape(reordered(tensor, to: order).value, to: shape), order: result)
+  }
+
+  /// Which axes become which, each one several or several one; nil where that is not clear.
+  private static func parts(of sizes: [Size], in target: [Size]) -> [(axes: Range<Int>, targets: Range<Int>)]? {
+    guard !sizes.contains(.known(1)), !target.contains(.known(1)), sizes.count(where: { $0 == .varying }) <= 1 else {
+      return nil
+    }
+    var parts: [(axes: Range<Int>, targets: Range<Int>)] = [], axes = 0..<0, targets = 0..<0
+    while axes.upperBound < sizes.count, targets.upperBound < target.count {
+      axes = axes.upperBound..<axes.upperBound + 1
+      targets = targets.upperBound..<targets.upperBound + 1
+      var size = sizes[axes.lowerBound], goal = target[targets.lowerBound]
+      while size != goal {
+        guard let a = size.known, let b = goal.known else { return nil }
+        if a < b {
+          guard axes.upperBound < sizes.count else { return nil }
+          size = size * sizes[axes.upperBound]
+          axes = axes.lowerBound..<axes.upperBound + 1
+        } else {
+          guard targets.upperBound < target.count else { return nil }
+          goal = goal * target[targets.upperBound]
+          targets = targets.lowerBound..<targets.upperBound + 1
+        }
+      }
+      guard axes.count == 1 || targets.count == 1 else { return nil }
+      parts.append((axes, targets))
+    }
+    return axes.upperBound == sizes.count && targets.upperBound == target.count ? parts : nil
   }
 }

@@ -7,7 +7,8 @@ extension ImportedOperations {
   static let activations: [String: ImportedOperation] = [
     "Relu": function(.relu) { max($0, 0) }, "Sigmoid": function(.sigmoid) { 1 / (1 + exp(-$0)) },
     "Tanh": function(.tanh) { tanh($0) }, "Erf": function(.erf) { erf($0) }, "Exp": function(.exponential) { exp($0) },
-    "Softplus": function(.softplus) { log1p(exp($0)) }, "Softsign": function(.softsign) { $0 / (1 + abs($0)) },
+    "Softplus": function(.softplus) { max($0, 0) + log1p(exp(-abs($0))) },
+    "Softsign": function(.softsign) { $0 / (1 + abs($0)) },
     "Mish": function(.mish) { $0 * tanh(log1p(exp($0))) },
     "HardSwish": function(.hardSwish) { $0 * min(max($0 / 6 + 0.5, 0), 1) },
     "Sqrt": function(.power, ["exponent": 0.5]) { $0.squareRoot() },
@@ -79,7 +80,7 @@ extension GraphImporter {
       let result = try ONNXFloats(count: floats.count, "a constant") { target throws(CNNError) in
         for (index, value) in floats.enumerated() { target[index] = Float(ofNumber(Double(value))) }
       }
-      return [.constant(Constant(shape: constant.shape, .floats(result)))]
+      return [.constant(try Constant(shape: constant.shape, .floats(result)))]
     }
   }
 

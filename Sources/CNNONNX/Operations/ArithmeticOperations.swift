@@ -128,15 +128,8 @@ extension GraphImporter {
     let value = try parameter(
       constant, role, role == .normalizationScale ? .ones : .zeros, key: "operand \(laidOut)", what: what
     ) { (constant) throws(CNNError) in
-      let source = constant.source
-      let floats: Constant =
-        if case .sizes = constant.content {
-          Constant(shape: constant.shape, .floats(try constant.numbers("the constant")))
-        } else {
-          constant
-        }
-      let moved = try Constant(shape: full, floats.content).transposed(laidOut)
-      return Constant(shape: shape, moved.content, source: source)
+      let moved = try constant.reshaped(full).transposed(laidOut)
+      return try moved.reshaped(shape)
     }
     return (value, shape)
   }
@@ -155,8 +148,8 @@ extension Constant {
   /// One number of the same kind.
   func like(_ number: Int) throws(CNNError) -> Constant {
     switch content {
-    case .sizes: return Constant(shape: [], .sizes([.known(number)]))
-    case .floats: return Constant(shape: [], .floats(try ONNXFloats([Float(number)])))
+    case .sizes: return try Constant(shape: [], .sizes([.known(number)]))
+    case .floats: return try Constant(shape: [], .floats(try ONNXFloats([Float(number)])))
     }
   }
 
@@ -165,13 +158,13 @@ extension Constant {
     let shape = try Self.broadcast(self.shape, other.shape)
     let first = try Self.positions(of: self.shape, in: shape), second = try Self.positions(of: other.shape, in: shape)
     if case .sizes(let a) = content, case .sizes(let b) = other.content {
-      return Constant(shape: shape, .sizes(zip(first, second).map { kind(a[$0], b[$1]) }))
+      return try Constant(shape: shape, .sizes(zip(first, second).map { kind(a[$0], b[$1]) }))
     }
     let a = try numbers("the first operand"), b = try other.numbers("the second operand")
     let result = try ONNXFloats(count: first.count, "a constant") { target throws(CNNError) in
       for index in 0..<first.count { target[index] = kind(a[first[index]], b[second[index]]) }
     }
-    return Constant(shape: shape, .floats(result))
+    return try Constant(shape: shape, .floats(result))
   }
 
   /// The shape to which two are repeated.

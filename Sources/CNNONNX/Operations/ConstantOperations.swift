@@ -13,14 +13,20 @@ extension ImportedOperations {
 
 extension GraphImporter {
   fileprivate mutating func constant(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
-    if let tensor = try node.tensor("value") { return [.constant(try constant(tensor))] }
+    // Some exporters keep weights so: what they are named by is the output.
+    if let tensor = try node.tensor("value") {
+      let constant = try constant(tensor, named: node.outputs.first)
+      return [.constant(constant)]
+    }
     if let number = try node.number("value_float") {
-      return [.constant(Constant(shape: [], .floats(try ONNXFloats([Float(number)]))))]
+      return [.constant(try Constant(shape: [], .floats(try ONNXFloats([Float(number)]))))]
     }
     if let numbers = try node.numbers("value_floats") {
-      return [.constant(Constant(shape: [numbers.count], .floats(try ONNXFloats(numbers))))]
+      return [.constant(try Constant(shape: [numbers.count], .floats(try ONNXFloats(numbers))))]
     }
-    if let number = try node.integer("value_int") { return [.constant(Constant(shape: [], .sizes([.known(number)])))] }
+    if let number = try node.integer("value_int") {
+      return [.constant(try Constant(shape: [], .sizes([.known(number)])))]
+    }
     if let numbers = try node.integers("value_ints") {
       return [.constant(Constant(sizes: numbers.map { .known($0) }))]
     }
@@ -36,13 +42,13 @@ extension GraphImporter {
     let value = try node.tensor("value").map { (tensor) throws(CNNError) in try constant(tensor) }
     guard value?.count ?? 1 == 1 else { throw CNNError(.malformedFile, "the value is not one number") }
     if case .sizes(let sizes)? = value?.content {
-      return [.constant(Constant(shape: shape, .sizes(Array(repeating: sizes[0], count: count))))]
+      return [.constant(try Constant(shape: shape, .sizes(Array(repeating: sizes[0], count: count))))]
     }
     let number = try value?.floats("the value")[0] ?? 0
     let floats = try ONNXFloats(count: count, "a constant") { target throws(CNNError) in
       target.update(repeating: number)
     }
-    return [.constant(Constant(shape: shape, .floats(floats)))]
+    return [.constant(try Constant(shape: shape, .floats(floats)))]
   }
 
   fileprivate mutating func shape(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
@@ -64,20 +70,25 @@ extension GraphImporter {
     guard limits.allSatisfy({ $0.count == 1 }) else {
       throw CNNError(.malformedFile, "start, limit and step are not one number each")
     }
+    func length(_ start: Double, _ limit: Double, _ step: Double) throws(CNNError) -> Int {
+      let count = ((limit - start) / step).rounded(.up)
+      guard count.isFinite, count <= Double(Constant.maximumCount) else {
+        throw CNNError(.outOfMemory, "a range from \(start) to \(limit) by \(step) is too long")
+      }
+      return count > 0 ? Int(count) : 0
+    }
+    if limits.allSatisfy({ if case .sizes = $0.content { true } else { false } }) {
+      var numbers: [Int] = []
+      for limit in limits { numbers.append(try limit.integers("a limit")[0]) }
+      let length = try length(Double(numbers[0]), Double(numbers[1]), Double(numbers[2]))
+      return [
+        .constant(Constant(sizes: (0..<length).map { Size.known(numbers[0]) + .known($0) * .known(numbers[2]) }))
+      ]
+    }
     var numbers: [Float] = []
     for limit in limits { numbers.append(try limit.numbers("a limit")[0]) }
-    let count = ((numbers[1] - numbers[0]) / numbers[2]).rounded(.up)
-    guard count.isFinite, count <= Float(Constant.maximumCount) else {
-      throw CNNError(.outOfMemory, "a range from \(numbers[0]) to \(numbers[1]) by \(numbers[2]) is too long")
-    }
-    let length = count > 0 ? Int(count) : 0
-    if limits.allSatisfy({ if case .sizes = $0.content { true } else { false } }) {
-      let start = try limits[0].integers("the start")[0], step = try limits[2].integers("the step")[0]
-      return [.constant(Constant(sizes: (0..<length).map { Size.known(start) + .known($0) * .known(step) }))]
-    }
-    return [
-      .constant(
-        Constant(shape: [length], .floats(try ONNXFloats((0..<length).map { numbers[0] + Float($0) * numbers[2] }))))
-    ]
+    let length = try length(Double(numbers[0]), Double(numbers[1]), Double(numbers[2]))
+    let floats = try ONNXFloats((0..<length).map { numbers[0] + Float($0) * numbers[2] })
+    return [.constant(try Constant(shape: [length], .floats(floats)))]
   }
 }

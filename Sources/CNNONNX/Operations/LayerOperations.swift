@@ -90,7 +90,7 @@ extension GraphImporter {
       padding: try window.placed(on: Array(graph.shape(of: x.value)[1...2])))
     let filter = try parameter(weight, .weight, .heNormalFanOut, key: "conv", what: "weight") {
       (weight) throws(CNNError) in
-      axes == 1 ? weight.reshaped([weight.shape[0], weight.shape[1], 1, weight.shape[2]]) : weight
+      axes == 1 ? try weight.reshaped([weight.shape[0], weight.shape[1], 1, weight.shape[2]]) : weight
     }
     var operands = [x.value, filter]
     if let bias = try node.optionalConstant(2, "the bias") {
@@ -110,23 +110,26 @@ extension GraphImporter {
       throw CNNError(.invalidArgument, "the factors have \(rank(x)) and \(weight.shape.count) axes; expected 2")
     }
     if transposesA { x = Traced(value: x.value, order: [x.order[1], x.order[0]]) }
-    var y = try dense(x, weight, isTransposed: transposesB, scale: Float(alpha), bias: nil)
-    guard node.has(2) else { return [.tensor(y)] }
-    switch try node.input(2) {
-    case .constant(let bias):
-      let units = transposesB ? weight.shape[0] : weight.shape[1]
-      if bias.count == units && bias.shape.last == units {
-        y = try dense(
-          x, weight, isTransposed: transposesB, scale: Float(alpha), bias: bias.reshaped([units]).scaled(Float(beta)))
+    let units = transposesB ? weight.shape[0] : weight.shape[1]
+    var sum = node.has(2) ? try node.input(2) : nil, bias: Constant?
+    if case .constant(let constant)? = sum {
+      if beta != 1 { try charge(constant.count) }
+      let scaled = try constant.scaled(Float(beta))
+      if constant.count == units && constant.shape.last == units {
+        (bias, sum) = (try scaled.reshaped([units]), nil)
       } else {
-        y = try combined(.add, y, bias.scaled(Float(beta)))
+        sum = .constant(scaled)
       }
-    case .tensor(let sum):
-      let scaled =
-        beta == 1 ? sum : Traced(value: try add(Rescaling(scale: [beta]), [sum.value]), order: sum.order)
-      y = try combined(.add, y, scaled)
     }
-    return [.tensor(y)]
+    let y = try dense(x, weight, isTransposed: transposesB, scale: Float(alpha), bias: bias)
+    switch sum {
+    case nil: return [.tensor(y)]
+    case .constant(let constant)?: return [.tensor(try combined(.add, y, constant))]
+    case .tensor(let tensor)?:
+      let scaled =
+        beta == 1 ? tensor : Traced(value: try add(Rescaling(scale: [beta]), [tensor.value]), order: tensor.order)
+      return [.tensor(try combined(.add, y, scaled))]
+    }
   }
 
   fileprivate mutating func product(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
@@ -135,10 +138,10 @@ extension GraphImporter {
     }
     var weight = try node.constant(1, "the second factor")
     while weight.shape.count > 2, weight.shape[0] == 1, weight.shape.count <= rank(x) {
-      weight = weight.named(reshaped: Array(weight.shape.dropFirst()))
+      weight = try weight.reshaped(Array(weight.shape.dropFirst()))
     }
     let isVector = weight.shape.count == 1
-    if isVector { weight = weight.named(reshaped: [weight.shape[0], 1]) }
+    if isVector { weight = try weight.reshaped([weight.shape[0], 1]) }
     guard weight.shape.count == 2, rank(x) >= 1 else {
       throw CNNError(
         .invalidArgument, "the second factor has shape \(describe(weight.shape)); expected one matrix for all samples")
@@ -187,11 +190,8 @@ extension Constant {
     let product = try ONNXFloats(count: floats.count, "a constant") { target throws(CNNError) in
       for (index, value) in floats.enumerated() { target[index] = value * factor }
     }
-    return Constant(shape: shape, .floats(product), source: source)
+    return try Constant(shape: shape, .floats(product), source: source)
   }
-
-  /// The same elements in another shape, still under the initializer's name.
-  func named(reshaped shape: [Int]) -> Constant { Constant(shape: shape, content, source: source) }
 
   /// The axes in another order: axis `i` of the result is axis `order[i]`.
   func transposed(_ order: [Int]) throws(CNNError) -> Constant {
@@ -204,13 +204,12 @@ extension Constant {
           for column in 0..<columns { target[column * rows + row] = floats[row * columns + column] }
         }
       }
-      return Constant(shape: [columns, rows], .floats(result), source: source)
+      return try Constant(shape: [columns, rows], .floats(result), source: source)
     }
-    var strides = Array(repeating: 1, count: shape.count)
-    for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
+    let strides = Strides.dense(shape)
     let result = try picking(
       Self.positions(order.map { shape[$0] }, strides: order.map { strides[$0] }), shape: order.map { shape[$0] })
-    return Constant(shape: result.shape, result.content, source: source)
+    return try Constant(shape: result.shape, result.content, source: source)
   }
 
   /// Where the elements of a tensor of these sizes lie, whose neighbours along each axis are so far apart.

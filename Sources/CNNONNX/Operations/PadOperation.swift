@@ -43,15 +43,15 @@ extension GraphImporter {
   ) throws(CNNError) -> Traced {
     let size = try knownSize(x, position, "a padding of the batch")
     let outside = max(before, 0) + max(after, 0)
-    let inside = max(0, -before)..<max(0, size - max(0, -after))
-    guard !inside.isEmpty, inside.upperBound <= size else {
-      throw CNNError(.invalidArgument, "nothing is left along axis \(position)")
-    }
+    let first = max(0, -before), end = size - max(0, -after)
+    guard first < end else { throw CNNError(.invalidArgument, "nothing is left along axis \(position)") }
+    let inside = first..<end
     guard try Checked.sum([size, outside], "the padding") <= Constant.maximumCount else {
       throw CNNError(.outOfMemory, "the padding along axis \(position) has \(outside) elements")
     }
     let count = inside.count
     guard mode == "constant" else {
+      try charge(count + outside)
       // Every element of the result is one of the input.
       var indices: [Int] = []
       for index in -max(before, 0)..<count + max(after, 0) {
@@ -68,7 +68,7 @@ extension GraphImporter {
       return try take(x, position, indices)
     }
     guard value.isFinite else { throw CNNError(.invalidArgument, "the value is \(value); expected a finite one") }
-    let kept = try take(x, position, Array(inside))
+    let kept = try slice(x, position, start: first, length: count)
     var parts: [Value] = []
     for (length, isInside) in [(max(before, 0), false), (0, true), (max(after, 0), false)] where length > 0 || isInside
     {

@@ -57,6 +57,9 @@ extension GraphImporter {
       }
       return Array(repeating: length, count: parts - 1) + [last]
     }
+    guard lengths?.count ?? count == count else {
+      throw CNNError(.malformedFile, "there are \(lengths?.count ?? 0) parts and \(count) outputs")
+    }
     var results: [Known] = [], start = 0
     switch input {
     case .tensor(let x):
@@ -76,6 +79,7 @@ extension GraphImporter {
       guard try Checked.sum(lengths, "the parts") == size, lengths.allSatisfy({ $0 >= 0 }) else {
         throw CNNError(.malformedFile, "the parts \(describe(lengths)) are not the \(size) elements")
       }
+      try charge(size)
       for length in lengths {
         results.append(.constant(try constant.taking(Array(start..<start + length), along: position)))
         start += length
@@ -118,8 +122,10 @@ extension GraphImporter {
           result = .tensor(try take(x, position, Array(range)))
         }
       case .constant(let constant):
-        let indices = Array(Self.range(starts[index], ends[index], step, of: constant.shape[position]))
-        result = .constant(try constant.taking(indices, along: position))
+        let range = Self.range(starts[index], ends[index], step, of: constant.shape[position])
+        if step == 1 && range.count == constant.shape[position] { continue }
+        try charge(range.count)
+        result = .constant(try constant.taking(Array(range), along: position))
       }
     }
     return [result]
@@ -129,8 +135,9 @@ extension GraphImporter {
   private static func range(_ start: Int, _ end: Int, _ step: Int, of size: Int) -> SteppedRange {
     func resolved(_ index: Int) -> Int { index < 0 ? max(index, -size - 1) + size : min(index, size) }
     if step > 0 { return .init(from: max(0, resolved(start)), to: min(size, resolved(end)), by: min(step, size + 1)) }
-    let last = end < -size ? -1 : resolved(end)
-    return .init(from: min(size - 1, resolved(start)), to: max(-1, last), by: max(step, -size - 1))
+    // ONNX's rule, not Python's: what begins before the first begins at it.
+    let first = min(size - 1, max(0, resolved(start))), last = end < -size ? -1 : resolved(end)
+    return .init(from: first, to: max(-1, last), by: max(step, -size - 1))
   }
 
   private func nothingLeft(_ axis: Int) -> CNNError {
@@ -139,7 +146,9 @@ extension GraphImporter {
 
   fileprivate mutating func gather(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
     let given = try node.integer("axis", default: 0), input = try node.input(0)
-    let index = try node.constant(1, "the indices"), indices = try index.integers("the indices")
+    let index = try node.constant(1, "the indices")
+    try charge(index.count)
+    let indices = try index.integers("the indices")
     func resolved(_ size: Int) throws(CNNError) -> [Int] {
       var result: [Int] = []
       for index in indices {
@@ -155,7 +164,7 @@ extension GraphImporter {
     case .constant(let constant):
       let position = try axis(given, of: constant.shape.count), shape = constant.shape
       let taken = try constant.taking(resolved(shape[position]), along: position)
-      return [.constant(taken.reshaped(Array(shape[..<position]) + index.shape + Array(shape[(position + 1)...])))]
+      return [.constant(try taken.reshaped(Array(shape[..<position]) + index.shape + Array(shape[(position + 1)...])))]
     case .tensor(let x):
       let position = try axis(given, of: rank(x)), size = try knownSize(x, position, "a choice of samples")
       let taken = try take(x, position, resolved(size))
@@ -183,11 +192,18 @@ extension GraphImporter {
     if indices.enumerated().allSatisfy({ $1 == first + $0 }) {
       return try slice(x, axis, start: first, length: indices.count)
     }
+    guard indices.count <= Self.maximumGatherCount else {
+      throw CNNError(
+        .outOfMemory, "\(indices.count) elements are chosen; at most \(Self.maximumGatherCount) are possible")
+    }
     try charge(indices.count)
     return Traced(value: try add(Gather(axis: x.order[axis], indices: indices), [x.value]), order: x.order)
   }
 
-  private mutating func slice(_ x: Traced, _ axis: Int, start: Int, length: Int) throws(CNNError) -> Traced {
+  /// More indices make descriptions of networks that are too long.
+  private static let maximumGatherCount = 1 << 18
+
+  mutating func slice(_ x: Traced, _ axis: Int, start: Int, length: Int) throws(CNNError) -> Traced {
     if start == 0 && sizes(x)[axis] == .known(length) { return x }
     let value = try add(Slice(axis: x.order[axis], start: start, length: length), [x.value])
     return Traced(value: value, order: x.order)

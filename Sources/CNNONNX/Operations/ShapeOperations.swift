@@ -28,7 +28,7 @@ extension GraphImporter {
     case .constant(let constant):
       if ElementCode.isFloat(code) {
         if case .floats = constant.content { return [.constant(constant)] }
-        return [.constant(Constant(shape: constant.shape, .floats(try constant.numbers("the input"))))]
+        return [.constant(try Constant(shape: constant.shape, .floats(try constant.numbers("the input"))))]
       }
       guard ElementCode.isInteger(code) else {
         throw CNNError(.invalidArgument, "the element type is \(ElementCode.name(code)), which is not read")
@@ -41,7 +41,7 @@ extension GraphImporter {
         }
         sizes.append(.known(code == ElementCode.bool ? (value == 0 ? 0 : 1) : whole))
       }
-      return [.constant(Constant(shape: constant.shape, .sizes(sizes)))]
+      return [.constant(try Constant(shape: constant.shape, .sizes(sizes)))]
     }
   }
 
@@ -58,7 +58,7 @@ extension GraphImporter {
     case .tensor(let x): return [.tensor(try reshaped(x, to: target(sizes(x))))]
     case .constant(let constant):
       let shape = try target(constant.shape.map { .known($0) }).compactMap(\.known)
-      return [.constant(constant.reshaped(shape))]
+      return [.constant(try constant.reshaped(shape))]
     }
   }
 
@@ -127,7 +127,7 @@ extension GraphImporter {
       guard try Checked.product(shape, "the shape") == constant.count else {
         throw CNNError(.shapeMismatch, "the shape \(CNNGraph.describe(shape)) does not hold \(constant.count) elements")
       }
-      return [.constant(constant.named(reshaped: shape))]
+      return [.constant(try constant.reshaped(shape))]
     }
   }
 
@@ -169,7 +169,7 @@ extension GraphImporter {
         throw CNNError(
           .shapeMismatch, "axes \(CNNGraph.describe(taken)) of \(CNNGraph.describe(shape)) are not all of size 1")
       }
-      return [.constant(constant.named(reshaped: shape.indices.filter { !taken.contains($0) }.map { shape[$0] }))]
+      return [.constant(try constant.reshaped(shape.indices.filter { !taken.contains($0) }.map { shape[$0] }))]
     }
   }
 
@@ -185,7 +185,7 @@ extension GraphImporter {
         throw CNNError(.invalidArgument, "the result has \(rank) axes; at most \(TensorType.maximumRank) are possible")
       }
       var rest = constant.shape[...]
-      return [.constant(constant.named(reshaped: (0..<rank).map { added.contains($0) ? 1 : rest.popFirst() ?? 1 }))]
+      return [.constant(try constant.reshaped((0..<rank).map { added.contains($0) ? 1 : rest.popFirst() ?? 1 }))]
     }
   }
 
@@ -200,7 +200,11 @@ extension GraphImporter {
     }
     switch input {
     case .tensor(let x): return [.tensor(Traced(value: x.value, order: try order(rank(x)).map { x.order[$0] }))]
-    case .constant(let constant): return [.constant(try constant.transposed(order(constant.shape.count)))]
+    case .constant(let constant):
+      let order = try order(constant.shape.count)
+      // It keeps its name, and so is not counted as a result.
+      if order != Array(constant.shape.indices) { try charge(constant.count) }
+      return [.constant(try constant.transposed(order))]
     }
   }
 }

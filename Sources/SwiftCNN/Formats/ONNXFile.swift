@@ -118,6 +118,9 @@ extension Model {
 final class ExternalDataFolder {
   private let path: String
   private var files: [String: FileReader] = [:]
+  /// Bytes that were read, of each file and of all.
+  private var counts: [String: Int] = [:], count = 0
+  private let limit = Memory.availableByteCount
 
   /// The folder in which this file lies.
   init(of path: String) {
@@ -142,6 +145,15 @@ final class ExternalDataFolder {
         .malformedFile,
         "the external data are \(count) bytes from byte \(offset) of '\(location)', which has \(file.byteCount)")
     }
+    // A small model could ask for the same bytes again and again.
+    let ofFile = try Checked.sum([counts[location] ?? 0, count], "external data")
+    let ofAll = try Checked.sum([self.count, count], "external data")
+    guard ofFile <= 2 * file.byteCount, ofAll <= limit else {
+      throw CNNError(
+        .outOfMemory,
+        "\(ofFile) bytes are read of '\(location)', which has \(file.byteCount), and \(ofAll) of all external data")
+    }
+    (counts[location], self.count) = (ofFile, ofAll)
     let memory = try Memory(byteCount: count, for: "external data")
     try file.read(into: UnsafeMutableRawBufferPointer(start: memory.base, count: count), at: offset)
     return memory

@@ -62,9 +62,8 @@ public enum StoredType: String, Sendable, Hashable, CaseIterable {
     case .float64:
       map(bytes, to: destination) { (bits: UInt64) in Float(Double(bitPattern: UInt64(littleEndian: bits))) }
     case .float32: map(bytes, to: destination) { (bits: UInt32) in Float(bitPattern: UInt32(littleEndian: bits)) }
-    case .float16: map(bytes, to: destination) { (bits: UInt16) in singlePrecision(half: UInt16(littleEndian: bits)) }
-    case .bfloat16:
-      map(bytes, to: destination) { (bits: UInt16) in Float(bitPattern: UInt32(UInt16(littleEndian: bits)) << 16) }
+    case .float16: map(bytes, to: destination) { (bits: UInt16) in Float(halfBits: UInt16(littleEndian: bits)) }
+    case .bfloat16: map(bytes, to: destination) { (bits: UInt16) in Float(bfloat16Bits: UInt16(littleEndian: bits)) }
     case .int64: map(bytes, to: destination) { Float(Int64(littleEndian: $0)) }
     case .int32: map(bytes, to: destination) { Float(Int32(littleEndian: $0)) }
     case .int16: map(bytes, to: destination) { Float(Int16(littleEndian: $0)) }
@@ -132,18 +131,4 @@ private func map<Stored: BitwiseCopyable, Element>(
     destination[index] = convert(
       bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<Stored>.size, as: Stored.self))
   }
-}
-
-/// The value of an IEEE half. By hand, because processors before 2012 have no instruction for it.
-func singlePrecision(half bits: UInt16) -> Float {
-  let sign = UInt32(bits & 0x8000) << 16
-  let exponent = UInt32(bits >> 10) & 0x1F
-  let fraction = UInt32(bits & 0x3FF)
-  let magnitude: UInt32 =
-    switch exponent {
-    case 0: (Float(fraction) * 0x1p-24).bitPattern
-    case 0x1F: 0x7F80_0000 | fraction << 13
-    default: (exponent + 127 - 15) << 23 | fraction << 13
-    }
-  return Float(bitPattern: sign | magnitude)
 }

@@ -50,10 +50,6 @@ enum TorchWriter {
     for (index, tensor) in tensors.enumerated() {
       text(tensor.name)
       global("torch._utils", "_rebuild_tensor_v2")
-      var strides = Array(repeating: 1, count: tensor.shape.count)
-      for axis in tensor.shape.indices.dropLast().reversed() {
-        strides[axis] = strides[axis + 1] * tensor.shape[axis + 1]
-      }
       try tuple { () throws(CNNError) in
         try tuple { () throws(CNNError) in
           text("storage")
@@ -64,7 +60,7 @@ enum TorchWriter {
         }
         bytes.append(UInt8(ascii: "Q"))
         try integer(0)
-        for sizes in [tensor.shape, strides] {
+        for sizes in [tensor.shape, Strides.dense(tensor.shape)] {
           try tuple { () throws(CNNError) in for size in sizes { try integer(size) } }
         }
         bytes.append(0x89)

@@ -87,6 +87,7 @@ struct BlockedConvolutionTests {
     case .sigmoid: 1 / (1 + exp(-x))
     case .hardSigmoid: min(max(x + 3, 0), 6) / 6
     case .hardSwish: x * min(max(x + 3, 0), 6) / 6
+    case .gelu: x * erfc(-x / 2.0.squareRoot()) / 2
     default: .nan
     }
   }
@@ -116,10 +117,10 @@ struct BlockedConvolutionTests {
       let pads = (0..<4).map { _ in kernel == 1 ? 0 : pick(Array(0...(kernel / 2))) }
       let isDepthwise = kind == .depthwise
       if kind == .grouped {
-        let groups = pick([2, 3, 4, 8, 16]), inputs = groups * pick([1, 2, 4, 8, 16, 32])
+        let groups = pick([2, 3, 4, 5, 7, 8, 16]), inputs = groups * pick([1, 2, 3, 4, 8, 16, 24, 32])
         if let geometry = try? ConvolutionGeometry(
           batch: pick([1, 2]), inputHeight: pick(sizes), inputWidth: pick(sizes), inputChannels: inputs,
-          outputChannels: groups * pick([1, 2, 4, 8, 16, 32]), kernelHeight: kernel, kernelWidth: kernel,
+          outputChannels: groups * pick([1, 2, 3, 4, 8, 16, 24, 32]), kernelHeight: kernel, kernelWidth: kernel,
           strideHeight: stride, strideWidth: stride, padTop: pads[0], padLeft: pads[1], padBottom: pads[2],
           padRight: pads[3], groups: groups), BlockedConvolution.isPossible(geometry),
           !BlockedConvolution.isDepthwise(geometry)
@@ -143,7 +144,7 @@ struct BlockedConvolutionTests {
   @Test(arguments: targets, Kind.allCases)
   func generatedConvolutionsEqualTheReference(_ target: CodeTarget, _ kind: Kind) throws {
     var generator = PhiloxGenerator(seed: 7, stream: UInt64(Kind.allCases.firstIndex(of: kind) ?? 0))
-    let functions: [ActivationFunction?] = [nil, .relu, .relu6, .silu, .sigmoid, .hardSigmoid, .hardSwish]
+    let functions: [ActivationFunction?] = [nil, .relu, .relu6, .silu, .sigmoid, .hardSigmoid, .hardSwish, .gelu]
     for index in 0..<80 {
       let g = try Self.randomGeometry(&generator, kind: kind)
       let epilogue = Epilogue(

@@ -90,18 +90,18 @@ struct BlockedPoolingTests {
 
   @Test(arguments: BlockedConvolutionTests.targets)
   func activationsOfExtremesAreThoseOfTheirLimits(_ target: CodeTarget) throws {
-    let extremes: [Float] = [.infinity, 200, -200, .nan, 0, -0.0, 1e-40, 3e38]
+    let extremes: [Float] = [.infinity, 200, -200, .nan, 0, -0.0, 0x1p-133, 3e38]
     let cases: [(ActivationFunction, [Float])] = [
-      (.relu, [.infinity, 200, 0, .nan, 0, 0, 1e-40, 3e38]), (.relu6, [6, 6, 0, .nan, 0, 0, 1e-40, 6]),
+      (.relu, [.infinity, 200, 0, .nan, 0, 0, 0x1p-133, 3e38]), (.relu6, [6, 6, 0, .nan, 0, 0, 0x1p-133, 6]),
       (.sigmoid, [1, 1, 0, .nan, 0.5, 0.5, 0.5, 1]), (.silu, [.infinity, 200, 0, .nan, 0, 0, 0, 3e38]),
-      (.hardSwish, [.infinity, 200, 0, .nan, 0, 0, 0, 3e38]),
+      (.hardSwish, [.infinity, 200, 0, .nan, 0, 0, 0, 3e38]), (.gelu, [.infinity, 200, 0, .nan, 0, 0, 0, 3e38]),
     ]
     for (function, expected) in cases {
       let library = KernelLibrary(target)
       let activation = try #require(VectorActivation(function, constants: []))
       let kernel = library.kernel(0, name: function.rawValue) {
         let code = VectorCode(target), k = code.assembler
-        let v = (0..<4).map { WideRegister(number: $0, lanes: 8) }
+        let v = (0...activation.temporaryCount).map { WideRegister(number: $0, lanes: 8) }
         k.mov(.rax, GeneralRegister.rdi[0])
         code.load(v[0], GeneralRegister.rax[0])
         code.apply(activation, to: v[0], temporaries: Array(v[1...]))

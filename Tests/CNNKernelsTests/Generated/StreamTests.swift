@@ -14,7 +14,7 @@ struct StreamTests {
     BlockedTensor(images: 2, height: 40, width: 33, channels: 24),
   ]
   static let functions: [VectorActivation] = [
-    ActivationFunction.relu, .relu6, .silu, .sigmoid, .hardSigmoid, .hardSwish, .clip,
+    ActivationFunction.relu, .relu6, .silu, .sigmoid, .hardSigmoid, .hardSwish, .clip, .gelu,
   ].compactMap { VectorActivation($0, constants: $0 == .clip ? [-0.25, 0.5] : []) }
 
   /// A tensor row-major and blocked, with NaN behind the last channel and between blocks.

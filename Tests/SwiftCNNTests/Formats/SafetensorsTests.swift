@@ -61,7 +61,7 @@ func safetensors(_ header: String, dataCount: Int = 0) -> [UInt8] {
     // Exact by construction: a half is fraction * 2^exponent.
     for bits in UInt16.min ... .max {
       let exponent = Int(bits >> 10) & 31, fraction = Float(bits & 1023)
-      let value = singlePrecision(half: bits)
+      let value = Float(halfBits: bits)
       if exponent == 31 {
         #expect(fraction == 0 ? value.isInfinite : value.isNaN)
       } else {
