@@ -35,15 +35,26 @@ struct StridedAxes: Sendable {
 extension Layout {
   /// A transposition of up to eight axes.
   public struct Reordering: Sendable {
-    fileprivate let rows: StridedAxes
-    fileprivate let length, distance: Int
+    /// The axes of the result but the last two.
+    fileprivate let outer: StridedAxes
+    /// The last two: how many elements, and how far apart they are in the source.
+    fileprivate let rows, length: (count: Int, distance: Int)
 
-    /// Axis `k` of the result is axis `order[k]` of a tensor of this shape, which has at least one axis.
+    /// Axis `k` of the result is axis `order[k]` of a tensor of this shape.
     public init(shape: [Int], order: [Int]) {
       let strides = Strides.dense(shape)
-      let sizes = order.map { shape[$0] }, distances = order.map { strides[$0] }
-      rows = StridedAxes(sizes: sizes.dropLast(), strides: distances.dropLast())
-      (length, distance) = (sizes.last ?? 1, distances.last ?? 1)
+      var axes: [(count: Int, distance: Int)] = []
+      for axis in order where shape[axis] != 1 {
+        // Axes that lie one behind the other in both are one.
+        if let last = axes.last, last.distance == strides[axis] * shape[axis] {
+          axes[axes.count - 1] = (last.count * shape[axis], strides[axis])
+        } else {
+          axes.append((shape[axis], strides[axis]))
+        }
+      }
+      length = axes.popLast() ?? (1, 1)
+      rows = axes.popLast() ?? (1, 0)
+      outer = StridedAxes(sizes: axes.map(\.count), strides: axes.map(\.distance))
     }
   }
 
@@ -51,14 +62,24 @@ extension Layout {
   public static func permute(
     _ x: UnsafePointer<Float>, _ reordering: Reordering, into y: UnsafeMutablePointer<Float>, workers: Workers
   ) {
-    let (length, distance) = (reordering.length, reordering.distance)
-    workers.forEachRange(of: reordering.rows.count, grain: Workers.grainOfRows(channels: length)) { range, _ in
-      for row in range {
-        var source = x + reordering.rows.offset(of: row)
-        let target = y + row &* length
-        for column in 0..<length {
-          target[column] = source.pointee
-          source += distance
+    let (rows, length) = (reordering.rows, reordering.length)
+    // Where there is but one block its rows are divided instead.
+    let blocks = reordering.outer.count, isOne = blocks == 1
+    workers.forEachRange(
+      of: isOne ? rows.count : blocks,
+      grain: Workers.grainOfRows(channels: isOne ? length.count : rows.count * length.count)
+    ) { range, _ in
+      for index in range {
+        var row = x + (isOne ? index &* rows.distance : reordering.outer.offset(of: index))
+        var target = y + index &* length.count &* (isOne ? 1 : rows.count)
+        for _ in 0..<(isOne ? 1 : rows.count) {
+          var source = row
+          for column in 0..<length.count {
+            target[column] = source.pointee
+            source += length.distance
+          }
+          row += rows.distance
+          target += length.count
         }
       }
     }
