@@ -195,7 +195,7 @@ FUZZ ?= 1000000
 
 fuzz: deps ## Reads a million damaged files of each kind (FUZZ=1000000): none may crash, take a second, or a gigabyte
 	SWIFTCNN_FUZZ_COUNT=$(FUZZ) $(SWIFT_TEST) \
-	  --filter 'PictureFuzzTests|CNNONNXTests.FuzzTests|damagedFilesGiveAnErrorOrTensors|urvivesMutated'
+	  --filter 'PictureFuzzTests|ModelFileFuzzTests|CNNONNXTests.FuzzTests|damagedFilesGiveAnErrorOrTensors|urvivesMutated'
 
 # Not fork.c: a forked child drops its parent's thread pool on purpose, which valgrind rightly calls a leak there.
 sanitize: lib ## Looks for data races in what threads share and for leaks in the C programs
