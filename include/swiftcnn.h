@@ -132,7 +132,10 @@ scnn_status scnn_model_load_weights(scnn_model *model, const char *path, int32_t
 
 /* What the last file of weights had for the model, a JSON object: "path", "naming" (as of scnn_model_save_weights),
  * "loaded" (the number of parameters), "missing", "left_over" and "misshapen" (lists), "other_classes" (the number of
- * classes of a classifier that was not taken; else null). "" where none was loaded. */
+ * classes of a classifier that was not taken; else null), "matched_by" ("name" or "order"), "source" (where in a
+ * checkpoint the tensors lie, as "state_dict_ema"; "" where they are all there is), "prefix" (what stands before the names
+ * of all that was taken, as "module."), "passed_over" (tensors beside those with the prefix), "converted" (first
+ * convolutions made for another number of channels). "" where none was loaded. */
 scnn_status scnn_model_weights_report(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
 /* Writes the parameters alone, whole or not at all: where the path ends in .pth or .pt a state_dict that torch.load reads,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .. import _swiftcnn
@@ -28,6 +29,16 @@ class WeightsReport(NamedTuple):
     misshapen: list[str]
     #: The number of classes of a classifier that was not taken, because the model's has another; else None.
     other_classes: int | None = None
+    #: How tensors were told to belong to parameters: "name", or "order" where the file has no names that say more.
+    matched_by: str = "name"
+    #: Where in a checkpoint they lie, as ``"state_dict_ema"`` or ``"ema/module"``; empty where they are all there is.
+    source: str = ""
+    #: What stands in the file before the names of all that was taken, as ``"module."``.
+    prefix: str = ""
+    #: Tensors beside those with the prefix, which are of something else, as a loss's weights or ``n_averaged``.
+    passed_over: Sequence[str] = ()
+    #: First convolutions that were made for other channels, as ``"conv1.weight [64, 3, 7, 7] as [64, 1, 7, 7]"``.
+    converted: Sequence[str] = ()
 
 
 def load(core: _swiftcnn.Model, path: str | bytes, strict: bool) -> WeightsReport:
@@ -46,7 +57,7 @@ def load(core: _swiftcnn.Model, path: str | bytes, strict: bool) -> WeightsRepor
         count = load_in_order(core, path)
         if not count:
             raise
-        return WeightsReport(os.fsdecode(path), "native", count, [], [], [])
+        return WeightsReport(os.fsdecode(path), "native", count, [], [], [], matched_by="order")
     return told(core)
 
 
