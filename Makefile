@@ -275,7 +275,7 @@ parity: python build/peers-venv/ready ## Compares every model with torchvision's
 	PYTHONPATH=bindings/python build/peers-venv/bin/python Tests/Golden/keras_parity.py
 
 # Shows that what these tests say of Keras is so: the same code with `keras` in place of `swiftcnn`.
-KERAS_TESTS := $(addprefix Tests/Python/test_,keras_layers.py keras_models.py keras_defaults.py fidelity.py listings.py examples.py)
+KERAS_TESTS := $(addprefix Tests/Python/test_,keras_layers.py keras_models.py keras_order.py keras_defaults.py fidelity.py listings.py examples.py)
 
 keras-check: python build/peers-venv/ready ## Runs the tests of fidelity to Keras on Keras itself
 	SWIFTCNN_TEST_KERAS=1 build/peers-venv/bin/python -m pytest -q -p no:cacheprovider -W ignore $(KERAS_TESTS)

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .._symbolic import Shape
 
 _given: Counter[str] = Counter()
+_numbers = count()
 
 
 def clear_session() -> None:
@@ -128,9 +130,12 @@ class Layer:
     _asks = True  # ``call`` may give another network in training
     _arguments: dict[str, Any]
     _sealed: list[Layer] | None = None  # the layers within, once there can be no others
+    _tracked: Sequence[Layer] = ()  # the layers among the attributes, as they came there
+    _number = 0  # how many layers were made before it
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         layer = super().__new__(cls)
+        vars(layer)["_number"] = next(_numbers)
         try:
             arguments = inspect.signature(cls.__init__).bind(None, *args, **kwargs).arguments
             layer._arguments = dict(list(arguments.items())[1:])
@@ -275,9 +280,24 @@ class Layer:
 
     def _sublayers(self) -> Iterator[Layer]:
         """The layers among the attributes, also within lists, tuples and dictionaries."""
-        for name, value in vars(self).items():
-            if name not in ("_first_call", "_arguments", "_sealed"):
-                yield from layers_in(value)
+        return iter(self._track())
+
+    def _track(self, added: Iterable[Layer] = ()) -> list[Layer]:
+        """The layers among the attributes in the order they came there, as Keras lists them. What was put into a list
+        or dictionary since they were last looked for came as it was made."""
+        found = {
+            id(layer): layer
+            for name, value in vars(self).items()
+            if name not in ("_first_call", "_arguments", "_sealed", "_tracked")
+            for layer in layers_in(value)
+        }
+        known = {id(layer): layer for layer in self._tracked if id(layer) in found}
+        new = {id(layer): layer for layer in added}
+        late = [layer for key, layer in found.items() if key not in known and key not in new]
+        late.sort(key=lambda layer: layer._number)
+        tracked = list((known | {id(layer): layer for layer in late} | new).values())
+        vars(self)["_tracked"] = tracked
+        return tracked
 
     def _seal(self) -> None:
         """From now on the layers within stay the same: there is a network of them."""
@@ -298,6 +318,8 @@ class Layer:
         if self._sealed is not None and name != "_sealed":
             self._check_sealed(layers_in(value))
         super().__setattr__(name, value)
+        if added := list(layers_in(value)):
+            self._track(added)
 
     # The class whose arguments ``get_config`` gives, where that is another.
     _constructor: type[Layer] | None = None

@@ -8,20 +8,21 @@ import operator
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy as np
 
 from .. import _arrays, _swiftcnn
 from .._checks import boolean, integer, number, path_of, readable, text, unknown
-from .._symbolic import Call, Context, Made, Network, Tensor, context, within
+from .._symbolic import Call, Context, Made, Network, Tensor, context, tensors_in, within
 from .._trainer import Trainer
 from ..layers.base import Layer, batched, unique_name
 from ..layers.core import InputLayer
 from .description import KEY, described, from_description, is_own, keep_description
 from .files import copied, from_bytes, to_bytes
 from .nodes import Node, nodes_of, tensor_of
+from .order import Step, by_depth
 from .parameters import Parameters
 from .pictures import Pictures
 from .profile import Profile, measure, measure_training
@@ -41,10 +42,12 @@ class Members:
     Attributes:
         layers: those that the network was made of.
         nodes: where it was not made of layers, those that stand for its operations.
+        steps: the same by the names of all they give, each with the names of what it reads.
     """
 
     layers: list[Layer] | None = None
     nodes: list[Layer] | None = None
+    steps: dict[str, tuple[Node, list[str]]] | None = None
 
 
 class Model(Trainer, Parameters, Pictures, Layer):
@@ -110,7 +113,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
         values = [network.value(output) for output in outputs]
         core = network.model(*values, options={"name": self.name} | _pixels(inputs, network.calls))
         self._ends = (inputs, outputs)
-        self._members.layers = distinct(_layers_of(inputs, network.calls, core))
+        self._members.layers = distinct(_layers_of(inputs, _in_order(outputs, self._keys)))
         self._set_core(core)
 
     def _listed(self, outputs: Any, name: str) -> list[Tensor]:
@@ -319,14 +322,31 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, in the order they are computed; of a class of your own, those among its attributes."""
+        """The layers in Keras's order: those first that are furthest from the end; of a class of your own, those among
+        its attributes, as they came there."""
         if type(self).call is not Model.call:
             return distinct(Layer._sublayers(self))
         if self._members.layers is not None:
             return list(self._members.layers)
         if self._members.nodes is None:
-            self._members.nodes = [input_layer(self._tensors()[0]), *nodes_of(self)]
+            start = self._tensors()[0]
+            steps = self._steps_within(start)
+            ends = [(self, name) for name in self.output_names]
+            self._members.nodes = by_depth(ends, steps | {start: Step(input_layer(start), ())})
         return list(self._members.nodes)
+
+    def _steps_within(self, start: Hashable) -> dict[Hashable, Step]:
+        """The layers that stand for a network's operations, by the names of their results; ``start`` is its input."""
+        if self._members.steps is None:
+            nodes = {name: node for node in nodes_of(self) for name in node._names}
+            nodes |= {each["name"]: nodes[each["value"]] for each in json.loads(self.graph("json"))["outputs"]}
+            self._members.steps = {name: (node, node._operands) for name, node in nodes.items()}
+        known = self._members.steps
+        steps: dict[int, Step] = {}
+        for node, operands in known.values():
+            keys = [(self, name) if name in known else start for name in operands]
+            steps.setdefault(id(node), Step(node, keys))
+        return {(self, name): steps[id(node)] for name, (node, _) in known.items()}
 
     def _sublayers(self) -> Iterator[Layer]:
         return iter(self.layers)
@@ -497,7 +517,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
         self._handle.reset_classifier(count, start)
         self._handle.set_metadata(KEY, None)
         self._ends, self._keys = None, None
-        self._members.layers = self._members.nodes = None
+        self._members.layers = self._members.nodes = self._members.steps = None
         self._forget_settings()
 
     # --------------------------------------------------------------------------------------------------------- files
@@ -690,17 +710,41 @@ def distinct(layers: Iterable[Layer]) -> list[Layer]:
     return result
 
 
-def _layers_of(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]], core: _swiftcnn.Model) -> Iterator[Layer]:
-    """The layers of a network. A part of another model, from its input to one of its results, counts as its layers."""
-    yield input_layer(inputs)
-    names = set(core.tensor_names().split("\n"))
-    for _, call in calls:
-        if isinstance(call.layer, Model) and call.layer._continues(call):
-            for layer in call.layer.layers:
-                if isinstance(layer, Node) and not names.isdisjoint(layer._names):
-                    yield layer
-        else:
-            yield call.listed
+def _layers_of(inputs: Tensor, outputs: Sequence[Tensor]) -> list[Layer]:
+    """The layers of a network, in Keras's order. A part of another model, from its input to one of its results, counts
+    as its layers."""
+    steps: dict[Hashable, Step] = {inputs: Step(input_layer(inputs), ())}
+    calls: dict[Made, Step] = {}
+
+    def key(tensor: Tensor) -> Hashable:
+        """What stands for a tensor: of the results in the middle of a model there is one whenever somebody asks."""
+        call = tensor.call
+        if tensor is not inputs and call is not None and isinstance(call.layer, Model) and call.layer._continues(call):
+            return (call.layer, call.tensor or call.layer.output_names[0])
+        return tensor
+
+    needed = list(outputs)
+    while needed:
+        tensor = needed.pop()
+        here, call, made = key(tensor), tensor.call, tensor.made
+        if here in steps or call is None:
+            continue
+        if here is not tensor and isinstance(call.layer, Model):
+            steps |= call.layer._steps_within(key(call.inputs[0]))
+            needed.append(call.inputs[0])
+            continue
+        given = call.inputs if made is None else tuple(tensors_in([made.args, made.kwargs]))
+        step = Step(call.listed, [key(each) for each in given])
+        steps[here] = step if made is None else calls.setdefault(made, step)
+        needed.extend(given)
+    return by_depth([key(tensor) for tensor in outputs], steps)
+
+
+def _in_order(outputs: list[Tensor], keys: list[str] | None) -> list[Tensor]:
+    """Outputs as Keras goes through them: those of a dictionary by their keys."""
+    if keys is None:
+        return outputs
+    return [output for _, output in sorted(zip(keys, outputs, strict=True), key=operator.itemgetter(0))]
 
 
 def input_layer(tensor: Tensor) -> Layer:

@@ -48,7 +48,7 @@ class Node(Layer):
         self.operation = first["operation"]
         self.attributes = first["attributes"]
         self.built = True
-        self._owner = (model,)  # not among the layers of this one
+        vars(self)["_owner"] = (model,)  # not among the layers of this one
         self._operands = operands
         self._result: str = rows[-1]["name"]
         self._names = [row["name"] for row in rows]
