@@ -161,6 +161,15 @@ scnn_status scnn_model_export_onnx(scnn_model *model, const char *path, const ch
  * Pixels: a model that takes uint8 reads them as they are; one that this library wrote keeps its mean and std. */
 scnn_status scnn_model_import_onnx(const char *path, const char *options, scnn_model **model);
 
+/* The same of the `count` bytes of an ONNX file in memory, which are read until the call returns. A model whose weights are
+ * in other files needs a path: it is refused. */
+scnn_status scnn_model_import_onnx_bytes(const void *bytes, size_t count, const char *options, scnn_model **model);
+
+/* How the ONNX file was read that the model was made of, a JSON object of two lists of sentences: "warnings", what may be
+ * other than expected (as an input of which nothing tells where its channels are), and "notes", what was found and decided
+ * (as the layout of images in the file). "" for a model that comes from elsewhere. */
+scnn_status scnn_model_import_report(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
 /* The names of the ONNX operations that are read, one a line, sorted. */
 scnn_status scnn_onnx_operations(char *buffer, size_t capacity, size_t *length);
 

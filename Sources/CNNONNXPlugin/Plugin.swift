@@ -76,6 +76,7 @@ public func scnn_onnx_plugin_import(
       "graph": network.graph.json, "name": .string(network.name),
       "mean": network.pixels.map { .array($0.mean.map { .number($0) }) } ?? .null,
       "std": network.pixels.map { .array($0.deviation.map { .number($0) }) } ?? .null,
+      "report": network.report.json,
     ]
     host.network?(host.context, try description.serialized())
     for (name, floats) in network.values {

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SCNN_ONNX_PLUGIN_VERSION = 1 };
+enum { SCNN_ONNX_PLUGIN_VERSION = 2 };
 
 /* What the plugin asks of the library. Texts and memory that either gives the other are valid until the call returns,
  * save those of `external`: until its next call. A callback that returns a status returns 0 for success. */
@@ -23,7 +23,8 @@ typedef struct scnn_onnx_host {
   /* Import: bytes of a file beside the model; `length` -1 means all from `offset` on. `*message` says what went wrong. */
   int32_t (*external)(void *context, const char *location, int64_t offset, int64_t length, const void **bytes,
                       size_t *count, const char **message);
-  /* Import: takes the network: {"graph": ..., "name": ..., "mean": [...], "std": [...]}, the last two perhaps null. */
+  /* Import: takes the network: {"graph": ..., "name": ..., "mean": [...], "std": [...], "report": {...}}, mean and std
+   * perhaps null. */
   void (*network)(void *context, const char *json);
   /* Import: takes the values of a parameter. */
   void (*parameter)(void *context, const char *name, const float *values, size_t count);

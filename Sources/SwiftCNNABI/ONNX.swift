@@ -135,7 +135,8 @@ private final class Exchange {
     }
     return DecodedONNX(
       graph: try Graph(json: object["graph"] ?? .null), name: try object.string("name"),
-      mean: try object.optionalNumbers("mean"), deviation: try object.optionalNumbers("std"), values: parameters)
+      mean: try object.optionalNumbers("mean"), deviation: try object.optionalNumbers("std"),
+      report: try ImportReport(json: object.object("report")), values: parameters)
   }
 }
 
@@ -159,6 +160,34 @@ public func scnn_model_import_onnx(
     try give(model, "model") { () throws(CNNError) in
       try Model(onnx: path, options: options, codec: LoadedONNXCodec(library: ONNXLibrary.get()))
     }
+  }
+}
+
+@_cdecl("scnn_model_import_onnx_bytes") @implementation
+public func scnn_model_import_onnx_bytes(
+  _ bytes: UnsafeRawPointer!, _ count: Int, _ options: UnsafePointer<CChar>!,
+  _ model: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let options = try SwiftCNNABI.options(options, "options")
+    guard count >= 0, bytes != nil || count == 0 else {
+      throw CNNError(.invalidArgument, bytes == nil ? "bytes is NULL" : "count is \(UInt(bitPattern: count)) bytes")
+    }
+    try give(model, "model") { () throws(CNNError) in
+      try Model(
+        onnx: UnsafeRawBufferPointer(start: bytes, count: count), options: options,
+        codec: LoadedONNXCodec(library: ONNXLibrary.get()))
+    }
+  }
+}
+
+@_cdecl("scnn_model_import_report") @implementation
+public func scnn_model_import_report(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try write(model(handle).importReport?.json.serialized() ?? "", to: buffer, capacity, length)
   }
 }
 

@@ -21,7 +21,7 @@ struct LinkedONNXCodec: ONNXCodec {
       bytes, options: ONNXImportOptions(json: options), readExternal: readExternal)
     return DecodedONNX(
       graph: network.graph, name: network.name, mean: network.pixels?.mean, deviation: network.pixels?.deviation,
-      values: network.values.mapValues(\.memory))
+      report: network.report, values: network.values.mapValues(\.memory))
   }
 }
 
@@ -47,5 +47,13 @@ extension Model {
   ///   for what the library does not have.
   public convenience init(onnx path: String, options: ONNXImportOptions = ONNXImportOptions()) throws(CNNError) {
     try self.init(onnx: path, options: options.json, codec: LinkedONNXCodec())
+  }
+
+  /// Reads the bytes of an ONNX file.
+  /// - Throws: as `init(onnx:options:)` with a path; `.invalidArgument` where weights are in other files.
+  public convenience init(onnx bytes: UnsafeRawBufferPointer, options: ONNXImportOptions = ONNXImportOptions())
+    throws(CNNError)
+  {
+    try self.init(onnx: bytes, options: options.json, codec: LinkedONNXCodec())
   }
 }

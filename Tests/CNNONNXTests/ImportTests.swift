@@ -70,10 +70,14 @@ import Testing
     let read = try imported(
       proto(
         [
-          node("Reshape", ["x", "cut"], ["a"]), node("Transpose", ["a"], ["b"], [list("perm", [0, 2, 1, 3, 4])]),
-          node("Reshape", ["b", "joined"], ["y"]),
-        ], input: [nil, 6, 8, 8], initializers: [integers("cut", [0, 2, 3, 8, 8]), integers("joined", [0, 6, 8, 8])]))
-    #expect(operations(read.graph) == ["reshape", "permute", "reshape"])
+          node("Conv", ["x", "w"], ["c"]), node("Reshape", ["c", "cut"], ["a"]),
+          node("Transpose", ["a"], ["b"], [list("perm", [0, 2, 1, 3, 4])]), node("Reshape", ["b", "joined"], ["y"]),
+        ],
+        initializers: [
+          tensor("w", [6, 3, 1, 1], Array(repeating: 1, count: 18)), integers("cut", [0, 2, 3, 8, 8]),
+          integers("joined", [0, 6, 8, 8]),
+        ]))
+    #expect(operations(read.graph) == ["conv2d", "reshape", "permute", "reshape"])
     let permutes = read.graph.nodes.compactMap { $0.operation as? Permute }
     #expect(permutes.map(\.order) == [[0, 1, 2, 4, 3]])
     #expect(read.graph.type(of: read.graph.outputs[0].value).shape == [1, 8, 8, 6])
@@ -235,7 +239,7 @@ import Testing
     (node("Relu", ["x"], ["y"], [attribute("alpha", 3)]), "attribute 'alpha' is not supported"),
     (node("Flatten", ["x"], ["y"], [attribute("axis", 9)]), "axis is 9"),
     (node("MaxPool", ["x"], ["y"]), "'kernel_shape' is missing"),
-    (node("MaxPool", ["x"], ["y", "z"], [list("kernel_shape", [2, 2])]), "output 1 is not supported"),
+    (node("MaxPool", ["x"], ["z", "y"], [list("kernel_shape", [2, 2])]), "output 1 is not supported"),
     (node("Reshape", ["x", "far"], ["y"]), "expected sizes of 1 or more"),
     (node("Transpose", ["x"], ["y"], [list("perm", [0, 1, 1, 2])]), "expected a permutation"),
     (node("Loop", ["x"], ["y"]), "is not supported"),

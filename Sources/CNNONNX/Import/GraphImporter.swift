@@ -14,17 +14,15 @@ struct GraphImporter {
 
   var layout: ONNXExportOptions.Layout?
   let source: Onnx_GraphProto
-  private let reader: TensorReader
+  let reader: TensorReader
   var known: [String: Known] = [:]
-  private var initializers: [String: Int] = [:]
-  /// Which nodes read each name.
-  lazy var readers: [String: [Int]] = {
-    var readers: [String: [Int]] = [:]
-    for (index, node) in source.node.enumerated() {
-      for name in Set(node.input) { readers[name, default: []].append(index) }
-    }
-    return readers
-  }()
+  private(set) var initializers: [String: Int] = [:]
+  /// The nodes that read each name, as far as the outputs depend on them.
+  private(set) var readers: [String: [Int]] = [:]
+  /// What the user should know of how the file was read.
+  var report = ImportReport()
+  /// The nodes of kind Constant by the names of what they give.
+  private(set) var constantNodes: [String: Int] = [:]
   var parameters = ImportedParameters()
   var outputNames: Set<String> = []
   /// How many elements of initializers were read, and computed of constants, so far.
@@ -60,6 +58,14 @@ struct GraphImporter {
         throw CNNError(.malformedFile, "the initializer '\(tensor.name)' is given twice")
       }
     }
+    let order = try source.orderedNodes()
+    try source.checkOperations(of: order)
+    for index in order {
+      if source.node[index].operationName == "Constant", let name = source.node[index].output.first {
+        constantNodes[name] = index
+      }
+      for name in Set(source.node[index].input) where !name.isEmpty { readers[name, default: []].append(index) }
+    }
     let inputs = source.input.filter { initializers[$0.name] == nil }
     guard inputs.count <= Self.maximumBorderCount, source.output.count <= Self.maximumBorderCount else {
       throw CNNError(
@@ -90,7 +96,7 @@ struct GraphImporter {
         && given.deviation.allSatisfy { $0.isFinite && $0 > 0 }
       if !isUsable { pixels = nil }
     }
-    for (index, node) in source.node.enumerated() { try addNode(node, index) }
+    for index in order { try addNode(source.node[index], index) }
     guard !source.output.isEmpty else { throw CNNError(.malformedFile, "the model has no output") }
     for output in source.output { try addOutput(output) }
     let frozen = parameters.frozen
@@ -99,7 +105,7 @@ struct GraphImporter {
     let names = Set(finished.parameters.map(\.name))
     return ONNXNetwork(
       graph: finished, values: parameters.values.filter { names.contains($0.key) },
-      name: source.name.isEmpty ? "onnx" : source.name, pixels: pixels)
+      name: source.name.isEmpty ? "onnx" : source.name, pixels: pixels, report: report)
   }
 
   private func checkNames() throws(CNNError) {
@@ -119,11 +125,9 @@ struct GraphImporter {
   // MARK: Nodes
 
   private mutating func addNode(_ proto: Onnx_NodeProto, _ index: Int) throws(CNNError) {
-    let label = proto.name.isEmpty ? proto.output.first { !$0.isEmpty } ?? "\(index)" : proto.name
     do throws(CNNError) {
-      guard ["", "ai.onnx"].contains(proto.domain), let operation = ImportedOperations.table[proto.opType] else {
-        let domain = proto.domain.isEmpty ? "" : " of the domain '\(proto.domain)'"
-        throw CNNError(.invalidArgument, "the operation\(domain) is not supported")
+      guard let operation = ImportedOperations.table[proto.operationName] else {
+        throw CNNError(.internalFault, "the operation is not supported")
       }
       var inputs: [Known?] = []
       for name in proto.input {
@@ -133,17 +137,19 @@ struct GraphImporter {
         }
         guard let value = try value(named: name) else {
           throw CNNError(
-            .malformedFile, "it reads '\(name)', which no initializer, no input and no node before it gives")
+            .malformedFile, "it reads '\(name)', which no initializer, no input and no node gives")
         }
         inputs.append(value)
       }
-      stem = Self.sanitized(proto.name.isEmpty ? label : proto.name)
+      stem = Self.sanitized(proto.label(index))
       var node = try ImportedNode(proto, inputs: inputs, version: version)
       let results = try operation(&self, &node)
       for case .constant(let constant) in results where constant.source == nil { try charge(constant.count) }
       try node.finish()
       for (position, name) in proto.output.enumerated() where !name.isEmpty {
         guard results.indices.contains(position) else {
+          // As the mask of a dropout that nobody reads.
+          guard readers[name] != nil || source.output.contains(where: { $0.name == name }) else { continue }
           throw CNNError(.invalidArgument, "its output \(position) is not supported")
         }
         guard known[name] == nil, initializers[name] == nil else {
@@ -152,7 +158,7 @@ struct GraphImporter {
         known[name] = results[position]
       }
     } catch {
-      throw error.prefixed("node '\(label)' (\(proto.opType))")
+      throw error.prefixed(proto.title(index))
     }
   }
 

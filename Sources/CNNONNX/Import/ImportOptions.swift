@@ -51,4 +51,6 @@ public struct ONNXNetwork: Sendable {
   public let name: String
   /// How uint8 pixels become the network's numbers, where the file says so.
   public let pixels: ONNXExportOptions.Pixels?
+  /// How it was read.
+  public let report: ImportReport
 }

@@ -23,7 +23,7 @@ extension GraphImporter {
           .invalidArgument, "it has \(sizes.count) axes; expected a batch, and at most \(TensorType.maximumRank)")
       }
       let isImage = options.batch && sizes.count == 4
-      let hasChannelsSecond = isImage && !isTransposedFirst(input.name)
+      let hasChannelsSecond = isImage && findLayout(of: input.name, sizes) == .nchw
       // In memory the batch comes first and an image's channels last.
       let order =
         hasChannelsSecond && options.layout == .nhwc
@@ -71,29 +71,6 @@ extension GraphImporter {
       result.append(Int(size))
     }
     return result
-  }
-
-  /// Whether all that reads an image first moves its channels, the last axis, to the second place, be it after a cast and
-  /// arithmetic as the normalisation of pixels.
-  private mutating func isTransposedFirst(_ name: String) -> Bool {
-    if let layout { return layout == .nhwc }
-    guard let first = readers[name] else { return false }
-    for reader in first {
-      var node = source.node[reader], steps = 0
-      while !Self.movesChannels(node) {
-        let next = readers[node.output.first ?? ""] ?? []
-        guard (steps == 0 ? ["Cast"] : ["Cast", "Sub", "Div", "Mul", "Add"]).contains(node.opType), steps < 8,
-          next.count == 1
-        else { return false }
-        node = source.node[next[0]]
-        steps += 1
-      }
-    }
-    return true
-  }
-
-  private static func movesChannels(_ node: Onnx_NodeProto) -> Bool {
-    node.opType == "Transpose" && node.attribute.contains { $0.name == "perm" && $0.ints.elementsEqual([0, 3, 1, 2]) }
   }
 
   mutating func addOutput(_ output: Onnx_ValueInfoProto) throws(CNNError) {

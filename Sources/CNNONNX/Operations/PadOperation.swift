@@ -25,17 +25,25 @@ extension GraphImporter {
     for (index, position) in positions.enumerated() {
       (before[position], after[position]) = (given[index], given[index + positions.count])
     }
-    if mode == "constant" && value == 0 && rank(x) == 4 && options.batch && before[...1] == [0, 0]
-      && after[...1] == [0, 0] && before.allSatisfy({ $0 >= 0 }) && after.allSatisfy({ $0 >= 0 })
-    {
-      let image = try image(x, "the input")
-      let operation = ZeroPadding2D([before[2], before[3], after[2], after[3]])
-      return [.tensor(Traced(value: try add(operation, [image.value]), order: image.order))]
+    if mode == "constant" && value == 0, rank(x) == 4, let channels = unpaddedAxis(x, before, after) {
+      x = try withLast(channels, x)
+      // Height and width in the order in which they are in memory.
+      let rows = x.order.firstIndex(of: 1) ?? 0, columns = x.order.firstIndex(of: 2) ?? 0
+      let operation = ZeroPadding2D([before[rows], before[columns], after[rows], after[columns]])
+      return [.tensor(Traced(value: try add(operation, [x.value]), order: x.order))]
     }
     for position in before.indices where before[position] != 0 || after[position] != 0 {
       x = try padded(x, position, before[position], after[position], mode: mode, value: value)
     }
     return [.tensor(x)]
+  }
+
+  /// The axis for the channels of an image of which only the other two are enlarged: the last in memory if that can be.
+  private func unpaddedAxis(_ x: Traced, _ before: [Int], _ after: [Int]) -> Int? {
+    guard options.batch, (before + after).allSatisfy({ $0 >= 0 }) else { return nil }
+    let untouched = before.indices.filter { before[$0] == 0 && after[$0] == 0 }
+    guard let batch = x.batch, untouched.contains(batch) else { return nil }
+    return untouched.filter { $0 != batch }.max { x.order[$0] < x.order[$1] }
   }
 
   private mutating func padded(

@@ -31,16 +31,24 @@ public struct DecodedONNX {
   public var name: String
   /// Mean and deviation of uint8 pixels; nil where the file does not say.
   public var mean, deviation: [Double]?
+  /// How it was read.
+  public var report: ImportReport
   /// The values of its parameters by name, each at the start of its memory.
   public var values: [String: Memory]
 
   /// A network that was read.
-  public init(graph: Graph, name: String, mean: [Double]?, deviation: [Double]?, values: [String: Memory]) {
-    (self.graph, self.name, self.mean, self.deviation, self.values) = (graph, name, mean, deviation, values)
+  public init(
+    graph: Graph, name: String, mean: [Double]?, deviation: [Double]?, report: ImportReport, values: [String: Memory]
+  ) {
+    (self.graph, self.name, self.mean, self.deviation) = (graph, name, mean, deviation)
+    (self.report, self.values) = (report, values)
   }
 }
 
 extension Model {
+  /// How the ONNX file was read that this model was made of; nil for other models.
+  public var importReport: ImportReport? { lock.reading { knownReport } }
+
   /// Writes the network as it predicts, with its weights, as an ONNX file; it appears whole or not at all.
   /// - Parameters:
   ///   - options: the keys that `include/swiftcnn.h` lists for `scnn_model_export_onnx`.
@@ -100,6 +108,19 @@ extension Model {
     try self.init(decoded)
   }
 
+  /// Reads the bytes of an ONNX file.
+  /// - Throws: as `init(onnx:options:codec:)` with a path; `.invalidArgument` where weights are in other files.
+  public convenience init(
+    onnx bytes: UnsafeRawBufferPointer, options: JSONObject = JSONObject(), codec: some ONNXCodec
+  ) throws(CNNError) {
+    try self.init(
+      codec.decode(bytes, options: options) { (location, _, _) throws(CNNError) in
+        throw CNNError(
+          .invalidArgument,
+          "the weights are in the file '\(location)' beside the model, and bytes have no folder: give the path of the model")
+      })
+  }
+
   private convenience init(_ decoded: DecodedONNX) throws(CNNError) {
     try self.init(
       uninitialized: decoded.graph, name: decoded.name, mean: decoded.mean, deviation: decoded.deviation)
@@ -111,6 +132,7 @@ extension Model {
       _ = target.update(fromContentsOf: values.floats[..<target.count])
     }
     parameters.markChanged()
+    knownReport = decoded.report
   }
 }
 

@@ -19,6 +19,8 @@ public final class Model: @unchecked Sendable {
   var training: TrainingState?
   /// What the last file of weights had.
   var weightsReport: WeightsReport?
+  /// How the foreign file was read that this model was made of.
+  var knownReport: ImportReport?
   /// What is done to pictures; nil for the builder's own rule.
   var chosenPreprocessing: Preprocessing?
   var knownClasses = ClassNames.byDefault

@@ -398,6 +398,11 @@ static scnn_status weights_text(void *model, const char *unused, char *buffer, s
   return scnn_model_weights_report(model, buffer, capacity, length);
 }
 
+static scnn_status import_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_model_import_report(model, buffer, capacity, length);
+}
+
 static scnn_status profile_text(void *model, const char *format, char *buffer, size_t capacity, size_t *length) {
   return scnn_model_profile_text(model, format, buffer, capacity, length);
 }
@@ -436,6 +441,10 @@ static PyObject *model_summary(PyObject *self, PyObject *Py_UNUSED(ignored)) {
 
 static PyObject *model_weights_report(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(weights_text, model_of(self), NULL);
+}
+
+static PyObject *model_import_report(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(import_text, model_of(self), NULL);
 }
 
 static PyObject *model_fused_summary(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -1359,6 +1368,17 @@ static PyObject *module_import_onnx(PyObject *module, PyObject *args) {
   return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
 }
 
+static PyObject *module_import_onnx_bytes(PyObject *module, PyObject *args) {
+  Py_buffer view;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "y*z:import_onnx_bytes", &view, &options)) return NULL;
+  scnn_model *model = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_import_onnx_bytes(view.buf, (size_t)view.len, options, &model));
+  PyBuffer_Release(&view);
+  return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
+}
+
 static PyObject *module_model_from_graph(PyObject *module, PyObject *args) {
   const char *graph, *options;
   if (!PyArg_ParseTuple(args, "sz:model_from_graph", &graph, &options)) return NULL;
@@ -1433,6 +1453,7 @@ static PyMethodDef model_methods[] = {
     {"load_weights", model_load_weights, METH_VARARGS, "load_weights(path, strict)"},
     {"weights_report", model_weights_report, METH_NOARGS, "weights_report() -> str"},
     {"save_weights", model_save_weights, METH_VARARGS, "save_weights(path, naming)"},
+    {"import_report", model_import_report, METH_NOARGS, "import_report() -> str"},
     {"export_onnx", model_export_onnx, METH_VARARGS, "export_onnx(path, options)"},
     {"clone", model_clone, METH_NOARGS, "clone() -> Model"},
     {"copy_state", model_copy_state, METH_VARARGS, "copy_state(model)"},
@@ -1522,6 +1543,7 @@ static PyMethodDef module_functions[] = {
     {"create_model", module_create_model, METH_VARARGS, "create_model(name, options or None) -> Model"},
     {"load_model", module_load_model, METH_VARARGS, "load_model(path) -> Model"},
     {"import_onnx", module_import_onnx, METH_VARARGS, "import_onnx(path, options) -> Model"},
+    {"import_onnx_bytes", module_import_onnx_bytes, METH_VARARGS, "import_onnx_bytes(bytes, options) -> Model"},
     {"onnx_operations", module_onnx_operations, METH_NOARGS, "onnx_operations() -> str, one a line"},
     {"model_from_graph", module_model_from_graph, METH_VARARGS, "model_from_graph(json, options or None) -> Model"},
     {"create_graph", module_create_graph, METH_NOARGS, "create_graph() -> Graph"},

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _swiftcnn
 from ._checks import boolean, readable, text
@@ -19,15 +20,28 @@ if TYPE_CHECKING:
     from .models import Model
 
     Path = str | os.PathLike[str]
+    Buffer = bytes | bytearray | memoryview
 
-__all__ = ["load", "operations"]
+__all__ = ["ImportReport", "load", "operations", "report"]
 
 
-def load(filepath: Path, *, layout: str = "nhwc", batch: bool = True) -> Model:
+class ImportReport(NamedTuple):
+    """How an ONNX file was read, in sentences."""
+
+    #: What may be other than expected; ``load`` warns of each.
+    warnings: list[str]
+    #: What was found and decided, as the layout of images in the file.
+    notes: list[str]
+
+
+def load(filepath: Path | Buffer | Any, *, layout: str = "nhwc", batch: bool = True) -> Model:
     """Reads an ONNX file of operator set 7 to 28. Its parameters are named by the file's initializers, and can be
-    trained. Weights in other files of the same folder are read with it.
+    trained. Weights in other files of the same folder are read with it. What is doubtful is a warning; ``report`` tells
+    more.
 
     Args:
+        filepath: the file's path; or its contents: ``bytes`` or another buffer, a file that is open for reading in
+            binary mode, or an ``onnx.ModelProto``. Weights in other files need a path.
         layout: ``"nhwc"``: images at the model's input and output are (batch, height, width, channels), whatever the
             file has. ``"file"``: as in the file.
         batch: whether the first axis is the batch. False: a whole tensor is one sample, and the model's input and
@@ -41,8 +55,42 @@ def load(filepath: Path, *, layout: str = "nhwc", batch: bool = True) -> Model:
     """
     from .models import Model
 
-    options = {"layout": text(layout, "layout"), "batch": boolean(batch, "batch")}
-    return Model._of(_swiftcnn.import_onnx(readable(filepath, "filepath"), json.dumps(options)))
+    options = json.dumps({"layout": text(layout, "layout"), "batch": boolean(batch, "batch")})
+    contents = _contents(filepath)
+    if contents is None:
+        core = _swiftcnn.import_onnx(readable(filepath, "filepath"), options)
+    else:
+        core = _swiftcnn.import_onnx_bytes(contents, options)
+    model = Model._of(core)
+    told = report(model)
+    for sentence in told.warnings if told else []:
+        warnings.warn(sentence, stacklevel=2)
+    return model
+
+
+def report(model: Model) -> ImportReport | None:
+    """How the ONNX file was read that ``model`` was made of; None for a model that comes from elsewhere."""
+    text = model._handle.import_report()
+    return ImportReport(**json.loads(text)) if text else None
+
+
+def _contents(given: Any) -> Buffer | None:
+    """The bytes of a model that was not given by its path."""
+    if isinstance(given, str | os.PathLike):
+        return None
+    if hasattr(given, "SerializeToString"):  # onnx.ModelProto
+        found: Buffer = given.SerializeToString()
+        return found
+    if hasattr(given, "read"):
+        given = given.read()
+        if isinstance(given, str):
+            raise TypeError("filepath must be a file open in binary mode, got one in text mode")
+    try:
+        return memoryview(given)
+    except TypeError:
+        raise TypeError(
+            f"filepath must be a path, bytes, a binary file or an onnx.ModelProto, got {type(given).__name__}"
+        ) from None
 
 
 def operations() -> list[str]:

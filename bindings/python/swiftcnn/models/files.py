@@ -53,7 +53,7 @@ def load_model(
     if os.fsdecode(file).lower().endswith(".onnx"):
         from ..onnx import load
 
-        return load(filepath)
+        return load(os.fsdecode(file))
     core = _swiftcnn.load_model(file)
     if not boolean(compile, "compile"):
         with _passing_file() as path:
