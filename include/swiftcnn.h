@@ -662,7 +662,8 @@ scnn_status scnn_graph_output(scnn_graph *graph, scnn_value output);
 /* Makes a model whose output is `output`; layers that it does not need are left out. The graph can be used further.
  * Options: "name": "custom", "seed": 0 (of the random initial values), "mean" and "std" (of the pixels; by default
  * ImageNet's where there are 3 channels, else 0 and 1, which makes pixels 0...1), "preprocessing" and "class_names" as of
- * scnn_model_create (by default as much of a picture's middle as fills the input, and none). */
+ * scnn_model_create (by default as much of a picture's middle as fills the input, and none), "element_limit": null (how
+ * many elements the parameters may have together that are not shared with other models: nothing is allocated beyond). */
 scnn_status scnn_graph_model(scnn_graph *graph, scnn_value output, const char *options, scnn_model **model);
 
 #ifdef __cplusplus

@@ -1,11 +1,15 @@
 """Golden logits of whole networks in inference mode, with the formula's weights on the formula's input."""
 
 import math
+import os
 
-import torch
+os.environ["KERAS_BACKEND"] = "torch"
 
-import formula
-import networks
+import keras  # noqa: E402
+import torch  # noqa: E402
+
+import formula  # noqa: E402
+import networks  # noqa: E402
 
 # Every network of the registry that a library has too, or that is in networks.py.
 NAMES = [
@@ -18,6 +22,9 @@ NAMES = [
     *(f"tf_efficientnet_lite{index}" for index in range(5)),
     "tf_efficientnetv2_s",
 ]
+
+# Those of keras.applications, by its names.
+KERAS = {f"keras_resnet{layers}": f"ResNet{layers}" for layers in (50, 101, 152)}
 
 # Name of the case: (network, NHWC shape of the input, classes).
 CASES = {
@@ -92,6 +99,12 @@ def registry():
         with torch.device("meta"):
             network = networks.named(name, classes=1000)
         found[name] = {"parameters": sum(p.numel() for p in network.parameters()), **networks.published(name)}
+    for name, its in KERAS.items():
+        network = getattr(keras.applications, its)(weights=None)
+        found[name] = {
+            "parameters": sum(math.prod(weight.shape) for weight in network.trainable_weights),
+            "resolution": list(network.input_shape[1:3]), "mean": [0.0] * 3, "std": [1 / 255] * 3,
+        }
     return found
 
 

@@ -13,6 +13,8 @@ public struct CustomModelOptions: Sendable {
   public var preprocessing: JSONObject?
   /// The names of the classes.
   public var classNames: [String]?
+  /// How many elements the parameters may have that are not shared with other models; nil for any number.
+  public var elementLimit: Int?
 
   /// The defaults.
   public init() {}
@@ -27,6 +29,21 @@ public struct CustomModelOptions: Sendable {
       deviation = try options.take("std", JSONObject.optionalNumbers)
       preprocessing = try options.take("preprocessing", JSONObject.optionalObject)
       classNames = try options.take("class_names", JSONObject.optionalStrings)
+      elementLimit = try options.take("element_limit", JSONObject.optionalInteger)
+    }
+  }
+
+  /// - Throws: `.invalidArgument` where these have more elements than are allowed.
+  func check(_ parameters: some Sequence<Parameter>) throws(CNNError) {
+    guard let elementLimit else { return }
+    var left = elementLimit
+    for parameter in parameters {
+      let count = try Checked.product(parameter.shape, parameter.name)
+      guard count <= left else {
+        throw CNNError(
+          .invalidArgument, "'\(parameter.name)': the parameters up to it have more than \(elementLimit) elements")
+      }
+      left -= count
     }
   }
 }
@@ -46,6 +63,7 @@ extension Model {
     try graph.setOutputs(([output] + others).map { (graph.name(of: $0), $0) })
     graph = try graph.removingDeadNodes().removingDeadParameters()
     let names = Set(graph.parameters.map(\.name))
+    try options.check(graph.parameters.filter { network.shared[$0.name] == nil })
     try self.init(
       uninitialized: graph, name: options.name, mean: options.mean, deviation: options.deviation,
       sharing: network.shared.filter { names.contains($0.key) })

@@ -36,6 +36,8 @@ struct PixelConstants {
 
   /// Those of ImageNet (Deng et al. 2009).
   static let imageNet = PixelConstants(mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225])
+  /// 0 to 255.
+  static let unchanged = PixelConstants(mean: [0, 0, 0], deviation: [1 / 255, 1 / 255, 1 / 255])
   /// From -1 to 1, as TensorFlow's later models.
   static let signed = PixelConstants(mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5])
 }

@@ -12,11 +12,13 @@ struct ResNet: ModelFamily {
     case basic
     /// 1x1, 3x3, 1x1, with the stride in the 3x3: "v1.5", as torchvision.
     case bottleneck
+    /// The same with the stride in the first 1x1, as the paper and Keras.
+    case stridedFirst
     /// The article's: `BatchNormalization(ReLU(Conv2D(x))) + x`.
     case article
 
     /// How many times wider the block's result is than the stage.
-    var expansion: Int { self == .bottleneck ? 4 : 1 }
+    var expansion: Int { self == .bottleneck || self == .stridedFirst ? 4 : 1 }
   }
 
   /// The layers before the first block.
@@ -42,8 +44,12 @@ struct ResNet: ModelFamily {
   /// By how much the table is scaled.
   var scaling = ModelScaling()
 
+  /// Whether convolutions have a bias, and what batch normalisation is given: Keras differs from torchvision in both.
+  var bias = false
+  var epsilon = 1e-5, momentum = 0.1, unbiased = true
+  var pixels = PixelConstants.imageNet
+
   let dropout = 0.0, dropPath = 0.0
-  let pixels = PixelConstants.imageNet
   let classifier = Classifier(name: "fc", initializer: .uniformFanIn)
 
   /// Every variant.
@@ -58,6 +64,9 @@ struct ResNet: ModelFamily {
       imageNet("resnext101_32x8d", .bottleneck, [3, 4, 23, 3], groups: 32, widthPerGroup: 8),
       imageNet("wide_resnet50_2", .bottleneck, [3, 4, 6, 3], widthPerGroup: 128),
       imageNet("wide_resnet101_2", .bottleneck, [3, 4, 23, 3], widthPerGroup: 128),
+      keras("keras_resnet50", [3, 4, 6, 3]),
+      keras("keras_resnet101", [3, 4, 23, 3]),
+      keras("keras_resnet152", [3, 8, 36, 3]),
       cifar("resnet20", .basic, blocks: 3),
       cifar("resnet32", .basic, blocks: 5),
       cifar("resnet44", .basic, blocks: 7),
@@ -73,6 +82,14 @@ struct ResNet: ModelFamily {
     ResNet(
       name: name, block: block, stem: .imageNet, stages: stages, width: 64, resolution: 224, groups: groups,
       widthPerGroup: widthPerGroup, pictures: PictureConstants(shorterSide: shorterSide))
+  }
+
+  /// Those of `keras.applications`, which take pixels as they are.
+  private static func keras(_ name: String, _ stages: [Int]) -> ResNet {
+    var result = imageNet(name, .stridedFirst, stages, shorterSide: 256)
+    (result.bias, result.epsilon, result.momentum, result.unbiased) = (true, 1.001e-5, 0.01, false)
+    result.pixels = .unchanged
+    return result
   }
 
   /// `blocks` per stage: 6 * blocks + 2 layers.
@@ -143,12 +160,14 @@ struct ResNet: ModelFamily {
         branch, "\(name).conv1", "\(name).bn1", channels: width, kernel: 3, stride: stride, &builder)
       branch = try builder.activation(.relu, branch, "\(name).relu1")
       branch = try convolution(branch, "\(name).conv2", "\(name).bn2", channels: channels, kernel: 3, &builder)
-    case .bottleneck:
+    case .bottleneck, .stridedFirst:
+      let (first, second) = block == .stridedFirst ? (stride, 1) : (1, stride)
       let inner = max(1, width * widthPerGroup / 64) * groups
-      branch = try convolution(branch, "\(name).conv1", "\(name).bn1", channels: inner, kernel: 1, &builder)
+      branch = try convolution(
+        branch, "\(name).conv1", "\(name).bn1", channels: inner, kernel: 1, stride: first, &builder)
       branch = try builder.activation(.relu, branch, "\(name).relu1")
       branch = try convolution(
-        branch, "\(name).conv2", "\(name).bn2", channels: inner, kernel: 3, stride: stride, groups: groups, &builder)
+        branch, "\(name).conv2", "\(name).bn2", channels: inner, kernel: 3, stride: second, groups: groups, &builder)
       branch = try builder.activation(.relu, branch, "\(name).relu2")
       branch = try convolution(branch, "\(name).conv3", "\(name).bn3", channels: channels, kernel: 1, &builder)
     case .article:
@@ -168,18 +187,21 @@ struct ResNet: ModelFamily {
         x, "\(name).downsample.0", "\(name).downsample.1", channels: channels, kernel: 1, stride: stride, &builder)
     }
     if block == .article { return try builder.apply(Add(), branch, shortcut, name: name) }
-    let sum = try builder.apply(Add(), branch, shortcut, name: "\(name).add")
+    // In Keras's order, which goes by it.
+    let (left, right) = block == .stridedFirst ? (shortcut, branch) : (branch, shortcut)
+    let sum = try builder.apply(Add(), left, right, name: "\(name).add")
     return try builder.activation(.relu, sum, name)
   }
 
-  /// A convolution without bias, padded to keep the size, and its batch normalisation.
+  /// A convolution, padded to keep the size, and its batch normalisation.
   private func convolution(
     _ x: Value, _ name: String, _ normalization: String, channels: Int, kernel: Int, stride: Int = 1,
     groups: Int = 1, _ builder: inout GraphBuilder
   ) throws(CNNError) -> Value {
     let y = try builder.convolution(
       x, name, outputChannels: channels, kernel: (kernel, kernel), stride: (stride, stride),
-      padding: .all(kernel / 2), groups: groups)
-    return try builder.batchNormalization(y, normalization)
+      padding: .all(kernel / 2), groups: groups, bias: bias)
+    return try builder.batchNormalization(
+      y, normalization, epsilon: epsilon, momentum: momentum, unbiased: unbiased)
   }
 }

@@ -46,7 +46,9 @@ def keep_name(name: str) -> None:
     _given[stem] = max(_given[stem], int(number[:9]) + 1)
 
 
-def _snake_case(name: str) -> str:
+def class_name(kind: type) -> str:
+    """The name of a class as layers are called after it and as Keras's files have it: ``"conv2d"`` of ``Conv2D``."""
+    name = kind.__name__
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)).lower()
 
 
@@ -149,7 +151,7 @@ class Layer:
             raise ValueError(f"{type(self).__name__}: unrecognized keyword arguments {', '.join(unknown)}")
         name = options.get("name")
         choice(options.get("dtype"), "dtype", (None, "float32"))
-        self.name = unique_name(_snake_case(type(self).__name__)) if name is None else text(name, "name")
+        self.name = unique_name(class_name(type(self))) if name is None else text(name, "name")
         if not self.name:
             raise ValueError("name must not be empty")
         self.built = False

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _swiftcnn
 from .._checks import boolean, integer, number, readable, text
 from ..layers.base import shape_of
-from .hdf5 import is_hdf5
+from .keras_files import is_keras, opened
+from .keras_weights import family_of
 from .model import Model, numbers
 from .pictures import checked_names, described
 from .weights import load, told
@@ -46,9 +48,10 @@ def create_model(
 
     Args:
         name: one of ``list_models()``; ``"efficientnet-b0"`` and ``"EfficientNetB0"`` are understood too.
-        weights: a file as ``Model.load_weights`` takes it: safetensors, PyTorch's ``.pth`` or Keras's ``.h5``; a
-            classifier for another number of classes begins at random, with a warning. None initialises at random. No
-            weights come with the package: ``"imagenet"`` is a file that is not there.
+        weights: a file as ``Model.load_weights`` takes it: safetensors, PyTorch's ``.pth``, or Keras's ``.keras`` and
+            ``.h5`` (where those are of ``keras.applications``, the model is Keras's, with a warning); a classifier for
+            another number of classes begins at random, with a warning. None initialises at random. No weights come with
+            the package: ``"imagenet"`` is a file that is not there.
         input_shape: (height, width, channels); None is the builder's published resolution, (None, None, 3) any size.
         classes: the length of the output.
         include_top: without it the model ends with the last feature map.
@@ -99,7 +102,11 @@ def create_model(
     if stages is not None:
         options["stages"] = _stages(stages)
     path = None if weights is None else _weights(weights)
-    if path is not None and not is_hdf5(path):
+    wanted = text(name, "name")
+    is_kerass = path is not None and is_keras(path)
+    if path is not None and is_kerass:
+        wanted = _counterpart(wanted, path)
+    elif path is not None:
         options["weights"] = os.fsdecode(path)
     if input_shape is not None:
         shape = shape_of(input_shape, "input_shape")
@@ -113,12 +120,34 @@ def create_model(
         options["preprocessing"] = json.loads(described(preprocessing, "preprocessing"))
     if class_names is not None:
         options["class_names"] = checked_names(class_names)
-    core = _swiftcnn.create_model(text(name, "name"), json.dumps(options))
+    core = _swiftcnn.create_model(wanted, json.dumps(options))
     if "weights" in options:
         told(core)
-    elif path is not None:
-        load(core, path, strict=True)
-    return Model._of(core)
+    model = Model._of(core)
+    if path is not None and is_kerass:
+        load(model, path, strict=True)
+    return model
+
+
+def _counterpart(name: str, path: str | bytes) -> str:
+    """The name of the network whose weights a file of Keras's holds, where the one that was asked for is another."""
+    with opened(path) as file:
+        family = family_of(file.names, published_name(name))
+    if family is None:
+        return name
+    here = family.here + published_name(name)
+    warnings.warn(
+        f"weights: {os.fsdecode(path)!r} is of keras.applications.{family.there}..., another network than {name!r}: "
+        f"the model is {here!r}, which computes what Keras's does",
+        stacklevel=3,
+    )
+    return here
+
+
+def published_name(name: str) -> str:
+    """The name in ``list_models()`` that is meant, which may be spelled otherwise."""
+    plain = {each.replace("_", ""): each for each in list_models()}
+    return plain.get(name.lower().replace("-", "").replace("_", ""), name)
 
 
 def _weights(given: Path) -> str | bytes:

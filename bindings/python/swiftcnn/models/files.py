@@ -20,6 +20,7 @@ from .._checks import boolean, readable
 from .._symbolic import rebuilding
 from .comparison import same_form
 from .description import KEY, UnknownPartError, Writer, from_description, keep_description
+from .keras_files import is_made_up
 
 if TYPE_CHECKING:
     from .._compilation import GivenSettings
@@ -188,7 +189,8 @@ def _passing_file() -> Iterator[str]:
 
 
 def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:
-    """Takes over the parameters of a model file in their order, if all have the role and the shape of those here.
+    """Takes over the parameters of a model file in Keras's order of its network, if all have the role and the shape of
+    those here, and no name that somebody gave stands at another place.
 
     Returns:
         How many there are; 0 where they do not fit.
@@ -197,14 +199,35 @@ def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:
         other = _swiftcnn.load_model(path)
     except ValueError:
         return 0  # no model file, which alone has an order
-    pairs = [core.parameters(), other.parameters()]
-    if [(role, shape) for _, role, _, shape in pairs[0]] != [(role, shape) for _, role, _, shape in pairs[1]]:
+    here, there = _in_order(core), _in_order(other)
+    if [row[1:] for row in here] != [row[1:] for row in there]:
         return 0
-    for (name, _, _, shape), (source, *_) in zip(*pairs, strict=True):
-        value = np.empty(shape, np.float32)
-        other.get_parameter(source, value)
+    names, sources = [row[0] for row in here], [row[0] for row in there]
+    known = set(names) & set(sources)
+    for name, source in zip(names, sources, strict=True):
+        if name != source and any(each in known and not _is_made_up(each) for each in (name, source)):
+            return 0
+    values = {}
+    for name, source, shape in zip(names, sources, (row[2] for row in here), strict=True):
+        values[name] = np.empty(shape, np.float32)
+        other.get_parameter(source, values[name])
+    for name, value in values.items():
         core.set_parameter(name, value)
-    return len(pairs[0])
+    return len(values)
+
+
+def _in_order(core: _swiftcnn.Model) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Name, role and shape of all parameters, in Keras's order of the network."""
+    from .model import Model
+
+    rows = {name: (name, role, shape) for name, role, _, shape in core.parameters()}
+    order = [weight.parameter for weight in Model._of(core).weights]
+    return [rows[name] for name in dict.fromkeys([*order, *rows])]
+
+
+def _is_made_up(parameter: str) -> bool:
+    """Whether nobody gave the name of the layer that a parameter is of."""
+    return any(is_made_up(owner) for owner in parameter.split(".")[:-1])
 
 
 def clone_model(model: Model, custom_objects: Mapping[str, Any] | None = None) -> Model:

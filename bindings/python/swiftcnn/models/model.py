@@ -596,10 +596,11 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
     def load_weights(self, filepath: Path, skip_mismatch: bool = False, *, strict: bool = True) -> WeightsReport:
         """Replaces the parameters by those of a file: safetensors, PyTorch's ``.pth`` (of which only tensors are read,
-        no code is run), or Keras's ``.weights.h5`` and ``.h5`` where h5py is installed.
+        no code is run), or Keras's ``.keras``, ``.weights.h5`` and ``.h5`` where h5py is installed, whose layers are
+        told by the names that somebody gave them, otherwise by Keras's order.
 
         Names may be those of torchvision, timm, efficientnet_pytorch or this library. Where they are others, as those
-        of layers that got theirs automatically, a model file's parameters are taken in their order, each of the same
+        of layers that got theirs automatically, a model file's parameters are taken in Keras's order, each of the same
         role and shape. Where the file's classifier has another number of classes, the model's keeps its values, with a
         warning.
 
@@ -616,7 +617,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
             ValueError: the file is damaged or does not fit, with a list; the model is unchanged.
         """
         is_strict = boolean(strict, "strict") and not boolean(skip_mismatch, "skip_mismatch")
-        return load(self._handle, readable(filepath, "filepath"), is_strict)
+        return load(self, readable(filepath, "filepath"), is_strict)
 
     def clone(self) -> Model:
         """A second, independent model of the same layers, with the same weights and training state.

@@ -33,6 +33,7 @@ class Node(Layer):
     operation: str
     attributes: dict[str, Any]
 
+    _owner: tuple[Model]
     _constructor: type[Layer] | None = Layer
 
     def __init__(

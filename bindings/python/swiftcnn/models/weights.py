@@ -6,11 +6,15 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import _swiftcnn
-from . import hdf5
+from . import keras_weights
 from .files import load_in_order
+from .keras_files import is_keras
+
+if TYPE_CHECKING:
+    from .model import Model
 
 
 class WeightsReport(NamedTuple):
@@ -39,18 +43,21 @@ class WeightsReport(NamedTuple):
     passed_over: Sequence[str] = ()
     #: First convolutions that were made for other channels, as ``"conv1.weight [64, 3, 7, 7] as [64, 1, 7, 7]"``.
     converted: Sequence[str] = ()
+    #: Layers of Keras's files that were told by their place alone, as ``"conv2d_7 as stem"``.
+    by_order: Sequence[str] = ()
 
 
-def load(core: _swiftcnn.Model, path: str | bytes, strict: bool) -> WeightsReport:
+def load(model: Model, path: str | bytes, strict: bool) -> WeightsReport:
     """Loads a file of any kind.
 
     Raises:
         ValueError: the file does not fit, with a list; the model is unchanged.
     """
-    if hdf5.is_hdf5(path):
-        report = WeightsReport(os.fsdecode(path), "keras", *hdf5.load(core, path, strict))
+    if is_keras(path):
+        report = WeightsReport(os.fsdecode(path), "keras", **keras_weights.load(model, path, strict)._asdict())
         _tell(report)
         return report
+    core = model._handle
     try:
         core.load_weights(path, strict)
     except ValueError:
