@@ -158,7 +158,11 @@ scnn_status scnn_model_export_onnx(scnn_model *model, const char *path, const ch
  *                        has; or "file": as in the file
  *   "batch": true        the first axis is the batch; false: a whole tensor is one sample, and the model's input and
  *                        output have one more axis in front
- * Pixels: a model that takes uint8 reads them as they are; one that this library wrote keeps its mean and std. */
+ *   "preprocessing": null  what is done to pictures and pixels, as scnn_model_set_preprocessing takes it
+ *   "class_names": null  a list of texts
+ * A model of 1000 classes of colored images is taken for one of ImageNet: it gets the names of those classes and the usual
+ * preprocessing for its size. Pixels: a network that normalises its input itself, and one that takes uint8, gets them as
+ * they are; one that this library wrote keeps its mean and std. scnn_model_import_report tells what was assumed. */
 scnn_status scnn_model_import_onnx(const char *path, const char *options, scnn_model **model);
 
 /* The same of the `count` bytes of an ONNX file in memory, which are read until the call returns. A model whose weights are

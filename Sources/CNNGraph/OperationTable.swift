@@ -9,6 +9,7 @@ public enum OperationTable {
     BatchNormalizationTraining.self, BatchNormalizationTrainingGradient.self,
     Activation.self, ActivationGradient.self, ParametricRelu.self, ParametricReluInputGradient.self,
     Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self, Rescaling.self,
+    FakeQuantize.self,
     Add.self, Multiply.self, SpatialSum.self, SumLeadingAxes.self, Fill.self,
     Pooling2D.self, Pooling2DGradient.self, GlobalPooling2D.self, GlobalPooling2DGradient.self,
     Reshape.self, Concatenate.self, Slice.self, Gather.self, GatherGradient.self, Reduction.self,

@@ -260,6 +260,18 @@ static void test_onnx(void) {
   OK(scnn_predict(other, &x, BATCH, NULL, output, BATCH * CLASSES));
   for (int i = 0; i < BATCH * CLASSES; i++) CHECK(fabsf(output[i] - expected[i]) < 1e-5f);
   OK(scnn_model_free(other));
+  static unsigned char bytes[1 << 22];
+  FILE *file = fopen("api.onnx", "rb");
+  size_t size = file == NULL ? 0 : fread(bytes, 1, sizeof bytes, file);
+  if (file != NULL) fclose(file);
+  OK(scnn_model_import_onnx_bytes(bytes, size, NULL, &other));
+  OK(scnn_predict(other, &x, BATCH, NULL, output, BATCH * CLASSES));
+  for (int i = 0; i < BATCH * CLASSES; i++) CHECK(fabsf(output[i] - expected[i]) < 1e-5f);
+  char *report;
+  TEXT(report, scnn_model_import_report(other, buffer, capacity, &length));
+  CHECK(report != NULL && strstr(report, "has its channels last") != NULL);
+  free(report);
+  OK(scnn_model_free(other));
   OK(scnn_model_export_onnx(model, "api.onnx", "{\"layout\": \"nchw\", \"pixels\": true}"));
   OK(scnn_model_import_onnx("api.onnx", "{\"layout\": \"nhwc\", \"batch\": true}", &other));
   OK(scnn_predict(other, &x, BATCH, NULL, output, BATCH * CLASSES));

@@ -195,6 +195,11 @@ static void test_onnx(scnn_model *model) {
   FAILS(SCNN_IO, scnn_model_import_onnx("no such file.onnx", NULL, &other));
   CHECK(errno == ENOENT);
   FAILS(SCNN_BUFFER_TOO_SMALL, scnn_onnx_operations(NULL, 0, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_import_onnx_bytes(NULL, 1, NULL, &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_import_onnx_bytes("x", SIZE_MAX, NULL, &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_import_onnx_bytes("x", 1, NULL, NULL));
+  REFUSES(scnn_model_import_onnx_bytes(NULL, 0, NULL, &other));
+  REFUSES(scnn_model_import_onnx_bytes("x", 1, NULL, &other));
   /* Cut anywhere, and changed anywhere. */
   unsigned char *data = malloc(1 << 22);
   FILE *file = NULL;
@@ -205,6 +210,7 @@ static void test_onnx(scnn_model *model) {
   for (size_t length = 0; length < size; length += 1 + length / 3) {
     write_file("bad.onnx", data, length);
     REFUSES(scnn_model_import_onnx("bad.onnx", NULL, &other));
+    REFUSES(scnn_model_import_onnx_bytes(data, length, NULL, &other));
   }
   for (size_t i = 0; i < 200; i++) {
     size_t position = i < 100 ? i : (size_t)(size - 1 - (i * 7919) % 4096 % size);

@@ -21,6 +21,7 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, "bad.safetensors", 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_weights(model, "bad.safetensors", NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_weights_report(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_import_report(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_copy_state(model, model));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(model, "key", "value"));

@@ -17,9 +17,9 @@ import Testing
   }
 
   @Test func everyOperationIsExercised() throws {
-    // Pixels have a test of their own, below.
+    // Pixels and rounding, whose gradient is not its slope, have tests of their own, below.
     let missing = Set(OperationTable.all.map { $0.name }).subtracting(try exercised())
-    #expect(missing == ["normalize_pixels"])
+    #expect(missing == ["normalize_pixels", "fake_quantize"])
   }
 
   @Test func everyOperationHasAKernel() {
@@ -38,6 +38,31 @@ import Testing
     let (mean, deviation): ([Float], [Float]) = ([0.5, 0, 0.25], [0.5, 1, 2])
     expectClose(
       try runner.output("y"), pixels.enumerated().map { ($1 / 255 - mean[$0 % 3]) / deviation[$0 % 3] }, 1e-6, "y")
+  }
+
+  @Test(arguments: [1, 3]) func roundingIsToLevelsAndPassesTheGradient(_ threads: Int) throws {
+    var graph = Graph()
+    let x = try graph.addInput("x", TensorType(.float32, [2, 5, 2]))
+    let operation = FakeQuantize(scale: [0.5, 2], zeroPoint: [10, 1], minimum: 0, maximum: 15)
+    let y = try graph.addSingle(operation, [x])
+    let product = try graph.addSingle(Multiply(), [y, graph.addInput("dy", TensorType(.float32, [2, 5, 2]))])
+    let weights = try graph.addInput("weights", TensorType(.float32, [2]))
+    let sum = try graph.addSingle(WeightedMean(), [product, weights])
+    var (result, gradients) = try graph.differentiating(sum, withRespectTo: [x])
+    try result.addOutput("y", y)
+    try result.addOutput("dx", try #require(gradients[0]))
+    let runner = try GraphRunner(result, threads: threads)
+    // By twos, the two channels. Halves go to the even number.
+    let column: [Float] = [0.25, 3, 0.75, 5, -5.1, -2.1, -6, -9, 2.6, 40]
+    try runner.set("x", column + column)
+    try runner.set("dy", (1...20).map { Float($0) })
+    try runner.set("weights", [20, 20])
+    try runner.run()
+    let rounded: [Float] = [0, 4, 1, 4, -5, -2, -5, -2, 2.5, 28]
+    expectClose(try runner.output("y"), rounded + rounded, 1e-6, "y")
+    let passes: [Float] = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    expectClose(
+      try runner.output("dx"), (0..<20).map { passes[$0 % 10] * Float($0 + 1) }, 1e-5, "dx")
   }
 
   @Test func anOperationWithoutAKernelIsNamed() throws {

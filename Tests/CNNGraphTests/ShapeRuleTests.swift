@@ -73,6 +73,10 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(operation: SumLeadingAxes(keeping: 2), operands: [image], results: [[6, 3]]),
     .init(operation: Rescaling(scale: [2]), operands: [[]], results: [[]]),
     .init(operation: Rescaling(scale: [1, 2, 3], offset: [4, 5, 6]), operands: [image], results: [image]),
+    .init(operation: FakeQuantize(scale: [0.1], minimum: -128, maximum: 127), operands: [[]], results: [[]]),
+    .init(
+      operation: FakeQuantize(scale: [1, 2, 3], zeroPoint: [4, 5, 6], minimum: 0, maximum: 255), operands: [image],
+      results: [image]),
     .init(operation: RandomFlip(stream: 1), operands: [image], results: [image]),
     .init(operation: RandomCrop(height: 8, width: 2, stream: 1), operands: [image], results: [[2, 8, 2, 3]]),
     .init(operation: Add(), operands: [image, image], results: [image]),
@@ -115,6 +119,15 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
   }
 
   static let refused: [ShapeCase] = [
+    .init(
+      operation: FakeQuantize(scale: [1, 2], minimum: 0, maximum: 255), operands: [image],
+      message: "scale has 2 numbers; expected 1, or 3"),
+    .init(
+      operation: FakeQuantize(scale: [1e-39], minimum: 0, maximum: 255), operands: [image], code: .invalidArgument,
+      message: "expected numbers above 0"),
+    .init(
+      operation: FakeQuantize(scale: [1], minimum: 1, maximum: 1), operands: [image], code: .invalidArgument,
+      message: "minimum is 1.0 and maximum 1.0"),
     .init(
       operation: Convolution2D(), operands: [image], code: .invalidArgument,
       message: "1 operands given; expected 2 to 3"),

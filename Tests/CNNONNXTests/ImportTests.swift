@@ -182,8 +182,8 @@ import Testing
     zero.dims = Array(repeating: 1, count: 8)
     let parts = node("Split", ["x", "parts"], ["y"], [attribute("axis", 1)])
     let models = [
-      (pixels, "channels"), (proto(deep + last, initializers: [zero]), "axes"),
-      (proto(hidden + last, initializers: whole), "without elements"),
+      (pixels, "channels"), (proto(deep + last, initializers: [zero], outputs: ["y", "c30"]), "axes"),
+      (proto(hidden + last, initializers: whole, outputs: ["y", "t"]), "without elements"),
       (proto([parts], initializers: [integers("parts", [1, 1, 1])]), "3 parts and 1 outputs"),
       (proto([node(String(repeating: "\u{301}\u{316}", count: 10_000), ["x"], ["y"])]), "a name has"),
     ]
@@ -215,7 +215,7 @@ import Testing
       initializers: [
         weight, integers("zero", [0]), integers("one", [1]),
         integers("rows", (0..<size).reversed()),
-      ])
+      ], outputs: ["y"] + (0..<100).map { "t\($0)" })
     let error = #expect(throws: CNNError.self) { try imported(model) }
     #expect(error?.message.contains("elements are computed of constants") == true, "\(error?.message ?? "")")
   }

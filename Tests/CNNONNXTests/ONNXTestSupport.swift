@@ -58,10 +58,10 @@ func network(_ bytes: [UInt8], options: ONNXImportOptions = ONNXImportOptions())
   return try outcome.get()
 }
 
-/// A model of these nodes with the image input `x` and the output `y`.
+/// A model of these nodes with the image input `x` and these outputs.
 func proto(
   _ nodes: [Onnx_NodeProto], input: [Int64?] = [nil, 3, 8, 8], initializers: [Onnx_TensorProto] = [],
-  version: Int64 = 17
+  outputs: [String] = ["y"], version: Int64 = 17
 ) -> Onnx_ModelProto {
   .with {
     $0.irVersion = 8
@@ -77,7 +77,7 @@ func proto(
         }
       }
     ]
-    $0.graph.output = [.with { $0.name = "y" }]
+    $0.graph.output = outputs.map { name in .with { $0.name = name } }
   }
 }
 

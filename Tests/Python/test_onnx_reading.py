@@ -60,6 +60,8 @@ class Net:
 def expected(model: Any, x: np.ndarray) -> np.ndarray:
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
+    # What the file says: optimised, a float convolution between quantised tensors gets weights of int8.
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     result: np.ndarray = session.run(None, {"x": x})[0]
     return result
@@ -247,3 +249,52 @@ def test_models_are_read_from_memory(tmp_path: Path):
     model.graph.initializer.append(tensor)
     with pytest.raises(ValueError, match=r"initializer 'w'.*'w\.bin'.*give the path"):
         swiftcnn.onnx.load(model)
+
+
+# ---------------------------------------------------------------------------------------------- pictures of a classifier
+
+
+def classifier(front: str, classes: int = 1000) -> Any:
+    net = Net()
+    y = "x"
+    if front == "bytes":
+        y = net("Div", net("Cast", "x", to=onnx.TensorProto.FLOAT), net.constant(np.float32(255)))
+    elif front == "-1 to 1":
+        y = net("Add", net("Mul", "x", net.constant(np.float32(1 / 127.5))), net.constant(np.float32(-1)))
+    elif front == "means of bytes":
+        y = net("Sub", "x", net.constant(np.array([103, 116, 123], np.float32).reshape(1, 3, 1, 1)))
+    elif front == "statistics":
+        y = net("Sub", "x", net.constant(np.full((1, 3, 1, 1), 0.45, np.float32)))
+        y = net("Div", y, net.constant(np.full((3, 1, 1), 0.22, np.float32)))
+    y = net("Flatten", net("GlobalAveragePool", net.conv(y, 3, 4)))
+    element = onnx.TensorProto.UINT8 if front == "bytes" else onnx.TensorProto.FLOAT
+    return net.model(["n", 3, 64, 64], net("Gemm", y, net.floats(4, classes)), 13, element)
+
+
+def test_a_thousand_classes_are_taken_for_imagenets():
+    model = swiftcnn.onnx.load(classifier("nothing"))
+    assert model.class_names[:2] == ["tench", "goldfish"]
+    described = model.preprocessing
+    assert (described["resize"], described["crop"]) == (73, [64, 64])  # 256 and 224, at this size
+    assert described["mean"] == [0.485, 0.456, 0.406]
+    report = swiftcnn.onnx.report(model)
+    assert report is not None and any("taken for one of ImageNet" in note for note in report.notes)
+    given = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "resize": 64}
+    model = swiftcnn.onnx.load(classifier("nothing"), preprocessing=given, class_names=[f"c{i}" for i in range(1000)])
+    assert model.class_names[0] == "c0" and model.preprocessing["resize"] == 64
+    assert model.preprocessing["mean"] == [0.5, 0.5, 0.5]
+    with pytest.raises(ValueError, match="2 class names"):
+        swiftcnn.onnx.load(classifier("nothing"), class_names=["a", "b"])
+    assert swiftcnn.onnx.load(classifier("nothing", 10)).class_names is None
+
+
+@pytest.mark.parametrize(
+    ("front", "divisor"), [("bytes", 1), ("-1 to 1", 1), ("means of bytes", 1), ("statistics", 255)]
+)
+@pytest.mark.parametrize("classes", [1000, 7])
+def test_a_file_that_normalises_pixels_gets_them_as_they_are(front, divisor, classes):
+    proto = classifier(front, classes)
+    model = swiftcnn.onnx.load(proto)
+    x = np.random.default_rng(4).integers(0, 256, (2, 3, 64, 64)).astype(np.uint8)
+    wanted = expected(proto, x if front == "bytes" else x.astype(np.float32) / divisor)
+    np.testing.assert_allclose(model.predict(x.transpose(0, 2, 3, 1), verbose=0), wanted, rtol=1e-3, atol=1e-3)

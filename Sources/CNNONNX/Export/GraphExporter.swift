@@ -229,6 +229,14 @@ struct GraphExporter {
     constant("integer\(values)", [values.count], ElementCode.int64, values)
   }
 
+  /// Levels of quantised numbers, of one byte each.
+  mutating func levels(_ values: [Double], isSigned: Bool) -> String {
+    let shape = values.count == 1 ? [] : [values.count], key = "levels\(isSigned)\(values)"
+    return isSigned
+      ? constant(key, shape, ElementCode.int8, values.map { Int8($0) })
+      : constant(key, shape, ElementCode.uint8, values.map { UInt8($0) })
+  }
+
   private mutating func constant<Number>(_ key: String, _ shape: [Int], _ code: Int, _ values: [Number]) -> String {
     if let known = constants[key] { return known }
     let name = unique("constant")

@@ -47,7 +47,7 @@ extension Constant {
       return result
     }
     func length(_ part: Constant) -> Int { part.shape[axis...].reduce(1, *) }
-    if parts.allSatisfy({ if case .sizes = $0.content { true } else { false } }) {
+    if parts.allSatisfy({ $0.sizes != nil }) {
       var elements: [(values: [Size], length: Int)] = []
       for part in parts { elements.append((try part.sizes("an input"), length(part))) }
       return try Constant(shape: target, .sizes(gathered(elements)))

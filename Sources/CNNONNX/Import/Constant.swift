@@ -23,6 +23,13 @@ public final class ONNXFloats: Sendable, RandomAccessCollection {
     }
   }
 
+  /// Those at these positions.
+  func picking(_ positions: [Int]) throws(CNNError) -> ONNXFloats {
+    try ONNXFloats(count: positions.count, "a constant") { target throws(CNNError) in
+      for (index, position) in positions.enumerated() { target[index] = self[position] }
+    }
+  }
+
   /// 0.
   public var startIndex: Int { 0 }
   /// `count`.
@@ -94,12 +101,16 @@ struct Constant: Sendable {
     case floats(ONNXFloats)
     /// Whole numbers, truth values among them.
     case sizes([Size])
+    /// Whole numbers of 16 bits at most, as quantised weights have them.
+    case levels(ONNXFloats)
   }
 
   let shape: [Int]
   let content: Content
   /// The initializer that this is; nil for what was computed.
   var source: String?
+  /// The type of whole numbers that were read, or made by a cast; nil where it is not known.
+  var element: Int?
 
   /// What is computed of constants is no larger, unless a constant itself is.
   static let maximumCount = 1 << 22
@@ -111,7 +122,7 @@ struct Constant: Sendable {
   /// - Parameter shape: as many elements as there are in `content`.
   /// - Throws: for more axes than a tensor has, and for shapes without elements that are no lists: a 0 in them would hide
   ///   how large the other sizes are.
-  init(shape: [Int], _ content: Content, source: String? = nil) throws(CNNError) {
+  init(shape: [Int], _ content: Content, source: String? = nil, element: Int? = nil) throws(CNNError) {
     guard shape.count <= TensorType.maximumRank else {
       throw CNNError(
         .invalidArgument, "a constant has \(shape.count) axes; at most \(TensorType.maximumRank) are possible")
@@ -121,7 +132,7 @@ struct Constant: Sendable {
         .invalidArgument,
         "a constant has the shape \(describe(shape)); of those without elements only lists are possible")
     }
-    (self.shape, self.content, self.source) = (shape, content, source)
+    (self.shape, self.content, self.source, self.element) = (shape, content, source, element)
   }
 
   /// A list.
@@ -131,17 +142,14 @@ struct Constant: Sendable {
   func picking(_ positions: [Int], shape: [Int]) throws(CNNError) -> Constant {
     switch content {
     case .sizes(let sizes): return try Constant(shape: shape, .sizes(positions.map { sizes[$0] }))
-    case .floats(let floats):
-      let picked = try ONNXFloats(count: positions.count, "a constant") { target throws(CNNError) in
-        for (index, position) in positions.enumerated() { target[index] = floats[position] }
-      }
-      return try Constant(shape: shape, .floats(picked))
+    case .floats(let floats): return try Constant(shape: shape, .floats(floats.picking(positions)))
+    case .levels(let levels): return try Constant(shape: shape, .levels(levels.picking(positions)), element: element)
     }
   }
 
   /// The same elements, still the initializer's, in another shape, which must hold as many.
   func reshaped(_ shape: [Int]) throws(CNNError) -> Constant {
-    try Constant(shape: shape, content, source: source)
+    try Constant(shape: shape, content, source: source, element: element)
   }
 
   /// The floats. Throws for whole numbers.
@@ -154,27 +162,30 @@ struct Constant: Sendable {
 
   /// The numbers as floats, also where they are whole.
   func numbers(_ role: String) throws(CNNError) -> ONNXFloats {
-    guard case .sizes = content else { return try floats(role) }
-    return try ONNXFloats(integers(role).map { Float($0) })
+    switch content {
+    case .floats(let floats), .levels(let floats): return floats
+    case .sizes: return try ONNXFloats(integers(role).map { Float($0) })
+    }
   }
 
   /// Whole numbers that are known. Throws for floats, and for sizes that vary.
   func integers(_ role: String) throws(CNNError) -> [Int] {
-    guard case .sizes(let sizes) = content else {
-      throw CNNError(.invalidArgument, "\(role) is made of floats; expected whole numbers")
-    }
-    let known = sizes.compactMap(\.known)
+    let sizes = try sizes(role), known = sizes.compactMap(\.known)
     guard known.count == sizes.count else {
       throw CNNError(.invalidArgument, "\(role) depends on the size of the network's input, which is not fixed")
     }
     return known
   }
 
+  /// The whole numbers; nil for floats.
+  var sizes: [Size]? { if case .floats = content { nil } else { try? sizes("") } }
+
   /// The sizes. Throws for floats.
   func sizes(_ role: String) throws(CNNError) -> [Size] {
-    guard case .sizes(let sizes) = content else {
-      throw CNNError(.invalidArgument, "\(role) is made of floats; expected whole numbers")
+    switch content {
+    case .sizes(let sizes): return sizes
+    case .levels(let levels) where levels.count <= Self.maximumCount: return levels.map { .known(Int($0)) }
+    default: throw CNNError(.invalidArgument, "\(role) is made of floats; expected whole numbers")
     }
-    return sizes
   }
 }

@@ -24,6 +24,12 @@ struct GraphImporter {
   /// The nodes of kind Constant by the names of what they give.
   private(set) var constantNodes: [String: Int] = [:]
   var parameters = ImportedParameters()
+  /// Tensors of levels, and what they stand for.
+  var quantized: [Value: Quantized] = [:]
+  /// What the report counts: computed tensors that are rounded to levels, constants of levels that became floats.
+  var counts = (roundings: 0, dequantized: 0)
+  /// The types of floats that are not float32, of inputs and constants.
+  var otherFloats: Set<Int> = []
   var outputNames: Set<String> = []
   /// How many elements of initializers were read, and computed of constants, so far.
   private var readCount = 0, computedCount = 0
@@ -99,6 +105,8 @@ struct GraphImporter {
     for index in order { try addNode(source.node[index], index) }
     guard !source.output.isEmpty else { throw CNNError(.malformedFile, "the model has no output") }
     for output in source.output { try addOutput(output) }
+    if pixels == nil { pixels = try pixelsOfInput() }
+    reportPrecision()
     let frozen = parameters.frozen
     graph.setTrainable { !frozen.contains($0.name) }
     let finished = try graph.removingDeadNodes().removingDeadParameters().namingOutputs()
@@ -189,8 +197,30 @@ struct GraphImporter {
   /// The constant of an initializer or of a node's attribute.
   mutating func constant(_ tensor: Onnx_TensorProto, named name: String? = nil) throws(CNNError) -> Constant {
     let constant = try reader.constant(tensor, named: name)
+    noteFloats(Int(tensor.dataType))
     readCount = try Checked.sum([readCount, constant.count], "the weights")
     return constant
+  }
+
+  /// Keeps which floats a file has beside float32.
+  mutating func noteFloats(_ code: Int) {
+    if ElementCode.isFloat(code) && code != ElementCode.float32 { otherFloats.insert(code) }
+  }
+
+  /// Reports what is computed in float32 that is of another type in the file.
+  private mutating func reportPrecision() {
+    if !otherFloats.isEmpty {
+      let names = otherFloats.map { ElementCode.name($0) }.sorted().joined(separator: " and ")
+      report.note("the file has \(names): all of it is computed in float32")
+    }
+    if counts.dequantized > 0 {
+      report.note("\(counts.dequantized) quantised constants are float32 here, with the values they stand for")
+    }
+    if counts.roundings > 0 {
+      report.note(
+        "\(counts.roundings) tensors are quantised in the file: they are computed in float32 and rounded to the same "
+          + "levels")
+    }
   }
 
   // MARK: The graph

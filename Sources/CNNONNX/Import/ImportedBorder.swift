@@ -16,6 +16,7 @@ extension GraphImporter {
         throw CNNError(
           .invalidArgument, "its element type is \(ElementCode.name(code)); expected float32, or uint8 pixels")
       }
+      noteFloats(code)
       let sizes = try sizes(of: input.type.tensorType.shape)
       let rank = sizes.count + (options.batch ? 0 : 1)
       guard rank >= 1, rank <= TensorType.maximumRank else {

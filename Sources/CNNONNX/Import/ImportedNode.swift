@@ -23,7 +23,7 @@ enum Known {
 /// A node of the file with what it reads.
 struct ImportedNode {
   /// Nil for an optional input that is left out.
-  let inputs: [Known?]
+  var inputs: [Known?]
   let outputs: [String]
   /// The version of the operator set.
   let version: Int

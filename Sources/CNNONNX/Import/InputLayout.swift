@@ -20,6 +20,7 @@ extension GraphImporter {
       report.note("input '\(name)' \(shape) has its channels last")
       return .nhwc
     default:
+      if options.layout == .file { return nil }
       report.warn(
         "nothing in the file tells which axis of input '\(name)' \(shape) has the channels: it stays as in the file")
       return nil
@@ -68,7 +69,9 @@ extension GraphImporter {
           }
         }
         guard let next else { continue }
-        for output in node.output where !output.isEmpty && seen.insert(output).inserted { pending.append((output, next)) }
+        for output in node.output where !output.isEmpty && seen.insert(output).inserted {
+          pending.append((output, next))
+        }
       }
     }
     for axis in [1, 3] {

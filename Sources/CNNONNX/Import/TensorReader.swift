@@ -15,15 +15,14 @@ struct TensorReader {
     let shape = try Self.shape(tensor.dims)
     let count = try Checked.product(shape, "the tensor")
     let code = Int(tensor.dataType)
-    guard let elementByteCount = ElementCode.byteCount(code) else {
+    guard let byteCount = try ElementCode.byteCount(code, count: count) else {
       throw CNNError(.invalidArgument, "the element type is \(ElementCode.name(code)), which is not read")
     }
-    // Each becomes a `Size`, and is a size of something.
-    guard ElementCode.isFloat(code) || count <= Constant.maximumCount else {
+    // Each of the others becomes a `Size`, and is a size of something.
+    guard ElementCode.isFloat(code) || Self.isSmall(code) || count <= Constant.maximumCount else {
       throw CNNError(
         .outOfMemory, "it has \(count) whole numbers; at most \(Constant.maximumCount) are possible")
     }
-    let byteCount = try Checked.product([count, elementByteCount], "the tensor")
     if tensor.dataLocation == .external {
       let memory = try external(tensor.externalData, byteCount: byteCount)
       let bytes = UnsafeRawBufferPointer(start: memory.base, count: memory.byteCount)
@@ -81,19 +80,28 @@ struct TensorReader {
     func number<Number: BitwiseCopyable>(_ index: Int, _: Number.Type) -> Number {
       bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<Number>.size, as: Number.self)
     }
+    if Self.isSmall(code) {
+      let levels = try ONNXFloats(count: count, name ?? "a constant") { target throws(CNNError) in
+        switch code {
+        case ElementCode.uint8: for i in 0..<count { target[i] = Float(number(i, UInt8.self)) }
+        case ElementCode.int8: for i in 0..<count { target[i] = Float(number(i, Int8.self)) }
+        case ElementCode.uint16: for i in 0..<count { target[i] = Float(number(i, UInt16.self)) }
+        case ElementCode.int16: for i in 0..<count { target[i] = Float(number(i, Int16.self)) }
+        default: for i in 0..<count { target[i] = Self.half(bytes[i / 2], i, code) }
+        }
+      }
+      return try Constant(shape: shape, .levels(levels), source: name, element: code)
+    }
     guard ElementCode.isFloat(code) else {
       let values: [Int] =
         switch code {
-        case ElementCode.uint8, ElementCode.bool: (0..<count).map { Int(number($0, UInt8.self)) }
-        case ElementCode.int8: (0..<count).map { Int(number($0, Int8.self)) }
-        case ElementCode.uint16: (0..<count).map { Int(number($0, UInt16.self)) }
-        case ElementCode.int16: (0..<count).map { Int(number($0, Int16.self)) }
+        case ElementCode.bool: (0..<count).map { Int(number($0, UInt8.self)) }
         case ElementCode.int32: (0..<count).map { Int(number($0, Int32.self)) }
         case ElementCode.uint32: (0..<count).map { Int(number($0, UInt32.self)) }
         case ElementCode.uint64: (0..<count).map { Int(clamping: number($0, UInt64.self)) }
         default: (0..<count).map { Int(number($0, Int64.self)) }
         }
-      return try Constant(shape: shape, .sizes(values.map { .known($0) }), source: name)
+      return try Constant(shape: shape, .sizes(values.map { .known($0) }), source: name, element: code)
     }
     let floats = try ONNXFloats(count: count, name ?? "a constant") { target throws(CNNError) in
       switch code {
@@ -104,6 +112,15 @@ struct TensorReader {
       }
     }
     return try Constant(shape: shape, .floats(floats), source: name)
+  }
+
+  /// Whether values of the type are held as floats: weights may be of it, and are many.
+  private static func isSmall(_ code: Int) -> Bool { ElementCode.levels(code) != nil && code != ElementCode.int32 }
+
+  /// One of the two numbers in a byte.
+  private static func half(_ byte: UInt8, _ index: Int, _ code: Int) -> Float {
+    let bits = index % 2 == 0 ? byte & 15 : byte >> 4
+    return code == ElementCode.int4 && bits > 7 ? Float(bits) - 16 : Float(bits)
   }
 
   /// Values that stand in the lists of the message.
@@ -137,9 +154,25 @@ struct TensorReader {
     case ElementCode.uint32, ElementCode.uint64:
       try check(tensor.uint64Data.count)
       return try Constant(shape: shape, .sizes(tensor.uint64Data.map { .known(Int(clamping: $0)) }), source: name)
+    case ElementCode.int4, ElementCode.uint4:
+      let bytes = tensor.int32Data.map { UInt8(truncatingIfNeeded: $0) }
+      guard bytes.count == count / 2 + count % 2 else {
+        throw CNNError(
+          .malformedFile, "it has \(bytes.count) pairs of values; its shape \(describe(shape)) needs \(count) values")
+      }
+      let levels = try ONNXFloats((0..<count).map { Self.half(bytes[$0 / 2], $0, code) })
+      return try Constant(shape: shape, .levels(levels), source: name, element: code)
+    case _ where Self.isSmall(code):
+      try check(tensor.int32Data.count)
+      guard let levels = ElementCode.levels(code), tensor.int32Data.allSatisfy({ levels.contains(Int($0)) }) else {
+        throw CNNError(.malformedFile, "it has values that are no \(ElementCode.name(code))")
+      }
+      return try Constant(
+        shape: shape, .levels(try ONNXFloats(tensor.int32Data.map { Float($0) })), source: name, element: code)
     default:
       try check(tensor.int32Data.count)
-      return try Constant(shape: shape, .sizes(tensor.int32Data.map { .known(Int($0)) }), source: name)
+      return try Constant(
+        shape: shape, .sizes(tensor.int32Data.map { .known(Int($0)) }), source: name, element: code)
     }
   }
 }

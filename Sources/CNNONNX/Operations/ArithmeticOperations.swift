@@ -148,7 +148,7 @@ extension Constant {
   /// One number of the same kind.
   func like(_ number: Int) throws(CNNError) -> Constant {
     switch content {
-    case .sizes: return try Constant(shape: [], .sizes([.known(number)]))
+    case .sizes, .levels: return try Constant(shape: [], .sizes([.known(number)]))
     case .floats: return try Constant(shape: [], .floats(try ONNXFloats([Float(number)])))
     }
   }
@@ -157,7 +157,7 @@ extension Constant {
   func combined(_ kind: BinaryOperation, with other: Constant) throws(CNNError) -> Constant {
     let shape = try Self.broadcast(self.shape, other.shape)
     let first = try Self.positions(of: self.shape, in: shape), second = try Self.positions(of: other.shape, in: shape)
-    if case .sizes(let a) = content, case .sizes(let b) = other.content {
+    if let a = sizes, let b = other.sizes {
       return try Constant(shape: shape, .sizes(zip(first, second).map { kind(a[$0], b[$1]) }))
     }
     let a = try numbers("the first operand"), b = try other.numbers("the second operand")

@@ -41,7 +41,7 @@ extension GraphImporter {
     let count = shape.reduce(1, *)
     let value = try node.tensor("value").map { (tensor) throws(CNNError) in try constant(tensor) }
     guard value?.count ?? 1 == 1 else { throw CNNError(.malformedFile, "the value is not one number") }
-    if case .sizes(let sizes)? = value?.content {
+    if let sizes = value?.sizes {
       return [.constant(try Constant(shape: shape, .sizes(Array(repeating: sizes[0], count: count))))]
     }
     let number = try value?.floats("the value")[0] ?? 0
@@ -77,7 +77,7 @@ extension GraphImporter {
       }
       return count > 0 ? Int(count) : 0
     }
-    if limits.allSatisfy({ if case .sizes = $0.content { true } else { false } }) {
+    if limits.allSatisfy({ $0.sizes != nil }) {
       var numbers: [Int] = []
       for limit in limits { numbers.append(try limit.integers("a limit")[0]) }
       let length = try length(Double(numbers[0]), Double(numbers[1]), Double(numbers[2]))

@@ -11,9 +11,10 @@ public enum ImportedOperations {
 
   static let table: [String: ImportedOperation] = {
     var table: [String: ImportedOperation] = [:]
-    for part in [layers, pools, activations, arithmetic, normalizations, shapes, parts, padding, constants] {
-      table.merge(part) { first, _ in first }
-    }
+    let tables = [
+      layers, pools, activations, arithmetic, normalizations, shapes, parts, padding, constants, quantization,
+    ]
+    for part in tables { table.merge(part) { first, _ in first } }
     return table
   }()
 }

@@ -209,7 +209,7 @@ extension Constant {
     let strides = Strides.dense(shape)
     let result = try picking(
       Self.positions(order.map { shape[$0] }, strides: order.map { strides[$0] }), shape: order.map { shape[$0] })
-    return try Constant(shape: result.shape, result.content, source: source)
+    return try Constant(shape: result.shape, result.content, source: source, element: element)
   }
 
   /// Where the elements of a tensor of these sizes lie, whose neighbours along each axis are so far apart.

@@ -33,7 +33,11 @@ extension GraphImporter {
       guard ElementCode.isInteger(code) else {
         throw CNNError(.invalidArgument, "the element type is \(ElementCode.name(code)), which is not read")
       }
-      guard case .floats(let floats) = constant.content else { return [.constant(constant)] }
+      guard case .floats(let floats) = constant.content else {
+        var same = constant
+        same.element = code
+        return [.constant(same)]
+      }
       var sizes: [Size] = []
       for value in floats {
         guard let whole = Int(exactly: value.rounded(.towardZero)) else {
@@ -41,7 +45,7 @@ extension GraphImporter {
         }
         sizes.append(.known(code == ElementCode.bool ? (value == 0 ? 0 : 1) : whole))
       }
-      return [.constant(try Constant(shape: constant.shape, .sizes(sizes)))]
+      return [.constant(try Constant(shape: constant.shape, .sizes(sizes), element: code))]
     }
   }
 

@@ -45,6 +45,23 @@ public struct DecodedONNX {
   }
 }
 
+/// The options of reading that are the model's own, and no matter of the file.
+private struct PictureOptions {
+  var preprocessing: JSONObject?
+  var classNames: [String]?
+
+  /// These options, and the others.
+  static func split(_ options: JSONObject) throws(CNNError) -> (others: JSONObject, PictureOptions) {
+    var others = options, result = PictureOptions()
+    if let object = options["preprocessing"], object != .null {
+      result.preprocessing = try options.object("preprocessing")
+    }
+    result.classNames = try options.optionalStrings("class_names")
+    (others["preprocessing"], others["class_names"]) = (nil, nil)
+    return (others, result)
+  }
+}
+
 extension Model {
   /// How the ONNX file was read that this model was made of; nil for other models.
   public var importReport: ImportReport? { lock.reading { knownReport } }
@@ -89,6 +106,7 @@ extension Model {
   public convenience init(onnx path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec) throws(CNNError)
   {
     let decoded: DecodedONNX
+    let (options, pictures) = try PictureOptions.split(options)
     do throws(CNNError) {
       let file = try FileReader(path: path), folder = ExternalDataFolder(of: path)
       guard file.byteCount <= Int(Int32.max) else {
@@ -105,7 +123,7 @@ extension Model {
     } catch {
       throw error.mentions(path) ? error : error.prefixed("'\(path)'")
     }
-    try self.init(decoded)
+    try self.init(decoded, pictures)
   }
 
   /// Reads the bytes of an ONNX file.
@@ -113,15 +131,17 @@ extension Model {
   public convenience init(
     onnx bytes: UnsafeRawBufferPointer, options: JSONObject = JSONObject(), codec: some ONNXCodec
   ) throws(CNNError) {
+    let (options, pictures) = try PictureOptions.split(options)
     try self.init(
       codec.decode(bytes, options: options) { (location, _, _) throws(CNNError) in
         throw CNNError(
           .invalidArgument,
-          "the weights are in the file '\(location)' beside the model, and bytes have no folder: give the path of the model")
-      })
+          "the weights are in the file '\(location)' beside the model, and bytes have no folder: give the path of the model"
+        )
+      }, pictures)
   }
 
-  private convenience init(_ decoded: DecodedONNX) throws(CNNError) {
+  private convenience init(_ decoded: DecodedONNX, _ pictures: PictureOptions) throws(CNNError) {
     try self.init(
       uninitialized: decoded.graph, name: decoded.name, mean: decoded.mean, deviation: decoded.deviation)
     for (position, parameter) in parameters.parameters.enumerated() {
@@ -132,7 +152,29 @@ extension Model {
       _ = target.update(fromContentsOf: values.floats[..<target.count])
     }
     parameters.markChanged()
-    knownReport = decoded.report
+    var report = decoded.report
+    takeForImageNet(&report)
+    knownReport = report
+    try setPictureOptions(preprocessing: pictures.preprocessing, classNames: pictures.classNames)
+  }
+
+  /// A classifier of 1000 classes of colored images gets ImageNet's names of them, and the usual preprocessing carried over
+  /// to the size of its input.
+  private func takeForImageNet(_ report: inout ImportReport) {
+    let shape = lockedInputShape
+    guard lockedClassCount == ImageNet.classNames.count, shape.count == 3, shape[2] == 3 else { return }
+    if ModelRegistry.publishedVariant(name) == nil {
+      knownClasses = .chosen(ImageNet.classNames)
+      chosenPreprocessing = Preprocessing(
+        height: shape[0], width: shape[1], published: (side: 256, crop: 224), interpolation: .bilinear)
+    }
+    var words = "mean \(pixelNormalization.mean) and deviation \(pixelNormalization.deviation) of pixels"
+    if case .shorterSide(let side)? = lockedPreprocessing.resizing, let crop = lockedPreprocessing.crop {
+      words = "a shorter side of \(side), of which the middle \(crop.height) x \(crop.width) is cut out, \(words)"
+    }
+    report.note(
+      "the model has 1000 classes and is taken for one of ImageNet: it has the names of those, and for pictures \(words); "
+        + "give class_names and preprocessing where that is not so")
   }
 }
 

@@ -17,6 +17,8 @@ from . import _swiftcnn
 from ._checks import boolean, readable, text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from .models import Model
 
     Path = str | os.PathLike[str]
@@ -34,7 +36,14 @@ class ImportReport(NamedTuple):
     notes: list[str]
 
 
-def load(filepath: Path | Buffer | Any, *, layout: str = "nhwc", batch: bool = True) -> Model:
+def load(
+    filepath: Path | Buffer | Any,
+    *,
+    layout: str = "nhwc",
+    batch: bool = True,
+    preprocessing: Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Model:
     """Reads an ONNX file of operator set 7 to 28. Its parameters are named by the file's initializers, and can be
     trained. Weights in other files of the same folder are read with it. What is doubtful is a warning; ``report`` tells
     more.
@@ -46,6 +55,10 @@ def load(filepath: Path | Buffer | Any, *, layout: str = "nhwc", batch: bool = T
             file has. ``"file"``: as in the file.
         batch: whether the first axis is the batch. False: a whole tensor is one sample, and the model's input and
             output have one more axis in front.
+        preprocessing: what is done to pictures and pixels, as ``Model.set_preprocessing`` takes it. By default a model
+            of 1000 classes is taken for one of ImageNet, and prepares pictures as is usual for it; where the network
+            normalises its input itself, that is not done a second time.
+        class_names: the names of the classes; by default ImageNet's where there are 1000.
 
     Raises:
         OSError: the file, or one with its weights, cannot be read.
@@ -54,8 +67,14 @@ def load(filepath: Path | Buffer | Any, *, layout: str = "nhwc", batch: bool = T
         RuntimeError: libswiftcnn_onnx.so is not installed.
     """
     from .models import Model
+    from .models.pictures import checked_names, described
 
-    options = json.dumps({"layout": text(layout, "layout"), "batch": boolean(batch, "batch")})
+    given: dict[str, Any] = {"layout": text(layout, "layout"), "batch": boolean(batch, "batch")}
+    if preprocessing is not None:
+        given["preprocessing"] = json.loads(described(preprocessing, "preprocessing"))
+    if class_names is not None:
+        given["class_names"] = checked_names(class_names)
+    options = json.dumps(given)
     contents = _contents(filepath)
     if contents is None:
         core = _swiftcnn.import_onnx(readable(filepath, "filepath"), options)
