@@ -303,8 +303,12 @@ def test_kerass_resnets_are_networks_of_their_own(tmp_path, end):
 
 def test_kerass_efficientnets_are_not_torchvisions(tmp_path):
     path = write(tmp_path / "w.weights.h5", [("layers/depthwise_conv2d", "block1a_dwconv", values((3, 3, 4, 1)))])
-    with pytest.raises(ValueError, match="make a 'tf_efficientnet_b0'"):
-        bare("efficientnet_b0").load_weights(path)
+    backbone, x = bare("efficientnet_b0", width_coefficient=0.1), layers.Input((8, 8, 3))
+    for model in (
+        backbone, models.Model(x, layers.Dense(2)(backbone(x))), models.Model(backbone.input, layers.Dense(2)(backbone.output))
+    ):
+        with pytest.raises(ValueError, match="make a 'tf_efficientnet_b0'"):
+            model.load_weights(path)
 
 
 def test_nothing_that_fits_is_an_error_even_where_little_is_asked(tmp_path):
@@ -468,3 +472,169 @@ def test_a_file_that_is_cut_gives_a_sentence(tmp_path, end):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"not a file of Keras's weights|cut off|ends in the middle"):
             model.load_weights(path)
+
+
+# ------------------------------------------------------------------------------------------------------- whole models
+
+
+def layer(kind, name, inbound=None, **config):
+    """A layer as Keras describes it."""
+    row = {"module": "keras.layers", "class_name": kind, "registered_name": None, "name": name, "config": {
+        "name": name, "trainable": True, "dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}},
+        **config}}
+    return row if inbound is None else row | {"inbound_nodes": inbound}
+
+
+def tensor(name, call=0):
+    return {"class_name": "__keras_tensor__", "config": {"shape": [None, 4, 4, 2], "dtype": "float32", "keras_history": [name, call, 0]}}
+
+
+def called(*args, **kwargs):
+    return {"args": list(args), "kwargs": kwargs}
+
+
+def image(name="image", shape=(None, 4, 4, 2)):
+    return layer("InputLayer", name, [], batch_shape=list(shape), sparse=False, ragged=False)
+
+
+def conv_row(name, *inbound, filters=2, **config):
+    return layer("Conv2D", name, list(inbound) or None, filters=filters, kernel_size=[3, 3], padding="same", activation="relu",
+        kernel_initializer={"module": "keras.initializers", "class_name": "GlorotUniform", "config": {"seed": None, "axes": 3}},
+        activity_regularizer=None, lora_rank=None, **config)
+
+
+def functional(rows, outputs, name="whole", inputs=("image", 0, 0)):
+    return {"module": "keras", "class_name": "Functional", "config": {
+        "name": name, "trainable": True, "layers": rows, "input_layers": [list(inputs)], "output_layers": outputs}}
+
+
+def network_of_keras():
+    """A stack within, a layer that is shared, a sum that is a layer and arithmetic that is none."""
+    stack = {"class_name": "Sequential", "name": "stack", "inbound_nodes": [called(tensor("image"), mask=None)], "config": {
+        "name": "stack", "layers": [image("within"), conv_row("one"), layer("BatchNormalization", "two", axis=-1, epsilon=0.01,
+            renorm=False, renorm_clipping=None, renorm_momentum=0.99)]}}
+    return functional([
+        image(), conv_row("shared", called(tensor("stack")), called(tensor("shared"))), stack,
+        layer("Add", "add", [called([tensor("shared", 1), tensor("stack")])]),
+        {"module": "keras.src.ops.numpy", "class_name": "Multiply", "config": {"name": "multiply"}, "registered_name": "Multiply",
+         "name": "multiply", "inbound_nodes": [called(tensor("add"), 2.0)]},
+        {"module": "keras.src.ops.numpy", "class_name": "Add", "config": {"name": "add_1"}, "name": "add_1",
+         "inbound_nodes": [called(tensor("multiply"), tensor("image"))]},
+        layer("Dense", "head", [called(tensor("add_1"))], units=3)], [["head", 0, 0]])
+
+
+@pytest.mark.parametrize("end", [".keras", ".h5"])
+def test_a_model_of_kerass_is_made_of_the_layers_here(tmp_path, end):
+    prefix = "stack/" if end == ".h5" else ""
+    rows = [
+        ("layers/sequential/layers/conv2d", f"{prefix}one", conv()),
+        ("layers/sequential/layers/batch_normalization", f"{prefix}two", [np.abs(each) + 0.5 for each in values((2,), (2,), (2,), (2,))]),
+        ("layers/conv2d", "shared", conv()), ("layers/dense", "head", values((2, 3), (3,)))]
+    model = swiftcnn.load_model(write(tmp_path / f"m{end}", rows, config=network_of_keras()))
+
+    x = layers.Input((4, 4, 2))
+    one, two = layers.Conv2D(2, 3, padding="same", activation="relu"), layers.BatchNormalization(epsilon=0.01)
+    shared, head = layers.Conv2D(2, 3, padding="same", activation="relu"), layers.Dense(3)
+    stack = two(one(x))
+    reference = models.Model(x, head(layers.add([shared(shared(stack)), stack]) * 2.0 + x))
+    for made, (_, _, arrays) in zip((one, two, shared, head), rows, strict=True):
+        made.set_weights(arrays)
+    np.testing.assert_allclose(model.predict(X, verbose=0), reference.predict(X, verbose=0), rtol=1e-5, atol=1e-6)
+    assert (model.name, model.get_layer("stack").get_layer("two").epsilon) == ("whole", 0.01)
+    assert model.get_layer("add") and not model.compiled
+
+
+def test_models_of_keras_2_are_read_too(tmp_path):
+    rows = [
+        {"class_name": "InputLayer", "name": "image", "inbound_nodes": [], "config": {"name": "image", "batch_input_shape": [None, 4, 4, 2]}},
+        {"class_name": "Dense", "name": "a", "inbound_nodes": [[["image", 0, 0, {}]]], "config": {"name": "a", "dtype": "float32", "units": 2}},
+        {"class_name": "Add", "name": "sum", "inbound_nodes": [[["a", 0, 0, {}], ["image", 0, 0, {}]]], "config": {"name": "sum"}}]
+    a = values((2, 2), (2,))
+    model = swiftcnn.load_model(write(tmp_path / "m.h5", [("", "a", a)], config=functional(rows, [["sum", 0, 0]])))
+    np.testing.assert_allclose(model.predict(X, verbose=0), X @ a[0] + a[1] + X, rtol=1e-5, atol=1e-6)
+
+
+def test_a_normalization_is_made_of_what_the_file_has(tmp_path):
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [image(), layer("Normalization", "n", axis=[-1], mean=None, variance=None)]}}
+    rows = [("layers/normalization", "n", [np.float32([1, 2]), np.float32([4, 9]), np.int64(7)])]
+    model = swiftcnn.load_model(write(tmp_path / "m.keras", rows, config=config))
+    np.testing.assert_allclose(model.predict(X, verbose=0), (X - [1, 2]) / [2, 3], rtol=1e-5, atol=1e-6)
+
+
+def test_all_layers_that_are_not_here_are_named_and_no_code_is_run(tmp_path):
+    code = {"class_name": "__lambda__", "config": {"code": "4wEAAAAAAAAAAAAAAAEAAAADAAAA"}}
+    config = functional([
+        image(), layer("Lambda", "mine", [called(tensor("image"))], function=code),
+        layer("LSTM", "words", [called(tensor("mine"))], units=4),
+        layer("Dropout", "drop", [called(tensor("words"))], rate=0.2, noise_shape=[None, 1, 1, 1]),
+        conv_row("half", called(tensor("drop"))) | {"config": {"name": "half", "filters": 2, "kernel_size": 3, "dtype": "float16"}},
+    ], [["half", 0, 0]])
+    path = write(tmp_path / "m.keras", [("layers/conv2d", "half", conv())], config=config)
+    with pytest.raises(ValueError, match=r"Keras.*4 layers.*'mine' \(Lambda\); 'words' \(LSTM\); 'drop' \(Dropout\): .*'half'.*float16"):
+        swiftcnn.load_model(path)
+    with pytest.raises(ValueError, match="Keras.*of the class 'Mine'"):
+        swiftcnn.load_model(write(path, [("layers/conv2d", "half", conv())], config={"class_name": "Mine", "config": {}}))
+
+
+@pytest.mark.parametrize("end", [".weights.h5", ".h5"])
+def test_a_file_without_a_network_says_so(tmp_path, end):
+    with pytest.raises(ValueError, match="Keras's with weights and no network.*load_weights"):
+        swiftcnn.load_model(write(tmp_path / f"w{end}", ROWS))
+
+
+@pytest.mark.parametrize("config", [
+    {"class_name": "Functional"}, {"class_name": 3, "config": None}, {"config": {}}, [], 7, "text",
+    functional([image()], []), functional([image()], [["other", 0, 0]]), functional([image(), conv_row("a", called(tensor("b")))], [["a", 0, 0]]),
+    functional([image(), conv_row("a", {"args": 3})], [["a", 0, 0]]), functional([image(shape=(None, "4", 4, 2))], [["image", 0, 0]]),
+    functional([image(), conv_row("a", called(tensor("a")))], [["a", 0, 0]]), functional([image(), image()], [["image", 0, 5]]),
+    {"class_name": "Sequential", "config": {"name": 5, "layers": [3]}}, {"class_name": "Sequential", "config": {"layers": {}}},
+])
+def test_what_is_no_description_gives_a_sentence(tmp_path, config):
+    with pytest.raises(ValueError, match="of Keras's"):
+        swiftcnn.load_model(write(tmp_path / "m.keras", ROWS, config=config))
+
+
+def soon_and_small(action):
+    resource = pytest.importorskip("resource")
+    peak, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    result = action()
+    assert time.monotonic() - start < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 200_000  # kilobytes
+    return result
+
+
+def test_a_description_cannot_ask_for_more_than_the_file_holds(tmp_path):
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [image(), layer("Dense", "d", units=1 << 30)]}}
+    path = write(tmp_path / "m.keras", [("layers/dense", "d", values((2, 3), (3,)))], config=config)
+
+    def load():
+        with pytest.raises(ValueError, match="more than .* elements"):
+            swiftcnn.load_model(path)
+
+    soon_and_small(load)
+
+
+def test_nor_can_that_of_a_model_file(tmp_path):
+    model = models.Sequential([layers.Input((4,)), layers.Dense(3, name="d")])
+    model.save(tmp_path / "m.safetensors")
+    core = model._handle
+    text = json.loads(core.metadata("swiftcnn.python"))
+    text["layers"][0]["config"]["units"] = 1 << 29
+    core.set_metadata("swiftcnn.python", json.dumps(text))
+    core.save(str(tmp_path / "m.safetensors"), False)
+    with pytest.warns(UserWarning, match="more than .* elements"):
+        other = soon_and_small(lambda: models.load_model(tmp_path / "m.safetensors"))
+    np.testing.assert_array_equal(other.get_parameter("d.weight"), model.get_parameter("d.weight"))
+
+
+def test_model_files_with_other_names_go_by_kerass_order_unless_given_names_are_elsewhere(tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = parallel()
+    model.save(path)
+    other = parallel(swapped=False)
+    assert other.load_weights(path).matched_by == "order"
+    assert same(other.get_weights(), model.get_weights())
+    named = parallel("stem", "shortcut", "main1", "main2")
+    named.save(path)
+    with pytest.raises(ValueError):
+        parallel("stem", "main1", "shortcut", "new").load_weights(path)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from . import _swiftcnn
@@ -198,22 +199,36 @@ def within(new: Context) -> Iterator[None]:
         _context.reset(token)
 
 
-_rebuilding: ContextVar[bool] = ContextVar("_rebuilding", default=False)
+_left: ContextVar[list[int] | None] = ContextVar("_left", default=None)
 
 
 def is_rebuilding() -> bool:
     """Whether layers are made again whose weights will be copied: they need no values of their own."""
-    return _rebuilding.get()
+    return _left.get() is not None
 
 
 @contextmanager
-def rebuilding() -> Iterator[None]:
-    """Lets ``is_rebuilding`` be true."""
-    token = _rebuilding.set(True)
+def rebuilding(elements: int) -> Iterator[None]:
+    """Lets ``is_rebuilding`` be true, for layers whose weights have so many elements together: what a file describes
+    may not be larger than what is in it."""
+    token = _left.set([elements])
     try:
         yield
     finally:
-        _rebuilding.reset(token)
+        _left.reset(token)
+
+
+def limited() -> dict[str, object]:
+    """The option of a model of the library that sees to this."""
+    left = _left.get()
+    return {} if left is None else {"element_limit": left[0]}
+
+
+def spent(model: _swiftcnn.Model) -> None:
+    """Counts the elements of a model that was made."""
+    left = _left.get()
+    if left is not None:
+        left[0] -= sum(prod(shape) for _, _, _, shape in model.parameters())
 
 
 class Network:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .._checks import boolean
-from .._symbolic import Call, Network, Tensor, context, is_rebuilding
+from .._symbolic import Call, Network, Tensor, context, is_rebuilding, limited, spent
 from .base import Layer, LayerOptions, batched
 from .variable import Variable
 
@@ -83,7 +83,8 @@ class WeightedLayer(Operation):
 
     def _make_home(self, tensor: Tensor) -> _swiftcnn.Model:
         network = Network()
-        home = network.model(self._define(network, network.input(tensor), inference=False))
+        home = network.model(self._define(network, network.input(tensor), inference=False), options=limited())
+        spent(home)
         if not is_rebuilding():
             for variable in self._variables(home):
                 variable.assign(self._initializers[variable.name](variable.shape))

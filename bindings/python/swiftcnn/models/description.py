@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _random, _swiftcnn, activations, initializers, layers, regularizers
-from .._symbolic import Made, Tensor, tensors_in
+from .._symbolic import Made, Tensor, limited, spent, tensors_in
 from ..layers.activation import KindLayer
 from ..layers.base import Layer, batched, keep_name, serialized
 from ..layers.core import InputLayer
@@ -302,8 +302,10 @@ class Reader:
         from .model import Model
 
         seed = int(_random.generator().integers(1 << 31))
-        options = {"name": entry["name"], "seed": seed, "mean": entry["mean"], "std": entry["std"]}
-        model = Model._of(_swiftcnn.model_from_graph(entry["graph"], json.dumps(options)))
+        options = {"name": entry["name"], "seed": seed, "mean": entry["mean"], "std": entry["std"], **limited()}
+        core = _swiftcnn.model_from_graph(entry["graph"], json.dumps(options))
+        spent(core)
+        model = Model._of(core)
         model._begin_with(self._inputs[entry["input"]])
         return model
 

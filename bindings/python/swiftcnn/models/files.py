@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from .._checks import boolean, readable
 from .._symbolic import rebuilding
 from .comparison import same_form
 from .description import KEY, UnknownPartError, Writer, from_description, keep_description
-from .keras_files import is_made_up
+from .keras_files import is_keras, is_made_up, opened, read
 
 if TYPE_CHECKING:
     from .._compilation import GivenSettings
@@ -34,7 +35,8 @@ def load_model(
 ) -> Model:
     """Reads a model file: the network, its parameters and, where it was saved with it, its training state. The model
     has the layers it had when it was saved from Python. A file whose name ends in ``.onnx`` is read as
-    ``swiftcnn.onnx.load`` does it.
+    ``swiftcnn.onnx.load`` does it; of a ``.keras`` or whole ``.h5`` file of Keras's the network is made of the layers
+    here, not compiled.
 
     Args:
         custom_objects: your own classes of layers and models, and functions that layers were given, by name. Where one
@@ -45,12 +47,14 @@ def load_model(
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no model file.
+        ValueError: it is no model file, or one of Keras's with layers that are not here, which are named.
     """
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
         raise TypeError(f"custom_objects must be a dictionary of names and classes, got {custom_objects!r}")
     boolean(safe_mode, "safe_mode")
     file = readable(filepath, "filepath")
+    if is_keras(file):
+        return _of_keras(file, custom_objects or {})
     if os.fsdecode(file).lower().endswith(".onnx"):
         from ..onnx import load
 
@@ -63,6 +67,45 @@ def load_model(
     return with_layers(core, custom_objects or {})
 
 
+def _room(elements: int) -> int:
+    """How many elements the weights of layers may have that are made again for so many: a class of the user's may make
+    some that no network needs."""
+    return 2 * elements + (1 << 20)
+
+
+def _of_keras(path: str | bytes, objects: Mapping[str, Any]) -> Model:
+    """The model of a file that Keras wrote."""
+    from .keras_config import UnknownLayersError, build
+    from .keras_weights import load_from
+
+    name = os.fsdecode(path)
+    with opened(path) as file:
+        if not file.config:
+            raise ValueError(
+                f"{name!r} is a file of Keras's with weights and no network: make the network, of layers or by "
+                "create_model, and call its load_weights"
+            )
+        constants = {
+            stored.names[-1]: (read(stored.arrays[0], name).ravel(), read(stored.arrays[1], name).ravel())
+            for stored in file.layers
+            if stored.kind == "normalization" and max(array.size for array in stored.arrays) < 1 << 16
+        }
+        try:
+            with rebuilding(_room(sum(array.size for stored in file.layers for array in stored.arrays))):
+                model = build(file.config, constants, objects)
+        except UnknownLayersError as error:
+            raise ValueError(
+                f"{name!r} is a model of Keras's that cannot be made here: {error}. Its weights go into a network like "
+                "it by load_weights, or by create_model(weights=...) where keras.applications has it"
+            ) from None
+        except Exception as error:  # whatever a description is that Keras did not write
+            raise ValueError(
+                f"{name!r} is a model of Keras's whose description cannot be read: {type(error).__name__}: {error}"
+            ) from error
+        load_from(file, model)
+    return model
+
+
 def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
     """The library's model with the layers that are described in it. It may be given away: its values are copied."""
     from .model import Model
@@ -71,7 +114,7 @@ def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
     if not text:
         return Model._of(core)
     try:
-        with rebuilding():
+        with rebuilding(_room(sum(prod(shape) for _, _, _, shape in core.parameters()))):
             model = from_description(json.loads(text), objects)
         if not isinstance(model, Model) or not same_form(model._handle, core):
             raise UnknownPartError("its layers make another network now than when it was saved")

@@ -55,8 +55,17 @@ def load(model: Model, path: str | bytes, strict: bool) -> Found:
             model is unchanged.
     """
     with opened(path) as file:
-        check_family(model._handle.name(), file.names)
+        _check_family(model, file.names)
         return _Loading(model, file).run(strict)
+
+
+def load_from(file: KerasFile, model: Model) -> None:
+    """Gives a model that was made as the file describes it all of the file's weights.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    _Loading(model, file).run(strict=True)
 
 
 # ------------------------------------------------------------------------------------------------ networks by name
@@ -90,14 +99,15 @@ def family_of(names: Iterable[str], model: str) -> Family | None:
     return next((each for each in FAMILIES if each.sign in known and re.fullmatch(each.other, model)), None)
 
 
-def check_family(model: str, names: Iterable[str]) -> None:
-    """Raises ValueError where a file is that of another network than the model of that name."""
-    family = family_of(names, model)
-    if family is not None:
-        raise ValueError(
-            f"the weights are those of keras.applications.{family.there}..., another network than {model!r}: make a "
-            f"{family.here + model!r}, which computes what Keras's does"
-        )
+def _check_family(model: Model, names: Iterable[str]) -> None:
+    """Raises ValueError where a file is that of another network than the model's, or one within."""
+    owners = {layer._owner[0]._handle.name() for layer in _all_layers(model) if isinstance(layer, Node)}
+    for name in sorted(owners):
+        if family := family_of(names, name):
+            raise ValueError(
+                f"the weights are those of keras.applications.{family.there}..., another network than {name!r}: make a "
+                f"{family.here + name!r}, which computes what Keras's does"
+            )
 
 
 _RESNET: tuple[tuple[str, Callable[..., str]], ...] = (
@@ -366,6 +376,7 @@ def _readers(model: Model) -> list[Model]:
 
 
 def _all_layers(model: Layer) -> Iterator[Layer]:
+    """The layers of a model and of all within."""
     for layer in model._sublayers():
         yield layer
         if not isinstance(layer, Node):
