@@ -116,7 +116,8 @@ scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity,
  *                                               channels (of other stages, what the stage before has) */
 scnn_status scnn_model_create(const char *name, const char *options, scnn_model **model);
 
-/* Reads a model file: the network, its parameters and, where they were saved too, its training settings and state. */
+/* Reads a model file: the network, its parameters and, where they were saved too, its training settings and state. A file
+ * whose name ends in .onnx is read as scnn_model_import_onnx does without options. */
 scnn_status scnn_model_load(const char *path, scnn_model **model);
 
 /* Writes a model file (safetensors with the network in its metadata). The file appears whole or not at all. With

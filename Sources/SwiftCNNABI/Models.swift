@@ -95,7 +95,10 @@ public func scnn_model_load(
   _ path: UnsafePointer<CChar>!, _ model: UnsafeMutablePointer<OpaquePointer?>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    try give(model, "model") { () throws(CNNError) in try Model(contentsOf: text(path, "path")) }
+    let path = try text(path, "path")
+    try give(model, "model") { () throws(CNNError) in
+      isNamedAsONNX(path) ? try onnxModel(path, options: JSONObject()) : try Model(contentsOf: path)
+    }
   }
 }
 

@@ -140,6 +140,17 @@ private final class Exchange {
   }
 }
 
+/// Whether a file is ONNX by its name.
+func isNamedAsONNX(_ path: String) -> Bool {
+  let ending = ".onnx"
+  return path.utf8.count > ending.utf8.count && String(path.suffix(ending.count)).lowercased() == ending
+}
+
+/// The model of an ONNX file.
+func onnxModel(_ path: String, options: JSONObject) throws(CNNError) -> Model {
+  try Model(onnx: path, options: options, codec: LoadedONNXCodec(library: ONNXLibrary.get()))
+}
+
 @_cdecl("scnn_model_export_onnx") @implementation
 public func scnn_model_export_onnx(
   _ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ options: UnsafePointer<CChar>!
@@ -158,7 +169,7 @@ public func scnn_model_import_onnx(
   call { () throws(CNNError) in
     let path = try text(path, "path"), options = try SwiftCNNABI.options(options, "options")
     try give(model, "model") { () throws(CNNError) in
-      try Model(onnx: path, options: options, codec: LoadedONNXCodec(library: ONNXLibrary.get()))
+      try onnxModel(path, options: options)
     }
   }
 }

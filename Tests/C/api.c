@@ -267,6 +267,8 @@ static void test_onnx(void) {
   OK(scnn_model_import_onnx_bytes(bytes, size, NULL, &other));
   OK(scnn_predict(other, &x, BATCH, NULL, output, BATCH * CLASSES));
   for (int i = 0; i < BATCH * CLASSES; i++) CHECK(fabsf(output[i] - expected[i]) < 1e-5f);
+  OK(scnn_model_free(other));
+  OK(scnn_model_load("api.onnx", &other));
   char *report;
   TEXT(report, scnn_model_import_report(other, buffer, capacity, &length));
   CHECK(report != NULL && strstr(report, "has its channels last") != NULL);

@@ -147,7 +147,8 @@ def test_any_layer_tells_where_the_channels_are(layer):
 def test_a_reshape_of_grey_images_moves_the_channels():
     net = Net()
     y = net("Reshape", "x", net.constant(np.array([-1, 1, 8, 7])))
-    read = same(net.model(["n", 8, 7, 1], net("Flatten", net("GlobalAveragePool", net.conv(y, 1, 2)))), pixels(3, 8, 7, 1))
+    y = net("Flatten", net("GlobalAveragePool", net.conv(y, 1, 2)))
+    read = same(net.model(["n", 8, 7, 1], y), pixels(3, 8, 7, 1))
     assert read.input_shape == (None, 8, 7, 1)
 
 
@@ -226,6 +227,14 @@ def test_all_operations_that_are_not_read_are_named_at_once():
     assert "NonZero (node 'NonZero_2')" in str(raised.value)
 
 
+def test_weights_are_not_taken_by_the_order_of_another_tools_file(tmp_path: Path):
+    model = swiftcnn.onnx.load(small())
+    onnx.save(small(), tmp_path / "m.onnx")
+    assert swiftcnn._swiftcnn.load_model(str(tmp_path / "m.onnx")).import_report()  # as C's scnn_model_load
+    with pytest.raises(ValueError, match=r"m\.onnx"):
+        model.load_weights(tmp_path / "m.onnx")
+
+
 def test_models_are_read_from_memory(tmp_path: Path):
     model = small()
     contents = model.SerializeToString()
@@ -251,7 +260,7 @@ def test_models_are_read_from_memory(tmp_path: Path):
         swiftcnn.onnx.load(model)
 
 
-# ---------------------------------------------------------------------------------------------- pictures of a classifier
+# -------------------------------------------------------------------------------------------- pictures of a classifier
 
 
 def classifier(front: str, classes: int = 1000) -> Any:

@@ -242,6 +242,8 @@ def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:
         other = _swiftcnn.load_model(path)
     except ValueError:
         return 0  # no model file, which alone has an order
+    if other.import_report():
+        return 0  # another tool's, whose order is its own
     here, there = _in_order(core), _in_order(other)
     if [row[1:] for row in here] != [row[1:] for row in there]:
         return 0
