@@ -5,13 +5,29 @@ import CNNCore
 import CNNGraph
 import CSwiftCNN
 import SwiftCNN
-import Synchronization
 
 /// A graph under construction.
-final class GraphHandle: Sendable {
-  let network = Mutex(NetworkBuilder())
-  /// Further outputs of the models that are made of it.
-  let outputs = Mutex<[Value]>([])
+///
+/// Unchecked because the variables are touched under the lock only.
+final class GraphHandle: @unchecked Sendable {
+  private let lock = LockSet(of: "the graph")
+  private var network = NetworkBuilder()
+  private var outputs: [Value] = []
+
+  /// What was built so far, and the further outputs of the models that are made of it.
+  func contents() throws(CNNError) -> (network: NetworkBuilder, outputs: [Value]) {
+    try lock.reading { () throws(CNNError) in (network, outputs) }
+  }
+
+  /// Adds to the network.
+  func add(_ body: (inout NetworkBuilder) throws(CNNError) -> Value) throws(CNNError) -> Value {
+    try lock.writing { () throws(CNNError) in try body(&network) }
+  }
+
+  /// Adds an output.
+  func add(output: Value) throws(CNNError) {
+    try lock.writing { () throws(CNNError) in outputs.append(output) }
+  }
 }
 
 private func graph(_ handle: OpaquePointer?) throws(CNNError) -> GraphHandle {
@@ -25,7 +41,7 @@ public func scnn_graph_create(_ graph: UnsafeMutablePointer<OpaquePointer?>!) ->
 
 @_cdecl("scnn_graph_free") @implementation
 public func scnn_graph_free(_ handle: OpaquePointer!) -> scnn_status {
-  call { () throws(CNNError) in try Handles.free(handle, "graph", as: GraphHandle.self) }
+  call(allocates: false) { () throws(CNNError) in try Handles.free(handle, "graph", as: GraphHandle.self) }
 }
 
 @_cdecl("scnn_graph_input") @implementation
@@ -38,7 +54,7 @@ public func scnn_graph_input(
     let name = try text(name, "name"), shape = try required(shape, "shape"), out = try required(value, "value")
     // -1 becomes nil: any size.
     let dimensions = try sizes(rank, "shape") { shape[$0] }.map { $0 == -1 ? nil : $0 }
-    let added = try handle.network.withLock { (network) throws(CNNError) in
+    let added = try handle.add { (network) throws(CNNError) in
       try network.builder.input(name, shape: dimensions)
     }
     out.pointee = scnn_value(added.index)
@@ -59,7 +75,7 @@ public func scnn_graph_layer(
       throw CNNError(.invalidArgument, "operand_count is \(operandCount); expected 1 to 4096")
     }
     let values = (0..<operandCount).map { Value(index: Int(operands[$0])) }
-    let added = try handle.network.withLock { (network) throws(CNNError) in
+    let added = try handle.add { (network) throws(CNNError) in
       try network.builder.layer(kind, name: name, options: options, operands: values)
     }
     out.pointee = scnn_value(added.index)
@@ -75,7 +91,7 @@ public func scnn_graph_apply(
     let handle = try graph(handle), model = try SwiftCNNABI.model(model)
     let prefix = try optionalText(prefix, "prefix") ?? "", tensor = try optionalText(tensor, "tensor")
     let out = try required(value, "value")
-    let added = try handle.network.withLock { (network) throws(CNNError) in
+    let added = try handle.add { (network) throws(CNNError) in
       try network.apply(
         model, to: known(operand, network.builder.graph), prefix: prefix, tensor: tensor,
         inference: inference != 0)
@@ -98,7 +114,7 @@ public func scnn_graph_shape(
   _ rank: UnsafeMutablePointer<Int32>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let graph = try graph(handle).network.withLock { $0.builder.graph }
+    let graph = try graph(handle).contents().network.builder.graph
     try write(graph.shape(of: known(value, graph)), to: shape, rank)
   }
 }
@@ -107,8 +123,7 @@ public func scnn_graph_shape(
 public func scnn_graph_output(_ handle: OpaquePointer!, _ output: scnn_value) -> scnn_status {
   call { () throws(CNNError) in
     let handle = try graph(handle)
-    let value = try known(output, handle.network.withLock { $0.builder.graph })
-    handle.outputs.withLock { $0.append(value) }
+    try handle.add(output: known(output, handle.contents().network.builder.graph))
   }
 }
 
@@ -118,8 +133,7 @@ public func scnn_graph_model(
   _ model: UnsafeMutablePointer<OpaquePointer?>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let handle = try graph(handle)
-    let network = handle.network.withLock { $0 }, others = handle.outputs.withLock { $0 }
+    let (network, others) = try graph(handle).contents()
     let output = try known(output, network.builder.graph)
     let settings = try CustomModelOptions(json: SwiftCNNABI.options(options, "options"))
     try give(model, "model") { () throws(CNNError) in

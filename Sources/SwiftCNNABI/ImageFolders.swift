@@ -4,18 +4,17 @@
 import CNNCore
 import CSwiftCNN
 import SwiftCNN
-import Synchronization
 
 /// The batches of an epoch; calls from several threads take turns.
 final class BatchesHandle: @unchecked Sendable {
   private let batches: ImageFolderBatches
-  private let lock = Mutex(())
+  private let lock = LockSet(of: "the epoch")
 
   init(_ batches: ImageFolderBatches) { self.batches = batches }
 
   /// Calls `body` with the batches, which nobody else has meanwhile.
   func with(_ body: (ImageFolderBatches) throws(CNNError) -> Void) throws(CNNError) {
-    try lock.withLock { _ throws(CNNError) in try body(batches) }
+    try lock.writing { () throws(CNNError) in try body(batches) }
   }
 }
 
@@ -37,7 +36,7 @@ public func scnn_image_folder_open(
 
 @_cdecl("scnn_image_folder_free") @implementation
 public func scnn_image_folder_free(_ handle: OpaquePointer!) -> scnn_status {
-  call { () throws(CNNError) in try Handles.free(handle, "folder", as: ImageFolder.self) }
+  call(allocates: false) { () throws(CNNError) in try Handles.free(handle, "folder", as: ImageFolder.self) }
 }
 
 @_cdecl("scnn_image_folder_class_names") @implementation
@@ -135,5 +134,5 @@ public func scnn_batches_skipped(
 
 @_cdecl("scnn_batches_free") @implementation
 public func scnn_batches_free(_ handle: OpaquePointer!) -> scnn_status {
-  call { () throws(CNNError) in try Handles.free(handle, "batches", as: BatchesHandle.self) }
+  call(allocates: false) { () throws(CNNError) in try Handles.free(handle, "batches", as: BatchesHandle.self) }
 }

@@ -6,21 +6,19 @@ import CNNGraph
 import CSwiftCNN
 import Glibc
 import SwiftCNN
-import Synchronization
 
 /// A model and the C strings of its parameters' names, which live as long as the handle.
 final class ModelHandle: Sendable {
   let model: Model
   let parameters: [Parameter]
   private let strings: CStrings
-  private let lock = LockSet([ReadWriteLock()])
-  private nonisolated(unsafe) var lastProfile: Profile?
-  private let others = Mutex(TextPool())
+  private let lastProfile = Guarded<Profile?> { nil }
+  private let others = Guarded { TextPool() }
 
   /// What the last profiling of this handle measured.
   var profile: Profile? {
-    get { lock.reading { lastProfile } }
-    set { lock.writing { lastProfile = newValue } }
+    get { lastProfile.withLock { $0 } }
+    set { lastProfile.withLock { $0 = newValue } }
   }
 
   init(_ model: Model) {
@@ -64,10 +62,16 @@ private final class TextPool: @unchecked Sendable {
   deinit { for pointer in pointers.values { free(pointer) } }
 }
 
-/// The model behind a handle.
-func model(_ handle: OpaquePointer?) throws(CNNError) -> Model {
-  try Handles.get(handle, "model", as: ModelHandle.self).model
+/// The model behind a handle, with what belongs to the handle.
+/// - Throws: as well `.invalidState` in a forked child where another thread was changing the model.
+func modelHandle(_ handle: OpaquePointer?) throws(CNNError) -> ModelHandle {
+  let handle = try Handles.get(handle, "model", as: ModelHandle.self)
+  try handle.model.requireWhole()
+  return handle
 }
+
+/// The model behind a handle.
+func model(_ handle: OpaquePointer?) throws(CNNError) -> Model { try modelHandle(handle).model }
 
 /// Gives out a new model; `out` is NULL until then.
 func give(_ out: UnsafeMutablePointer<OpaquePointer?>?, _ name: String, _ make: () throws(CNNError) -> Model)
@@ -185,7 +189,7 @@ public func scnn_model_metadata(
 
 @_cdecl("scnn_model_free") @implementation
 public func scnn_model_free(_ handle: OpaquePointer!) -> scnn_status {
-  call { () throws(CNNError) in try Handles.free(handle, "model", as: ModelHandle.self) }
+  call(allocates: false) { () throws(CNNError) in try Handles.free(handle, "model", as: ModelHandle.self) }
 }
 
 @_cdecl("scnn_model_name") @implementation
@@ -217,7 +221,7 @@ public func scnn_model_profile(_ handle: OpaquePointer!, _ x: UnsafePointer<scnn
   -> scnn_status
 {
   call { () throws(CNNError) in
-    let handle = try Handles.get(handle, "model", as: ModelHandle.self)
+    let handle = try modelHandle(handle)
     handle.profile = try handle.model.profile(view(x, "x"), repeats: Int(repeats))
   }
 }
@@ -228,7 +232,7 @@ public func scnn_model_profile_training(
   _ sampleWeight: UnsafePointer<scnn_tensor>!, _ repeats: Int64
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let handle = try Handles.get(handle, "model", as: ModelHandle.self)
+    let handle = try modelHandle(handle)
     handle.profile = try handle.model.profile(
       view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"), repeats: Int(repeats))
   }
@@ -240,7 +244,7 @@ public func scnn_model_profile_text(
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let handle = try Handles.get(handle, "model", as: ModelHandle.self), format = try text(format, "format")
+    let handle = try modelHandle(handle), format = try text(format, "format")
     guard let profile = handle.profile else {
       throw CNNError(.invalidState, "nothing is measured yet; call scnn_model_profile first")
     }
@@ -298,7 +302,7 @@ public func scnn_model_set_normalization(
 @_cdecl("scnn_model_parameter_count") @implementation
 public func scnn_model_parameter_count(_ handle: OpaquePointer!, _ count: UnsafeMutablePointer<Int>!) -> scnn_status {
   call { () throws(CNNError) in
-    try required(count, "count").pointee = try Handles.get(handle, "model", as: ModelHandle.self).parameters.count
+    try required(count, "count").pointee = try modelHandle(handle).parameters.count
   }
 }
 
@@ -307,7 +311,7 @@ public func scnn_model_parameter(
   _ handle: OpaquePointer!, _ index: Int, _ parameter: UnsafeMutablePointer<scnn_parameter>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let handle = try Handles.get(handle, "model", as: ModelHandle.self)
+    let handle = try modelHandle(handle)
     let out = try required(parameter, "parameter")
     guard let known = handle.model.parameter(at: index) else {
       throw CNNError(.invalidArgument, "index is \(index); the model has \(handle.parameters.count) parameters")

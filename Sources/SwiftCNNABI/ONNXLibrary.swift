@@ -1,7 +1,6 @@
 import CNNCore
 import CONNXPlugin
 import Glibc
-import Synchronization
 
 /// libswiftcnn_onnx.so, which is loaded when it is first needed and stays.
 ///
@@ -11,7 +10,7 @@ struct ONNXLibrary {
   let `import`: scnn_onnx_plugin_import_function
   let names: scnn_onnx_plugin_names_function
 
-  private static let loaded = Mutex<ONNXLibrary?>(nil)
+  private static let loaded = Guarded<ONNXLibrary?> { nil }
   private static let fileName = "libswiftcnn_onnx.so.0"
 
   /// The library.

@@ -4,7 +4,6 @@
 import CNNCore
 import CSwiftCNN
 import SwiftCNN
-import Synchronization
 
 @_cdecl("scnn_compile") @implementation
 public func scnn_compile(_ handle: OpaquePointer!, _ settings: UnsafePointer<CChar>!) -> scnn_status {
@@ -129,12 +128,12 @@ public func scnn_apply_ema(_ handle: OpaquePointer!) -> scnn_status {
 /// A training run; calls from several threads take turns.
 final class FitHandle: @unchecked Sendable {
   private let run: TrainingRun
-  private let lock = Mutex(())
+  private let lock = LockSet(of: "the run")
 
   init(_ run: TrainingRun) { self.run = run }
 
   func step() throws(CNNError) -> TrainingRun.Progress {
-    try lock.withLock { _ throws(CNNError) in try run.step() }
+    try lock.writing { () throws(CNNError) in try run.step() }
   }
 }
 
@@ -180,5 +179,5 @@ public func scnn_fit_step(_ fit: OpaquePointer!, _ progress: UnsafeMutablePointe
 
 @_cdecl("scnn_fit_free") @implementation
 public func scnn_fit_free(_ fit: OpaquePointer!) -> scnn_status {
-  call { () throws(CNNError) in try Handles.free(fit, "fit", as: FitHandle.self) }
+  call(allocates: false) { () throws(CNNError) in try Handles.free(fit, "fit", as: FitHandle.self) }
 }

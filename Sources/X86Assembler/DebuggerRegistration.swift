@@ -1,5 +1,5 @@
+import CNNCore
 import CX86Debugger
-import Synchronization
 
 /// Tells gdb the names of generated code as long as the object lives, so that a stop in it shows the kernel.
 final class DebuggerRegistration {
@@ -7,7 +7,7 @@ final class DebuggerRegistration {
   private let file: UnsafeMutableBufferPointer<UInt8>
 
   /// Guards gdb's list.
-  private static let lock = Mutex(())
+  private static let lock = ProcessLock()
 
   init(_ codes: [(code: MachineCode, address: UnsafeRawPointer)]) {
     let bytes = SymbolFile.bytes(codes)
@@ -18,7 +18,7 @@ final class DebuggerRegistration {
       to: jit_code_entry(
         next_entry: nil, prev_entry: nil, symfile_addr: UnsafeRawPointer(file.baseAddress),
         symfile_size: UInt64(bytes.count)))
-    Self.lock.withLock { [entry] _ in
+    Self.lock.withLock { [entry] in
       let descriptor = x86_debugger_descriptor()
       entry.pointee.next_entry = descriptor.pointee.first_entry
       descriptor.pointee.first_entry?.pointee.prev_entry = entry
@@ -28,7 +28,7 @@ final class DebuggerRegistration {
   }
 
   deinit {
-    Self.lock.withLock { [entry] _ in
+    Self.lock.withLock { [entry] in
       let descriptor = x86_debugger_descriptor()
       let next = entry.pointee.next_entry, previous = entry.pointee.prev_entry
       next?.pointee.prev_entry = previous

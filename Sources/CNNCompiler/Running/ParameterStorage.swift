@@ -54,7 +54,8 @@ public final class ParameterStorage: @unchecked Sendable {
   ///   - shared: by name, the tensors to be used instead of new ones; of the parameter's size.
   ///   - lock: what guards the new ones.
   public init(
-    _ parameters: [Parameter], sharing shared: [String: ParameterTensor] = [:], lock: ReadWriteLock = ReadWriteLock()
+    _ parameters: [Parameter], sharing shared: [String: ParameterTensor] = [:],
+    lock: ReadWriteLock = ReadWriteLock(of: "the model")
   ) throws(CNNError) {
     self.parameters = parameters
     var offsets: [Int] = []

@@ -13,14 +13,12 @@ public struct MachineLimits: Sendable, Equatable {
     max(Double(operations) / operationsPerSecond, Double(byteCount) / bytesPerSecond)
   }
 
-  // Of pthread's kind, as in `PlanCache`.
-  private static let lock = LockSet([ReadWriteLock()])
-  private nonisolated(unsafe) static var known: [Int: MachineLimits] = [:]
+  private static let known = Guarded<[Int: MachineLimits]> { [:] }
 
   /// The limits of so many threads: measured the first time they are asked for, in about a quarter of a second.
   /// - Throws: `.outOfMemory` where there is no room for a buffer larger than the caches.
   public static func measured(threads: Int) throws(CNNError) -> MachineLimits {
-    try lock.writing { () throws(CNNError) in
+    try known.withLock { (known) throws(CNNError) in
       if let limits = known[threads] { return limits }
       let workers = Workers(count: threads)
       let limits = MachineLimits(

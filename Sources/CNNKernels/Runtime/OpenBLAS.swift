@@ -47,11 +47,15 @@ public enum OpenBLAS {
   // MARK: - The library
 
   /// The library, or nil if there is none.
-  static let library: OpenBLASLibrary? = {
+  static var library: OpenBLASLibrary? { opened.value }
+
+  private static let opened = Lazy<OpenBLASLibrary?> {
     if let choice = getenv("SWIFTCNN_BLAS"), String(cString: choice) == "none" { return nil }
     // The first name comes with the library itself, the second with its development files only.
-    return OpenBLASLibrary.open("libopenblas.so.0") ?? OpenBLASLibrary.open("libopenblas.so")
-  }()
+    let library = OpenBLASLibrary.open("libopenblas.so.0") ?? OpenBLASLibrary.open("libopenblas.so")
+    scopes.watchForks()
+    return library
+  }
 
   // MARK: - The scopes
 
@@ -63,14 +67,23 @@ public enum OpenBLAS {
   private final class SingleThreadScopes: @unchecked Sendable {
     var count = 0
     var setting: Int32 = 1
-    // Not `Synchronization.Mutex`: that one remembers its owner's thread number, which is another in a forked child.
+    // Not a `ProcessLock`, whose turn before a fork would come too late.
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
+    private var watchesForks = false
 
     init() {
       lock = .allocate(capacity: 1)
       lock.initialize(to: pthread_mutex_t())
       pthread_mutex_init(lock, nil)
-      // Nobody is between reading the setting and changing it while the process is copied.
+    }
+
+    /// Sees to it that nobody is between reading the setting and changing it while the process is copied.
+    ///
+    /// After the library was loaded, so that this lock is taken before it ends its own threads for a fork: a setting that
+    /// is changed after that begins them again.
+    func watchForks() {
+      if watchesForks { return }
+      watchesForks = true
       pthread_atfork(
         { pthread_mutex_lock(OpenBLAS.scopes.lock) },
         { pthread_mutex_unlock(OpenBLAS.scopes.lock) },

@@ -14,13 +14,13 @@ struct LibPNG: Sendable {
   private let finish: Finish
   private let free: Free
 
-  private static let loaded: Result<LibPNG, CNNError> = {
+  private static let loaded = Lazy<Result<LibPNG, CNNError>> {
     do throws(CNNError) { return .success(try LibPNG()) } catch { return .failure(error) }
-  }()
+  }
 
   /// The library of this machine.
   /// - Throws: `.invalidState` naming the Debian package where there is none.
-  static func library() throws(CNNError) -> LibPNG { try loaded.get() }
+  static func library() throws(CNNError) -> LibPNG { try loaded.value.get() }
 
   private init() throws(CNNError) {
     let library = try SharedLibrary("libpng16.so.16", package: "libpng16-16", purpose: "reading PNG pictures")

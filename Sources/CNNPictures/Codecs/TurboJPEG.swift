@@ -18,13 +18,13 @@ struct TurboJPEG: Sendable {
   private let errorMessage: Message
   private let end: Code
 
-  private static let loaded: Result<TurboJPEG, CNNError> = {
+  private static let loaded = Lazy<Result<TurboJPEG, CNNError>> {
     do throws(CNNError) { return .success(try TurboJPEG()) } catch { return .failure(error) }
-  }()
+  }
 
   /// The library of this machine.
   /// - Throws: `.invalidState` naming the Debian package where there is none.
-  static func library() throws(CNNError) -> TurboJPEG { try loaded.get() }
+  static func library() throws(CNNError) -> TurboJPEG { try loaded.value.get() }
 
   private init() throws(CNNError) {
     let library = try SharedLibrary("libturbojpeg.so.0", package: "libturbojpeg0", purpose: "reading JPEG pictures")

@@ -102,9 +102,13 @@ public final class Model: @unchecked Sendable {
     training = try other.training?.copy(for: parameters)
   }
 
+  /// Throws in a process that was forked while another thread was changing the model: it may be half changed there.
+  /// - Throws: `.invalidState`.
+  public func requireWhole() throws(CNNError) { try lock.requireWhole() }
+
   /// An independent model with the same network, parameters and training state.
   public func clone() throws(CNNError) -> Model {
-    try lock.writing { () throws(CNNError) in try Model(copying: self) }
+    try lock.alone { () throws(CNNError) in try Model(copying: self) }
   }
 
   private static func check(_ normalization: Compiler.PixelNormalization, channels: Int) throws(CNNError) {

@@ -36,9 +36,7 @@ final class PlanCache: Sendable {
     var imagesPerPass: [Size: Int] = [:]
   }
 
-  /// Of pthread's kind, which the thread sanitizer sees; a `Mutex` it does not, and takes what is guarded for a race.
-  private let lock = LockSet([ReadWriteLock()])
-  private nonisolated(unsafe) var state = State()
+  private let state = Guarded { State() }
   /// Enough for a full and a last batch of each purpose, and some change of batch size.
   private static let capacity = 8
 
@@ -109,5 +107,5 @@ final class PlanCache: Sendable {
   /// Forgets all plans: the network or its normalisation has changed.
   func removeAll() { withState { $0 = State(clock: $0.clock) } }
 
-  private func withState<Result>(_ body: (inout State) -> Result) -> Result { lock.writing { body(&state) } }
+  private func withState<Result>(_ body: (inout State) -> Result) -> Result { state.withLock(body) }
 }
