@@ -1,3 +1,4 @@
+import CNNCore
 import Glibc
 import Synchronization
 
@@ -35,6 +36,8 @@ final class PoolThread: @unchecked Sendable {
   private let state = Atomic<UInt32>(PoolThread.idle)
   private let wakeUp = Semaphore()
   private let index: Int
+  /// The system's number for the thread; 0 before it runs, or if unknown.
+  private let number = Atomic<Int32>(0)
   private let completion: Completion
   private var job: UnsafePointer<Job>?
   private var handle = pthread_t()
@@ -71,6 +74,7 @@ final class PoolThread: @unchecked Sendable {
   }
 
   private func serve() {
+    number.store(AffinityCalls.shared.threadNumber, ordering: .relaxed)
     var spinNanoseconds = 0
     while true {
       let offered = spin(nanoseconds: spinNanoseconds) { state.load(ordering: .relaxed) == PoolThread.offered }
@@ -88,6 +92,15 @@ final class PoolThread: @unchecked Sendable {
         completion.finishOne()
       }
     }
+  }
+
+  /// How long the thread has been ready to run and had to wait for a processor, in nanoseconds; nil if unknown.
+  var waitingTime: Int? {
+    let number = number.load(ordering: .relaxed)
+    if number == 0 { return nil }
+    // The time that it ran, that it waited, and how often it ran.
+    let fields = readSystemFile("/proc/self/task/\(number)/schedstat").split(separator: " ")
+    return fields.count >= 2 ? Int(fields[1]) : nil
   }
 
   /// Confines the thread to one processor.

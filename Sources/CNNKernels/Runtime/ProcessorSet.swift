@@ -57,6 +57,7 @@ struct AffinityMask {
 /// The affinity calls of the C library, which Swift's `Glibc` module leaves out because they are GNU extensions.
 struct AffinityCalls: Sendable {
   typealias GetProcessor = @convention(c) () -> Int32
+  typealias GetThreadNumber = @convention(c) () -> pid_t
   typealias GetAffinity = @convention(c) (pid_t, Int, UnsafeMutableRawPointer?) -> Int32
   typealias SetThreadAffinity = @convention(c) (pthread_t, Int, UnsafeMutableRawPointer?) -> Int32
   typealias SetThreadName = @convention(c) (pthread_t, UnsafePointer<CChar>) -> Int32
@@ -65,6 +66,8 @@ struct AffinityCalls: Sendable {
 
   /// `sched_getcpu`
   let getProcessor: GetProcessor?
+  /// `gettid`
+  let getThreadNumber: GetThreadNumber?
   /// `sched_getaffinity`
   let getAffinity: GetAffinity?
   /// `pthread_setaffinity_np`
@@ -76,6 +79,7 @@ struct AffinityCalls: Sendable {
     let program = dlopen(nil, RTLD_NOW)
     func address(_ name: String) -> UnsafeMutableRawPointer? { program.flatMap { dlsym($0, name) } }
     getProcessor = address("sched_getcpu").map { unsafeBitCast($0, to: GetProcessor.self) }
+    getThreadNumber = address("gettid").map { unsafeBitCast($0, to: GetThreadNumber.self) }
     getAffinity = address("sched_getaffinity").map { unsafeBitCast($0, to: GetAffinity.self) }
     setThreadAffinity = address("pthread_setaffinity_np").map { unsafeBitCast($0, to: SetThreadAffinity.self) }
     setThreadName = address("pthread_setname_np").map { unsafeBitCast($0, to: SetThreadName.self) }
@@ -83,6 +87,9 @@ struct AffinityCalls: Sendable {
 
   /// The number of the processor that the calling thread runs on, or -1 if unknown.
   var currentProcessor: Int32 { getProcessor?() ?? -1 }
+
+  /// The system's number for the calling thread, or 0 if unknown.
+  var threadNumber: Int32 { getThreadNumber?() ?? 0 }
 
   /// Lets `thread` run on `processors` only.
   func confine(_ thread: pthread_t, to processors: some Sequence<Int32>) {

@@ -18,7 +18,7 @@ public final class ThreadPool: @unchecked Sendable {
   /// unless the environment has `SWIFTCNN_PIN=0`; may be changed at any time.
   ///
   /// On some virtual machines a sleeping thread wakes on the processor of the thread that woke it, and the two then
-  /// take turns. Turn it off where several processes compete for the same processors.
+  /// take turns. Where other processes compete for the processors, threads are let go for a while (see `PinningRule`).
   public static var pinsWorkers: Bool {
     get { pinning.load(ordering: .relaxed) }
     set { pinning.store(newValue, ordering: .relaxed) }
@@ -33,7 +33,7 @@ public final class ThreadPool: @unchecked Sendable {
   /// The pool of this process; a forked child gets one of its own.
   static var shared: ThreadPool {
     if let pool = current.load(ordering: .acquiring) { return pool.takeUnretainedValue() }
-    _ = watchesForks
+    watchForks()
     let created = Unmanaged.passRetained(ThreadPool(processorSet: .ofThisProcess()))
     let (published, existing) = current.compareExchange(
       expected: nil, desired: created, ordering: .acquiringAndReleasing)
@@ -44,6 +44,8 @@ public final class ThreadPool: @unchecked Sendable {
 
   /// A forked child has only the thread that called `fork`, and the pool's memory as it was at that moment, perhaps in
   /// the middle of a job. So the child leaves that pool alone, in memory, and makes a new one when it needs it.
+  public static func watchForks() { _ = watchesForks }
+
   private static let watchesForks: Bool =
     pthread_atfork(
       nil, nil,
@@ -63,6 +65,7 @@ public final class ThreadPool: @unchecked Sendable {
   // Where the calling thread was when the threads were last placed; nil if they must be placed anew.
   private var placement: Int32?
   private static let unpinned: Int32 = -1
+  private var pinningRule = PinningRule()
 
   init(processorSet: ProcessorSet) { self.processorSet = processorSet }
 
@@ -130,7 +133,8 @@ public final class ThreadPool: @unchecked Sendable {
   ///
   /// The calling thread is its owner's, so it is never pinned; if it has moved, the pool's thread there makes room.
   private func placeThreads() {
-    let here = ThreadPool.pinsWorkers ? AffinityCalls.shared.currentProcessor : ThreadPool.unpinned
+    let pins = ThreadPool.pinsWorkers && pinningRule.allowsPinning(at: monotonicNanoseconds(), waited: meanWaitingTime)
+    let here = pins ? AffinityCalls.shared.currentProcessor : ThreadPool.unpinned
     if here == placement { return }
     placement = here
     if here == ThreadPool.unpinned {
@@ -143,5 +147,15 @@ public final class ThreadPool: @unchecked Sendable {
       }
       if let free { thread.pin(to: free) }
     }
+  }
+
+  /// How long a thread of the pool has waited for its processor so far, on average.
+  private func meanWaitingTime() -> Int? {
+    var sum = 0
+    for thread in threads {
+      guard let time = thread.waitingTime else { return nil }
+      sum += time
+    }
+    return sum / max(1, threads.count)
   }
 }
