@@ -38,7 +38,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib onnx-schema onnx-nodes onnx-families python test test-swift test-c test-python demo install \
   format lint typecheck sanitize fuzz golden golden-check keras-check parity asm-check asm-golden bench bench-training \
-  bench-accuracy bench-inference bench-pictures bench-folders soak clean
+  bench-accuracy bench-inference bench-pictures bench-folders bench-processes soak fork-soak clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -298,8 +298,15 @@ asm-golden: deps ## Makes the stored encodings in Tests/X86AssemblerTests again,
 
 bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders ## Measures the speed beside other engines in turns; wants an idle machine
 
-soak: python ## Predicts ten thousand times with changing batches: memory stays flat, bits the same
+soak: python ## Ten thousand predictions: memory stays flat, bits the same; then 400 runs with too little memory
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
+	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/memory_limits.py
+
+fork-soak: python ## Forks a thousand times while other threads are in the library: no child is ended or hangs
+	PYTHONPATH=bindings/python $(PYTHON) -W ignore Tests/Benchmarks/fork_soak.py
+
+bench-processes: python ## Measures processes that predict at the same time, bound to processors and not (BENCH='--seconds 5')
+	PYTHONPATH=bindings/python $(PYTHON) -W ignore Tests/Benchmarks/processes.py $(BENCH)
 
 # More by BENCH, as BENCH='--models resnet20 --parts step'; Tests/Benchmarks/training.py --help lists it all.
 bench-training: python build/peers-venv/ready build/fma_peak ## Measures only training, beside PyTorch

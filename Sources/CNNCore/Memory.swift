@@ -42,6 +42,11 @@ public final class Memory: @unchecked Sendable {
         throw CNNError(.outOfMemory, "\(what()): \(byteCount) bytes could not be allocated")
       }
       (base, self.mapping) = mapping
+      guard MemoryReserve.isLeft else {
+        munmap(mapping.mapping.baseAddress, mapping.mapping.count)
+        throw CNNError(
+          .outOfMemory, "\(what()): \(byteCount) bytes could not be allocated: too little would be left beside them")
+      }
       return
     }
     var pointer: UnsafeMutableRawPointer?

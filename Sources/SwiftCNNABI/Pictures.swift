@@ -114,7 +114,7 @@ public func scnn_picture_adjust(
 
 @_cdecl("scnn_picture_free") @implementation
 public func scnn_picture_free(_ handle: OpaquePointer!) -> scnn_status {
-  call { () throws(CNNError) in try Handles.free(handle, "picture", as: PictureHandle.self) }
+  call(allocates: false) { () throws(CNNError) in try Handles.free(handle, "picture", as: PictureHandle.self) }
 }
 
 @_cdecl("scnn_model_preprocessing") @implementation
@@ -168,7 +168,7 @@ private func write(
   _ found: [[Classification]], of handle: OpaquePointer?, to classes: UnsafeMutablePointer<scnn_class>?, _ top: Int,
   _ count: UnsafeMutablePointer<Int>?
 ) throws(CNNError) {
-  let names = try Handles.get(handle, "model", as: ModelHandle.self), classes = try required(classes, "classes")
+  let names = try modelHandle(handle), classes = try required(classes, "classes")
   for (sample, row) in found.enumerated() {
     for (place, classification) in row.enumerated() {
       var result = scnn_class()
@@ -182,10 +182,13 @@ private func write(
 }
 
 /// Checks what the results are written to before anything is computed.
-private func checkRoom(_ classes: UnsafeMutablePointer<scnn_class>?, _ top: Int) throws(CNNError) {
+private func checkRoom(_ classes: UnsafeMutablePointer<scnn_class>?, _ top: Int, samples: Int = 1) throws(CNNError) {
   _ = try required(classes, "classes")
-  guard top >= 1 else {
-    throw CNNError(.invalidArgument, "top is \(UInt(bitPattern: top)); expected 1 or more")
+  // No array is larger than the address space.
+  let largest = Int.max / MemoryLayout<scnn_class>.stride / max(1, samples)
+  guard (1...largest).contains(top) else {
+    throw CNNError(
+      .invalidArgument, "top is \(UInt(bitPattern: top)); expected 1 to \(largest): there is room for so many a sample")
   }
 }
 
@@ -219,8 +222,9 @@ public func scnn_classify(
   _ classes: UnsafeMutablePointer<scnn_class>!, _ top: Int, _ count: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    try checkRoom(classes, top)
-    let found = try model(handle).classify(batch: view(x, "x"), top: top, batchSize: Int(batchSize))
+    let x = try view(x, "x")
+    try checkRoom(classes, top, samples: x.shape.first ?? 1)
+    let found = try model(handle).classify(batch: x, top: top, batchSize: Int(batchSize))
     try write(found, of: handle, to: classes, top, count)
   }
 }

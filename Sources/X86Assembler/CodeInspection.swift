@@ -1,3 +1,4 @@
+import CNNCore
 import Glibc
 
 /// What makes generated code visible from outside.
@@ -39,9 +40,11 @@ struct CodeInspection: Sendable {
   }
 
   private static func write(_ bytes: [UInt8], to path: String, mode: String) {
-    guard let file = fopen(path, mode) else { return }
-    fwrite(bytes, 1, bytes.count, file)
-    fclose(file)
+    withoutFileSizeSignal {
+      guard let file = fopen(path, mode) else { return }
+      fwrite(bytes, 1, bytes.count, file)
+      fclose(file)
+    }
   }
 }
 

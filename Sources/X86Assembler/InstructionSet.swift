@@ -1,3 +1,4 @@
+import CNNCore
 import Glibc
 
 /// What kernels are written in, the least capable first.
@@ -12,7 +13,7 @@ public enum InstructionSet: String, Sendable, Comparable, CaseIterable {
   /// The best that the processor has, or less where `SWIFTCNN_ISA` says so.
   public static let selected: InstructionSet = select(
     getenv("SWIFTCNN_ISA").map { String(cString: $0) }, on: Processor.host
-  ) { message in _ = write(STDERR_FILENO, message, message.utf8.count) }
+  ) { message in writeToErrorStream(message) }
 
   /// The best that a processor has.
   public static func best(on processor: Processor) -> InstructionSet {

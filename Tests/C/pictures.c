@@ -218,6 +218,12 @@ static void test_classification(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_classify(model, &x, 0, all, 3, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_classify(model, &x, 4, NULL, 3, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_classify(model, &x, 4, all, 0, &count));
+  /* Products of these and the number of images are no sizes. */
+  const size_t huge[] = {SIZE_MAX, SIZE_MAX / 2, (size_t)1 << 62, (size_t)1 << 61, ((size_t)1 << 62) + 1, SIZE_MAX / 64};
+  for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
+    FAILS(SCNN_INVALID_ARGUMENT, scnn_classify(model, &x, 4, all, huge[i], &count));
+    SAYS("top is ");
+  }
   FAILS(SCNN_INVALID_ARGUMENT, scnn_classify(model, NULL, 4, all, 3, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_classify(NULL, &x, 4, all, 3, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_classify_file(model, NULL, classes, 3, &count));

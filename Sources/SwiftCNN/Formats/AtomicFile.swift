@@ -14,7 +14,9 @@ enum AtomicFile {
     try checkPath(path)
     let target = try resolvingLinks(path)
     let permissions = try permissions(of: target)
-    let writer = try FileWriter(creating: temporaryPath(beside: target), reportedAs: path)
+    let names = TemporaryNames(of: target)
+    let writer = try FileWriter(creating: names.new(), reportedAs: path)
+    names.removeLeftovers(newerFile: writer.descriptor)
     do throws(CNNError) {
       try body(writer)
       try writer.finish(permissions: permissions)
@@ -57,13 +59,7 @@ enum AtomicFile {
     return status.st_mode & 0o777
   }
 
-  private static func temporaryPath(beside path: String) -> String {
-    // At most 50 scalars of the name, 200 bytes, so that a long name stays within the system's 255.
-    let name = path.split(separator: "/").last.map { String($0.unicodeScalars.prefix(50)) } ?? ""
-    return "\(directory(of: path))/\(name).tmp-\(getpid())-\(String(UInt32.random(in: .min ... .max), radix: 16))"
-  }
-
-  private static func directory(of path: String) -> String {
+  fileprivate static func directory(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
@@ -77,5 +73,73 @@ enum AtomicFile {
     guard descriptor >= 0 else { return }
     fsync(descriptor)
     close(descriptor)
+  }
+}
+
+/// The names of files that are being written to replace another: `NAME.tmp-PID-PLACE-NUMBER`.
+///
+/// A writer that is killed leaves its file behind, which whoever writes NAME next removes:
+/// - at once where PLACE, a hash of the machine, its start and the PID namespace, is this process's own and no process has
+///   that PID;
+/// - else where it has not been written to for an hour, by the file system's clock: on a shared folder the process may be
+///   alive on another machine or in another container, which nobody here can see.
+struct TemporaryNames {
+  private let directory: String
+  private let prefix: String
+  private static let oldAge = 3600
+
+  /// Of the file at `path`, which is no link.
+  init(of path: String) {
+    directory = AtomicFile.directory(of: path)
+    // At most 50 scalars of the name, 200 bytes, so that a long name stays within the system's 255.
+    prefix = "\(path.split(separator: "/").last.map { String($0.unicodeScalars.prefix(50)) } ?? "").tmp-"
+  }
+
+  /// A path for this process to write to.
+  func new() -> String {
+    let number = String(UInt32.random(in: .min ... .max), radix: 16)
+    return "\(directory)/\(prefix)\(getpid())-\(Self.place())-\(number)"
+  }
+
+  /// Removes what writers that do not exist any more have left behind.
+  /// - Parameter newerFile: one that was made just now.
+  func removeLeftovers(newerFile: Int32) {
+    guard let folder = opendir(directory) else { return }
+    defer { closedir(folder) }
+    var now = stat()
+    guard fstat(newerFile, &now) == 0 else { return }
+    let place = Self.place()
+    while let entry = readdir(folder) {
+      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      guard name.hasPrefix(prefix), let writer = Self.writer(name.dropFirst(prefix.count)) else { continue }
+      if kill(writer.process, 0) == 0 || errno != ESRCH { continue }
+      let path = "\(directory)/\(name)"
+      var status = stat()
+      guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { continue }
+      if writer.place == place || now.st_mtim.tv_sec - status.st_mtim.tv_sec > Self.oldAge { unlink(path) }
+    }
+  }
+
+  /// What a name says behind the prefix; nil where this library did not make it. In names of earlier versions the place is empty.
+  private static func writer(_ rest: Substring) -> (process: pid_t, place: Substring)? {
+    let parts = rest.split(separator: "-" as Character, omittingEmptySubsequences: false)
+    guard (2...3).contains(parts.count), let process = pid_t(parts[0]), process > 0,
+      parts.dropFirst().allSatisfy({ UInt32($0, radix: 16) != nil })
+    else { return nil }
+    return (process, parts.count == 3 ? parts[1] : "")
+  }
+
+  /// Where a PID means the same process, as 32 bits in hexadecimal.
+  private static func place() -> String {
+    var status = stat()
+    let namespace = stat("/proc/self/ns/pid", &status) == 0 ? UInt64(status.st_ino) : 0
+    var hash: UInt64 = 14_695_981_039_346_656_037  // FNV-1a
+    for byte in readSystemFile("/proc/sys/kernel/random/boot_id").utf8 {
+      hash = (hash ^ UInt64(byte)) &* 1_099_511_628_211
+    }
+    hash = (hash ^ namespace) &* 1_099_511_628_211
+    return String(UInt32(truncatingIfNeeded: hash ^ hash >> 32), radix: 16)
   }
 }

@@ -50,23 +50,3 @@ struct FileWriter: ~Copyable {
     }
   }
 }
-
-/// Runs `body` with SIGXFSZ held back, which the system sends for a write beyond the process's file size limit and
-/// which would end the process; what remains is the error EFBIG.
-private func withoutFileSizeSignal(_ body: () -> Int) -> Int {
-  var signals = sigset_t(), before = sigset_t(), pending = sigset_t()
-  sigemptyset(&signals)
-  sigaddset(&signals, SIGXFSZ)
-  sigpending(&pending)
-  guard sigismember(&pending, SIGXFSZ) == 0, pthread_sigmask(SIG_BLOCK, &signals, &before) == 0 else { return body() }
-  let result = body()
-  let code = errno
-  if result < 0, code == EFBIG {
-    // The signal is pending for this thread (unless it is ignored): take it off.
-    var now = timespec(tv_sec: 0, tv_nsec: 0)
-    while sigtimedwait(&signals, nil, &now) < 0, errno == EINTR {}
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nil)
-  errno = code
-  return result
-}
