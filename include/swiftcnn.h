@@ -10,12 +10,21 @@
  *
  * Rules that hold for every function:
  * - It returns SCNN_OK (0), or a status from the list below and leaves a sentence in scnn_last_error().
- * - No argument, file or failed allocation ends the process. A NULL where a pointer is needed, and a handle that was
- *   never made or is already freed, give SCNN_INVALID_ARGUMENT.
+ * - No argument and no file ends the process. A NULL where a pointer is needed, and a handle that was never made or is
+ *   already freed, give SCNN_INVALID_ARGUMENT.
+ * - Memory that an argument or a file sizes and that cannot be had gives SCNN_OUT_OF_MEMORY. So does, under a limit of
+ *   address space (ulimit -v), a call that would begin with less than 32 MiB left, which is more than calls allocate in
+ *   passing; only where another thread takes that away while a call is at work can the process end.
  * - Images are NHWC. uint8 tensors are pixels: divided by 255, then normalised with the model's own mean and standard
  *   deviation, as (pixel / 255 - mean) / deviation. float32 tensors are taken as they stand.
  * - Calls on different models may run at the same time. Two threads may call scnn_predict with one model at the same
  *   time; whatever changes a model (training, loading, setting) must have it alone, and is made to wait otherwise.
+ * - A process may fork while other threads are in the library, and the child may make any call. What other threads were
+ *   reading, such as a model that predicts, is as good there as in the parent. What they were changing (a model that is
+ *   trained, loaded into or set; a graph, run or epoch under way) is not whole there: its calls give SCNN_INVALID_STATE and
+ *   a message that says so, it can only be freed, and the child makes or loads another. Threads are not copied: a child
+ *   computes on threads of its own. This holds once each function that other threads are in has returned once in the
+ *   process, or another of its kind: the first call makes tables that a fork must not fall into.
  * - Options are JSON objects, as {"classes": 10}; NULL means all defaults. A key that is not listed is an error. In the
  *   lists below the value after a key is its default.
  * - Texts are written to `buffer` with a closing NUL; `*length` (may be NULL) becomes the length without it. Where
@@ -46,7 +55,8 @@ enum {
   SCNN_NOT_FINITE = 7,       /* training produced NaN or infinity; the message says at which step */
   SCNN_INVALID_STATE = 8,    /* not possible now, as training before scnn_compile */
   SCNN_INTERNAL = 9,         /* a fault of the library */
-  SCNN_BUFFER_TOO_SMALL = 10 /* the text or array does not fit; *length says what is needed */
+  SCNN_BUFFER_TOO_SMALL = 10, /* the text or array does not fit; *length says what is needed */
+  SCNN_INTERRUPTED = 11       /* the function of scnn_set_interruption asked for the call's end */
 };
 
 /* The message of this thread's last failed call; "" where there was none. Valid until the thread's next call. */
@@ -60,8 +70,18 @@ const char *scnn_version(void);
 scnn_status scnn_set_num_threads(int32_t count);
 int32_t scnn_get_num_threads(void);
 
-/* Whether worker threads are bound to one processor each (the default; 0 turns it off). */
+/* Whether worker threads are bound to one processor each (the default; 0 turns it off). Where they have to wait there for
+ * other processes they are let go for a while. */
 scnn_status scnn_set_thread_pinning(int32_t pinned);
+
+/* A function that predictions, evaluations and profiles call now and then between two parts of their work, at most twenty
+ * times a second and in the thread of the call: where it returns other than 0 the call ends with SCNN_INTERRUPTED. It may
+ * look at a flag that a signal handler sets; it must not call this library. NULL (the default): none. */
+scnn_status scnn_set_interruption(int32_t (*is_wanted)(void));
+
+/* Why computations are many times slower in this process than they could be, and what to do: where the system gives no
+ * executable memory for the code that is made for a model. "" where it does, and before anything is computed. */
+const char *scnn_slow_reason(void);
 
 /* ---------------------------------------------------------------------------------------------------------- tensors */
 
@@ -268,7 +288,8 @@ scnn_status scnn_model_tensor_shape(scnn_model *model, const char *tensor, int64
 
 /* Runs the model on `x` [N, height, width, channels], at most `batch_size` images at a time (1 or more; fewer where so
  * many would not stay in the caches), and writes the output, or the intermediate result named `tensor`, as `count`
- * float32. */
+ * float32. The same call gives the same bits. In another batch an image's result can differ in its last bits, since kernels
+ * are chosen by the number of images: by up to 6e-7 for a ResNet's probabilities. */
 scnn_status scnn_predict(scnn_model *model, const scnn_tensor *x, int64_t batch_size, const char *tensor,
                          float *output, size_t count);
 

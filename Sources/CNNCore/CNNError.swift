@@ -24,6 +24,8 @@ public struct CNNError: Error, Equatable, Sendable, CustomStringConvertible {
     case internalFault = 9
     /// The caller's buffer does not hold the result; C only.
     case bufferTooSmall = 10
+    /// The host asked for the end of a call that takes long.
+    case interrupted = 11
   }
 
   /// The kind of failure.

@@ -5,8 +5,10 @@ import Glibc
 import SwiftCNN
 
 /// Runs the body of a C function: an error becomes a status and this thread's message.
-func call(_ body: () throws(CNNError) -> Void) -> scnn_status {
+/// - Parameter allocates: whether it needs memory; what only frees does not.
+func call(allocates: Bool = true, _ body: () throws(CNNError) -> Void) -> scnn_status {
   do throws(CNNError) {
+    if allocates { try MemoryReserve.require() }
     try body()
     return scnn_status(SCNN_OK)
   } catch {
@@ -23,6 +25,9 @@ enum LastError {
     pthread_key_create(&key) { free($0) }
     return key
   }()
+
+  /// Makes the key, while the process has one thread.
+  static func prepare() { _ = key }
 
   static func set(_ message: String) {
     let old = pthread_getspecific(key)

@@ -33,6 +33,16 @@ public func scnn_set_thread_pinning(_ pinned: Int32) -> scnn_status {
   call { () throws(CNNError) in Threads.setPinning(pinned != 0) }
 }
 
+@_cdecl("scnn_slow_reason") @implementation
+public func scnn_slow_reason() -> UnsafePointer<CChar>! {
+  UnsafeRawPointer((Computing.slowReason ?? noError).utf8Start).assumingMemoryBound(to: CChar.self)
+}
+
+@_cdecl("scnn_set_interruption") @implementation
+public func scnn_set_interruption(_ isWanted: (@convention(c) () -> Int32)!) -> scnn_status {
+  call(allocates: false) { () throws(CNNError) in Computing.setInterruption(isWanted) }
+}
+
 @_cdecl("scnn_list_models") @implementation
 public func scnn_list_models(
   _ pattern: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,

@@ -1,5 +1,6 @@
 import CNNCore
 import Glibc
+import Synchronization
 
 /// Code that can be called: all kernels of a plan in one block of memory, which is never writable and executable at
 /// once. Freed with the object.
@@ -13,7 +14,25 @@ public final class ExecutableMemory: @unchecked Sendable {
   /// `SWIFTCNN_JIT_PERF` ask for.
   /// - Throws: `.invalidState` where the system allows no new code; the caller then does without.
   public convenience init(_ codes: [MachineCode]) throws(CNNError) {
-    try self.init(codes, ways: Way.allCases, inspection: .fromEnvironment)
+    do throws(CNNError) {
+      try self.init(codes, ways: Way.allCases, inspection: .fromEnvironment)
+    } catch {
+      Self.wasRefused.store(true, ordering: .relaxed)
+      throw error
+    }
+  }
+
+  private static let wasRefused = Atomic(false)
+
+  /// What it means that the system has once given no memory for code to this process, and what to do; nil where it always
+  /// has.
+  public static var refusal: StaticString? {
+    guard wasRefused.load(ordering: .relaxed) else { return nil }
+    return """
+      portable kernels are used, which are many times slower: the system gives no executable memory for generated code. \
+      Where a sandbox forbids it (seccomp, SELinux, MemoryDenyWriteExecute= of systemd, PR_SET_MDWE), allow memfd_create \
+      with mmap(PROT_EXEC), or mprotect(PROT_EXEC); where memory is limited (ulimit -v), raise the limit
+      """
   }
 
   init(_ codes: [MachineCode], ways: [Way], inspection: CodeInspection) throws(CNNError) {
@@ -70,7 +89,8 @@ public final class ExecutableMemory: @unchecked Sendable {
     let closeOnExec: UInt32 = 1
     guard let file = createMemoryFile?("swiftcnn-code", closeOnExec), file >= 0 else { return nil }
     defer { close(file) }
-    guard ftruncate(file, byteCount) == 0, let writable = map(byteCount, PROT_READ | PROT_WRITE, MAP_SHARED, file)
+    guard withoutFileSizeSignal({ ftruncate(file, byteCount) }) == 0,
+      let writable = map(byteCount, PROT_READ | PROT_WRITE, MAP_SHARED, file)
     else { return nil }
     fill(writable)
     munmap(writable, byteCount)

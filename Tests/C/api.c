@@ -14,6 +14,36 @@ static void test_library(void) {
   OK(scnn_set_thread_pinning(1));
 }
 
+static int times_asked;
+static int32_t is_wanted_at_once(void) { return ++times_asked; }
+static int32_t is_never_wanted(void) { return times_asked++ < 0; }
+
+/* More images than are computed at once, for longer than the function waits to be asked. */
+static void test_interruption(void) {
+  enum { COUNT = 30000 };
+  scnn_model *model = small_model(1);
+  unsigned char *many = calloc(COUNT, PIXELS);
+  float *output = malloc(COUNT * CLASSES * sizeof *output);
+  if (CHECK(many != NULL && output != NULL)) {
+    scnn_tensor x = images(many, SCNN_UINT8, COUNT), one = images(many, SCNN_UINT8, 1);
+    OK(scnn_set_interruption(is_wanted_at_once));
+    FAILS(SCNN_INTERRUPTED, scnn_predict(model, &x, COUNT, NULL, output, COUNT * CLASSES));
+    CHECK(times_asked == 1);
+    OK(scnn_predict(model, &one, 1, NULL, output, CLASSES));
+    OK(scnn_set_interruption(is_never_wanted));
+    OK(scnn_predict(model, &x, COUNT, NULL, output, COUNT * CLASSES));
+    CHECK(times_asked > 1);
+    OK(scnn_set_interruption(NULL));
+    times_asked = 0;
+    OK(scnn_predict(model, &x, COUNT / 4, NULL, output, COUNT * CLASSES));
+    CHECK(times_asked == 0);
+    CHECK(*scnn_slow_reason() == '\0');
+  }
+  free(many);
+  free(output);
+  OK(scnn_model_free(model));
+}
+
 static void test_texts(void) {
   char *names;
   TEXT(names, scnn_list_models("resnet*", buffer, capacity, &length));
@@ -286,6 +316,7 @@ static void test_onnx(void) {
 int main(void) {
   make_pixels();
   test_library();
+  test_interruption();
   test_texts();
   test_inspection();
   test_normalization();

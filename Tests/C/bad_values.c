@@ -131,6 +131,7 @@ static void test_numbers(scnn_model *model) {
   REFUSES(scnn_set_num_threads(INT32_MIN));
   CHECK(scnn_get_num_threads() >= 1 && scnn_get_num_threads() <= 1024);
   OK(scnn_set_thread_pinning(1));
+  OK(scnn_set_interruption(NULL));
 
   REFUSES(scnn_model_get_normalization(model, mean, deviation, CHANNELS + 1));
   REFUSES(scnn_model_set_normalization(model, mean, deviation, SIZE_MAX));

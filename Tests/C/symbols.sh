@@ -24,7 +24,7 @@ called() { cat "$@" | grep -oE '\bscnn_[a-z0-9_]+' | sort -u; }
 report "not called by the tests of the API" \
   "$(comm -23 <(echo "$declared") <(called "$tests"/{api,training,graph,sharing,outputs,pictures,folders}.c "$tests/support.h"))"
 # These take nothing that could be wrong.
-harmless=$(printf 'scnn_get_num_threads\nscnn_last_error\nscnn_version\n')
+harmless=$(printf 'scnn_get_num_threads\nscnn_last_error\nscnn_slow_reason\nscnn_version\n')
 report "not called by the tests of bad input" \
   "$(comm -23 <(comm -23 <(echo "$declared") <(echo "$harmless")) <(called "$tests"/{bad_*,sharing,outputs,pictures,folders}.c))"
 

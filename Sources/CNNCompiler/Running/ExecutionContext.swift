@@ -81,7 +81,9 @@ public final class ExecutionContext: @unchecked Sendable {
     let recorder = WorkRecorder(plan.workers)
     let workers = plan.workers.recorded(by: recorder)
     var times: [StepTime] = []
+    var interruption = Interruption()
     for _ in 0..<repeats {
+      try interruption.check()
       times.removeAll(keepingCapacity: true)
       for step in plan.steps {
         let start = monotonicNanoseconds()

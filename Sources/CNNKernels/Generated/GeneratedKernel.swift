@@ -1,6 +1,4 @@
 import CNNCore
-import Glibc
-import Synchronization
 import X86Assembler
 
 /// A kernel's machine code, which can be called once the plan it belongs to has put all its code into memory.
@@ -52,25 +50,19 @@ public final class KernelLibrary {
     kernel(product, name: product.name) { product.code() }
   }
 
-  /// Generates what is not generated yet, puts it into executable memory, and says whether the system gave any; if not,
-  /// once on the error stream too.
+  /// Generates what is not generated yet, puts it into executable memory, and says whether the system gave any.
   public func isUsable(workers: Workers) -> Bool {
     do throws(CNNError) {
       try finish(workers: workers)
       return true
     } catch {
-      Self.reportRefusal(error)
       return false
     }
   }
 
-  private static let hasReported = Atomic<Bool>(false)
-
-  private static func reportRefusal(_ error: CNNError) {
-    if hasReported.exchange(true, ordering: .relaxed) { return }
-    let line = Array("swiftcnn: portable kernels are used: \(error.message)\n".utf8)
-    _ = write(STDERR_FILENO, line, line.count)
-  }
+  /// Why computations are many times slower in this process than they could be, and what to do; nil where they are not,
+  /// or nothing was computed yet.
+  public static var refusal: StaticString? { ExecutableMemory.refusal }
 
   /// Generates what is not generated yet, divided among the threads, and puts it into executable memory; from then on the
   /// kernels can be called.

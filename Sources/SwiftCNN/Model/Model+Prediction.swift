@@ -1,6 +1,7 @@
 import CNNCompiler
 import CNNCore
 import CNNGraph
+import CNNKernels
 
 extension Model {
   /// Runs the model on `x` `[N, height, width, channels]`, float32 or uint8 pixels.
@@ -45,18 +46,19 @@ extension Model {
     try lock.reading { () throws(CNNError) in
       try checkInput(x)
       let atOnce = min(batchSize, try imagesPerPass(x))
+      // Where there is a plan its own check comes soon enough; else before a plan is made, which may take long.
+      if try !plans.hasPlan(predictionKey(x.samples(0..<min(atOnce, x.sampleCount)), outputs)) {
+        try checkRoom(destinations, outputs, x)
+      }
+      var interruption = Interruption()
       var start = 0
       while start < x.sampleCount {
+        if start > 0 { try interruption.check() }
         let end = start + min(atOnce, x.sampleCount - start)
         let batch = x.samples(start..<end)
         try withPredictionContext(batch, outputs) { (context) throws(CNNError) in
           for (index, destination) in destinations.enumerated() {
-            let perSample = context.output(index).count / (end - start)
-            let expected = try Checked.product([perSample, x.sampleCount], "output")
-            guard destination.count == expected else {
-              throw CNNError(
-                .shapeMismatch, "there is room for \(destination.count) results; the output has \(expected)")
-            }
+            try requireRoom(destination, [x.sampleCount, context.output(index).count / (end - start)])
           }
           try context.run(parameters: parameters, inputs: [batch.base])
           for (index, destination) in destinations.enumerated() {
@@ -67,6 +69,25 @@ extension Model {
         }
         start = end
       }
+    }
+  }
+
+  /// Throws unless each result has just the room that it needs.
+  private func checkRoom(
+    _ destinations: [UnsafeMutableBufferPointer<Float>], _ outputs: [String], _ x: TensorView
+  ) throws(CNNError) {
+    if x.sampleCount == 0 { return }
+    let graph = try networkForOne(of: x).selectingOutputs(outputs)
+    try requireResults(graph, samples: 1)
+    for (destination, output) in zip(destinations, graph.outputs) {
+      try requireRoom(destination, [x.sampleCount] + graph.type(of: output.value).shape.dropFirst())
+    }
+  }
+
+  private func requireRoom(_ destination: UnsafeMutableBufferPointer<Float>, _ shape: [Int]) throws(CNNError) {
+    let expected = try Checked.product(shape, "output")
+    guard destination.count == expected else {
+      throw CNNError(.shapeMismatch, "there is room for \(destination.count) results; the output has \(expected)")
     }
   }
 
@@ -86,17 +107,20 @@ extension Model {
     return network.type(of: input.value) == type ? network : try network.rebound([input.name: type])
   }
 
+  private func predictionKey(_ x: TensorView, _ outputs: [String]) throws(CNNError) -> PlanCache.Key {
+    PlanCache.Key(purpose: .prediction(outputs: outputs), input: try x.validated("x"), threads: Threads.count)
+  }
+
   func withPredictionContext<Result>(
     _ x: TensorView, _ outputs: [String], _ body: (ExecutionContext) throws(CNNError) -> Result
   ) throws(CNNError) -> Result {
-    let type = try x.validated("x")
-    let key = PlanCache.Key(purpose: .prediction(outputs: outputs), input: type, threads: Threads.count)
+    let key = try predictionKey(x, outputs)
     return try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
         let plan = try Compiler.inferencePlan(
-          network, input: type, normalization: pixelNormalization, outputs: outputs, threads: key.threads)
-        try requireResults(plan.graph, samples: type.shape.first ?? 0)
+          network, input: key.input, normalization: pixelNormalization, outputs: outputs, threads: key.threads)
+        try requireResults(plan.graph, samples: key.input.shape.first ?? 0)
         return plan
       }, body)
   }

@@ -38,11 +38,11 @@ extension Model {
     throws(CNNError) -> Profile
   {
     try Self.check(repeats)
-    return try lock.writing { () throws(CNNError) in
+    lock.writing { updateTrainability() }
+    return try lock.alone { () throws(CNNError) in
       let state = try compiled()
       try checkInput(x)
       try checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: network))
-      updateTrainability()
       let limits = try MachineLimits.measured(threads: Threads.count)
       let parameters = try parameters.copy()
       let optimizer = try state.copy(for: parameters).optimizer

@@ -119,25 +119,28 @@ extension Model {
 
   /// The loss and metrics over a data set, without training.
   /// - Parameters:
-  ///   - batchSize: how many samples run at once.
+  ///   - batchSize: how many samples run at once at most; fewer where so many would not stay in the caches.
   ///   - usingAverage: whether to measure the moving average of the weights, which stays where it is, in their place.
   /// - Throws: as `trainOnBatch`; `.invalidState` where no average is kept that should be used.
   public func evaluate(
     _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32, usingAverage: Bool = false
   ) throws(CNNError) -> [Double] {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
+    lock.writing { updateTrainability() }
     // Alone, since the state's scratch weights are shared.
-    return try lock.writing { () throws(CNNError) in
-      updateTrainability()
+    return try lock.alone { () throws(CNNError) in
       let state = try compiled()
       let loss = state.settings.lossOperation(for: network)
       let parameters = usingAverage ? try state.optimizer.averaged(parameters) : parameters
       try checkInput(x)
       try checkTargets(x, y, sampleWeight, loss)
       var sums = Array(repeating: 0.0, count: state.settings.resultNames.count)
+      let atOnce = min(batchSize, try imagesPerPass(x))
+      var interruption = Interruption()
       var start = 0
       while start < x.sampleCount {
-        let end = start + min(batchSize, x.sampleCount - start)
+        if start > 0 { try interruption.check() }
+        let end = start + min(atOnce, x.sampleCount - start)
         let batch = x.samples(start..<end), targets = y.samples(start..<end)
         let type = try batch.validated("x")
         let key = PlanCache.Key(purpose: .evaluation, input: type, threads: Threads.count)

@@ -15,19 +15,45 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "_dlpack.h"
 #include "swiftcnn.h"
 
 /* --------------------------------------------------------------------------------------------------------- statuses */
 
+/* What a thread has given back of the interpreter while it is in the library. */
+static _Thread_local PyThreadState *unlocked_state;
+
 /* `status = call`, with the interpreter free for other threads. */
-#define UNLOCKED(status, call)        \
-  do {                                \
-    Py_BEGIN_ALLOW_THREADS            \
-    (status) = (call);                \
-    Py_END_ALLOW_THREADS              \
+#define UNLOCKED(status, call)            \
+  do {                                    \
+    unlocked_state = PyEval_SaveThread(); \
+    (status) = (call);                    \
+    PyEval_RestoreThread(unlocked_state); \
+    unlocked_state = NULL;                \
   } while (0)
+
+/* What a long call asks now and then: whether a signal's handler has raised an exception, as Ctrl-C's does. Python runs
+ * handlers in the main thread only, which is the one with the process's own number. */
+static int32_t is_interrupted(void) {
+  if (unlocked_state == NULL || syscall(SYS_gettid) != getpid()) return 0;
+  PyEval_RestoreThread(unlocked_state);
+  int result = PyErr_CheckSignals();
+  unlocked_state = PyEval_SaveThread();
+  return result != 0;
+}
+
+/* Warns, the first time that it is so, where computations are many times slower than they could be; 0, or -1 with an
+ * exception where warnings are errors. */
+static int warn_if_slow(void) {
+  static int is_warned;
+  const char *reason = is_warned ? "" : scnn_slow_reason();
+  if (!*reason) return 0;
+  is_warned = 1;
+  return PyErr_WarnEx(PyExc_RuntimeWarning, reason, 3);
+}
 
 static PyObject *exception_for(scnn_status status) {
   switch (status) {
@@ -59,6 +85,13 @@ static PyObject *raise_status(scnn_status status) {
 static PyObject *none_or_raise(scnn_status status) {
   if (status != SCNN_OK) return raise_status(status);
   Py_RETURN_NONE;
+}
+
+/* Of a call that computes: 0, or -1 with an exception. */
+static int check_computed(scnn_status status) {
+  if (status == SCNN_OK) return warn_if_slow();
+  raise_status(status);
+  return -1;
 }
 
 /* ------------------------------------------------------------------------------------------------- arrays and texts */
@@ -804,7 +837,7 @@ static PyObject *model_predict(PyObject *self, PyObject *args) {
                                      (size_t)results.count));
   release_results(&results);
   PyBuffer_Release(&x_view);
-  return none_or_raise(status);
+  return check_computed(status) == 0 ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *model_profile(PyObject *self, PyObject *args) {
@@ -858,7 +891,7 @@ static PyObject *model_train_on_batch(PyObject *self, PyObject *args) {
   UNLOCKED(status, scnn_train_on_batch(model_of(self), &batch.tensors[0], &batch.tensors[1], sample_weights(&batch),
                                        results, (size_t)count));
   release_batch(&batch);
-  return status == SCNN_OK ? tuple_of_floats(results, count) : raise_status(status);
+  return check_computed(status) == 0 ? tuple_of_floats(results, count) : NULL;
 }
 
 static PyObject *model_evaluate(PyObject *self, PyObject *args) {
@@ -874,7 +907,7 @@ static PyObject *model_evaluate(PyObject *self, PyObject *args) {
                                                                   sample_weights(&batch), batch_size, results,
                                                                   (size_t)count));
   release_batch(&batch);
-  return status == SCNN_OK ? tuple_of_floats(results, count) : raise_status(status);
+  return check_computed(status) == 0 ? tuple_of_floats(results, count) : NULL;
 }
 
 static PyObject *model_get_learning_rate(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -958,7 +991,7 @@ static PyObject *fit_step(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   fit->running = 1;
   UNLOCKED(status, scnn_fit_step(fit->handle, &progress));
   fit->running = 0;
-  if (status != SCNN_OK) return raise_status(status);
+  if (check_computed(status) != 0) return NULL;
   PyObject *results = tuple_of_floats(progress.results, progress.metric_count);
   if (!results) return NULL;
   return Py_BuildValue("(LLLLNNdN)", (long long)progress.epoch, (long long)progress.batch,
@@ -1321,6 +1354,10 @@ static PyObject *module_get_num_threads(PyObject *Py_UNUSED(module), PyObject *P
   return PyLong_FromLong(scnn_get_num_threads());
 }
 
+static PyObject *module_slow_reason(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+  return PyUnicode_FromString(scnn_slow_reason());
+}
+
 static PyObject *module_set_thread_pinning(PyObject *Py_UNUSED(module), PyObject *args) {
   int pinned;
   if (!PyArg_ParseTuple(args, "p:set_thread_pinning", &pinned)) return NULL;
@@ -1539,6 +1576,7 @@ static PyMethodDef module_functions[] = {
     {"list_models", module_list_models, METH_VARARGS, "list_models(pattern or None) -> str, one a line"},
     {"set_num_threads", module_set_num_threads, METH_VARARGS, "set_num_threads(count)"},
     {"get_num_threads", module_get_num_threads, METH_NOARGS, "get_num_threads() -> int"},
+    {"slow_reason", module_slow_reason, METH_NOARGS, "slow_reason() -> str"},
     {"set_thread_pinning", module_set_thread_pinning, METH_VARARGS, "set_thread_pinning(pinned)"},
     {"create_model", module_create_model, METH_VARARGS, "create_model(name, options or None) -> Model"},
     {"load_model", module_load_model, METH_VARARGS, "load_model(path) -> Model"},
@@ -1601,6 +1639,7 @@ static int module_exec(PyObject *module) {
   state->folder = state->picture ? add_type(module, &folder_spec) : NULL;
   state->batches = state->folder ? add_type(module, &batches_spec) : NULL;
   state->borrowed = state->batches ? add_type(module, &dlpack_borrowed_spec) : NULL;
+  scnn_set_interruption(is_interrupted);
   return state->borrowed ? PyModule_AddIntConstant(module, "MAX_METRICS", SCNN_MAX_METRICS) : -1;
 }
 
