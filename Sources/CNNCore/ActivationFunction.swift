@@ -37,6 +37,8 @@ public enum ActivationFunction: String, Sendable, Hashable, CaseIterable {
   case clip
   /// The error function, `2 Φ(√2 x) - 1`
   case erf
+  /// The natural logarithm; that of a negative number is NaN
+  case logarithm = "log"
   /// `x` to the power of `exponent`; a root of a negative number is NaN
   case power
 

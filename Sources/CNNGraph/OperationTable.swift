@@ -5,14 +5,17 @@ public enum OperationTable {
   /// Every operation, with its gradients.
   public static let all: [any Operation.Type] = [
     Convolution2D.self, Convolution2DInputGradient.self, Convolution2DWeightGradient.self,
+    ConvolutionTranspose2D.self,
     BatchNormalization.self, BatchNormalizationGradient.self,
     BatchNormalizationTraining.self, BatchNormalizationTrainingGradient.self,
     Activation.self, ActivationGradient.self, ParametricRelu.self, ParametricReluInputGradient.self,
     Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self, Rescaling.self,
     FakeQuantize.self,
-    Add.self, Multiply.self, SpatialSum.self, SumLeadingAxes.self, Fill.self,
+    Add.self, Multiply.self, Maximum.self, Minimum.self, Comparison.self, Select.self, SpatialSum.self,
+    SumLeadingAxes.self, Fill.self,
     Pooling2D.self, Pooling2DGradient.self, GlobalPooling2D.self, GlobalPooling2DGradient.self,
     Reshape.self, Concatenate.self, Slice.self, Gather.self, GatherGradient.self, Reduction.self,
+    ArgMax.self, Resize.self, ResizeGradient.self,
     ZeroPadding2D.self, Crop2D.self, Permute.self,
     Dense.self, DenseInputGradient.self, DenseWeightGradient.self,
     Dropout.self, StochasticDepth.self, RandomFlip.self, RandomCrop.self, RandomCropGradient.self,

@@ -29,6 +29,7 @@ public enum Activation {
     case .mish: forward(Mish(), x, y, count, workers)
     case .clip: forward(Clip(minimum: constants[0], maximum: constants[1]), x, y, count, workers)
     case .erf: forward(Erf(), x, y, count, workers)
+    case .logarithm: forward(Logarithm(), x, y, count, workers)
     case .power: forward(Power(exponent: constants[0]), x, y, count, workers)
     }
   }
@@ -61,6 +62,7 @@ public enum Activation {
     case .mish: backward(Mish(), x, dy, dx, count, workers)
     case .clip: backward(Clip(minimum: constants[0], maximum: constants[1]), x, dy, dx, count, workers)
     case .erf: backward(Erf(), x, dy, dx, count, workers)
+    case .logarithm: backward(Logarithm(), x, dy, dx, count, workers)
     case .power: backward(Power(exponent: constants[0]), x, dy, dx, count, workers)
     }
   }
@@ -307,6 +309,15 @@ private struct Erf: ActivationDefinition {
   @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
     dy * (ActivationMath.exponential(0 - x * x) * 1.128_379_17)
   }
+}
+
+private struct Logarithm: ActivationDefinition {
+  @inline(__always) func value(_ x: Vector) -> Vector {
+    var result = Vector()
+    for lane in 0..<8 { result[lane] = log(x[lane]) }
+    return result
+  }
+  @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector { dy / x }
 }
 
 private struct Power: ActivationDefinition {

@@ -1,6 +1,6 @@
 import CNNCore
 
-/// Arithmetic between two tensors of which elements of either are repeated, and sums over any axes.
+/// Arithmetic between two tensors of which elements of either are repeated, and sums and maxima over any axes.
 public enum Broadcasting {
   /// Two tensors of up to eight axes as they are read for each element of the result.
   public struct Operands: Sendable {
@@ -47,6 +47,20 @@ public enum Broadcasting {
     combine(Product.self, a, b, y, operands, workers)
   }
 
+  /// What `kind` makes of `a` and `b`.
+  public static func combine(
+    _ kind: Combination, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>,
+    _ operands: Operands, workers: Workers
+  ) {
+    switch kind {
+    case .maximum: combine(Larger.self, a, b, y, operands, workers)
+    case .minimum: combine(Smaller.self, a, b, y, operands, workers)
+    case .greater: combine(IsGreater.self, a, b, y, operands, workers)
+    case .greaterOrEqual: combine(IsGreaterOrEqual.self, a, b, y, operands, workers)
+    case .equal: combine(IsEqual.self, a, b, y, operands, workers)
+    }
+  }
+
   private static func combine<Operation: BinaryOperation>(
     _: Operation.Type, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>,
     _ operands: Operands, _ workers: Workers
@@ -61,21 +75,21 @@ public enum Broadcasting {
         case (1, _):
           forEachBlock(of: 0..<length, CombineWithNumber<Operation>(a: first, number: second.pointee, y: target))
         case (_, 1):
-          forEachBlock(of: 0..<length, CombineWithNumber<Operation>(a: second, number: first.pointee, y: target))
+          forEachBlock(of: 0..<length, CombineNumber<Operation>(number: first.pointee, b: second, y: target))
         default: target.update(repeating: Operation.apply(first.pointee, second.pointee), count: length)
         }
       }
     }
   }
 
-  /// The axes of a tensor that are summed, and those that stay.
+  /// The axes of a tensor that are reduced, and those that stay.
   public struct Axes: Sendable {
     fileprivate let kept, reduced: StridedAxes
     /// The last axis: its length, and whether it stays.
     fileprivate let length: Int
     fileprivate let isLastKept: Bool
 
-    /// A tensor of this shape, summed over the axes for which `isReduced` says so.
+    /// A tensor of this shape, reduced over the axes for which `isReduced` says so.
     public init(shape: [Int], isReduced: [Bool]) {
       // Neighbours of one kind are one axis.
       var sizes: [Int] = [], kinds: [Bool] = []
@@ -125,6 +139,28 @@ public enum Broadcasting {
     }
   }
 
+  /// The largest elements over some axes; NaN where one of them is.
+  public static func maximum(
+    _ x: UnsafePointer<Float>, _ axes: Axes, into y: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
+    let grain = Workers.grainOfRows(channels: axes.length)
+    workers.forEachRange(of: axes.kept.count, grain: grain) { range, _ in
+      for row in range {
+        let base = x + axes.kept.offset(of: row)
+        if axes.isLastKept {
+          forEachBlock(of: 0..<axes.length, ColumnMaxima(x: base, axes: axes.reduced, y: y + row &* axes.length))
+        } else {
+          var largest = base.pointee
+          for outer in 0..<axes.reduced.count {
+            let first = base + axes.reduced.offset(of: outer)
+            for i in 0..<axes.length { largest = largest.maximum(first[i]) }
+          }
+          y[row] = largest
+        }
+      }
+    }
+  }
+
   @inline(__always)
   private static func rowSum(_ x: UnsafePointer<Float>, count: Int) -> Double {
     var total = 0.0, start = 0
@@ -145,6 +181,17 @@ public enum Broadcasting {
       start = end
     }
     return total
+  }
+}
+
+/// One number combined with neighbouring elements.
+private struct CombineNumber<Operation: BinaryOperation>: BlockKernel {
+  let number: Float
+  let b: UnsafePointer<Float>
+  let y: UnsafeMutablePointer<Float>
+
+  @inline(__always) func callAsFunction<V: Lanes>(at i: Int, _: V.Type) {
+    Operation.apply(V(repeating: number), V.load(b + i)).store(y + i)
   }
 }
 
@@ -178,5 +225,18 @@ private struct ColumnSums: BlockKernel {
       total = total + partial
     }
     (total * V(repeating: factor)).store(y + column)
+  }
+}
+
+/// The largest of neighbouring elements over other axes.
+private struct ColumnMaxima: BlockKernel {
+  let x: UnsafePointer<Float>
+  let axes: StridedAxes
+  let y: UnsafeMutablePointer<Float>
+
+  @inline(__always) func callAsFunction<V: Lanes>(at column: Int, _: V.Type) {
+    var largest = V.load(x + column)
+    for index in 0..<axes.count { largest = largest.maximum(V.load(x + (axes.offset(of: index) &+ column))) }
+    largest.store(y + column)
   }
 }

@@ -20,6 +20,20 @@ public enum Elementwise {
     forEach(count, workers, Combine<Product>(a: a, b: b, y: y))
   }
 
+  /// `y[i]` is what `kind` makes of `a[i]` and `b[i]`.
+  public static func combine(
+    _ kind: Combination, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>,
+    count: Int, workers: Workers
+  ) {
+    switch kind {
+    case .maximum: forEach(count, workers, Combine<Larger>(a: a, b: b, y: y))
+    case .minimum: forEach(count, workers, Combine<Smaller>(a: a, b: b, y: y))
+    case .greater: forEach(count, workers, Combine<IsGreater>(a: a, b: b, y: y))
+    case .greaterOrEqual: forEach(count, workers, Combine<IsGreaterOrEqual>(a: a, b: b, y: y))
+    case .equal: forEach(count, workers, Combine<IsEqual>(a: a, b: b, y: y))
+    }
+  }
+
   /// `y[i] += x[i]`
   public static func accumulate(
     _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, count: Int, workers: Workers
@@ -148,7 +162,16 @@ public enum Elementwise {
   }
 }
 
-/// What makes one number of two, in whichever order.
+/// What else is made of two numbers, beside their sum and product: the larger or smaller one, NaN where one of them is, or
+/// whether they compare so, as 1 or 0.
+public enum Combination: Sendable, CaseIterable {
+  /// The larger or smaller one.
+  case maximum, minimum
+  /// Whether the first is greater than the second, not less than it, or equal to it.
+  case greater, greaterOrEqual, equal
+}
+
+/// What makes one number of two.
 protocol BinaryOperation {
   static func apply<V: Lanes>(_ a: V, _ b: V) -> V
 }
@@ -159,6 +182,26 @@ enum Sum: BinaryOperation {
 
 enum Product: BinaryOperation {
   @inline(__always) static func apply<V: Lanes>(_ a: V, _ b: V) -> V { a * b }
+}
+
+enum Larger: BinaryOperation {
+  @inline(__always) static func apply<V: Lanes>(_ a: V, _ b: V) -> V { a.maximum(b) }
+}
+
+enum Smaller: BinaryOperation {
+  @inline(__always) static func apply<V: Lanes>(_ a: V, _ b: V) -> V { a.minimum(b) }
+}
+
+enum IsGreater: BinaryOperation {
+  @inline(__always) static func apply<V: Lanes>(_ a: V, _ b: V) -> V { a.isGreater(than: b) }
+}
+
+enum IsGreaterOrEqual: BinaryOperation {
+  @inline(__always) static func apply<V: Lanes>(_ a: V, _ b: V) -> V { a.isGreaterOrEqual(to: b) }
+}
+
+enum IsEqual: BinaryOperation {
+  @inline(__always) static func apply<V: Lanes>(_ a: V, _ b: V) -> V { a.isEqual(to: b) }
 }
 
 struct Combine<Operation: BinaryOperation>: BlockKernel {

@@ -22,6 +22,14 @@ protocol Lanes: BitwiseCopyable {
   func kept(wherePositive mask: Self) -> Self
   /// The larger of the two; the first NaN met stays.
   func maximum(_ other: Self) -> Self
+  /// The smaller of the two; the first NaN met stays.
+  func minimum(_ other: Self) -> Self
+  /// 1 where the number is greater than the other, else 0.
+  func isGreater(than other: Self) -> Self
+  /// 1 where the number is greater than the other or equal, else 0.
+  func isGreaterOrEqual(to other: Self) -> Self
+  /// 1 where the number equals the other, else 0.
+  func isEqual(to other: Self) -> Self
   /// `self` divided into what falls on a `candidate` that attains `maximum` (or is NaN), and the rest.
   func split(where candidate: Self, attains maximum: Self) -> (hit: Self, rest: Self)
 }
@@ -66,6 +74,12 @@ extension SIMD16<Float>: Lanes {
   @inline(__always) func maximum(_ other: Self) -> Self {
     replacing(with: other, where: (other .> self) .| (other .!= other))
   }
+  @inline(__always) func minimum(_ other: Self) -> Self {
+    replacing(with: other, where: (other .< self) .| (other .!= other))
+  }
+  @inline(__always) func isGreater(than other: Self) -> Self { Self().replacing(with: 1, where: self .> other) }
+  @inline(__always) func isGreaterOrEqual(to other: Self) -> Self { Self().replacing(with: 1, where: self .>= other) }
+  @inline(__always) func isEqual(to other: Self) -> Self { Self().replacing(with: 1, where: self .== other) }
   @inline(__always) func split(where candidate: Self, attains maximum: Self) -> (hit: Self, rest: Self) {
     let mask = (candidate .== maximum) .| (candidate .!= candidate)
     return (Self().replacing(with: self, where: mask), replacing(with: 0, where: mask))
@@ -84,6 +98,12 @@ extension SIMD4<Float>: Lanes {
   @inline(__always) func maximum(_ other: Self) -> Self {
     replacing(with: other, where: (other .> self) .| (other .!= other))
   }
+  @inline(__always) func minimum(_ other: Self) -> Self {
+    replacing(with: other, where: (other .< self) .| (other .!= other))
+  }
+  @inline(__always) func isGreater(than other: Self) -> Self { Self().replacing(with: 1, where: self .> other) }
+  @inline(__always) func isGreaterOrEqual(to other: Self) -> Self { Self().replacing(with: 1, where: self .>= other) }
+  @inline(__always) func isEqual(to other: Self) -> Self { Self().replacing(with: 1, where: self .== other) }
   @inline(__always) func split(where candidate: Self, attains maximum: Self) -> (hit: Self, rest: Self) {
     let mask = (candidate .== maximum) .| (candidate .!= candidate)
     return (Self().replacing(with: self, where: mask), replacing(with: 0, where: mask))
@@ -101,6 +121,10 @@ extension Float: Lanes {
   @inline(__always) var rectified: Float { self < 0 ? 0 : self }
   @inline(__always) func kept(wherePositive mask: Float) -> Float { mask > 0 ? self : 0 }
   @inline(__always) func maximum(_ other: Float) -> Float { other > self || other != other ? other : self }
+  @inline(__always) func minimum(_ other: Float) -> Float { other < self || other != other ? other : self }
+  @inline(__always) func isGreater(than other: Float) -> Float { self > other ? 1 : 0 }
+  @inline(__always) func isGreaterOrEqual(to other: Float) -> Float { self >= other ? 1 : 0 }
+  @inline(__always) func isEqual(to other: Float) -> Float { self == other ? 1 : 0 }
   @inline(__always) func split(where candidate: Float, attains maximum: Float) -> (hit: Float, rest: Float) {
     candidate == maximum || candidate != candidate ? (self, 0) : (0, self)
   }

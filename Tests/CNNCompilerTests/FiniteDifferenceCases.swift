@@ -10,7 +10,8 @@ enum FiniteDifferenceCases {
   typealias Operand = OperationCase.Operand
 
   static let all: [OperationCase] =
-    convolutions + pools + normalizations + activations + shapes + arithmetic + random + losses
+    convolutions + transposedConvolutions + pools + normalizations + activations + shapes + arithmetic + choices
+    + resizing + random + losses
 
   /// Seeded random convolutions: 1 pixel, 1, 3 and 17 channels, odd sizes, strides, every kind of padding, groups.
   static let convolutions: [OperationCase] = {
@@ -47,6 +48,28 @@ enum FiniteDifferenceCases {
     return cases
   }()
 
+  /// Every kind of stride, padding and group, with weights in the layout of the convolution that they undo.
+  static let transposedConvolutions: [OperationCase] = [
+    (x: [2, 3, 4, 6], weight: [6, 5, 3, 3], Convolution2D(stride: [2, 2], padding: .all(1)), added: [1, 0]),
+    (x: [1, 1, 1, 3], weight: [3, 17, 2, 2], Convolution2D(stride: [2, 3]), added: [0, 2]),
+    (x: [3, 5, 4, 4], weight: [4, 3, 3, 2], Convolution2D(dilation: [2, 1], groups: 2), added: [0, 0]),
+    (
+      x: [2, 3, 5, 17], weight: [17, 1, 4, 3],
+      Convolution2D(stride: [3, 1], groups: 17, padding: .explicit(top: 2, left: 0, bottom: 1, right: 1)),
+      added: [2, 0]
+    ),
+  ].map { example in
+    OperationCase(
+      name: "conv2d_transpose \(example.x) \(example.weight) \(example.2.stride) \(example.added)",
+      operands: [
+        Operand(name: "x", shape: example.x),
+        Operand(name: "weight", shape: example.weight, kind: .parameter(.weight)),
+      ], step: 0.5, tolerance: 2e-5,
+      build: { graph, values in
+        try graph.addSingle(ConvolutionTranspose2D(example.2, outputPadding: example.added), values)
+      })
+  }
+
   /// A case of one operation on inputs of these shapes.
   private static func one(
     _ operation: any Operation, _ shapes: [[Int]], linear: Bool = false,
@@ -75,6 +98,13 @@ enum FiniteDifferenceCases {
         for keeps in [false, true] {
           cases.append(
             one(GlobalPooling2D(kind, keepsAxes: keeps), [shape], linear: kind == .average, values: distinct))
+        }
+        var rounded: Attributes = [
+          "kind": .text(kind.rawValue), "kernel": .integers([2, 3]), "stride": .integers([2, 4]),
+          "count_include_pad": .flag(false), "ceil_mode": .flag(true),
+        ]
+        if shape != [1, 1, 1, 1], let pooling = try? Pooling2D(&rounded) {
+          cases.append(one(pooling, [shape], linear: kind == .average, values: distinct))
         }
         for (kernel, stride, padding) in [
           ([1, 1], [1, 1], Padding.none), ([2, 2], [2, 2], .same), ([3, 3], [2, 2], .all(1)),
@@ -174,11 +204,85 @@ enum FiniteDifferenceCases {
           randomValues(activation.function.rawValue, count).map { value in
             let scaled = value * 8
             let kink: Float = [-3, -1, 0, 1, 3, 4, 6].min { abs($0 - scaled) < abs($1 - scaled) } ?? 0
+            if activation.function == .logarithm { return abs(scaled) + 0.5 }
             return abs(scaled - kink) < 0.05 ? kink + 0.1 : scaled
           }
         }
       }
     }
+
+  /// Values of which some are equal, and none but these near each other.
+  @Sendable private static func repeated(_ count: Int) -> [Float] {
+    randomValues("repeated", count).map { ($0 * 4).rounded() }
+  }
+
+  /// What chooses between elements, with values apart from each other where a step would change the choice.
+  static let choices: [OperationCase] = {
+    @Sendable func shifted(_ count: Int) -> [Float] { distinct(count).map { $0 + 0.05 } }
+    func pair(_ operation: any Operation, _ a: [Int], _ b: [Int]) -> OperationCase {
+      OperationCase(
+        name: "\(type(of: operation).name) \(a) \(b)",
+        operands: [Operand(name: "a", shape: a, values: distinct), Operand(name: "b", shape: b, values: shifted)],
+        build: { graph, values in try graph.addSingle(operation, values) })
+    }
+    func select(_ mask: [Int], _ a: [Int], _ b: [Int]) -> OperationCase {
+      OperationCase(
+        name: "select \(mask) \(a) \(b)",
+        operands: [
+          Operand(
+            name: "mask", shape: mask, kind: .constant(.float32),
+            values: { randomValues("mask", $0).map { $0 > 0 ? $0 : 0 } }), Operand(name: "a", shape: a),
+          Operand(name: "b", shape: b),
+        ], step: 0.5, tolerance: 2e-5, build: { graph, values in try graph.addSingle(Select(), values) })
+    }
+    // No gradient flows through a mask or a position: what is multiplied by them has one.
+    func times(_ operation: any Operation, _ shapes: [[Int]]) -> OperationCase {
+      OperationCase(
+        name: "\(type(of: operation).name) \(shapes) \(operation.attributes.entries.map(\.value.text))",
+        operands: shapes.enumerated().map {
+          Operand(name: "x\($0)", shape: $1, kind: .constant(.float32), values: repeated)
+        } + [Operand(name: "factor", shape: [1])], step: 0.5, tolerance: 2e-5,
+        build: { graph, values in
+          try graph.addSingle(Multiply(), [graph.addSingle(operation, values.dropLast()), values[values.count - 1]])
+        })
+    }
+    return [
+      pair(Maximum(), [2, 3, 17], [2, 3, 17]), pair(Maximum(), [2, 3, 4, 5], [4, 1]), pair(Minimum(), [7], [7]),
+      pair(Minimum(), [1, 5], [2, 3, 1]), pair(Maximum(), [2, 1, 1, 3], [2, 5, 4, 3]),
+      select([3, 50], [3, 50], [3, 50]), select([2, 1, 4], [2, 3, 1], [4]), select([5], [], [2, 5]),
+    ]
+      + ComparisonKind.allCases.flatMap {
+        [times(Comparison($0), [[3, 17], [3, 17]]), times(Comparison($0), [[5], [2, 1]])]
+      }
+      + [
+        times(ArgMax(axis: -1), [[3, 17]]), times(ArgMax(axis: 1, keepsAxis: true), [[2, 5, 3]]),
+        times(ArgMax(axis: 1, choosesLast: true), [[2, 7, 3]]),
+        one(Reduction(.max, axes: [1], keepsAxes: true), [[2, 5, 3]], values: distinct),
+        one(Reduction(.max, axes: [-1], keepsAxes: false), [[2, 3, 35]], values: distinct),
+        one(Reduction(.max, axes: [1, 3], keepsAxes: false), [[2, 3, 4, 5]], values: distinct),
+      ]
+  }()
+
+  /// Larger and smaller, by every rule.
+  static let resizing: [OperationCase] = {
+    var cases: [OperationCase] = []
+    for interpolation in Interpolation.allCases {
+      for (index, rule) in CoordinateRule.allCases.enumerated() {
+        let extents: [Resize.Extent] = [.size(7), .scale(0.6), .size(1), .scale(2)]
+        var resize = Resize(axis: [1, 2, -1][index % 3], to: extents[index % 4])
+        (resize.interpolation, resize.coordinates) = (interpolation, rule)
+        resize.nearest = NearestRule.allCases[index % 4]
+        resize.excludesOutside = index % 2 == 0
+        resize.antialiases = index % 3 == 0
+        cases.append(one(resize, [[2, 5, 3, 4]], linear: true))
+      }
+    }
+    var shrunk = Resize(axis: 1, to: .size(2))
+    shrunk.antialiases = true
+    return cases + [
+      one(shrunk, [[2, 9, 17]], linear: true), one(Resize(axis: 1, to: .size(64)), [[1, 1, 1]], linear: true),
+    ]
+  }()
 
   static let shapes: [OperationCase] = [
     one(Reshape([3, -1]), [[2, 2, 6]], linear: true),

@@ -30,8 +30,29 @@ import Testing
         integers("parts", [3, 3]), integers("pads", [0, 0, 1, 0, 1, 0]), tensor("scale", [4], [1, 2, 3, 4]),
         tensor("start", [], [0]), tensor("limit", [], [4]), tensor("step", [], [1]),
       ])
+    let images = proto(
+      [
+        node("Resize", ["x", "empty", "scales"], ["r"]),
+        node("ConvTranspose", ["r", "w"], ["t"], [list("strides", [2, 3]), list("output_padding", [1, 2])]),
+        node("LRN", ["t"], ["l"], [attribute("size", 3)]),
+        node("InstanceNormalization", ["l", "four", "four"], ["i"]),
+        node("GroupNormalization", ["i", "four", "four"], ["g"], [attribute("num_groups", 2)]),
+        node("Max", ["g", "t", "limits"], ["m"]), node("Sum", ["m", "g", "i"], ["s"]),
+        node("Less", ["s", "limits"], ["c"]), node("Not", ["c"], ["d"]), node("And", ["c", "d"], ["e"]),
+        node("Where", ["e", "s", "limits"], ["v"]),
+        node("Resize", ["v", "empty", "empty", "sizes"], ["z"], [attribute("antialias", 1)]),
+        node("ReduceMax", ["z", "axes"], ["a"]), node("LpNormalization", ["a"], ["b"], [attribute("p", 1)]),
+        node("ReduceLogSumExp", ["b", "axes"], ["f"]),
+        node("ArgMax", ["f"], ["y"], [attribute("axis", 1), attribute("keepdims", 0)]),
+      ], input: [1, 3, 8, 8],
+      initializers: [
+        tensor("empty", [0], []), tensor("scales", [4], [1, 1, 1.5, 0.7]), tensor("four", [4], [1, 2, 3, 4]),
+        tensor("w", [3, 4, 2, 2], Array(repeating: 0.5, count: 48)), tensor("limits", [4, 1, 1], [0, 1, 2, 3]),
+        integers("sizes", [1, 4, 5, 7]), integers("axes", [2]),
+      ], version: 21)
     return [
       try model(smallNetwork()), try model(smallNetwork(), options: nchw), try shapes.serializedBytes(),
+      try images.serializedBytes(),
     ]
   }
 

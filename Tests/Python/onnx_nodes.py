@@ -25,7 +25,9 @@ LIST = Path(__file__).with_name("onnx_excluded.json")
 DATA = {
     **dict.fromkeys(["Conv", "Gemm", "MatMul", "Dropout", "PRelu", "Pow", "Clip", "BatchNormalization"], [0]),
     **dict.fromkeys(["LayerNormalization", "Reshape", "Squeeze", "Unsqueeze", "Split", "Slice", "Gather"], [0]),
-    **dict.fromkeys(["Pad", "ReduceMean", "ReduceSum"], [0]),
+    **dict.fromkeys(["Pad", "ConvTranspose", "Resize", "Upsample", "InstanceNormalization", "GroupNormalization"], [0]),
+    **dict.fromkeys([f"Reduce{kind}" for kind in ["Mean", "Sum", "Max", "Min", "L1", "L2", "Prod"]], [0]),
+    **dict.fromkeys(["ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"], [0]),
     **dict.fromkeys(["QuantizeLinear", "QLinearConv", "QLinearMatMul"], [0]),
     **dict.fromkeys(["Range", "ConstantOfShape", "Constant", "Shape", "DequantizeLinear"], []),
 }
@@ -89,6 +91,11 @@ def prepared(case: Any) -> tuple[Any, np.ndarray, list[np.ndarray], bool]:
             if kinds <= LEVELS and values[value.name].dtype in (np.int8, np.uint8, np.int16, np.uint16):
                 values[value.name] = values[value.name].astype(np.float32)
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
+            if values[value.name].dtype == np.bool_:  # Numbers that become truth values.
+                numbers = f"{value.name}_numbers"
+                graph.node.insert(0, helper.make_node("Cast", [numbers], [value.name], to=TensorProto.BOOL))
+                values[numbers] = values[value.name].astype(np.float32)
+                value.CopyFrom(helper.make_tensor_value_info(numbers, TensorProto.FLOAT, values[numbers].shape))
             if values[value.name].dtype != np.float32:
                 raise Left(f"not float32: '{value.name}' is {values[value.name].dtype}")
         else:
@@ -104,7 +111,7 @@ def prepared(case: Any) -> tuple[Any, np.ndarray, list[np.ndarray], bool]:
         if kinds <= LEVELS and expected.dtype in (np.int8, np.uint8, np.int16, np.uint16):
             outputs[position] = expected.astype(np.float32)
             continue
-        if not data and expected.dtype in (np.int64, np.int32, np.float64):
+        if expected.dtype in (np.int64, np.int32, np.bool_) or (not data and expected.dtype == np.float64):
             name = f"{value.name}_float"
             graph.node.append(helper.make_node("Cast", [value.name], [name], to=TensorProto.FLOAT))
             graph.output[position].CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, expected.shape))

@@ -33,16 +33,29 @@ extension Convolution2D: Lowerable {
 
 extension Convolution2DInputGradient: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let geometry = try convolution.geometry(input: inputShape, weight: types.operands[1].shape)
-    return LoweredOperation(
-      workspaceByteCount: try Convolution.inputGradientWorkspaceByteCount(geometry, workers: types.workers),
-      usesOpenBLAS: true, cost: StepCost(of: geometry),
-      kernel: {
-        Convolution.inputGradient(
-          dy: $0.operand(0), weight: $0.operand(1), dx: $0.result(), geometry: geometry, workspace: $0.workspace,
-          workers: $0.workers)
-      })
+    try lowerInputGradient(convolution.geometry(input: inputShape, weight: types.operands[1].shape), types)
   }
+}
+
+extension ConvolutionTranspose2D: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    try lowerInputGradient(
+      convolution.geometry(input: types.results[0].shape, weight: types.operands[1].shape), types)
+  }
+}
+
+/// Operands: the gradient of the result of a convolution, and its weight.
+private func lowerInputGradient(_ geometry: ConvolutionGeometry, _ types: LoweringTypes) throws(CNNError)
+  -> LoweredOperation
+{
+  LoweredOperation(
+    workspaceByteCount: try Convolution.inputGradientWorkspaceByteCount(geometry, workers: types.workers),
+    usesOpenBLAS: true, cost: StepCost(of: geometry),
+    kernel: {
+      Convolution.inputGradient(
+        dy: $0.operand(0), weight: $0.operand(1), dx: $0.result(), geometry: geometry, workspace: $0.workspace,
+        workers: $0.workers)
+    })
 }
 
 extension Convolution2DWeightGradient: Lowerable {

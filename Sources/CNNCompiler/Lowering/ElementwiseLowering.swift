@@ -137,18 +137,17 @@ extension CNNGraph.FakeQuantize: Lowerable {
   }
 }
 
-/// What `Add` and `Multiply` have in common: equal shapes, the smaller operand spread over height and width, or any other
-/// repetition.
+/// What operations of two operands have in common: equal shapes, the smaller operand spread over height and width where
+/// there is a kernel for it, or any other repetition.
 private func lowerCombination(
   _ types: LoweringTypes,
   equal:
     @escaping @Sendable (
       UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Workers
     ) -> Void,
-  broadcast:
-    @escaping @Sendable (
-      UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int, Workers
-    ) -> Void,
+  broadcast: (
+    @Sendable (UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int, Workers) -> Void
+  )?,
   general:
     @escaping @Sendable (
       UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Broadcasting.Operands, Workers
@@ -161,7 +160,9 @@ private func lowerCombination(
       kernel: { equal($0.operand(0), $0.operand(1), $0.result(), count, $0.workers) })
   }
   let large = types.operands[0].shape == shape ? 0 : 1
-  guard types.operands[large].shape == shape, isSpatialBroadcast(types.operands[1 - large].shape, over: shape) else {
+  guard let broadcast, types.operands[large].shape == shape,
+    isSpatialBroadcast(types.operands[1 - large].shape, over: shape)
+  else {
     let operands = Broadcasting.Operands(result: shape, a: types.operands[0].shape, b: types.operands[1].shape)
     return LoweredOperation(kernel: { general($0.operand(0), $0.operand(1), $0.result(), operands, $0.workers) })
   }
@@ -193,10 +194,51 @@ extension Multiply: Lowerable {
   }
 }
 
+/// A combination of any shapes.
+private func lowerCombination(_ types: LoweringTypes, _ kind: Combination) -> LoweredOperation {
+  lowerCombination(
+    types, equal: { Elementwise.combine(kind, $0, $1, into: $2, count: $3, workers: $4) }, broadcast: nil,
+    general: { Broadcasting.combine(kind, $0, $1, into: $2, $3, workers: $4) })
+}
+
+extension Maximum: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { lowerCombination(types, .maximum) }
+}
+
+extension Minimum: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { lowerCombination(types, .minimum) }
+}
+
+extension Comparison: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    switch kind {
+    case .greater: lowerCombination(types, .greater)
+    case .greaterOrEqual: lowerCombination(types, .greaterOrEqual)
+    case .equal: lowerCombination(types, .equal)
+    }
+  }
+}
+
+extension Select: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let operands = Selection.Operands(
+      result: types.results[0].shape, mask: types.operands[0].shape, a: types.operands[1].shape,
+      b: types.operands[2].shape)
+    return LoweredOperation(kernel: {
+      Selection.select($0.operand(0), $0.operand(1), $0.operand(2), into: $0.result(), operands, workers: $0.workers)
+    })
+  }
+}
+
 extension Reduction: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = types.operands[0].shape
     let axes = Broadcasting.Axes(shape: shape, isReduced: try isReduced(rank: shape.count))
+    if kind == .max {
+      return LoweredOperation(kernel: {
+        Broadcasting.maximum($0.operand(0), axes, into: $0.result(), workers: $0.workers)
+      })
+    }
     let factor = kind == .mean ? Float(types.results[0].count) / Float(types.operands[0].count) : 1
     return LoweredOperation(kernel: {
       Broadcasting.sum($0.operand(0), axes, times: factor, into: $0.result(), workers: $0.workers)

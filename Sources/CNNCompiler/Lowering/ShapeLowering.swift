@@ -102,6 +102,40 @@ extension GatherGradient: Lowerable {
   }
 }
 
+extension ArgMax: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let source = AxisSplit(types.operands[0], axis: axis), choosesLast = choosesLast
+    return LoweredOperation(kernel: {
+      Selection.positionOfMaximum(
+        $0.operand(0), rows: source.rows, length: source.length, step: source.stepLength, choosesLast: choosesLast,
+        into: $0.result(), workers: $0.workers)
+    })
+  }
+}
+
+extension Resize: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let source = AxisSplit(types.operands[0], axis: axis)
+    return lowerTaps(try ResizeTaps(self, length: source.length), source)
+  }
+}
+
+extension ResizeGradient: Lowerable {
+  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let taps = try ResizeTaps(resize, length: length).transposed(count: length)
+    return lowerTaps(taps, AxisSplit(types.operands[0], axis: resize.axis))
+  }
+}
+
+private func lowerTaps(_ taps: ResizeTaps, _ source: AxisSplit) -> LoweredOperation {
+  let (offsets, indices, weights) = (taps.offsets, taps.indices, taps.weights)
+  return LoweredOperation(kernel: {
+    Resizing.apply(
+      $0.operand(0), offsets: offsets, indices: indices, weights: weights, rows: source.rows, length: source.length,
+      step: source.stepLength, into: $0.result(), workers: $0.workers)
+  })
+}
+
 extension ZeroPadding2D: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = types.operands[0].shape

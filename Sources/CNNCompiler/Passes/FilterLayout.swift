@@ -30,6 +30,12 @@ extension Graph {
         let result = try rewriter.result.addSingle(gradient, operands, name: node.name)
         rewriter.map(node.results[0], to: result)
         return true
+      case var transpose as ConvolutionTranspose2D where transpose.convolution.filterLayout == .oihw:
+        transpose.convolution.filterLayout = .hwio
+        let operands = [try rewriter.image(of: node.operands[0]), try hwio(node.operands[1])]
+        let result = try rewriter.result.addSingle(transpose, operands, name: node.name)
+        rewriter.map(node.results[0], to: result)
+        return true
       case let gradient as Convolution2DWeightGradient where gradient.convolution.filterLayout == .oihw:
         var convolution = gradient.convolution
         convolution.filterLayout = .hwio

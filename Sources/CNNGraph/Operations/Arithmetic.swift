@@ -5,7 +5,7 @@ import CNNCore
 
 /// The type of an element-by-element combination of `a` and `b`: the axes of the one with fewer are the last of the
 /// other's, and where two sizes differ one of them is 1 and is repeated.
-private func broadcastType(_ operands: [TensorType]) throws(CNNError) -> TensorType {
+func broadcastType(_ operands: [TensorType]) throws(CNNError) -> TensorType {
   let (a, b) = (operands[0], operands[1])
   try a.require(element: .float32, as: "the first operand")
   try b.require(element: .float32, as: "the second operand")
@@ -28,7 +28,7 @@ public func isSpatialBroadcast(_ small: [Int], over large: [Int]) -> Bool {
 }
 
 /// Sums the gradient over the axes along which the operand was repeated.
-private func reduced(_ gradient: Value, like operand: Value, _ context: inout GradientContext) throws(CNNError)
+func reduced(_ gradient: Value, like operand: Value, _ context: inout GradientContext) throws(CNNError)
   -> Value
 {
   let shape = context.type(of: gradient).shape, target = context.type(of: operand).shape
@@ -134,7 +134,8 @@ public struct Fill: Operation {
   /// The shape of the result.
   public let shape: [Int]
 
-  init(_ value: Double, shape: [Int]) { (self.value, self.shape) = (value, shape) }
+  /// `value` everywhere.
+  public init(_ value: Double, shape: [Int]) { (self.value, self.shape) = (value, shape) }
 
   public init(_ attributes: inout Attributes) throws(CNNError) {
     value = try attributes.number("value")

@@ -34,9 +34,11 @@ public struct Pooling2D: Operation {
   public init(_ attributes: inout Attributes) throws(CNNError) {
     kind = try attributes.choice("kind")
     let kernel = try attributes.integers("kernel", count: 2)
-    window = Window(
+    var window = Window(
       kernel: kernel, stride: try attributes.integers("stride", count: 2, default: kernel),
       dilation: try attributes.integers("dilation", count: 2, default: [1, 1]), padding: try Padding(&attributes))
+    window.roundsUp = try attributes.flag("ceil_mode", default: false)
+    self.window = window
     countsPadding = try attributes.flag("count_include_pad", default: true)
   }
 
@@ -44,6 +46,7 @@ public struct Pooling2D: Operation {
     var attributes = Attributes()
     attributes["kind"] = .text(kind.rawValue)
     window.write(to: &attributes, includingKernel: true)
+    if window.roundsUp { attributes["ceil_mode"] = .flag(true) }
     if kind == .average { attributes["count_include_pad"] = .flag(countsPadding) }
     return attributes
   }

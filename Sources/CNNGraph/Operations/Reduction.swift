@@ -9,13 +9,15 @@ public enum ReductionKind: String, Sendable, CaseIterable {
   case sum
   /// Their mean.
   case mean
+  /// The largest; NaN where one of them is.
+  case max
 }
 
-/// The sum or mean over some axes. Operand: any shape; result: without those axes, or with a size of 1 there.
+/// The sum, mean or maximum over some axes. Operand: any shape; result: without those axes, or with a size of 1 there.
 public struct Reduction: Operation {
   public static let name = "reduce"
 
-  /// Sum or mean.
+  /// Sum, mean or maximum.
   public let kind: ReductionKind
   /// The axes reduced; negative ones count from the last.
   public let axes: [Int]
@@ -64,16 +66,27 @@ public struct Reduction: Operation {
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     let shape = context.type(of: context.operand(0)).shape
     let isReduced = try isReduced(rank: shape.count)
-    var gradient = context.upstream
+    var gradient = context.upstream, result = context.result(0)
     if !keepsAxes {
       guard let first = isReduced.first, !first else {
         throw CNNError(.invalidArgument, "a reduction over the batch has no gradient")
       }
-      let kept = zip(shape, isReduced).map { $1 ? 1 : $0 }
-      gradient = try context.emit(Reshape(Array(kept.dropFirst())), gradient)
+      let kept = Reshape(Array(zip(shape, isReduced).map { $1 ? 1 : $0 }.dropFirst()))
+      gradient = try context.emit(kept, gradient)
+      if kind == .max { result = try context.emit(kept, result) }
     }
-    let count = zip(shape, isReduced).reduce(1) { $1.1 ? $0 * $1.0 : $0 }
-    let share = try context.emit(Fill(kind == .mean ? 1 / Double(count) : 1, shape: shape))
-    return [try context.emit(Multiply(), share, gradient)]
+    switch kind {
+    case .sum, .mean:
+      let count = zip(shape, isReduced).reduce(1) { $1.1 ? $0 * $1.0 : $0 }
+      let share = try context.emit(Fill(kind == .mean ? 1 / Double(count) : 1, shape: shape))
+      return [try context.emit(Multiply(), share, gradient)]
+    case .max:
+      // Among several that are the largest it is divided.
+      let isLargest = try context.emit(Comparison(.equal), context.operand(0), result)
+      let reduction = Reduction(.sum, axes: axes, keepsAxes: true)
+      let inverse = Activation(.power, ["exponent": -1])
+      let share = try context.emit(Multiply(), gradient, context.emit(inverse, context.emit(reduction, isLargest)))
+      return [try context.emit(Multiply(), isLargest, share)]
+    }
   }
 }

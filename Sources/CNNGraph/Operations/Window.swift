@@ -47,6 +47,9 @@ public struct Window: Hashable, Sendable {
   public var dilation: [Int]
   /// What lies around the input.
   public var padding: Padding
+  /// Whether a window of which only a part lies in the padded input counts too, as long as it begins in the input or the
+  /// padding before it: the padding after it grows.
+  public var roundsUp = false
 
   /// A window.
   public init(kernel: [Int], stride: [Int], dilation: [Int], padding: Padding) {
@@ -96,6 +99,10 @@ public struct Window: Hashable, Sendable {
       throw CNNError(
         .shapeMismatch,
         "the window reaches over \(reach) \(axis == 0 ? "rows" : "columns"), the padded input has \(room + reach)")
+    }
+    let last = (room + stride[axis] - 1) / stride[axis]
+    if roundsUp, padding != .same, last * stride[axis] > room, last * stride[axis] < size + before {
+      return (last + 1, before, after + last * stride[axis] - room)
     }
     return (room / stride[axis] + 1, before, after)
   }

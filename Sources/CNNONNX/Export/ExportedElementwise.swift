@@ -16,6 +16,7 @@ extension Activation: ONNXExportable {
     case .softsign: exporter.append("Softsign", [x], y)
     case .exponential: exporter.append("Exp", [x], y)
     case .erf: exporter.append("Erf", [x], y)
+    case .logarithm: exporter.append("Log", [x], y)
     case .hardSwish: exporter.append("HardSwish", [x], y)
     case .hardSigmoid: exporter.append("HardSigmoid", [x], y, ["alpha": .number(1.0 / 6), "beta": .number(0.5)])
     case .elu: exporter.append("Elu", [x], y, ["alpha": .number(constants[0])])
@@ -40,6 +41,10 @@ extension Activation: ONNXExportable {
       exporter.append("Mul", [product, exporter.scalar(0.5)], y)
     case .leakyRelu:
       let (alpha, threshold, maximum) = (constants[0], constants[1], constants[2])
+      if threshold == 0 && maximum == .infinity && alpha == -1 {
+        exporter.append("Abs", [x], y)
+        return
+      }
       if threshold == 0 && maximum == .infinity {
         exporter.append("LeakyRelu", [x], y, ["alpha": .number(alpha)])
         return
@@ -112,19 +117,62 @@ extension Multiply: ONNXExportable {
   }
 }
 
-extension GraphExporter {
-  /// An operator of two operands that are both repeated as needed.
-  fileprivate mutating func combine(_ kind: String, _ node: Node) throws(CNNError) {
-    let ranks = node.operands.map { source.type(of: $0).rank }
-    // The one with more axes, or else the one that is an image already, says how the axes stand.
-    var isSecondLeading = ranks[1] > ranks[0]
-    if ranks[0] == ranks[1], try tensor(node.operands[0]).isPlain {
-      isSecondLeading = try !tensor(node.operands[1]).isPlain
+extension Maximum: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    try exporter.combine("Max", node)
+  }
+}
+
+extension Minimum: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    try exporter.combine("Min", node)
+  }
+}
+
+extension Comparison: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    switch kind {
+    case .greater: try exporter.combine("Greater", node, isMask: true)
+    case .greaterOrEqual: try exporter.combine("GreaterOrEqual", node, isMask: true)
+    case .equal: try exporter.combine("Equal", node, isMask: true)
     }
-    let leading = isSecondLeading ? 1 : 0
-    let (first, second) = try aligned(node.operands[leading], node.operands[1 - leading])
-    append(kind, leading == 0 ? [first.name, second] : [second, first.name], node.name)
-    define(node.results[0], order: first.order)
+  }
+}
+
+extension Select: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    let leading = try exporter.leading(node.operands)
+    var inputs: [String] = []
+    for operand in node.operands { inputs.append(try exporter.aligned(leading, operand).second) }
+    inputs[0] = exporter.intermediate("Cast", [inputs[0]], node, ["to": .integer(ElementCode.bool)])
+    exporter.append("Where", inputs, node.name)
+    exporter.define(node.results[0], order: try exporter.tensor(leading).order)
+  }
+}
+
+extension GraphExporter {
+  /// The operand that says how the axes stand: the one with more axes, or else the one that is an image already.
+  fileprivate func leading(_ operands: [Value]) throws(CNNError) -> Value {
+    var result = operands[0]
+    for operand in operands.dropFirst() {
+      let (rank, other) = (source.type(of: result).rank, source.type(of: operand).rank)
+      let (isPlain, isOtherPlain) = (try tensor(result).isPlain, try tensor(operand).isPlain)
+      if other > rank || other == rank && isPlain && !isOtherPlain { result = operand }
+    }
+    return result
+  }
+
+  /// An operator of two operands that are both repeated as needed.
+  fileprivate mutating func combine(_ kind: String, _ node: Node, isMask: Bool = false) throws(CNNError) {
+    let leading = try leading(node.operands)
+    var inputs: [String] = []
+    for operand in node.operands { inputs.append(try aligned(leading, operand).second) }
+    if isMask {
+      append("Cast", [intermediate(kind, inputs, node)], node.name, ["to": .integer(ElementCode.float32)])
+    } else {
+      append(kind, inputs, node.name)
+    }
+    define(node.results[0], order: try tensor(leading).order)
   }
 }
 

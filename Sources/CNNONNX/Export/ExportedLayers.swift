@@ -18,6 +18,22 @@ extension Convolution2D: ONNXExportable {
   }
 }
 
+extension ConvolutionTranspose2D: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    let kernel = Array(exporter.source.type(of: node.operands[1]).shape.suffix(2))
+    let inputs = [try exporter.channelsFirst(node.operands[0]), try exporter.plain(node.operands[1])]
+    let padding = try convolution.window(kernel: kernel).exportedPadding(exporter.source.shape(of: node.results[0]))
+    exporter.append(
+      "ConvTranspose", inputs, node.name,
+      [
+        "kernel_shape": .integers(kernel), "strides": .integers(convolution.stride),
+        "dilations": .integers(convolution.dilation), "group": .integer(convolution.groups),
+        "output_padding": .integers(outputPadding), padding.name: padding.value,
+      ])
+    exporter.define(node.results[0], order: GraphExporter.channelsFirst(rank: 4))
+  }
+}
+
 extension Window {
   /// The attribute that says what lies around an input of this shape. "same" is a number of rows and columns wherever the
   /// size is known; ONNX's word for it means the same.
@@ -42,14 +58,16 @@ extension Pooling2D: ONNXExportable {
         "MaxPool", [x], node.name,
         [
           "kernel_shape": .integers(window.kernel), "strides": .integers(window.stride),
-          "dilations": .integers(window.dilation), padding.name: padding.value,
+          "dilations": .integers(window.dilation), "ceil_mode": .integer(window.roundsUp ? 1 : 0),
+          padding.name: padding.value,
         ])
     case .average:
       exporter.append(
         "AveragePool", [x], node.name,
         [
           "kernel_shape": .integers(window.kernel), "strides": .integers(window.stride),
-          "count_include_pad": .integer(countsPadding ? 1 : 0), padding.name: padding.value,
+          "count_include_pad": .integer(countsPadding ? 1 : 0), "ceil_mode": .integer(window.roundsUp ? 1 : 0),
+          padding.name: padding.value,
         ])
     }
     exporter.define(node.results[0], order: GraphExporter.channelsFirst(rank: 4))

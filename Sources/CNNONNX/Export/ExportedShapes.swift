@@ -78,17 +78,77 @@ extension Reduction: ONNXExportable {
       exporter.append(
         "ReduceMean", [x.name], node.name,
         ["axes": .integers(positions), "keepdims": .integer(keepsAxes ? 1 : 0)])
+    case .max:
+      exporter.append(
+        "ReduceMax", [x.name], node.name,
+        ["axes": .integers(positions), "keepdims": .integer(keepsAxes ? 1 : 0)])
     case .sum:
       exporter.append(
         "ReduceSum", [x.name, exporter.integers(positions.map(Int64.init))], node.name,
         ["keepdims": .integer(keepsAxes ? 1 : 0)])
     }
-    if keepsAxes {
-      exporter.define(node.results[0], order: x.order)
-    } else {
-      let left = x.order.filter { !isReduced[$0] }, ranks = left.sorted()
-      exporter.define(node.results[0], order: left.map { ranks.firstIndex(of: $0) ?? 0 })
+    exporter.define(node.results[0], order: keepsAxes ? x.order : x.order(without: isReduced))
+  }
+}
+
+extension ExportedTensor {
+  /// The order of the axes when some have been taken away.
+  fileprivate func order(without isReduced: [Bool]) -> [Int] {
+    let left = order.filter { !isReduced[$0] }, ranks = left.sorted()
+    return left.map { ranks.firstIndex(of: $0) ?? 0 }
+  }
+}
+
+extension ArgMax: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    let x = try exporter.tensor(node.operands[0]), axis = axis < 0 ? axis + x.order.count : axis
+    let position = exporter.intermediate(
+      "ArgMax", [x.name], node,
+      [
+        "axis": .integer(x.order.firstIndex(of: axis) ?? 0), "keepdims": .integer(keepsAxis ? 1 : 0),
+        "select_last_index": .integer(choosesLast ? 1 : 0),
+      ])
+    exporter.append("Cast", [position], node.name, ["to": .integer(ElementCode.float32)])
+    exporter.define(
+      node.results[0], order: keepsAxis ? x.order : x.order(without: x.order.indices.map { $0 == axis }))
+  }
+}
+
+extension Resize: ONNXExportable {
+  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
+    guard coordinates != .halfPixelSymmetric, !antialiases else {
+      throw CNNError(
+        .invalidArgument,
+        "\(antialiases ? "antialias" : coordinates.rawValue) is not in operator set \(ONNXExporter.operatorSet)")
     }
+    let x = try exporter.tensor(node.operands[0]), axis = axis < 0 ? axis + x.order.count : axis
+    let position = x.order.firstIndex(of: axis) ?? 0
+    var inputs = [x.name, ""]
+    switch extent {
+    case .scale(let scale):
+      let scales = x.order.indices.map { $0 == position ? scale : 1 }
+      inputs.append(exporter.floats(scales, shape: [scales.count]))
+    case .size(let size):
+      // The other sizes stay what they are, also where they vary.
+      let sizes = exporter.intermediate("Shape", [x.name], node)
+      func part(_ start: Int, _ end: Int) -> String {
+        exporter.intermediate(
+          "Slice", [sizes, exporter.integers([Int64(start)]), exporter.integers([Int64(end)])], node)
+      }
+      var parts: [String] = []
+      if position > 0 { parts.append(part(0, position)) }
+      parts.append(exporter.integers([Int64(size)]))
+      if position + 1 < x.order.count { parts.append(part(position + 1, x.order.count)) }
+      inputs += ["", exporter.intermediate("Concat", parts, node, ["axis": .integer(0)])]
+    }
+    exporter.append(
+      "Resize", inputs, node.name,
+      [
+        "mode": .text(interpolation.rawValue), "coordinate_transformation_mode": .text(coordinates.rawValue),
+        "nearest_mode": .text(nearest.rawValue), "cubic_coeff_a": .number(cubicCoefficient),
+        "exclude_outside": .integer(excludesOutside ? 1 : 0),
+      ])
+    exporter.define(node.results[0], order: x.order)
   }
 }
 

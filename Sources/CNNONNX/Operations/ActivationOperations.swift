@@ -6,6 +6,10 @@ extension ImportedOperations {
   /// Functions of each element by itself.
   static let activations: [String: ImportedOperation] = [
     "Relu": function(.relu) { max($0, 0) }, "Sigmoid": function(.sigmoid) { 1 / (1 + exp(-$0)) },
+    "Log": function(.logarithm) { log($0) },
+    // It is -x at and below 0.
+    "Abs": function(.leakyRelu, ["alpha": -1]) { abs($0) }, "Floor": rounding(.down), "Ceil": rounding(.up),
+    "Round": rounding(.toNearestOrEven),
     "Tanh": function(.tanh) { tanh($0) }, "Erf": function(.erf) { erf($0) }, "Exp": function(.exponential) { exp($0) },
     "Softplus": function(.softplus) { max($0, 0) + log1p(exp(-abs($0))) },
     "Softsign": function(.softsign) { $0 / (1 + abs($0)) },
@@ -49,6 +53,12 @@ extension ImportedOperations {
       let function = form == "none" ? ActivationFunction.gelu : .geluTanh
       return [.tensor(Traced(value: try importer.add(Activation(function), [x.value]), order: x.order))]
     },
+    "Celu": { importer, node throws(CNNError) in
+      let alpha = try node.number("alpha", default: 1)
+      guard alpha != 0 else { throw CNNError(.malformedFile, "alpha is 0") }
+      let x = try importer.applying(Rescaling(scale: [1 / alpha]), node.tensor(0))
+      return [.tensor(try importer.applying(Rescaling(scale: [alpha]), importer.applying(Activation(.elu), x)))]
+    },
     "Clip": { importer, node throws(CNNError) in try importer.clip(&node) },
     "PRelu": { importer, node throws(CNNError) in try importer.parametricRelu(&node) },
     "Pow": { importer, node throws(CNNError) in
@@ -59,6 +69,17 @@ extension ImportedOperations {
       return try importer.apply(Activation(.power, ["exponent": exponent]), &node) { pow($0, exponent) }
     },
   ]
+
+  /// Another whole number, of what is known when the file is read.
+  private static func rounding(_ rule: FloatingPointRoundingRule) -> ImportedOperation {
+    { _, node throws(CNNError) in
+      let constant = try node.constant(0, "what is rounded")
+      // Sizes that are not known yet are whole numbers already.
+      guard case .floats(let floats) = constant.content else { return [.constant(constant)] }
+      let rounded = try ONNXFloats(floats.map { $0.rounded(rule) })
+      return [.constant(try Constant(shape: constant.shape, .floats(rounded)))]
+    }
+  }
 
   private static func function(
     _ function: ActivationFunction, _ constants: [String: Double] = [:],

@@ -2,16 +2,22 @@ import CNNCore
 import CNNGraph
 
 extension ImportedOperations {
-  /// Arithmetic between two tensors.
+  /// Arithmetic between tensors.
   static let arithmetic: [String: ImportedOperation] = [
     "Add": { importer, node throws(CNNError) in try importer.binary(.add, &node) },
     "Sub": { importer, node throws(CNNError) in try importer.binary(.subtract, &node) },
     "Mul": { importer, node throws(CNNError) in try importer.binary(.multiply, &node) },
     "Div": { importer, node throws(CNNError) in try importer.binary(.divide, &node) },
+    "Sum": { importer, node throws(CNNError) in [try importer.folded(.add, &node)] },
+    "Max": { importer, node throws(CNNError) in [try importer.folded(.maximum, &node)] },
+    "Min": { importer, node throws(CNNError) in [try importer.folded(.minimum, &node)] },
+    "Mean": { importer, node throws(CNNError) in
+      let sum = try importer.folded(.add, &node), count = try ONNXFloats([Float(node.inputs.count)])
+      return [try importer.combined(.divide, sum, .constant(Constant(shape: [], .floats(count))))]
+    },
     "Neg": { importer, node throws(CNNError) in
       switch try node.input(0) {
-      case .tensor(let x):
-        return [.tensor(Traced(value: try importer.add(Rescaling(scale: [-1]), [x.value]), order: x.order))]
+      case .tensor(let x): return [.tensor(try importer.negated(x))]
       case .constant(let constant): return [.constant(try constant.combined(.multiply, with: constant.like(-1)))]
       }
     },
@@ -20,7 +26,7 @@ extension ImportedOperations {
 
 /// Arithmetic of two operands.
 enum BinaryOperation {
-  case add, subtract, multiply, divide
+  case add, subtract, multiply, divide, maximum, minimum
 
   func callAsFunction(_ a: Float, _ b: Float) -> Float {
     switch self {
@@ -28,15 +34,21 @@ enum BinaryOperation {
     case .subtract: a - b
     case .multiply: a * b
     case .divide: a / b
+    case .maximum: a.isNaN || a > b ? a : b
+    case .minimum: a.isNaN || a < b ? a : b
     }
   }
 
   func callAsFunction(_ a: Size, _ b: Size) -> Size {
     switch self {
-    case .add: a + b
-    case .subtract: a - b
-    case .multiply: a * b
-    case .divide: a / b
+    case .add: return a + b
+    case .subtract: return a - b
+    case .multiply: return a * b
+    case .divide: return a / b
+    case .maximum, .minimum:
+      if a == b && a != .varying { return a }
+      guard let a = a.known, let b = b.known else { return .varying }
+      return .known(self == .maximum ? max(a, b) : min(a, b))
     }
   }
 }
@@ -44,31 +56,73 @@ enum BinaryOperation {
 extension GraphImporter {
   fileprivate mutating func binary(_ kind: BinaryOperation, _ node: inout ImportedNode) throws(CNNError) -> [Known] {
     node.pass("broadcast", "axis")
-    switch (try node.input(0), try node.input(1)) {
-    case (.constant(let a), .constant(let b)): return [.constant(try a.combined(kind, with: b))]
+    return [try combined(kind, node.input(0), node.input(1))]
+  }
+
+  /// One operation after the other, over all inputs.
+  fileprivate mutating func folded(_ kind: BinaryOperation, _ node: inout ImportedNode) throws(CNNError) -> Known {
+    node.pass("consumed_inputs")
+    var result = try node.input(0)
+    for index in node.inputs.indices.dropFirst() {
+      result = try combined(kind, result, node.input(index))
+      if case .constant(let constant) = result { try charge(constant.count) }
+    }
+    return result
+  }
+
+  mutating func combined(_ kind: BinaryOperation, _ a: Known, _ b: Known) throws(CNNError) -> Known {
+    if case .constant(let a) = a, case .constant(let b) = b { return .constant(try a.combined(kind, with: b)) }
+    if kind == .maximum || kind == .minimum { return .tensor(try extremum(kind, a, b)) }
+    switch (a, b) {
+    case (.constant(let a), .constant(let b)): return .constant(try a.combined(kind, with: b))
     case (.tensor(let a), .tensor(let b)):
       switch kind {
-      case .add, .multiply: return [.tensor(try combined(kind, a, b))]
-      case .subtract: return [.tensor(try combined(.add, a, applying(Rescaling(scale: [-1]), b)))]
-      case .divide: return [.tensor(try combined(.multiply, a, applying(Activation(.power, ["exponent": -1]), b)))]
+      case .subtract: return .tensor(try combined(.add, a, negated(b)))
+      case .divide: return .tensor(try combined(.multiply, a, applying(Activation(.power, ["exponent": -1]), b)))
+      default: return .tensor(try combined(kind, a, b))
       }
     case (.tensor(let a), .constant(let b)):
       switch kind {
-      case .add, .multiply: return [.tensor(try combined(kind, a, b))]
-      case .subtract: return [.tensor(try combined(.add, a, b.combined(.multiply, with: b.like(-1))))]
-      case .divide: return [.tensor(try combined(.multiply, a, b.like(1).combined(.divide, with: b)))]
+      case .subtract: return .tensor(try combined(.add, a, b.combined(.multiply, with: b.like(-1))))
+      case .divide: return .tensor(try combined(.multiply, a, b.like(1).combined(.divide, with: b)))
+      default: return .tensor(try combined(kind, a, b))
       }
     case (.constant(let a), .tensor(let b)):
       switch kind {
-      case .add, .multiply: return [.tensor(try combined(kind, b, a))]
-      case .subtract: return [.tensor(try combined(.add, applying(Rescaling(scale: [-1]), b), a))]
-      case .divide:
-        return [.tensor(try combined(.multiply, applying(Activation(.power, ["exponent": -1]), b), a))]
+      case .subtract: return .tensor(try combined(.add, negated(b), a))
+      case .divide: return .tensor(try combined(.multiply, applying(Activation(.power, ["exponent": -1]), b), a))
+      default: return .tensor(try combined(kind, b, a))
       }
     }
   }
 
-  private mutating func applying(_ operation: any Operation, _ x: Traced) throws(CNNError) -> Traced {
+  /// The larger or smaller of two, of which one is computed; a limit that is one number is a clip.
+  private mutating func extremum(_ kind: BinaryOperation, _ a: Known, _ b: Known) throws(CNNError) -> Traced {
+    for (x, limit) in [(a, b), (b, a)] {
+      guard case .tensor(let x) = x, case .constant(let limit) = limit, limit.count == 1, limit.shape.count <= rank(x)
+      else { continue }
+      let number = Double(try limit.numbers("the constant")[0])
+      if number == (kind == .maximum ? -.infinity : .infinity) { return x }
+      guard number.isFinite else { continue }
+      switch (kind, number) {
+      case (.maximum, 0): return try applying(Activation(.relu), x)
+      case (.maximum, _): return try applying(Activation(.clip, ["minimum": number]), x)
+      case (_, 6):
+        if let relu = graph.node(defining: x.value), (relu.operation as? Activation)?.function == .relu {
+          return Traced(value: try add(Activation(.relu6), [relu.operands[0]]), order: x.order)
+        }
+        return try applying(Activation(.clip, ["maximum": number]), x)
+      default: return try applying(Activation(.clip, ["maximum": number]), x)
+      }
+    }
+    let (operands, order) = try aligned([a, b], role: .bias)
+    let operation: any Operation = kind == .maximum ? Maximum() : Minimum()
+    return Traced(value: try add(operation, operands), order: order)
+  }
+
+  mutating func negated(_ x: Traced) throws(CNNError) -> Traced { try applying(Rescaling(scale: [-1]), x) }
+
+  mutating func applying(_ operation: any Operation, _ x: Traced) throws(CNNError) -> Traced {
     Traced(value: try add(operation, [x.value]), order: x.order)
   }
 
@@ -153,11 +207,11 @@ extension Constant {
     }
   }
 
-  /// Arithmetic with another constant.
+  /// Arithmetic with another constant. What sizes are multiplied by may be whole numbers among floats.
   func combined(_ kind: BinaryOperation, with other: Constant) throws(CNNError) -> Constant {
     let shape = try Self.broadcast(self.shape, other.shape)
     let first = try Self.positions(of: self.shape, in: shape), second = try Self.positions(of: other.shape, in: shape)
-    if let a = sizes, let b = other.sizes {
+    if let a = sizes(beside: other), let b = other.sizes(beside: self) {
       return try Constant(shape: shape, .sizes(zip(first, second).map { kind(a[$0], b[$1]) }))
     }
     let a = try numbers("the first operand"), b = try other.numbers("the second operand")
@@ -165,6 +219,19 @@ extension Constant {
       for index in 0..<first.count { target[index] = kind(a[first[index]], b[second[index]]) }
     }
     return try Constant(shape: shape, .floats(result))
+  }
+
+  /// The elements as sizes, where both are, or where the other has sizes that are not known and these are whole numbers.
+  private func sizes(beside other: Constant) -> [Size]? {
+    switch (content, other.content) {
+    case (.sizes(let sizes), .sizes): return sizes
+    case (.sizes(let sizes), .floats): return sizes.contains { $0.known == nil } ? sizes : nil
+    case (.floats, .floats): return nil
+    case (.floats(let floats), .sizes(let sizes)):
+      guard sizes.contains(where: { $0.known == nil }) else { return nil }
+      let whole = floats.compactMap { Int(exactly: $0) }
+      return whole.count == floats.count ? whole.map { .known($0) } : nil
+    }
   }
 
   /// The shape to which two are repeated.

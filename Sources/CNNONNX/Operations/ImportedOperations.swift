@@ -12,7 +12,8 @@ public enum ImportedOperations {
   static let table: [String: ImportedOperation] = {
     var table: [String: ImportedOperation] = [:]
     let tables = [
-      layers, pools, activations, arithmetic, normalizations, shapes, parts, padding, constants, quantization,
+      layers, transposed, pools, resizing, activations, arithmetic, masks, normalizations, reductions, shapes, parts,
+      padding, constants, quantization,
     ]
     for part in tables { table.merge(part) { first, _ in first } }
     return table

@@ -88,16 +88,19 @@ extension GraphImporter {
     let operation = Convolution2D(
       stride: window.stride, dilation: window.dilation, groups: try node.integer("group", default: 1),
       padding: try window.placed(on: Array(graph.shape(of: x.value)[1...2])))
-    let filter = try parameter(weight, .weight, .heNormalFanOut, key: "conv", what: "weight") {
-      (weight) throws(CNNError) in
-      axes == 1 ? try weight.reshaped([weight.shape[0], weight.shape[1], 1, weight.shape[2]]) : weight
-    }
-    var operands = [x.value, filter]
+    var operands = [x.value, try filter(weight)]
     if let bias = try node.optionalConstant(2, "the bias") {
       operands.append(try parameter(bias, .bias, key: "vector", what: "bias"))
     }
     let y = Traced(value: try add(operation, operands), order: Traced.image)
     return [.tensor(try row(y, like: tensor))]
+  }
+
+  /// The weight of a convolution, of which one with a width alone gets a height of 1.
+  mutating func filter(_ weight: Constant) throws(CNNError) -> Value {
+    try parameter(weight, .weight, .heNormalFanOut, key: "conv", what: "weight") { (weight) throws(CNNError) in
+      weight.shape.count == 3 ? try weight.reshaped([weight.shape[0], weight.shape[1], 1, weight.shape[2]]) : weight
+    }
   }
 
   fileprivate mutating func gemm(_ node: inout ImportedNode) throws(CNNError) -> [Known] {

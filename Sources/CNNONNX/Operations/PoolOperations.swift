@@ -19,20 +19,17 @@ extension GraphImporter {
     let countsPadding = kind == .average ? try node.flag("count_include_pad", default: false) : true
     node.pass("storage_order")
     var x = try image(tensor, "the input")
-    var extra = [0, 0]
-    if roundsUp && !window.automatic.hasPrefix("SAME") {
-      extra = try window.extraPadding(on: Array(graph.shape(of: x.value)[1...2]))
-    }
-    if kind == .average && countsPadding && extra != [0, 0] && window.padding != [0, 0, 0, 0] {
+    let size = Array(graph.shape(of: x.value)[1...2])
+    var isRounded = roundsUp ? try window.isChangedByRoundingUp(on: size) : false, counts = countsPadding && !isRounded
+    if kind == .average && countsPadding && isRounded && window.padding != [0, 0, 0, 0] {
       // The file's own padding counts, what rounding up adds does not: the first becomes a part of the image.
       x = Traced(value: try add(ZeroPadding2D(window.padding), [x.value]), order: x.order)
-      window.padding = [0, 0, 0, 0]
+      window.padding = try window.paddingOfRoundingUp(on: size)
+      (isRounded, counts) = (false, false)
     }
-    let counts = countsPadding && extra == [0, 0]
-    window.padding[2] += extra[0]
-    window.padding[3] += extra[1]
     let operation = try Pooling2D(
-      kind, window: window, padding: window.placed(on: Array(graph.shape(of: x.value)[1...2])), countsPadding: counts)
+      kind, window: window, padding: window.placed(on: Array(graph.shape(of: x.value)[1...2])), countsPadding: counts,
+      roundsUp: isRounded)
     let y = Traced(value: try add(operation, [x.value]), order: Traced.image)
     return [.tensor(try row(y, like: tensor))]
   }
@@ -45,32 +42,35 @@ extension GraphImporter {
 }
 
 extension ImportedWindow {
-  /// The rows and columns at the bottom and right that make a window of which only a part lies in the image a whole one,
-  /// as long as it begins in the image or the padding before it.
-  fileprivate func extraPadding(on size: [Int?]) throws(CNNError) -> [Int] {
-    var result = [0, 0]
-    for axis in 0..<2 {
-      guard let size = size[axis] else {
-        throw CNNError(.invalidArgument, "ceil_mode of an input whose size varies")
-      }
-      let (before, after) = (padding[axis], padding[axis + 2])
-      let reach = try Checked.sum([Checked.product([dilation[axis], kernel[axis] - 1], "window"), 1], "window")
-      let room = size + before + after - reach
-      guard room >= 0, stride[axis] >= 1 else { continue }  // The operation itself says what is wrong.
-      var last = (room + stride[axis] - 1) / stride[axis]
-      if last * stride[axis] >= size + before { last -= 1 }
-      result[axis] = max(0, last * stride[axis] - room)
+  /// Whether there are more windows on an input of this height and width where those count too of which only a part lies
+  /// in it; true where the size varies.
+  fileprivate func isChangedByRoundingUp(on size: [Int?]) throws(CNNError) -> Bool {
+    if automatic.hasPrefix("SAME") { return false }
+    return size.contains(nil) ? true : try paddingOfRoundingUp(on: size) != [0, 0, 0, 0]
+  }
+
+  /// The padding that these windows need beside the window's own.
+  fileprivate func paddingOfRoundingUp(on size: [Int?]) throws(CNNError) -> [Int] {
+    guard let height = size[0], let width = size[1] else {
+      throw CNNError(
+        .invalidArgument, "ceil_mode with padding that counts (count_include_pad) of an input whose size varies")
     }
-    return result
+    var window = Window(kernel: kernel, stride: stride, dilation: dilation, padding: try placed(on: size))
+    let whole = try window.placed(onHeight: height, width: width)
+    window.roundsUp = true
+    let rounded = try window.placed(onHeight: height, width: width)
+    return [0, 0, rounded.bottom - whole.bottom, rounded.right - whole.right]
   }
 }
 
 extension Pooling2D {
-  fileprivate init(_ kind: PoolingKind, window: ImportedWindow, padding: Padding, countsPadding: Bool) throws(CNNError)
-  {
+  fileprivate init(
+    _ kind: PoolingKind, window: ImportedWindow, padding: Padding, countsPadding: Bool, roundsUp: Bool
+  ) throws(CNNError) {
     var attributes: Attributes = [
       "kind": .text(kind.rawValue), "kernel": .integers(window.kernel), "stride": .integers(window.stride),
       "dilation": .integers(window.dilation), "count_include_pad": .flag(countsPadding),
+      "ceil_mode": .flag(roundsUp),
     ]
     switch padding {
     case .same: attributes["padding"] = .text("same")

@@ -20,30 +20,40 @@ extension GraphImporter {
     node.pass("saturate", "round_mode")
     switch try node.input(0) {
     case .tensor(let x):
-      guard ElementCode.isFloat(code) else {
+      // Masks and positions are whole numbers in float32.
+      if ElementCode.isFloat(code) || isWhole(x.value) && code != ElementCode.bool { return [.tensor(x)] }
+      guard code == ElementCode.bool else {
         throw CNNError(
           .invalidArgument, "a computed tensor becomes \(ElementCode.name(code)); only float32 is computed with")
       }
-      return [.tensor(x)]
+      return [.tensor(try truth(x))]
     case .constant(let constant):
       if ElementCode.isFloat(code) {
         if case .floats = constant.content { return [.constant(constant)] }
+        // Sizes that are not known yet stay what they are.
+        if case .sizes(let sizes) = constant.content, sizes.contains(where: { $0.known == nil }) {
+          return [.constant(constant)]
+        }
         return [.constant(try Constant(shape: constant.shape, .floats(try constant.numbers("the input"))))]
       }
       guard ElementCode.isInteger(code) else {
         throw CNNError(.invalidArgument, "the element type is \(ElementCode.name(code)), which is not read")
       }
       guard case .floats(let floats) = constant.content else {
-        var same = constant
+        var same = code == ElementCode.bool ? try constant.truth() : constant
         same.element = code
         return [.constant(same)]
       }
       var sizes: [Size] = []
       for value in floats {
+        if code == ElementCode.bool {
+          sizes.append(.known(value == 0 ? 0 : 1))
+          continue
+        }
         guard let whole = Int(exactly: value.rounded(.towardZero)) else {
           throw CNNError(.invalidArgument, "\(value) cannot become a whole number")
         }
-        sizes.append(.known(code == ElementCode.bool ? (value == 0 ? 0 : 1) : whole))
+        sizes.append(.known(whole))
       }
       return [.constant(try Constant(shape: constant.shape, .sizes(sizes), element: code))]
     }
