@@ -650,7 +650,7 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
  *              layers), "uniform_fan_out", "glorot_uniform", "zeros", "ones"; biases begin with 0
  *   without:
  *     "activation": "function": relu, relu6, silu, sigmoid, hard_swish, hard_sigmoid, gelu, gelu_tanh, tanh, selu,
- *               softplus, softsign, exponential, mish, erf; and with constants of their own:
+ *               softplus, softsign, exponential, mish, erf, log; and with constants of their own:
  *               leaky_relu: "alpha": 0.2, "threshold": 0, "maximum" (none): x > threshold ? min(x, maximum)
  *                 : alpha * (x - threshold), which is every form of Keras's ReLU
  *               elu: "alpha": 1; clip: "minimum", "maximum" (none); power: "exponent": 2

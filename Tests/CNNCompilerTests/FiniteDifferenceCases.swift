@@ -218,7 +218,7 @@ enum FiniteDifferenceCases {
 
   /// What chooses between elements, with values apart from each other where a step would change the choice.
   static let choices: [OperationCase] = {
-    @Sendable func shifted(_ count: Int) -> [Float] { distinct(count).map { $0 + 0.05 } }
+    @Sendable func shifted(_ count: Int) -> [Float] { distinct(count).map { $0 + 0.03 } }
     func pair(_ operation: any Operation, _ a: [Int], _ b: [Int]) -> OperationCase {
       OperationCase(
         name: "\(type(of: operation).name) \(a) \(b)",

@@ -223,15 +223,11 @@ extension Constant {
 
   /// The elements as sizes, where both are, or where the other has sizes that are not known and these are whole numbers.
   private func sizes(beside other: Constant) -> [Size]? {
-    switch (content, other.content) {
-    case (.sizes(let sizes), .sizes): return sizes
-    case (.sizes(let sizes), .floats): return sizes.contains { $0.known == nil } ? sizes : nil
-    case (.floats, .floats): return nil
-    case (.floats(let floats), .sizes(let sizes)):
-      guard sizes.contains(where: { $0.known == nil }) else { return nil }
-      let whole = floats.compactMap { Int(exactly: $0) }
-      return whole.count == floats.count ? whole.map { .known($0) } : nil
-    }
+    func varies(_ sizes: [Size]) -> Bool { sizes.contains { $0.known == nil } }
+    if let sizes { return other.sizes != nil || varies(sizes) ? sizes : nil }
+    guard case .floats(let floats) = content, let sizes = other.sizes, varies(sizes) else { return nil }
+    let whole = floats.compactMap { Int(exactly: $0) }
+    return whole.count == floats.count ? whole.map { .known($0) } : nil
   }
 
   /// The shape to which two are repeated.

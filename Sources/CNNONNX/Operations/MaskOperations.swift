@@ -183,7 +183,7 @@ extension GraphImporter {
           operands.append(try add(Fill(Double(numbers[0]), shape: []), []))
         } else {
           var floats = constant
-          if case .sizes = constant.content {
+          if constant.sizes != nil {
             try charge(constant.count)
             floats = try Constant(shape: constant.shape, .floats(numbers))
           }
@@ -203,7 +203,7 @@ extension Constant {
     let first = try Self.positions(of: self.shape, in: shape), second = try Self.positions(of: other.shape, in: shape)
     var result: [Size] = []
     result.reserveCapacity(first.count)
-    if case .sizes(let a) = content, case .sizes(let b) = other.content {
+    if let a = sizes, let b = other.sizes {
       for (i, j) in zip(first, second) {
         guard let holds = kind(a[i], b[j]) else {
           throw CNNError(.invalidArgument, "it depends on the size of the network's input, which is not fixed")
@@ -228,7 +228,7 @@ extension Constant {
     let shape = try Self.broadcast(self.shape, Self.broadcast(a.shape, b.shape))
     let mask = try truth().integers("the mask"), places = try Self.positions(of: self.shape, in: shape)
     let first = try Self.positions(of: a.shape, in: shape), second = try Self.positions(of: b.shape, in: shape)
-    if case .sizes(let x) = a.content, case .sizes(let y) = b.content {
+    if let x = a.sizes, let y = b.sizes {
       let chosen = places.indices.map { mask[places[$0]] != 0 ? x[first[$0]] : y[second[$0]] }
       return try Constant(shape: shape, .sizes(chosen))
     }

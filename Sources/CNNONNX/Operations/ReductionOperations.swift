@@ -108,7 +108,7 @@ extension Constant {
     case .min: operation = .minimum
     default: throw CNNError(.invalidArgument, "the input is a constant; expected something computed of the input")
     }
-    guard case .sizes(let sizes) = content, let first = sizes.first else {
+    guard let sizes, let first = sizes.first else {
       throw CNNError(.invalidArgument, "the input is a constant of floats, or empty; expected whole numbers")
     }
     let result = sizes.dropFirst().reduce(first) { operation($0, $1) }
