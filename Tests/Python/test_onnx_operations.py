@@ -66,7 +66,9 @@ def resizes(r: Random) -> Iterator[Case]:
             scales = np.array([1, 1, r.pick(1, 2, 0.5, 1.5, 0.7), r.pick(3, 2.3, 0.4)], np.float32)
             sizes = np.array([2, 3, *r.sizes(1, 20, 2)])
             none = np.zeros(0, np.float32)
-            yield Case([node("Resize", ["x", "none", "scales"], **attributes)], x, {"none": none, "scales": scales}, opset)
+            yield Case(
+                [node("Resize", ["x", "none", "scales"], **attributes)], x, {"none": none, "scales": scales}, opset
+            )
             constants = {"none": none, "empty": none, "sizes": sizes}
             yield Case([node("Resize", ["x", "none", "empty", "sizes"], **attributes)], x, constants, opset)
 
@@ -137,7 +139,12 @@ def positions(r: Random) -> Iterator[Case]:
 
 def normalisations(r: Random) -> Iterator[Case]:
     for size in [1, 3, 5, 7]:
-        attributes = {"size": size, "alpha": r.pick(1e-4, 0.5), "beta": r.pick(0.5, 0.75, 1.0), "bias": r.pick(1.0, 2.0)}
+        attributes = {
+            "size": size,
+            "alpha": r.pick(1e-4, 0.5),
+            "beta": r.pick(0.5, 0.75, 1.0),
+            "bias": r.pick(1.0, 2.0),
+        }
         yield Case([node("LRN", ["x"], **attributes)], r.numbers(2, 6, 3, 4), opens=size == 5)
     for axis in [1, 2, -1]:
         for power in [1, 2]:
@@ -178,7 +185,15 @@ def masks(r: Random) -> Iterator[Case]:
 
 def several(r: Random) -> Iterator[Case]:
     for kind in ["Max", "Min", "Sum", "Mean"]:
-        for inputs in (["x"], ["x", "a"], ["a", "b", "x"], ["x", "t", "a"], ["p", "t"], ["c", "x", "p"], ["b", "c", "t"]):
+        for inputs in (
+            ["x"],
+            ["x", "a"],
+            ["a", "b", "x"],
+            ["x", "t", "a"],
+            ["p", "t"],
+            ["c", "x", "p"],
+            ["b", "c", "t"],
+        ):
             constants = {"a": r.numbers(3, 1, 1), "b": np.float32(0.3), "c": r.numbers(1, 3, 4, 5)}
             nodes = [node("Tanh", ["x"], "t"), node("GlobalAveragePool", ["x"], "p"), node(kind, inputs, "m")]
             yield Case([*nodes, node("Add", ["m", "x"])], r.numbers(2, 3, 4, 5), constants)
@@ -277,6 +292,8 @@ def test_sizes_computed_in_the_file_are_folded(tmp_path: Path) -> None:
 
 
 EMPTY = np.zeros(0, np.float32)
+WEIGHT = {"w": np.ones((3, 2, 2, 2))}
+CROP = {"coordinate_transformation_mode": "tf_crop_and_resize"}
 HOSTILE = {
     "a scale of 1e9": [node("Resize", ["x", "e", "s"]), {"s": [1, 1, 1e9, 1e9]}],
     "a scale that is no number": [node("Resize", ["x", "e", "s"]), {"s": [1, 1, np.nan, 1]}],
@@ -286,13 +303,13 @@ HOSTILE = {
     "three scales": [node("Resize", ["x", "e", "s"]), {"s": [1, 2, 2]}],
     "a larger batch": [node("Resize", ["x", "e", "s"]), {"s": [2, 1, 1, 1]}],
     "neither": [node("Resize", ["x", "e", "e"]), {}],
-    "an unknown rule": [node("Resize", ["x", "e", "s"], coordinate_transformation_mode="tf_crop_and_resize"), {"s": [1, 1, 2, 2]}],
-    "an output_padding of 2^40": [node("ConvTranspose", ["x", "w"], output_padding=[2**40, 0]), {"w": np.ones((3, 2, 2, 2))}],
-    "an output_padding of 2^24": [node("ConvTranspose", ["x", "w"], output_padding=[2**24] * 2), {"w": np.ones((3, 2**12, 2, 2))}],
-    "an output_shape of 2^62": [node("ConvTranspose", ["x", "w"], output_shape=[2**62, 4]), {"w": np.ones((3, 2, 2, 2))}],
-    "strides of 0": [node("ConvTranspose", ["x", "w"], strides=[0, 1]), {"w": np.ones((3, 2, 2, 2))}],
-    "groups of 0": [node("ConvTranspose", ["x", "w"], group=0), {"w": np.ones((3, 2, 2, 2))}],
-    "padding that leaves nothing": [node("ConvTranspose", ["x", "w"], pads=[9] * 4), {"w": np.ones((3, 2, 2, 2))}],
+    "an unknown rule": [node("Resize", ["x", "e", "s"], **CROP), {"s": [1, 1, 2, 2]}],
+    "an output_padding of 2^40": [node("ConvTranspose", ["x", "w"], output_padding=[2**40, 0]), WEIGHT],
+    "an output_padding of 2^24": [node("ConvTranspose", ["x", "w"], output_padding=[2**24] * 2), WEIGHT],
+    "an output_shape of 2^62": [node("ConvTranspose", ["x", "w"], output_shape=[2**62, 4]), WEIGHT],
+    "strides of 0": [node("ConvTranspose", ["x", "w"], strides=[0, 1]), WEIGHT],
+    "groups of 0": [node("ConvTranspose", ["x", "w"], group=0), WEIGHT],
+    "padding that leaves nothing": [node("ConvTranspose", ["x", "w"], pads=[9] * 4), WEIGHT],
     "a size of 2^40": [node("LRN", ["x"], size=2**40), {}],
     "groups that do not divide": [node("GroupNormalization", ["x", "s", "s"], num_groups=2), {"s": np.ones(3)}],
     "minus one group": [node("GroupNormalization", ["x", "s", "s"], num_groups=-1), {"s": np.ones(3)}],
