@@ -16,7 +16,9 @@
  *   address space (ulimit -v), a call that would begin with less than 32 MiB left, which is more than calls allocate in
  *   passing; only where another thread takes that away while a call is at work can the process end.
  * - Images are NHWC. uint8 tensors are pixels: divided by 255, then normalised with the model's own mean and standard
- *   deviation, as (pixel / 255 - mean) / deviation. float32 tensors are taken as they stand.
+ *   deviation, as (pixel / 255 - mean) / deviation. So are int32 tensors, which must be from 0 to 255 then (where mean
+ *   and deviation leave pixels as they are, any integers will do). float32 tensors are taken as they stand; where they
+ *   look as if they should not be, scnn_model_warning says so.
  * - Calls on different models may run at the same time. Two threads may call scnn_predict with one model at the same
  *   time; whatever changes a model (training, loading, setting) must have it alone, and is made to wait otherwise.
  * - A process may fork while other threads are in the library, and the child may make any call. What other threads were
@@ -242,6 +244,22 @@ scnn_status scnn_model_get_normalization(scnn_model *model, double *mean, double
 scnn_status scnn_model_set_normalization(scnn_model *model, const double *mean, const double *deviation,
                                          size_t channels);
 
+/* What the model has noticed about the images it was given that may be a mistake, a sentence; "" where there is nothing
+ * new. That float32 looks like pixels that nobody normalised (whole numbers up to 255, or from 0 to 1 where the model's
+ * mean and deviation make other numbers of pixels), or that images are other than those that the model was trained on:
+ * pixels, or float32 as it stood, which its files and clones remember. Each is told once; a few numbers of the first
+ * images are looked at. Calls succeed all the same. */
+scnn_status scnn_model_warning(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* What integers of another width, of which `minimum` is the smallest and `maximum` the largest, are to be given as:
+ * `*dtype` becomes SCNN_UINT8 where they are pixels, or SCNN_FLOAT32 where the model takes pixels as they are (mean 0,
+ * deviation 1 / 255). SCNN_INVALID_ARGUMENT where they can be no pixels and the model normalises those. */
+scnn_status scnn_model_integer_dtype(scnn_model *model, int64_t minimum, int64_t maximum, int32_t *dtype);
+
+/* Whether the output is logits: as "from_logits" of scnn_compile says, or else 1 where it comes directly from a dense
+ * layer or a convolution; reshaping, global pooling and dropout between are looked through. */
+scnn_status scnn_model_gives_logits(scnn_model *model, int32_t *logits);
+
 typedef struct scnn_parameter {
   const char *name; /* as "layer1.0.conv1.weight"; valid as long as the model */
   const char *role; /* "weight", "bias", "normalization_scale", "normalization_shift", "slope" or "statistic" */
@@ -394,7 +412,7 @@ typedef struct scnn_class {
  *   for (size_t i = 0; i < count; i++) printf("%5.1f %% %s\n", 100 * classes[i].probability, classes[i].name);
  *
  * `classes` has room for `top` of them; `*count` (may be NULL) becomes how many there are, fewer where the model has
- * fewer. Logits, which come directly from a dense layer or a convolution, are made probabilities by a softmax. */
+ * fewer. Logits (scnn_model_gives_logits) are made probabilities by a softmax. */
 scnn_status scnn_classify_file(scnn_model *model, const char *path, scnn_class *classes, size_t top, size_t *count);
 scnn_status scnn_classify_memory(scnn_model *model, const void *data, size_t size, scnn_class *classes, size_t top,
                                  size_t *count);
@@ -466,6 +484,19 @@ scnn_status scnn_image_folder_free(scnn_image_folder *folder);
 /* The names of the classes, one a line, as scnn_model_set_class_names takes them. */
 scnn_status scnn_image_folder_class_names(scnn_image_folder *folder, char *buffer, size_t capacity, size_t *length);
 
+/* The folder as a model reads it, which is another handle: names decide which class a picture is of, so that labels are
+ * those of the model's classes whatever their order in the folder is. `purpose`:
+ *   "training"      with the options of `folder`, which has to have all of the model's classes. A model without class names
+ *                   takes those of the folder, where it has as many classes; so does one with ImageNet's for which the
+ *                   folder has none of them
+ *   "evaluation"    each picture once, in the order of scnn_image_folder_labels, without random changes; the folder may
+ *                   lack some classes. Where the model has no names, those of `training`, which may be NULL, are meant
+ *   "prediction"    the same, whatever its classes are
+ * SCNN_INVALID_ARGUMENT where it has other classes, with their names, or the loss takes other targets (not of
+ * "prediction"). Folders called by the 1000 WordNet numbers of ImageNet are in its order. */
+scnn_status scnn_model_image_folder(scnn_model *model, scnn_image_folder *folder, const char *purpose,
+                                    scnn_image_folder *training, scnn_image_folder **arranged);
+
 /* The number of pictures, and of batches in an epoch in which no file is passed over; either may be NULL. */
 scnn_status scnn_image_folder_count(scnn_image_folder *folder, size_t *pictures, size_t *batches);
 
@@ -498,8 +529,8 @@ scnn_status scnn_batches_free(scnn_batches *batches);
  *                                               "kl_divergence"; or an object:
  *           {"name": ..., "from_logits": null, "label_smoothing": 0}; huber: {"name": "huber", "delta": 1}
  *           from_logits and label_smoothing are of the three cross-entropies. from_logits null: logits where the
- *           output comes directly from a dense layer or a convolution (reshaping, global average pooling and dropout
- *           between are looked through), else probabilities. A softmax that gives them (for binary_crossentropy a
+ *           output comes directly from a dense layer or a convolution (reshaping, global pooling and dropout between
+ *           are looked through), else probabilities. A softmax that gives them (for binary_crossentropy a
  *           sigmoid) is absorbed: the loss is computed of what it reads. Other probabilities are divided by their sum
  *           over the last axis (not for binary_crossentropy) and clipped to 1e-7 ... 1 - 1e-7
  *   "optimizer": "sgd"                          or "adam", "adamw", "rmsprop"; or an object with "name" and:

@@ -127,18 +127,22 @@ func tensor(_ view: TensorView?) -> scnn_tensor {
   var tensor = scnn_tensor()
   guard let view else { return tensor }
   tensor.data = view.base
-  tensor.dtype =
-    switch view.element {
-    case .float32: Int32(SCNN_FLOAT32)
-    case .int32: Int32(SCNN_INT32)
-    case .uint8: Int32(SCNN_UINT8)
-    }
+  tensor.dtype = dtypeCode(view.element)
   tensor.rank = Int32(clamping: view.shape.count)
   withUnsafeMutableBytes(of: &tensor.shape) { bytes in
     let sizes = bytes.bindMemory(to: Int64.self)
     for (axis, size) in view.shape.prefix(sizes.count).enumerated() { sizes[axis] = Int64(size) }
   }
   return tensor
+}
+
+/// The header's number for an element type.
+func dtypeCode(_ element: ElementType) -> Int32 {
+  switch element {
+  case .float32: Int32(SCNN_FLOAT32)
+  case .int32: Int32(SCNN_INT32)
+  case .uint8: Int32(SCNN_UINT8)
+  }
 }
 
 /// A tensor that may be missing.

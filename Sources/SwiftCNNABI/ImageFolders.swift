@@ -49,6 +49,23 @@ public func scnn_image_folder_class_names(
   }
 }
 
+@_cdecl("scnn_model_image_folder") @implementation
+public func scnn_model_image_folder(
+  _ handle: OpaquePointer!, _ folder: OpaquePointer!, _ purpose: UnsafePointer<CChar>!, _ training: OpaquePointer!,
+  _ arranged: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let out = try required(arranged, "arranged")
+    out.pointee = nil
+    let model = try model(handle), folder = try SwiftCNNABI.folder(folder), word = try text(purpose, "purpose")
+    guard let purpose = ImageFolder.Purpose(rawValue: word) else {
+      throw unknownName("purpose", word, among: ImageFolder.Purpose.allCases.map(\.rawValue))
+    }
+    let like = training == nil ? nil : try Handles.get(training, "training", as: ImageFolder.self)
+    out.pointee = Handles.make(try model.folder(folder, for: purpose, like: like))
+  }
+}
+
 @_cdecl("scnn_image_folder_count") @implementation
 public func scnn_image_folder_count(
   _ handle: OpaquePointer!, _ pictures: UnsafeMutablePointer<Int>!, _ batches: UnsafeMutablePointer<Int>!

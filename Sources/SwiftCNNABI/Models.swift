@@ -299,6 +299,34 @@ public func scnn_model_set_normalization(
   }
 }
 
+@_cdecl("scnn_model_warning") @implementation
+public func scnn_model_warning(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try model(handle).readWarning { (text) throws(CNNError) in try write(text, to: buffer, capacity, length) }
+  }
+}
+
+@_cdecl("scnn_model_integer_dtype") @implementation
+public func scnn_model_integer_dtype(
+  _ handle: OpaquePointer!, _ minimum: Int64, _ maximum: Int64, _ dtype: UnsafeMutablePointer<Int32>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle), out = try required(dtype, "dtype")
+    out.pointee = try dtypeCode(model.elementType(ofIntegersFrom: minimum, to: maximum))
+  }
+}
+
+@_cdecl("scnn_model_gives_logits") @implementation
+public func scnn_model_gives_logits(_ handle: OpaquePointer!, _ logits: UnsafeMutablePointer<Int32>!) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle)
+    try required(logits, "logits").pointee = model.givesLogits ? 1 : 0
+  }
+}
+
 @_cdecl("scnn_model_parameter_count") @implementation
 public func scnn_model_parameter_count(_ handle: OpaquePointer!, _ count: UnsafeMutablePointer<Int>!) -> scnn_status {
   call { () throws(CNNError) in

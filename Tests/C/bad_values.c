@@ -42,7 +42,8 @@ static void test_tensors(scnn_model *model) {
     /* Predictions of no images at all might as well be none. */
     if (empty) survives(scnn_predict(model, &wrong[i], 2, NULL, output, 0));
     else REFUSES(scnn_predict(model, &wrong[i], 2, NULL, output, BATCH * CLASSES));
-    if (!empty && wrong[i].shape[0] != INT64_MAX) {
+    /* The shape is all that this one reads, and that of integers fits. */
+    if (!empty && wrong[i].shape[0] != INT64_MAX && wrong[i].dtype != SCNN_INT32) {
       REFUSES(scnn_model_output_shape(model, &wrong[i], NULL, shape, &rank));
     }
   }
@@ -60,6 +61,42 @@ static void test_tensors(scnn_model *model) {
   REFUSES(scnn_evaluate(model, &x, &y, NULL, 2, results, 2));
   REFUSES(scnn_train_on_batch(model, &x, &y, NULL, results, 0));
   REFUSES(scnn_train_on_batch(model, &x, &y, NULL, results, SIZE_MAX));
+}
+
+/* Integers are pixels, and what looks like none is told. */
+static void test_values(scnn_model *model) {
+  int32_t integers[BATCH * PIXELS], dtype = -1, logits = -1;
+  for (int i = 0; i < BATCH * PIXELS; i++) integers[i] = pixels[i], values[i] = pixels[i];
+  scnn_tensor x = good_images(), wide = images(integers, SCNN_INT32, BATCH), floats = images(values, SCNN_FLOAT32, BATCH);
+  float expected[BATCH * CLASSES];
+  OK(scnn_predict(model, &x, 4, NULL, expected, BATCH * CLASSES));
+  OK(scnn_predict(model, &wide, 4, NULL, output, BATCH * CLASSES));
+  CHECK(memcmp(output, expected, sizeof output) == 0);
+  char *text = NULL;
+  TEXT(text, scnn_model_warning(model, buffer, capacity, &length));
+  CHECK(text && *text == '\0');
+  free(text);
+  OK(scnn_predict(model, &floats, 4, NULL, output, BATCH * CLASSES));
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_model_warning(model, NULL, 0, NULL));
+  TEXT(text, scnn_model_warning(model, buffer, capacity, &length));
+  CHECK(text && strstr(text, "x looks like pixels that are not normalised") == text);
+  free(text);
+  TEXT(text, scnn_model_warning(model, buffer, capacity, &length));
+  CHECK(text && *text == '\0');
+  free(text);
+  integers[7] = 256;
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_predict(model, &wide, 4, NULL, output, BATCH * CLASSES));
+  SAYS("to 256; integers are pixels, expected from 0 to 255");
+  OK(scnn_model_integer_dtype(model, 0, 255, &dtype));
+  CHECK(dtype == SCNN_UINT8);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_integer_dtype(model, INT64_MIN, INT64_MAX, &dtype));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_integer_dtype(model, 0, 255, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_integer_dtype(NULL, 0, 255, &dtype));
+  OK(scnn_model_gives_logits(model, &logits));
+  CHECK(logits == 0);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_gives_logits(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_gives_logits(NULL, &logits));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_warning(NULL, NULL, 0, NULL));
 }
 
 static void test_targets(scnn_model *model) {
@@ -239,6 +276,7 @@ int main(void) {
   if (!CHECK(model != NULL) || !OK(scnn_compile(model, NULL))) return finish("bad_values");
   struct state before = state_of(model);
   test_tensors(model);
+  test_values(model);
   CHECK(is_unchanged(model, &before));
   test_targets(model);
   CHECK(is_unchanged(model, &before));

@@ -93,6 +93,49 @@ static void test_batches(void) {
   OK(scnn_batches_free(NULL));
 }
 
+/* Names decide which class a picture is of, whatever the order of the folders is. */
+static void test_arrangement(void) {
+  scnn_model *model = NULL;
+  scnn_image_folder *folder = open_folder("{\"size\": 8, \"batch_size\": 3, \"drop_last\": true}"), *arranged = NULL;
+  OK(scnn_model_create("resnet20", "{\"input_shape\": [8, 8, 3], \"classes\": 2, \"class_names\": [\"b\", \"a\"]}", &model));
+  int32_t found[4] = {9, 9, 9, 9};
+  size_t batches = 0;
+  FAILS(SCNN_INVALID_STATE, scnn_model_image_folder(model, folder, "evaluation", NULL, &arranged));
+  OK(scnn_model_image_folder(model, folder, "prediction", NULL, &arranged));
+  OK(scnn_image_folder_count(arranged, NULL, &batches));
+  OK(scnn_image_folder_labels(arranged, found, 4));
+  CHECK(batches == 2 && found[0] == 0 && found[3] == 1);
+  OK(scnn_image_folder_free(arranged));
+  OK(scnn_compile(model, NULL));
+  const char *const purposes[] = {"training", "evaluation"};
+  for (int i = 0; i < 2; i++) {
+    OK(scnn_model_image_folder(model, folder, purposes[i], NULL, &arranged));
+    OK(scnn_image_folder_labels(arranged, found, 4));
+    CHECK(found[0] == 1 && found[1] == 0 && found[3] == 0);
+    OK(scnn_image_folder_free(arranged));
+  }
+  OK(scnn_model_set_class_names(model, "b\nc"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_image_folder(model, folder, "evaluation", NULL, &arranged));
+  SAYS("the classes differ: the folder has 'a', which the model does not have");
+  CHECK(arranged == NULL);
+  OK(scnn_model_set_class_names(model, NULL));
+  scnn_image_folder *other = open_folder("{\"size\": 8, \"class_names\": [\"b\", \"a\"]}");
+  OK(scnn_model_image_folder(model, folder, "evaluation", other, &arranged));
+  OK(scnn_image_folder_labels(arranged, found, 4));
+  CHECK(found[0] == 1 && found[3] == 0);
+  OK(scnn_image_folder_free(arranged));
+  OK(scnn_image_folder_free(other));
+  FAILS(SCNN_UNKNOWN_NAME, scnn_model_image_folder(model, folder, "evaluating", NULL, &arranged));
+  SAYS("evaluation");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_image_folder(model, folder, NULL, NULL, &arranged));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_image_folder(model, NULL, "training", NULL, &arranged));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_image_folder(NULL, folder, "training", NULL, &arranged));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_image_folder(model, folder, "training", other, &arranged));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_image_folder(model, folder, "training", NULL, NULL));
+  OK(scnn_image_folder_free(folder));
+  OK(scnn_model_free(model));
+}
+
 /* The loop of the header, and the one that gives means over an epoch. */
 static void test_training(void) {
   const char *settings = "{\"optimizer\": {\"name\": \"sgd\", \"learning_rate\": 0.02}}";
@@ -193,6 +236,7 @@ int main(void) {
   make();
   test_contents();
   test_batches();
+  test_arrangement();
   test_training();
   test_damaged();
   test_what_will_not_do();

@@ -512,32 +512,145 @@ def test_shares_are_trained(folder):
 
 def test_what_does_not_fit(folder, tmp_path):
     labels, shares = ImageFolder(folder, 16), ImageFolder(folder, 16, label_mode="categorical")
-    with pytest.raises(ValueError, match="x gives labels, and the loss categorical_crossentropy takes a share"):
+    with pytest.raises(ValueError, match="x: the folder gives numbers of classes, and categorical_crossentropy takes a share"):
         model_for(labels, "categorical_crossentropy").fit(labels, verbose=0)
     model = model_for(labels)
-    with pytest.raises(ValueError, match="x gives a share for each class .*compile with categorical_crossentropy"):
+    with pytest.raises(ValueError, match="x: the folder gives a share for each class .*expected categorical_crossentropy"):
         model.fit(shares, verbose=0)
-    with pytest.raises(ValueError, match="x gives a share"):
+    with pytest.raises(ValueError, match="x: the folder gives a share"):
         model.evaluate(shares, verbose=0)
-    with pytest.raises(ValueError, match="validation_data gives a share"):
+    with pytest.raises(ValueError, match="validation_data: the folder gives a share"):
         model.fit(labels, validation_data=shares, verbose=0)
-    two = ImageFolder(folder, 16, class_names=["red", "blue"])
-    with pytest.raises(ValueError, match=r"validation_data has the classes 'red', 'blue', and x has 'blue', 'green'"):
-        model.fit(labels, validation_data=two, verbose=0)
     with pytest.raises(ValueError, match="labels must be in 0 to 1"):
         model_for(labels, classes=2).fit(labels, verbose=0)
     with pytest.raises(ValueError, match="expected shape"):
         model.fit(ImageFolder(folder, 16, channels=1), verbose=0)
 
 
-def test_names_of_a_model_stay(folder):
+# --------------------------------------------------------------------------------------------- the order of classes
+
+
+def colors(source, loss="sparse_categorical_crossentropy", **options):
+    """A model that goes by the mean color of a picture, and is trained in no time."""
+    layers = swiftcnn.layers
+    pooled = [layers.Input((16, 16, 3)), layers.Rescaling(1 / 127.5, -1), layers.GlobalAveragePooling2D()]
+    model = swiftcnn.Sequential([*pooled, layers.Dense(options.pop("classes", 3), activation="softmax")])
+    model.compile(swiftcnn.optimizers.Adam(0.3), loss, metrics=["accuracy"])
+    return model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder, and a model that knows its classes in the order blue, green, red."""
+    folder = write(tmp_path_factory.mktemp("classes") / "train")
+    train = ImageFolder(folder, 16, 5)
+    model = colors(train)
+    model.fit(train, epochs=10, verbose=0)
+    assert model.evaluate(train, verbose=0)[1] == 1
+    return folder, model
+
+
+@pytest.mark.parametrize("names", [["red", "green", "blue"], ["red", "blue"], ["green"]])
+def test_names_decide_which_class_a_picture_is_of(trained, names):
+    folder, model = trained
+    other = ImageFolder(folder, 16, 5, class_names=names)
+    assert model.evaluate(other, verbose=0)[1] == 1
+    assert other.class_names == names and other.labels.max() == len(names) - 1  # as it was
+    copy = model.clone()
+    history = copy.fit(ImageFolder(folder, 16, 5), validation_data=other, epochs=1, verbose=0).history
+    assert history["val_accuracy"] == [1]
+
+
+def test_shares_are_of_the_models_classes(trained):
+    folder, model = trained
+    model = model.clone()
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    other = ImageFolder(folder, 16, 5, class_names=["red", "blue"], label_mode="categorical")
+    assert model.evaluate(other, verbose=0)[1] == 1
+    mixed = ImageFolder(folder, 16, 5, class_names=["red", "blue", "green"], mixup=0.2)
+    assert model.evaluate(mixed, verbose=0)[1] == 1
+    assert model.fit(mixed, epochs=1, verbose=0, validation_data=mixed).history["val_accuracy"] == [1]
+
+
+def test_training_goes_on_with_folders_in_another_order(trained, tmp_path):
+    folder, model = trained
+    model.save(tmp_path / "m.safetensors")
+    model = swiftcnn.load_model(tmp_path / "m.safetensors")
+    history = model.fit(ImageFolder(folder, 16, 5, class_names=["green", "red", "blue"]), epochs=1, verbose=0).history
+    assert history["accuracy"][0] > 0.8 and model.class_names == ["blue", "green", "red"]
+
+
+def test_other_names_are_refused(trained):
+    folder, model = trained
+    model = model.clone()
+    model.class_names = ["blue", "yellow", "red"]
     train = ImageFolder(folder, 16)
-    named = model_for(train, class_names=["a", "b", "c"])
-    named.fit(train, verbose=0)
-    assert named.class_names == ["a", "b", "c"]
-    larger = model_for(train, classes=5)
+    both = "x: the classes differ: the folder has 'green', which the model does not have; the model has 'yellow', which"
+    with pytest.raises(ValueError, match=both):
+        model.fit(train, verbose=0)
+    with pytest.raises(ValueError, match="x: the classes differ: the folder has 'green', which the model does not have$"):
+        model.evaluate(train, verbose=0)
+    with pytest.raises(ValueError, match="the model has 'yellow', which the folder does not have"):
+        model.fit(ImageFolder(folder, 16, class_names=["blue", "red"]), verbose=0)
+    with pytest.raises(ValueError, match="validation_data: the classes differ: the folder has 'green'"):
+        red = ImageFolder(folder, 16, class_names=["blue", "red"])
+        colors(red, classes=2).fit(red, validation_data=train, verbose=0)
+    assert model.predict(train, verbose=0).shape == (15, 3)  # which needs no names
+
+
+def test_a_model_without_names_takes_those_of_as_many_classes(folder):
+    train = ImageFolder(folder, 16)
+    larger = colors(train, classes=5)
     larger.fit(train, verbose=0)
     assert larger.class_names is None
+    # Then the classes to validate with are those to train on.
+    other = ImageFolder(folder, 16, class_names=["red", "green", "blue"])
+    history = larger.fit(train, validation_data=other, epochs=8, verbose=0).history
+    assert history["val_loss"][-1] == pytest.approx(larger.evaluate(train, verbose=0)[0], rel=1e-3)
+
+
+def test_class_weights_are_by_the_folders_labels_or_names(folder):
+    def weights_after(**class_weight):
+        model = colors(None)
+        model.set_weights([np.ones((3, 3)), np.zeros(3)])
+        model.class_names = ["blue", "green", "red"]
+        model.fit(ImageFolder(folder, 16, class_names=["red", "blue", "green"]), epochs=1, verbose=0, **class_weight)
+        return model.get_weights()[0]
+
+    by_label = weights_after(class_weight={0: 5.0})
+    np.testing.assert_array_equal(by_label, weights_after(class_weight={"red": 5.0}))
+    assert not np.array_equal(by_label, weights_after(class_weight={"blue": 5.0}))
+    assert not np.array_equal(by_label, weights_after())
+    with pytest.raises(ValueError, match="class_weight: 'purple' is no class of the folder"):
+        weights_after(class_weight={"purple": 5.0})
+
+
+def test_predictions_are_in_the_order_of_labels(trained):
+    folder, model = trained
+    options = {"random_resized_crop": True, "horizontal_flip": True, "random_erasing": {"probability": 1}}
+    shuffled = ImageFolder(folder, 16, 4, seed=3, drop_last=True, **options)
+    plain = ImageFolder(folder, 16, 15, shuffle=False)
+    found = model.predict(shuffled, verbose=0)
+    np.testing.assert_allclose(found, model.predict(next(iter(plain))[0], verbose=0), atol=1e-5)
+    assert (found.argmax(1) == shuffled.labels).all()
+    assert model.evaluate(shuffled, verbose=0) == pytest.approx(model.evaluate(plain, verbose=0), rel=1e-4)
+    assert [len(x) for x, _ in shuffled] == [4, 4, 4]  # itself it is as it was
+
+
+def test_a_class_of_a_model_is_built_by_a_folder(folder):
+    class Net(swiftcnn.Model):
+        def __init__(self):
+            super().__init__()
+            self.flat, self.dense = swiftcnn.layers.Flatten(), swiftcnn.layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(self.flat(x))
+
+    assert Net().predict(ImageFolder(folder, 16), verbose=0).shape == (15, 3)
+    net = Net()
+    net.compile("sgd", "crossentropy")
+    net.fit(ImageFolder(folder, 16), verbose=0, epochs=1)
+    assert net.class_names == ["blue", "green", "red"]
 
 
 def test_interruption(folder):

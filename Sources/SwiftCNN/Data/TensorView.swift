@@ -38,6 +38,29 @@ public struct TensorView: @unchecked Sendable {
       element, shape: [range.count] + sampleShape, base: base + range.lowerBound * sampleByteCount, owner: owner)
   }
 
+  /// The smallest and the largest of int32 elements. Call only after `validated`.
+  var int32Range: (minimum: Int32, maximum: Int32) {
+    let values = UnsafeBufferPointer(start: base.assumingMemoryBound(to: Int32.self), count: shape.reduce(1, *))
+    var (minimum, maximum) = (Int32.max, Int32.min)
+    for value in values { (minimum, maximum) = (min(minimum, value), max(maximum, value)) }
+    return (minimum, maximum)
+  }
+
+  /// int32 elements as another type, whose range they do not leave. Call only after `validated`.
+  func converted(to element: ElementType) throws(CNNError) -> TensorView {
+    let result = try Tensor(element, zeros: shape), values = base.assumingMemoryBound(to: Int32.self)
+    let count = shape.reduce(1, *)
+    switch element {
+    case .float32:
+      for index in 0..<count { result.memory.floats[index] = Float(values[index]) }
+    case .uint8:
+      let bytes = result.memory.base.assumingMemoryBound(to: UInt8.self)
+      for index in 0..<count { bytes[index] = UInt8(truncatingIfNeeded: values[index]) }
+    case .int32: result.memory.base.copyMemory(from: base, byteCount: count * 4)
+    }
+    return result.view
+  }
+
   /// The type, with sizes checked.
   /// - Throws: `.shapeMismatch` for an empty batch or another size below 1, `.outOfMemory` for sizes that overflow.
   func validated(_ role: String) throws(CNNError) -> TensorType {
@@ -53,7 +76,7 @@ public struct Tensor: Sendable {
   public let element: ElementType
   /// The sizes of the axes.
   public let shape: [Int]
-  private let memory: Memory
+  fileprivate let memory: Memory
 
   /// An array of zeros.
   /// - Throws: `.outOfMemory` where there is no memory for it, `.shapeMismatch` for a size below 1.

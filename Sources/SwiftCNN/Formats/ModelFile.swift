@@ -17,6 +17,12 @@ enum ModelFile {
     "\(optimizerPrefix)\(slot)/\(parameter)"
   }
 
+  /// What the model was trained on whose file this is; nil for other files.
+  static func trainedOn(_ file: any TensorFile) -> InputValues? {
+    guard let text = (file as? SafetensorsFile)?.metadata[modelKey] else { return nil }
+    return (try? object(text)).flatMap(InputValues.init(in:))
+  }
+
   /// Tells which tensors of a file are passed over: PyTorch's counters of batches, and in a checkpoint of this library
   /// the optimizer's.
   static func isPassedOver(in file: any TensorFile) -> (_ name: String) -> Bool {
@@ -41,6 +47,7 @@ extension Model {
       header["std"] = .array(pixelNormalization.deviation.map { .number($0) })
       header["preprocessing"] = .object(lockedPreprocessing.json)
       header["class_names"] = lockedClassNames.map { .strings($0) } ?? .null
+      header["trained_on"] = trainedOn.map { .string($0.rawValue) } ?? .null
       var metadata = [
         // What PyTorch's writer sets, and some of its readers ask for.
         "format": "pt",
@@ -103,6 +110,7 @@ extension Model {
       try setPictureOptions(
         preprocessing: header.optionalObject("preprocessing"), classNames: header.optionalStrings("class_names"))
       if header["class_names"] == .null { knownClasses = .unknown }
+      trainedOn = InputValues(in: header)
       metadata = file.metadata.filter { !ModelFile.isReserved($0.key) }
       try parameters.load(from: file)
       if let trainingText = file.metadata[ModelFile.trainingKey] {
@@ -114,6 +122,14 @@ extension Model {
       let place = error.mentions(path) ? error : error.prefixed("'\(path)'")
       throw isFilesFault ? CNNError(.malformedFile, place.message) : place
     }
+  }
+}
+
+extension InputValues {
+  /// What a model was trained on, as its file says; nil where it says nothing that is known.
+  init?(in header: JSONObject) {
+    guard let word = header["trained_on"]?.stringValue else { return nil }
+    self.init(rawValue: word)
   }
 }
 

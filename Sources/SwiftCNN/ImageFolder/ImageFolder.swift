@@ -34,6 +34,11 @@ public final class ImageFolder: Sendable {
       [options.height, options.width, options.channels, options.batchSize, options.prefetch], "batches read ahead")
   }
 
+  /// The same pictures with other options or classes.
+  init(_ other: ImageFolder, options: ImageFolderOptions, listing: PictureListing) {
+    (self.options, self.listing, indices) = (options, listing, other.indices)
+  }
+
   /// The names of the classes' folders, in the order of their numbers.
   public var classNames: [String] { listing.classNames }
 

@@ -9,30 +9,28 @@ extension Model {
   ///     options.augmentation.crop = RandomResizedCrop()
   ///     try model.fit(ImageFolder("train", options: options), validation: ImageFolder("val"), epochs: 5)
   ///
-  /// A model without class names takes those of the folder, where it has as many classes.
+  /// A model without class names takes those of the folder, where it has as many classes; of one with names the folders
+  /// are looked up among these. Validation is as `evaluate(_:usingAverage:)`.
   /// - Parameters:
-  ///   - validation: what is evaluated after each epoch; its classes are those of `folder`.
+  ///   - validation: what is evaluated after each epoch; its classes are among those of `folder`.
   ///   - epochs: training ends before the epoch of this number, counted from 0.
   ///   - initialEpoch: the number of the first epoch.
   ///   - resumes: whether to begin with the epoch of a loaded checkpoint.
   ///   - onStep: called after each step; returning false ends training, weights kept.
   /// - Returns: for each epoch the means of loss and metrics, followed by those of `validation` where there is one.
-  /// - Throws: as `trainOnBatch` and `ImageFolderBatches.next`; `.invalidArgument` where the loss is one of other targets
-  ///   than the folder gives, or the classes do not fit.
+  /// - Throws: as `trainOnBatch`, `folder(_:for:like:)` and `ImageFolderBatches.next`.
   @discardableResult
   public func fit(
-    _ folder: ImageFolder, validation: ImageFolder? = nil, epochs: Int = 1, initialEpoch: Int = 0,
+    _ given: ImageFolder, validation: ImageFolder? = nil, epochs: Int = 1, initialEpoch: Int = 0,
     resumes: Bool = false,
     onStep: (TrainingRun.Progress) throws(CNNError) -> Bool = { _ throws(CNNError) in true }
   ) throws(CNNError) -> [[Double]] {
-    try checkTargets(of: folder)
-    if let validation {
-      try checkTargets(of: validation)
-      guard validation.classNames == folder.classNames else {
-        throw CNNError(.invalidArgument, "the validation folder has other classes than the folder to train on")
-      }
+    let folder = try folder(given, for: .training)
+    let validation = try validation.map { (other) throws(CNNError) in
+      do throws(CNNError) {
+        return try self.folder(other, for: .evaluation, like: folder)
+      } catch { throw error.prefixed("validation") }
     }
-    takeClassNames(of: folder)
     var options = FitOptions()
     (options.epochs, options.initialEpoch, options.resumes) = (epochs, initialEpoch, resumes)
     try options.validate()
@@ -60,17 +58,21 @@ extension Model {
         options.resumes = false
         if try !onStep(progress) { return history + [results] }
       }
-      if let validation { results += try evaluate(validation) }
+      if let validation { results += try evaluate(arranged: validation, usingAverage: false) }
       history.append(results)
       epoch += 1
     }
     return history
   }
 
-  /// The loss and the metrics over pictures in folders, without training.
-  /// - Throws: as `evaluate(_:_:)` and `ImageFolderBatches.next`.
+  /// The loss and the metrics over pictures in folders, each once and without random changes; names decide which class a
+  /// picture is of. Without training.
+  /// - Throws: as `evaluate(_:_:)`, `folder(_:for:like:)` and `ImageFolderBatches.next`.
   public func evaluate(_ folder: ImageFolder, usingAverage: Bool = false) throws(CNNError) -> [Double] {
-    try checkTargets(of: folder)
+    try evaluate(arranged: self.folder(folder, for: .evaluation), usingAverage: usingAverage)
+  }
+
+  private func evaluate(arranged folder: ImageFolder, usingAverage: Bool) throws(CNNError) -> [Double] {
     let batches = try folder.batches()
     var sums: [Double] = [], count = 0
     while let batch = try batches.next() {
@@ -80,34 +82,6 @@ extension Model {
       count += batch.count
     }
     return sums.map { $0 / Double(count) }
-  }
-
-  /// Throws where the folder's targets are not what the loss takes.
-  private func checkTargets(of folder: ImageFolder) throws(CNNError) {
-    guard let loss = trainingSettings?.loss else {
-      throw CNNError(.invalidState, "the model is not compiled; call compile first")
-    }
-    if folder.options.givesShares {
-      guard loss == .sparseCategoricalCrossEntropy else { return }
-      throw CNNError(
-        .invalidArgument,
-        "the folder gives a share for each class (label_mode categorical, mixup, cutmix or label_smoothing), and "
-          + "sparse_categorical_crossentropy takes numbers of classes; expected categorical_crossentropy")
-    }
-    guard loss != .sparseCategoricalCrossEntropy else { return }
-    throw CNNError(
-      .invalidArgument,
-      "the folder gives numbers of classes, and \(loss.rawValue) takes a share for each class; expected "
-        + "sparse_categorical_crossentropy, or a folder with label_mode categorical")
-  }
-
-  /// Names the classes as the folder does, where the model has no names and as many classes.
-  private func takeClassNames(of folder: ImageFolder) {
-    lock.writing {
-      if lockedClassNames == nil, lockedClassCount == folder.classNames.count {
-        knownClasses = .chosen(folder.classNames)
-      }
-    }
   }
 
   /// The epochs that a checkpoint has done; one that is not whole does not count.

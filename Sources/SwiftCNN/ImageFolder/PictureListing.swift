@@ -7,7 +7,7 @@ import Glibc
 struct PictureListing: Sendable {
   /// The names of the classes' folders, in the order of their numbers.
   private(set) var classNames: [String] = []
-  /// The class of each file. Files are sorted by class, and within it by path.
+  /// The class of each file. Files are sorted by the name of the class, or as classes were given, and within it by path.
   private(set) var labels: [Int32] = []
   /// The paths from the root, each with a NUL at its end, and where each begins.
   private var paths: [UInt8] = []
@@ -46,6 +46,15 @@ struct PictureListing: Sendable {
     guard count > 0 else {
       throw CNNError(.invalidArgument, "'\(root)' has no pictures; expected files .jpg, .jpeg or .png in its folders")
     }
+  }
+
+  /// The same files with other classes.
+  /// - Parameter labels: for each class its number among `names`.
+  func renumbered(_ labels: [Int32], _ names: [String]) -> PictureListing {
+    var result = self
+    result.classNames = names
+    result.labels = self.labels.map { labels[Int($0)] }
+    return result
   }
 
   /// The path of a file, as messages show it.

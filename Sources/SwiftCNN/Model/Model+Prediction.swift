@@ -4,12 +4,14 @@ import CNNGraph
 import CNNKernels
 
 extension Model {
-  /// Runs the model on `x` `[N, height, width, channels]`, float32 or uint8 pixels.
+  /// Runs the model on `x` `[N, height, width, channels]`: pixels, uint8 or int32 from 0 to 255, which it normalises, or
+  /// float32, which is taken as it stands.
   /// - Parameters:
   ///   - batchSize: how many samples run at once at most; fewer where so many would not stay in the caches.
   ///   - output: the name of an intermediate tensor to give instead of the output.
   /// - Returns: float32 `[N, ...]`.
-  /// - Throws: `.shapeMismatch` where `x` does not fit, `.unknownName` for an output, `.outOfMemory`.
+  /// - Throws: `.shapeMismatch` where `x` does not fit, `.invalidArgument` for integers that are no pixels, `.unknownName`
+  ///   for an output, `.outOfMemory`.
   public func predict(_ x: TensorView, batchSize: Int = 32, output: String? = nil) throws(CNNError) -> Tensor {
     let result = try Tensor(zeros: outputShape(for: x, output: output))
     try predict(x, batchSize: batchSize, output: output, into: result.floats)
@@ -36,7 +38,7 @@ extension Model {
 
   /// As `predict(_:batchSize:outputs:)`, into memory of the caller, one block for each result.
   public func predict(
-    _ x: TensorView, batchSize: Int = 32, outputs: [String], into destinations: [UnsafeMutableBufferPointer<Float>]
+    _ given: TensorView, batchSize: Int = 32, outputs: [String], into destinations: [UnsafeMutableBufferPointer<Float>]
   ) throws(CNNError) {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
     guard !outputs.isEmpty, outputs.count == destinations.count else {
@@ -44,7 +46,7 @@ extension Model {
         .invalidArgument, "\(outputs.count) results are asked for with room for \(destinations.count) of them")
     }
     try lock.reading { () throws(CNNError) in
-      try checkInput(x)
+      let x = try served(given)
       let atOnce = min(batchSize, try imagesPerPass(x))
       // Where there is a plan its own check comes soon enough; else before a plan is made, which may take long.
       if try !plans.hasPlan(predictionKey(x.samples(0..<min(atOnce, x.sampleCount)), outputs)) {
@@ -69,6 +71,7 @@ extension Model {
         }
         start = end
       }
+      withExtendedLifetime(x) {}
     }
   }
 
@@ -180,8 +183,5 @@ extension Model {
       throw CNNError(.shapeMismatch, "x has shape \(describe(x.shape)); expected [N, \(wanted)]\(hint)")
     }
     _ = try x.validated("x")
-    guard x.element != .int32 else {
-      throw CNNError(.shapeMismatch, "x has element type int32; expected float32, or uint8 pixels")
-    }
   }
 }

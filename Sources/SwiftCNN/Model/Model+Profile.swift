@@ -4,16 +4,17 @@ import CNNGraph
 import CNNKernels
 
 extension Model {
-  /// Times the steps of a prediction of `x`, and measures once what the machine can do at most. Of a batch that is too
+  /// Times the steps of a prediction of images, and measures once what the machine can do at most. Of a batch that is too
   /// large to be computed at once, the images that are computed first.
   /// - Parameter repeats: how often; the times are medians.
   /// - Throws: as `predict`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
-  public func profile(_ x: TensorView, repeats: Int = 10) throws(CNNError) -> Profile {
+  public func profile(_ given: TensorView, repeats: Int = 10) throws(CNNError) -> Profile {
     try Self.check(repeats)
     return try lock.reading { () throws(CNNError) in
-      try checkInput(x)
-      guard x.sampleCount > 0 else { throw CNNError(.shapeMismatch, "x has no images; expected one or more") }
-      let x = x.samples(0..<min(x.sampleCount, try imagesPerPass(x)))
+      let whole = try converted(given)
+      defer { withExtendedLifetime(whole) {} }
+      guard whole.sampleCount > 0 else { throw CNNError(.shapeMismatch, "x has no images; expected one or more") }
+      let x = whole.samples(0..<min(whole.sampleCount, try imagesPerPass(whole)))
       let outputs = network.outputs.map(\.name)
       let limits = try MachineLimits.measured(threads: Threads.count)
       return try withPredictionContext(x, outputs) { (context) throws(CNNError) in
@@ -28,20 +29,21 @@ extension Model {
     }
   }
 
-  /// Times the steps of a training step on `x` and `y`: forward, backward and what the optimizer does.
+  /// Times the steps of a training step on images and their targets: forward, backward and what the optimizer does.
   ///
   /// Trains nothing: weights and optimizer are copied for it. Gradients of the training step before cannot be read
   /// after it.
   /// - Parameter repeats: how often; the times are medians.
   /// - Throws: as `trainOnBatch`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
-  public func profile(_ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, repeats: Int = 10)
+  public func profile(_ given: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, repeats: Int = 10)
     throws(CNNError) -> Profile
   {
     try Self.check(repeats)
     lock.writing { updateTrainability() }
     return try lock.alone { () throws(CNNError) in
       let state = try compiled()
-      try checkInput(x)
+      let x = try converted(given)
+      defer { withExtendedLifetime(x) {} }
       try checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: network))
       let limits = try MachineLimits.measured(threads: Threads.count)
       let parameters = try parameters.copy()

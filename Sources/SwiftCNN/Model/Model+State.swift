@@ -44,7 +44,7 @@ extension Model {
       }
       parameters.markChanged()
       network.setRegularizers { penalties[$0.name] }
-      training = state
+      (training, trainedOn) = (state, other.trainedOn)
       plans.removeAll()
     }
   }

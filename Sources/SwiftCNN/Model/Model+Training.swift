@@ -44,20 +44,22 @@ extension Model {
 
   /// Trains on one batch.
   /// - Parameters:
-  ///   - x: `[N, height, width, channels]`, float32 or uint8 pixels.
+  ///   - given: images `[N, height, width, channels]`, as `predict` takes them.
   ///   - y: int32 labels `[N]` for sparse categorical cross-entropy, else float32 shaped as the output.
   ///   - sampleWeight: float32 `[N]`; nil for 1.
   /// - Returns: the loss and the metrics, measured before the step.
   /// - Throws: `.invalidState` before `compile`, `.shapeMismatch` or `.invalidArgument` for data that does not fit,
   ///   `.notFinite` where the loss or a gradient is NaN or infinite: the weights are then those before the step.
-  public func trainOnBatch(_ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil) throws(CNNError)
+  public func trainOnBatch(_ given: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil) throws(CNNError)
     -> [Double]
   {
     try lock.writing { () throws(CNNError) in
       let state = try compiled()
       try state.requireSchedule()
-      try checkInput(x)
-      try checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: network))
+      try checkInput(given)
+      try checkTargets(given, y, sampleWeight, state.settings.lossOperation(for: network))
+      let x = try learned(given, state)
+      defer { withExtendedLifetime(x) {} }
       return try lockedTrainOnBatch(x, y, sampleWeight, state)
     }
   }
@@ -123,7 +125,8 @@ extension Model {
   ///   - usingAverage: whether to measure the moving average of the weights, which stays where it is, in their place.
   /// - Throws: as `trainOnBatch`; `.invalidState` where no average is kept that should be used.
   public func evaluate(
-    _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32, usingAverage: Bool = false
+    _ given: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32,
+    usingAverage: Bool = false
   ) throws(CNNError) -> [Double] {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
     lock.writing { updateTrainability() }
@@ -132,7 +135,8 @@ extension Model {
       let state = try compiled()
       let loss = state.settings.lossOperation(for: network)
       let parameters = usingAverage ? try state.optimizer.averaged(parameters) : parameters
-      try checkInput(x)
+      let x = try served(given)
+      defer { withExtendedLifetime(x) {} }
       try checkTargets(x, y, sampleWeight, loss)
       var sums = Array(repeating: 0.0, count: state.settings.resultNames.count)
       let atOnce = min(batchSize, try imagesPerPass(x))

@@ -26,6 +26,9 @@ public final class Model: @unchecked Sendable {
   var knownClasses = ClassNames.byDefault
   /// Texts of the caller's that go with the model.
   var metadata: [String: String] = [:]
+  /// What the images were that it was trained on; nil where that is not known.
+  var trainedOn: InputValues?
+  let warnings = InputWarnings()
 
   /// Builds a model of the registry by name, with random weights or those of a file.
   /// - Throws: `.unknownName` with the nearest name, or what does not fit in the options.
@@ -96,7 +99,7 @@ public final class Model: @unchecked Sendable {
   init(copying other: Model) throws(CNNError) {
     (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
     (chosenPreprocessing, knownClasses) = (other.chosenPreprocessing, other.knownClasses)
-    metadata = other.metadata
+    (metadata, trainedOn) = (other.metadata, other.trainedOn)
     parameters = try other.parameters.copy()
     lock = LockSet(parameters.blocks.map(\.lock))
     training = try other.training?.copy(for: parameters)
@@ -127,13 +130,15 @@ public final class Model: @unchecked Sendable {
     lock.reading { (pixelNormalization.mean, pixelNormalization.deviation) }
   }
 
-  /// Sets mean and standard deviation of uint8 pixels.
+  /// Sets mean and standard deviation of uint8 pixels. Where they are others, what the model was trained on is forgotten:
+  /// pixels may become that now.
   /// - Throws: `.invalidArgument` unless there is one of each per channel and the deviations are above 0.
   public func setNormalization(mean: [Double], deviation: [Double]) throws(CNNError) {
     let new = Compiler.PixelNormalization(mean: mean, deviation: deviation)
     try Self.check(new, channels: normalization.mean.count)
     lock.writing {
-      pixelNormalization = new
+      guard new.mean != pixelNormalization.mean || new.deviation != pixelNormalization.deviation else { return }
+      (pixelNormalization, trainedOn) = (new, nil)
       plans.removeAll()
     }
   }

@@ -14,6 +14,10 @@ public struct Classification: Sendable, Equatable {
 }
 
 extension Model {
+  /// Whether the output is logits: as `compile` was told, else whether it comes directly from a dense layer or a
+  /// convolution.
+  public var givesLogits: Bool { lock.reading { training?.settings.fromLogits ?? network.endsInLogits } }
+
   /// The most probable classes of a picture file, most probable first.
   ///
   ///     for found in try model.classify("photo.jpg") { print(found.name, found.probability) }
@@ -37,10 +41,10 @@ extension Model {
 
   /// The most probable classes of each of several samples that are prepared already, as `predict` takes them.
   ///
-  /// Outputs that are logits are made probabilities: those that come directly from a dense layer or a convolution.
+  /// Outputs that are logits are made probabilities.
   public func classify(batch x: TensorView, top: Int = 5, batchSize: Int = 32) throws(CNNError) -> [[Classification]] {
     guard top >= 1 else { throw CNNError(.invalidArgument, "top is \(top); expected 1 or more") }
-    let (names, hasLogits) = lock.reading { (lockedClassNames, network.endsInLogits) }
+    let (names, hasLogits) = (classNames, givesLogits)
     let scores = try predict(x, batchSize: batchSize)
     guard scores.shape.count == 2, let classes = scores.shape.last else {
       throw CNNError(

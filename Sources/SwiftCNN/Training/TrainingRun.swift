@@ -46,17 +46,19 @@ public final class TrainingRun {
   /// Prepares training of `model` on data that stays in place as long as the run.
   /// - Throws: `.invalidState` before `compile`; what does not fit in data or options.
   public init(
-    _ model: Model, _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil,
+    _ model: Model, _ given: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil,
     options: FitOptions = FitOptions()
   ) throws(CNNError) {
     try options.validate()
-    (self.model, self.x, self.y, self.sampleWeight, self.options) = (model, x, y, sampleWeight, options)
-    state = try model.lock.writing { () throws(CNNError) -> TrainingState in
+    (self.model, self.y, self.sampleWeight, self.options) = (model, y, sampleWeight, options)
+    let x: TensorView
+    (state, x) = try model.lock.writing { () throws(CNNError) -> (TrainingState, TensorView) in
       let state = try model.compiled()
-      try model.checkInput(x)
-      try model.checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: model.network))
-      return state
+      try model.checkInput(given)
+      try model.checkTargets(given, y, sampleWeight, state.settings.lossOperation(for: model.network))
+      return (state, try model.learned(given, state))
     }
+    self.x = x
     guard x.sampleCount <= Int(Int32.max) else {
       throw CNNError(.outOfMemory, "x has \(x.sampleCount) samples; expected \(Int32.max) at most")
     }

@@ -116,22 +116,21 @@ public struct TrainingSettings: Sendable, Equatable {
 
   /// The loss as an operation on this network's output.
   func lossOperation(for network: Graph) -> Loss {
-    let isOfLogits = fromLogits ?? (loss.hasLogitsForm && network.endsInLogits)
+    let isOfLogits = loss.hasLogitsForm && (fromLogits ?? network.endsInLogits)
     return Loss(loss, fromLogits: isOfLogits, labelSmoothing: labelSmoothing, delta: delta)
   }
 }
 
 extension Graph {
-  /// Whether the first output comes directly from a dense layer or a convolution. What only moves or averages its numbers
-  /// is looked through: reshaping, global average pooling, dropout. Anything else is taken as probabilities, as Keras
-  /// does.
+  /// Whether the first output comes directly from a dense layer or a convolution. What only moves, averages or chooses
+  /// among its numbers is looked through: reshaping, global pooling, dropout. Anything else is taken as probabilities, as
+  /// Keras does.
   var endsInLogits: Bool {
     var value = outputs.first?.value
     while let node = value.flatMap({ self.node(defining: $0) }) {
       switch node.operation {
       case is Dense, is Convolution2D: return true
-      case is Reshape, is Dropout: value = node.operands.first
-      case let pooling as GlobalPooling2D where pooling.kind == .average: value = node.operands.first
+      case is Reshape, is Dropout, is GlobalPooling2D: value = node.operands.first
       default: return false
       }
     }

@@ -20,6 +20,8 @@ final class TrainingState {
   var scheduleStart = 0
   /// A rate that the caller has set; it ends the schedule.
   var learningRate: Double?
+  /// The types of images of which it is known what they are.
+  var judgedElements: Set<ElementType> = []
   /// The memory of the last step, in which its gradients are.
   var lastStep: ExecutionContext?
   /// Weights of 1 for batches without weights of their own.

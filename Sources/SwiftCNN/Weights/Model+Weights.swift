@@ -32,6 +32,7 @@ extension Model {
         setValues(at: position, UnsafeBufferPointer(loaded.values(at: position)))
       }
       weightsReport = match.report
+      trainedOn = ModelFile.trainedOn(file)
       return match.report
     }
   }

@@ -155,17 +155,74 @@ extension ImageFolderBatches {
     let folders = try ClassFolders()
     let labels = try ImageFolder(folders.path, options: options(#"{"size": 16}"#))
     let shares = try ImageFolder(folders.path, options: options(#"{"size": 16, "mixup": 0.2}"#))
-    let other = try ImageFolder(folders.path, options: options(#"{"size": 16, "class_names": ["c", "a"]}"#))
+    let other = try ImageFolder(folders.path, options: options(#"{"size": 16, "label_mode": "categorical"}"#))
     let json = try #require(JSON(parsing: #"{"input_shape": [16, 16, 3], "classes": 3}"#).objectValue)
     let model = try Model("resnet20", options: ModelOptions(json: json))
     expectError(.invalidState, "the model is not compiled") { _ = try model.fit(labels) }
     let optimizer = try OptimizerSettings(name: "sgd")
     try model.compile(TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: optimizer))
     expectError(.invalidArgument, "the folder gives a share for each class") { _ = try model.fit(shares) }
-    expectError(.invalidArgument, "has other classes") { _ = try model.fit(labels, validation: other) }
+    expectError(.invalidArgument, "validation: the folder gives a share") {
+      _ = try model.fit(labels, validation: other)
+    }
     try model.compile(TrainingSettings(loss: .categoricalCrossEntropy, optimizer: optimizer))
     expectError(.invalidArgument, "the folder gives numbers of classes") { _ = try model.evaluate(labels) }
     try model.fit(shares, epochs: 2)
+  }
+
+  @Test func namesDecideWhichClassAPictureIsOf() throws {
+    let folders = try ClassFolders()
+    func folder(_ more: String = "") throws -> ImageFolder {
+      try ImageFolder(folders.path, options: options(#"{"size": 16\#(more)}"#))
+    }
+    let json = try #require(
+      JSON(parsing: #"{"input_shape": [16, 16, 3], "classes": 3, "class_names": ["c", "a", "b"]}"#).objectValue)
+    let model = try Model("resnet20", options: ModelOptions(json: json))
+    try model.compile(
+      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: OptimizerSettings(name: "sgd")))
+    for purpose in [ImageFolder.Purpose.training, .evaluation] {
+      let arranged = try model.folder(folder(), for: purpose)
+      #expect(arranged.classNames == ["c", "a", "b"] && arranged.labels == [1, 1, 2, 2, 0, 0])
+    }
+    let some = try folder(#", "class_names": ["b", "c"]"#)
+    #expect(try model.folder(some, for: .evaluation).labels == [2, 2, 0, 0])
+    #expect(try model.folder(some, for: .prediction).labels == [0, 0, 1, 1])
+    expectError(.invalidArgument, "the classes differ: the model has 'a', which the folder does not have") {
+      _ = try model.folder(some, for: .training)
+    }
+    try model.setClassNames(["c", "a", "d"])
+    expectError(.invalidArgument, "the classes differ: the folder has 'b', which the model does not have; the model") {
+      try model.fit(folder())
+    }
+    expectError(.invalidArgument, "the folder has 'b', which the model does not have") {
+      _ = try model.evaluate(folder())
+    }
+  }
+
+  @Test func evaluationIsInTheOrderOfFilesAndWithoutChanges() throws {
+    let folders = try ClassFolders()
+    let plain = try ImageFolder(folders.path, options: options(#"{"size": 16, "shuffle": false, "batch_size": 4}"#))
+    let changed = try ImageFolder(
+      folders.path,
+      options: options(
+        #"{"size": 16, "batch_size": 4, "drop_last": true, "random_resized_crop": true, "horizontal_flip": 1}"#))
+    let found = try changed.inOrder.batches().all(), expected = try plain.batches().all()
+    #expect(found.map(\.x) == expected.map(\.x) && found.map(\.y) == expected.map(\.y))
+    #expect(changed.options.shuffles && changed.batchCount == 1)
+    // Shares stay shares where nothing is mixed.
+    let mixed = try ImageFolder(folders.path, options: options(#"{"size": 16, "mixup": 0.2}"#)).inOrder
+    #expect(mixed.options.givesShares && !mixed.options.mixing.isOn)
+  }
+
+  @Test func namesOfImageNetGiveWayToThoseOfOtherClasses() throws {
+    let folders = try ClassFolders()
+    let folder = try ImageFolder(folders.path, options: options(#"{"size": 16}"#))
+    let model = try Model(tinyNetwork(), name: "tiny")
+    try model.compile(
+      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: OptimizerSettings(name: "sgd")))
+    _ = try model.folder(folder, for: .training)
+    #expect(model.classNames == nil)  // It has five classes.
+    #expect(try model.folder(folder, for: .evaluation, like: folder).classNames == ["a", "b", "c"])
   }
 
   @Test func epochsEndHalfWayAndOverlap() throws {

@@ -14,6 +14,7 @@ from ._checks import ArgumentError, integer, number
 from ._interchange import array_of
 
 if TYPE_CHECKING:
+    from . import _swiftcnn
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     Array = NDArray[Any]
@@ -61,14 +62,15 @@ def dense(array: Array, dtype: DTypeLike) -> Array:
         return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
-def images(x: ArrayLike | None, shape: Sequence[int | None], name: str = "x") -> Array:
-    """Images (N, *shape): uint8 stays (pixels), every other dtype is converted to float32 as it stands.
+def images(x: ArrayLike | None, model: _swiftcnn.Model, name: str = "x") -> Array:
+    """Images (N, *input shape) as a model of the library takes them: integers as pixels, uint8, which must be from 0 to
+    255 where it normalises those; floats as they stand, float32.
 
     Raises:
         TypeError: not numbers.
-        ValueError: no batch axis, another shape, or no images.
+        ValueError: no batch axis, another shape, no images, or integers that are no pixels.
     """
-    array = numeric(x, name)
+    array, shape = numeric(x, name), [size if size > 0 else None for size in model.input_shape()]
     wanted = "(N, " + ", ".join("any" if size is None else str(size) for size in shape) + ")"
     if array.ndim == len(shape) and _fits(array.shape, shape):
         raise ValueError(
@@ -81,7 +83,25 @@ def images(x: ArrayLike | None, shape: Sequence[int | None], name: str = "x") ->
         raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}{hint}")
     if array.shape[0] == 0:
         raise ValueError(f"{name} holds no images: its shape is {array.shape}")
-    return dense(array, np.uint8 if array.dtype == np.uint8 else np.float32)
+    return dense(array, _dtype_of_images(array, model, name))
+
+
+def _dtype_of_images(array: Array, model: _swiftcnn.Model, name: str) -> str:
+    if array.dtype == np.uint8:
+        return "uint8"
+    if array.dtype.kind == "f":
+        return "float32"
+    smallest, largest = (max(-(2**63), min(int(end), 2**63 - 1)) for end in (array.min(), array.max()))
+    try:
+        dtype = model.integer_dtype(smallest, largest)
+    except ValueError as error:
+        raise ValueError(f"{name.removesuffix('x')}{error}") from None
+    if array.dtype.kind == "b" and dtype == "uint8":
+        raise ArgumentError(
+            f"{name} holds booleans, which are neither pixels nor what becomes of them: give "
+            f"{name}.astype('uint8') * 255 for black and white, or {name}.astype('float32') as it stands"
+        )
+    return dtype
 
 
 def _fits(got: tuple[int, ...], wanted: Sequence[int | None]) -> bool:

@@ -38,9 +38,11 @@ class ImageFolder:
     ``sparse_categorical_crossentropy`` takes it, or float32 (N, classes) for ``categorical_crossentropy``. Threads of
     the library decode and change the next batches meanwhile. What happens to a picture depends on the seed, the number
     of the epoch and the picture alone, so that batches are the same for any number of threads. ``fit`` takes the epoch
-    of the number that it trains, ``evaluate`` and ``predict`` the epoch 0; going through the object takes 0 first and
-    the next each time. With ``shuffle=False`` the pictures, and so what ``predict`` gives, come in the order of
-    ``paths`` and ``labels``.
+    of the number that it trains; going through the object takes 0 first and the next each time. ``evaluate``, validation
+    and ``predict`` take each picture once and without random changes, in the order of ``paths`` and ``labels``.
+
+    Names decide which class a picture is of: where a model has ``class_names``, the folders are looked up among these,
+    whatever their own order is. ``fit`` takes a folder with all of them, and the others one with some.
 
     Args:
         path: the folder.
@@ -151,8 +153,8 @@ class ImageFolder:
         self._path = path_of(path, "path")
         self._folder = _swiftcnn.open_folder(self._path, json.dumps(options))
         self._count, self._batches = self._folder.count()
-        self._gives_shares = label_mode == "categorical" or mixup > 0 or cutmix > 0 or label_smoothing > 0
         self._next_epoch = 0
+        self._read_for: ImageFolder | None = None
         self.class_names: list[str] = self._folder.class_names().split("\n")
         self.skipped = 0
 
@@ -175,18 +177,58 @@ class ImageFolder:
 
     def _drawn(self, batches: _swiftcnn.Batches) -> Iterator[tuple[Array, Array]]:
         while (batch := batches.next()) is not None:
-            (pixels, shape), (targets, target_shape) = batch
-            dtype = np.float32 if self._gives_shares else np.int32
-            yield (
-                np.frombuffer(pixels, np.uint8).reshape(shape),
-                np.frombuffer(targets, dtype).reshape(target_shape),
-            )
+            x, y = (np.frombuffer(contents, dtype).reshape(shape) for contents, dtype, shape in batch)
+            yield x, y
         self.skipped, first = batches.skipped()
+        if self._read_for is not None:
+            self._read_for.skipped = self.skipped
         if self.skipped:
             warnings.warn(
                 f"{self.skipped} of {self._count} pictures could not be read and were passed over; the first: {first}",
                 stacklevel=2,
             )
+
+    def _for(
+        self, model: _swiftcnn.Model, purpose: str, name: str = "x", training: ImageFolder | None = None
+    ) -> ImageFolder:
+        """The folder as the library's model reads it for ``"training"``, ``"evaluation"`` or ``"prediction"``: with the
+        model's classes, and but for training each picture once, in the order of ``paths``.
+
+        Args:
+            name: of the argument that it was.
+            training: the folder whose classes are meant where the model has no names.
+
+        Raises:
+            ValueError: it has other classes, or other targets than the loss takes.
+        """
+        like = None if training is None else training._folder
+        try:
+            folder = model.image_folder(self._folder, purpose, like)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        other = object.__new__(ImageFolder)
+        vars(other).update(vars(self))
+        other._folder, other._read_for = folder, self
+        other._count, other._batches = folder.count()
+        other.class_names = folder.class_names().split("\n")
+        return other
+
+    def _weights_for(
+        self, folder: ImageFolder, class_weight: Mapping[Any, float] | None
+    ) -> Mapping[Any, float] | None:
+        """Weights by the names of classes or by this folder's labels as those by the labels of ``folder``, which is this
+        one as a model reads it."""
+        if not isinstance(class_weight, Mapping):
+            return class_weight
+        places = {name: label for label, name in enumerate(folder.class_names)}
+        result: dict[Any, float] = {}
+        for key, weight in class_weight.items():
+            is_label = isinstance(key, (int, np.integer)) and 0 <= key < len(self.class_names)
+            name = self.class_names[int(key)] if is_label else key
+            if isinstance(name, str) and name not in places:
+                raise ValueError(f"class_weight: {name!r} is no class of the folder")
+            result[places.get(name, key)] = weight
+        return result
 
     @property
     def count(self) -> int:
@@ -203,11 +245,6 @@ class ImageFolder:
         """The path of each picture, in the order of ``labels``. Bytes that are no text are replaced."""
         return [self._folder.path(index) for index in range(self._count)]
 
-    @property
-    def gives_shares(self) -> bool:
-        """Whether targets are float32 (N, classes) rather than labels."""
-        return self._gives_shares
-
     def __repr__(self) -> str:
         return f"ImageFolder({os.fsdecode(self._path)!r}: {self._count} pictures of {len(self.class_names)} classes)"
 
@@ -221,31 +258,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Sequence):
         return list(value)
     raise TypeError(f"expected numbers, texts and dictionaries of such, got {value!r}")
-
-
-def check_loss(folder: ImageFolder, loss: str, name: str) -> None:
-    """Raises where the loss takes other targets than the folder gives."""
-    takes_labels = loss == "sparse_categorical_crossentropy"
-    if takes_labels and folder.gives_shares:
-        raise ValueError(
-            f"{name} gives a share for each class (label_mode='categorical', mixup, cutmix or label_smoothing), and "
-            "the loss sparse_categorical_crossentropy takes labels: compile with categorical_crossentropy"
-        )
-    if not takes_labels and not folder.gives_shares:
-        raise ValueError(
-            f"{name} gives labels, and the loss {loss} takes a share for each class: compile with "
-            "sparse_categorical_crossentropy, or open the folder with label_mode='categorical'"
-        )
-
-
-def check_classes(folder: ImageFolder, validation: object) -> None:
-    """Raises where a folder to validate with has other classes."""
-    if isinstance(validation, ImageFolder) and validation.class_names != folder.class_names:
-        raise ValueError(
-            f"validation_data has the classes {_some(validation.class_names)}, and x has {_some(folder.class_names)}: "
-            "open it with class_names=x.class_names, for which a folder may be empty"
-        )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

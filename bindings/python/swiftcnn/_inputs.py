@@ -11,7 +11,7 @@ from ._arrays import Data
 from ._batches import Feed
 from ._checks import boolean, integer, number
 from ._compilation import Compiled
-from ._folders import ImageFolder, check_classes, check_loss
+from ._folders import ImageFolder
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -126,17 +126,6 @@ class Fed(Compiled):
         images, targets, _ = _batches.unpack(first, name)
         self._settle(images, targets)
 
-    def _check_folder(self, given: object, name: str) -> None:
-        """Raises where the loss takes other targets than a folder of pictures gives."""
-        if isinstance(given, ImageFolder) and self._loss is not None:
-            check_loss(given, str(self._loss.settings["name"]), name)
-
-    def _name_classes(self, folder: ImageFolder) -> None:
-        """Names the classes as the folder does, where the model has no names and as many classes."""
-        shape = self._handle.tensor_shape(None)
-        if not self._handle.class_names() and len(shape) == 2 and shape[1] == len(folder.class_names):
-            self._handle.set_class_names("\n".join(folder.class_names))
-
     def _converted(self, feed: Feed[Any], class_weight: Mapping[int, float] | None, prefix: str) -> Feed[Data]:
         """The batches as the library takes them."""
 
@@ -146,9 +135,16 @@ class Fed(Compiled):
 
         return feed.map(convert)
 
+    def _folder(
+        self, folder: ImageFolder, purpose: str, name: str = "x", training: ImageFolder | None = None
+    ) -> ImageFolder:
+        """A folder of pictures as the model reads it. Builds and compiles the model where that is still due."""
+        if not self._built or self._compile_is_due:
+            self._settle_for(_batches.feed_of(folder, None), 0, name)
+        return folder._for(self._handle, purpose, name, training)
+
     def _images(self, x: Any, name: str = "x") -> Array:
-        shape = [size if size > 0 else None for size in self._handle.input_shape()]
-        return _arrays.images(x, shape, name)
+        return _arrays.images(x, self._handle, name)
 
     def _data(
         self,
@@ -162,12 +158,15 @@ class Fed(Compiled):
         targets = _arrays.targets(y, self._handle.output_shape(images.shape, None), prefix + "y")
         return Data(images, targets, _arrays.weights(sample_weight, class_weight, targets, prefix + "sample_weight"))
 
-    def _validation(self, given: Any, batch_size: int, steps: int | None) -> Feed[Data]:
+    def _validation(
+        self, given: Any, batch_size: int, steps: int | None, training: ImageFolder | None
+    ) -> Feed[Data]:
         if _batches.is_source(given):
+            if isinstance(given, ImageFolder):
+                given = self._folder(given, "evaluation", "validation_data", training)
             feed = _batches.feed_of(given, steps)
             if feed.peek(0) is None:
                 raise ValueError("validation_data yields no batches: expected at least one")
-            self._check_folder(given, "validation_data")
             return self._converted(feed, None, "validation_data: ")
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise ValueError(
@@ -191,14 +190,15 @@ class Fed(Compiled):
         source: Data | Feed[Data]
         held_back: Data | None = None
         samples = size = None
+        folder: ImageFolder | None = None
         if _batches.is_source(x):
             refuse_with_batches(x, y=y, sample_weight=sample_weight, validation_split=given.share or None)
+            if isinstance(x, ImageFolder):
+                folder = self._folder(x, "training")
+                class_weight = x._weights_for(folder, class_weight)
+                x = folder
             raw = _batches.feed_of(x, given.steps, self._seed if given.shuffles else None)
             self._settle_for(raw, given.first, "x")
-            self._check_folder(x, "x")
-            if isinstance(x, ImageFolder):
-                check_classes(x, validation_data)
-                self._name_classes(x)
             source = self._converted(raw, class_weight, "x: ")
         else:
             self._settle(x, y)
@@ -220,7 +220,7 @@ class Fed(Compiled):
         if held_back:
             validation = _batches.feed_of_arrays(held_back, validation_size, given.validation_steps)
         elif validation_data is not None:
-            validation = self._validation(validation_data, validation_size, given.validation_steps)
+            validation = self._validation(validation_data, validation_size, given.validation_steps, folder)
         return FitData(source, validation, size, samples)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from . import layers
 
 if TYPE_CHECKING:
     from ._arrays import Array
-    from .models import Model
 
 
 def standardized(inputs: Any, images: Array) -> Any:
@@ -48,17 +46,3 @@ def small_network(x: Any, shape: tuple[int, int, int]) -> Any:
             x = layers.MaxPooling2D(window)(x)
         height, width = height // window[0], width // window[1]
     return layers.GlobalAveragePooling2D()(x)
-
-
-def gives_logits(model: Model) -> bool:
-    """Whether a network's output is logits, as its loss sees it: the ``from_logits`` of the loss, or what it comes
-    from."""
-    told = None if model._loss is None else model._loss.settings.get("from_logits")
-    if told is not None:
-        return bool(told)
-    graph = json.loads(model.graph("json"))
-    nodes = {row["name"]: row for row in graph["nodes"]}
-    node = nodes.get(graph["outputs"][0]["value"])
-    while node is not None and node["operation"] in ("reshape", "global_pool2d", "dropout"):
-        node = nodes.get(node["operands"][0])
-    return node is not None and node["operation"] in ("dense", "conv2d")

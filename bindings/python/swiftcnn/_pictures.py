@@ -67,9 +67,10 @@ def _of_pillow(image: Any, channels: int) -> Array:
     from PIL import ImageOps  # is there, since the image is
 
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):  # which convert would cut off at 255
-        wide = np.asarray(image).astype(np.uint32)
-        return ((wide * 255 + 32895) >> 16).astype(np.uint8)
+    if image.mode.startswith("I"):  # 16 bits, which convert would cut off at 255
+        wide = np.asarray(image)
+        if image.mode != "I" or (wide.size and wide.max() > 255):
+            return ((wide.clip(0, 65535).astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
     if channels:
         image = image.convert(_MODES[channels])
     elif image.mode not in _MODES.values():

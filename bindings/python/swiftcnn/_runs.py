@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from ._warnings import pass_on
+
 if TYPE_CHECKING:
     from . import _swiftcnn
     from ._arrays import Data
@@ -90,6 +92,7 @@ class ArrayRun(Run):
         place = {"initial_epoch": first, "resume": resumes, "report_start": resumes}
         settings = {**options, **place, "batch_size": batch_size, "shuffle": shuffles}
         self._run = handle.fit(*data, json.dumps(settings)) if first < epochs else None
+        pass_on(handle)
 
     def start(self) -> tuple[int, int]:
         if self._resumes and self._run is not None:
@@ -193,6 +196,7 @@ class FeedRun(Run):
         total = None if self._has_begun else self._total
         run = self._handle.fit(*data, json.dumps({**self._options, **place, "shuffle": False, "total_steps": total}))
         self._has_begun = True
+        pass_on(self._handle)
         return run
 
     def close(self) -> None:

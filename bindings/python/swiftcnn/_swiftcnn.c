@@ -601,6 +601,15 @@ static scnn_status class_text(void *model, const char *unused, char *buffer, siz
   return scnn_model_class_names(model, buffer, capacity, length);
 }
 
+static scnn_status model_warning_text(void *model, const char *argument, char *buffer, size_t capacity, size_t *length) {
+  (void)argument;
+  return scnn_model_warning(model, buffer, capacity, length);
+}
+
+static PyObject *model_warning(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(model_warning_text, model_of(self), NULL);
+}
+
 static PyObject *model_preprocessing(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(preprocessing_text, model_of(self), NULL);
 }
@@ -1152,15 +1161,56 @@ static void batches_dealloc(PyObject *self) {
   free_object(self);
 }
 
-/* A copy of a tensor: its bytes and its shape, or NULL. */
+/* The folder as a model reads it. */
+static PyObject *model_image_folder(PyObject *self, PyObject *args) {
+  PyObject *folder, *training;
+  const char *purpose;
+  PyTypeObject *type = state_of(self)->folder;
+  if (!PyArg_ParseTuple(args, "O!sO:image_folder", type, &folder, &purpose, &training)) return NULL;
+  if (training != Py_None && !Py_IS_TYPE(training, type)) {
+    PyErr_SetString(PyExc_TypeError, "training must be a folder or None");
+    return NULL;
+  }
+  Folder *arranged = (Folder *)new_object(type);
+  if (!arranged) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_image_folder(model_of(self), folder_of(folder), purpose,
+                                           training == Py_None ? NULL : folder_of(training), &arranged->handle));
+  if (status == SCNN_OK) return (PyObject *)arranged;
+  Py_DECREF(arranged);
+  return raise_status(status);
+}
+
+/* NumPy's name for an element type. */
+static const char *dtype_name(int32_t dtype) {
+  return dtype == SCNN_UINT8 ? "uint8" : dtype == SCNN_INT32 ? "int32" : "float32";
+}
+
+/* A copy of a tensor: its bytes, its dtype and its shape, or NULL. */
 static PyObject *copied_tensor(const scnn_tensor *tensor) {
   Py_ssize_t length = tensor->dtype == SCNN_UINT8 ? 1 : 4;
   for (int axis = 0; axis < tensor->rank; axis++) length *= (Py_ssize_t)tensor->shape[axis];
   PyObject *bytes = PyByteArray_FromStringAndSize(tensor->data, length);
   PyObject *shape = bytes ? tuple_of_integers(tensor->shape, tensor->rank) : NULL;
-  if (shape) return Py_BuildValue("(NN)", bytes, shape);
+  if (shape) return Py_BuildValue("(NsN)", bytes, dtype_name(tensor->dtype), shape);
   Py_XDECREF(bytes);
   return NULL;
+}
+
+static PyObject *model_integer_dtype(PyObject *self, PyObject *args) {
+  long long minimum, maximum;
+  if (!PyArg_ParseTuple(args, "LL:integer_dtype", &minimum, &maximum)) return NULL;
+  int32_t dtype = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_integer_dtype(model_of(self), minimum, maximum, &dtype));
+  return status == SCNN_OK ? PyUnicode_FromString(dtype_name(dtype)) : raise_status(status);
+}
+
+static PyObject *model_gives_logits(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  int32_t logits = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_gives_logits(model_of(self), &logits));
+  return status == SCNN_OK ? PyBool_FromLong(logits) : raise_status(status);
 }
 
 /* Copies, since the tensors are valid until the next call alone, and arrays may be kept. */
@@ -1513,6 +1563,10 @@ static PyMethodDef model_methods[] = {
     {"tensor_shape", model_tensor_shape, METH_VARARGS, "tensor_shape(tensor or None) -> tuple, -1 where it varies"},
     {"get_normalization", model_get_normalization, METH_VARARGS, "get_normalization(channels) -> (mean, std)"},
     {"set_normalization", model_set_normalization, METH_VARARGS, "set_normalization(mean, std)"},
+    {"warning", model_warning, METH_NOARGS, "warning() -> str, what was noticed about the data"},
+    {"integer_dtype", model_integer_dtype, METH_VARARGS, "integer_dtype(minimum, maximum) -> 'uint8' or 'float32'"},
+    {"gives_logits", model_gives_logits, METH_NOARGS, "gives_logits() -> bool"},
+    {"image_folder", model_image_folder, METH_VARARGS, "image_folder(folder, purpose, training or None) -> Folder"},
     {"preprocessing", model_preprocessing, METH_NOARGS, "preprocessing() -> str, JSON"},
     {"set_preprocessing", model_set_preprocessing, METH_VARARGS, "set_preprocessing(options)"},
     {"preprocess", model_preprocess, METH_VARARGS, "preprocess(picture) -> Picture"},
@@ -1567,7 +1621,7 @@ static PyMethodDef folder_methods[] = {
     {NULL, NULL, 0, NULL}};
 
 static PyMethodDef batches_methods[] = {
-    {"next", batches_next, METH_NOARGS, "next() -> ((bytearray, shape) of x, the same of y), or None at the end"},
+    {"next", batches_next, METH_NOARGS, "next() -> ((bytearray, dtype, shape) of x, the same of y), or None at the end"},
     {"skipped", batches_skipped, METH_NOARGS, "skipped() -> (count, why the first was)"},
     {NULL, NULL, 0, NULL}};
 

@@ -13,9 +13,11 @@ import numpy as np
 from . import _batches
 from ._arrays import Data
 from ._checks import boolean, text
+from ._folders import ImageFolder
 from ._inputs import Fed, FitArguments, FitData, batch_size_of, refuse_with_batches, steps_of, verbosity
 from ._progress import ProgressBar
 from ._runs import ArrayRun, FeedRun, Run
+from ._warnings import pass_on
 from .callbacks import Callback, CallbackList, History, TerminateOnNaN
 
 if TYPE_CHECKING:
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 
 
 class Trainer(Fed):
-    """What ``Model`` can do with data. ``x`` is images (N, height, width, channels) throughout: uint8 pixels, or any
-    other numeric dtype, which becomes float32 as it stands. ``y`` is integer labels (N,) or (N, 1) of any dtype, or
+    """What ``Model`` can do with data. ``x`` is images (N, height, width, channels) throughout: pixels from 0 to 255 in
+    any integer dtype, which the model normalises, or floats, which are taken as float32 as they stand; a model that
+    takes pixels as they are takes any integers. Floats that look like pixels that nobody normalised, and data other
+    than the model was trained on, are warned of once. ``y`` is integer labels (N,) or (N, 1) of any dtype, or
     float targets shaped as the output, as the loss wants them.
 
     In place of arrays, ``fit``, ``evaluate`` and ``predict`` take batches: a generator or another iterator, an iterable
@@ -108,7 +112,8 @@ class Trainer(Fed):
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, or batches of such, evaluated after each epoch.
             shuffle: a new order of the images (of the batches in a sequence) in each epoch, which depends on the seed
                 of ``compile`` and the epoch alone. Of other batches the order is as they come.
-            class_weight: ``{label: weight}``; multiplies the sample weights.
+            class_weight: ``{label: weight}``, of an ``ImageFolder`` also ``{name: weight}``; multiplies the sample
+                weights.
             sample_weight: (N,).
             initial_epoch: the epoch to begin with.
             steps_per_epoch: the batches of an epoch, where those are not all; the next epoch goes on from there.
@@ -247,6 +252,7 @@ class Trainer(Fed):
         self._settle(x, y)
         data = self._data(x, y, sample_weight, class_weight)
         results = self._handle.train_on_batch(*data, len(names))
+        pass_on(self._handle)
         return _results(dict(zip(names, results, strict=True)), as_dictionary)
 
     # ---------------------------------------------------------------------------------------------------- evaluation
@@ -264,6 +270,7 @@ class Trainer(Fed):
         self._settle(x, y)
         data = self._data(x, y, sample_weight)
         results = self._handle.evaluate(*data, len(data.x), len(names), False)
+        pass_on(self._handle)
         return _results(dict(zip(names, results, strict=True)), as_dictionary)
 
     def evaluate(
@@ -310,9 +317,10 @@ class Trainer(Fed):
         samples: int | None = None
         if _batches.is_source(x):
             refuse_with_batches(x, y=y, sample_weight=sample_weight)
+            if isinstance(x, ImageFolder):
+                x = self._folder(x, "evaluation")
             raw = _batches.feed_of(x, count)
             self._settle_for(raw, 0, "x")
-            self._check_folder(x, "x")
             feed = self._converted(raw, None, "x: ")
         else:
             self._settle(x, y)
@@ -353,6 +361,7 @@ class Trainer(Fed):
             hooks.on_test_batch_begin(batch)
             count = len(data.x)
             results = self._handle.evaluate(*data, count, len(names), uses_ema)
+            pass_on(self._handle)
             done += count
             sums = [total + count * value for total, value in zip(sums, results, strict=True)]
             logs = {name: total / done for name, total in zip(names, sums, strict=True)}
@@ -400,6 +409,8 @@ class Trainer(Fed):
         samples: int | None = None
         feed: Feed[Array]
         if _batches.is_source(x):
+            if isinstance(x, ImageFolder):
+                x = self._folder(x, "prediction")
             raw = _batches.feed_of(x, count)
             first = raw.peek(0)
             if first is None:
@@ -442,6 +453,7 @@ class Trainer(Fed):
             end = done + len(images)
             parts = [whole[done:end] for whole in wholes] or [np.empty(shape, np.float32) for shape in shapes]
             self._handle.predict(images, len(images), names, parts)
+            pass_on(self._handle)
             batches.append(parts)
             done = end
             bar.count(len(images))
@@ -458,6 +470,7 @@ class Trainer(Fed):
         names = self.output_names
         results = [np.empty(self._handle.output_shape(images.shape, name), np.float32) for name in names]
         self._handle.predict(images, len(images), names, results)
+        pass_on(self._handle)
         return self._packed(results)
 
 

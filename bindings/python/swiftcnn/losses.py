@@ -2,7 +2,7 @@
 weight.
 
 ``from_logits`` of the cross-entropies says whether the network gives logits or probabilities. None, the default, looks
-at its end. Logits are what comes directly from a dense layer or a convolution; reshaping, global average pooling and
+at its end. Logits are what comes directly from a dense layer or a convolution; reshaping, global pooling and
 dropout after it make no difference. A softmax (for binary cross-entropy: a sigmoid) at the end is absorbed: the loss is
 computed of what it reads, which is more accurate. Anything else is taken as probabilities. So both a model with
 ``classifier_activation=None`` and one that ends in a softmax train right.

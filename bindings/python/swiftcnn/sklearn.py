@@ -30,7 +30,7 @@ except ImportError as error:
 from . import _random, layers, losses, optimizers
 from ._checks import ArgumentError, integer, number
 from ._interchange import array_of, speaks_dlpack
-from ._networks import fitting_name, gives_logits, small_network, standardized
+from ._networks import fitting_name, small_network, standardized
 from ._runtime import get_num_threads, set_num_threads
 from .layers.base import shape_of
 from .models import Model, create_model
@@ -231,6 +231,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
                 f"got one of shape {model.output_shape}"
             )
         model.compile(self._optimizer(), loss, metrics=["accuracy"], seed=seed)
+        model.class_names = [str(label) for label in self.classes_] if _are_names(self.classes_) else None
         self.model_ = model
         self.n_iter_ = 0
 
@@ -313,7 +314,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
         images = self._images(X)
         with _threads(self.n_jobs):
             results: Array = self.model_.predict(images, self.batch_size, verbose=0).astype(np.float64)
-        if gives_logits(self.model_):
+        if self.model_._handle.gives_logits():
             results = np.exp(results - results.max(axis=1, keepdims=True))
         return np.asarray(results / results.sum(axis=1, keepdims=True))
 
@@ -375,8 +376,14 @@ def _threads(count: int | None) -> Iterator[None]:
         set_num_threads(before)
 
 
-# What the network takes without a copy, and what scikit-learn makes of everything else.
-_CHECKS: dict[str, Any] = {"dtype": [np.float32, np.uint8], "order": "C"}
+def _are_names(classes: Array) -> bool:
+    """Whether labels can be the names of classes: a line of text each."""
+    texts = [str(label) for label in classes]
+    return len(set(texts)) == len(texts) and all(text.isprintable() and text for text in texts)
+
+
+# What scikit-learn makes of all else than pixels, of which the network knows what to do.
+_CHECKS: dict[str, Any] = {"dtype": [np.float32, *map(np.dtype, "BbhHiIlL")], "order": "C"}
 
 
 def _rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:

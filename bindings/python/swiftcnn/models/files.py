@@ -118,6 +118,7 @@ def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
             model = from_description(json.loads(text), objects)
         if not isinstance(model, Model) or not same_form(model._handle, core):
             raise UnknownPartError("its layers make another network now than when it was saved")
+        model._handle.set_preprocessing(core.preprocessing())
         model._handle.copy_state(core)
     except Exception as error:  # whatever the user's classes raise
         reason = error if isinstance(error, UnknownPartError) else f"{type(error).__name__}: {error}"
@@ -127,7 +128,6 @@ def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
             stacklevel=3,
         )
         return Model._of(core)
-    model._handle.set_preprocessing(core.preprocessing())
     model._handle.set_class_names(core.class_names() or None)
     model._adopt()
     return model

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _pictures, _swiftcnn
 from .._checks import ArgumentError, choice, integer, text
 from .._runtime import get_num_threads
+from .._warnings import pass_on
 
 if TYPE_CHECKING:
     from .._arrays import Array
@@ -157,6 +158,7 @@ class Pictures:
         # Those of a model that takes any size may differ.
         batches = [prepared] if len({each.shape for each in prepared}) == 1 else [[each] for each in prepared]
         found = [row for batch in batches for row in self._handle.classify(np.stack(batch), batch_size, top)]
+        pass_on(self._handle)
         return [[(name, probability) for _, name, probability in row] for row in found]
 
     def _prepared(self, pictures: Sequence[Any]) -> list[Array]:

@@ -1,0 +1,50 @@
+import CNNCore
+import Synchronization
+
+/// What a model has noticed about the data that it is given and nobody has asked for yet, and what was told already.
+///
+/// Without locks: predictions on several threads notice, and a forked child goes on.
+final class InputWarnings: Sendable {
+  /// What was given to a model that is trained on something else.
+  struct Mismatch {
+    let given: InputValues, trained: InputValues?
+    /// The smallest and the largest of the numbers that were looked at.
+    let minimum, maximum: Float
+  }
+
+  /// Which of `InputValues.allCases` were told, a bit each.
+  private let told = Atomic<UInt64>(0)
+  /// 0, or 1 + the number of the mismatch's given + 8 times that of its trained, which is 7 for nil.
+  private let pending = Atomic<UInt64>(0)
+  private let range = Atomic<UInt64>(0)
+
+  /// Keeps a mismatch until somebody asks; each kind once.
+  func add(_ mismatch: Mismatch) {
+    let number = Self.number(of: mismatch.given)
+    let bit: UInt64 = 1 << number
+    guard told.bitwiseOr(bit, ordering: .relaxed).oldValue & bit == 0 else { return }
+    let low = UInt64(mismatch.minimum.bitPattern), high = UInt64(mismatch.maximum.bitPattern)
+    range.store(low | high << 32, ordering: .relaxed)
+    pending.store(1 + number + 8 * (mismatch.trained.map(Self.number) ?? 7), ordering: .releasing)
+  }
+
+  /// What nobody has asked for yet.
+  var next: Mismatch? {
+    let code = pending.load(ordering: .acquiring)
+    guard code > 0 else { return nil }
+    let all = InputValues.allCases, given = Int((code - 1) % 8), trained = Int((code - 1) / 8)
+    guard all.indices.contains(given) else { return nil }
+    let ends = range.load(ordering: .relaxed)
+    return Mismatch(
+      given: all[given], trained: all.indices.contains(trained) ? all[trained] : nil,
+      minimum: Float(bitPattern: UInt32(truncatingIfNeeded: ends)),
+      maximum: Float(bitPattern: UInt32(truncatingIfNeeded: ends >> 32)))
+  }
+
+  /// Says that somebody has asked.
+  func clear() { pending.store(0, ordering: .relaxed) }
+
+  private static func number(of values: InputValues) -> UInt64 {
+    UInt64(InputValues.allCases.firstIndex(of: values) ?? 0)
+  }
+}
