@@ -12,10 +12,8 @@ from swiftcnn import _arrays
 from conftest import make_model
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.bool_, np.int8, np.int16, np.uint16, np.int64, np.uint64, np.float16, np.float32, np.float64, ">f4"]
-)
-def test_every_other_dtype_is_taken_as_it_stands(dtype):
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+def test_floats_are_taken_as_they_stand(dtype):
     model = make_model()
     x = np.random.default_rng(0).integers(0, 2, (3, 8, 8, 1))
     expected = model.predict(x.astype(np.float32))
@@ -56,7 +54,7 @@ def test_what_has_array_is_an_array():
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_dense_arrays_that_fit_are_not_copied(dtype):
     x = np.zeros((3, 8, 8, 1), dtype)
-    assert _arrays.images(x, (8, 8, 1)) is x
+    assert _arrays.images(x, make_model()._handle) is x
     labels = np.zeros(3, np.int32)
     assert np.shares_memory(_arrays.targets(labels, (3, 10)), labels)
     weight = np.ones(3, np.float32)

@@ -58,8 +58,13 @@ import Testing
     let y = try Tensor([0, 1, 2, 3] as [Int32], shape: [4]), other = try model.clone()
     #expect(try model.evaluate(wide.view, y.view) == model.evaluate(x.view, y.view))
     #expect(try model.trainOnBatch(wide.view, y.view) == other.trainOnBatch(x.view, y.view))
-    try model.fit(wide.view, y.view, options: FitOptions(epochs: 2, batchSize: 2))
-    try other.fit(x.view, y.view, options: FitOptions(epochs: 2, batchSize: 2))
+    var options = FitOptions()
+    (options.epochs, options.batchSize) = (2, 2)
+    let runs = [
+      try TrainingRun(model, wide.view, y.view, options: options),
+      try TrainingRun(other, x.view, y.view, options: options),
+    ]
+    for _ in 0..<4 { #expect(try runs[0].step() == runs[1].step()) }
     #expect(try model.predict(x.view).values == other.predict(x.view).values)
     let wrong = try Tensor(Self.pixels.map { Int32($0) * 257 - 1 }, shape: Self.shape)
     expectError(.invalidArgument, "x holds integers from -1 to 65534; integers are pixels, expected from 0 to 255") {

@@ -14,8 +14,9 @@ from ._checks import ArgumentError, integer, number
 from ._interchange import array_of
 
 if TYPE_CHECKING:
-    from . import _swiftcnn
     from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from . import _swiftcnn
 
     Array = NDArray[Any]
     Floats = NDArray[np.float32]

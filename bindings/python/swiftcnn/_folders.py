@@ -38,8 +38,9 @@ class ImageFolder:
     ``sparse_categorical_crossentropy`` takes it, or float32 (N, classes) for ``categorical_crossentropy``. Threads of
     the library decode and change the next batches meanwhile. What happens to a picture depends on the seed, the number
     of the epoch and the picture alone, so that batches are the same for any number of threads. ``fit`` takes the epoch
-    of the number that it trains; going through the object takes 0 first and the next each time. ``evaluate``, validation
-    and ``predict`` take each picture once and without random changes, in the order of ``paths`` and ``labels``.
+    of the number that it trains; going through the object takes 0 first and the next each time. ``evaluate``,
+    validation and ``predict`` take each picture once and without random changes, in the order of ``paths`` and
+    ``labels``.
 
     Names decide which class a picture is of: where a model has ``class_names``, the folders are looked up among these,
     whatever their own order is. ``fit`` takes a folder with all of them, and the others one with some.
@@ -216,8 +217,8 @@ class ImageFolder:
     def _weights_for(
         self, folder: ImageFolder, class_weight: Mapping[Any, float] | None
     ) -> Mapping[Any, float] | None:
-        """Weights by the names of classes or by this folder's labels as those by the labels of ``folder``, which is this
-        one as a model reads it."""
+        """Weights by the names of classes or by this folder's labels as those by the labels of ``folder``, which is
+        this one as a model reads it."""
         if not isinstance(class_weight, Mapping):
             return class_weight
         places = {name: label for label, name in enumerate(folder.class_names)}

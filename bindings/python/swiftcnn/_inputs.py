@@ -126,7 +126,7 @@ class Fed(Compiled):
         images, targets, _ = _batches.unpack(first, name)
         self._settle(images, targets)
 
-    def _converted(self, feed: Feed[Any], class_weight: Mapping[int, float] | None, prefix: str) -> Feed[Data]:
+    def _converted(self, feed: Feed[Any], class_weight: Mapping[Any, float] | None, prefix: str) -> Feed[Data]:
         """The batches as the library takes them."""
 
         def convert(item: Any) -> Data:
@@ -183,7 +183,7 @@ class Fed(Compiled):
         x: Inputs,
         y: ArrayLike | None,
         sample_weight: ArrayLike | None,
-        class_weight: Mapping[int, float] | None,
+        class_weight: Mapping[Any, float] | None,
         validation_data: Any,
     ) -> FitData:
         """The data of ``fit``. Builds and compiles the model where that is still due."""
