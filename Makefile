@@ -37,8 +37,9 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib onnx-schema onnx-nodes onnx-families python test test-swift test-c test-python demo install \
-  format lint typecheck sanitize fuzz golden golden-check keras-check parity asm-check asm-golden bench bench-training \
-  bench-accuracy bench-inference bench-pictures bench-folders bench-processes soak fork-soak clean
+  format lint typecheck test-build environments sanitize sanitize-build sanitize-races sanitize-leaks memcheck fuzz \
+  golden golden-check keras-check parity asm-check asm-golden bench bench-training bench-accuracy bench-inference \
+  bench-pictures bench-folders bench-processes soak fork-soak clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -145,7 +146,14 @@ test: lint typecheck python test-swift test-c test-python ## Runs every test: li
 	@echo; echo "all tests passed:"; tail -q -n 1 build/logs/swift.log build/logs/c.log build/logs/python.log
 
 # With a place of its own for the objects, since their flags differ from those of the library.
-SWIFT_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .build/testing --disable-xctest
+SWIFT_TESTING := -c release -Xswiftc -enable-testing --scratch-path .build/testing --disable-xctest
+SWIFT_TEST := swift test $(SWIFT_TESTING)
+
+# What `.ci/run` builds side by side, so that nothing is left to build when the tests begin.
+test-build: deps
+	swift build --build-tests $(SWIFT_TESTING)
+
+environments: build/types/ready build/venv/ready build/photos/ready
 
 # The tests that fork have a process of their own: a child that is made while other tests are inside OpenBLAS inherits
 # its locks as they are, taken for ever.
@@ -197,13 +205,35 @@ fuzz: deps ## Reads a million damaged files of each kind (FUZZ=1000000): none ma
 	SWIFTCNN_FUZZ_COUNT=$(FUZZ) $(SWIFT_TEST) \
 	  --filter 'PictureFuzzTests|ModelFileFuzzTests|CNNONNXTests.FuzzTests|damagedFilesGiveAnErrorOrTensors|urvivesMutated'
 
-# Not fork.c: a forked child drops its parent's thread pool on purpose, which valgrind rightly calls a leak there.
-sanitize: lib ## Looks for data races in what threads share and for leaks in the C programs
-	@$(call install-packages,valgrind)
-	swift test -c release -Xswiftc -enable-testing --scratch-path .build/sanitizing --disable-xctest --sanitize=thread \
+# Builds for the sanitizer are of debug kind: they take half the time, and what is looked for is the order of accesses.
+SWIFT_RACES := --scratch-path .build/sanitizing --disable-xctest --sanitize=thread
+
+sanitize: sanitize-races sanitize-leaks ## Looks for data races in what threads share and for leaks in the C programs
+
+sanitize-build: deps
+	swift build --build-tests $(SWIFT_RACES)
+
+sanitize-races: deps
+	swift test $(SWIFT_RACES) \
 	  --filter 'ThreadPoolTests|ReadWriteLockTests|NetworkBuilderTests|PredictionTests|ImageFolderTests'
+
+# Not fork.c: a forked child drops its parent's thread pool on purpose, which is rightly called a leak there.
+MEMORY_TESTS := $(filter-out fork,$(C_TESTS))
+
+# By gcc's own leak checker, which costs next to no time: it only looks when a program ends.
+sanitize-leaks: lib
+	@mkdir -p build/leaks
+	@for test in $(MEMORY_TESTS); do \
+	  $(CC) $(CFLAGS) -fsanitize=leak -std=c99 $(WARNINGS) -DSWIFTCNN_VERSION='"$(VERSION)"' Tests/C/$$test.c \
+	    -o build/leaks/$$test $(LINK_SWIFTCNN); \
+	  (cd build/leaks && ./$$test); \
+	done
+
+# Half an hour, so not a part of continuous integration.
+memcheck: lib ## Runs the C programs in valgrind: no access outside of what was allocated, no leak
+	@$(call install-packages,valgrind)
 	@mkdir -p build/tests
-	@for test in $(filter-out fork,$(C_TESTS)); do \
+	@for test in $(MEMORY_TESTS); do \
 	  $(CC) $(CFLAGS) -std=c99 $(WARNINGS) -DSWIFTCNN_VERSION='"$(VERSION)"' Tests/C/$$test.c -o build/tests/$$test \
 	    $(LINK_SWIFTCNN); \
 	  (cd build/tests && SWIFTCNN_BLAS=none valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
