@@ -35,12 +35,13 @@ public enum BatchNormalization {
   }
 
   /// `running = (1 - momentum) * running + momentum * batch`; with `unbiased` the running variance takes up
-  /// `n / (n - 1)` times the batch's, as PyTorch's. `rows` is then at least 2: one row has no unbiased variance.
+  /// `n / (n - 1)` times the batch's, as PyTorch's. One row has no unbiased variance: the batch's, 0, stands for it, as
+  /// in Keras.
   public static func runningUpdate(
     mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, rows: Int, channels: Int, momentum: Float,
     unbiased: Bool, runningMean: UnsafeMutablePointer<Float>, runningVariance: UnsafeMutablePointer<Float>
   ) {
-    let correction = unbiased ? Float(Double(rows) / Double(rows - 1)) : 1
+    let correction = unbiased && rows > 1 ? Float(Double(rows) / Double(rows - 1)) : 1
     for c in 0..<channels {
       runningMean[c] = (1 - momentum) * runningMean[c] + momentum * mean[c]
       runningVariance[c] = (1 - momentum) * runningVariance[c] + momentum * (variance[c] * correction)

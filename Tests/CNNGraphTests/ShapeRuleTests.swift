@@ -178,9 +178,6 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
       operands: [image, image, [3], [3], [3], [3], image], code: .invalidArgument,
       message: "function is 'silu' after a residual"),
     .init(
-      operation: BatchNormalizationTraining(BatchNormalization()), operands: [[1, 1, 1, 3], [3], [3], [3], [3]],
-      message: "has one value per channel; training needs more"),
-    .init(
       operation: Activation(.relu), operands: [image, image], code: .invalidArgument,
       message: "2 operands given; expected 1"),
     .init(operation: Activation(.relu), operands: [image], element: .uint8, message: "element type uint8"),

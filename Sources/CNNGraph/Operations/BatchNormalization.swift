@@ -125,11 +125,6 @@ public struct BatchNormalizationTraining: Operation {
     let types = try BatchNormalization(epsilon: epsilon, momentum: momentum).resultTypes(Array(operands.prefix(5)))
     if addsResidual { try operands[5].require(shape: types[0].shape, as: "the residual") }
     try checkFusion(addsResidual: addsResidual, activation)
-    guard operands[0].count > operands[1].count || !unbiased else {
-      throw CNNError(
-        .shapeMismatch,
-        "the input \(describe(operands[0].shape)) has one value per channel; training needs more to measure a variance")
-    }
     return [types[0]] + Array(repeating: operands[1], count: 4)
   }
 
