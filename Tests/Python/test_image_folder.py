@@ -397,6 +397,38 @@ def test_damaged_files_are_skipped(folder):
     assert sorted(np.concatenate([y for _, y in batches]).tolist()) == [0] * 5 + [1] * 5 + [2] * 5
 
 
+def unreadable_folder(parent):
+    """A folder whose path is longer than the system takes, which is so for every user."""
+    (parent / "deep").mkdir()
+    descriptor = os.open(parent / "deep", os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("d" * 250, dir_fd=descriptor)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+
+
+def test_a_folder_in_a_class_that_cannot_be_read_is_skipped_as_files_are(folder):
+    unreadable_folder(folder / "green")
+    (folder / "red" / "empty.jpg").write_bytes(b"")
+    found = ImageFolder(folder, 16, 4)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="^2 of 16 pictures could not be read.*the first: cannot read the folder") as seen:
+            assert sum(len(x) for x, _ in found) == 15
+        assert len(seen) == 1 and found.skipped == 2
+    with pytest.raises(OSError, match="cannot read the folder '.*/green/deep/.*': File name too long"):
+        ImageFolder(folder, 16, 4, corrupt="error")
+
+
+def test_a_class_of_nothing_but_what_cannot_be_read_is_an_error_that_says_so(folder):
+    (folder / "brown").mkdir()
+    unreadable_folder(folder / "brown")
+    with pytest.raises(OSError, match="cannot read the folder '.*/brown/"):
+        ImageFolder(folder, 16, 4)
+    assert ImageFolder(folder, 16, 4, class_names=["brown", "blue"]).class_names == ["brown", "blue"]
+
+
 def test_damaged_files_are_errors(folder):
     damage(folder)
     found = ImageFolder(folder, 16, 4, shuffle=False, corrupt="error")

@@ -18,12 +18,14 @@ public final class ImageFolder: Sendable {
   let indices: [Int32]
 
   /// Walks through the folder at `path`; no picture is read yet.
-  /// - Throws: `.inputOutput` where the system does not let a folder be read, `.invalidArgument` for options that are out
-  ///   of range, or where there are no classes or a class has no pictures.
+  /// - Throws: `.inputOutput` where the system does not let a folder be read (one within those of the classes is passed
+  ///   over where corrupt files are), `.invalidArgument` for options that are out of range, or where there are no classes
+  ///   or a class has no pictures.
   public init(_ path: String, options: ImageFolderOptions = ImageFolderOptions()) throws(CNNError) {
     try options.validate()
     self.options = options
-    listing = try PictureListing(path, classes: options.classNames)
+    listing = try PictureListing(
+      path, classes: options.classNames, skipsUnreadable: options.corruptFiles == .skip)
     indices = try Self.indices(of: listing, options)
     guard batchCount > 0 else {
       throw CNNError(

@@ -31,7 +31,7 @@ public final class ImageFolderBatches {
   /// The threads are not there in a forked child.
   private let process = getpid()
 
-  /// The number of files that were passed over so far in this epoch.
+  /// The number of files that were passed over so far in this epoch, and of folders when the listing was made.
   public private(set) var skippedCount = 0
   /// Why the first of them was.
   public private(set) var firstSkipped: CNNError?
@@ -39,6 +39,7 @@ public final class ImageFolderBatches {
   init(_ folder: ImageFolder, epoch: Int, order: [Int32]) throws(CNNError) {
     (self.folder, self.epoch, self.order) = (folder, epoch, order)
     let options = folder.options
+    (skippedCount, firstSkipped) = (folder.listing.unreadableCount, folder.listing.firstUnreadable)
     let loader = PictureLoader(folder: folder, epoch: epoch)
     let room = min(options.batchSize, order.count)
     pixels = try Memory(byteCount: Checked.product([room, loader.byteCount], "batch"), for: "batch")

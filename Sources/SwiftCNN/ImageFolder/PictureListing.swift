@@ -9,21 +9,27 @@ struct PictureListing: Sendable {
   private(set) var classNames: [String] = []
   /// The class of each file. Files are sorted by the name of the class, or as classes were given, and within it by path.
   private(set) var labels: [Int32] = []
+  /// How many folders within those of the classes were passed over, and why the first was.
+  private(set) var unreadableCount = 0
+  private(set) var firstUnreadable: CNNError?
   /// The paths from the root, each with a NUL at its end, and where each begins.
   private var paths: [UInt8] = []
   private var starts: [Int] = []
   private let root: [UInt8]
+  private let skipsUnreadable: Bool
 
   /// The number of files.
   var count: Int { labels.count }
 
   /// Walks through the folder.
-  /// - Parameter chosen: the classes; nil: every folder is one.
+  /// - Parameters:
+  ///   - chosen: the classes; nil: every folder is one.
+  ///   - skipsUnreadable: whether folders in it that the system does not let be read are passed over and counted.
   /// - Throws: `.inputOutput` where the system does not let a folder be read, `.invalidArgument` where there are no
   ///   classes, a class is not there, or a folder has no picture.
-  init(_ root: String, classes chosen: [String]?) throws(CNNError) {
+  init(_ root: String, classes chosen: [String]?, skipsUnreadable: Bool) throws(CNNError) {
     try checkPath(root)
-    self.root = Array(root.utf8)
+    (self.root, self.skipsUnreadable) = (Array(root.utf8), skipsUnreadable)
     let folders = sorted(try Self.entries(of: self.root).filter(Self.isFolder).map(\.name))
     let found = folders.map { String(decoding: $0, as: UTF8.self) }
     let names = chosen ?? found
@@ -75,13 +81,22 @@ struct PictureListing: Sendable {
     let label = classNames.count, name = String(decoding: folder, as: UTF8.self)
     classNames.append(name)
     var files: [[UInt8]] = []
+    var failure: CNNError?
     var waiting = [folder]
     // Links may lead back to where they are: each folder is visited once.
     var visited: Set<String> = []
     while let path = waiting.popLast() {
-      let whole = root + [slash] + path
-      guard let identity = Self.identity(of: whole), visited.insert(identity).inserted else { continue }
-      for entry in try Self.entries(of: whole) {
+      var entries: [Entry] = []
+      do throws(CNNError) {
+        let whole = root + [slash] + path
+        guard let identity = try Self.identity(of: whole), visited.insert(identity).inserted else { continue }
+        entries = try Self.entries(of: whole)
+      } catch {
+        guard skipsUnreadable && error.isOfFile else { throw error }
+        failure = failure ?? error
+        unreadableCount += 1
+      }
+      for entry in entries {
         let inner = path + [slash] + entry.name
         if Self.isFolder(entry) {
           waiting.append(inner)
@@ -90,7 +105,9 @@ struct PictureListing: Sendable {
         }
       }
     }
+    firstUnreadable = firstUnreadable ?? failure
     guard !files.isEmpty || mayBeEmpty else {
+      if let failure { throw failure }
       throw CNNError(
         .invalidArgument,
         "the folder '\(name)' of '\(String(decoding: root, as: UTF8.self))' has no pictures; expected files .jpg, .jpeg "
@@ -155,8 +172,11 @@ struct PictureListing: Sendable {
   }
 
   /// What is the same for all paths that lead to a folder; nil where it has gone.
-  private static func identity(of path: [UInt8]) -> String? {
-    status(of: path).map { "\($0.st_dev) \($0.st_ino)" }
+  private static func identity(of path: [UInt8]) throws(CNNError) -> String? {
+    if let status = status(of: path) { return "\(status.st_dev) \(status.st_ino)" }
+    let code = errno
+    if code == ENOENT { return nil }
+    throw systemError("read the folder", String(decoding: path, as: UTF8.self), code: code)
   }
 }
 

@@ -75,8 +75,9 @@ class ImageFolder:
         validation_split: this share of the pictures, chosen by the seed, is held back ...
         subset: ... and with ``"validation"`` it is those that are given, not ``"training"``.
         drop_last: whether a last batch that is smaller is left out.
-        corrupt: what is done about files that cannot be read: ``"skip"`` passes them over, their places taken by the
-            next of the epoch, and warns once at the end of the epoch; ``"error"`` raises.
+        corrupt: what is done about files, and folders within those of the classes, that cannot be read: ``"skip"``
+            passes them over, the places of files taken by the next of the epoch, and warns once at the end of the
+            epoch; ``"error"`` raises.
         threads: how many read; 0: the thread that asks for a batch. None: ``get_num_threads()``.
         prefetch: how many batches are read ahead.
         reduced_decoding: whether large JPEG files are decoded at a half, quarter or eighth of their size where that is
@@ -84,7 +85,7 @@ class ImageFolder:
 
     Attributes:
         class_names: the names of the folders.
-        skipped: how many files the last epoch that came to its end passed over.
+        skipped: how many files and folders the last epoch that came to its end passed over.
 
     Raises:
         OSError: a folder cannot be read.
