@@ -214,7 +214,8 @@ scnn_status scnn_model_copy_state(scnn_model *model, scnn_model *other);
 
 /* Texts of your own, by keys of your own, that go with the model into its clones and files (safetensors' metadata); the
  * library does not read them. NULL takes one away; one that is not there is "". "format", "swiftcnn.graph",
- * "swiftcnn.model" and "swiftcnn.training" are not yours; "swiftcnn.python" is what the Python package keeps. */
+ * "swiftcnn.model", "swiftcnn.training" and "swiftcnn.notes" are not yours; "swiftcnn.python" is what the Python package
+ * keeps. */
 scnn_status scnn_model_set_metadata(scnn_model *model, const char *key, const char *value);
 scnn_status scnn_model_metadata(scnn_model *model, const char *key, char *buffer, size_t capacity, size_t *length);
 
@@ -461,7 +462,8 @@ typedef struct scnn_batches scnn_batches;
  *   "label_smoothing": 0
  *   "mixup": 0, "cutmix": 0         alpha of the beta distribution; with both, each batch has one of the two
  *   "corrupt": "skip"               files that cannot be read are passed over and counted, their places taken by the next
- *                                   of the epoch; "error": scnn_batches_next fails and names the file
+ *                                   of the epoch, and so are folders within those of the classes; "error":
+ *                                   scnn_batches_next fails and names the file, scnn_image_folder_open the folder
  *   "threads": null                 how many read; 0: the one that calls scnn_batches_next; by default as many as
  *                                   computations are divided over
  *   "prefetch": 2                   batches that are read ahead, 1 or more. With the current one and a picture a thread
@@ -514,7 +516,7 @@ scnn_status scnn_image_folder_begin_epoch(scnn_image_folder *folder, int64_t epo
  * wants to know. */
 scnn_status scnn_batches_next(scnn_batches *batches, scnn_tensor *x, scnn_tensor *y, int32_t *is_last);
 
-/* How many files were passed over so far (`*count` may be NULL), and why the first was, with its name; "" where none
+/* How many files and folders were passed over so far (`*count` may be NULL), and why the first was, with its name; "" where none
  * was. With neither `buffer` nor `length` only the number is given. */
 scnn_status scnn_batches_skipped(scnn_batches *batches, size_t *count, char *buffer, size_t capacity, size_t *length);
 
@@ -573,6 +575,21 @@ scnn_status scnn_training_settings(scnn_model *model, char *buffer, size_t capac
 
 /* How many steps the model has been trained for since scnn_compile, those before a checkpoint included. */
 scnn_status scnn_trained_steps(scnn_model *model, int64_t *steps);
+
+/* How far training is, a JSON object: "step" (as scnn_trained_steps), "epoch" and "batch" (with which a run that resumes
+ * begins), "results" (the means of the loss and the metrics over the last epoch that was begun, up to there) and
+ * "average_in_place" (whether scnn_swap_ema has put the moving average in the place of the weights). */
+scnn_status scnn_training_progress(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* Keeps a text and `size` bytes of your own with the state of training, as what your training loop has to remember: they
+ * go with it into clones, scnn_model_copy_state and checkpoints; scnn_compile drops them, and the library does not read
+ * them. `text` NULL takes both away; `data` may be NULL where `size` is 0. */
+scnn_status scnn_set_training_notes(scnn_model *model, const char *text, const void *data, size_t size);
+
+/* Reads them: "" and no bytes where there are none. `*size` becomes the number of bytes; where there is no room for them
+ * in `capacity`, that is SCNN_BUFFER_TOO_SMALL. */
+scnn_status scnn_training_notes(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+scnn_status scnn_training_notes_data(scnn_model *model, void *data, size_t capacity, size_t *size);
 
 /* The names of the numbers that training and evaluation give, one a line: "loss", then the metrics, of which top_k is
  * called "top_5_accuracy" unless its "reported_as" says otherwise. */

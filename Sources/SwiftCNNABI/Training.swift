@@ -40,6 +40,50 @@ public func scnn_trained_steps(_ handle: OpaquePointer!, _ steps: UnsafeMutableP
   }
 }
 
+@_cdecl("scnn_training_progress") @implementation
+public func scnn_training_progress(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in try write(model(handle).trainingProgressText(), to: buffer, capacity, length) }
+}
+
+@_cdecl("scnn_set_training_notes") @implementation
+public func scnn_set_training_notes(
+  _ handle: OpaquePointer!, _ text: UnsafePointer<CChar>!, _ data: UnsafeRawPointer!, _ size: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle)
+    guard size >= 0 else { throw CNNError(.invalidArgument, "size is \(size); expected 0 or more") }
+    let start = size == 0 ? nil : try required(data, "data")
+    try model.setTrainingNotes(optionalText(text, "text"), data: UnsafeRawBufferPointer(start: start, count: size))
+  }
+}
+
+@_cdecl("scnn_training_notes") @implementation
+public func scnn_training_notes(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in try write(model(handle).trainingNotes()?.text ?? "", to: buffer, capacity, length) }
+}
+
+@_cdecl("scnn_training_notes_data") @implementation
+public func scnn_training_notes_data(
+  _ handle: OpaquePointer!, _ data: UnsafeMutableRawPointer!, _ capacity: Int, _ size: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let notes = try model(handle).trainingNotes()?.data
+    let count = notes?.byteCount ?? 0
+    size?.pointee = count
+    guard let notes, count > 0 else { return }
+    guard let data, capacity >= count else {
+      throw CNNError(.bufferTooSmall, "the notes have \(count) bytes; data has \(data == nil ? 0 : capacity)")
+    }
+    data.copyMemory(from: notes.base, byteCount: count)
+  }
+}
+
 /// Checks that results fit before anything is trained.
 private func checkRoom(_ model: Model, _ results: UnsafeMutablePointer<Double>?, _ count: Int) throws(CNNError) {
   _ = try required(results, "results")

@@ -48,6 +48,10 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_metric_names(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_training_settings(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_trained_steps(model, &steps));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_training_progress(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_set_training_notes(model, "text", NULL, 0));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_training_notes(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_training_notes_data(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, &y, NULL, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_evaluate(model, &x, &y, NULL, BATCH, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_evaluate_ema(model, &x, &y, NULL, BATCH, numbers, 1));
@@ -137,6 +141,11 @@ static void test_null_arguments(scnn_model *model) {
   REFUSES(scnn_metric_names(model, NULL, 100, &length));
   REFUSES(scnn_training_settings(model, NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_trained_steps(model, NULL));
+  REFUSES(scnn_training_progress(model, NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_set_training_notes(model, "text", NULL, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_set_training_notes(model, "text", "x", SIZE_MAX));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_set_training_notes(model, "\xff", NULL, 0));
+  REFUSES(scnn_training_notes(model, NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, NULL, &y, NULL, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &none, &y, NULL, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, NULL, NULL, numbers, 1));

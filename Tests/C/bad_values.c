@@ -211,6 +211,10 @@ static void test_order_of_calls(void) {
   FAILS(SCNN_INVALID_STATE, scnn_swap_ema(model));
   FAILS(SCNN_INVALID_STATE, scnn_training_settings(model, text, sizeof text, NULL));
   FAILS(SCNN_INVALID_STATE, scnn_trained_steps(model, &steps));
+  FAILS(SCNN_INVALID_STATE, scnn_training_progress(model, text, sizeof text, NULL));
+  FAILS(SCNN_INVALID_STATE, scnn_set_training_notes(model, "text", NULL, 0));
+  FAILS(SCNN_INVALID_STATE, scnn_training_notes(model, text, sizeof text, NULL));
+  FAILS(SCNN_INVALID_STATE, scnn_training_notes_data(model, text, sizeof text, NULL));
   FAILS(SCNN_INVALID_STATE, scnn_get_gradient(model, "fc.bias", bias, CLASSES));
   OK(scnn_compile(model, NULL));
   FAILS(SCNN_INVALID_STATE, scnn_get_gradient(model, "fc.bias", bias, CLASSES));

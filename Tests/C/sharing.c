@@ -492,7 +492,7 @@ static int has_text(scnn_model *model, const char *key, const char *expected) {
 /* Texts of the caller's go with a model, and nowhere near what is the library's own. */
 static void test_texts(void) {
   scnn_model *model = small_model(1), *copy = NULL, *loaded = NULL;
-  const char *own[] = {"", "format", "swiftcnn.graph", "swiftcnn.model", "swiftcnn.training"};
+  const char *own[] = {"", "format", "swiftcnn.graph", "swiftcnn.model", "swiftcnn.training", "swiftcnn.notes"};
   size_t length = 0;
   CHECK(has_text(model, "author", ""));
   OK(scnn_model_set_metadata(model, "author", "Ren\xc3\xa9 \"\\\n"));

@@ -173,6 +173,56 @@ static void test_fit(void) {
   OK(scnn_model_free(model));
 }
 
+static int has_notes(scnn_model *model, const char *text, const void *data, size_t size) {
+  char found[40] = "-";
+  size_t count = 99;
+  unsigned char bytes[8];
+  return OK(scnn_training_notes(model, found, sizeof found, NULL)) && strcmp(found, text) == 0 &&
+         OK(scnn_training_notes_data(model, bytes, sizeof bytes, &count)) && count == size &&
+         (size == 0 || memcmp(bytes, data, size) == 0);
+}
+
+/* A text and bytes of the caller's go with the state of training, and nowhere without it. */
+static void test_notes(void) {
+  scnn_model *model = small_model(13), *copy = NULL, *loaded = NULL;
+  scnn_tensor x = good_images(), y = good_labels();
+  double results[1];
+  size_t size = 0;
+  OK(scnn_compile(model, "{\"optimizer\": {\"name\": \"sgd\", \"ema_decay\": 0.9}}"));
+  CHECK(has_notes(model, "", NULL, 0));
+  OK(scnn_set_training_notes(model, "{\"best\": 1}", "a\0b", 3));
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_training_notes_data(model, NULL, 0, &size));
+  CHECK(size == 3);
+  OK(scnn_model_clone(model, &copy));
+  CHECK(has_notes(copy, "{\"best\": 1}", "a\0b", 3));
+  OK(scnn_set_training_notes(copy, "x", NULL, 0));
+  CHECK(has_notes(copy, "x", NULL, 0) && has_notes(model, "{\"best\": 1}", "a\0b", 3));
+  OK(scnn_model_copy_state(copy, model));
+  OK(scnn_model_save(copy, "notes.safetensors", 1));
+  OK(scnn_model_load("notes.safetensors", &loaded));
+  CHECK(has_notes(loaded, "{\"best\": 1}", "a\0b", 3) && parameters_alike(model, loaded));
+  OK(scnn_model_load_weights(model, "notes.safetensors", 1));
+  OK(scnn_model_free(loaded));
+  OK(scnn_model_save(copy, "notes.safetensors", 0));
+  OK(scnn_model_load("notes.safetensors", &loaded));
+  FAILS(SCNN_INVALID_STATE, scnn_training_notes_data(loaded, NULL, 0, &size));
+  OK(scnn_set_training_notes(copy, NULL, NULL, 0));
+  CHECK(has_notes(copy, "", NULL, 0));
+  OK(scnn_compile(model, NULL));
+  CHECK(has_notes(model, "", NULL, 0));
+  OK(scnn_train_on_batch(copy, &x, &y, NULL, results, 1));
+  OK(scnn_swap_ema(copy));
+  char *progress;
+  TEXT(progress, scnn_training_progress(copy, buffer, capacity, &length));
+  CHECK(progress && strcmp(progress, "{\"step\":1,\"epoch\":0,\"batch\":0,\"results\":[],"
+                                     "\"average_in_place\":true}") == 0);
+  free(progress);
+  remove("notes.safetensors");
+  OK(scnn_model_free(model));
+  OK(scnn_model_free(copy));
+  OK(scnn_model_free(loaded));
+}
+
 /* What a loaded checkpoint says of its training is enough to compile another model alike, names of metrics included. */
 static void test_settings(void) {
   scnn_model *model = small_model(13), *loaded = NULL, *other = small_model(13);
@@ -298,6 +348,7 @@ int main(void) {
   test_moving_average();
   test_fit();
   test_settings();
+  test_notes();
   test_files();
   test_checkpoint();
   return finish("training");

@@ -1,6 +1,7 @@
 """Callbacks hear of everything in Keras's order; checkpoints resume in the same bits; progress is shown."""
 
 import io
+import subprocess
 import sys
 
 import numpy as np
@@ -165,13 +166,6 @@ def test_a_resumed_run_ends_in_the_same_bits(data, tmp_path, save_freq):
     assert resumed.learning_rate == whole.learning_rate
 
 
-def test_a_finished_run_is_not_resumed(data, tmp_path):
-    path = tmp_path / "m.safetensors"
-    checkpointed(data, path, epochs=1, callbacks=callbacks.ModelCheckpoint(path))
-    with pytest.raises(RuntimeError, match="epoch"):
-        swiftcnn.load_model(path).fit(*data, batch_size=12, epochs=1, verbose=0, resume=True)
-
-
 def test_checkpoints_have_the_epoch_and_the_logs_in_their_names(model, data, tmp_path, capsys):
     keep = callbacks.ModelCheckpoint(str(tmp_path / "{epoch:02d}-{loss:.1f}.safetensors"), verbose=1)
     history = model.fit(*data, epochs=2, verbose=0, callbacks=[keep])
@@ -258,6 +252,69 @@ def test_evaluation_and_prediction_say_what_they_did(model, data, capsys):
     assert predicted.startswith("40 images")
 
 
+class Broken(io.StringIO):
+    """An output whose reader has gone, or whose disk is full."""
+
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+class Bare:
+    """What can be written to, and nothing else."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+def closed():
+    output = io.StringIO()
+    output.close()
+    return output
+
+
+@pytest.mark.parametrize("output", [lambda: None, Broken, Bare, closed], ids=["none", "broken", "bare", "closed"])
+def test_training_does_not_depend_on_an_output(output, monkeypatch, tmp_path):
+    model = swiftcnn.Sequential([swiftcnn.layers.Input((2, 2, 1)), swiftcnn.layers.Flatten(), swiftcnn.layers.Dense(2)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.ones((4, 2, 2, 1), np.float32), np.zeros(4, int)
+    shown = [
+        callbacks.EarlyStopping("loss", mode="max", verbose=1, restore_best_weights=True),
+        callbacks.ReduceLROnPlateau("loss", mode="max", patience=1, verbose=1),
+        callbacks.ModelCheckpoint(tmp_path / "m", verbose=1),
+        callbacks.LearningRateScheduler(lambda epoch: 0.1, verbose=1),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", written := output())
+        for verbose in (1, 2):
+            history = model.fit(x, y, epochs=3, verbose=verbose, callbacks=shown, validation_data=(x, y))
+            model.evaluate(x, y, verbose=verbose)
+            model.predict(x, verbose=verbose)
+        model.summary()
+    assert history.epoch == [0, 1] and (tmp_path / "m").exists()
+    if isinstance(written, Bare):
+        assert "epoch 1/3" in written.text and "early stopping" in written.text and "dense" in written.text
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_a_program_without_standard_output_trains(closed):
+    program = """
+import sys
+assert sys.stdout is None
+import numpy as np, swiftcnn
+model = swiftcnn.Sequential([swiftcnn.layers.Input((2, 2, 1)), swiftcnn.layers.Flatten(), swiftcnn.layers.Dense(2)])
+model.compile("sgd", "sparse_categorical_crossentropy")
+x, y = np.ones((4, 2, 2, 1), np.float32), np.zeros(4, int)
+model.summary(); model.fit(x, y); model.evaluate(x, y); model.predict(x)
+model.fit(iter([(x, y)]), epochs=2, steps_per_epoch=1)  # which warns
+"""
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
+
+
 def test_silence_is_silent(model, data, capsys):
     model.fit(*data, verbose=0)
     model.evaluate(*data, verbose=0)
@@ -268,7 +325,7 @@ def test_silence_is_silent(model, data, capsys):
 
 def test_a_terminal_shows_what_is_known_of_batches(model, data, monkeypatch):
     monkeypatch.setattr("swiftcnn._progress._REDRAW_AFTER", 0)
-    monkeypatch.setattr("swiftcnn._progress._terminal_width", lambda: 120)
+    monkeypatch.setattr("swiftcnn._progress.terminal_width", lambda: 120)
 
     def states(**options):
         monkeypatch.setattr(sys, "stdout", terminal := Terminal())

@@ -2,6 +2,7 @@
 same numbers."""
 
 import builtins
+import contextlib
 import csv
 import math
 import os
@@ -26,6 +27,9 @@ class Replay:
 
     def set_weights(self, weights):
         self.restored = weights[0]
+
+    def _weights_behind(self, name):
+        return contextlib.nullcontext()
 
     def _more_is_better(self, name):
         return {"loss": False, "accuracy": True}.get(name)

@@ -7,8 +7,14 @@ import CNNGraph
 /// Any safetensors reader sees the parameters under their names. A checkpoint has the optimizer's tensors beside them.
 enum ModelFile {
   static let graphKey = "swiftcnn.graph", modelKey = "swiftcnn.model", trainingKey = "swiftcnn.training"
+  static let notesKey = "swiftcnn.notes"
   /// The keys that are the library's own.
-  static func isReserved(_ key: String) -> Bool { key == "format" || [graphKey, modelKey, trainingKey].contains(key) }
+  static func isReserved(_ key: String) -> Bool {
+    key == "format" || [graphKey, modelKey, trainingKey, notesKey].contains(key)
+  }
+
+  /// The name of the bytes of a checkpoint's notes.
+  static let notesTensor = "training.notes"
 
   /// Before the names of the optimizer's tensors, as in `optimizer.velocity/fc.weight`.
   static let optimizerPrefix = "optimizer."
@@ -24,12 +30,12 @@ enum ModelFile {
   }
 
   /// Tells which tensors of a file are passed over: PyTorch's counters of batches, and in a checkpoint of this library
-  /// the optimizer's.
+  /// the optimizer's and the notes'.
   static func isPassedOver(in file: any TensorFile) -> (_ name: String) -> Bool {
     let isCheckpoint = (file as? SafetensorsFile)?.metadata[trainingKey] != nil
     return { name in
       name == "num_batches_tracked" || name.hasSuffix(".num_batches_tracked")
-        || isCheckpoint && name.hasPrefix(optimizerPrefix)
+        || isCheckpoint && (name.hasPrefix(optimizerPrefix) || name == notesTensor)
     }
   }
 }
@@ -82,6 +88,11 @@ extension Model {
         metadata[ModelFile.trainingKey] = try JSON.object(training).serialized()
         for (slot, storage) in state.optimizer.state {
           append(storage) { ModelFile.optimizerTensor(slot, $0) }
+        }
+        if let notes = state.notes {
+          metadata[ModelFile.notesKey] = notes.text
+          tensors.append(
+            .init(name: ModelFile.notesTensor, shape: [notes.data.byteCount], type: .uint8, bytes: notes.bytes))
         }
       }
       try SafetensorsWriter.write(to: path, tensors: tensors, metadata: metadata)
@@ -195,6 +206,14 @@ extension TrainingState {
       for (position, parameter) in parameters.parameters.enumerated() {
         try file.read(ModelFile.optimizerTensor(slot, parameter.name), into: storage.values(at: position))
       }
+    }
+    if let text = file.metadata[ModelFile.notesKey] {
+      let data = try Memory(byteCount: file[ModelFile.notesTensor]?.byteRange.count ?? 0, for: "notes")
+      if data.byteCount > 0 {
+        try file.readBytes(
+          ModelFile.notesTensor, into: UnsafeMutableRawBufferPointer(start: data.base, count: data.byteCount))
+      }
+      notes = TrainingNotes(text: text, data: data)
     }
   }
 }

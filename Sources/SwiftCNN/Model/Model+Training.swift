@@ -42,6 +42,44 @@ extension Model {
     try lock.reading { () throws(CNNError) in try compiled().step }
   }
 
+  /// How far training is, as JSON: `step`, the steps since `compile`; `epoch` and `batch`, with which a run that resumes
+  /// begins; `results`, the means of loss and metrics over the last epoch that was begun; `average_in_place`, whether the
+  /// weights have the values of their moving average now.
+  /// - Throws: `.invalidState` before `compile`.
+  public func trainingProgressText() throws(CNNError) -> String {
+    let progress = try lock.reading { () throws(CNNError) in
+      let state = try compiled()
+      var progress = JSONObject()
+      progress["step"] = .integer(Int64(state.step))
+      progress["epoch"] = .integer(Int64(state.epoch))
+      progress["batch"] = .integer(Int64(state.batch))
+      progress["results"] = .array(state.epochMeans.map { .number($0) })
+      progress["average_in_place"] = .bool(state.optimizer.isExchanged)
+      return progress
+    }
+    return try JSON.object(progress).serialized()
+  }
+
+  /// Keeps a text and bytes of the caller's with the state of training: they go into its copies and checkpoints, and
+  /// `compile` drops them. nil takes them away.
+  /// - Throws: `.invalidState` before `compile`; `.outOfMemory`.
+  public func setTrainingNotes(_ text: String?, data: UnsafeRawBufferPointer = .init(start: nil, count: 0))
+    throws(CNNError)
+  {
+    var notes: TrainingNotes?
+    if let text {
+      let copy = try Memory(byteCount: data.count, for: "notes")
+      if let start = data.baseAddress { copy.base.copyMemory(from: start, byteCount: data.count) }
+      notes = TrainingNotes(text: text, data: copy)
+    }
+    try lock.writing { () throws(CNNError) in try compiled().notes = notes }
+  }
+
+  /// The text and the bytes that `setTrainingNotes` was given; nil where there are none.
+  public func trainingNotes() throws(CNNError) -> (text: String, data: Memory)? {
+    try lock.reading { () throws(CNNError) in try compiled().notes.map { ($0.text, $0.data) } }
+  }
+
   /// Trains on one batch.
   /// - Parameters:
   ///   - given: images `[N, height, width, channels]`, as `predict` takes them.

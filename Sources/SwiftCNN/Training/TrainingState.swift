@@ -2,6 +2,13 @@ import CNNCompiler
 import CNNCore
 import CNNGraph
 
+/// A text and bytes that the caller keeps with a model's training, as what callbacks remember. They are not changed.
+struct TrainingNotes {
+  let text: String
+  let data: Memory
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: data.base, count: data.byteCount) }
+}
+
 /// A model's training so far: settings, optimizer, and where it is. Together with the parameters it decides every
 /// further step to the bit, since all random numbers are functions of the seed and a step.
 final class TrainingState {
@@ -22,6 +29,8 @@ final class TrainingState {
   var learningRate: Double?
   /// The types of images of which it is known what they are.
   var judgedElements: Set<ElementType> = []
+  /// What the caller keeps with it.
+  var notes: TrainingNotes?
   /// The memory of the last step, in which its gradients are.
   var lastStep: ExecutionContext?
   /// Weights of 1 for batches without weights of their own.
@@ -40,6 +49,7 @@ final class TrainingState {
     (copy.epochStart, copy.sums, copy.samples) = (epochStart, sums, samples)
     (copy.schedule, copy.scheduleStart, copy.learningRate) = (schedule, scheduleStart, learningRate)
     copy.optimizer.isExchanged = optimizer.isExchanged
+    copy.notes = notes
     for (new, old) in zip(copy.optimizer.state, optimizer.state) {
       for position in parameters.parameters.indices {
         _ = new.storage.values(at: position).update(fromContentsOf: old.storage.values(at: position))

@@ -6,9 +6,10 @@ batch whether it is the last, since the next is drawn before the batch is given.
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -60,24 +61,27 @@ class Feed(Generic[Item]):
     """Batches, epoch by epoch.
 
     Args:
-        draw: gives the batches from the first on, for the epoch of this number.
+        draw: gives the batches of the epoch of this number, but for so many at its beginning.
         length: how many that are, where it is known.
         steps: how many an epoch takes; the next epoch then goes on where this ended. None: all of them.
         ended: called when an epoch has ended.
-        redraws: whether ``draw`` begins anew, rather than going on where somebody else stopped reading.
+        redraws: whether ``draw`` begins anew each time, rather than going on where somebody else stopped reading.
+        goes_on: whether somebody has read from it already.
     """
 
     def __init__(
         self,
-        draw: Callable[[int], Iterator[Item]],
+        draw: Callable[[int, int], Iterator[Item]],
         length: int | None,
         steps: int | None,
         ended: Callable[[], object] = lambda: None,
         redraws: bool = True,
+        goes_on: bool = False,
     ) -> None:
         self._draw = draw
         self._length = length
         self._redraws = redraws
+        self._goes_on = goes_on
         self._ended = ended
         self._takes_all = steps is None
         self.steps = steps or length
@@ -88,29 +92,31 @@ class Feed(Generic[Item]):
 
     def map(self, convert: Callable[[Item], Other]) -> Feed[Other]:
         """The same batches, converted; those that are drawn already are not lost."""
-        feed: Feed[Other] = Feed(self._converted(convert), self._length, None, self._ended, self._redraws)
+        feed: Feed[Other] = Feed(
+            self._converted(convert), self._length, None, self._ended, self._redraws, self._goes_on
+        )
         feed._takes_all, feed.steps = self._takes_all, self.steps
         if self._iterator is not None:
             feed._iterator = map(convert, chain(self._ahead, self._iterator))
         return feed
 
-    def _converted(self, convert: Callable[[Item], Other]) -> Callable[[int], Iterator[Other]]:
-        return lambda epoch: map(convert, self._draw(epoch))
+    def _converted(self, convert: Callable[[Item], Other]) -> Callable[[int, int], Iterator[Other]]:
+        return lambda epoch, passed: map(convert, self._draw(epoch, passed))
 
     def peek(self, epoch: int) -> Item | None:
         """The first batch of an epoch, or None where there is none."""
         if not self._look_ahead():
-            self._iterator = self._draw(epoch)
+            self._iterator = self._draw(epoch, 0)
             self._look_ahead()
         return self._ahead[0] if self._ahead else None
 
-    def epoch(self, number: int) -> Iterator[tuple[Item, bool]]:
-        """The batches of an epoch, each with whether it is the last. Warns where there are fewer than there should
-        be."""
+    def epoch(self, number: int, first: int = 0) -> Iterator[tuple[Item, bool]]:
+        """The batches of an epoch, from one on, each with whether it is the last. Warns where there are fewer than
+        there should be."""
         if self.peek(number) is None:
             return
         self._has_begun = True
-        step, is_last = 0, False
+        step, is_last = first, False
         while not is_last:
             item = self._ahead.pop()
             step += 1
@@ -125,17 +131,39 @@ class Feed(Generic[Item]):
             yield item, is_last
         self._ended()
 
-    def resume(self, epoch: int, first: int) -> None:
-        """The next epoch is this one of a run that began with ``first``: what was drawn for another is given up, and
-        batches that the epochs before it took of the same round are passed over."""
-        if epoch == first or not self._redraws:
+    def resume(self, epoch: int, first: int, batch: int) -> None:
+        """The next batch is this one of this epoch of a run that began with epoch ``first``: what that run has taken is
+        passed over. An iterator that somebody has read from goes on as it stands."""
+        steps = self.steps or 0
+        if not self._redraws:
+            if not self._goes_on:
+                self._pass_over((epoch - first) * steps + batch)
             return
-        rounds = 1 if self._takes_all or not self.steps or not self._length else -(-self._length // self.steps)
-        passed = (epoch - first) % rounds
+        if (epoch, batch) == (first, 0):
+            return
         self._ahead.clear()
-        self._iterator = self._draw(epoch - passed)
-        for _ in range(passed * (self.steps or 0)):
-            next(self._iterator, None)
+        if self._takes_all:
+            self._iterator = self._draw(epoch, batch)
+        elif self._length:
+            # Epochs of so many steps go through the source in rounds, of which the last step may be missing.
+            passed = (epoch - first) % -(-self._length // steps)
+            self._iterator = self._draw(epoch - passed, passed * steps + batch)
+        else:
+            self._iterator = self._draw(first, 0)
+            for number in range(first, epoch):
+                if not self._look_ahead():
+                    self._iterator = self._draw(number, 0)
+                self._pass_over(steps)
+            if batch:
+                self.peek(epoch)
+                self._pass_over(batch)
+
+    def _pass_over(self, count: int) -> None:
+        """Draws so many batches for nothing, or as many as there are."""
+        for _ in range(count):
+            if not self._look_ahead():
+                return
+            self._ahead.clear()
 
     def restart(self) -> None:
         """The next epoch begins anew, also where ``steps`` left something."""
@@ -163,17 +191,19 @@ def feed_of(source: Any, steps: int | None, shuffle_seed: int | None = None) -> 
     """The batches of a source as they are. ``shuffle_seed``: those of a sequence come in a new order in each epoch."""
     length = _length(source)
 
-    def indexed(epoch: int) -> Iterator[Any]:
+    def indexed(epoch: int, passed: int) -> Iterator[Any]:
         count = len(source)
-        order: Iterable[int] = range(count)
+        order: Sequence[int] = range(count)
         if shuffle_seed is not None:
             order = np.random.default_rng((shuffle_seed, epoch)).permutation(count).tolist()
-        return (source[index] for index in order)
+        return (source[index] for index in order[passed:])
 
-    def drawn(epoch: int) -> Iterator[Any]:
+    def drawn(epoch: int, passed: int) -> Iterator[Any]:
         if isinstance(source, ImageFolder):
-            return source.epoch(epoch)
-        return iter(source) if hasattr(source, "__iter__") else source
+            batches = source.epoch(epoch)
+        else:
+            batches = iter(source) if hasattr(source, "__iter__") else source
+        return islice(batches, passed, None) if passed else batches
 
     is_indexed = _is_indexed(source) and not isinstance(source, (list, tuple))
     ended = getattr(source, "on_epoch_end", None)
@@ -183,6 +213,7 @@ def feed_of(source: Any, steps: int | None, shuffle_seed: int | None = None) -> 
         steps,
         ended if callable(ended) else lambda: None,
         redraws=is_indexed or not isinstance(source, Iterator),
+        goes_on=inspect.isgenerator(source) and inspect.getgeneratorstate(source) != inspect.GEN_CREATED,
     )
 
 
@@ -201,8 +232,8 @@ def feed_of_arrays(data: Slices, batch_size: int, steps: int | None, shuffle_see
     gone through."""
     count = len(data.x) if isinstance(data, Data) else len(data)
 
-    def drawn(epoch: int) -> Iterator[Slices]:
-        starts = range(0, count, batch_size)
+    def drawn(epoch: int, passed: int) -> Iterator[Slices]:
+        starts = range(0, count, batch_size)[passed:]
         if shuffle_seed is None:
             return (_part(data, slice(start, start + batch_size)) for start in starts)
         order = np.random.default_rng((shuffle_seed, epoch)).permutation(count)

@@ -3,11 +3,10 @@ line at the end (of each epoch) in a log."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
+from ._output import is_terminal, say, terminal_width
 from .callbacks import Callback
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class ProgressBar(Callback):
 
     def __init__(self, verbose: int, task: str, epochs: int, samples: int | None, steps: int | None) -> None:
         self._task = task if verbose else None
-        self._redraw = verbose == 1 and sys.stdout.isatty()
+        self._redraw = verbose == 1 and is_terminal()
         self._epochs = epochs
         self._samples = samples
         self._steps = steps
@@ -88,7 +87,7 @@ class ProgressBar(Callback):
         self._ended = now = time.perf_counter()
         if self._redraw and now - self._shown >= _REDRAW_AFTER:
             self._shown = now
-            self._draw(self._with_bar(self._line(logs or {}), _terminal_width() - 1))
+            self._draw(self._with_bar(self._line(logs or {}), terminal_width() - 1))
 
     def _finish(self, task: str, logs: Logs | None) -> None:
         if self._task == task:
@@ -98,8 +97,7 @@ class ProgressBar(Callback):
     def end_line(self) -> None:
         """Leaves the line as it stands; also when training is interrupted."""
         if self._drawn:
-            sys.stdout.write("\n")
-            sys.stdout.flush()
+            say("")
             self._drawn = 0
 
     def _share(self) -> float | None:
@@ -140,8 +138,7 @@ class ProgressBar(Callback):
             line, self._drawn = "\r" + line.ljust(self._drawn), len(line)
         else:
             self._drawn = len(line)
-        sys.stdout.write(line)
-        sys.stdout.flush()
+        say(line, end="")
 
 
 def _number(value: object) -> str:
@@ -149,13 +146,6 @@ def _number(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
     return f"{value:.4f}" if not abs(value) or abs(value) >= 1e-3 else f"{value:.4e}"
-
-
-def _terminal_width() -> int:
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
 
 
 def _duration(seconds: float) -> str:

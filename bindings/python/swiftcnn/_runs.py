@@ -31,17 +31,23 @@ class Run:
     """What both kinds of run have in common: ``start``, then for each epoch ``has_batch``, ``batches`` and, within it,
     ``step``.
 
+    Args (of both):
+        first: the epoch to begin with.
+        resumed: the epoch and the batch to go on with in its place; None where nothing is resumed.
+
     Attributes:
         epochs: the number of the epoch to end with.
         steps: the batches of an epoch, where that is known.
         batch_size: of arrays; 0 where batches come as such.
         samples: the images of the last step.
+        epoch_ended: whether that was the last of its epoch.
     """
 
     epochs: int
     steps: int | None
     batch_size = 0
     samples = 0
+    epoch_ended = False
 
     def start(self) -> tuple[int, int]:
         """The epoch and the batch to begin with."""
@@ -81,24 +87,21 @@ class ArrayRun(Run):
         shuffles: bool,
         first: int,
         epochs: int,
-        resumes: bool,
+        resumed: tuple[int, int] | None,
     ) -> None:
-        self._first = first
-        self._resumes = resumes
         self._count = len(data.x)
         self.epochs = epochs
         self.batch_size = batch_size
         self.steps = self._steps = -(-self._count // batch_size)
-        place = {"initial_epoch": first, "resume": resumes, "report_start": resumes}
+        self._start = _within(resumed, self.steps) or (first, 0)
+        place = {"initial_epoch": first, "resume": resumed is not None}
         settings = {**options, **place, "batch_size": batch_size, "shuffle": shuffles}
-        self._run = handle.fit(*data, json.dumps(settings)) if first < epochs else None
+        begins = max(first, self._start[0]) < epochs
+        self._run = handle.fit(*data, json.dumps(settings)) if begins else None
         pass_on(handle)
 
     def start(self) -> tuple[int, int]:
-        if self._resumes and self._run is not None:
-            progress = Progress(*self._run.step())  # trains nothing: report_start
-            return progress.epoch, progress.batch
-        return self._first, 0
+        return self._start
 
     def has_batch(self, epoch: int) -> bool:
         return self._run is not None
@@ -110,6 +113,7 @@ class ArrayRun(Run):
         assert self._run is not None  # has_batch
         progress = Progress(*self._run.step())
         self.samples = min(self.batch_size, self._count - (progress.batch - 1) * self.batch_size)
+        self.epoch_ended = progress.epoch_ended
         return progress.results
 
     def close(self) -> None:
@@ -120,8 +124,6 @@ class ArrayRun(Run):
 
 class FeedRun(Run):
     """A run over batches as they come, each a run of the library of its own.
-
-    It begins with the first batch of an epoch, also where it resumes.
 
     Args:
         schedule: the learning rate's schedule, where it is one that needs to be told the number of steps.
@@ -137,14 +139,14 @@ class FeedRun(Run):
         options: Mapping[str, object],
         first: int,
         epochs: int,
-        resumes: bool,
+        resumed: tuple[int, int] | None,
         schedule: str | None,
     ) -> None:
         self._handle = handle
         self._feed = feed
         self._options = options
         self._first = first
-        self._resumes = resumes
+        self._resumed = _within(resumed, feed.steps)
         self._current: tuple[Data, dict[str, object]] | None = None
         self._has_begun = False
         self.epochs = epochs
@@ -157,19 +159,15 @@ class FeedRun(Run):
             )
 
     def start(self) -> tuple[int, int]:
-        if not self._resumes or self._first >= self.epochs:
+        if self._resumed is None:
             return self._first, 0
-        data = self._feed.peek(self._first)
-        if data is None:
-            return self._first, 0
-        place = {"initial_epoch": self._first, "resume": True, "report_start": True}
-        run = self._begin(data, {"batch": 0, **place})
-        try:
-            epoch = Progress(*run.step()).epoch  # trains nothing: report_start
-        finally:
-            run.close()
-        self._feed.resume(epoch, self._first)
-        return epoch, 0
+        epoch, batch = self._resumed
+        if max(self._first, epoch) < self.epochs:
+            data = self._feed.peek(self._first)
+            if data is not None:  # a run that trains nothing has a schedule go on
+                self._begin(data, {"batch": 0, "initial_epoch": self._first, "resume": True}).close()
+            self._feed.resume(epoch, self._first, batch)
+        return epoch, batch
 
     def has_batch(self, epoch: int) -> bool:
         if self._feed.peek(epoch) is not None:
@@ -178,7 +176,8 @@ class FeedRun(Run):
         return False
 
     def batches(self, epoch: int, first: int) -> Iterator[int]:
-        for number, (data, is_last) in enumerate(self._feed.epoch(epoch)):
+        for number, (data, is_last) in enumerate(self._feed.epoch(epoch, first), first):
+            self.epoch_ended = is_last
             self._current = data, {"initial_epoch": epoch, "batch": number, "last_batch": is_last}
             yield number
 
@@ -201,3 +200,10 @@ class FeedRun(Run):
 
     def close(self) -> None:
         self._current = None
+
+
+def _within(place: tuple[int, int] | None, steps: int | None) -> tuple[int, int] | None:
+    """The place to go on with, where an epoch has so many batches now."""
+    if place is None or steps is None or place[1] < steps:
+        return place
+    return place[0] + 1, 0

@@ -464,6 +464,16 @@ static scnn_status settings_text(void *model, const char *unused, char *buffer, 
   return scnn_training_settings(model, buffer, capacity, length);
 }
 
+static scnn_status progress_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_training_progress(model, buffer, capacity, length);
+}
+
+static scnn_status notes_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_training_notes(model, buffer, capacity, length);
+}
+
 static PyObject *model_name(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(name_text, model_of(self), NULL);
 }
@@ -517,6 +527,45 @@ static PyObject *model_trained_steps(PyObject *self, PyObject *Py_UNUSED(ignored
   scnn_status status;
   UNLOCKED(status, scnn_trained_steps(model_of(self), &steps));
   return status == SCNN_OK ? PyLong_FromLongLong(steps) : raise_status(status);
+}
+
+static PyObject *model_training_progress(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(progress_text, model_of(self), NULL);
+}
+
+static PyObject *model_set_training_notes(PyObject *self, PyObject *args) {
+  const char *text;
+  Py_buffer data;
+  if (!PyArg_ParseTuple(args, "zy*:set_training_notes", &text, &data)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_set_training_notes(model_of(self), text, data.buf, (size_t)data.len));
+  PyBuffer_Release(&data);
+  return none_or_raise(status);
+}
+
+static PyObject *model_training_notes(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  PyObject *text = read_text(notes_text, model_of(self), NULL);
+  if (!text) return NULL;
+  PyObject *data = NULL;
+  size_t size = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_training_notes_data(model_of(self), NULL, 0, &size));
+  /* Another thread may give it others meanwhile. */
+  while (status == SCNN_BUFFER_TOO_SMALL && size <= (size_t)PY_SSIZE_T_MAX) {
+    Py_XDECREF(data);
+    data = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (!data) break;
+    size_t capacity = size;
+    UNLOCKED(status, scnn_training_notes_data(model_of(self), PyByteArray_AsString(data), capacity, &size));
+  }
+  if (status != SCNN_OK) {
+    if (!PyErr_Occurred()) raise_status(status);
+    Py_XDECREF(data);
+    Py_DECREF(text);
+    return NULL;
+  }
+  return data ? Py_BuildValue("(NN)", text, data)
+              : Py_BuildValue("(NN)", text, PyByteArray_FromStringAndSize(NULL, 0));
 }
 
 static PyObject *model_input_shape(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -1558,6 +1607,9 @@ static PyMethodDef model_methods[] = {
     {"metric_names", model_metric_names, METH_NOARGS, "metric_names() -> str, one a line"},
     {"training_settings", model_training_settings, METH_NOARGS, "training_settings() -> str, as compile takes it"},
     {"trained_steps", model_trained_steps, METH_NOARGS, "trained_steps() -> int"},
+    {"training_progress", model_training_progress, METH_NOARGS, "training_progress() -> str, JSON"},
+    {"set_training_notes", model_set_training_notes, METH_VARARGS, "set_training_notes(text or None, data)"},
+    {"training_notes", model_training_notes, METH_NOARGS, "training_notes() -> (text, bytearray)"},
     {"input_shape", model_input_shape, METH_NOARGS, "input_shape() -> tuple, without the batch"},
     {"output_shape", model_output_shape, METH_VARARGS, "output_shape(shape of x, tensor or None) -> tuple"},
     {"tensor_shape", model_tensor_shape, METH_VARARGS, "tensor_shape(tensor or None) -> tuple, -1 where it varies"},

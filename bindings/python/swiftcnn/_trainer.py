@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from ._checks import boolean, text
 from ._folders import ImageFolder
 from ._inputs import Fed, FitArguments, FitData, batch_size_of, refuse_with_batches, steps_of, verbosity
 from ._progress import ProgressBar
+from ._resuming import FitHooks, Place, Stored
 from ._runs import ArrayRun, FeedRun, Run
 from ._warnings import pass_on
 from .callbacks import Callback, CallbackList, History, TerminateOnNaN
@@ -54,6 +56,8 @@ class Trainer(Fed):
     stop_training: bool = False
     stop_evaluating: bool = False
     stop_predicting: bool = False
+    _hooks: FitHooks | None = None  # of the fit that runs
+    _validates_ema: bool = False  # in it
 
     @property
     def output_names(self) -> list[str]:
@@ -125,12 +129,15 @@ class Trainer(Fed):
                 themselves stay as they are.
             horizontal_flip: each image is mirrored with probability 1/2.
             crop_padding: each image is padded by so many zero pixels on each side and cropped at random.
-            resume: go on from the loaded checkpoint's epoch and batch; where batches come as such, or there are
-                ``steps_per_epoch``, from the beginning of that epoch, with the batches that a run from
-                ``initial_epoch`` on would take (an iterator is asked for its next).
+            resume: go on from the loaded checkpoint's epoch and batch with the batches that a run from
+                ``initial_epoch`` on would take: what it has taken is passed over. A generator or another iterator is
+                taken to be at its beginning, unless it is a generator that has given something already, which is asked
+                for its next. Callbacks remember what they did: give those of the run that is resumed. Where that run
+                had come to its end, nothing is trained.
 
         Returns:
-            The history: ``history.history["loss"]`` is a list of floats, one an epoch.
+            The history of the epochs that this call has trained: ``history.history["loss"]`` is a list of floats, one
+            an epoch. A ``History`` of your own among the callbacks goes on in a run that is resumed.
 
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
@@ -160,11 +167,14 @@ class Trainer(Fed):
         hooks = CallbackList(callbacks)
         data = self._fit_data(given, x, y, sample_weight, class_weight, validation_data)
         validation = data.validation
-        run = self._begin_run(given, data)
-        history = next((known for known in hooks.callbacks if isinstance(known, History)), None)
-        self.history = history = history or History()
+        notes = self._handle.training_notes()
+        stored = Stored.of(*notes) if given.resumes and notes[0] else None
+        progress = json.loads(self._handle.training_progress()) | {"names": names}
+        run = self._begin_run(given, data, (progress["epoch"], progress["batch"]) if given.resumes else None)
+        own = next((known for known in hooks.callbacks if isinstance(known, History)), None)
+        self.history = history = own or History()
         bar = ProgressBar(given.level, "train", given.epochs, data.samples, run.steps)
-        hooks = CallbackList(hooks, *([] if history in hooks.callbacks else [history]), bar)
+        hooks = FitHooks(hooks, [bar] if own else [history, bar])
         hooks.set_model(self._model)
         hooks.set_params(
             {
@@ -177,40 +187,99 @@ class Trainer(Fed):
             }
         )
         self.stop_training = False
-        logs: Logs = {}
-        try:
-            with run:
-                hooks.on_train_begin()
-                for epoch, logs in self._epochs(run, hooks, bar, names):
-                    if validation and given.validates_after(epoch + 1):
-                        validation.restart()
-                        measured = self._evaluate(validation, hooks, None, given.validates_ema)
-                        logs.update({"val_" + name: value for name, value in measured.items()})
-                    hooks.on_epoch_end(epoch, logs)
-        finally:
-            bar.end_line()
-        with contextlib.suppress(RuntimeError):  # where no average is kept
-            self._handle.apply_ema()  # as Keras: the average is what a training run gives
-        hooks.on_train_end(logs)
+        with run, self._storing(hooks, notes if given.resumes else ("", b"")):
+            self._validates_ema = given.validates_ema
+            hooks.on_train_begin()
+            place = Place(*run.start())
+            if given.resumes:
+                place = hooks.resume(self._model, stored, progress, place)
+            else:
+                hooks.is_begun = True
+            has_trained = False
+            for epoch, logs in self._epochs(run, hooks, bar, names, place):
+                has_trained = True
+                if validation and given.validates_after(epoch + 1):
+                    validation.restart()
+                    measured = self._evaluate(validation, hooks, None, given.validates_ema)
+                    logs.update({"val_" + name: value for name, value in measured.items()})
+                hooks.on_epoch_end(epoch, logs)
+            if has_trained or not hooks.ended_before:
+                with contextlib.suppress(RuntimeError):  # where no average is kept
+                    self._handle.apply_ema()  # as Keras: the average is what a training run gives
+            hooks.on_train_end(hooks.last_logs)
+            hooks.store(self._handle, has_ended=True)
         return history
 
-    def _begin_run(self, given: FitArguments, data: FitData) -> Run:
+    @contextlib.contextmanager
+    def _storing(self, hooks: FitHooks, notes: tuple[str, bytes | bytearray]) -> Iterator[None]:
+        """Within it what is saved has what the callbacks know, and so has the model where training is broken off.
+
+        Args:
+            notes: what the model has of the run that is resumed, if that cannot be done.
+        """
+        before, self._hooks = self._hooks, hooks
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(Exception):
+                hooks.put_weights_back()
+                if hooks.is_begun:
+                    hooks.store(self._handle)
+                else:
+                    self._handle.set_training_notes(notes[0] or None, notes[1])
+            raise
+        finally:
+            self._hooks, self._validates_ema = before, False
+            for callback in hooks.callbacks:
+                if isinstance(callback, ProgressBar):
+                    callback.end_line()
+
+    def _store_callbacks(self) -> None:
+        """Has what the callbacks of the fit that runs know go with the state of training."""
+        if self._hooks is not None and self._hooks.is_begun:
+            self._hooks.store(self._handle)
+
+    @contextlib.contextmanager
+    def _weights_behind(self, name: str) -> Iterator[None]:
+        """Within it the weights are those that a number in the logs of the fit that runs is measured with: of the
+        validation data the averages, with ``validation_ema``."""
+        swaps = self._validates_ema and name.startswith("val_") and not self._average_is_in_place
+        if swaps:
+            self._handle.swap_ema()
+        try:
+            yield
+        finally:
+            if swaps:
+                self._handle.swap_ema()
+
+    @property
+    def _average_is_in_place(self) -> bool:
+        """Whether the weights have the values of their moving average, exchanged with them."""
+        return bool(json.loads(self._handle.training_progress())["average_in_place"])
+
+    def _begin_run(self, given: FitArguments, data: FitData, resumed: tuple[int, int] | None) -> Run:
         """The run of the library over this data."""
-        extent = (given.first, given.epochs, given.resumes)
+        extent = (given.first, given.epochs, resumed)
         if isinstance(data.source, Data):
             size = batch_size_of(data.batch_size)
             return ArrayRun(self._handle, data.source, given.options, size, given.shuffles, *extent)
         return FeedRun(self._handle, data.source, given.options, *extent, self._open_schedule)
 
-    def _epochs(self, run: Run, hooks: CallbackList, bar: ProgressBar, names: list[str]) -> Iterator[tuple[int, Logs]]:
+    def _epochs(
+        self, run: Run, hooks: FitHooks, bar: ProgressBar, names: list[str], place: Place
+    ) -> Iterator[tuple[int, Logs]]:
         """Trains, and stops after each epoch to give its number and logs."""
         bears_nan = any(isinstance(callback, TerminateOnNaN) for callback in hooks.callbacks)
-        epoch, batch = run.start()
-        while epoch < run.epochs and run.has_batch(epoch):
-            hooks.on_epoch_begin(epoch)
+        is_over = hooks.is_resumed and self.stop_training
+        if is_over and not place.is_begun:
+            return
+        while place.is_begun or (place.epoch < run.epochs and run.has_batch(place.epoch)):
+            epoch, batch = place.epoch, place.batch
+            logs: Logs = dict(place.logs or {})
+            if not place.is_begun:
+                hooks.on_epoch_begin(epoch)
             bar.skip(batch * run.batch_size, batch)
-            logs: Logs = {}
-            for number_ in run.batches(epoch, batch):
+            for number_ in [] if place.is_done or is_over else run.batches(epoch, batch):
                 hooks.on_train_batch_begin(number_)
                 try:
                     results = run.step()
@@ -222,11 +291,13 @@ class Trainer(Fed):
                 logs = dict(zip(names, results, strict=True))
                 hooks.on_train_batch_end(number_, logs)
                 if self.stop_training:
+                    if not run.epoch_ended:
+                        hooks.keep(self._handle.get_learning_rate())
                     break
             yield epoch, logs
             if self.stop_training:
                 return
-            epoch, batch = epoch + 1, 0
+            place = Place(epoch + 1, 0)
 
     def train_on_batch(
         self,
@@ -336,6 +407,7 @@ class Trainer(Fed):
         try:
             return _results(self._evaluate(feed, hooks, bar, uses_ema), as_dictionary)
         finally:
+            hooks.put_weights_back()
             bar.end_line()
 
     def _require_ema(self, argument: str) -> None:
@@ -431,6 +503,7 @@ class Trainer(Fed):
         try:
             results = self._predict(feed, samples, chosen or self.output_names, hooks, bar)
         finally:
+            hooks.put_weights_back()
             bar.end_line()
         if output is None:
             return self._packed(results)

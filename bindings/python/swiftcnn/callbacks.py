@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import math
 import os
 import warnings
@@ -12,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import boolean, integer, number, path_of, text
+from ._output import say
+from ._plain import plain_parts
 
 if TYPE_CHECKING:
     from .models import Model
@@ -52,7 +55,39 @@ class Callback:
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles have: all but the model, which the next one takes the place of."""
-        return {name: value for name, value in vars(self).items() if name != "model"}
+        return {name: value for name, value in vars(self).items() if name not in ("model", "_at_start")}
+
+    # ------------------------------------------------------------------------------------------------ in checkpoints
+
+    @property
+    def state_key(self) -> str:
+        """By which a checkpoint tells it from other callbacks: the name of its class. Those of one key are told apart
+        by their order in the list."""
+        return type(self).__name__
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, so that a run that is resumed ends as one that was never stopped: by names that are
+        texts None, truth values, numbers, texts, NumPy arrays, and lists, tuples, sets and dictionaries of such.
+
+        Unless a class says otherwise these are the attributes with such values that have changed since the object was
+        first given to ``fit``.
+        """
+        at_start = vars(self).get("_at_start", {})
+        now = plain_parts(vars(self), _NO_STATE)
+        return {name: getattr(self, name) for name, value in now.items() if at_start.get(name) != value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Called by ``fit(resume=True)`` after ``on_train_begin``, with what ``state_dict`` gave when the checkpoint
+        was saved; in the midst of an epoch before and after ``on_epoch_begin``, which is called once more for what is
+        opened there. Unless a class says otherwise it sets the attributes."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _remember_start(self) -> None:
+        """Called when training is about to begin."""
+        vars(self).setdefault("_at_start", plain_parts(vars(self), _NO_STATE))
+
+    # ---------------------------------------------------------------------------------------------------------- hooks
 
     def set_model(self, model: Model) -> None:
         """Called before everything else."""
@@ -113,6 +148,9 @@ class Callback:
         """A batch of a prediction has ended; ``logs["outputs"]`` is what it gave."""
 
 
+_NO_STATE = ("model", "params", "_at_start")
+
+
 class CallbackList(Callback):
     """Several callbacks as one, called in their order."""
 
@@ -130,7 +168,19 @@ class CallbackList(Callback):
         for callback in given:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must hold objects of swiftcnn.callbacks.Callback, got {callback!r}")
-        self.callbacks: list[Callback] = [*given, *more]
+        self.callbacks: list[Callback] = []
+        for callback in (*given, *more):
+            self.callbacks += callback.callbacks if isinstance(callback, CallbackList) else [callback]
+
+    def _tell(self, hook: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(*arguments)
+
+    def put_weights_back(self) -> None:
+        """Called where something has ended before its end: no average stays in the place of the weights."""
+        for callback in self.callbacks:
+            if isinstance(callback, SwapEMAWeights):
+                callback._put(False)
 
     def set_model(self, model: Model) -> None:
         for callback in self.callbacks:
@@ -141,60 +191,46 @@ class CallbackList(Callback):
             callback.set_params(params)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_train_begin({} if logs is None else logs)
+        self._tell("on_train_begin", {} if logs is None else logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_train_end({} if logs is None else logs)
+        self._tell("on_train_end", {} if logs is None else logs)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_epoch_begin(epoch, {} if logs is None else logs)
+        self._tell("on_epoch_begin", epoch, {} if logs is None else logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_epoch_end(epoch, {} if logs is None else logs)
+        self._tell("on_epoch_end", epoch, {} if logs is None else logs)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_train_batch_begin(batch, {} if logs is None else logs)
+        self._tell("on_train_batch_begin", batch, {} if logs is None else logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_train_batch_end(batch, {} if logs is None else logs)
+        self._tell("on_train_batch_end", batch, {} if logs is None else logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_test_begin({} if logs is None else logs)
+        self._tell("on_test_begin", {} if logs is None else logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_test_end({} if logs is None else logs)
+        self._tell("on_test_end", {} if logs is None else logs)
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_test_batch_begin(batch, {} if logs is None else logs)
+        self._tell("on_test_batch_begin", batch, {} if logs is None else logs)
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_test_batch_end(batch, {} if logs is None else logs)
+        self._tell("on_test_batch_end", batch, {} if logs is None else logs)
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_predict_begin({} if logs is None else logs)
+        self._tell("on_predict_begin", {} if logs is None else logs)
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_predict_end({} if logs is None else logs)
+        self._tell("on_predict_end", {} if logs is None else logs)
 
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_predict_batch_begin(batch, {} if logs is None else logs)
+        self._tell("on_predict_batch_begin", batch, {} if logs is None else logs)
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_predict_batch_end(batch, {} if logs is None else logs)
+        self._tell("on_predict_batch_end", batch, {} if logs is None else logs)
 
 
 class History(Callback):
@@ -272,6 +308,11 @@ class MonitorCallback(Callback):
         self.best: float | None = None if baseline is None else number(baseline, "baseline")
         self.min_delta = abs(number(min_delta, "min_delta"))
 
+    @property
+    def state_key(self) -> str:
+        """The name of the class and what it monitors."""
+        return f"{type(self).__name__}({self.monitor})"
+
     def _more_is_better(self) -> bool:
         if self.mode != "auto":
             return self.mode == "max"
@@ -304,8 +345,11 @@ class ModelCheckpoint(MonitorCallback):
             counted from 1, and the names in the logs.
         monitor: the name in the logs by which the best model is chosen.
         verbose: 1 prints a line at each save.
-        save_best_only: only a model that is better than all before is saved.
-        save_weights_only: the file holds no training state.
+        save_best_only: only a model that is better than all before is saved. With ``fit(validation_ema=True)`` and a
+            number of the validation data its weights are the averages that were measured; a run that is resumed from
+            such a file goes on with those that were trained.
+        save_weights_only: the file holds no training state; with ``fit(validation_ema=True)`` its weights are the
+            averages.
         mode: ``"min"``, ``"max"`` or ``"auto"``, as of ``MonitorCallback``.
         save_freq: ``"epoch"``, or after how many batches.
         initial_value_threshold: the value that the first saved model must be better than.
@@ -333,6 +377,12 @@ class ModelCheckpoint(MonitorCallback):
         self.save_freq = save_freq if isinstance(save_freq, str) else integer(save_freq, "save_freq", minimum=1)
         self._epoch = 0
         self._batches = 0  # since the last save
+
+    @property
+    def state_key(self) -> str:
+        """The name of the class, and what it saves and when."""
+        frequency = self.save_freq if self.save_freq == "epoch" else f"every {self.save_freq} batches"
+        return f"{type(self).__name__}({f'best {self.monitor}' if self.save_best_only else frequency})"
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -363,9 +413,11 @@ class ModelCheckpoint(MonitorCallback):
             )
         if folder := os.path.dirname(path):
             os.makedirs(folder, exist_ok=True)
-        self.model.save(path, include_optimizer=not self.save_weights_only)
+        measured = self.monitor if self.save_best_only else "val_loss" if self.save_weights_only else "loss"
+        with self.model._weights_behind(measured):
+            self.model.save(path, include_optimizer=not self.save_weights_only)
         if self.verbose:
-            print(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
+            say(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
 
     def _should_save(self, logs: Logs, path: str) -> bool:
         message: str | None = f"saving model to {path}"
@@ -385,7 +437,7 @@ class ModelCheckpoint(MonitorCallback):
                     message = f"{self.monitor} did not improve from {best}"
                     should_save = False
         if self.verbose and message:
-            print(f"\nEpoch {self._epoch + 1}: {message}")
+            say(f"\nEpoch {self._epoch + 1}: {message}")
         return should_save
 
 
@@ -399,7 +451,8 @@ class EarlyStopping(MonitorCallback):
         verbose: 1 says so.
         mode: ``"min"``, ``"max"`` or ``"auto"``, as of ``MonitorCallback``.
         baseline: only what is better than this starts the patience anew.
-        restore_best_weights: the model then gets the parameters of its best epoch.
+        restore_best_weights: the model then gets the parameters of its best epoch; with ``fit(validation_ema=True)``
+            and a number of the validation data, the averages that were measured.
         start_from_epoch: the first epoch, from 0, that is looked at.
 
     Attributes:
@@ -432,6 +485,22 @@ class EarlyStopping(MonitorCallback):
         self.best = None
         self.best_weights: list[Any] | None = None
         self.best_epoch = 0
+        self._has_restored = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """How long it has waited, and the best value, epoch and, unless the model has them now, weights."""
+        state = {name: getattr(self, name) for name in ("wait", "stopped_epoch", "best", "best_epoch")}
+        kept = None if self._has_restored else self.best_weights
+        return {**state, "best_weights": kept, "restored": self._has_restored}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on waiting; where it had waited long enough training is over."""
+        for name in ("wait", "stopped_epoch", "best", "best_epoch"):
+            setattr(self, name, state[name])
+        if self.restore_best_weights:
+            self.best_weights = self.model.get_weights() if state["restored"] else state["best_weights"]
+        if self.stopped_epoch > 0 and self.wait >= self.patience:
+            self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._more_is_better()  # refuses a name that can never come
@@ -460,15 +529,17 @@ class EarlyStopping(MonitorCallback):
     def _keep(self, epoch: int) -> None:
         self.best_epoch = epoch
         if self.restore_best_weights:
-            self.best_weights = self.model.get_weights()
+            with self.model._weights_behind(self.monitor):
+                self.best_weights = self.model.get_weights()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch > 0 and self.verbose:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
             if self.verbose:
-                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+                say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
+            self._has_restored = True
 
 
 class ReduceLROnPlateau(MonitorCallback):
@@ -538,7 +609,7 @@ class ReduceLROnPlateau(MonitorCallback):
                 new = max(rate * self.factor, self.min_lr)
                 self.model.learning_rate = new
                 if self.verbose:
-                    print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
+                    say(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
                 self.cooldown_counter = self.cooldown
                 self.wait = 0
 
@@ -574,7 +645,7 @@ class LearningRateScheduler(Callback):
             raise ValueError(f"The output of the `schedule` function should be a float. Got: {rate}")
         self.model.learning_rate = float(rate)
         if self.verbose:
-            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+            say(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
@@ -584,10 +655,12 @@ class LearningRateScheduler(Callback):
 class CSVLogger(Callback):
     """Writes the logs of each epoch as a line of a CSV file, with NA for what is not measured.
 
+    A run that is resumed goes on behind the last line that its checkpoint knows of: later ones are taken away.
+
     Args:
         filename: the file.
         separator: one character between the values.
-        append: lines are added to the file, if there is one; otherwise it is begun anew.
+        append: lines are added to the file, if there is one; otherwise it is begun anew, when the first epoch begins.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
@@ -598,32 +671,60 @@ class CSVLogger(Callback):
         self.append = boolean(append, "append")
         self.keys: list[str] | None = None
         self.csv_file: IO[str] | None = None
+        self._written: tuple[int, str] | None = None  # the size of the file and its last line
+        self._goes_on = False
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"csv_file": None}  # a copy opens the file for itself, when training begins
 
+    def state_dict(self) -> dict[str, Any]:
+        """The columns, the size of the file and its last line."""
+        return {"keys": self.keys, "written": self._written}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes away the lines that were written after the checkpoint."""
+        self.keys, self._written, self._goes_on = state["keys"], state["written"], True
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._close()
-        self.keys = None
-        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115
+        self.keys, self._written, self._goes_on = None, None, False
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.csv_file is None:
+            self._open()
+
+    def _open(self) -> None:
+        """Opens the file at the place where the next line is to be."""
+        begins_anew = not self.append
+        if self._goes_on and self._written is not None:
+            begins_anew = False
+            size, row = self._written
+            if _ends_with(self.filename, size, row.encode()):
+                os.truncate(self.filename, size)
+        self.csv_file = open(self.filename, "w" if begins_anew else "a", newline="", encoding="utf-8")  # noqa: SIM115
+        if self._written is None:
+            self._written = self.csv_file.tell(), ""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
+        if self.csv_file is None:
+            self._open()
         file = self.csv_file
-        if file is None:
-            raise RuntimeError("CSVLogger: on_epoch_end was called before on_train_begin")
-        is_first = self.keys is None
+        assert file is not None
         if self.keys is None:
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):
                 self.keys += ["val_" + key for key in self.keys]
         import csv  # at this place, since most never need it
 
-        writer = csv.DictWriter(file, ["epoch", *self.keys], delimiter=self.sep)
-        if is_first and file.tell() == 0:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, ["epoch", *self.keys], delimiter=self.sep)
+        if file.tell() == 0:
             writer.writeheader()
         writer.writerow({"epoch": epoch} | {key: _field(logs.get(key, "NA")) for key in self.keys})
+        file.write(text.getvalue())
         file.flush()
+        self._written = file.tell(), text.getvalue()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._close()
@@ -632,6 +733,18 @@ class CSVLogger(Callback):
         if self.csv_file is not None:
             self.csv_file.close()
             self.csv_file = None
+
+
+def _ends_with(path: str, size: int, row: bytes) -> bool:
+    """Whether a file has these bytes before this place."""
+    try:
+        with open(path, "rb") as file:
+            if not len(row) <= size <= file.seek(0, os.SEEK_END):
+                return False
+            file.seek(size - len(row))
+            return file.read(len(row)) == row
+    except OSError:
+        return False
 
 
 def _field(value: object) -> object:
@@ -659,7 +772,7 @@ class TerminateOnNaN(Callback):
             raise RuntimeError(
                 f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}. Terminating training immediately."
             )
-        print(f"Batch {batch}: Invalid loss, terminating training")
+        say(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True
 
 

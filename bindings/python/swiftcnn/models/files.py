@@ -139,6 +139,7 @@ def copied(model: Model) -> Model:
 
     from .model import Model
 
+    model._store_callbacks()
     if model._is_network:
         other = Model._of(model._handle.clone())
     else:

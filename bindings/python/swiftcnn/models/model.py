@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _arrays, _swiftcnn
 from .._checks import boolean, integer, number, path_of, readable, text, unknown
+from .._output import say
 from .._symbolic import Call, Context, Made, Network, Tensor, context, tensors_in, within
 from .._trainer import Trainer
 from ..layers.base import Layer, batched, unique_name
@@ -410,7 +411,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
         layers of nested models, and says of weights that they are frozen.
 
         Args:
-            print_fn: None is ``print``.
+            print_fn: None is the standard output.
             line_length, positions, expand_nested, show_trainable, layer_range: Keras's, without effect.
             fused: adds for each layer the step of a prediction that computes it: its number, as ``profile`` counts
                 them, and its algorithm. Layers with the same number are one step.
@@ -422,7 +423,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
             table = self._handle.fused_summary()
         else:
             table = self._handle.summary()
-        (print if print_fn is None else print_fn)(table)
+        (say if print_fn is None else print_fn)(table)
 
     def _outline(self) -> str:
         """The summary before there is a network."""
@@ -527,12 +528,13 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
         Args:
             overwrite: False refuses to replace a file.
-            include_optimizer: the training state too: what is loaded is compiled and trains on in the same bits. None:
-                where the model is compiled. False makes a smaller file.
+            include_optimizer: the training state too, with that of the callbacks of the last ``fit``: what is loaded is
+                compiled and trains on in the same bits. None: where the model is compiled. False makes a smaller file.
 
         Raises:
             OSError: the file cannot be written.
             RuntimeError: ``include_optimizer`` is True, but the model is not compiled.
+            TypeError: the ``state_dict`` of a callback of the running ``fit`` gives what cannot be stored.
         """
         path = path_of(filepath, "filepath")
         if not boolean(overwrite, "overwrite") and os.path.exists(path):
@@ -541,6 +543,8 @@ class Model(Trainer, Parameters, Pictures, Layer):
             include_optimizer = self.compiled and not self._compile_is_due
         is_whole = boolean(include_optimizer, "include_optimizer")
         keep_description(self)
+        if is_whole:
+            self._store_callbacks()
         self._handle.save(path, is_whole)
 
     def export(
