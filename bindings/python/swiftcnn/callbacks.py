@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import _swiftcnn
 from ._checks import boolean, integer, number, path_of, text
 
 if TYPE_CHECKING:
@@ -301,11 +302,11 @@ class ModelCheckpoint(MonitorCallback):
     Args:
         filepath: the file, which is replaced as a whole each time; its folder is made where it is missing. It may hold
             fields as ``"{epoch:02d}-{loss:.3f}"``: the epoch and, where ``save_freq`` is a number, the batch, both
-            counted from 1, and the names in the logs.
+            counted from 1, and the names in the logs. The ending of another program's format is an error.
         monitor: the name in the logs by which the best model is chosen.
         verbose: 1 prints a line at each save.
         save_best_only: only a model that is better than all before is saved.
-        save_weights_only: the file holds no training state.
+        save_weights_only: the file holds no training state; it is written as ``Model.save_weights`` does it.
         mode: ``"min"``, ``"max"`` or ``"auto"``, as of ``MonitorCallback``.
         save_freq: ``"epoch"``, or after how many batches.
         initial_value_threshold: the value that the first saved model must be better than.
@@ -330,6 +331,8 @@ class ModelCheckpoint(MonitorCallback):
         self.save_weights_only = boolean(save_weights_only, "save_weights_only")
         if save_freq != "epoch" and (not isinstance(save_freq, int) or isinstance(save_freq, bool)):
             raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
+        # A wrong ending is better known before training than after its first epoch.
+        _swiftcnn.file_format(self.filepath, "weights" if self.save_weights_only else "checkpoint")
         self.save_freq = save_freq if isinstance(save_freq, str) else integer(save_freq, "save_freq", minimum=1)
         self._epoch = 0
         self._batches = 0  # since the last save
@@ -363,7 +366,10 @@ class ModelCheckpoint(MonitorCallback):
             )
         if folder := os.path.dirname(path):
             os.makedirs(folder, exist_ok=True)
-        self.model.save(path, include_optimizer=not self.save_weights_only)
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path, include_optimizer=True)
         if self.verbose:
             print(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
 
