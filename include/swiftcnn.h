@@ -139,18 +139,31 @@ scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity,
 scnn_status scnn_model_create(const char *name, const char *options, scnn_model **model);
 
 /* Reads a model file: the network, its parameters and, where they were saved too, its training settings and state. A file
- * whose name ends in .onnx is read as scnn_model_import_onnx does without options. */
+ * whose name ends in .onnx is read as scnn_model_import_onnx does without options. Of a file of another kind (PyTorch's or
+ * Keras's weights, a picture, an archive, a Git LFS pointer...) the message of SCNN_MALFORMED_FILE says what it is and what
+ * to do with it. */
 scnn_status scnn_model_load(const char *path, scnn_model **model);
 
 /* Writes a model file (safetensors with the network in its metadata). The file appears whole or not at all. With
- * `training_state` not 0 it is a checkpoint, from which training goes on in the same bits. */
+ * `training_state` not 0 it is a checkpoint, from which training goes on in the same bits. Without it, a path that ends in
+ * .onnx is written as scnn_model_export_onnx does it. A path that ends as files of another format do (.pth, .h5, .keras,
+ * .tflite, ...) is SCNN_INVALID_ARGUMENT with the call that writes such a file, if there is one. */
 scnn_status scnn_model_save(scnn_model *model, const char *path, int32_t training_state);
 
+/* In which format a file of this name is written, by its ending: "safetensors", "torch" or "onnx"; SCNN_INVALID_ARGUMENT
+ * where the ending is that of a format that is not written so, which is better known before training than after it.
+ * `purpose` is what is to be written: "model" (scnn_model_save), "checkpoint" (the same with training state), "weights"
+ * (scnn_model_save_weights) or "onnx" (scnn_model_export_onnx). */
+scnn_status scnn_file_format(const char *path, const char *purpose, char *buffer, size_t capacity, size_t *length);
+
 /* Replaces the parameters by those of a file: safetensors, or PyTorch's .pth of either form, of which only tensors are
- * read. The names may be those of torchvision, timm, efficientnet_pytorch or this library, also behind "module." and the
- * like. Where the file's classifier has another number of classes the model's keeps the values it has. With `strict` not
- * 0, what is missing, left over or misshapen is one error that lists it, and the model is unchanged; with 0 what fits is
- * taken. */
+ * read and nothing is run; or of several files by their index (model.safetensors.index.json), or of a folder that has one.
+ * The names may be those of torchvision, timm, efficientnet_pytorch, Hugging Face's transformers or this library, behind
+ * any prefix, as "module."; in a checkpoint the tensors are found wherever they lie, averaged ones first. Where the file's
+ * classifier has another number of classes the model's keeps the values it has. With `strict` not 0, a first convolution
+ * for another number of channels is converted by timm's rule, and what is missing, left over or misshapen is one error that
+ * lists it, and the model is unchanged; with 0 what fits as it stands is taken, and that nothing does is an error. The
+ * report says what was taken, from where, and what not: a caller with `strict` 0 looks into it. */
 scnn_status scnn_model_load_weights(scnn_model *model, const char *path, int32_t strict);
 
 /* What the last file of weights had for the model, a JSON object: "path", "naming" (as of scnn_model_save_weights),
@@ -161,8 +174,8 @@ scnn_status scnn_model_load_weights(scnn_model *model, const char *path, int32_t
  * convolutions made for another number of channels). "" where none was loaded. */
 scnn_status scnn_model_weights_report(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
-/* Writes the parameters alone, whole or not at all: where the path ends in .pth or .pt a state_dict that torch.load reads,
- * else safetensors. `naming` is "native" (NULL), "torchvision", "timm" or "efficientnet_pytorch". */
+/* Writes the parameters alone, whole or not at all: where the path ends in .pth, .pt or .bin a state_dict that torch.load
+ * reads, else safetensors. `naming` is "native" (NULL), "torchvision", "timm", "efficientnet_pytorch" or "huggingface". */
 scnn_status scnn_model_save_weights(scnn_model *model, const char *path, const char *naming);
 
 /* Writes the network as it predicts, with its weights, as an ONNX file: operator set 17, weights as initializers, a batch

@@ -21,13 +21,8 @@ public enum PictureFormat: String, Sendable, CaseIterable {
   }
 
   private static func described(_ reader: ByteReader) -> String {
-    if reader.count == 0 { return "it is empty" }
-    let others: [(name: String, beginning: String, offset: Int)] = [
-      ("a GIF", "GIF8", 0), ("a WebP", "WEBP", 8), ("a BMP", "BM", 0), ("a TIFF", "II*\0", 0), ("a TIFF", "MM\0*", 0),
-      ("a HEIC or AVIF", "ftyp", 4), ("a JPEG 2000", "jP  ", 4), ("a JPEG XL", "JXL ", 4), ("an SVG or XML", "<", 0),
-    ]
-    let match = others.first { reader.has(Array($0.beginning.utf8), at: $0.offset) }
-    if let match { return "it is \(match.name) file" }
+    let start = UnsafeRawBufferPointer(rebasing: reader.bytes.prefix(FileSignature.byteCount))
+    if let name = FileSignature.name(of: start) { return "it is \(name)" }
     let first = (0..<min(4, reader.count)).compactMap { reader.byte($0) }
     let hexadecimal = first.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
     return "it begins with the bytes \(hexadecimal)"

@@ -111,7 +111,25 @@ public func scnn_model_save(_ handle: OpaquePointer!, _ path: UnsafePointer<CCha
   -> scnn_status
 {
   call { () throws(CNNError) in
-    try model(handle).save(text(path, "path"), includingTrainingState: trainingState != 0)
+    let model = try model(handle), path = try text(path, "path")
+    switch try FileEnding.format(of: path, for: trainingState != 0 ? .checkpoint : .model) {
+    case .onnx: try exportONNX(model, path, JSONObject())
+    default: try model.save(path, includingTrainingState: trainingState != 0)
+    }
+  }
+}
+
+@_cdecl("scnn_file_format") @implementation
+public func scnn_file_format(
+  _ path: UnsafePointer<CChar>!, _ purpose: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!,
+  _ capacity: Int, _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let path = try text(path, "path"), name = try text(purpose, "purpose")
+    guard let purpose = FileEnding.Purpose(rawValue: name) else {
+      throw unknownName("purpose", name, among: FileEnding.Purpose.allCases.map(\.rawValue))
+    }
+    try write(FileEnding.format(of: path, for: purpose).rawValue, to: buffer, capacity, length)
   }
 }
 

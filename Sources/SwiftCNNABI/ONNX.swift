@@ -156,10 +156,14 @@ public func scnn_model_export_onnx(
   _ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ options: UnsafePointer<CChar>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let model = try model(handle), path = try text(path, "path")
-    let options = try SwiftCNNABI.options(options, "options")
-    try model.exportONNX(path, options: options, codec: LoadedONNXCodec(library: ONNXLibrary.get()))
+    try exportONNX(model(handle), text(path, "path"), SwiftCNNABI.options(options, "options"))
   }
+}
+
+/// Writes an ONNX file through the library that is loaded for it.
+func exportONNX(_ model: Model, _ path: String, _ options: JSONObject) throws(CNNError) {
+  _ = try FileEnding.format(of: path, for: .onnx)  // Also where there is no such library.
+  try model.exportONNX(path, options: options, codec: LoadedONNXCodec(library: ONNXLibrary.get()))
 }
 
 @_cdecl("scnn_model_import_onnx") @implementation

@@ -140,11 +140,67 @@ static void test_paths(scnn_model *model) {
   char report[4096];
   OK(scnn_model_weights_report(other, report, sizeof report, NULL));
   CHECK(strstr(report, "\"naming\":\"native\"") != NULL && strstr(report, "\"missing\":[]") != NULL);
+  CHECK(strstr(report, "\"matched_by\":\"name\"") != NULL && strstr(report, "\"prefix\":\"\"") != NULL);
   FAILS(SCNN_UNKNOWN_NAME, scnn_model_save_weights(other, "other.pth", "torchvison"));
   SAYS("torchvision");
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_weights(other, "other.pth", "efficientnet_pytorch"));
   OK(scnn_model_free(other));
+  /* A file of which nothing fits is an error in any case. */
+  const char *header = "{\"nothing\": {\"dtype\": \"F32\", \"shape\": [16], \"data_offsets\": [0, 64]}}";
+  write_header("other.safetensors", strlen(header), header, strlen(header));
+  FAILS(SCNN_MALFORMED_FILE, scnn_model_load_weights(model, "other.safetensors", 0));
+  SAYS("1 left over: nothing");
   remove("other.safetensors");
+}
+
+/* Files of other kinds say what they are, and names of other kinds are refused before anything is written. */
+static void test_other_kinds(scnn_model *model) {
+  static const struct {
+    const char *bytes, *says;
+    size_t size;
+  } kinds[] = {
+      {"", "is empty", 0},
+      {"\x89HDF\r\n\x1a\n", "an HDF5 file", 8},
+      {"\x08\x08\x12\x07pytorch", "scnn_model_import_onnx", 11},
+      {"\x89PNG\r\n\x1a\n", "a PNG picture", 8},
+      {"\x1c\0\0\0TFL3", "a TensorFlow Lite model", 8},
+      {"\x1f\x8b\x08\0", "a gzip archive", 4},
+      {"version https://git-lfs.github.com/spec/v1\n", "git lfs pull", 43},
+      {"<!DOCTYPE html><html>", "an HTML page", 21},
+      {"hello", "a text file", 5},
+  };
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    write_file("bad.safetensors", (const unsigned char *)kinds[i].bytes, kinds[i].size);
+    refuses_file(model, "bad.safetensors");
+    SAYS(kinds[i].says);
+  }
+  scnn_model *other = NULL;
+  OK(scnn_model_save_weights(model, "bad.pth", NULL));
+  FAILS(SCNN_MALFORMED_FILE, scnn_model_load("bad.pth", &other));
+  SAYS("option \"weights\" of scnn_model_create");
+  remove("bad.pth");
+
+  char format[20];
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, "bad.pth", 0));
+  SAYS("scnn_model_save_weights");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, "bad.h5", 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, "bad.onnx", 1));
+  SAYS("scnn_model_export_onnx");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_weights(model, "bad.weights.h5", NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_export_onnx(model, "bad.tflite", NULL));
+  CHECK(access("bad.pth", F_OK) != 0 && access("bad.h5", F_OK) != 0 && access("bad.tflite", F_OK) != 0);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_file_format("bad.keras", "checkpoint", format, sizeof format, NULL));
+  FAILS(SCNN_UNKNOWN_NAME, scnn_file_format("m", "weight", format, sizeof format, NULL));
+  SAYS("weights");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_file_format(NULL, "weights", format, sizeof format, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_file_format("m", NULL, format, sizeof format, NULL));
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_file_format("m.pth", "weights", format, 2, NULL));
+  OK(scnn_file_format("m.pth", "weights", format, sizeof format, NULL));
+  CHECK(strcmp(format, "torch") == 0);
+  OK(scnn_model_save(model, "saved.onnx", 0));
+  OK(scnn_model_import_onnx("saved.onnx", NULL, &other));
+  OK(scnn_model_free(other));
+  remove("saved.onnx");
 }
 
 static int count_files(void) {
@@ -236,6 +292,7 @@ int main(void) {
   test_hostile_headers(model);
   test_damaged_files(model);
   test_paths(model);
+  test_other_kinds(model);
   test_onnx(model);
   CHECK(is_unchanged(model, &before));
   test_full_disk(model);

@@ -234,7 +234,7 @@ static void test_classification(scnn_model *model) {
   SAYS("nowhere.png");
   FAILS(SCNN_INVALID_ARGUMENT, scnn_classify_memory(model, NULL, 3, classes, 3, &count));
   FAILS(SCNN_MALFORMED_FILE, scnn_classify_memory(model, "GIF89a", 6, classes, 3, &count));
-  SAYS("it is a GIF file; expected a JPEG or PNG picture");
+  SAYS("it is a GIF picture; expected a JPEG or PNG picture");
 }
 
 static void test_file_of_the_model(scnn_model *model) {

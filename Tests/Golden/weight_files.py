@@ -5,7 +5,9 @@ network's weights as Keras saves them, with its prediction for the formula's inp
 Their bytes differ from version to version of PyTorch and Keras; what they say does not.
 """
 
+import argparse
 import collections
+import datetime
 import pathlib
 
 import numpy
@@ -71,6 +73,15 @@ def main():
         torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8)}
         | {"uint8": torch.tensor([0, 2, 200], dtype=torch.uint8), "bool": torch.tensor([True, False, True])},
         FOLDER / "types.pth")
+    # What training scripts keep beside the tensors, which is passed over.
+    beside = {
+        "args": argparse.Namespace(lr=0.1, out=pathlib.PurePosixPath("runs/x")), "acc": numpy.float64(71.5), "losses": numpy.arange(3.0),
+        "when": datetime.datetime(2026, 11, 29, tzinfo=datetime.timezone.utc), "seen": {1, 2}, "counts": collections.Counter("abca"),
+        "meters": collections.defaultdict(list, loss=[0.5]), "best": torch.tensor(71.5), "optimizer": optimizer.state_dict()}
+    averaged = wrapped | {"n_averaged": torch.tensor(3)}
+    for name, options in (("script.pth", {}), ("script4.pth", {"pickle_protocol": 4}),
+                          ("script_old.pth", {"_use_new_zipfile_serialization": False})):
+        torch.save(beside | {"model": state(), "model_ema": averaged}, FOLDER / name, **options)
     # What may not be read: a whole module, and a class of whoever wrote the file.
     torch.save(torch.nn.Linear(1, 1), FOLDER / "module.pth")
     keras_files()

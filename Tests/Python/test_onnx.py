@@ -317,5 +317,5 @@ def test_options_and_arguments_are_checked(tmp_path):
     with pytest.raises(ValueError, match="m.onnx"):
         swiftcnn.load_model(path)
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match="no graph"):
+    with pytest.raises(ValueError, match="is empty"):
         swiftcnn.load_model(path)

@@ -62,6 +62,11 @@ struct ByteReader {
     return text
   }
 
+  /// The next `count` bytes as UTF-8, with a mark in the place of what is none, as Python writes of odd file names.
+  mutating func repairedText(_ count: Int) throws(CNNError) -> String {
+    String(decoding: try take(count), as: UTF8.self)
+  }
+
   /// The bytes up to the next line feed, which is passed over, as UTF-8.
   mutating func line() throws(CNNError) -> String {
     var end = position

@@ -72,6 +72,7 @@ extension Model {
   ///   - codec: what makes the bytes.
   /// - Throws: `.invalidArgument` naming the layer for an operation that no ONNX operator is, `.inputOutput`.
   public func exportONNX(_ path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec) throws(CNNError) {
+    _ = try FileEnding.format(of: path, for: .onnx)
     var takesPixels = false
     var request = JSONObject()
     try OptionReader.read(options) { (options) throws(CNNError) in
@@ -121,6 +122,11 @@ extension Model {
       }
       withExtendedLifetime(contents) {}
     } catch {
+      if error.code == .malformedFile, let foreign = try ForeignFile(FileReader(path: path), for: .onnx),
+        foreign.name != ForeignFile.onnx
+      {
+        throw foreign.error(path, expected: "an ONNX model")
+      }
       throw error.mentions(path) ? error : error.prefixed("'\(path)'")
     }
     try self.init(decoded, pictures)
@@ -180,20 +186,14 @@ extension Model {
 
 /// The folder of a model, in whose files its weights may lie. Nothing outside of it is read, whatever the model says.
 final class ExternalDataFolder {
-  private let path: String
+  private let folder: FilesOfFolder
   private var files: [String: FileReader] = [:]
   /// Bytes that were read, of each file and of all.
   private var counts: [String: Int] = [:], count = 0
   private let limit = Memory.availableByteCount
 
   /// The folder in which this file lies.
-  init(of path: String) {
-    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else {
-      self.path = "."
-      return
-    }
-    self.path = slash == path.startIndex ? "/" : String(path[..<slash])
-  }
+  init(of path: String) { folder = FilesOfFolder(of: path) }
 
   /// The bytes of a file in the folder.
   /// - Throws: `.malformedFile` for a name that leads out of the folder, and where the file is too short.
@@ -225,24 +225,13 @@ final class ExternalDataFolder {
 
   private func open(_ location: String) throws(CNNError) -> FileReader {
     if let file = files[location] { return file }
-    let outside = CNNError(
-      .malformedFile, "the external data '\(location)' lie outside of the model's folder, and are not read")
-    let parts = location.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-    guard !location.isEmpty, !location.utf8.contains(0), location.utf8.first != UInt8(ascii: "/"),
-      parts.allSatisfy({ !$0.elementsEqual("..".utf8) })
-    else { throw outside }
-    // A symbolic link may lead out all the same.
-    let full = "\(path)/\(location)"
-    let folder = try resolved(path), target = try resolved(full)
-    guard target.utf8.starts(with: (folder == "/" ? folder : folder + "/").utf8) else { throw outside }
-    let file = try FileReader(path: target)
+    let file: FileReader
+    do throws(CNNError) {
+      file = try folder.open(location, followsLinks: false)
+    } catch {
+      throw error.prefixed("the external data")
+    }
     files[location] = file
     return file
-  }
-
-  private func resolved(_ path: String) throws(CNNError) -> String {
-    guard let result = realpath(path, nil) else { throw systemError("open", path) }
-    defer { free(result) }
-    return String(cString: result)
   }
 }

@@ -13,18 +13,23 @@ enum PickleValue {
   case text(String)
   /// A class or function, as `torch.FloatStorage`.
   case global(String)
-  /// A tuple, list or dictionary.
+  /// A tuple, list, dictionary or object.
   case container(Int)
-  case storage(TorchStorage)
-  case tensor(TorchTensor)
+  // In a box of their own, so that the many other values are small.
+  indirect case storage(TorchStorage)
+  indirect case tensor(TorchTensor)
 }
 
 /// The items of a container; those of a dictionary are its keys and values in turn.
 struct PickleContainer {
-  enum Kind { case tuple, list, dictionary }
+  /// An object is of a class that is only a name; it may have members as a dictionary has them.
+  enum Kind { case tuple, list, dictionary, object }
 
   let kind: Kind
   var items: [PickleValue] = []
+  var className = ""
+  /// Whether it is one of PyTorch's networks, pickled as a whole.
+  var isNetwork = false
 }
 
 /// Elements of one type, one after another somewhere in the file.

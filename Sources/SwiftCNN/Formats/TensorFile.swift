@@ -22,20 +22,25 @@ extension SafetensorsFile: TensorFile {
   public func shape(of name: String) -> [Int]? { self[name]?.shape }
 }
 
-/// Opens a file of tensors; its first bytes say in which format it is.
-/// - Throws: `.inputOutput` if `path` cannot be read; `.malformedFile` if it is none of the known formats, or damaged.
+/// Opens a file of tensors; its first bytes say in which format it is. `*.index.json` names files with parts of them, and a
+/// folder is searched for such an index or a file as Hugging Face's libraries call them.
+/// - Throws: `.inputOutput` if `path` cannot be read; `.malformedFile` if it is none of the known formats, and then what it
+///   is, or damaged.
 public func openTensorFile(_ path: String) throws(CNNError) -> any TensorFile {
-  let file = try FileReader(path: path)
-  let start = try Memory(byteCount: min(file.byteCount, 16), for: "the first bytes")
-  let bytes = UnsafeMutableRawBufferPointer(start: start.base, count: start.byteCount)
-  try file.read(into: bytes, at: 0)
-  if bytes.starts(with: ZipArchive.signature) || bytes.starts(with: TorchFile.oldSignature) {
-    return try TorchFile(file)
+  try checkPath(path)
+  if isFolder(path) {
+    guard let name = ShardedFile.names.first(where: { !isFolder("\(path)/\($0)") && exists("\(path)/\($0)") }) else {
+      throw ForeignFile(folder: path, for: .weights).error(path, expected: "one of weights")
+    }
+    return try openTensorFile("\(path)/\(name)")
   }
-  if bytes.starts(with: [0x89, 0x48, 0x44, 0x46]) {
-    throw CNNError(
-      .malformedFile,
-      "'\(path)' is an HDF5 file, which only the Python package reads; expected safetensors or PyTorch's .pth")
-  }
-  return try SafetensorsFile(file)
+  return path.hasSuffix(ShardedFile.indexEnding)
+    ? try ShardedFile(path: path) : try openTensorFile(FileReader(path: path))
+}
+
+/// As `openTensorFile(_:)`, for one file that is open.
+func openTensorFile(_ file: FileReader) throws(CNNError) -> any TensorFile {
+  guard let foreign = try ForeignFile(file, for: .weights) else { return try SafetensorsFile(file) }
+  if foreign.isTorch { return try TorchFile(file) }
+  throw foreign.error(file.path, expected: "safetensors or PyTorch's .pth")
 }

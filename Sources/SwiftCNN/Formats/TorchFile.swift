@@ -2,6 +2,9 @@ import CNNCore
 
 /// A file that `torch.save` has written, open for reading: the tensors of a `state_dict`, alone or in a checkpoint.
 ///
+/// In a checkpoint a tensor's name is that of its dictionary, or of the dictionaries one in the other, and its own, as
+/// `model_ema/module.conv1.weight`. What else is in the file is passed over, and none of it is run.
+///
 /// Both forms are read: the zip archive of today, and what PyTorch wrote before 1.6, which is several pickles followed by
 /// the storages. Opening reads the description of all tensors; reading one touches only its own bytes. It may be used by
 /// several threads at once.
@@ -10,10 +13,8 @@ public final class TorchFile: TensorFile {
   static let oldSignature: [UInt8] = [
     0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
   ]
-  /// The longest description that is accepted, as of safetensors.
-  static let maximumPickleByteCount = SafetensorsFile.maximumHeaderLength
-  /// Where checkpoints keep the weights, the averaged ones first, as timm has it.
-  static let checkpointKeys = ["state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model"]
+  /// The longest description that is accepted: checkpoints have arrays of statistics in it.
+  static let maximumPickleByteCount = 1 << 26
 
   /// The tensors' names in the order in which they are described.
   public let names: [String]
@@ -21,13 +22,15 @@ public final class TorchFile: TensorFile {
   private let tensors: [String: TorchTensor]
   /// Where the bytes of a storage begin, by its key.
   private let storageStarts: [String: Int]
+  /// The class of a network that is in the file as a whole, which is not read.
+  let networkClass: String?
 
   /// The path it was opened with.
   public var path: String { file.path }
 
   /// Opens the file and checks the description of its tensors.
-  /// - Throws: `.inputOutput` if `path` cannot be read; `.malformedFile` saying what is wrong, and of a pickle that has
-  ///   other things than tensors, what.
+  /// - Throws: `.inputOutput` if `path` cannot be read; `.malformedFile` saying what is wrong, and of a pickle without
+  ///   tensors, what it has instead.
   public convenience init(path: String) throws(CNNError) { try self.init(FileReader(path: path)) }
 
   init(_ file: FileReader) throws(CNNError) {
@@ -39,9 +42,10 @@ public final class TorchFile: TensorFile {
       let bytes = UnsafeMutableRawBufferPointer(start: head.base, count: head.byteCount)
       try file.read(into: bytes, at: 0)
       if bytes.starts(with: Self.oldSignature) {
-        var reader = try ByteReader(file, 0..<min(file.byteCount, Self.maximumPickleByteCount), "the description")
+        var reader = try ByteReader(
+          file, 0..<min(file.byteCount, SafetensorsFile.maximumHeaderLength), "the description")
         let root = try Self.oldRoot(&reader, &pickle)
-        members = try pickle.tensors(of: root, under: Self.checkpointKeys)
+        members = try pickle.tensors(of: root)
         let keys = try Self.oldKeys(&reader, &pickle)
         storageStarts = try Self.oldStarts(keys, pickle.storages, from: reader.position, in: file)
       } else {
@@ -55,12 +59,13 @@ public final class TorchFile: TensorFile {
         }
         var reader = try ByteReader(file, range, "the pickle")
         let root = try pickle.value(of: &reader)
-        members = try pickle.tensors(of: root, under: Self.checkpointKeys)
+        members = try pickle.tensors(of: root)
         try Self.checkByteOrder(of: archive, folder, in: file)
         storageStarts = try Self.starts(members.map(\.tensor.storage), in: archive, folder)
       }
       names = members.map(\.name)
       tensors = Dictionary(members.map { ($0.name, $0.tensor) }, uniquingKeysWith: { _, last in last })
+      networkClass = pickle.networkClass
     } catch {
       throw error.code == .malformedFile ? error.prefixed("'\(file.path)' is not a file of PyTorch's tensors") : error
     }

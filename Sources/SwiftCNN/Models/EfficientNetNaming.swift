@@ -6,6 +6,11 @@ enum EfficientNetNaming {
   case timm
   /// `_blocks.1._expand_conv.weight`, as in Luke Melas-Kyriazi's efficientnet_pytorch: blocks are counted through.
   case efficientNetPyTorch
+  /// `efficientnet.encoder.blocks.1.expansion.expand_conv.weight`, as in Hugging Face's transformers: counted through too.
+  case huggingFace
+
+  /// Whether it has names for blocks whose expansion is one with the depthwise convolution.
+  var hasFusedBlocks: Bool { self == .torchvision || self == .timm }
 
   /// The names of a convolution, its batch normalisation and the activation after it.
   struct Layer {
@@ -50,6 +55,15 @@ enum EfficientNetNaming {
       case .projection, .plainProjection: ("_project_conv", "_bn2")
       }
     }
+
+    /// The same in that library.
+    fileprivate var huggingFace: (convolution: String, normalization: String) {
+      switch self {
+      case .expansion, .fusedExpansion, .whole: ("expansion.expand_conv", "expansion.expand_bn")
+      case .depthwise: ("depthwise_conv.depthwise_conv", "depthwise_conv.depthwise_norm")
+      case .projection, .plainProjection: ("projection.project_conv", "projection.project_bn")
+      }
+    }
   }
 
   /// The first layer.
@@ -58,6 +72,7 @@ enum EfficientNetNaming {
     case .torchvision: .torchvision("features.0")
     case .timm: .timm("conv_stem", "bn1")
     case .efficientNetPyTorch: .timm("_conv_stem", "_bn0")
+    case .huggingFace: .timm("efficientnet.embeddings.convolution", "efficientnet.embeddings.batchnorm")
     }
   }
 
@@ -67,6 +82,7 @@ enum EfficientNetNaming {
     case .torchvision: .torchvision("features.\(stages + 1)")
     case .timm: .timm("conv_head", "bn2")
     case .efficientNetPyTorch: .timm("_conv_head", "_bn1")
+    case .huggingFace: .timm("efficientnet.encoder.top_conv", "efficientnet.encoder.top_bn")
     }
   }
 
@@ -74,7 +90,7 @@ enum EfficientNetNaming {
   var classifier: String {
     switch self {
     case .torchvision: "classifier.1"
-    case .timm: "classifier"
+    case .timm, .huggingFace: "classifier"
     case .efficientNetPyTorch: "_fc"
     }
   }
@@ -87,6 +103,7 @@ enum EfficientNetNaming {
       case .torchvision: "features.\(stage + 1).\(position)"
       case .timm: "blocks.\(stage).\(position)"
       case .efficientNetPyTorch: "_blocks.\(index)"
+      case .huggingFace: "efficientnet.encoder.blocks.\(index)"
       }
     return Block(scheme: self, name: name)
   }
@@ -111,6 +128,9 @@ enum EfficientNetNaming {
       case .efficientNetPyTorch:
         let names = part.efficientNetPyTorch
         return .timm("\(name).\(names.convolution)", "\(name).\(names.normalization)")
+      case .huggingFace:
+        let names = part.huggingFace
+        return .timm("\(name).\(names.convolution)", "\(name).\(names.normalization)")
       }
     }
 
@@ -133,6 +153,11 @@ enum EfficientNetNaming {
         return Squeeze(
           product: whole, mean: "\(whole)_mean", reduction: "\(whole)_reduce", activation: "\(whole)_swish",
           expansion: "\(whole)_expand", gate: "\(whole)_gate")
+      case .huggingFace:
+        let whole = "\(name).squeeze_excite"
+        return Squeeze(
+          product: whole, mean: "\(whole).squeeze", reduction: "\(whole).reduce", activation: "\(whole).act_reduce",
+          expansion: "\(whole).expand", gate: "\(whole).act_expand")
       }
     }
   }

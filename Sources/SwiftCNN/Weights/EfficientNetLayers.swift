@@ -70,7 +70,7 @@ struct EfficientNetLayers {
     append(scheme.stem, stem)
     for (index, block) in blocks.enumerated() {
       guard let parts = Self.parts(of: block) else { return nil }
-      if scheme == .efficientNetPyTorch, parts.contains(.fusedExpansion) || parts.contains(.whole) { return nil }
+      if !scheme.hasFusedBlocks, parts.contains(.fusedExpansion) || parts.contains(.whole) { return nil }
       var names = scheme.block(stage: block.stage, position: block.position, index: index)
       var next = parts.makeIterator()
       var current: EfficientNetNaming.Layer?, squeeze: EfficientNetNaming.Squeeze?

@@ -110,10 +110,69 @@ import Testing
       #expect(error.mentions(part), "\(part) in \(error)")
     }
     #expect(try model.bits() == before)
-    let report = try model.loadWeights(path, strict: false)
-    #expect(report.leftOver == ["extra.weight"] && report.misshapen.count == 1 && report.loaded == 0)
-    #expect(report.missing.count == model.parameterList.count - 1)
+    // Nothing of it fits: also an error where less is asked for.
+    let other = try #require(throws: CNNError.self) { try model.loadWeights(path, strict: false) }
+    #expect(other.code == .malformedFile && other.mentions("left over: extra.weight"))
     #expect(try model.bits() == before)
+    try save([("conv1.weight", [4], [1, 2, 3, 4]), ("fc.bias", [5], [1, 2, 3, 4, 5]), ("b", [1], [1])], to: path)
+    let report = try model.loadWeights(path, strict: false)
+    #expect(report.leftOver == ["b"] && report.misshapen.count == 1 && report.loaded == 1)
+    #expect(report.missing.count == model.parameterList.count - 2)
+    #expect(try model.values("fc.bias") == [1, 2, 3, 4, 5])
+  }
+
+  @Test func theSmallerOfTwoNetworksIsNotTakenFromTheLarger() throws {
+    let small = try model("resnet20"), large = try model("resnet32"), path = directory.file("w.safetensors")
+    func tensors(_ model: Model, _ prefix: String) throws -> [(name: String, shape: [Int], values: [Float])] {
+      try model.parameterList.map { ("\(prefix)\($0.name)", $0.shape, try model.values($0.name)) }
+    }
+    try save(tensors(large, "teacher.") + tensors(small, "student."), to: path)
+    let other = try model("resnet20", seed: 2)
+    let report = try other.loadWeights(path)
+    #expect(report.prefix == "student." && report.passedOver.count == large.parameterList.count)
+    #expect(report.matchedBy == .name && report.source.isEmpty)
+    #expect(try other.bits() == small.bits())
+    #expect(try model("resnet32", seed: 2).loadWeights(path).prefix == "teacher.")
+  }
+
+  @Test func namesGoBeforeShapesThatFitByChance() throws {
+    // A network of twice the width has a few layers of this one's shapes, further on.
+    var options = ModelOptions()
+    (options.classes, options.inputShape) = (5, [32, 32, 3])
+    options.scaling.width = 2
+    let wide = try Model("resnet20", options: options), path = directory.file("w.pth")
+    try wide.saveWeights(path)
+    let model = try model("resnet20"), before = try model.bits()
+    let error = try #require(throws: CNNError.self) { try model.loadWeights(path) }
+    #expect(error.mentions("misshapen: conv1.weight [32, 3, 3, 3] instead of [16, 3, 3, 3]"))
+    #expect(try model.bits() == before)
+  }
+
+  @Test(arguments: [(3, 1), (3, 4), (1, 3), (4, 2)])
+  func aFirstConvolutionIsConvertedToOtherChannels(_ stored: Int, _ wanted: Int) throws {
+    var options = ModelOptions()
+    (options.classes, options.inputShape) = (5, [32, 32, stored])
+    let source = try Model("resnet20", options: options), path = directory.file("w.pth")
+    try source.saveWeights(path)
+    options.inputShape = [32, 32, wanted]
+    options.weights = path
+    let model = try Model("resnet20", options: options), report = try #require(model.lastWeightsReport)
+    #expect(
+      report.converted == ["conv1.weight [16, \(stored), 3, 3] as [16, \(wanted), 3, 3]"] && report.isComplete)
+    let old = try source.values("conv1.weight"), new = try model.values("conv1.weight")
+    for position in new.indices {
+      let (filter, tap) = (position / (wanted * 9), position % 9), channel = position / 9 % wanted
+      let expected =
+        wanted == 1
+        ? (0..<stored).reduce(Float(0)) { $0 + old[(filter * stored + $1) * 9 + tap] }
+        : old[(filter * stored + channel % stored) * 9 + tap] * (Float(stored) / Float(wanted))
+      #expect(abs(new[position] - expected) <= 1e-6 * max(1, abs(expected)))
+    }
+    // Without strictness what fits as it stands is taken, and nothing is made of the rest.
+    options.weights = nil
+    let other = try Model("resnet20", options: options), stem = try other.values("conv1.weight")
+    #expect(try other.loadWeights(path, strict: false).misshapen.count == 1)
+    #expect(try other.values("conv1.weight") == stem)
   }
 
   @Test func namesInsideOfWrappersAreFound() throws {

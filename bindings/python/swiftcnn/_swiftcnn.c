@@ -1441,6 +1441,19 @@ static PyObject *module_list_models(PyObject *Py_UNUSED(module), PyObject *args)
   return read_text(models_text, NULL, pattern);
 }
 
+static scnn_status format_text(void *path, const char *purpose, char *buffer, size_t capacity, size_t *length) {
+  return scnn_file_format(path, purpose, buffer, capacity, length);
+}
+
+static PyObject *module_file_format(PyObject *Py_UNUSED(module), PyObject *args) {
+  PyObject *path;
+  const char *purpose;
+  if (!PyArg_ParseTuple(args, "O&s:file_format", PyUnicode_FSConverter, &path, &purpose)) return NULL;
+  PyObject *text = read_text(format_text, PyBytes_AsString(path), purpose);
+  Py_DECREF(path);
+  return text;
+}
+
 static PyObject *module_set_num_threads(PyObject *Py_UNUSED(module), PyObject *args) {
   int count;
   if (!PyArg_ParseTuple(args, "i:set_num_threads", &count)) return NULL;
@@ -1680,6 +1693,7 @@ static PyMethodDef batches_methods[] = {
 static PyMethodDef module_functions[] = {
     {"version", module_version, METH_NOARGS, "version() -> str"},
     {"list_models", module_list_models, METH_VARARGS, "list_models(pattern or None) -> str, one a line"},
+    {"file_format", module_file_format, METH_VARARGS, "file_format(path, purpose) -> str"},
     {"set_num_threads", module_set_num_threads, METH_VARARGS, "set_num_threads(count)"},
     {"get_num_threads", module_get_num_threads, METH_NOARGS, "get_num_threads() -> int"},
     {"slow_reason", module_slow_reason, METH_NOARGS, "slow_reason() -> str"},

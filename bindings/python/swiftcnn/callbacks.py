@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import _swiftcnn
 from ._checks import boolean, integer, number, path_of, text
 from ._output import say
 from ._plain import plain_parts
@@ -342,14 +343,15 @@ class ModelCheckpoint(MonitorCallback):
     Args:
         filepath: the file, which is replaced as a whole each time; its folder is made where it is missing. It may hold
             fields as ``"{epoch:02d}-{loss:.3f}"``: the epoch and, where ``save_freq`` is a number, the batch, both
-            counted from 1, and the names in the logs.
+            counted from 1, and the names in the logs. The ending of another program's format is an error.
         monitor: the name in the logs by which the best model is chosen.
         verbose: 1 prints a line at each save.
         save_best_only: only a model that is better than all before is saved. With ``fit(validation_ema=True)`` and a
             number of the validation data its weights are the averages that were measured; a run that is resumed from
             such a file goes on with those that were trained.
         save_weights_only: the file holds no training state; with ``fit(validation_ema=True)`` its weights are the
-            averages.
+            averages. With the ending ``.pth``, ``.pt`` or ``.bin`` it is a ``state_dict`` as of
+            ``Model.save_weights``.
         mode: ``"min"``, ``"max"`` or ``"auto"``, as of ``MonitorCallback``.
         save_freq: ``"epoch"``, or after how many batches.
         initial_value_threshold: the value that the first saved model must be better than.
@@ -374,6 +376,8 @@ class ModelCheckpoint(MonitorCallback):
         self.save_weights_only = boolean(save_weights_only, "save_weights_only")
         if save_freq != "epoch" and (not isinstance(save_freq, int) or isinstance(save_freq, bool)):
             raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
+        # A wrong ending is better known before training than after its first epoch.
+        _swiftcnn.file_format(self.filepath, "weights" if self.save_weights_only else "checkpoint")
         self.save_freq = save_freq if isinstance(save_freq, str) else integer(save_freq, "save_freq", minimum=1)
         self._epoch = 0
         self._batches = 0  # since the last save
@@ -415,7 +419,10 @@ class ModelCheckpoint(MonitorCallback):
             os.makedirs(folder, exist_ok=True)
         measured = self.monitor if self.save_best_only else "val_loss" if self.save_weights_only else "loss"
         with self.model._weights_behind(measured):
-            self.model.save(path, include_optimizer=not self.save_weights_only)
+            if self.save_weights_only and _swiftcnn.file_format(path, "weights") == "torch":
+                self.model.save_weights(path)
+            else:
+                self.model.save(path, include_optimizer=not self.save_weights_only)
         if self.verbose:
             say(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
 

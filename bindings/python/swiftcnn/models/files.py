@@ -47,7 +47,8 @@ def load_model(
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no model file, or one of Keras's with layers that are not here, which are named.
+        ValueError: it is no model file, and the message says what it is, or one of Keras's with layers that are not here,
+            which are named.
     """
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
         raise TypeError(f"custom_objects must be a dictionary of names and classes, got {custom_objects!r}")
@@ -241,7 +242,7 @@ def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:
     """
     try:
         other = _swiftcnn.load_model(path)
-    except ValueError:
+    except (OSError, ValueError):
         return 0  # no model file, which alone has an order
     if other.import_report():
         return 0  # another tool's, whose order is its own

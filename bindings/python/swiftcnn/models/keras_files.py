@@ -83,6 +83,8 @@ class KerasFile(NamedTuple):
 
 def is_keras(path: str | bytes) -> bool:
     """Whether a file is one of HDF5, or an archive that Keras wrote."""
+    if os.path.isdir(path):
+        return False
     with open(path, "rb") as file:
         start = file.read(len(_HDF5))
     if start == _HDF5:

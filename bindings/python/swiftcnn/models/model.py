@@ -527,20 +527,24 @@ class Model(Trainer, Parameters, Pictures, Layer):
         """Writes a model file: safetensors, with the network in its metadata. It appears whole or not at all.
 
         Args:
+            filepath: ends in ``.safetensors``, in nothing, or in ``.onnx``, which is written as ``export`` does it. An
+                ending of another program's format, as ``.keras``, ``.h5`` or ``.pth``, is an error.
             overwrite: False refuses to replace a file.
             include_optimizer: the training state too, with that of the callbacks of the last ``fit``: what is loaded is
                 compiled and trains on in the same bits. None: where the model is compiled. False makes a smaller file.
 
         Raises:
             OSError: the file cannot be written.
+            ValueError: the path ends as files of a format that is not written so; the message names the call.
             RuntimeError: ``include_optimizer`` is True, but the model is not compiled.
             TypeError: the ``state_dict`` of a callback of the running ``fit`` gives what cannot be stored.
         """
         path = path_of(filepath, "filepath")
+        is_model = _swiftcnn.file_format(path, "checkpoint" if include_optimizer else "model") != "onnx"
         if not boolean(overwrite, "overwrite") and os.path.exists(path):
             raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
         if include_optimizer is None:
-            include_optimizer = self.compiled and not self._compile_is_due
+            include_optimizer = is_model and self.compiled and not self._compile_is_due
         is_whole = boolean(include_optimizer, "include_optimizer")
         keep_description(self)
         if is_whole:
@@ -581,18 +585,19 @@ class Model(Trainer, Parameters, Pictures, Layer):
         """Writes the weights alone, whole or not at all.
 
         Args:
-            filepath: with the ending ``.pth`` or ``.pt`` a ``state_dict`` that ``torch.load`` reads, else safetensors.
+            filepath: with the ending ``.pth``, ``.pt`` or ``.bin`` a ``state_dict`` that ``torch.load`` reads, else
+                safetensors. The ending of a format that is not written, as ``.h5``, is an error.
             overwrite: False refuses to replace a file.
-            naming: how the tensors are called: ``"torchvision"``, ``"timm"`` or ``"efficientnet_pytorch"``, so that
-                such a model takes them, or ``"native"``, as here. None is the last, and a safetensors file then holds
+            naming: how the tensors are called: ``"torchvision"``, ``"timm"``, ``"efficientnet_pytorch"`` or
+                ``"huggingface"``, so that such a model takes them, or ``"native"``, as here. None is the last, and a safetensors file then holds
                 the network too: it is a model file, from which layers with other names can be loaded in their order.
 
         Raises:
             OSError: the file cannot be written.
-            ValueError: the model's layers have no names by this convention.
+            ValueError: the model's layers have no names by this convention, or the path ends as files of another format.
         """
         path = path_of(filepath, "filepath")
-        if naming is None and not os.fsdecode(path).endswith((".pth", ".pt")):
+        if naming is None and _swiftcnn.file_format(path, "weights") == "safetensors":
             return self.save(filepath, overwrite, include_optimizer=False)
         if not boolean(overwrite, "overwrite") and os.path.exists(path):
             raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
@@ -600,10 +605,11 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
     def load_weights(self, filepath: Path, skip_mismatch: bool = False, *, strict: bool = True) -> WeightsReport:
         """Replaces the parameters by those of a file: safetensors, PyTorch's ``.pth`` (of which only tensors are read,
-        no code is run), or Keras's ``.keras``, ``.weights.h5`` and ``.h5`` where h5py is installed, whose layers are
+        no code is run), several such files by their ``*.index.json`` or their folder, or Keras's ``.keras``, ``.weights.h5`` and ``.h5`` where h5py is installed, whose layers are
         told by the names that somebody gave them, otherwise by Keras's order.
 
-        Names may be those of torchvision, timm, efficientnet_pytorch or this library. Where they are others, as those
+        Names may be those of torchvision, timm, efficientnet_pytorch, Hugging Face's transformers or this library, behind
+        any prefix; in a checkpoint they are found wherever they lie, averaged ones first. Where they are others, as those
         of layers that got theirs automatically, a model file's parameters are taken in Keras's order, each of the same
         role and shape. Where the file's classifier has another number of classes, the model's keeps its values, with a
         warning.
@@ -611,10 +617,12 @@ class Model(Trainer, Parameters, Pictures, Layer):
         Args:
             filepath: the file.
             skip_mismatch: Keras's name for ``strict=False``.
-            strict: whether it is an error that something is missing, left over or misshapen; False takes what fits.
+            strict: whether it is an error that something is missing, left over or misshapen; a first convolution for
+                images of other channels is converted by timm's rule, with a warning. False takes what fits as it
+                stands, with a warning that counts the rest; that nothing fits is an error.
 
         Returns:
-            What was loaded, and what not.
+            What was loaded, from where in the file, and what not.
 
         Raises:
             OSError: the file cannot be read.

@@ -21,7 +21,8 @@ class WeightsReport(NamedTuple):
     """What a file of weights had for a model."""
 
     path: str
-    #: By whose conventions it names its tensors: "native", "torchvision", "timm", "efficientnet_pytorch" or "keras".
+    #: By whose conventions it names its tensors: "native", "torchvision", "timm", "efficientnet_pytorch", "huggingface" or
+    #: "keras".
     naming: str
     #: How many parameters took their values from it.
     loaded: int
@@ -69,7 +70,7 @@ def load(model: Model, path: str | bytes, strict: bool) -> WeightsReport:
 
 
 def told(core: _swiftcnn.Model) -> WeightsReport:
-    """The report on the file that was just loaded, after a warning where its classifier was not taken."""
+    """The report on the file that was just loaded, after a warning where something in it is not what was asked for."""
     report = WeightsReport(**json.loads(core.weights_report()))
     _tell(report)
     return report
@@ -80,5 +81,20 @@ def _tell(report: WeightsReport) -> None:
         warnings.warn(
             f"the classifier in {report.path!r} has {report.other_classes} classes, another number than the model's, "
             "which keeps the values it had; everything before it was loaded",
+            stacklevel=4,
+        )
+    if report.converted:
+        warnings.warn(
+            f"the first convolution in {report.path!r} is for images with another number of channels, and was "
+            f"converted: {', '.join(report.converted)}",
+            stacklevel=4,
+        )
+    groups = {"missing": report.missing, "left over": report.left_over, "misshapen": report.misshapen}
+    if any(groups.values()):
+        counts = ", ".join(f"{len(names)} {what}" for what, names in groups.items())
+        names = ", ".join(name for group in groups.values() for name in group[:3])
+        warnings.warn(
+            f"the weights in {report.path!r} fit the model in part: {report.loaded} loaded, {counts} ({names}, ...); the "
+            "report that load_weights returns has the names",
             stacklevel=4,
         )
