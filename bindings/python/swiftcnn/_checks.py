@@ -76,8 +76,8 @@ def path_of(value: object, name: str) -> str | bytes:
 
 
 def readable(value: object, name: str) -> str | bytes:
-    """As ``path_of``, for a file that can be opened: otherwise the system's own exception, as FileNotFoundError. A folder
-    is left to the library, which says what it is."""
+    """As ``path_of``, for a file that can be opened: otherwise the system's own exception, as FileNotFoundError. A
+    folder is left to the library, which says what it is."""
     path = path_of(value, name)
     if not os.path.isdir(path):
         with open(path, "rb"):

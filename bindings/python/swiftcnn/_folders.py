@@ -227,9 +227,12 @@ class ImageFolder:
         for key, weight in class_weight.items():
             is_label = isinstance(key, (int, np.integer)) and 0 <= key < len(self.class_names)
             name = self.class_names[int(key)] if is_label else key
-            if isinstance(name, str) and name not in places:
-                raise ValueError(f"class_weight: {name!r} is no class of the folder")
-            result[places.get(name, key)] = weight
+            if isinstance(name, str):
+                if name not in places:
+                    raise ValueError(f"class_weight: {name!r} is no class of the folder")
+                result[places[name]] = weight
+            else:
+                result[key] = weight
         return result
 
     @property

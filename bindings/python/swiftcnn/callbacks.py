@@ -350,8 +350,7 @@ class ModelCheckpoint(MonitorCallback):
             number of the validation data its weights are the averages that were measured; a run that is resumed from
             such a file goes on with those that were trained.
         save_weights_only: the file holds no training state; with ``fit(validation_ema=True)`` its weights are the
-            averages. With the ending ``.pth``, ``.pt`` or ``.bin`` it is a ``state_dict`` as of
-            ``Model.save_weights``.
+            averages. It is written as ``Model.save_weights`` does it.
         mode: ``"min"``, ``"max"`` or ``"auto"``, as of ``MonitorCallback``.
         save_freq: ``"epoch"``, or after how many batches.
         initial_value_threshold: the value that the first saved model must be better than.
@@ -419,10 +418,10 @@ class ModelCheckpoint(MonitorCallback):
             os.makedirs(folder, exist_ok=True)
         measured = self.monitor if self.save_best_only else "val_loss" if self.save_weights_only else "loss"
         with self.model._weights_behind(measured):
-            if self.save_weights_only and _swiftcnn.file_format(path, "weights") == "torch":
+            if self.save_weights_only:
                 self.model.save_weights(path)
             else:
-                self.model.save(path, include_optimizer=not self.save_weights_only)
+                self.model.save(path, include_optimizer=True)
         if self.verbose:
             say(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
 

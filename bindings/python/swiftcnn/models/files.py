@@ -47,8 +47,8 @@ def load_model(
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no model file, and the message says what it is, or one of Keras's with layers that are not here,
-            which are named.
+        ValueError: it is no model file, and the message says what it is, or one of Keras's with layers that are not
+            here, which are named.
     """
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
         raise TypeError(f"custom_objects must be a dictionary of names and classes, got {custom_objects!r}")

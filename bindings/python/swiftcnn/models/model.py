@@ -589,12 +589,14 @@ class Model(Trainer, Parameters, Pictures, Layer):
                 safetensors. The ending of a format that is not written, as ``.h5``, is an error.
             overwrite: False refuses to replace a file.
             naming: how the tensors are called: ``"torchvision"``, ``"timm"``, ``"efficientnet_pytorch"`` or
-                ``"huggingface"``, so that such a model takes them, or ``"native"``, as here. None is the last, and a safetensors file then holds
-                the network too: it is a model file, from which layers with other names can be loaded in their order.
+                ``"huggingface"``, so that such a model takes them, or ``"native"``, as here. None is the last, and a
+                safetensors file then holds the network too: it is a model file, from which layers with other names can
+                be loaded in their order.
 
         Raises:
             OSError: the file cannot be written.
-            ValueError: the model's layers have no names by this convention, or the path ends as files of another format.
+            ValueError: the model's layers have no names by this convention, or the path ends as files of another
+                format.
         """
         path = path_of(filepath, "filepath")
         if naming is None and _swiftcnn.file_format(path, "weights") == "safetensors":
@@ -605,13 +607,14 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
     def load_weights(self, filepath: Path, skip_mismatch: bool = False, *, strict: bool = True) -> WeightsReport:
         """Replaces the parameters by those of a file: safetensors, PyTorch's ``.pth`` (of which only tensors are read,
-        no code is run), several such files by their ``*.index.json`` or their folder, or Keras's ``.keras``, ``.weights.h5`` and ``.h5`` where h5py is installed, whose layers are
-        told by the names that somebody gave them, otherwise by Keras's order.
+        no code is run), several such files by their ``*.index.json`` or their folder, or Keras's ``.keras``,
+        ``.weights.h5`` and ``.h5`` where h5py is installed, whose layers are told by the names that somebody gave them,
+        otherwise by Keras's order.
 
-        Names may be those of torchvision, timm, efficientnet_pytorch, Hugging Face's transformers or this library, behind
-        any prefix; in a checkpoint they are found wherever they lie, averaged ones first. Where they are others, as those
-        of layers that got theirs automatically, a model file's parameters are taken in Keras's order, each of the same
-        role and shape. Where the file's classifier has another number of classes, the model's keeps its values, with a
+        Names may be those of torchvision, timm, efficientnet_pytorch, Hugging Face's transformers or this library,
+        behind any prefix; in a checkpoint they are found wherever they lie, averaged ones first. Where they are others,
+        as those of layers that got theirs automatically, a model file's parameters are taken in Keras's order, each of
+        the same role and shape. Where the file's classifier has another number of classes, the model's keeps its values, with a
         warning.
 
         Args:

@@ -21,8 +21,8 @@ class WeightsReport(NamedTuple):
     """What a file of weights had for a model."""
 
     path: str
-    #: By whose conventions it names its tensors: "native", "torchvision", "timm", "efficientnet_pytorch", "huggingface" or
-    #: "keras".
+    #: By whose conventions it names its tensors: "native", "torchvision", "timm", "efficientnet_pytorch", "huggingface"
+    #: or "keras".
     naming: str
     #: How many parameters took their values from it.
     loaded: int
@@ -94,7 +94,7 @@ def _tell(report: WeightsReport) -> None:
         counts = ", ".join(f"{len(names)} {what}" for what, names in groups.items())
         names = ", ".join(name for group in groups.values() for name in group[:3])
         warnings.warn(
-            f"the weights in {report.path!r} fit the model in part: {report.loaded} loaded, {counts} ({names}, ...); the "
-            "report that load_weights returns has the names",
+            f"the weights in {report.path!r} fit the model in part: {report.loaded} loaded, {counts} ({names}, ...); "
+            "the report that load_weights returns has the names",
             stacklevel=4,
         )
