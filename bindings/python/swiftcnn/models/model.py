@@ -614,8 +614,8 @@ class Model(Trainer, Parameters, Pictures, Layer):
         Names may be those of torchvision, timm, efficientnet_pytorch, Hugging Face's transformers or this library,
         behind any prefix; in a checkpoint they are found wherever they lie, averaged ones first. Where they are others,
         as those of layers that got theirs automatically, a model file's parameters are taken in Keras's order, each of
-        the same role and shape. Where the file's classifier has another number of classes, the model's keeps its values, with a
-        warning.
+        the same role and shape. Where the file's classifier has another number of classes, the model's keeps its
+        values, with a warning.
 
         Args:
             filepath: the file.
