@@ -87,17 +87,30 @@ const char *scnn_slow_reason(void);
 
 /* ---------------------------------------------------------------------------------------------------------- tensors */
 
-enum { SCNN_FLOAT32 = 0, SCNN_INT32 = 1, SCNN_UINT8 = 2 };
+enum { SCNN_FLOAT32 = 0, SCNN_INT32 = 1, SCNN_UINT8 = 2, SCNN_TENSORS = 3 };
 
 enum { SCNN_MAX_RANK = 8 };
 
 /* A dense array, row-major, that the caller owns. */
 typedef struct scnn_tensor {
   const void *data;
-  int32_t dtype;                /* SCNN_FLOAT32, SCNN_INT32 or SCNN_UINT8 */
+  int32_t dtype;                /* SCNN_FLOAT32, SCNN_INT32 or SCNN_UINT8; or SCNN_TENSORS, see below */
   int32_t rank;                 /* the number of axes, 0 to SCNN_MAX_RANK */
   int64_t shape[SCNN_MAX_RANK]; /* the first `rank` are used */
 } scnn_tensor;
+
+/* A model with several inputs takes a list of tensors wherever a function takes `x`: one for each input, in the order of
+ * scnn_model_input, all with the same number of samples:
+ *
+ *   scnn_tensor inputs[2] = {{.data = pixels, .dtype = SCNN_UINT8, .rank = 4, .shape = {n, 64, 64, 3}},
+ *                            {.data = numbers, .dtype = SCNN_FLOAT32, .rank = 2, .shape = {n, 18}}};
+ *   scnn_tensor x = {.data = inputs, .dtype = SCNN_TENSORS, .rank = 1, .shape = {2}};
+ *   scnn_predict(model, &x, 32, NULL, output, count);
+ *
+ * Pixels are then for images [N, height, width, channels] with as many channels as the model's mean and standard
+ * deviation, which are those of the first image; other images are float32. Integers for inputs that are no images become
+ * float32 as they stand. Another number of tensors than of inputs is SCNN_INVALID_ARGUMENT, other shapes or numbers of
+ * samples, or integers for another image, SCNN_SHAPE_MISMATCH; the message names the input. */
 
 /* ----------------------------------------------------------------------------------------------------------- models */
 
@@ -250,10 +263,22 @@ scnn_status scnn_model_fused_summary(scnn_model *model, char *buffer, size_t cap
 /* The network. `format`: "text" (one line a value), "dot" (Graphviz), "json" (as in the model file). */
 scnn_status scnn_model_graph(scnn_model *model, const char *format, char *buffer, size_t capacity, size_t *length);
 
-/* The shape of the input without the batch, as [height, width, channels]; -1 where any size will do. */
+/* The shape of the input without the batch, as [height, width, channels]; -1 where any size will do. SCNN_INVALID_STATE
+ * where the model has several inputs. */
 scnn_status scnn_model_input_shape(scnn_model *model, int64_t shape[SCNN_MAX_RANK], int32_t *rank);
 
-/* The mean and standard deviation for uint8 pixels, `channels` numbers each. */
+typedef struct scnn_input {
+  const char *name; /* valid as long as the model */
+  int32_t pixels;   /* not 0 where it may be uint8, which is normalised */
+  int32_t rank;
+  int64_t shape[SCNN_MAX_RANK]; /* without the batch; -1 where any size will do */
+} scnn_input;
+
+/* The number of inputs, and one of them, in the order in which their tensors are given. */
+scnn_status scnn_model_input_count(scnn_model *model, size_t *count);
+scnn_status scnn_model_input(scnn_model *model, size_t index, scnn_input *input);
+
+/* The mean and standard deviation for uint8 pixels, `channels` numbers each; of several inputs, those of the first image. */
 scnn_status scnn_model_get_normalization(scnn_model *model, double *mean, double *deviation, size_t channels);
 scnn_status scnn_model_set_normalization(scnn_model *model, const double *mean, const double *deviation,
                                          size_t channels);
@@ -261,8 +286,8 @@ scnn_status scnn_model_set_normalization(scnn_model *model, const double *mean, 
 /* What the model has noticed about the images it was given that may be a mistake, a sentence; "" where there is nothing
  * new. That float32 looks like pixels that nobody normalised (whole numbers up to 255, or from 0 to 1 where the model's
  * mean and deviation make other numbers of pixels), or that images are other than those that the model was trained on:
- * pixels, or float32 as it stood, which its files and clones remember. Each is told once; a few numbers of the first
- * images are looked at. Calls succeed all the same. */
+ * pixels, or float32 as it stood, which its files and clones remember, of several images of the first. Each is told once;
+ * a few numbers of the first images are looked at. Calls succeed all the same. */
 scnn_status scnn_model_warning(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
 /* What integers of another width, of which `minimum` is the smallest and `maximum` the largest, are to be given as:
@@ -318,7 +343,7 @@ scnn_status scnn_model_output_shape(scnn_model *model, const scnn_tensor *x, con
 scnn_status scnn_model_tensor_shape(scnn_model *model, const char *tensor, int64_t shape[SCNN_MAX_RANK],
                                     int32_t *rank);
 
-/* Runs the model on `x` [N, height, width, channels], at most `batch_size` images at a time (1 or more; fewer where so
+/* Runs the model on `x` [N, height, width, channels] (with several inputs a list, see scnn_tensor), at most `batch_size` images at a time (1 or more; fewer where so
  * many would not stay in the caches), and writes the output, or the intermediate result named `tensor`, as `count`
  * float32. The same call gives the same bits. In another batch an image's result can differ in its last bits, since kernels
  * are chosen by the number of images: by up to 6e-7 for a ResNet's probabilities. */
@@ -689,8 +714,8 @@ typedef int32_t scnn_value;
 scnn_status scnn_graph_create(scnn_graph **graph);
 scnn_status scnn_graph_free(scnn_graph *graph);
 
-/* Adds the network's input; `shape` without the batch, as {height, width, channels}; -1 for a height or width that may
- * be another at every call. */
+/* Adds an input of the network; `shape` without the batch, as {height, width, channels}; -1 for a height or width that may
+ * be another at every call. A network may have several, which a model then takes in this order. */
 scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t *shape, int32_t rank,
                              scnn_value *value);
 
@@ -738,6 +763,11 @@ scnn_status scnn_graph_layer(scnn_graph *graph, const char *kind, const char *na
  * statistics, dropout does nothing. The model may be freed. */
 scnn_status scnn_graph_apply(scnn_graph *graph, scnn_model *model, const char *prefix, const char *tensor,
                              int32_t inference, scnn_value operand, scnn_value *value);
+
+/* The same with an operand for each input of the model, in their order. */
+scnn_status scnn_graph_apply_many(scnn_graph *graph, scnn_model *model, const char *prefix, const char *tensor,
+                                  int32_t inference, const scnn_value *operands, size_t operand_count,
+                                  scnn_value *value);
 
 /* The shape of a value, with 1 for the batch and -1 for sizes that vary with the input's. */
 scnn_status scnn_graph_shape(scnn_graph *graph, scnn_value value, int64_t shape[SCNN_MAX_RANK], int32_t *rank);

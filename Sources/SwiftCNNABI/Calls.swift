@@ -101,9 +101,35 @@ func sizes(_ rank: Int32, _ name: String, _ size: (Int) -> Int64) throws(CNNErro
 }
 
 /// A tensor as the library's functions take it.
-func view(_ pointer: UnsafePointer<scnn_tensor>?, _ name: String, needsData: Bool = true) throws(CNNError) -> TensorView
+func view(_ pointer: UnsafePointer<scnn_tensor>?, _ name: String) throws(CNNError) -> TensorView {
+  try view(required(pointer, name).pointee, name)
+}
+
+/// What a model is given: a tensor, or a list of them, one for each input.
+/// - Parameter needsData: whether more than shapes is looked at.
+func inputs(_ pointer: UnsafePointer<scnn_tensor>?, _ name: String, needsData: Bool = true) throws(CNNError)
+  -> [TensorView]
 {
   let tensor = try required(pointer, name).pointee
+  guard tensor.dtype == Int32(SCNN_TENSORS) else { return [try view(tensor, name, needsData: needsData)] }
+  guard tensor.rank == 1, (1...4096).contains(tensor.shape.0) else {
+    throw CNNError(
+      .invalidArgument,
+      "\(name): a list of tensors has rank \(tensor.rank) and \(tensor.shape.0) of them; expected rank 1 and 1 to 4096")
+  }
+  let list = try required(tensor.data, "\(name): the data")
+  var views: [TensorView] = []
+  for index in 0..<Int(tensor.shape.0) {
+    let element = list.loadUnaligned(fromByteOffset: index * MemoryLayout<scnn_tensor>.stride, as: scnn_tensor.self)
+    views.append(try view(element, "\(name)[\(index)]", needsData: needsData))
+  }
+  return views
+}
+
+private func view(_ tensor: scnn_tensor, _ name: String, needsData: Bool = true) throws(CNNError) -> TensorView {
+  guard tensor.dtype != Int32(SCNN_TENSORS) else {
+    throw CNNError(.invalidArgument, "\(name) is a list of tensors; expected one tensor")
+  }
   let elements: [Int32: ElementType] = [
     Int32(SCNN_FLOAT32): .float32, Int32(SCNN_INT32): .int32, Int32(SCNN_UINT8): .uint8,
   ]
@@ -116,7 +142,7 @@ func view(_ pointer: UnsafePointer<scnn_tensor>?, _ name: String, needsData: Boo
     throw CNNError(.invalidArgument, "\(name) has shape \(describe(dimensions)); sizes cannot be negative")
   }
   // Where only the shape matters, any address does: it is not followed.
-  guard let base = tensor.data ?? (needsData ? nil : UnsafeRawPointer(pointer)) else {
+  guard let base = tensor.data ?? (needsData ? nil : UnsafeRawPointer(bitPattern: 64)) else {
     throw CNNError(.invalidArgument, "\(name): the data is NULL")
   }
   return TensorView(element, shape: dimensions, base: base)

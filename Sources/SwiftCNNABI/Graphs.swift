@@ -70,11 +70,7 @@ public func scnn_graph_layer(
   call { () throws(CNNError) in
     let handle = try graph(handle)
     let kind = try text(kind, "kind"), name = try optionalText(name, "name"), out = try required(value, "value")
-    let options = try SwiftCNNABI.options(options, "options"), operands = try required(operands, "operands")
-    guard (1...4096).contains(operandCount) else {
-      throw CNNError(.invalidArgument, "operand_count is \(operandCount); expected 1 to 4096")
-    }
-    let values = (0..<operandCount).map { Value(index: Int(operands[$0])) }
+    let options = try SwiftCNNABI.options(options, "options"), values = try values(operands, operandCount)
     let added = try handle.add { (network) throws(CNNError) in
       try network.builder.layer(kind, name: name, options: options, operands: values)
     }
@@ -87,17 +83,33 @@ public func scnn_graph_apply(
   _ handle: OpaquePointer!, _ model: OpaquePointer!, _ prefix: UnsafePointer<CChar>!,
   _ tensor: UnsafePointer<CChar>!, _ inference: Int32, _ operand: scnn_value, _ value: UnsafeMutablePointer<scnn_value>!
 ) -> scnn_status {
+  withUnsafePointer(to: operand) { scnn_graph_apply_many(handle, model, prefix, tensor, inference, $0, 1, value) }
+}
+
+@_cdecl("scnn_graph_apply_many") @implementation
+public func scnn_graph_apply_many(
+  _ handle: OpaquePointer!, _ model: OpaquePointer!, _ prefix: UnsafePointer<CChar>!,
+  _ tensor: UnsafePointer<CChar>!, _ inference: Int32, _ operands: UnsafePointer<scnn_value>!, _ operandCount: Int,
+  _ value: UnsafeMutablePointer<scnn_value>!
+) -> scnn_status {
   call { () throws(CNNError) in
     let handle = try graph(handle), model = try SwiftCNNABI.model(model)
     let prefix = try optionalText(prefix, "prefix") ?? "", tensor = try optionalText(tensor, "tensor")
-    let out = try required(value, "value")
+    let values = try values(operands, operandCount), out = try required(value, "value")
     let added = try handle.add { (network) throws(CNNError) in
-      try network.apply(
-        model, to: known(operand, network.builder.graph), prefix: prefix, tensor: tensor,
-        inference: inference != 0)
+      try network.apply(model, to: values, prefix: prefix, tensor: tensor, inference: inference != 0)
     }
     out.pointee = scnn_value(added.index)
   }
+}
+
+/// The operands of a layer.
+private func values(_ operands: UnsafePointer<scnn_value>?, _ count: Int) throws(CNNError) -> [Value] {
+  let operands = try required(operands, "operands")
+  guard (1...4096).contains(count) else {
+    throw CNNError(.invalidArgument, "operand_count is \(count); expected 1 to 4096")
+  }
+  return (0..<count).map { Value(index: Int(operands[$0])) }
 }
 
 /// A value of the graph. Throws where the graph has none of that number.

@@ -240,7 +240,7 @@ public func scnn_model_profile(_ handle: OpaquePointer!, _ x: UnsafePointer<scnn
 {
   call { () throws(CNNError) in
     let handle = try modelHandle(handle)
-    handle.profile = try handle.model.profile(view(x, "x"), repeats: Int(repeats))
+    handle.profile = try handle.model.profile(inputs(x, "x"), repeats: Int(repeats))
   }
 }
 
@@ -252,7 +252,7 @@ public func scnn_model_profile_training(
   call { () throws(CNNError) in
     let handle = try modelHandle(handle)
     handle.profile = try handle.model.profile(
-      view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"), repeats: Int(repeats))
+      inputs(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"), repeats: Int(repeats))
   }
 }
 
@@ -284,7 +284,41 @@ public func scnn_model_graph(
 public func scnn_model_input_shape(
   _ handle: OpaquePointer!, _ shape: UnsafeMutablePointer<Int64>!, _ rank: UnsafeMutablePointer<Int32>!
 ) -> scnn_status {
-  call { () throws(CNNError) in try write(model(handle).inputShape, to: shape, rank) }
+  call { () throws(CNNError) in
+    let model = try model(handle), shapes = model.inputShapes
+    guard shapes.count == 1 else {
+      throw CNNError(.invalidState, "the model has \(shapes.count) inputs; scnn_model_input gives the shape of each")
+    }
+    try write(shapes[0], to: shape, rank)
+  }
+}
+
+@_cdecl("scnn_model_input_count") @implementation
+public func scnn_model_input_count(_ handle: OpaquePointer!, _ count: UnsafeMutablePointer<Int>!) -> scnn_status {
+  call { () throws(CNNError) in try required(count, "count").pointee = try model(handle).inputNames.count }
+}
+
+@_cdecl("scnn_model_input") @implementation
+public func scnn_model_input(
+  _ handle: OpaquePointer!, _ index: Int, _ input: UnsafeMutablePointer<scnn_input>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try modelHandle(handle), out = try required(input, "input")
+    let names = handle.model.inputNames
+    guard names.indices.contains(index) else {
+      throw CNNError(.invalidArgument, "index is \(index); the model has \(names.count) inputs")
+    }
+    var result = scnn_input()
+    result.name = handle.string(names[index])
+    result.pixels = handle.model.pixelInputs[index] ? 1 : 0
+    try withUnsafeMutablePointer(to: &result) { (result) throws(CNNError) in
+      try withUnsafeMutableBytes(of: &result.pointee.shape) { (bytes) throws(CNNError) in
+        try write(
+          handle.model.inputShapes[index], to: bytes.bindMemory(to: Int64.self).baseAddress, &result.pointee.rank)
+      }
+    }
+    out.pointee = result
+  }
 }
 
 @_cdecl("scnn_model_get_normalization") @implementation
@@ -437,7 +471,7 @@ public func scnn_model_output_shape(
 ) -> scnn_status {
   call { () throws(CNNError) in
     let output = try model(handle).outputShape(
-      for: view(x, "x", needsData: false), output: optionalText(tensor, "tensor"))
+      for: inputs(x, "x", needsData: false), output: optionalText(tensor, "tensor"))
     try write(output, to: shape, rank)
   }
 }
@@ -479,7 +513,7 @@ public func scnn_predict_many(
       names.append(try text(tensors[index], "tensors[\(index)]"))
       destinations.append(try floats(outputs[index], sizes[index], "outputs[\(index)]"))
     }
-    try model(handle).predict(view(x, "x"), batchSize: Int(batchSize), outputs: names, into: destinations)
+    try model(handle).predict(inputs(x, "x"), batchSize: Int(batchSize), outputs: names, into: destinations)
   }
 }
 
@@ -490,7 +524,7 @@ public func scnn_predict(
 ) -> scnn_status {
   call { () throws(CNNError) in
     try model(handle).predict(
-      view(x, "x"), batchSize: Int(batchSize), output: optionalText(tensor, "tensor"),
+      inputs(x, "x"), batchSize: Int(batchSize), output: optionalText(tensor, "tensor"),
       into: floats(output, count, "output"))
   }
 }

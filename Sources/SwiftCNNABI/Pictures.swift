@@ -222,8 +222,8 @@ public func scnn_classify(
   _ classes: UnsafeMutablePointer<scnn_class>!, _ top: Int, _ count: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let x = try view(x, "x")
-    try checkRoom(classes, top, samples: x.shape.first ?? 1)
+    let x = try inputs(x, "x")
+    try checkRoom(classes, top, samples: x.first?.shape.first ?? 1)
     let found = try model(handle).classify(batch: x, top: top, batchSize: Int(batchSize))
     try write(found, of: handle, to: classes, top, count)
   }

@@ -102,7 +102,7 @@ public func scnn_train_on_batch(
     let model = try model(handle)
     try checkRoom(model, results, count)
     let measured = try model.trainOnBatch(
-      view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"))
+      inputs(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"))
     try write(measured, to: results, count)
   }
 }
@@ -134,7 +134,7 @@ private func evaluate(
     let model = try model(handle)
     try checkRoom(model, results, count)
     let measured = try model.evaluate(
-      view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"),
+      inputs(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"),
       batchSize: Int(batchSize), usingAverage: usingAverage)
     try write(measured, to: results, count)
   }
@@ -192,7 +192,7 @@ public func scnn_fit_begin(
     let out = try required(fit, "fit")
     out.pointee = nil
     let run = try TrainingRun(
-      model, view(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"),
+      model, inputs(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"),
       options: FitOptions(json: SwiftCNNABI.options(options, "options")))
     out.pointee = Handles.make(FitHandle(run))
   }

@@ -47,7 +47,8 @@ import X86Assembler
     let network = try network(&random), input = network.type(of: network.inputs[0].value).shape
     func plan(_ target: CodeTarget?) throws -> Plan {
       try Compiler.trainingPlan(
-        network, input: TensorType(.float32, [3] + input.dropFirst()), normalization: GeneratedPlanTests.normalization,
+        network, inputs: [TensorType(.float32, [3] + input.dropFirst())],
+        normalization: GeneratedPlanTests.normalization,
         loss: Loss(.sparseCategoricalCrossEntropy, fromLogits: true), threads: 1 + seed % 3, target: target)
     }
     let generated = try plan(target), portable = try plan(nil)

@@ -98,7 +98,7 @@ import X86Assembler
       let type = try TensorType(element, [batch, 17, 19, 3])
       func plan(_ target: CodeTarget?) throws -> Plan {
         try Compiler.inferencePlan(
-          Self.network(), input: type, normalization: Self.normalization, outputs: outputs, threads: threads,
+          Self.network(), inputs: [type], normalization: Self.normalization, outputs: outputs, threads: threads,
           target: target)
       }
       let generated = try plan(target), portable = try plan(nil)
@@ -118,7 +118,7 @@ import X86Assembler
     func losses(_ target: CodeTarget?) throws -> [[Float]] {
       try Self.outputs(
         of: Compiler.evaluationPlan(
-          Self.network(), input: TensorType(.uint8, [3, 17, 19, 3]), normalization: Self.normalization,
+          Self.network(), inputs: [TensorType(.uint8, [3, 17, 19, 3])], normalization: Self.normalization,
           loss: Loss(.sparseCategoricalCrossEntropy), threads: 2, target: target))
     }
     for (a, b) in zip(try losses(target), try losses(nil)) { expectClose(a, b, 1e-5, "\(target.instructionSet)") }
@@ -129,7 +129,7 @@ import X86Assembler
   func trainingStepsEqualThoseOfPortableKernels(_ target: CodeTarget, _ threads: Int) throws {
     func plan(_ target: CodeTarget?) throws -> Plan {
       try Compiler.trainingPlan(
-        Self.network(), input: TensorType(.uint8, [3, 17, 19, 3]), normalization: Self.normalization,
+        Self.network(), inputs: [TensorType(.uint8, [3, 17, 19, 3])], normalization: Self.normalization,
         loss: Loss(.sparseCategoricalCrossEntropy), threads: threads, target: target)
     }
     let generated = try plan(target), portable = try plan(nil)
@@ -153,7 +153,7 @@ import X86Assembler
   func stepsWithLittleMemoryAreTheSameBits(_ target: CodeTarget) throws {
     func plan(_ memory: TrainingMemory) throws -> Plan {
       try Compiler.trainingPlan(
-        Self.network(), input: TensorType(.float32, [3, 17, 19, 3]), normalization: Self.normalization,
+        Self.network(), inputs: [TensorType(.float32, [3, 17, 19, 3])], normalization: Self.normalization,
         loss: Loss(.sparseCategoricalCrossEntropy), memory: memory, threads: 2, target: target)
     }
     let normal = try plan(.normal), low = try plan(.low)
@@ -189,11 +189,11 @@ import X86Assembler
     let type = try TensorType(.float32, [3, 17, 19, 3])
     func predicting(_ target: CodeTarget?) throws -> Plan {
       try Compiler.inferencePlan(
-        Self.residualNetwork(), input: type, normalization: Self.normalization, threads: 2, target: target)
+        Self.residualNetwork(), inputs: [type], normalization: Self.normalization, threads: 2, target: target)
     }
     func training(_ target: CodeTarget?) throws -> Plan {
       try Compiler.trainingPlan(
-        Self.residualNetwork(), input: type, normalization: Self.normalization,
+        Self.residualNetwork(), inputs: [type], normalization: Self.normalization,
         loss: Loss(.sparseCategoricalCrossEntropy),
         memory: memory, threads: 2, target: target)
     }

@@ -47,7 +47,7 @@ import Testing
 
   static func trainingGraph() throws -> Graph {
     try Compiler.trainingGraph(
-      network(), input: TensorType(.float32, [6, 8, 8, 3]), normalization: normalization, loss: loss)
+      network(), inputs: [TensorType(.float32, [6, 8, 8, 3])], normalization: normalization, loss: loss)
   }
 
   /// A runner with inputs and parameters set.
@@ -190,7 +190,7 @@ import Testing
       network = try frozen ? network.frozenForm() : network.inferenceForm()
       if !frozen { network.setTrainable { $0.role == .weight } }
       return try Compiler.trainingGraph(
-        network, input: TensorType(.float32, [6, 8, 8, 3]), normalization: Self.normalization, loss: Self.loss)
+        network, inputs: [TensorType(.float32, [6, 8, 8, 3])], normalization: Self.normalization, loss: Self.loss)
     }
     let frozen = try graph(frozen: true)
     #expect(!frozen.nodes.contains { $0.operation is BatchNormalizationTraining })
@@ -206,7 +206,7 @@ import Testing
 
   @Test func preparationRunsAgainAfterAChange() throws {
     let graph = try Compiler.inferenceGraph(
-      Self.network(), input: TensorType(.float32, [2, 8, 8, 3]), normalization: Self.normalization)
+      Self.network(), inputs: [TensorType(.float32, [2, 8, 8, 3])], normalization: Self.normalization)
     let runner = try Self.runner(graph)
     #expect(!runner.plan.preparation.isEmpty)
     try runner.run()
@@ -227,7 +227,7 @@ import Testing
 
   @Test func preparationRunsAgainForOtherStorage() throws {
     let graph = try Compiler.inferenceGraph(
-      Self.network(), input: TensorType(.float32, [1, 8, 8, 3]), normalization: Self.normalization)
+      Self.network(), inputs: [TensorType(.float32, [1, 8, 8, 3])], normalization: Self.normalization)
     let a = try Self.runner(graph), b = try Self.runner(graph)
     for parameter in graph.parameters { try a.set(parameter.name, try b.parameter(parameter.name)) }
     let x = try Memory(byteCount: 768, for: "x")
@@ -244,10 +244,10 @@ import Testing
   @Test func inferenceIsTheSameWithAndWithoutOtherOutputs() throws {
     let type = try TensorType(.float32, [2, 8, 8, 3])
     let whole = try Self.runner(
-      Compiler.inferenceGraph(Self.network(), input: type, normalization: Self.normalization))
+      Compiler.inferenceGraph(Self.network(), inputs: [type], normalization: Self.normalization))
     let part = try Self.runner(
       Compiler.inferenceGraph(
-        Self.network(), input: type, normalization: Self.normalization,
+        Self.network(), inputs: [type], normalization: Self.normalization,
         outputs: ["block1.bn1", "stem", "flat", "probabilities", "input"]))
     try whole.run()
     try part.run()
@@ -263,13 +263,13 @@ import Testing
   @Test func evaluationAndTrainingHaveTheirOutputs() throws {
     let type = try TensorType(.float32, [6, 8, 8, 3])
     let evaluation = try Compiler.evaluationGraph(
-      Self.network(), input: type, normalization: Self.normalization, loss: Self.loss)
+      Self.network(), inputs: [type], normalization: Self.normalization, loss: Self.loss)
     #expect(evaluation.outputs.map(\.name) == ["probabilities", "loss"])
     #expect(evaluation.updates.isEmpty)
     var network = try Self.network()
     network.setTrainable { !$0.name.hasPrefix("stem") }
     let training = try Compiler.trainingGraph(
-      network, input: type, normalization: Self.normalization, loss: Self.loss)
+      network, inputs: [type], normalization: Self.normalization, loss: Self.loss)
     let names = network.parameters.filter(\.isTrainable).map { Compiler.gradientName($0.name) }
     #expect(training.outputs.map(\.name) == ["probabilities", "loss"] + names)
     // stem_bn is frozen, so five of the six normalisations of the network measure.
@@ -292,11 +292,12 @@ import Testing
   @Test func inputsOfTheWrongTypeAreRefused() throws {
     #expect(throws: CNNError.self) {
       try Compiler.inferenceGraph(
-        Self.network(), input: TensorType(.int32, [1, 8, 8, 3]), normalization: Self.normalization)
+        Self.network(), inputs: [TensorType(.int32, [1, 8, 8, 3])], normalization: Self.normalization)
     }
     let error = #expect(throws: CNNError.self) {
       try Compiler.inferenceGraph(
-        Self.network(), input: TensorType(.float32, [1, 8, 8, 3]), normalization: Self.normalization, outputs: ["stm"])
+        Self.network(), inputs: [TensorType(.float32, [1, 8, 8, 3])], normalization: Self.normalization,
+        outputs: ["stm"])
     }
     #expect(error?.message == "unknown tensor 'stm'; did you mean 'stem'?")
   }

@@ -14,7 +14,7 @@ import Testing
   @Test func theNodesAndParametersArePrefixed() throws {
     var (graph, x) = try host()
     let network = try smallNetwork()
-    let (output, parameters) = try graph.inline(network, prefix: "backbone.", input: x)
+    let (output, parameters) = try graph.inline(network, prefix: "backbone.", inputs: [x])
     #expect(graph.nodes.map(\.name) == network.nodes.map { "backbone.\($0.name)" })
     #expect(graph.parameters.map(\.name) == network.parameters.map { "backbone.\($0.name)" })
     #expect(
@@ -30,7 +30,7 @@ import Testing
     var (graph, x) = try host()
     let conv = try graph.addSingle(Activation(.relu), [x], name: "conv")
     _ = try graph.addParameter(Parameter(name: "bn.bias", shape: [1], role: .bias, initializer: .zeros))
-    let (_, parameters) = try graph.inline(smallNetwork(), prefix: "", input: conv)
+    let (_, parameters) = try graph.inline(smallNetwork(), prefix: "", inputs: [conv])
     #expect(graph.nodes.map(\.name).prefix(3) == ["conv", "conv_1", "bn"])
     #expect(parameters["bn.bias"] == "bn.bias_1" && parameters["bn.weight"] == "bn.weight")
   }
@@ -38,11 +38,11 @@ import Testing
   @Test func appliedTwiceItsParametersAreThereOnce() throws {
     var (graph, x) = try host()
     let network = try smallNetwork()
-    let (first, parameters) = try graph.inline(network, prefix: "", input: x)
+    let (first, parameters) = try graph.inline(network, prefix: "", inputs: [x])
     var known: [String: Value] = [:]
     for (name, here) in parameters { known[name] = graph.value(named: here) }
     let mirrored = try graph.addSingle(RandomFlip(stream: 99), [x])
-    let (second, more) = try graph.inline(network, prefix: "", input: mirrored, known: known)
+    let (second, more) = try graph.inline(network, prefix: "", inputs: [mirrored], known: known)
     #expect(more.isEmpty && graph.parameters.count == network.parameters.count)
     #expect(graph.nodes.count == 2 * network.nodes.count + 1)
     #expect(first != second && graph.name(of: second) == "fc_1")
@@ -59,10 +59,10 @@ import Testing
     let features = try builder.activation(.relu, try builder.batchNormalization(image, "bn"), "relu")
     let dropped = try builder.apply(Dropout(rate: 0.5, stream: 0), features, name: "dropout")
     try builder.graph.addOutput("y", try builder.activation(.tanh, dropped, "tanh"))
-    let (first, parameters) = try graph.inline(builder.graph, prefix: "p.", input: x)
+    let (first, parameters) = try graph.inline(builder.graph, prefix: "p.", inputs: [x])
     var known: [String: Value] = [:]
     for (name, here) in parameters { known[name] = graph.value(named: here) }
-    let (second, _) = try graph.inline(builder.graph, prefix: "p.", input: x, known: known)
+    let (second, _) = try graph.inline(builder.graph, prefix: "p.", inputs: [x], known: known)
     #expect(first != second)
     #expect(graph.nodes.map(\.name) == ["p.bn", "p.relu", "p.dropout", "p.tanh", "p.dropout_1", "p.tanh_1"])
   }
@@ -71,11 +71,11 @@ import Testing
   @Test func sharedStatisticsAreUpdatedOneAfterTheOther() throws {
     var (graph, x) = try host()
     let network = try smallNetwork()
-    let (first, parameters) = try graph.inline(network, prefix: "", input: x)
+    let (first, parameters) = try graph.inline(network, prefix: "", inputs: [x])
     var known: [String: Value] = [:]
     for (name, here) in parameters { known[name] = graph.value(named: here) }
     let mirrored = try graph.addSingle(RandomFlip(stream: 99), [x])
-    let (second, _) = try graph.inline(network, prefix: "", input: mirrored, known: known)
+    let (second, _) = try graph.inline(network, prefix: "", inputs: [mirrored], known: known)
     try graph.addOutput("sum", graph.addSingle(Add(), [first, second]))
     let training = try graph.trainingForm()
     let layers = training.nodes.filter { $0.operation is BatchNormalizationTraining }
@@ -90,7 +90,7 @@ import Testing
     var (graph, x) = try host()
     let network = try smallNetwork()
     for _ in 0..<3 { x = try graph.addSingle(Reshape([6, 6, 3]), [x], name: graph.uniqueName("again")) }
-    for _ in 0..<3 { _ = try graph.inline(network, prefix: "", input: x) }
+    for _ in 0..<3 { _ = try graph.inline(network, prefix: "", inputs: [x]) }
     let streams = graph.nodes.compactMap { ($0.operation as? any RandomOperation)?.stream }
     #expect(streams.count == 3 && Set(streams).count == 3)
     #expect(graph.nodes.compactMap { ($0.operation as? Dropout)?.rate } == [0.5, 0.5, 0.5])
@@ -102,7 +102,7 @@ import Testing
     network.setTrainable { $0.name != "conv.weight" }
     network.setRegularizers { $0.name == "fc.weight" ? penalty : nil }
     var (graph, x) = try host()
-    _ = try graph.inline(network, prefix: "p/", input: x)
+    _ = try graph.inline(network, prefix: "p/", inputs: [x])
     for (old, new) in zip(network.parameters, graph.parameters) {
       #expect(new.isTrainable == old.isTrainable && new.regularizer == old.regularizer && new.role == old.role)
       #expect(new.shape == old.shape && new.initializer == old.initializer)
@@ -114,7 +114,7 @@ import Testing
     var (graph, x) = try host([1, 6, 6, 3])
     let wide = try graph.addSingle(Concatenate(), [x, x], name: "wide")
     let text = graph.text, names = graph.valueNames
-    let error = #expect(throws: CNNError.self) { try graph.inline(smallNetwork(), prefix: "p.", input: wide) }
+    let error = #expect(throws: CNNError.self) { try graph.inline(smallNetwork(), prefix: "p.", inputs: [wide]) }
     #expect(error?.code == .shapeMismatch && error?.message.contains("'p.conv'") == true)
     // In the middle of the network.
     var builder = GraphBuilder()
@@ -124,13 +124,13 @@ import Testing
     try builder.graph.addOutput("y", y)
     let small = try graph.addSingle(Pooling2D(.max, kernel: [2, 2]), [x], name: "small")
     let before = graph.text
-    #expect(throws: CNNError.self) { try graph.inline(builder.graph, prefix: "", input: small) }
+    #expect(throws: CNNError.self) { try graph.inline(builder.graph, prefix: "", inputs: [small]) }
     #expect(graph.text == before && text != before && graph.valueNames == names + ["small"])
     // A prefix that names cannot have.
     let long = String(repeating: "p", count: 2000)
-    #expect(throws: CNNError.self) { try graph.inline(builder.graph, prefix: long, input: x) }
+    #expect(throws: CNNError.self) { try graph.inline(builder.graph, prefix: long, inputs: [x]) }
     #expect(graph.text == before)
-    _ = try graph.inline(builder.graph, prefix: "", input: x)
+    _ = try graph.inline(builder.graph, prefix: "", inputs: [x])
     try graph.verify()
   }
 
@@ -138,10 +138,10 @@ import Testing
     var (graph, x) = try host()
     var network = try smallNetwork()
     _ = try network.addInput("second", type([1]))
-    #expect(throws: CNNError.self) { try graph.inline(network, prefix: "", input: x) }
+    #expect(throws: CNNError.self) { try graph.inline(network, prefix: "", inputs: [x]) }
     network = try smallNetwork()
     try network.setOutputs([])
-    #expect(throws: CNNError.self) { try graph.inline(network, prefix: "", input: x) }
+    #expect(throws: CNNError.self) { try graph.inline(network, prefix: "", inputs: [x]) }
     #expect(graph.nodes.isEmpty && graph.parameters.isEmpty)
   }
 
@@ -149,14 +149,14 @@ import Testing
     var graph = Graph()
     let x = try graph.addInput("image", type([1, 40, 40, 3]), variableAxes: [1, 2])
     let network = try smallNetwork().selectingOutputs(["relu"]).removingDeadNodes()
-    let (output, _) = try graph.inline(network, prefix: "", input: x)
+    let (output, _) = try graph.inline(network, prefix: "", inputs: [x])
     #expect(graph.shape(of: output) == [1, nil, nil, 4])
   }
 
   @Test func anInputThatIsTheOutputIsPassedThrough() throws {
     var (graph, x) = try host()
     let network = try smallNetwork().selectingOutputs(["input"]).removingDeadNodes().removingDeadParameters()
-    let (output, parameters) = try graph.inline(network, prefix: "", input: x)
+    let (output, parameters) = try graph.inline(network, prefix: "", inputs: [x])
     #expect(output == x && parameters.isEmpty)
   }
 }

@@ -54,7 +54,7 @@ def test_what_has_array_is_an_array():
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_dense_arrays_that_fit_are_not_copied(dtype):
     x = np.zeros((3, 8, 8, 1), dtype)
-    assert _arrays.images(x, make_model()._handle) is x
+    assert _arrays.samples(x, make_model()._handle) is x
     labels = np.zeros(3, np.int32)
     assert np.shares_memory(_arrays.targets(labels, (3, 10)), labels)
     weight = np.ones(3, np.float32)

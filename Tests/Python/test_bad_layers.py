@@ -140,7 +140,7 @@ CASES = {
     ),
     "one tensor to add": (lambda: layers.Add()(layers.Input((3,))), ValueError, "at least two tensors, got 1"),
     "nothing to add": (lambda: layers.Add()([]), ValueError, "expected a batch"),
-    "arrays to add": (lambda: layers.Add()([IMAGES, IMAGES]), ValueError, "several arrays at once"),
+    "arrays of other counts to add": (lambda: layers.Add()([IMAGES, IMAGES[:1]]), ValueError, "as many of each"),
     "tensors and arrays": (lambda: layers.Add()([layers.Input((3,)), IMAGES]), ValueError, "cannot be mixed"),
     "joined along the batch": (lambda: layers.concatenate([layers.Input((3,))] * 2, 0), ValueError, "axis is 0"),
     "joined along no axis": (lambda: layers.concatenate([layers.Input((3,))] * 2, 5), ValueError, "axis is 5"),
@@ -294,9 +294,12 @@ METHODS = {
     "text to build for": (lambda m: models.Sequential([layers.ReLU()]).build("a"), ValueError, "input_shape"),
     "a model of no tensors": (lambda m: models.Model("a", "b"), ValueError, "inputs must be a tensor.*got 'a'"),
     "a model of arrays": (lambda m: models.Model(IMAGES, IMAGES), ValueError, "inputs must be a tensor"),
-    "a model of two inputs": (
-        lambda m: models.Model([layers.Input((3,)), layers.Input((3,))], m.output), ValueError, "inputs.*one input"
+    "a model of other inputs": (
+        lambda m: models.Model([layers.Input((3,)), layers.Input((3,))], m.output),
+        ValueError,
+        "not among the model's inputs",
     ),
+    "an input that is given twice": (lambda m: models.Model([m.input, m.input], m.output), ValueError, "a tensor twice"),
     "a model of nothing": (lambda m: models.Model().predict(IMAGES), NotImplementedError, "has no network"),
     "an unknown argument": (lambda m: models.Model(foo=3), TypeError, "foo"),
     "an unknown attribute": (lambda m: m.to_json(), AttributeError, "no attribute 'to_json'"),

@@ -308,11 +308,11 @@ def test_every_method_takes_arrays_of_others(data):
 
 def test_dense_memory_of_others_reaches_the_library_as_it_is():
     x, labels = np.zeros((3, 8, 8, 1), np.float32), np.zeros(3, np.int32)
-    assert np.shares_memory(_arrays.images(Wrapped(x), make_model()._handle), x)
+    assert np.shares_memory(_arrays.samples(Wrapped(x), make_model()._handle), x)
     assert np.shares_memory(_arrays.targets(Wrapped(labels), (3, 10)), labels)
     pixels = bytearray(64)
     view = memoryview(pixels).cast("B", (1, 8, 8, 1))
-    result = _arrays.images(view, make_model()._handle)
+    result = _arrays.samples(view, make_model()._handle)
     pixels[5] = 7
     assert result[0, 0, 5, 0] == 7 and result.dtype == np.uint8
 
@@ -422,7 +422,7 @@ def test_tensors_of_torch_come_and_go_without_a_copy(data):
     import torch
 
     x, y = torch.rand(4, 8, 8, 1), torch.arange(4)
-    assert np.shares_memory(_arrays.images(x, make_model()._handle), x.numpy())
+    assert np.shares_memory(_arrays.samples(x, make_model()._handle), x.numpy())
     shared = swiftcnn.from_dlpack(x)
     x[0, 0, 0, 0] = 9
     assert shared[0, 0, 0, 0] == 9
@@ -430,7 +430,7 @@ def test_tensors_of_torch_come_and_go_without_a_copy(data):
     model.compile("sgd", "sparse_categorical_crossentropy")
     assert model.train_on_batch(x, y) == make_trained(x.numpy(), y.numpy())
     channels_last = torch.rand(4, 1, 8, 8).to(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-    assert np.shares_memory(_arrays.images(channels_last, make_model()._handle), channels_last.numpy())
+    assert np.shares_memory(_arrays.samples(channels_last, make_model()._handle), channels_last.numpy())
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=2)
     assert np.isfinite(model.fit(loader, verbose=0).history["loss"][0])
     kernel = torch.from_dlpack(model.layers[1].weights[0])
@@ -477,7 +477,7 @@ def test_arrays_of_jax_come_and_go():
     import jax.numpy as jnp
 
     x = jnp.asarray(np.random.default_rng(0).random((4, 8, 8, 1), np.float32))
-    assert _arrays.images(x, make_model()._handle).ctypes.data == x.unsafe_buffer_pointer()
+    assert _arrays.samples(x, make_model()._handle).ctypes.data == x.unsafe_buffer_pointer()
     assert not swiftcnn.from_dlpack(x).flags.writeable
     model = make_model()
     np.testing.assert_array_equal(model.predict(x, verbose=0), model.predict(np.asarray(x), verbose=0))

@@ -203,9 +203,11 @@ import Testing
     expectError(.shapeMismatch, "one row for each sample") { _ = try model.predict(input.view) }
   }
 
-  @Test func aModelHasOneInputAndAnOutputAndTrainsWithOne() throws {
+  @Test func aModelHasAnInputAndAnOutputAndTrainsWithOneOutput() throws {
     var graph = Graph()
-    expectError(.invalidArgument, "0 inputs and 0 outputs; expected one input") { _ = try Model(graph, name: "m") }
+    expectError(.invalidArgument, "0 inputs and 0 outputs; expected at least one of each") {
+      _ = try Model(graph, name: "m")
+    }
     let x = try graph.addInput("x", TensorType(.float32, [1, 4]))
     try graph.addOutput("a", graph.addSingle(Softmax(), [x]))
     try graph.addOutput("b", graph.addSingle(Activation(.tanh), [x]))

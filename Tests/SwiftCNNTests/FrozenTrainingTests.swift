@@ -91,7 +91,7 @@ extension TrainingPlanTests {
     let training = kinds(plan)
     let prediction = kinds(
       try Compiler.inferencePlan(
-        model.network, input: TensorType(.float32, [4, 64, 64, 3]), normalization: model.pixelNormalization,
+        model.network, inputs: [TensorType(.float32, [4, 64, 64, 3])], normalization: model.pixelNormalization,
         threads: 2, target: target))
     for kind in ["convolve_blocks", "expand_blocks", "scale_blocks", "activate_blocks", "add"] {
       // The offset of a normalisation is added up, once for each.

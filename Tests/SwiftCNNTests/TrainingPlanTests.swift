@@ -41,7 +41,7 @@ import X86Assembler
     memory: TrainingMemory = .normal
   ) throws -> Plan {
     try Compiler.trainingPlan(
-      network ?? model.network, input: TensorType(.float32, [batch, size, size, 3]),
+      network ?? model.network, inputs: [TensorType(.float32, [batch, size, size, 3])],
       normalization: model.pixelNormalization,
       loss: Loss(.sparseCategoricalCrossEntropy, fromLogits: false), memory: memory, threads: 2, target: target)
   }

@@ -13,9 +13,9 @@ public enum Compiler {
     public init(mean: [Double], deviation: [Double]) { (self.mean, self.deviation) = (mean, deviation) }
   }
 
-  /// The graph that predicts `outputs` (names of tensors; empty for the network's own) for an input of this type.
+  /// The graph that predicts `outputs` (names of tensors; empty for the network's own) for inputs of these types.
   static func inferenceGraph(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, outputs: [String] = [],
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, outputs: [String] = [],
     generation: CodeGeneration? = nil
   ) throws(CNNError) -> Graph {
     var passes: [Pass] = []
@@ -24,7 +24,7 @@ public enum Compiler {
       passes.append(Pass("select outputs") { graph throws(CNNError) in try graph.selectingOutputs(outputs) })
     }
     passes += [
-      Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
+      Pass("bind inputs") { graph throws(CNNError) in try graph.binding(inputs, normalization) },
       Pass("inference form") { graph throws(CNNError) in try graph.inferenceForm() },
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
     ]
@@ -47,22 +47,22 @@ public enum Compiler {
 
   /// The plan that predicts: with generated kernels where this processor can run them, and else with portable ones.
   public static func inferencePlan(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, outputs: [String] = [], threads: Int,
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, outputs: [String] = [], threads: Int,
     target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
     try plan(threads: threads, target: target) { (generation) throws(CNNError) in
       try inferenceGraph(
-        network, input: input, normalization: normalization, outputs: outputs, generation: generation)
+        network, inputs: inputs, normalization: normalization, outputs: outputs, generation: generation)
     }
   }
 
   /// The plan of the loss without training; see `evaluationGraph`.
   public static func evaluationPlan(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss, threads: Int,
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss, threads: Int,
     target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
     try plan(threads: threads, target: target) { (generation) throws(CNNError) in
-      try evaluationGraph(network, input: input, normalization: normalization, loss: loss, generation: generation)
+      try evaluationGraph(network, inputs: inputs, normalization: normalization, loss: loss, generation: generation)
     }
   }
 
@@ -83,12 +83,12 @@ public enum Compiler {
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.
   static func evaluationGraph(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss,
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss,
     generation: CodeGeneration? = nil
   ) throws(CNNError) -> Graph {
     try run(
       [
-        Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
+        Pass("bind inputs") { graph throws(CNNError) in try graph.binding(inputs, normalization) },
         Pass("inference form") { graph throws(CNNError) in try graph.inferenceForm() },
         Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
         Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
@@ -100,7 +100,7 @@ public enum Compiler {
   /// The plan of one training step; see `trainingGraph`.
   /// - Parameter memory: what is kept from the forward to the backward pass; portable kernels keep everything.
   public static func trainingPlan(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss,
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss,
     memory: TrainingMemory = .normal, threads: Int, target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
     // Weights that are new at every step are not kept prepared: it would only take memory.
@@ -108,25 +108,25 @@ public enum Compiler {
       threads: threads, target: target, preparing: { memory == .normal && !$0.isTrainable },
       { (generation) throws(CNNError) in
         try trainingGraph(
-          network, input: input, normalization: normalization, loss: loss, memory: memory, generation: generation)
+          network, inputs: inputs, normalization: normalization, loss: loss, memory: memory, generation: generation)
       })
   }
 
   /// The graph of one training step, for portable kernels: outputs are the prediction, `loss`, and `gradient:NAME` for
   /// every trainable parameter that the loss depends on. Statistics are updated by the run; weights are the optimizer's business.
   public static func trainingGraph(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss
   ) throws(CNNError) -> Graph {
-    try trainingGraph(network, input: input, normalization: normalization, loss: loss, generation: nil)
+    try trainingGraph(network, inputs: inputs, normalization: normalization, loss: loss, generation: nil)
   }
 
   /// The same for generated kernels, where there is a `generation`.
   static func trainingGraph(
-    _ network: Graph, input: TensorType, normalization: PixelNormalization, loss: Loss,
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss,
     memory: TrainingMemory = .normal, generation: CodeGeneration?
   ) throws(CNNError) -> Graph {
     var passes = [
-      Pass("bind input") { graph throws(CNNError) in try graph.binding(input, normalization) },
+      Pass("bind inputs") { graph throws(CNNError) in try graph.binding(inputs, normalization) },
       Pass("training form") { graph throws(CNNError) in try graph.trainingForm() },
       Pass("add loss") { graph throws(CNNError) in try graph.addingLoss(loss) },
       Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
@@ -196,17 +196,28 @@ public enum Compiler {
 }
 
 extension Graph {
-  /// Gives the network's input the caller's type; pixels are normalised first.
-  fileprivate func binding(_ type: TensorType, _ normalization: Compiler.PixelNormalization) throws(CNNError) -> Graph {
-    guard let input = inputs.first else { throw CNNError(.invalidArgument, "the network has no input") }
-    let bound = try rebound([input.name: TensorType(.float32, type.shape)])
-    if type.element == .float32 { return bound }
-    guard type.element == .uint8 else {
-      throw CNNError(
-        .shapeMismatch, "the input has element type \(type.element.rawValue); expected float32, or uint8 pixels")
+  /// Gives the network's inputs the caller's types; pixels are normalised first.
+  fileprivate func binding(_ types: [TensorType], _ normalization: Compiler.PixelNormalization) throws(CNNError)
+    -> Graph
+  {
+    guard types.count == inputs.count, !types.isEmpty else {
+      throw CNNError(.invalidArgument, "the network has \(inputs.count) inputs; \(types.count) given")
     }
-    return try bound.acceptingPixels(
-      input: input.name, mean: normalization.mean, deviation: normalization.deviation)
+    var floats: [String: TensorType] = [:]
+    for (input, type) in zip(inputs, types) {
+      guard type.element == .float32 || type.element == .uint8 else {
+        throw CNNError(
+          .shapeMismatch,
+          "the input '\(input.name)' has element type \(type.element.rawValue); expected float32, or uint8 pixels")
+      }
+      floats[input.name] = try TensorType(.float32, type.shape)
+    }
+    var graph = try rebound(floats)
+    for (input, type) in zip(inputs, types) where type.element == .uint8 {
+      graph = try graph.acceptingPixels(
+        input: input.name, mean: normalization.mean, deviation: normalization.deviation)
+    }
+    return graph
   }
 
   /// The parameters whose gradients a training step computes.

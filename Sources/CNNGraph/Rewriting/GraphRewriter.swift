@@ -11,13 +11,13 @@ public struct GraphRewriter {
   /// Starts a copy: inputs and parameters are there, nodes are not.
   /// - Parameters:
   ///   - inputType: the new type of the input of that name; nil for the one it has.
-  ///   - variableAxes: the axes of a new type whose size varies.
+  ///   - variableAxes: by input name, the axes of a new type whose size varies; none where it is not named.
   ///   - keepsParameter: whether a parameter is in the copy too.
   ///   - newParameter: what stands in a parameter's place.
   public init(
     _ source: Graph,
     inputType: (String) throws(CNNError) -> TensorType? = { _ throws(CNNError) in nil },
-    variableAxes: [Int] = [],
+    variableAxes: [String: [Int]] = [:],
     keepsParameter: (Parameter) -> Bool = { _ in true },
     newParameter: (Parameter) -> Parameter = { $0 }
   ) throws(CNNError) {
@@ -27,7 +27,8 @@ public struct GraphRewriter {
     for input in source.inputs {
       let type = try inputType(input.name)
       images[input.value.index] = try result.addInput(
-        input.name, type ?? source.type(of: input.value), variableAxes: type == nil ? input.variableAxes : variableAxes)
+        input.name, type ?? source.type(of: input.value),
+        variableAxes: type == nil ? input.variableAxes : variableAxes[input.name] ?? [])
     }
     for index in 0..<source.valueCount {
       let value = Value(index: index)

@@ -7,19 +7,21 @@ extension Graph {
   /// and operands, is used again. A random layer draws other numbers here than there, since the same network may be added
   /// twice.
   /// - Parameters:
-  ///   - input: what the network reads.
+  ///   - inputs: what the network reads, in the order of its inputs.
   ///   - known: parameters of the network that this graph has already, by their names there.
   /// - Returns: its first output, and the names its other parameters got here, by their names there.
   /// - Throws: `.shapeMismatch` naming the node where the input does not fit; the graph is then as it was.
   public mutating func inline(
-    _ network: Graph, prefix: String, input: Value, known: [String: Value] = [:]
+    _ network: Graph, prefix: String, inputs: [Value], known: [String: Value] = [:]
   ) throws(CNNError) -> (output: Value, parameters: [String: String]) {
-    guard network.inputs.count == 1, let output = network.outputs.first else {
-      throw CNNError(.invalidArgument, "a network of \(network.inputs.count) inputs cannot be a layer; expected 1")
+    guard network.inputs.count == inputs.count, let output = network.outputs.first else {
+      throw CNNError(
+        .invalidArgument, "\(inputs.count) tensors are given to a network of \(network.inputs.count) inputs")
     }
     let start = mark
     do throws(CNNError) {
-      var images: [Value: Value] = [network.inputs[0].value: input]
+      var images: [Value: Value] = [:]
+      for (input, value) in zip(network.inputs, inputs) { images[input.value] = value }
       var names: [String: String] = [:]
       for parameter in network.parameters {
         guard let value = network.value(named: parameter.name) else { continue }

@@ -4,9 +4,9 @@ extension Graph {
   /// The same network for inputs of other types: shapes are inferred anew.
   /// - Parameters:
   ///   - types: new types by input name; the other inputs keep theirs.
-  ///   - variableAxes: the axes of the new types whose size varies.
+  ///   - variableAxes: by input name, the axes of the new types whose size varies.
   /// - Throws: `.shapeMismatch` naming the node where the new shapes do not fit.
-  public func rebound(_ types: [String: TensorType], variableAxes: [Int] = []) throws(CNNError) -> Graph {
+  public func rebound(_ types: [String: TensorType], variableAxes: [String: [Int]] = [:]) throws(CNNError) -> Graph {
     var rewriter = try GraphRewriter(
       self, inputType: { name throws(CNNError) in types[name] }, variableAxes: variableAxes)
     for node in nodes { try rewriter.copy(node) }

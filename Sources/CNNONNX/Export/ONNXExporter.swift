@@ -23,11 +23,13 @@ public enum ONNXExporter {
   ) throws(CNNError) -> [UInt8] {
     var graph = try network.inferenceForm().removingDeadNodes().removingDeadParameters()
     if let pixels = options.pixels {
-      guard graph.inputs.count == 1 else {
-        throw CNNError(.invalidArgument, "the network has \(graph.inputs.count) inputs; pixels are those of one")
+      let inputs = graph.inputs.filter { graph.takesPixels($0, channels: pixels.mean.count) }
+      guard !inputs.isEmpty else {
+        throw CNNError(.invalidArgument, "none of the \(graph.inputs.count) inputs is an image, so there are no pixels")
       }
-      graph = try graph.acceptingPixels(
-        input: graph.inputs[0].name, mean: pixels.mean, deviation: pixels.deviation)
+      for input in inputs {
+        graph = try graph.acceptingPixels(input: input.name, mean: pixels.mean, deviation: pixels.deviation)
+      }
     }
     var total = 0
     for parameter in graph.parameters {

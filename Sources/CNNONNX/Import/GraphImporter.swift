@@ -81,22 +81,20 @@ struct GraphImporter {
     }
     var pixels = pixels
     let isDescribed = pixels != nil
-    for input in inputs {
-      if try addInput(input) {
-        // Values 0...255 are taken as they stand.
-        let channels = graph.inputs.last.flatMap { graph.type(of: $0.value).shape.last } ?? 1
-        guard channels <= Self.maximumChannels else {
-          throw CNNError(
-            .outOfMemory,
-            "input '\(input.name)' has pixels of \(channels) channels; expected \(Self.maximumChannels) at most")
-        }
-        pixels = .init(
-          mean: Array(repeating: 0, count: channels), deviation: Array(repeating: 1 / 255, count: channels))
+    var areBytes: [Bool] = []
+    for input in inputs { areBytes.append(try addInput(input)) }
+    guard let pixelInput = graph.pixelInput else { throw CNNError(.malformedFile, "the model has no input") }
+    let channels = graph.type(of: pixelInput.value).shape.last ?? 1
+    for (input, isByte) in zip(graph.inputs, areBytes) where isByte && graph.takesPixels(input, channels: channels) {
+      // Values 0...255 are taken as they stand.
+      guard channels <= Self.maximumChannels else {
+        throw CNNError(
+          .outOfMemory,
+          "input '\(input.name)' has pixels of \(channels) channels; expected \(Self.maximumChannels) at most")
       }
+      pixels = .init(mean: Array(repeating: 0, count: channels), deviation: Array(repeating: 1 / 255, count: channels))
     }
-    guard let first = graph.inputs.first else { throw CNNError(.malformedFile, "the model has no input") }
     if isDescribed, let given = pixels {
-      let channels = graph.type(of: first.value).shape.last ?? 1
       let isUsable =
         given.mean.count == channels && given.deviation.count == channels && given.mean.allSatisfy(\.isFinite)
         && given.deviation.allSatisfy { $0.isFinite && $0 > 0 }

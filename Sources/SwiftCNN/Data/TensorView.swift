@@ -46,17 +46,21 @@ public struct TensorView: @unchecked Sendable {
     return (minimum, maximum)
   }
 
-  /// int32 elements as another type, whose range they do not leave. Call only after `validated`.
+  /// Integers as another type, whose range they do not leave. Call only after `validated`.
   func converted(to element: ElementType) throws(CNNError) -> TensorView {
-    let result = try Tensor(element, zeros: shape), values = base.assumingMemoryBound(to: Int32.self)
-    let count = shape.reduce(1, *)
-    switch element {
-    case .float32:
+    let result = try Tensor(element, zeros: shape), count = shape.reduce(1, *)
+    switch (self.element, element) {
+    case (.int32, .float32):
+      let values = base.assumingMemoryBound(to: Int32.self)
       for index in 0..<count { result.memory.floats[index] = Float(values[index]) }
-    case .uint8:
+    case (.uint8, .float32):
+      let values = base.assumingMemoryBound(to: UInt8.self)
+      for index in 0..<count { result.memory.floats[index] = Float(values[index]) }
+    case (.int32, .uint8):
+      let values = base.assumingMemoryBound(to: Int32.self)
       let bytes = result.memory.base.assumingMemoryBound(to: UInt8.self)
       for index in 0..<count { bytes[index] = UInt8(truncatingIfNeeded: values[index]) }
-    case .int32: result.memory.base.copyMemory(from: base, byteCount: count * 4)
+    default: return self
     }
     return result.view
   }

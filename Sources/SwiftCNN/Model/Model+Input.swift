@@ -1,4 +1,5 @@
 import CNNCore
+import CNNGraph
 import CNNKernels
 
 extension Model {
@@ -6,48 +7,66 @@ extension Model {
   /// `.float32`, as they stand, where it takes pixels as they are too.
   /// - Throws: `.invalidArgument` where they can be no pixels, and the model normalises those.
   public func elementType(ofIntegersFrom minimum: Int64, to maximum: Int64) throws(CNNError) -> ElementType {
-    try lock.reading { () throws(CNNError) in try lockedElementType(minimum, maximum) }
+    try lock.reading { () throws(CNNError) in try lockedElementType(minimum, maximum, "x") }
   }
 
-  private func lockedElementType(_ minimum: Int64, _ maximum: Int64) throws(CNNError) -> ElementType {
+  private func lockedElementType(_ minimum: Int64, _ maximum: Int64, _ role: String) throws(CNNError) -> ElementType {
     if pixelNormalization.isIdentity { return .float32 }
     guard minimum >= 0, maximum <= 255 else {
       throw CNNError(
         .invalidArgument,
-        "x holds integers from \(minimum) to \(maximum); integers are pixels, expected from 0 to 255: divide pixels of 16 "
-          + "bits by 257, and give float32 where the numbers are to be taken as they stand")
+        "\(role) holds integers from \(minimum) to \(maximum); integers are pixels, expected from 0 to 255: divide pixels "
+          + "of 16 bits by 257, and give float32 where the numbers are to be taken as they stand")
     }
     return .uint8
   }
 
-  /// Checks an input, and makes pixels of integers. The result keeps its memory alive. The caller has the model.
-  func converted(_ x: TensorView) throws(CNNError) -> TensorView {
-    try checkInput(x)
-    guard x.element == .int32 else { return x }
-    let (minimum, maximum) = x.int32Range
-    return try x.converted(to: lockedElementType(Int64(minimum), Int64(maximum)))
+  /// Makes pixels of integers for an input that takes those, and float32 as they stand for another. The result keeps its
+  /// memory alive. The caller has the model.
+  func converted(_ x: Samples) throws(CNNError) -> Samples {
+    var arrays: [TensorView] = []
+    for (input, array) in zip(network.inputs, x.arrays) {
+      if !network.takesPixels(input, channels: pixelNormalization.mean.count) {
+        arrays.append(array.element == .float32 ? array : try array.converted(to: .float32))
+      } else if array.element == .int32 {
+        let (minimum, maximum) = array.int32Range
+        let role = inputRole(input.name)
+        arrays.append(try array.converted(to: lockedElementType(Int64(minimum), Int64(maximum), role)))
+      } else {
+        arrays.append(array)
+      }
+    }
+    return Samples(arrays: arrays)
   }
 
   /// What predictions and evaluations compute with: `x` checked, converted, and looked at.
-  func served(_ x: TensorView) throws(CNNError) -> TensorView {
-    let x = try converted(x)
-    if let (given, sample) = judged(x) { compare(given, sample) }
+  func served(_ x: some ModelInput) throws(CNNError) -> Samples {
+    let x = try converted(samples(x))
+    for (input, array) in zip(network.inputs, x.arrays) {
+      if let (given, sample) = judged(array, of: input) { compare(given, sample) }
+    }
     return x
   }
 
-  /// What training computes with: as `served`. The model remembers what it was trained on. The caller has it alone.
-  func learned(_ x: TensorView, _ state: TrainingState) throws(CNNError) -> TensorView {
+  /// What training computes with, of samples that are checked: as `served`. The model remembers what it was trained on,
+  /// of several images what the first is. The caller has it alone.
+  func learned(_ x: Samples, _ state: TrainingState) throws(CNNError) -> Samples {
     let x = try converted(x)
-    guard !state.judgedElements.contains(x.element), let (given, sample) = judged(x) else { return x }
-    state.judgedElements.insert(x.element)
-    if compare(given, sample), trainedOn != nil { return x }
-    trainedOn = given
+    for (input, array) in zip(network.inputs, x.arrays) where input.name == network.pixelInput?.name {
+      guard !state.judgedElements.contains(array.element), let (given, sample) = judged(array, of: input) else { break }
+      state.judgedElements.insert(array.element)
+      if compare(given, sample), trainedOn != nil { break }
+      trainedOn = given
+    }
     return x
   }
 
-  /// What the numbers of images are; nil where that is not known, or the model does not read images.
-  private func judged(_ x: TensorView) -> (InputValues, InputSample?)? {
+  /// What the numbers of images are; nil where that is not known, or the input is no pixels.
+  private func judged(_ x: TensorView, of input: Input) -> (InputValues, InputSample?)? {
     guard x.shape.count == 4, x.shape[1] * x.shape[2] >= 16 else { return nil }
+    guard network.takesPixels(input, channels: pixelNormalization.mean.count) else { return nil }
+    // What it was trained on is known of the first image.
+    guard trainedOn == nil || input.name == network.pixelInput?.name else { return nil }
     guard x.element == .float32 else { return (.pixels, nil) }
     let sample = InputSample(x, pixelNormalization)
     return InputValues(sample, pixelNormalization).map { ($0, sample) }

@@ -104,10 +104,12 @@ extension Model {
   /// - Throws: `.outOfMemory`.
   public func fusedSummary() throws(CNNError) -> String {
     let (graph, steps) = try lock.reading { () throws(CNNError) -> (Graph, [String: String]) in
-      let shape = network.type(of: network.inputs[0].value).shape
+      var types: [TensorType] = []
+      for input in network.inputs {
+        types.append(try TensorType(.float32, [1] + network.type(of: input.value).shape.dropFirst()))
+      }
       let plan = try Compiler.inferencePlan(
-        network, input: TensorType(.float32, [1] + shape.dropFirst()), normalization: pixelNormalization,
-        threads: Threads.count)
+        network, inputs: types, normalization: pixelNormalization, threads: Threads.count)
       let layers = try Compiler.layers(of: plan, network: network)
       var steps: [String: String] = [:]
       for (index, names) in layers.enumerated() {
@@ -122,14 +124,20 @@ extension Model {
   private func table(_ graph: Graph, lastColumn: (title: String, cells: [String: String])?) -> String {
     let further = lastColumn.map { [$0.title] } ?? []
     var rows = [["layer", "operation", "output shape", "parameters"] + further]
+    func shape(_ value: Value) -> String {
+      "[\((["N"] + graph.shape(of: value).dropFirst().map { $0.map(String.init) ?? "any" }).joined(separator: ", "))]"
+    }
+    // Where there is one, it is seen from what reads it.
+    for input in graph.inputs where graph.inputs.count > 1 {
+      rows.append([input.name, "input", shape(input.value), ""] + further.map { _ in "" })
+    }
     for node in graph.nodes {
       let own = node.operands.compactMap { graph.parameter(defining: $0) }
       let count = own.filter(\.role.isLearned).reduce(0) { $0 + $1.shape.reduce(1, *) }
       let frozen = own.contains { $0.role.isLearned && !$0.isTrainable } ? " (frozen)" : ""
-      let shape = ["N"] + graph.shape(of: node.results[0]).dropFirst().map { $0.map(String.init) ?? "any" }
       rows.append(
         [
-          node.name, type(of: node.operation).name, "[\(shape.joined(separator: ", "))]",
+          node.name, type(of: node.operation).name, shape(node.results[0]),
           count == 0 ? "" : "\(grouped(count))\(frozen)",
         ] + (lastColumn.map { [$0.cells[node.name] ?? ""] } ?? []))
     }

@@ -5,14 +5,14 @@ import CNNKernels
 
 extension Model {
   /// Runs the model on `x` `[N, height, width, channels]`: pixels, uint8 or int32 from 0 to 255, which it normalises, or
-  /// float32, which is taken as it stands.
+  /// float32, which is taken as it stands; of a model with several inputs, on an array for each.
   /// - Parameters:
   ///   - batchSize: how many samples run at once at most; fewer where so many would not stay in the caches.
   ///   - output: the name of an intermediate tensor to give instead of the output.
   /// - Returns: float32 `[N, ...]`.
   /// - Throws: `.shapeMismatch` where `x` does not fit, `.invalidArgument` for integers that are no pixels, `.unknownName`
   ///   for an output, `.outOfMemory`.
-  public func predict(_ x: TensorView, batchSize: Int = 32, output: String? = nil) throws(CNNError) -> Tensor {
+  public func predict(_ x: some ModelInput, batchSize: Int = 32, output: String? = nil) throws(CNNError) -> Tensor {
     let result = try Tensor(zeros: outputShape(for: x, output: output))
     try predict(x, batchSize: batchSize, output: output, into: result.floats)
     return result
@@ -21,7 +21,8 @@ extension Model {
   /// As `predict(_:batchSize:output:)`, into memory of the caller.
   /// - Throws: as well `.shapeMismatch` where `destination` has not exactly the output's number of elements.
   public func predict(
-    _ x: TensorView, batchSize: Int = 32, output: String? = nil, into destination: UnsafeMutableBufferPointer<Float>
+    _ x: some ModelInput, batchSize: Int = 32, output: String? = nil,
+    into destination: UnsafeMutableBufferPointer<Float>
   ) throws(CNNError) {
     let name = output ?? outputNames[0]
     try predict(x, batchSize: batchSize, outputs: [name], into: [destination])
@@ -29,7 +30,7 @@ extension Model {
 
   /// Runs the model on `x` and gives several results: outputs, or intermediate tensors, each of `tensorNames` once.
   /// - Throws: as `predict(_:batchSize:output:)`; `.invalidArgument` for a name that is given twice.
-  public func predict(_ x: TensorView, batchSize: Int = 32, outputs: [String]) throws(CNNError) -> [Tensor] {
+  public func predict(_ x: some ModelInput, batchSize: Int = 32, outputs: [String]) throws(CNNError) -> [Tensor] {
     var results: [Tensor] = []
     for name in outputs { results.append(try Tensor(zeros: outputShape(for: x, output: name))) }
     try predict(x, batchSize: batchSize, outputs: outputs, into: results.map(\.floats))
@@ -38,7 +39,7 @@ extension Model {
 
   /// As `predict(_:batchSize:outputs:)`, into memory of the caller, one block for each result.
   public func predict(
-    _ given: TensorView, batchSize: Int = 32, outputs: [String], into destinations: [UnsafeMutableBufferPointer<Float>]
+    _ x: some ModelInput, batchSize: Int = 32, outputs: [String], into destinations: [UnsafeMutableBufferPointer<Float>]
   ) throws(CNNError) {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
     guard !outputs.isEmpty, outputs.count == destinations.count else {
@@ -46,23 +47,23 @@ extension Model {
         .invalidArgument, "\(outputs.count) results are asked for with room for \(destinations.count) of them")
     }
     try lock.reading { () throws(CNNError) in
-      let x = try served(given)
+      let x = try served(x)
       let atOnce = min(batchSize, try imagesPerPass(x))
       // Where there is a plan its own check comes soon enough; else before a plan is made, which may take long.
-      if try !plans.hasPlan(predictionKey(x.samples(0..<min(atOnce, x.sampleCount)), outputs)) {
+      if try !plans.hasPlan(predictionKey(x[0..<min(atOnce, x.count)], outputs)) {
         try checkRoom(destinations, outputs, x)
       }
       var interruption = Interruption()
       var start = 0
-      while start < x.sampleCount {
+      while start < x.count {
         if start > 0 { try interruption.check() }
-        let end = start + min(atOnce, x.sampleCount - start)
-        let batch = x.samples(start..<end)
+        let end = start + min(atOnce, x.count - start)
+        let batch = x[start..<end]
         try withPredictionContext(batch, outputs) { (context) throws(CNNError) in
           for (index, destination) in destinations.enumerated() {
-            try requireRoom(destination, [x.sampleCount, context.output(index).count / (end - start)])
+            try requireRoom(destination, [x.count, context.output(index).count / (end - start)])
           }
-          try context.run(parameters: parameters, inputs: [batch.base])
+          try context.run(parameters: parameters, inputs: batch.bases)
           for (index, destination) in destinations.enumerated() {
             let values = context.output(index), perSample = values.count / (end - start)
             guard let base = destination.baseAddress, let source = values.baseAddress else { continue }
@@ -77,13 +78,13 @@ extension Model {
 
   /// Throws unless each result has just the room that it needs.
   private func checkRoom(
-    _ destinations: [UnsafeMutableBufferPointer<Float>], _ outputs: [String], _ x: TensorView
+    _ destinations: [UnsafeMutableBufferPointer<Float>], _ outputs: [String], _ x: Samples
   ) throws(CNNError) {
-    if x.sampleCount == 0 { return }
+    if x.count == 0 { return }
     let graph = try networkForOne(of: x).selectingOutputs(outputs)
     try requireResults(graph, samples: 1)
     for (destination, output) in zip(destinations, graph.outputs) {
-      try requireRoom(destination, [x.sampleCount] + graph.type(of: output.value).shape.dropFirst())
+      try requireRoom(destination, [x.count] + graph.type(of: output.value).shape.dropFirst())
     }
   }
 
@@ -95,35 +96,39 @@ extension Model {
   }
 
   /// How many of the samples are computed at once.
-  func imagesPerPass(_ x: TensorView) throws(CNNError) -> Int {
+  func imagesPerPass(_ x: Samples) throws(CNNError) -> Int {
     let threads = Threads.count
-    if x.sampleCount <= threads { return threads }
-    return try plans.imagesPerPass(x.sampleShape, threads: threads) { () throws(CNNError) in
+    if x.count <= threads { return threads }
+    return try plans.imagesPerPass(x.arrays.map(\.sampleShape), threads: threads) { () throws(CNNError) in
       try Compiler.imagesPerPass(networkForOne(of: x), threads: threads)
     }
   }
 
   /// The network for one of the samples. Inferring all shapes anew takes a millisecond, and they are known for the size
   /// that the network was built with.
-  private func networkForOne(of x: TensorView) throws(CNNError) -> Graph {
-    let input = network.inputs[0], type = try TensorType(.float32, [1] + x.sampleShape)
-    return network.type(of: input.value) == type ? network : try network.rebound([input.name: type])
+  private func networkForOne(of x: Samples) throws(CNNError) -> Graph {
+    var types: [String: TensorType] = [:]
+    for (input, array) in zip(network.inputs, x.arrays) {
+      types[input.name] = try TensorType(.float32, [1] + array.sampleShape)
+    }
+    let isAsBuilt = network.inputs.allSatisfy { network.type(of: $0.value) == types[$0.name] }
+    return isAsBuilt ? network : try network.rebound(types)
   }
 
-  private func predictionKey(_ x: TensorView, _ outputs: [String]) throws(CNNError) -> PlanCache.Key {
-    PlanCache.Key(purpose: .prediction(outputs: outputs), input: try x.validated("x"), threads: Threads.count)
+  private func predictionKey(_ x: Samples, _ outputs: [String]) throws(CNNError) -> PlanCache.Key {
+    PlanCache.Key(purpose: .prediction(outputs: outputs), inputs: try x.types(), threads: Threads.count)
   }
 
   func withPredictionContext<Result>(
-    _ x: TensorView, _ outputs: [String], _ body: (ExecutionContext) throws(CNNError) -> Result
+    _ x: Samples, _ outputs: [String], _ body: (ExecutionContext) throws(CNNError) -> Result
   ) throws(CNNError) -> Result {
     let key = try predictionKey(x, outputs)
     return try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
         let plan = try Compiler.inferencePlan(
-          network, input: key.input, normalization: pixelNormalization, outputs: outputs, threads: key.threads)
-        try requireResults(plan.graph, samples: key.input.shape.first ?? 0)
+          network, inputs: key.inputs, normalization: pixelNormalization, outputs: outputs, threads: key.threads)
+        try requireResults(plan.graph, samples: x.count)
         return plan
       }, body)
   }
@@ -132,8 +137,8 @@ extension Model {
   public var outputNames: [String] { lock.reading { network.outputs.map(\.name) } }
 
   /// The shape of the output (or of an intermediate tensor) for an input of this shape.
-  public func outputShape(for x: TensorView, output: String? = nil) throws(CNNError) -> [Int] {
-    try lock.reading { () throws(CNNError) in try lockedOutputShape(for: x, output: output) }
+  public func outputShape(for x: some ModelInput, output: String? = nil) throws(CNNError) -> [Int] {
+    try lock.reading { () throws(CNNError) in try lockedOutputShape(for: samples(x), output: output) }
   }
 
   /// The shape of the output (or of an intermediate tensor), with nil for the batch and for sizes that vary with the
@@ -163,25 +168,10 @@ extension Model {
   }
 
   /// As `outputShape`, by a caller who has the model.
-  func lockedOutputShape(for x: TensorView, output: String? = nil) throws(CNNError) -> [Int] {
-    try checkInput(x)
+  func lockedOutputShape(for x: Samples, output: String? = nil) throws(CNNError) -> [Int] {
     let bound = try networkForOne(of: x)
     let graph = try output.map { (name) throws(CNNError) in try bound.selectingOutputs([name]) } ?? bound
     try requireResults(graph, samples: 1)
-    return [x.sampleCount] + graph.type(of: graph.outputs[0].value).shape.dropFirst()
-  }
-
-  /// Checks an input against the network's.
-  func checkInput(_ x: TensorView) throws(CNNError) {
-    let expected = lockedInputShape
-    func fits(_ shape: [Int]) -> Bool {
-      shape.count == expected.count && zip(shape, expected).allSatisfy { $1 == nil || $0 == $1 }
-    }
-    guard !x.shape.isEmpty, fits(x.sampleShape) else {
-      let hint = fits(x.shape) ? "; add the batch axis" : ""
-      let wanted = expected.map { $0.map(String.init) ?? "any" }.joined(separator: ", ")
-      throw CNNError(.shapeMismatch, "x has shape \(describe(x.shape)); expected [N, \(wanted)]\(hint)")
-    }
-    _ = try x.validated("x")
+    return [x.count] + graph.type(of: graph.outputs[0].value).shape.dropFirst()
   }
 }

@@ -8,23 +8,22 @@ extension Model {
   /// large to be computed at once, the images that are computed first.
   /// - Parameter repeats: how often; the times are medians.
   /// - Throws: as `predict`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
-  public func profile(_ given: TensorView, repeats: Int = 10) throws(CNNError) -> Profile {
+  public func profile(_ x: some ModelInput, repeats: Int = 10) throws(CNNError) -> Profile {
     try Self.check(repeats)
     return try lock.reading { () throws(CNNError) in
-      let whole = try converted(given)
+      let whole = try converted(samples(x))
       defer { withExtendedLifetime(whole) {} }
-      guard whole.sampleCount > 0 else { throw CNNError(.shapeMismatch, "x has no images; expected one or more") }
-      let x = whole.samples(0..<min(whole.sampleCount, try imagesPerPass(whole)))
+      let x = whole[0..<min(whole.count, try imagesPerPass(whole))]
       let outputs = network.outputs.map(\.name)
       let limits = try MachineLimits.measured(threads: Threads.count)
       return try withPredictionContext(x, outputs) { (context) throws(CNNError) in
         let layers = try Compiler.layers(of: context.plan, network: network, outputs: outputs)
         var measurement = Measurements()
-        try context.measure(parameters: parameters, inputs: [x.base], repeats: repeats) { run in
+        try context.measure(parameters: parameters, inputs: x.bases, repeats: repeats) { run in
           measurement.add(run.map(Profile.Timing.init))
         }
         let rows = zip(layers, context.plan.stepCosts).map { ProfileRow($0, $1.cost) }
-        return profile(of: rows, measurement, images: x.sampleCount, limits)
+        return profile(of: rows, measurement, images: x.count, limits)
       }
     }
   }
@@ -35,21 +34,21 @@ extension Model {
   /// after it.
   /// - Parameter repeats: how often; the times are medians.
   /// - Throws: as `trainOnBatch`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
-  public func profile(_ given: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, repeats: Int = 10)
+  public func profile(_ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil, repeats: Int = 10)
     throws(CNNError) -> Profile
   {
     try Self.check(repeats)
     lock.writing { updateTrainability() }
     return try lock.alone { () throws(CNNError) in
       let state = try compiled()
-      let x = try converted(given)
+      let x = try converted(samples(x))
       defer { withExtendedLifetime(x) {} }
       try checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: network))
       let limits = try MachineLimits.measured(threads: Threads.count)
       let parameters = try parameters.copy()
       let optimizer = try state.copy(for: parameters).optimizer
       let rate = state.nextRate, workers = Workers(count: Threads.count)
-      let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.sampleCount) }
+      let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.count) }
       var rows: [ProfileRow] = []
       var measurement = Measurements()
       try withTrainingContext(x, y, state) { (context) throws(CNNError) in
@@ -62,7 +61,7 @@ extension Model {
         }
         rows += ProfileRow.updates(optimizer, parameters, trained: context.gradients, of: plan.graph)
         var step = 0
-        try context.measure(parameters: parameters, inputs: [x.base, y.base, weights], repeats: repeats) { run in
+        try context.measure(parameters: parameters, inputs: x.bases + [y.base, weights], repeats: repeats) { run in
           let gradients = context.gradients
           var times = [monotonicNanoseconds()]
           let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)
@@ -77,7 +76,7 @@ extension Model {
             run.map(Profile.Timing.init) + zip(times, times.dropFirst()).map { Profile.Timing(start: $0, end: $1) })
         }
       }
-      return profile(of: rows, measurement, images: x.sampleCount, limits)
+      return profile(of: rows, measurement, images: x.count, limits)
     }
   }
 

@@ -12,8 +12,8 @@ extension Model {
         throw CNNError(.invalidState, "the model has \(network.outputs.count) outputs; training needs a model with one")
       }
       // The loss must fit the network's output: found out here, not at the first step. A size that varies is any.
-      let input = network.inputs[0]
-      _ = try network.rebound([input.name: network.type(of: input.value)])
+      let types = network.inputs.map { ($0.name, network.type(of: $0.value)) }
+      _ = try network.rebound(Dictionary(uniqueKeysWithValues: types))
         .addingLoss(settings.lossOperation(for: network))
       training = try TrainingState(settings, parameters: parameters)
       plans.removeAll()
@@ -82,19 +82,20 @@ extension Model {
 
   /// Trains on one batch.
   /// - Parameters:
-  ///   - given: images `[N, height, width, channels]`, as `predict` takes them.
+  ///   - x: images `[N, height, width, channels]`, as `predict` takes them; of a model with several inputs an array for
+  ///     each.
   ///   - y: int32 labels `[N]` for sparse categorical cross-entropy, else float32 shaped as the output.
   ///   - sampleWeight: float32 `[N]`; nil for 1.
   /// - Returns: the loss and the metrics, measured before the step.
   /// - Throws: `.invalidState` before `compile`, `.shapeMismatch` or `.invalidArgument` for data that does not fit,
   ///   `.notFinite` where the loss or a gradient is NaN or infinite: the weights are then those before the step.
-  public func trainOnBatch(_ given: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil) throws(CNNError)
+  public func trainOnBatch(_ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil) throws(CNNError)
     -> [Double]
   {
     try lock.writing { () throws(CNNError) in
       let state = try compiled()
       try state.requireSchedule()
-      try checkInput(given)
+      let given = try samples(x)
       try checkTargets(given, y, sampleWeight, state.settings.lossOperation(for: network))
       let x = try learned(given, state)
       defer { withExtendedLifetime(x) {} }
@@ -109,15 +110,15 @@ extension Model {
   }
 
   /// One training step on checked data. The caller has the model alone.
-  func lockedTrainOnBatch(_ x: TensorView, _ y: TensorView, _ sampleWeight: TensorView?, _ state: TrainingState)
+  func lockedTrainOnBatch(_ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?, _ state: TrainingState)
     throws(CNNError) -> [Double]
   {
     updateTrainability()
     var results: [Double] = []
     try withTrainingContext(x, y, state) { (context) throws(CNNError) in
-      let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.sampleCount) }
+      let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.count) }
       try context.run(
-        parameters: parameters, inputs: [x.base, y.base, weights],
+        parameters: parameters, inputs: x.bases + [y.base, weights],
         randomness: Randomness(seed: state.settings.seed, step: state.step))
       state.lastStep = context
       let workers = Workers(count: Threads.count)
@@ -142,15 +143,15 @@ extension Model {
 
   /// Calls `body` with a context of the plan that trains on batches like this.
   func withTrainingContext(
-    _ x: TensorView, _ y: TensorView, _ state: TrainingState, _ body: (ExecutionContext) throws(CNNError) -> Void
+    _ x: Samples, _ y: TensorView, _ state: TrainingState, _ body: (ExecutionContext) throws(CNNError) -> Void
   ) throws(CNNError) {
-    let type = try x.validated("x"), loss = state.settings.lossOperation(for: network)
-    let key = PlanCache.Key(purpose: .training, input: type, threads: Threads.count)
+    let loss = state.settings.lossOperation(for: network)
+    let key = try PlanCache.Key(purpose: .training, inputs: x.types(), threads: Threads.count)
     try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
         let plan = try Compiler.trainingPlan(
-          network, input: type, normalization: pixelNormalization, loss: loss, memory: state.settings.memory,
+          network, inputs: key.inputs, normalization: pixelNormalization, loss: loss, memory: state.settings.memory,
           threads: key.threads)
         try checkInputs(of: plan.graph, x, y)
         return plan
@@ -163,7 +164,7 @@ extension Model {
   ///   - usingAverage: whether to measure the moving average of the weights, which stays where it is, in their place.
   /// - Throws: as `trainOnBatch`; `.invalidState` where no average is kept that should be used.
   public func evaluate(
-    _ given: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32,
+    _ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32,
     usingAverage: Bool = false
   ) throws(CNNError) -> [Double] {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
@@ -173,55 +174,54 @@ extension Model {
       let state = try compiled()
       let loss = state.settings.lossOperation(for: network)
       let parameters = usingAverage ? try state.optimizer.averaged(parameters) : parameters
-      let x = try served(given)
+      let x = try served(x)
       defer { withExtendedLifetime(x) {} }
       try checkTargets(x, y, sampleWeight, loss)
       var sums = Array(repeating: 0.0, count: state.settings.resultNames.count)
       let atOnce = min(batchSize, try imagesPerPass(x))
       var interruption = Interruption()
       var start = 0
-      while start < x.sampleCount {
+      while start < x.count {
         if start > 0 { try interruption.check() }
-        let end = start + min(atOnce, x.sampleCount - start)
-        let batch = x.samples(start..<end), targets = y.samples(start..<end)
-        let type = try batch.validated("x")
-        let key = PlanCache.Key(purpose: .evaluation, input: type, threads: Threads.count)
+        let end = start + min(atOnce, x.count - start)
+        let batch = x[start..<end], targets = y.samples(start..<end)
+        let key = try PlanCache.Key(purpose: .evaluation, inputs: batch.types(), threads: Threads.count)
         try plans.withContext(
           key,
           makePlan: { () throws(CNNError) in
             let plan = try Compiler.evaluationPlan(
-              network, input: type, normalization: pixelNormalization, loss: loss, threads: key.threads)
+              network, inputs: key.inputs, normalization: pixelNormalization, loss: loss, threads: key.threads)
             try checkInputs(of: plan.graph, batch, targets)
             return plan
           }
         ) { (context) throws(CNNError) in
           let weights =
             if let sampleWeight { sampleWeight.samples(start..<end).base } else { try state.unitWeights(end - start) }
-          try context.run(parameters: parameters, inputs: [batch.base, targets.base, weights])
+          try context.run(parameters: parameters, inputs: batch.bases + [targets.base, weights])
           for (index, value) in measure(context, targets, state.settings, Workers(count: key.threads)).enumerated() {
             sums[index] += value * Double(end - start)
           }
         }
         start = end
       }
-      return sums.map { $0 / Double(x.sampleCount) }
+      return sums.map { $0 / Double(x.count) }
     }
   }
 
   /// Throws where the network cannot be trained on a batch like this.
-  func checkTraining(_ x: TensorView, _ state: TrainingState) throws(CNNError) {
-    let type = try x.validated("x")
+  func checkTraining(_ x: Samples, _ state: TrainingState) throws(CNNError) {
+    let types = try x.types()
     // Batches that come one by one are a run each, and making the graph takes milliseconds.
-    if plans.hasPlan(PlanCache.Key(purpose: .training, input: type, threads: Threads.count)) { return }
+    if plans.hasPlan(PlanCache.Key(purpose: .training, inputs: types, threads: Threads.count)) { return }
     _ = try Compiler.trainingGraph(
-      network, input: type, normalization: pixelNormalization, loss: state.settings.lossOperation(for: network))
+      network, inputs: types, normalization: pixelNormalization, loss: state.settings.lossOperation(for: network))
   }
 
   /// Checks that a graph with a loss reads as many targets and weights as there are: a graph from a file can have an
   /// output whose batch is not that of the input.
-  private func checkInputs(of graph: Graph, _ x: TensorView, _ y: TensorView) throws(CNNError) {
+  private func checkInputs(of graph: Graph, _ x: Samples, _ y: TensorView) throws(CNNError) {
     let counts = graph.inputs.map { graph.type(of: $0.value).count }
-    guard counts == [x.shape.reduce(1, *), y.shape.reduce(1, *), x.sampleCount] else {
+    guard counts == x.arrays.map({ $0.shape.reduce(1, *) }) + [y.shape.reduce(1, *), x.count] else {
       throw CNNError(.shapeMismatch, "the network's output does not have one row for each sample of its input")
     }
   }

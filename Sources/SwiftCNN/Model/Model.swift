@@ -49,10 +49,11 @@ public final class Model: @unchecked Sendable {
     }
   }
 
-  /// A model of any graph with one input; its parameters are drawn from `seed`. With several outputs it only predicts.
+  /// A model of any graph; its parameters are drawn from `seed`. With several outputs it only predicts.
   /// - Parameters:
-  ///   - mean, deviation: of uint8 pixels, one per channel; nil for ImageNet's with three channels, else 0 and 1.
-  /// - Throws: `.invalidArgument` unless the graph has one input and an output.
+  ///   - mean, deviation: of uint8 pixels, one per channel of the first image among the inputs; nil for ImageNet's with
+  ///     three channels, else 0 and 1.
+  /// - Throws: `.invalidArgument` unless the graph has an input and an output.
   public convenience init(
     _ graph: Graph, name: String, seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil
   ) throws(CNNError) {
@@ -66,14 +67,13 @@ public final class Model: @unchecked Sendable {
     uninitialized graph: Graph, name: String, mean: [Double]?, deviation: [Double]?,
     sharing shared: [String: ParameterTensor] = [:]
   ) throws(CNNError) {
-    guard graph.inputs.count == 1, !graph.outputs.isEmpty else {
+    guard let pixelInput = graph.pixelInput, !graph.outputs.isEmpty else {
       throw CNNError(
         .invalidArgument,
-        "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected one input and at "
-          + "least one output")
+        "the graph has \(graph.inputs.count) inputs and \(graph.outputs.count) outputs; expected at least one of each")
     }
-    guard let channels = graph.shape(of: graph.inputs[0].value).last ?? 1 else {
-      throw CNNError(.shapeMismatch, "the input's last axis, its channels, has no fixed size")
+    guard let channels = graph.shape(of: pixelInput.value).last ?? 1 else {
+      throw CNNError(.shapeMismatch, "the last axis of '\(pixelInput.name)', its channels, has no fixed size")
     }
     // The default mean and deviation are arrays of this size.
     guard channels <= 1 << 16 else {
@@ -125,7 +125,8 @@ public final class Model: @unchecked Sendable {
     }
   }
 
-  /// The mean and standard deviation of uint8 pixels, one per channel, in units of the full range 0...1.
+  /// The mean and standard deviation of uint8 pixels, one per channel, in units of the full range 0...1. Of several
+  /// inputs they are those of the first image, and of every other with as many channels.
   public var normalization: (mean: [Double], deviation: [Double]) {
     lock.reading { (pixelNormalization.mean, pixelNormalization.deviation) }
   }
@@ -143,7 +144,8 @@ public final class Model: @unchecked Sendable {
     }
   }
 
-  /// The shape of the input without the batch, as `[height, width, channels]`; nil where any size will do.
+  /// The shape of the input without the batch, as `[height, width, channels]`; nil where any size will do. Of several
+  /// inputs, see `inputShapes`, it is the first.
   public var inputShape: [Int?] { lock.reading { lockedInputShape } }
 
   var lockedInputShape: [Int?] { Array(network.shape(of: network.inputs[0].value).dropFirst()) }

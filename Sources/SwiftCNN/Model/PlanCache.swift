@@ -13,7 +13,7 @@ final class PlanCache: Sendable {
       case training
     }
     let purpose: Purpose
-    let input: TensorType
+    let inputs: [TensorType]
     let threads: Int
   }
 
@@ -25,7 +25,7 @@ final class PlanCache: Sendable {
   }
 
   private struct Size: Hashable {
-    let shape: [Int]
+    let shapes: [[Int]]
     let threads: Int
   }
 
@@ -67,9 +67,9 @@ final class PlanCache: Sendable {
 
   /// How many images of these sizes are computed at once, as `find` says where it is not known.
   func imagesPerPass(
-    _ sampleShape: [Int], threads: Int, find: () throws(CNNError) -> Int
+    _ sampleShapes: [[Int]], threads: Int, find: () throws(CNNError) -> Int
   ) throws(CNNError) -> Int {
-    let size = Size(shape: sampleShape, threads: threads)
+    let size = Size(shapes: sampleShapes, threads: threads)
     if let known = withState({ $0.imagesPerPass[size] }) { return known }
     let found = try find()
     withState { state in

@@ -28,11 +28,23 @@ public struct NetworkBuilder {
   public mutating func apply(
     _ model: Model, to input: Value, prefix: String = "", tensor: String? = nil, inference: Bool = false
   ) throws(CNNError) -> Value {
-    guard (0..<builder.graph.valueCount).contains(input.index) else {
+    try apply(model, to: [input], prefix: prefix, tensor: tensor, inference: inference)
+  }
+
+  /// As `apply(_:to:prefix:tensor:inference:)`, with a value for each of the model's inputs.
+  public mutating func apply(
+    _ model: Model, to inputs: [Value], prefix: String = "", tensor: String? = nil, inference: Bool = false
+  ) throws(CNNError) -> Value {
+    for input in inputs where !(0..<builder.graph.valueCount).contains(input.index) {
       throw CNNError(.invalidArgument, "the input \(input.index) is not a value of this graph")
     }
     let (graph, tensors) = try model.lock.reading { () throws(CNNError) in
       var graph = model.networkWithFlags
+      guard inputs.count == graph.inputs.count else {
+        throw CNNError(
+          .invalidArgument, "the model is applied to \(inputs.count) values; it has \(listed(graph.inputs.map(\.name)))"
+        )
+      }
       if let tensor {
         graph = try graph.selectingOutputs([tensor]).removingDeadNodes().removingDeadParameters()
         if let value = graph.outputs.first?.value, graph.parameter(defining: value) != nil {
@@ -41,11 +53,13 @@ public struct NetworkBuilder {
       }
       if inference {
         // Where the middle of an image is, which a random crop takes, depends on its size here.
-        let shape = builder.graph.shape(of: input)
-        graph = try graph.rebound(
-          [graph.inputs[0].name: builder.graph.type(of: input)],
-          variableAxes: shape.indices.filter { shape[$0] == nil }
-        ).frozenForm()
+        var types: [String: TensorType] = [:], variableAxes: [String: [Int]] = [:]
+        for (input, value) in zip(graph.inputs, inputs) {
+          let shape = builder.graph.shape(of: value)
+          types[input.name] = builder.graph.type(of: value)
+          variableAxes[input.name] = shape.indices.filter { shape[$0] == nil }
+        }
+        graph = try graph.rebound(types, variableAxes: variableAxes).frozenForm()
       }
       var tensors: [String: ParameterTensor] = [:]
       for parameter in graph.parameters {
@@ -57,7 +71,7 @@ public struct NetworkBuilder {
     for (name, tensor) in tensors {
       here[name] = known[ObjectIdentifier(tensor)].flatMap { builder.graph.value(named: $0) }
     }
-    let (output, names) = try builder.graph.inline(graph, prefix: prefix, input: input, known: here)
+    let (output, names) = try builder.graph.inline(graph, prefix: prefix, inputs: inputs, known: here)
     for (name, newName) in names {
       guard let tensor = tensors[name] else { continue }
       shared[newName] = tensor

@@ -42,7 +42,10 @@ extension Model {
   /// The most probable classes of each of several samples that are prepared already, as `predict` takes them.
   ///
   /// Outputs that are logits are made probabilities.
-  public func classify(batch x: TensorView, top: Int = 5, batchSize: Int = 32) throws(CNNError) -> [[Classification]] {
+  public func classify(batch x: some ModelInput, top: Int = 5, batchSize: Int = 32) throws(CNNError)
+    -> [[Classification]]
+  {
+    try requireOneInput(for: "classify")
     guard top >= 1 else { throw CNNError(.invalidArgument, "top is \(top); expected 1 or more") }
     let (names, hasLogits) = (classNames, givesLogits)
     let scores = try predict(x, batchSize: batchSize)

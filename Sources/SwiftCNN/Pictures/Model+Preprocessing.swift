@@ -63,8 +63,9 @@ extension Model {
   }
 
   /// The color that the model's pictures have.
-  /// - Throws: `.shapeMismatch` where the model does not read pictures.
+  /// - Throws: `.shapeMismatch` where the model does not read pictures, `.invalidState` where it has several inputs.
   public func pictureColor() throws(CNNError) -> PictureColor {
+    try requireOneInput(for: "reading pictures")
     let shape = inputShape
     guard shape.count == 3, let channels = shape[2] else {
       throw CNNError(

@@ -5,13 +5,13 @@ import CNNKernels
 extension Model {
   /// Checks targets and sample weights against the network's output, values included.
   /// - Throws: `.shapeMismatch`, or `.invalidArgument` naming the first label out of range or the first NaN.
-  func checkTargets(_ x: TensorView, _ y: TensorView, _ sampleWeight: TensorView?, _ loss: Loss) throws(CNNError) {
+  func checkTargets(_ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?, _ loss: Loss) throws(CNNError) {
     let workers = Workers(count: Threads.count)
     _ = try y.validated("y")
     let shape = network.shape(of: network.outputs[0].value).dropFirst()
     let known = shape.compactMap { $0 }
     let prediction = try TensorType(
-      .float32, known.count == shape.count ? [x.sampleCount] + known : lockedOutputShape(for: x))
+      .float32, known.count == shape.count ? [x.count] + known : lockedOutputShape(for: x))
     let target = try loss.targetType(for: prediction)
     // A column of labels [N, 1] is what many data sets hold.
     let isColumn = y.shape == target.shape + [1] && target.element == .int32
@@ -36,13 +36,13 @@ extension Model {
       try Self.checkFinite(y, count: target.count, "y", workers)
     }
     guard let sampleWeight else { return }
-    guard sampleWeight.element == .float32, sampleWeight.shape == [x.sampleCount] else {
+    guard sampleWeight.element == .float32, sampleWeight.shape == [x.count] else {
       throw CNNError(
         .shapeMismatch,
         "sample_weight is \(sampleWeight.element.rawValue)\(describe(sampleWeight.shape)); expected "
-          + "float32[\(x.sampleCount)]")
+          + "float32[\(x.count)]")
     }
-    try Self.checkFinite(sampleWeight, count: x.sampleCount, "sample_weight", workers)
+    try Self.checkFinite(sampleWeight, count: x.count, "sample_weight", workers)
   }
 
   private static func checkFinite(_ tensor: TensorView, count: Int, _ role: String, _ workers: Workers)

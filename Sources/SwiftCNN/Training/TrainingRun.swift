@@ -25,7 +25,8 @@ public final class TrainingRun {
 
   private let model: Model
   private let state: TrainingState
-  private let x, y: TensorView
+  private let x: Samples
+  private let y: TensorView
   private let sampleWeight: TensorView?
   private let options: FitOptions
   private let batchSize: Int
@@ -38,40 +39,39 @@ public final class TrainingRun {
   private var isFinished = false
   private var order: Memory
   private var orderedEpoch: Int?
-  /// Room for the samples of a batch; nil where they lie in the data as they are wanted.
-  private let xBatch: Memory?
+  /// Room for the samples of a batch, for each input; none where they lie in the data as they are wanted.
+  private let xBatches: [Memory]
   private let yBatch: Memory
   private let weightBatch: Memory?
 
   /// Prepares training of `model` on data that stays in place as long as the run.
   /// - Throws: `.invalidState` before `compile`; what does not fit in data or options.
   public init(
-    _ model: Model, _ given: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil,
+    _ model: Model, _ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil,
     options: FitOptions = FitOptions()
   ) throws(CNNError) {
     try options.validate()
     (self.model, self.y, self.sampleWeight, self.options) = (model, y, sampleWeight, options)
-    let x: TensorView
-    (state, x) = try model.lock.writing { () throws(CNNError) -> (TrainingState, TensorView) in
-      let state = try model.compiled()
-      try model.checkInput(given)
+    let (state, x) = try model.lock.writing { () throws(CNNError) -> (TrainingState, Samples) in
+      let state = try model.compiled(), given = try model.samples(x)
       try model.checkTargets(given, y, sampleWeight, state.settings.lossOperation(for: model.network))
       return (state, try model.learned(given, state))
     }
-    self.x = x
-    guard x.sampleCount <= Int(Int32.max) else {
-      throw CNNError(.outOfMemory, "x has \(x.sampleCount) samples; expected \(Int32.max) at most")
+    (self.state, self.x) = (state, x)
+    guard x.count <= Int(Int32.max) else {
+      throw CNNError(.outOfMemory, "x has \(x.count) samples; expected \(Int32.max) at most")
     }
     guard options.classWeights.isEmpty || (y.element == .int32 && y.sampleByteCount == 4) else {
       throw CNNError(.invalidArgument, "class_weight needs one int32 label a sample")
     }
-    guard x.shape.count == 4 || (options.cropPadding == 0 && !options.flipsHorizontally) else {
+    guard x.arrays.contains(where: { $0.shape.count == 4 }) || (options.cropPadding == 0 && !options.flipsHorizontally)
+    else {
       throw CNNError(.invalidArgument, "flips and crops need images [N, height, width, channels]")
     }
     reportsStart = options.reportsStart
-    batchSize = options.batch == nil ? options.batchSize : x.sampleCount
+    batchSize = options.batch == nil ? options.batchSize : x.count
     batches =
-      options.batch.map { $0 + (options.isLastBatch ? 1 : 2) } ?? (x.sampleCount - 1) / options.batchSize + 1
+      options.batch.map { $0 + (options.isLastBatch ? 1 : 2) } ?? (x.count - 1) / options.batchSize + 1
     firstBatch = options.batch ?? 0
     epoch = options.resumes ? state.epoch : options.initialEpoch
     batch = options.batch ?? (options.resumes ? state.batch : 0)
@@ -79,21 +79,24 @@ public final class TrainingRun {
     guard epoch < options.epochs else {
       throw CNNError(.invalidState, "the checkpoint has done \(epoch) epochs; epochs is \(options.epochs)")
     }
-    let room = min(batchSize, x.sampleCount)
-    order = try Memory(count: x.sampleCount, of: .int32, for: "order of the samples")
+    let room = min(batchSize, x.count)
+    order = try Memory(count: x.count, of: .int32, for: "order of the samples")
     let gathersSamples = options.shuffles || options.cropPadding > 0 || options.flipsHorizontally
-    let sampleBytes = try Checked.product([room, x.sampleByteCount], "batch")
-    xBatch = gathersSamples ? try Memory(byteCount: sampleBytes, for: "batch") : nil
+    var xBatches: [Memory] = []
+    for array in x.arrays where gathersSamples {
+      xBatches.append(try Memory(byteCount: Checked.product([room, array.sampleByteCount], "batch"), for: "batch"))
+    }
+    self.xBatches = xBatches
     yBatch = try Memory(byteCount: Checked.product([room, y.sampleByteCount], "labels"), for: "labels")
     let isWeighted = sampleWeight != nil || !options.classWeights.isEmpty
     weightBatch = isWeighted ? try Memory(count: room, of: .float32, for: "sample weights") : nil
     let stepsOfRun = try Checked.product([batches, options.epochs - options.initialEpoch], "steps")
     let total = options.totalSteps ?? (options.batch == nil ? stepsOfRun : nil)
-    let batchSizes = [room, (x.sampleCount - 1) % batchSize + 1]
+    let batchSizes = [room, (x.count - 1) % batchSize + 1]
     try model.lock.writing { [state] () throws(CNNError) in
       model.updateTrainability()
       // A batch of another size that the network cannot be trained on is found out now, not at the end of an epoch.
-      for count in Set(batchSizes) { try model.checkTraining(x.samples(0..<count), state) }
+      for count in Set(batchSizes) { try model.checkTraining(x[0..<count], state) }
       if let total {
         state.beginSchedule(steps: total, resumes: options.resumes)
       } else {
@@ -121,16 +124,20 @@ public final class TrainingRun {
       if batch == 0 { state.beginEpoch() }
       let indices = orderOfEpoch(seed)
       let start = (batch - firstBatch) * batchSize
-      let count = min(batchSize, x.sampleCount - start)
+      let count = min(batchSize, x.count - start)
       let chosen = UnsafePointer(indices + start)
       gather(chosen, count, seed)
       // The caller's memory may have changed since it was checked.
       let targets = TensorView(y.element, shape: [count] + y.sampleShape, base: yBatch.base)
-      try model.checkTargets(x.samples(0..<count), targets, nil, state.settings.lossOperation(for: model.network))
+      try model.checkTargets(x[0..<count], targets, nil, state.settings.lossOperation(for: model.network))
       let rate = state.nextRate
       let samples =
-        xBatch.map { TensorView(x.element, shape: [count] + x.sampleShape, base: $0.base) }
-        ?? x.samples(start..<start + count)
+        xBatches.isEmpty
+        ? x[start..<start + count]
+        : Samples(
+          arrays: zip(x.arrays, xBatches).map { array, batch in
+            TensorView(array.element, shape: [count] + array.sampleShape, base: batch.base)
+          })
       let results = try model.lockedTrainOnBatch(
         samples, targets,
         weightBatch.map { TensorView(.float32, shape: [count], base: $0.base) }, state)
@@ -154,7 +161,7 @@ public final class TrainingRun {
   private func orderOfEpoch(_ seed: UInt64) -> UnsafeMutablePointer<Int32> {
     let base = order.base.assumingMemoryBound(to: Int32.self)
     if orderedEpoch != epoch {
-      let all = UnsafeMutableBufferPointer(start: base, count: x.sampleCount)
+      let all = UnsafeMutableBufferPointer(start: base, count: x.count)
       if options.shuffles {
         Augmentation.shuffle(all, seed: seed, stream: RandomStream.order(epochStart: state.epochStart))
       } else {
@@ -170,7 +177,7 @@ public final class TrainingRun {
   /// Between two steps, in the threads that then make the step: it takes less than a thousandth of one, and a thread of its
   /// own would take the same time from them.
   private func gather(_ chosen: UnsafePointer<Int32>, _ count: Int, _ seed: UInt64) {
-    if let xBatch { gatherSamples(chosen, count, seed, into: xBatch) }
+    for (array, batch) in zip(x.arrays, xBatches) { gatherSamples(of: array, chosen, count, seed, into: batch) }
     let targetBytes = y.sampleByteCount
     for position in 0..<count {
       (yBatch.base + position * targetBytes).copyMemory(
@@ -189,16 +196,19 @@ public final class TrainingRun {
     }
   }
 
-  private func gatherSamples(_ chosen: UnsafePointer<Int32>, _ count: Int, _ seed: UInt64, into batch: Memory) {
+  private func gatherSamples(
+    of x: TensorView, _ chosen: UnsafePointer<Int32>, _ count: Int, _ seed: UInt64, into batch: Memory
+  ) {
     let workers = Workers(count: Threads.count)
     let shape = x.sampleShape
     // Samples that are not images are copied as rows of one pixel.
     let isImage = shape.count == 3
     let settings = Augmentation.Settings(
       height: isImage ? shape[0] : 1, width: isImage ? shape[1] : 1,
-      channels: isImage ? shape[2] : shape.reduce(1, *), cropPadding: options.cropPadding,
-      flipsHorizontally: options.flipsHorizontally)
-    // Samples are told apart by their place in the data, so data of one batch needs a stream of its own.
+      channels: isImage ? shape[2] : shape.reduce(1, *), cropPadding: isImage ? options.cropPadding : 0,
+      flipsHorizontally: isImage && options.flipsHorizontally)
+    // Samples are told apart by their place in the data, so data of one batch needs a stream of its own. Several images of
+    // a sample are changed alike.
     let stream = RandomStream.augmentation(epochStart: options.batch == nil ? state.epochStart : state.step)
     switch x.element {
     case .uint8:
@@ -219,7 +229,7 @@ extension Model {
   /// - Returns: for each epoch the means of loss and metrics.
   @discardableResult
   public func fit(
-    _ x: TensorView, _ y: TensorView, sampleWeight: TensorView? = nil, options: FitOptions = FitOptions(),
+    _ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil, options: FitOptions = FitOptions(),
     onStep: (TrainingRun.Progress) throws(CNNError) -> Bool = { _ throws(CNNError) in true }
   ) throws(CNNError) -> [[Double]] {
     let run = try TrainingRun(self, x, y, sampleWeight: sampleWeight, options: options)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ._checks import ArgumentError, integer, number
-from ._interchange import array_of
+from ._interchange import array_of, is_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -20,19 +20,41 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Floats = NDArray[np.float32]
+    Shape = Sequence[int | None]
+    Samples = Array | tuple[Array, ...]  # what a model reads: of several inputs an array for each
+
+
+def count_of(x: Samples) -> int:
+    """The number of samples."""
+    return len(x[0]) if isinstance(x, tuple) else len(x)
+
+
+def part_of(x: Samples, chosen: slice | Array) -> Samples:
+    """Some of the samples: those of a slice without a copy, or copies of those at some places."""
+    return tuple(array[chosen] for array in x) if isinstance(x, tuple) else x[chosen]
+
+
+def shapes_of(x: Samples) -> list[tuple[int, ...]]:
+    """The shape of the array for each input."""
+    return [array.shape for array in x] if isinstance(x, tuple) else [x.shape]
 
 
 class Data(NamedTuple):
     """Images, targets and perhaps a weight an image, as the library takes them."""
 
-    x: Array
+    x: Samples
     y: Array
     sample_weight: Floats | None
 
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return count_of(self.x)
+
     def part(self, chosen: slice | Array) -> Data:
-        """Some of the images: those of a slice without a copy, or copies of those at some places."""
+        """Some of the samples, as ``part_of``."""
         weight = self.sample_weight
-        return Data(self.x[chosen], self.y[chosen], None if weight is None else weight[chosen])
+        return Data(part_of(self.x, chosen), self.y[chosen], None if weight is None else weight[chosen])
 
 
 def numeric(value: ArrayLike | None, name: str) -> Array:
@@ -63,15 +85,15 @@ def dense(array: Array, dtype: DTypeLike) -> Array:
         return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
-def images(x: ArrayLike | None, model: _swiftcnn.Model, name: str = "x") -> Array:
-    """Images (N, *input shape) as a model of the library takes them: integers as pixels, uint8, which must be from 0 to
-    255 where it normalises those; floats as they stand, float32.
+def _images(x: ArrayLike | None, model: _swiftcnn.Model, shape: Shape, pixels: bool, name: str) -> Array:
+    """Samples (N, *shape) as an input of a model takes them: integers as pixels, uint8, which must be from 0 to 255
+    where the model normalises those; floats as they stand, float32; of an input that takes no pixels all are that.
 
     Raises:
         TypeError: not numbers.
         ValueError: no batch axis, another shape, no images, or integers that are no pixels.
     """
-    array, shape = numeric(x, name), [size if size > 0 else None for size in model.input_shape()]
+    array = numeric(x, name)
     wanted = "(N, " + ", ".join("any" if size is None else str(size) for size in shape) + ")"
     if array.ndim == len(shape) and _fits(array.shape, shape):
         raise ValueError(
@@ -84,10 +106,16 @@ def images(x: ArrayLike | None, model: _swiftcnn.Model, name: str = "x") -> Arra
         raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}{hint}")
     if array.shape[0] == 0:
         raise ValueError(f"{name} holds no images: its shape is {array.shape}")
-    return dense(array, _dtype_of_images(array, model, name))
+    return dense(array, _dtype_of_pixels(array, model, name) if pixels else _dtype_of_numbers(array))
 
 
-def _dtype_of_images(array: Array, model: _swiftcnn.Model, name: str) -> str:
+def _dtype_of_numbers(array: Array) -> str:
+    """Integers for an image that takes no pixels stay what they are: the library says so."""
+    is_image = array.ndim == 4
+    return ("uint8" if array.dtype == np.uint8 else "int32") if is_image and array.dtype.kind in "ui" else "float32"
+
+
+def _dtype_of_pixels(array: Array, model: _swiftcnn.Model, name: str) -> str:
     if array.dtype == np.uint8:
         return "uint8"
     if array.dtype.kind == "f":
@@ -96,13 +124,57 @@ def _dtype_of_images(array: Array, model: _swiftcnn.Model, name: str) -> str:
     try:
         dtype = model.integer_dtype(smallest, largest)
     except ValueError as error:
-        raise ValueError(f"{name.removesuffix('x')}{error}") from None
+        raise ValueError(f"{name}{str(error).removeprefix('x')}") from None
     if array.dtype.kind == "b" and dtype == "uint8":
         raise ArgumentError(
             f"{name} holds booleans, which are neither pixels nor what becomes of them: give "
             f"{name}.astype('uint8') * 255 for black and white, or {name}.astype('float32') as it stands"
         )
     return dtype
+
+
+def samples(x: Any, model: _swiftcnn.Model, name: str = "x") -> Samples:
+    """What a model of the library reads: an array, of several inputs a list of arrays in their order or a dictionary by
+    their names.
+
+    Raises:
+        TypeError: not numbers, or no list or dictionary of arrays.
+        ValueError: arrays are missing or left over, one has another shape, or they differ in the number of samples.
+    """
+    inputs = [(key, [size if size > 0 else None for size in shape], pixels) for key, shape, pixels in model.inputs()]
+    names = [key for key, *_ in inputs]
+    if isinstance(x, Mapping):
+        if unknown := [key for key in x if key not in names]:
+            raise ValueError(f"{name} has no input {unknown[0]!r} to give it to: expected {_listed(names)}")
+        if missing := [key for key in names if key not in x]:
+            raise ValueError(f"{name} has nothing for the input {missing[0]!r}: expected {_listed(names)}")
+        given = [x[key] for key in names]
+    elif len(names) == 1:
+        given = [x]
+    elif not isinstance(x, (list, tuple)):
+        kind = f"an array of shape {np.shape(x)}" if is_array(x) else repr(type(x).__name__)
+        raise ArgumentError(f"{name} must be a list or a dictionary of arrays for {_listed(names)}, got {kind}")
+    else:
+        given = list(x)
+    if len(given) != len(names):
+        raise ValueError(f"{name} must have an array for each of {_listed(names)}, got {len(given)}")
+    if len(names) == 1:
+        return _images(given[0], model, *inputs[0][1:], name)
+    arrays = [
+        _images(array, model, shape, pixels, f"{name}[{key!r}]")
+        for array, (key, shape, pixels) in zip(given, inputs, strict=True)
+    ]
+    for key, array in zip(names, arrays, strict=True):
+        if len(array) != len(arrays[0]):
+            raise ValueError(
+                f"{name} has {len(arrays[0])} samples of {names[0]!r} and {len(array)} of {key!r}: expected as many of "
+                "each"
+            )
+    return tuple(arrays)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{len(names)} inputs, {', '.join(map(repr, names))}" if len(names) > 1 else f"the input {names[0]!r}"
 
 
 def _fits(got: tuple[int, ...], wanted: Sequence[int | None]) -> bool:

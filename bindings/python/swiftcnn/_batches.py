@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from ._arrays import Data
+from ._arrays import Data, count_of, part_of
 from ._folders import ImageFolder
 from ._interchange import is_array
 
 if TYPE_CHECKING:
-    from ._arrays import Array
+    from ._arrays import Array, Samples
 
 Item = TypeVar("Item")
 Other = TypeVar("Other")
@@ -33,10 +33,17 @@ _RAN_OUT = (
 def is_source(x: object) -> bool:
     """Whether ``x`` gives batches rather than being an array, or what becomes one."""
     if isinstance(x, (list, tuple)):
-        return bool(x) and isinstance(x[0], tuple) and bool(x[0]) and is_array(x[0][0])
+        return bool(x) and all(isinstance(batch, tuple) and batch for batch in x) and _is_input(x[0][0])
     if x is None or isinstance(x, (str, bytes, bytearray, memoryview, Mapping, Set)) or is_array(x):
         return False
     return _is_indexed(x) or hasattr(x, "__iter__") or hasattr(x, "__next__")
+
+
+def _is_input(x: object) -> bool:
+    """Whether ``x`` is an array, or several for a model with several inputs."""
+    if isinstance(x, (list, tuple, Mapping)):
+        return bool(x) and all(map(is_array, x.values() if isinstance(x, Mapping) else x))
+    return is_array(x)
 
 
 def _is_indexed(x: object) -> bool:
@@ -224,13 +231,13 @@ def _length(source: Any) -> int | None:
         return None
 
 
-Slices = TypeVar("Slices", Data, "Array")
+Slices = TypeVar("Slices", Data, "Samples")
 
 
 def feed_of_arrays(data: Slices, batch_size: int, steps: int | None, shuffle_seed: int | None = None) -> Feed[Slices]:
     """The batches of images, with what belongs to them; with ``shuffle_seed`` in another order each time that they are
     gone through."""
-    count = len(data.x) if isinstance(data, Data) else len(data)
+    count = data.samples if isinstance(data, Data) else count_of(data)
 
     def drawn(epoch: int, passed: int) -> Iterator[Slices]:
         starts = range(0, count, batch_size)[passed:]
@@ -243,4 +250,6 @@ def feed_of_arrays(data: Slices, batch_size: int, steps: int | None, shuffle_see
 
 
 def _part(data: Slices, indices: slice | Array) -> Slices:
-    return data.part(indices) if isinstance(data, Data) else data[indices]
+    part: Any = data.part(indices) if isinstance(data, Data) else part_of(data, indices)
+    result: Slices = part
+    return result

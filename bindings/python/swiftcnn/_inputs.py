@@ -16,7 +16,7 @@ from ._folders import ImageFolder
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ._arrays import Array
+    from ._arrays import Samples
 
     # Arrays, or batches: an iterator, an iterable, or a sequence of (x, y) or (x, y, sample_weight).
     Inputs = ArrayLike | Iterable[Any] | None
@@ -113,7 +113,7 @@ class Fed(Compiled):
         if self._compile_is_due and self._loss is not None:
             if losses.is_open(self._loss):
                 images, targets = self._images(x), _arrays.numeric(y, "y")
-                output = self._handle.output_shape(images.shape, None)
+                output = self._handle.output_shape(_arrays.shapes_of(images), None)
                 is_label = targets.ndim < len(output) or (targets.shape[-1] == 1 and output[-1] > 1)
                 self._loss = losses.fitting(self._loss, is_label, output[-1])
             self._apply_compile_settings()
@@ -143,8 +143,8 @@ class Fed(Compiled):
             self._settle_for(_batches.feed_of(folder, None), 0, name)
         return folder._for(self._handle, purpose, name, training)
 
-    def _images(self, x: Any, name: str = "x") -> Array:
-        return _arrays.images(x, self._handle, name)
+    def _images(self, x: Any, name: str = "x") -> Samples:
+        return _arrays.samples(x, self._handle, name)
 
     def _data(
         self,
@@ -155,7 +155,7 @@ class Fed(Compiled):
         prefix: str = "",
     ) -> Data:
         images = self._images(x, prefix + "x")
-        targets = _arrays.targets(y, self._handle.output_shape(images.shape, None), prefix + "y")
+        targets = _arrays.targets(y, self._handle.output_shape(_arrays.shapes_of(images), None), prefix + "y")
         return Data(images, targets, _arrays.weights(sample_weight, class_weight, targets, prefix + "sample_weight"))
 
     def _validation(
@@ -207,7 +207,7 @@ class Fed(Compiled):
                 source = source._replace(
                     sample_weight=_arrays.weights(source.sample_weight, class_weight, source.y)
                 )
-            count, steps = len(source.x), given.steps
+            count, steps = source.samples, given.steps
             size = batch_size_of(given.batch_size)
             if given.batch_size is None and steps:
                 size = -(-count // steps)
@@ -252,11 +252,11 @@ def _share(split: float, given: object) -> float:
 
 def _split(data: Data, share: float) -> tuple[Data, Data | None]:
     """The data to train on, and the last share of it to validate with."""
-    count = int(len(data.x) * (1 - share))
-    if count == len(data.x):
+    count = int(data.samples * (1 - share))
+    if count == data.samples:
         return data, None
     if count == 0:
-        raise ValueError(f"validation_split {share} leaves none of {len(data.x)} images to train on")
+        raise ValueError(f"validation_split {share} leaves none of {data.samples} images to train on")
     return data.part(slice(count)), data.part(slice(count, None))
 
 

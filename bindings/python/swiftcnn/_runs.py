@@ -89,7 +89,7 @@ class ArrayRun(Run):
         epochs: int,
         resumed: tuple[int, int] | None,
     ) -> None:
-        self._count = len(data.x)
+        self._count = data.samples
         self.epochs = epochs
         self.batch_size = batch_size
         self.steps = self._steps = -(-self._count // batch_size)
@@ -184,7 +184,7 @@ class FeedRun(Run):
     def step(self) -> tuple[float, ...]:
         assert self._current is not None  # batches
         data, place = self._current
-        self.samples = len(data.x)
+        self.samples = data.samples
         run = self._begin(data, place)
         try:
             return Progress(*run.step()).results

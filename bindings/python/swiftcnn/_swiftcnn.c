@@ -141,36 +141,83 @@ static int borrow_floats(PyObject *object, const char *argument, int writable, P
   return 0;
 }
 
+/* What a model reads: an array, or of several inputs a tuple of arrays. */
+typedef struct {
+  Py_buffer *views;
+  scnn_tensor *tensors;
+  Py_ssize_t count;   /* how many are borrowed */
+  scnn_tensor tensor; /* as the library takes it */
+} Inputs;
+
+/* Also of one that holds nothing, which is all zeros. */
+static void release_inputs(Inputs *inputs) {
+  while (inputs->count > 0) PyBuffer_Release(&inputs->views[--inputs->count]);
+  PyMem_Free(inputs->views);
+  PyMem_Free(inputs->tensors);
+  inputs->views = NULL;
+  inputs->tensors = NULL;
+}
+
+/* Makes `inputs` a list of as many tensors, which are still to be filled in. */
+static int list_inputs(Inputs *inputs, Py_ssize_t count) {
+  memset(inputs, 0, sizeof *inputs);
+  inputs->views = PyMem_Calloc((size_t)count + 1, sizeof *inputs->views);
+  inputs->tensors = PyMem_Calloc((size_t)count + 1, sizeof *inputs->tensors);
+  inputs->tensor = (scnn_tensor){.data = inputs->tensors, .dtype = SCNN_TENSORS, .rank = 1, .shape = {count}};
+  if (inputs->views && inputs->tensors) return 0;
+  release_inputs(inputs);
+  PyErr_NoMemory();
+  return -1;
+}
+
+static int borrow_inputs(PyObject *object, Inputs *inputs) {
+  int is_list = PyTuple_Check(object);
+  if (list_inputs(inputs, is_list ? PyTuple_Size(object) : 1) != 0) return -1;
+  for (Py_ssize_t i = 0; i < inputs->tensor.shape[0]; i++) {
+    PyObject *array = is_list ? PyTuple_GetItem(object, i) : object;
+    if (!array || borrow_tensor(array, "x", &inputs->views[i], &inputs->tensors[i]) != 0) {
+      release_inputs(inputs);
+      return -1;
+    }
+    inputs->count = i + 1;
+  }
+  if (!is_list) inputs->tensor = inputs->tensors[0];
+  return 0;
+}
+
 /* The arrays of one training or evaluation call. */
 typedef struct {
-  Py_buffer views[3];
-  scnn_tensor tensors[3]; /* x, y, sample weights */
-  int count;              /* how many are borrowed: 2 where there are no sample weights */
+  Inputs x;
+  Py_buffer views[2];
+  scnn_tensor tensors[2]; /* y, sample weights */
+  int count;              /* how many of these are borrowed: 1 where there are no sample weights */
 } Batch;
 
 static void release_batch(Batch *batch) {
+  release_inputs(&batch->x);
   while (batch->count > 0) PyBuffer_Release(&batch->views[--batch->count]);
 }
 
 static int borrow_batch(Batch *batch, PyObject *x, PyObject *y, PyObject *sample_weight) {
-  static const char *const arguments[] = {"x", "y", "sample_weight"};
-  PyObject *objects[] = {x, y, sample_weight};
+  static const char *const arguments[] = {"y", "sample_weight"};
+  PyObject *objects[] = {y, sample_weight};
   batch->count = 0;
-  for (int i = 0; i < 3 && objects[i] != Py_None; i++) {
+  if (borrow_inputs(x, &batch->x) != 0) return -1;
+  for (int i = 0; i < 2 && objects[i] != Py_None; i++) {
     if (borrow_tensor(objects[i], arguments[i], &batch->views[i], &batch->tensors[i]) != 0) {
       release_batch(batch);
       return -1;
     }
     batch->count++;
   }
-  if (batch->count >= 2) return 0;
+  if (batch->count >= 1) return 0;
   release_batch(batch);
   PyErr_SetString(PyExc_TypeError, "x and y must be arrays");
   return -1;
 }
 
 static const scnn_tensor *sample_weights(const Batch *batch) {
-  return batch->count == 3 ? &batch->tensors[2] : NULL;
+  return batch->count == 2 ? &batch->tensors[1] : NULL;
 }
 
 static PyObject *tuple_of_integers(const int64_t *values, Py_ssize_t count) {
@@ -568,25 +615,43 @@ static PyObject *model_training_notes(PyObject *self, PyObject *Py_UNUSED(ignore
               : Py_BuildValue("(NN)", text, PyByteArray_FromStringAndSize(NULL, 0));
 }
 
-static PyObject *model_input_shape(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-  int64_t shape[SCNN_MAX_RANK];
-  int32_t rank = 0;
+/* The name and the shape of each input, and whether it takes pixels. */
+static PyObject *model_inputs(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  size_t count = 0;
   scnn_status status;
-  UNLOCKED(status, scnn_model_input_shape(model_of(self), shape, &rank));
-  return status == SCNN_OK ? tuple_of_integers(shape, rank) : raise_status(status);
+  UNLOCKED(status, scnn_model_input_count(model_of(self), &count));
+  if (status != SCNN_OK) return raise_status(status);
+  PyObject *list = PyList_New(0);
+  for (size_t i = 0; list && i < count; i++) {
+    scnn_input input;
+    UNLOCKED(status, scnn_model_input(model_of(self), i, &input));
+    PyObject *shape = status == SCNN_OK ? tuple_of_integers(input.shape, input.rank) : raise_status(status);
+    PyObject *row = shape ? Py_BuildValue("(sNN)", input.name, shape, PyBool_FromLong(input.pixels)) : NULL;
+    if (!row || PyList_Append(list, row) != 0) Py_CLEAR(list);
+    Py_XDECREF(row);
+  }
+  return list;
 }
 
 static PyObject *model_output_shape(PyObject *self, PyObject *args) {
-  PyObject *shape;
+  PyObject *shapes;
   const char *name;
-  if (!PyArg_ParseTuple(args, "Oz:output_shape", &shape, &name)) return NULL;
-  scnn_tensor x = {.dtype = SCNN_FLOAT32};
-  x.rank = read_integers(shape, "shape", x.shape, SCNN_MAX_RANK);
-  if (x.rank < 0) return NULL;
+  if (!PyArg_ParseTuple(args, "O!z:output_shape", &PyList_Type, &shapes, &name)) return NULL;
+  Inputs x;
+  if (list_inputs(&x, PyList_Size(shapes)) != 0) return NULL;
+  for (Py_ssize_t i = 0; i < x.tensor.shape[0]; i++) {
+    PyObject *shape = PyList_GetItem(shapes, i);
+    x.tensors[i].rank = shape ? read_integers(shape, "shape", x.tensors[i].shape, SCNN_MAX_RANK) : -1;
+    if (x.tensors[i].rank < 0) {
+      release_inputs(&x);
+      return NULL;
+    }
+  }
   int64_t output[SCNN_MAX_RANK];
   int32_t rank = 0;
   scnn_status status;
-  UNLOCKED(status, scnn_model_output_shape(model_of(self), &x, name, output, &rank));
+  UNLOCKED(status, scnn_model_output_shape(model_of(self), &x.tensor, name, output, &rank));
+  release_inputs(&x);
   return status == SCNN_OK ? tuple_of_integers(output, rank) : raise_status(status);
 }
 
@@ -882,19 +947,18 @@ static PyObject *model_predict(PyObject *self, PyObject *args) {
   PyObject *x_object, *names, *arrays;
   long long batch_size;
   if (!PyArg_ParseTuple(args, "OLOO:predict", &x_object, &batch_size, &names, &arrays)) return NULL;
-  Py_buffer x_view;
-  scnn_tensor x;
+  Inputs x;
   Results results;
-  if (borrow_tensor(x_object, "x", &x_view, &x) != 0) return NULL;
+  if (borrow_inputs(x_object, &x) != 0) return NULL;
   if (borrow_results(&results, names, arrays) != 0) {
-    PyBuffer_Release(&x_view);
+    release_inputs(&x);
     return NULL;
   }
   scnn_status status;
-  UNLOCKED(status, scnn_predict_many(model_of(self), &x, batch_size, results.tensors, results.outputs, results.sizes,
-                                     (size_t)results.count));
+  UNLOCKED(status, scnn_predict_many(model_of(self), &x.tensor, batch_size, results.tensors, results.outputs,
+                                     results.sizes, (size_t)results.count));
   release_results(&results);
-  PyBuffer_Release(&x_view);
+  release_inputs(&x);
   return check_computed(status) == 0 ? Py_NewRef(Py_None) : NULL;
 }
 
@@ -902,12 +966,11 @@ static PyObject *model_profile(PyObject *self, PyObject *args) {
   PyObject *x_object;
   long long repeats;
   if (!PyArg_ParseTuple(args, "OL:profile", &x_object, &repeats)) return NULL;
-  Py_buffer x_view;
-  scnn_tensor x;
-  if (borrow_tensor(x_object, "x", &x_view, &x) != 0) return NULL;
+  Inputs x;
+  if (borrow_inputs(x_object, &x) != 0) return NULL;
   scnn_status status;
-  UNLOCKED(status, scnn_model_profile(model_of(self), &x, repeats));
-  PyBuffer_Release(&x_view);
+  UNLOCKED(status, scnn_model_profile(model_of(self), &x.tensor, repeats));
+  release_inputs(&x);
   return none_or_raise(status);
 }
 
@@ -918,7 +981,7 @@ static PyObject *model_profile_training(PyObject *self, PyObject *args) {
   Batch batch;
   if (borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
   scnn_status status;
-  UNLOCKED(status, scnn_model_profile_training(model_of(self), &batch.tensors[0], &batch.tensors[1],
+  UNLOCKED(status, scnn_model_profile_training(model_of(self), &batch.x.tensor, &batch.tensors[0],
                                                sample_weights(&batch), repeats));
   release_batch(&batch);
   return none_or_raise(status);
@@ -946,7 +1009,7 @@ static PyObject *model_train_on_batch(PyObject *self, PyObject *args) {
   if (check_metric_count(count) != 0 || borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
   double results[SCNN_MAX_METRICS] = {0};
   scnn_status status;
-  UNLOCKED(status, scnn_train_on_batch(model_of(self), &batch.tensors[0], &batch.tensors[1], sample_weights(&batch),
+  UNLOCKED(status, scnn_train_on_batch(model_of(self), &batch.x.tensor, &batch.tensors[0], sample_weights(&batch),
                                        results, (size_t)count));
   release_batch(&batch);
   return check_computed(status) == 0 ? tuple_of_floats(results, count) : NULL;
@@ -961,7 +1024,7 @@ static PyObject *model_evaluate(PyObject *self, PyObject *args) {
   if (check_metric_count(count) != 0 || borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
   double results[SCNN_MAX_METRICS] = {0};
   scnn_status status;
-  UNLOCKED(status, (uses_ema ? scnn_evaluate_ema : scnn_evaluate)(model_of(self), &batch.tensors[0], &batch.tensors[1],
+  UNLOCKED(status, (uses_ema ? scnn_evaluate_ema : scnn_evaluate)(model_of(self), &batch.x.tensor, &batch.tensors[0],
                                                                   sample_weights(&batch), batch_size, results,
                                                                   (size_t)count));
   release_batch(&batch);
@@ -1006,7 +1069,7 @@ static PyObject *model_fit(PyObject *self, PyObject *args) {
   scnn_status status = SCNN_OK;
   if (borrow_batch(&fit->batch, x, y, sample_weight) == 0) {
     fit->model = Py_NewRef(self);
-    UNLOCKED(status, scnn_fit_begin(model_of(self), &fit->batch.tensors[0], &fit->batch.tensors[1],
+    UNLOCKED(status, scnn_fit_begin(model_of(self), &fit->batch.x.tensor, &fit->batch.tensors[0],
                                     sample_weights(&fit->batch), options, &fit->handle));
     if (status == SCNN_OK) return (PyObject *)fit;
     raise_status(status);
@@ -1355,16 +1418,14 @@ static PyObject *graph_input(PyObject *self, PyObject *args) {
   return status == SCNN_OK ? PyLong_FromLong(value) : raise_status(status);
 }
 
-static PyObject *graph_layer(PyObject *self, PyObject *args) {
-  const char *kind, *name, *options;
-  PyObject *operand_sequence;
-  if (!PyArg_ParseTuple(args, "szzO:layer", &kind, &name, &options, &operand_sequence)) return NULL;
-  Py_ssize_t count = PySequence_Size(operand_sequence);
-  if (count < 0) return NULL;
-  scnn_value *operands = PyMem_Calloc((size_t)count + 1, sizeof *operands);
-  if (!operands) return PyErr_NoMemory();
-  for (Py_ssize_t i = 0; i < count; i++) {
-    PyObject *item = PySequence_GetItem(operand_sequence, i);
+/* Reads a sequence of values of a graph into memory that the caller frees with PyMem_Free; NULL with an exception. */
+static scnn_value *read_operands(PyObject *sequence, Py_ssize_t *count) {
+  *count = PySequence_Size(sequence);
+  if (*count < 0) return NULL;
+  scnn_value *operands = PyMem_Calloc((size_t)*count + 1, sizeof *operands);
+  if (!operands) return (scnn_value *)PyErr_NoMemory();
+  for (Py_ssize_t i = 0; i < *count; i++) {
+    PyObject *item = PySequence_GetItem(sequence, i);
     long operand = item ? PyLong_AsLong(item) : -1;
     Py_XDECREF(item);
     if (!PyErr_Occurred() && (operand < INT32_MIN || operand > INT32_MAX)) {
@@ -1376,6 +1437,16 @@ static PyObject *graph_layer(PyObject *self, PyObject *args) {
     }
     operands[i] = (scnn_value)operand;
   }
+  return operands;
+}
+
+static PyObject *graph_layer(PyObject *self, PyObject *args) {
+  const char *kind, *name, *options;
+  PyObject *operand_sequence;
+  if (!PyArg_ParseTuple(args, "szzO:layer", &kind, &name, &options, &operand_sequence)) return NULL;
+  Py_ssize_t count;
+  scnn_value *operands = read_operands(operand_sequence, &count);
+  if (!operands) return NULL;
   scnn_value value = 0;
   scnn_status status;
   UNLOCKED(status, scnn_graph_layer(graph_of(self), kind, name, options, operands, (size_t)count, &value));
@@ -1384,15 +1455,21 @@ static PyObject *graph_layer(PyObject *self, PyObject *args) {
 }
 
 static PyObject *graph_apply(PyObject *self, PyObject *args) {
-  PyObject *model;
+  PyObject *model, *operand_sequence;
   const char *prefix, *tensor;
-  int inference, operand;
-  if (!PyArg_ParseTuple(args, "O!zzpi:apply", state_of(self)->model, &model, &prefix, &tensor, &inference, &operand)) {
+  int inference;
+  if (!PyArg_ParseTuple(args, "O!zzpO:apply", state_of(self)->model, &model, &prefix, &tensor, &inference,
+                        &operand_sequence)) {
     return NULL;
   }
+  Py_ssize_t count;
+  scnn_value *operands = read_operands(operand_sequence, &count);
+  if (!operands) return NULL;
   scnn_value value = 0;
   scnn_status status;
-  UNLOCKED(status, scnn_graph_apply(graph_of(self), model_of(model), prefix, tensor, inference, operand, &value));
+  UNLOCKED(status, scnn_graph_apply_many(graph_of(self), model_of(model), prefix, tensor, inference, operands,
+                                         (size_t)count, &value));
+  PyMem_Free(operands);
   return status == SCNN_OK ? PyLong_FromLong(value) : raise_status(status);
 }
 
@@ -1623,8 +1700,8 @@ static PyMethodDef model_methods[] = {
     {"training_progress", model_training_progress, METH_NOARGS, "training_progress() -> str, JSON"},
     {"set_training_notes", model_set_training_notes, METH_VARARGS, "set_training_notes(text or None, data)"},
     {"training_notes", model_training_notes, METH_NOARGS, "training_notes() -> (text, bytearray)"},
-    {"input_shape", model_input_shape, METH_NOARGS, "input_shape() -> tuple, without the batch"},
-    {"output_shape", model_output_shape, METH_VARARGS, "output_shape(shape of x, tensor or None) -> tuple"},
+    {"inputs", model_inputs, METH_NOARGS, "inputs() -> list of (name, shape without the batch, whether it takes pixels)"},
+    {"output_shape", model_output_shape, METH_VARARGS, "output_shape(list of shapes, tensor or None) -> tuple"},
     {"tensor_shape", model_tensor_shape, METH_VARARGS, "tensor_shape(tensor or None) -> tuple, -1 where it varies"},
     {"get_normalization", model_get_normalization, METH_VARARGS, "get_normalization(channels) -> (mean, std)"},
     {"set_normalization", model_set_normalization, METH_VARARGS, "set_normalization(mean, std)"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -58,14 +58,6 @@ class Tensor:
     def ndim(self) -> int:
         """The number of axes, the batch among them."""
         return len(self.shape)
-
-    @property
-    def root(self) -> Tensor:
-        """The tensor with which its network begins."""
-        tensor = self
-        while tensor.call is not None:
-            tensor = tensor.call.inputs[0]
-        return tensor
 
     def __add__(self, other: Tensor | float) -> Tensor:
         from . import layers
@@ -141,7 +133,7 @@ class Made:
     """A layer called by the user, outside of any layer.
 
     Attributes:
-        args, kwargs: what it was called with, the first a tensor or a list of tensors.
+        args, kwargs: what it was called with, the first a tensor, or a list or dictionary of tensors.
         training: what was said of it.
         outputs: the tensors in what it gave, in order.
     """
@@ -167,6 +159,20 @@ def tensors_in(value: object) -> Iterator[Tensor]:
     elif isinstance(value, (list, tuple, Mapping)):
         for each in value.values() if isinstance(value, Mapping) else value:
             yield from tensors_in(each)
+
+
+def parts_of(value: Any) -> list[Any]:
+    """The parts of a list, tuple or dictionary; what is none of these is the only part."""
+    if isinstance(value, Mapping):
+        return [*value.values()]
+    return [*value] if isinstance(value, (list, tuple)) else [value]
+
+
+def structured(like: object, parts: Sequence[Any]) -> Any:
+    """The parts alone, in a list or in a dictionary, as those of ``like`` are."""
+    if isinstance(like, Mapping):
+        return dict(zip(like, parts, strict=True))
+    return [*parts] if isinstance(like, (list, tuple)) else parts[0]
 
 
 class Context(NamedTuple):
@@ -255,11 +261,16 @@ class Network:
         return self.graph.layer(kind, self._unique(self._prefix + name), json.dumps(dict(options)), operands)
 
     def apply(
-        self, model: _swiftcnn.Model, operand: int, inference: bool, prefix: str = "", tensor: str | None = None
+        self,
+        model: _swiftcnn.Model,
+        operands: Sequence[int],
+        inference: bool,
+        prefix: str = "",
+        tensor: str | None = None,
     ) -> int:
         """Adds all layers of a model, up to its output or the tensor of that name, sharing its parameters."""
         prefix = self._prefix + prefix
-        value = self.graph.apply(model, prefix, tensor, inference, operand)
+        value = self.graph.apply(model, prefix, tensor, inference, operands)
         self._names.update(prefix + name for name in model.tensor_names().split("\n"))
         return value
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _batches
-from ._arrays import Data
+from ._arrays import Data, count_of, shapes_of
 from ._checks import boolean, text
 from ._folders import ImageFolder
 from ._inputs import Fed, FitArguments, FitData, batch_size_of, refuse_with_batches, steps_of, verbosity
@@ -25,7 +25,7 @@ from .callbacks import Callback, CallbackList, History, TerminateOnNaN
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ._arrays import Array, Floats
+    from ._arrays import Floats, Samples
     from ._batches import Feed
     from ._inputs import Inputs
     from .callbacks import Logs
@@ -40,6 +40,10 @@ class Trainer(Fed):
     takes pixels as they are takes any integers. Floats that look like pixels that nobody normalised, and data other
     than the model was trained on, are warned of once. ``y`` is integer labels (N,) or (N, 1) of any dtype, or
     float targets shaped as the output, as the loss wants them.
+
+    A model with several inputs takes, wherever ``x`` stands, a list of arrays in the order of ``inputs``, or a
+    dictionary by ``input_names``, all with the same number of samples. Among them, images may be uint8 pixels where
+    they have as many channels as ``normalization``; rows of numbers become float32.
 
     In place of arrays, ``fit``, ``evaluate`` and ``predict`` take batches: a generator or another iterator, an iterable
     as a torch ``DataLoader``, or a sequence, with ``__getitem__`` and ``__len__``, of ``(x, y)`` or
@@ -301,7 +305,7 @@ class Trainer(Fed):
 
     def train_on_batch(
         self,
-        x: ArrayLike,
+        x: Any,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
@@ -330,7 +334,7 @@ class Trainer(Fed):
 
     def test_on_batch(
         self,
-        x: ArrayLike,
+        x: Any,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         return_dict: bool = False,
@@ -340,7 +344,7 @@ class Trainer(Fed):
         as_dictionary = boolean(return_dict, "return_dict")
         self._settle(x, y)
         data = self._data(x, y, sample_weight)
-        results = self._handle.evaluate(*data, len(data.x), len(names), False)
+        results = self._handle.evaluate(*data, data.samples, len(names), False)
         pass_on(self._handle)
         return _results(dict(zip(names, results, strict=True)), as_dictionary)
 
@@ -397,9 +401,9 @@ class Trainer(Fed):
             self._settle(x, y)
             data = self._data(x, y, sample_weight)
             if batch_size is None and count:
-                size = -(-len(data.x) // count)
+                size = -(-data.samples // count)
             feed = _batches.feed_of_arrays(data, size, count)
-            samples = len(data.x) if count is None else None
+            samples = data.samples if count is None else None
         bar = ProgressBar(level, "test", 1, samples, feed.steps)
         hooks = CallbackList(hooks, bar)
         hooks.set_model(self._model)
@@ -431,7 +435,7 @@ class Trainer(Fed):
         logs: Logs = {}
         for batch, (data, _) in enumerate(feed.epoch(0)):
             hooks.on_test_batch_begin(batch)
-            count = len(data.x)
+            count = data.samples
             results = self._handle.evaluate(*data, count, len(names), uses_ema)
             pass_on(self._handle)
             done += count
@@ -479,7 +483,7 @@ class Trainer(Fed):
         chosen = None if output is None else _names(output, "output")
         hooks = CallbackList(callbacks)
         samples: int | None = None
-        feed: Feed[Array]
+        feed: Feed[Samples]
         if _batches.is_source(x):
             if isinstance(x, ImageFolder):
                 x = self._folder(x, "prediction")
@@ -493,8 +497,8 @@ class Trainer(Fed):
             self._prepare(x)
             images = self._images(x)
             if batch_size is None and count:
-                size = -(-len(images) // count)
-            samples = len(images) if count is None else min(len(images), count * size)
+                size = -(-count_of(images) // count)
+            samples = count_of(images) if count is None else min(count_of(images), count * size)
             feed = _batches.feed_of_arrays(images, size, count)
         bar = ProgressBar(level, "predict", 1, samples, feed.steps)
         hooks = CallbackList(hooks, bar)
@@ -510,7 +514,7 @@ class Trainer(Fed):
         return results[0] if isinstance(output, str) else results
 
     def _predict(
-        self, feed: Feed[Array], samples: int | None, names: list[str], hooks: CallbackList, bar: ProgressBar
+        self, feed: Feed[Samples], samples: int | None, names: list[str], hooks: CallbackList, bar: ProgressBar
     ) -> list[Floats]:
         """The results of these names for all images; where their number is known, each into one array."""
         wholes: list[Floats] = []
@@ -520,29 +524,29 @@ class Trainer(Fed):
         hooks.on_predict_begin()
         for batch, (images, _) in enumerate(feed.epoch(0)):
             hooks.on_predict_batch_begin(batch)
-            shapes = [self._handle.output_shape(images.shape, name) for name in names]
+            shapes = [self._handle.output_shape(shapes_of(images), name) for name in names]
             if not wholes and samples is not None:
                 wholes = [np.empty((samples, *shape[1:]), np.float32) for shape in shapes]
-            end = done + len(images)
+            end = done + count_of(images)
             parts = [whole[done:end] for whole in wholes] or [np.empty(shape, np.float32) for shape in shapes]
-            self._handle.predict(images, len(images), names, parts)
+            self._handle.predict(images, count_of(images), names, parts)
             pass_on(self._handle)
             batches.append(parts)
             done = end
-            bar.count(len(images))
+            bar.count(count_of(images))
             hooks.on_predict_batch_end(batch, {"outputs": parts[0] if len(parts) == 1 else parts})
             if self.stop_predicting:
                 break
         hooks.on_predict_end()
         return [whole[:done] for whole in wholes] or [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
-    def predict_on_batch(self, x: ArrayLike) -> Any:
+    def predict_on_batch(self, x: Any) -> Any:
         """Runs the model on one batch of images: ``predict`` without a word."""
         self._prepare(x)
         images = self._images(x)
         names = self.output_names
-        results = [np.empty(self._handle.output_shape(images.shape, name), np.float32) for name in names]
-        self._handle.predict(images, len(images), names, results)
+        results = [np.empty(self._handle.output_shape(shapes_of(images), name), np.float32) for name in names]
+        self._handle.predict(images, count_of(images), names, results)
         pass_on(self._handle)
         return self._packed(results)
 

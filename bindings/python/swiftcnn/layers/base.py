@@ -14,7 +14,18 @@ import numpy as np
 from .. import _arrays
 from .._checks import ArgumentError, boolean, choice, integer, text
 from .._interchange import is_array
-from .._symbolic import Call, Context, Made, Network, Tensor, context, tensors_in, within
+from .._symbolic import (
+    Call,
+    Context,
+    Made,
+    Network,
+    Tensor,
+    context,
+    parts_of,
+    structured,
+    tensors_in,
+    within,
+)
 from .variable import Variable, id_of, select
 
 if TYPE_CHECKING:
@@ -75,6 +86,31 @@ def batched(shape: object, name: str = "input_shape") -> tuple[int | None, ...]:
     return (None, *sizes[1:])
 
 
+def _is_list(given: object) -> bool:
+    """Whether it is a list of shapes, not one."""
+    return isinstance(given, (list, tuple)) and any(isinstance(each, (list, tuple)) for each in given)
+
+
+def shapes_in(given: Any, name: str = "input_shape") -> list[Shape]:
+    """A shape, or those in a list or dictionary of shapes, the batch included.
+
+    Raises:
+        ValueError: as ``batched``.
+    """
+    if isinstance(given, Mapping):
+        return [batched(shape, f"{name}[{text(key, f'a key of {name}')!r}]") for key, shape in given.items()]
+    return [batched(each, name) for each in (given if _is_list(given) else [given])]
+
+
+def begun(given: Any, is_trial: bool = False) -> Any:
+    """Tensors of these shapes, as ``shapes_in`` takes them, with which a network begins: one, or in a list or
+    dictionary, whose keys are then their names."""
+    shapes = shapes_in(given)
+    names = list(given) if isinstance(given, Mapping) else ["input", *(f"input_{i}" for i in range(1, len(shapes)))]
+    tensors = [Tensor(shape, name, is_trial=is_trial) for shape, name in zip(shapes, names, strict=True)]
+    return structured(given if isinstance(given, Mapping) or _is_list(given) else None, tensors)
+
+
 def check_absent(**arguments: None) -> None:
     """Arguments of Keras's that are for what does not exist here: constraints of weights, penalties on results."""
     for name, value in arguments.items():
@@ -118,8 +154,8 @@ class Layer:
             def call(self, x):
                 return layers.add([x, self.bn(self.conv(x))])
 
-    Called with tensors (``layers.Input``, or what another layer gave) a layer gives a tensor; called with an array it
-    gives an array, computed as in inference.
+    Called with tensors (``layers.Input``, or what another layer gave) a layer gives a tensor; called with an array, or
+    a list of arrays, it gives an array, computed as in inference.
 
     Attributes:
         name: unique in a model.
@@ -184,7 +220,7 @@ class Layer:
         if not bound.args:
             raise TypeError(f"layer {self.name!r}: its input is missing")
         inputs = bound.args[0]
-        given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        given = parts_of(inputs)
         if any(isinstance(each, Tensor) for each in given):
             if not all(isinstance(each, Tensor) for each in given):
                 raise ValueError(f"layer {self.name!r}: tensors of a network and arrays cannot be mixed")
@@ -195,9 +231,9 @@ class Layer:
 
     def _apply(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         """The result for tensors."""
-        tensors = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        tensors = parts_of(inputs)
         if not self.built:
-            self.build(inputs.shape if isinstance(inputs, Tensor) else [each.shape for each in inputs])
+            self.build(structured(inputs, [each.shape for each in tensors]))
             self.built = True
         if self._freezes:
             self.trainable = False
@@ -224,8 +260,7 @@ class Layer:
         from ..models.comparison import same_network
 
         results = [self.call(inputs, *args, training=training, **kwargs) for training in (True, False)]
-        first, *others = dict.fromkeys(tensors_in([inputs, args, kwargs]))
-        if not same_network(first.root if others else first, *results):
+        if not same_network(list(dict.fromkeys(tensors_in([inputs, args, kwargs]))), *results):
             raise ValueError(
                 f"{type(self).__name__}.call gives another network for training=True than for training=False; "
                 "only layers that act in training alone, as Dropout, may depend on it"
@@ -233,17 +268,21 @@ class Layer:
         return results[0]
 
     def _compute(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """The result for an array."""
+        """The result for an array, or for several."""
         from ..models import Model
 
-        if isinstance(x, (list, tuple)) and any(map(is_array, x)):
-            raise ValueError(f"layer {self.name!r}: several arrays at once are possible within a model only")
-        array = _arrays.numeric(x, f"the input of {self.name}")
-        if array.ndim == 0 or array.shape[0] == 0:
-            raise ValueError(f"the input of {self.name}: expected a batch, got shape {array.shape}")
-        inputs = Tensor((None, *array.shape[1:]), "input", is_trial=True)
-        model = Model(inputs, self._apply(inputs, *args, **kwargs))
-        return model.predict_on_batch(array)
+        is_several = isinstance(x, Mapping) or (isinstance(x, (list, tuple)) and any(map(is_array, x)))
+        given: list[Any] = parts_of(x) if is_several else [x]
+        arrays = [_arrays.numeric(each, f"the input of {self.name}") for each in given]
+        for array in arrays:
+            if array.ndim == 0 or array.shape[0] == 0:
+                raise ValueError(f"the input of {self.name}: expected a batch, got shape {array.shape}")
+        shapes = [array.shape for array in arrays]
+        inputs = begun(structured(x, shapes) if is_several else shapes[0], is_trial=True)
+        model = Model(parts_of(inputs), self._apply(inputs, *args, **kwargs))
+        if len(arrays) == 1:
+            return model.predict_on_batch(arrays[0])
+        return model.predict_on_batch([_arrays.dense(array, np.float32) for array in arrays])
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """What the layer does, in terms of other layers; to be written by subclasses."""
@@ -257,9 +296,10 @@ class Layer:
         """Adds to the network what the layer computes of these values."""
         raise NotImplementedError(f"{type(self).__name__} cannot stand in a network by itself")
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
-        """The shape of the result, the batch included, for an input of a shape that includes the batch."""
-        result = self._apply(Tensor(batched(input_shape), "input", is_trial=True))
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """The shape of the result, the batch included, for an input of a shape that includes the batch; of several
+        inputs a list or dictionary of shapes."""
+        result = self._apply(begun(input_shape, is_trial=True))
         shape: Shape = result.shape
         return shape
 

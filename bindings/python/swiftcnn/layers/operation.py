@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .._checks import boolean
-from .._symbolic import Call, Network, Tensor, context, is_rebuilding, limited, spent
+from .._symbolic import Call, Network, Tensor, context, is_rebuilding, limited, parts_of, spent
 from .base import Layer, LayerOptions, batched
 from .variable import Variable
 
@@ -24,7 +24,7 @@ class Operation(Layer):
 
     def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
         """The result of the layer itself, for tensors."""
-        tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        tensors = tuple(parts_of(inputs))
         callers = context().callers
         if callers and callers[-1] is self:
             callers = callers[:-1]
@@ -104,7 +104,7 @@ class WeightedLayer(Operation):
             raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
         self._check_last_axis(call.inputs[0].shape)
         home = self._home or self._make_home(call.inputs[0])
-        return network.apply(home, operands[0], call.inference)
+        return network.apply(home, operands, call.inference)
 
     def _check_last_axis(self, shape: Shape) -> None:
         if shape[-1] is None and len(shape) > 1:

@@ -154,7 +154,7 @@ class RandomCrop(Operation):
             return super()._emit(network, operands, call)
         alone = Network()
         middle = alone.model(self._define(alone, alone.input(call.inputs[0], "input"), inference=False))
-        return network.apply(middle, operands[0], inference=True)
+        return network.apply(middle, operands, inference=True)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         return network.layer("random_crop", self.name, {"height": self.height, "width": self.width}, operand)

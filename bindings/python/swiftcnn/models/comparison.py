@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .. import _swiftcnn
 
 
-def same_network(inputs: Tensor, first: Any, second: Any) -> bool:
-    """Whether two tensors that come from another, or two lists or dictionaries of such, are the same in inference."""
+def same_network(inputs: list[Tensor], first: Any, second: Any) -> bool:
+    """Whether two tensors that come from others, or two lists or dictionaries of such, are the same in inference."""
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return _structure(inputs, [first]) == _structure(inputs, [second])
     if isinstance(first, Mapping) and isinstance(second, Mapping):
@@ -23,17 +23,18 @@ def same_network(inputs: Tensor, first: Any, second: Any) -> bool:
     return all(same_network(inputs, *pair) for pair in zip(first, second, strict=True))
 
 
-def _structure(inputs: Tensor, outputs: list[Tensor]) -> list[object]:
+def _structure(inputs: list[Tensor], outputs: list[Tensor]) -> list[object]:
     """What a network computes in inference, without names of results; parameters are the same where names are."""
-    if outputs == [inputs]:
-        return ["inputs"]
+    if len(outputs) == 1 and outputs[0] in inputs:
+        return [f"input {inputs.index(outputs[0])}"]
     network, frozen = Network(), Network()
-    network.input(inputs)
+    for tensor in inputs:
+        network.input(tensor)
     whole = network.model(*(network.value(output) for output in outputs))
-    x = frozen.input(inputs)
+    x = [frozen.input(tensor) for tensor in inputs]
     values = [frozen.apply(whole, x, inference=True, tensor=name) for name in whole.output_names().split("\n")]
-    if values == [x]:
-        return ["inputs"]
+    if len(values) == 1 and values[0] in x:
+        return [f"input {x.index(values[0])}"]
     graph = json.loads(frozen.model(*values).graph("json"))
     return _steps(graph, {row["name"]: row["name"] for row in graph["parameters"]})
 
@@ -46,13 +47,15 @@ def same_form(first: _swiftcnn.Model, second: _swiftcnn.Model) -> bool:
         parameters = [(row["name"], row["shape"], row["role"]) for row in graph["parameters"]]
         numbers = {name: f"parameter {index}" for index, (name, _, _) in enumerate(parameters)}
         shapes = [row["shape"] for row in graph["inputs"]]
-        forms.append((_steps(graph, numbers), [row[1:] for row in parameters], shapes, model.input_shape()))
+        inputs = [shape for _, shape, _ in model.inputs()]
+        forms.append((_steps(graph, numbers), [row[1:] for row in parameters], shapes, inputs))
     return forms[0] == forms[1]
 
 
 def _steps(graph: dict[str, Any], parameters: Mapping[str, str]) -> list[object]:
     """The operations in order, each with numbers for what it reads, and which of them are the outputs."""
-    number: dict[str, object] = {**parameters, **{row["name"]: "inputs" for row in graph["inputs"]}}
+    inputs = {row["name"]: f"input {index}" for index, row in enumerate(graph["inputs"])}
+    number: dict[str, object] = {**parameters, **inputs}
     result: list[object] = []
     for row in graph["nodes"]:
         operands = [number[name] for name in row["operands"]]

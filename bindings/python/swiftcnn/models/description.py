@@ -15,7 +15,7 @@ import numpy as np
 from .. import _random, _swiftcnn, activations, initializers, layers, regularizers
 from .._symbolic import Made, Tensor, limited, spent, tensors_in
 from ..layers.activation import KindLayer
-from ..layers.base import Layer, batched, keep_name, serialized
+from ..layers.base import Layer, keep_name, serialized
 from ..layers.core import InputLayer
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Writer:
 
         entry = {"custom": self._object(type(layer)), "name": layer.name, "config": self._value(layer.get_config())}
         if isinstance(layer, Model) and layer._core is not None and type(layer).call is not Model.call:
-            entry["input_shape"] = list(layer._shape_of_input)
+            entry["input_shape"] = self._value(layer._built_for)
         return entry
 
     def _common(self, model: Model, kind: str) -> dict[str, Any]:
@@ -146,32 +146,32 @@ class Writer:
         return entry
 
     def _network(self, model: Model) -> dict[str, Any]:
-        start, _ = model._tensors()
-        return self._common(model, "network") | {"graph": model.graph("json"), "input": self._input(start)}
+        starts, _ = model._tensors()
+        return self._common(model, "network") | {"graph": model.graph("json"), "input": self._begins(starts)}
 
     def _sequential(self, model: Any) -> dict[str, Any]:
         entry = self._common(model, "sequential") | {"layers": [self._layer(layer) for layer in model.layers]}
         if model._ends is not None:
-            entry["input"] = self._input(model._ends[0])
+            entry["input"] = self._begins(model._ends[0])
             entry["begins"] = model._start is not None
         return entry
 
     def _functional(self, model: Model) -> dict[str, Any]:
         """A model between tensors: the calls of layers that lead from one to the others, in the order they happened."""
-        start, ends = model._tensors()
+        starts, ends = model._tensors()
         found: dict[Tensor, Made | None] = {}
         needed = list(ends)
         while needed:
             tensor = needed.pop()
-            if tensor is start or tensor in found:
+            if tensor in starts or tensor in found:
                 continue
             made = tensor.made
             found[tensor] = made
             if made is not None:
                 needed.extend(tensors_in([made.args, made.kwargs]))
             else:
-                needed.append(self._source(tensor))
-        numbers = {start: 0}
+                needed.extend(self._sources(tensor))
+        numbers = {start: number for number, start in enumerate(starts)}
         calls = []
         for tensor in sorted(found, key=lambda tensor: tensor.number):
             if tensor in numbers:
@@ -192,21 +192,27 @@ class Writer:
                 call["training"] = made.training
             calls.append(call)
         return self._common(model, "functional") | {
-            "input": self._input(start),
+            "input": self._begins(starts),
+            "input_names": None if (names := model.input_names) == [start.name for start in starts] else names,
             "calls": calls,
             "outputs": [numbers[tensor] for tensor in ends],
             "keys": model._keys,
         }
 
     @staticmethod
-    def _source(tensor: Tensor) -> Tensor:
+    def _sources(tensor: Tensor) -> tuple[Tensor, ...]:
         """What a result in the middle of a model of the library begins with."""
         from .model import Model
 
         call = tensor.call
         if call is None or not isinstance(call.layer, Model) or not call.layer._continues(call):
             raise UnknownPartError(f"{tensor!r} is computed within a layer")
-        return call.inputs[0]
+        return call.inputs
+
+    def _begins(self, starts: list[Tensor]) -> Any:
+        """The number of the tensor that a network begins with, or a list of several."""
+        numbers = [self._input(start) for start in starts]
+        return numbers[0] if len(numbers) == 1 else numbers
 
     def _input(self, tensor: Tensor) -> int:
         """The number of a tensor that networks begin with."""
@@ -295,7 +301,7 @@ class Reader:
             raise UnknownPartError(f"{entry['custom']}.from_config gave {layer!r}, no layer")
         layer.name = entry["name"]
         if isinstance(layer, Model) and "input_shape" in entry:
-            layer.build(batched(entry["input_shape"]))
+            layer.build(self._value(entry["input_shape"]))
         return layer
 
     def _network(self, entry: Mapping[str, Any]) -> Model:
@@ -306,14 +312,14 @@ class Reader:
         core = _swiftcnn.model_from_graph(entry["graph"], json.dumps(options))
         spent(core)
         model = Model._of(core)
-        model._begin_with(self._inputs[entry["input"]])
+        model._begin_with(self._starts(entry))
         return model
 
     def _sequential(self, entry: Mapping[str, Any]) -> Model:
         from .sequential import Sequential
 
         model = Sequential(name=entry["name"])
-        start = self._inputs[entry["input"]] if "input" in entry else None
+        start = self._starts(entry)[0] if "input" in entry else None
         if start is not None and entry["begins"]:
             model.add(start)
         for number in entry["layers"]:
@@ -327,8 +333,8 @@ class Reader:
     def _functional(self, entry: Mapping[str, Any]) -> Model:
         from .model import Model
 
-        start = self._inputs[entry["input"]]
-        tensors = {0: start}
+        starts = self._starts(entry)
+        tensors = dict(enumerate(starts))
         for call in entry["calls"]:
             layer = self._layers[call["layer"]]
             if "tensor" in call:
@@ -346,7 +352,14 @@ class Reader:
         outputs: Any = [tensors[number] for number in entry["outputs"]]
         if entry["keys"] is not None:
             outputs = dict(zip(entry["keys"], outputs, strict=True))
-        return Model(start, outputs, name=entry["name"])
+        names = entry.get("input_names")
+        inputs: Any = starts if names is None else dict(zip(names, starts, strict=True))
+        return Model(inputs, outputs, name=entry["name"])
+
+    def _starts(self, entry: Mapping[str, Any]) -> list[Tensor]:
+        """What a network begins with."""
+        given = entry["input"]
+        return [self._inputs[number] for number in (given if isinstance(given, list) else [given])]
 
     def _value(self, value: Any, tensors: Mapping[int, Tensor] | None = None) -> Any:
         """The argument that was told as JSON."""

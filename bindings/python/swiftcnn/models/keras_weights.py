@@ -358,7 +358,7 @@ def _readers(model: Model) -> list[Model]:
 
     if model._is_network:
         return [model]
-    start, ends = model._tensors()
+    starts, ends = model._tensors()
     found: dict[int, Layer] = {}
     seen: set[int] = set()
     needed = list(ends)
@@ -367,7 +367,7 @@ def _readers(model: Model) -> list[Model]:
         if call is not None and id(call) not in seen:
             seen.add(id(call))
             needed.extend(call.inputs)
-            if start in call.inputs:
+            if any(start in call.inputs for start in starts):
                 found[id(call.layer)] = call.layer
     readers = list(found.values())
     if len(readers) != 1 or not isinstance(reader := readers[0], Model) or not (inner := _readers(reader)):

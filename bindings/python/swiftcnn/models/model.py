@@ -15,10 +15,11 @@ import numpy as np
 
 from .. import _arrays, _swiftcnn
 from .._checks import boolean, integer, number, path_of, readable, text, unknown
+from .._interchange import is_array
 from .._output import say
-from .._symbolic import Call, Context, Made, Network, Tensor, context, tensors_in, within
+from .._symbolic import Call, Context, Made, Network, Tensor, context, parts_of, structured, tensors_in, within
 from .._trainer import Trainer
-from ..layers.base import Layer, batched, unique_name
+from ..layers.base import Layer, begun, shapes_in, unique_name
 from ..layers.core import InputLayer
 from .description import KEY, described, from_description, is_own, keep_description
 from .files import copied, from_bytes, to_bytes
@@ -69,7 +70,8 @@ class Model(Trainer, Parameters, Pictures, Layer):
     gets its network when it first sees data, or by ``build``; its ``call`` runs once then, with tensors.
 
     Args:
-        inputs: a tensor.
+        inputs: a tensor, a list of several, or a dictionary of such, whose keys are then the names of the inputs.
+            Arrays for several inputs have the same number of samples.
         outputs: a tensor that layers made of it, or a list or dictionary of several: such a model can predict, but not
             be trained.
 
@@ -79,7 +81,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
     def __init__(
         self,
-        inputs: Tensor | Sequence[Tensor] | None = None,
+        inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
         outputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
         *,
         name: str | None = None,
@@ -90,13 +92,17 @@ class Model(Trainer, Parameters, Pictures, Layer):
             self, name=unique_name("functional") if name is None and is_functional else name, trainable=trainable
         )
         self._core: _swiftcnn.Model | None = None
-        self._ends: tuple[Tensor, list[Tensor]] | None = None
+        self._ends: tuple[list[Tensor], list[Tensor]] | None = None
+        self._built_for: Any = None  # the shape, or shapes, of a class of your own
         self._keys: list[str] | None = None  # of outputs that are a dictionary
         self._members = Members()
         if (inputs is None) != (outputs is None):
             raise ValueError("inputs and outputs must be given both, or neither")
         if inputs is not None and outputs is not None:
-            self._connect(single(inputs, "inputs"), self._listed(outputs, "outputs"))
+            # Renames the inputs of the network alone.
+            keys = [text(key, "inputs") for key in inputs] if isinstance(inputs, Mapping) else None
+            given = [*inputs.values()] if isinstance(inputs, Mapping) else inputs
+            self._connect(several(given, "inputs"), self._listed(outputs, "outputs"), keys)
             if self._freezes:
                 self.trainable = False
 
@@ -107,12 +113,16 @@ class Model(Trainer, Parameters, Pictures, Layer):
         model._set_core(core)
         return model
 
-    def _connect(self, inputs: Tensor, outputs: list[Tensor]) -> None:
-        """Makes the network between tensors."""
+    def _connect(self, inputs: list[Tensor], outputs: list[Tensor], keys: list[str] | None = None) -> None:
+        """Makes the network between tensors. The inputs have names of their own, or these."""
+        if len(set(inputs)) < len(inputs):
+            raise ValueError("inputs has a tensor twice")
         network = Network()
-        network.input(inputs)
+        for tensor, key in zip(inputs, keys or [tensor.name for tensor in inputs], strict=True):
+            network.input(tensor, key)
         values = [network.value(output) for output in outputs]
-        core = network.model(*values, options={"name": self.name} | _pixels(inputs, network.calls))
+        core = network.model(*values, options={"name": self.name})
+        core.set_preprocessing(json.dumps(_pixels(core, inputs, network.calls)))
         self._ends = (inputs, outputs)
         self._members.layers = distinct(_layers_of(inputs, _in_order(outputs, self._keys)))
         self._set_core(core)
@@ -166,40 +176,46 @@ class Model(Trainer, Parameters, Pictures, Layer):
         if self._sealed is not None:
             self._check_sealed(Layer._sublayers(self))
         if self._core is None:
-            shape = _arrays.numeric(x, "x").shape
-            if len(shape) < 2:
-                raise ValueError(f"x: expected images (N, height, width, channels), got shape {shape}")
-            self.build((None, *shape[1:]))
+            self.build(_shapes_of_data(x))
 
     # ------------------------------------------------------------------------------------------------------ as a layer
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the network for inputs of a shape, the batch included, as (None, 224, 224, 3).
+    def build(self, input_shape: Any) -> None:
+        """Makes the network for inputs of a shape, the batch included, as (None, 224, 224, 3); of several inputs a list
+        of shapes, or a dictionary of them, whose keys are then the names of the inputs. ``call`` gets tensors likewise.
 
         Raises:
             ValueError: no shape, or it is built already for another.
         """
-        shape = batched(input_shape)
+        shapes = shapes_in(input_shape)
         if self._core is not None:
-            self._check_shape(shape)
+            self._check_shapes(shapes)
             return
-        tensor = Tensor(shape, "input")
+        tensors = begun(input_shape)
         with within(Context()):
-            self._connect(tensor, self._listed(self._trace(tensor), "what call returned"))
+            self._connect(parts_of(tensors), self._listed(self._trace(tensors), "what call returned"))
+        self._built_for = structured(tensors, shapes)
         self._seal()
         if self._freezes:
             self.trainable = False
 
-    def _check_shape(self, shape: Shape) -> None:
-        """Raises ValueError unless this is the shape that the model is built for."""
-        own = self.input_shape
-        if len(own) != len(shape) or any(mine not in (None, size) for mine, size in zip(own, shape, strict=True)):
-            raise ValueError(f"model {self.name!r} is built for inputs of shape {own}; it cannot be built for {shape}")
+    def _check_shapes(self, shapes: list[Shape]) -> None:
+        """Raises ValueError unless these are the shapes that the model is built for."""
+        own = self._input_shapes
 
-    def _trace(self, tensor: Tensor) -> Any:
-        """What ``call`` makes of a tensor."""
+        def fits(mine: Shape, given: Shape) -> bool:
+            return len(mine) == len(given) and all(a in (None, b) for a, b in zip(mine, given, strict=True))
+
+        if len(own) != len(shapes) or not all(map(fits, own, shapes)):
+            wanted, given = (each[0] if len(each) == 1 else each for each in (own, shapes))
+            raise ValueError(
+                f"model {self.name!r} is built for inputs of shape {wanted}; it cannot be built for {given}"
+            )
+
+    def _trace(self, inputs: Any) -> Any:
+        """What ``call`` makes of tensors."""
         asks = "training" in inspect.signature(self.call).parameters
-        return self._call_both_ways(tensor) if asks else self.call(tensor)
+        return self._call_both_ways(inputs) if asks else self.call(inputs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """What the model does, in terms of layers; to be written by classes of your own."""
@@ -211,25 +227,40 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
     def _apply(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         self._check_single(args, kwargs)
-        tensor = single(inputs, "inputs")
         if self._core is None:
-            self.build(tensor.shape)
+            self.build(structured(inputs, [each.shape for each in several(parts_of(inputs), "inputs")]))
+        tensors = self._in_order(inputs)
         outer = context()
         inference = (outer.training if training is None else training) is False
         names = self.output_names
         results = []
         for name in names:
-            call = Call(self, (tensor,), inference, tensor=name if len(names) > 1 else None, callers=outer.callers)
+            call = Call(self, tuple(tensors), inference, tensor=name if len(names) > 1 else None, callers=outer.callers)
             network = Network()
-            value = self._emit(network, [network.input(tensor)], call)
+            value = self._emit(network, [network.input(tensor) for tensor in tensors], call)
             results.append(Tensor(network.shape(value), self.name, call))
         packed = self._packed(results)
-        if not tensor.is_trial:
+        if not any(tensor.is_trial for tensor in tensors):
             if self._first_call is None:
-                self._first_call = (tensor, packed)
+                self._first_call = (inputs, packed)
             if not outer.callers:
-                Made(self, (tensor,), {}, training, packed)
+                Made(self, (inputs,), {}, training, packed)
         return packed
+
+    def _in_order(self, inputs: Any) -> list[Tensor]:
+        """The tensors that the model is called with, one for each of its inputs."""
+        names = self.input_names
+        if isinstance(inputs, Mapping):
+            if set(inputs) != set(names):
+                raise ValueError(f"model {self.name!r} has the inputs {names}, got {list(inputs)}")
+            inputs = [inputs[name] for name in names]
+        tensors = several(parts_of(inputs), "inputs")
+        if len(tensors) != len(names):
+            count = "one tensor" if len(names) == 1 else f"{len(names)} tensors"
+            raise ValueError(
+                f"model {self.name!r} takes {count}, for {', '.join(map(repr, names))}; got {len(tensors)}"
+            )
+        return tensors
 
     def _compute(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_single(args, kwargs)
@@ -237,26 +268,29 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
     def _check_single(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         if args or kwargs:
-            raise TypeError(f"model {self.name!r} takes one input, and training, got also {[*args, *kwargs]}")
+            is_single = self._core is None or len(self.input_names) == 1
+            takes = "one input" if is_single else "its inputs in one list"
+            raise TypeError(f"model {self.name!r} takes {takes}, and training, got also {[*args, *kwargs]}")
 
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         prefix = "" if self._continues(call) else f"{self.name}."
-        return network.apply(self._handle, operands[0], call.inference, prefix, call.tensor)
+        return network.apply(self._handle, operands, call.inference, prefix, call.tensor)
 
     def _continues(self, call: Call) -> bool:
         """Whether a call stands for the model's own layers: a network that ends elsewhere, or goes on from one."""
-        return self._is_network and self._ends is not None and call.inputs[0] is self._ends[0]
+        return self._is_network and self._ends is not None and list(call.inputs) == self._ends[0]
 
     # ------------------------------------------------------------------------------------------------------- looking
 
     @property
-    def input(self) -> Tensor:
-        """The tensor it begins with.
+    def input(self) -> Any:
+        """The tensor it begins with, or a list of several.
 
         Raises:
             AttributeError: the model is not built yet, as of all that follows here.
         """
-        return self._known("input")[0]
+        tensors = self._known("input")[0]
+        return tensors[0] if len(tensors) == 1 else list(tensors)
 
     @property
     def output(self) -> Any:
@@ -266,34 +300,39 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
     @property
     def inputs(self) -> list[Tensor]:
-        """``[input]``"""
-        return [self._known("inputs")[0]]
+        """The tensors it begins with."""
+        return list(self._known("inputs")[0])
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs, in their order; with several, ``predict`` takes a dictionary by them."""
+        return [name for name, *_ in self._handle.inputs()]
 
     @property
     def outputs(self) -> list[Tensor]:
         """The tensors it ends with."""
         return list(self._known("outputs")[1])
 
-    def _known(self, name: str) -> tuple[Tensor, list[Tensor]]:
+    def _known(self, name: str) -> tuple[list[Tensor], list[Tensor]]:
         """The ends, for the attribute of this name."""
         if not self._built:
             raise AttributeError(f"model {self.name!r} is not built yet, so it has no {name!r}")
         return self._tensors()
 
-    def _tensors(self) -> tuple[Tensor, list[Tensor]]:
-        core = self._handle
+    def _tensors(self) -> tuple[list[Tensor], list[Tensor]]:
+        names = self.input_names
         if self._ends is None:
-            name = json.loads(core.graph("json"))["inputs"][0]["name"]
-            self._begin_with(InputLayer(batch_shape=self._shape_of_input, name=name).output)
+            shapes = zip(names, self._input_shapes, strict=True)
+            self._begin_with([InputLayer(batch_shape=shape, name=name).output for name, shape in shapes])
         assert self._ends is not None
         return self._ends
 
-    def _begin_with(self, tensor: Tensor) -> None:
-        """Gives the network, before anyone asks for its input, this one."""
+    def _begin_with(self, tensors: list[Tensor]) -> None:
+        """Gives the network, before anyone asks for its inputs, these."""
         names = self.output_names
-        calls = [Call(self, (tensor,), tensor=name if len(names) > 1 else None) for name in names]
+        calls = [Call(self, tuple(tensors), tensor=name if len(names) > 1 else None) for name in names]
         outputs = [Tensor(self._shape(name), self.name, call) for name, call in zip(names, calls, strict=True)]
-        self._ends = (tensor, outputs)
+        self._ends = (tensors, outputs)
 
     def _result(self, name: str | None) -> Tensor:
         """A result of the network; None is the output."""
@@ -304,14 +343,15 @@ class Model(Trainer, Parameters, Pictures, Layer):
         return tuple(size if size >= 0 else None for size in self._handle.tensor_shape(name))
 
     @property
-    def input_shape(self) -> Shape:
-        """``(None, height, width, channels)``; None is any number."""
+    def input_shape(self) -> Any:
+        """``(None, height, width, channels)``; None is any number. A list of shapes where there are several inputs."""
         self._known("input_shape")
-        return self._shape_of_input
+        shapes = self._input_shapes
+        return shapes[0] if len(shapes) == 1 else shapes
 
     @property
-    def _shape_of_input(self) -> Shape:
-        return (None, *(size if size >= 0 else None for size in self._handle.input_shape()))
+    def _input_shapes(self) -> list[Shape]:
+        return [(None, *(size if size >= 0 else None for size in shape)) for _, shape, _ in self._handle.inputs()]
 
     @property
     def output_shape(self) -> Any:
@@ -330,22 +370,22 @@ class Model(Trainer, Parameters, Pictures, Layer):
         if self._members.layers is not None:
             return list(self._members.layers)
         if self._members.nodes is None:
-            start = self._tensors()[0]
-            steps = self._steps_within(start)
+            starts = self._tensors()[0]
             ends = [(self, name) for name in self.output_names]
-            self._members.nodes = by_depth(ends, steps | {start: Step(input_layer(start), ())})
+            steps = self._steps_within(starts) | {start: Step(input_layer(start), ()) for start in starts}
+            self._members.nodes = _with_inputs(by_depth(ends, steps), starts)
         return list(self._members.nodes)
 
-    def _steps_within(self, start: Hashable) -> dict[Hashable, Step]:
-        """The layers that stand for a network's operations, by the names of their results; ``start`` is its input."""
+    def _steps_within(self, starts: Sequence[Hashable]) -> dict[Hashable, Step]:
+        """The layers that stand for a network's operations, by the names of their results; ``starts``: its inputs."""
         if self._members.steps is None:
             nodes = {name: node for node in nodes_of(self) for name in node._names}
             nodes |= {each["name"]: nodes[each["value"]] for each in json.loads(self.graph("json"))["outputs"]}
             self._members.steps = {name: (node, node._operands) for name, node in nodes.items()}
-        known = self._members.steps
+        known, begins = self._members.steps, dict(zip(self.input_names, starts, strict=True))
         steps: dict[int, Step] = {}
         for node, operands in known.values():
-            keys = [(self, name) if name in known else start for name in operands]
+            keys = [(self, name) if name in known else begins[name] for name in operands]
             steps.setdefault(id(node), Step(node, keys))
         return {(self, name): steps[id(node)] for name, (node, _) in known.items()}
 
@@ -379,8 +419,10 @@ class Model(Trainer, Parameters, Pictures, Layer):
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The mean and the standard deviation of pixels, one a channel, in units of the full range 0...1."""
-        return self._handle.get_normalization(self._handle.input_shape()[-1])
+        """The mean and the standard deviation of pixels, one a channel, in units of the full range 0...1; of several
+        inputs, those of the first image, and of the others with as many channels."""
+        rule = self._rule()
+        return tuple(rule["mean"]), tuple(rule["std"])
 
     def set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Sets what uint8 pixels, divided by 255, are normalised with: ``(pixel / 255 - mean) / std``. A model made of
@@ -389,7 +431,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
         Raises:
             ValueError: not one number a channel, or a deviation that is not above 0.
         """
-        means, deviations, channels = numbers(mean, "mean"), numbers(std, "std"), self._handle.input_shape()[-1]
+        means, deviations, channels = numbers(mean, "mean"), numbers(std, "std"), len(self._rule()["mean"])
         if not len(means) == len(deviations) == channels:
             raise ValueError(
                 f"mean and std must have {channels} numbers each, one a channel, got {means!r} and {deviations!r}"
@@ -474,7 +516,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
             raise ValueError("sample_weight is for the profile of a training step, which needs y")
         self._prepare(x)
         images = self._images(x)
-        return measure(self._handle, images if size is None else images[:size], count)
+        return measure(self._handle, images if size is None else _arrays.part_of(images, slice(size)), count)
 
     def graph(self, format: str = "text") -> str:
         """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz) or ``"json"`` (as in the model file)."""
@@ -709,11 +751,25 @@ class Model(Trainer, Parameters, Pictures, Layer):
         return f"<{type(self).__name__} {self.name!r} {self.input_shape} -> {self.output_shape}>"
 
 
+def _shapes_of_data(x: Any) -> Any:
+    """What to build a model for that sees these data first: arrays in a dictionary, or in a list that cannot be one
+    array, are several inputs."""
+    several = isinstance(x, Mapping)
+    if isinstance(x, (list, tuple)) and len(x) > 1 and all(map(is_array, x)):
+        several = len({np.shape(each)[1:] for each in x}) > 1
+    shapes = [_arrays.numeric(each, "x").shape for each in (parts_of(x) if several else [x])]
+    for shape in shapes:
+        if len(shape) < 2:
+            raise ValueError(f"x: expected images (N, height, width, channels), got shape {shape}")
+    batched_shapes = [(None, *shape[1:]) for shape in shapes]
+    return structured(x, batched_shapes) if several else batched_shapes[0]
+
+
 def single(tensors: object, name: str) -> Tensor:
     """The one tensor there is."""
     given = several(tensors, name)
     if len(given) > 1:
-        raise ValueError(f"{name} must be one tensor, got {len(given)}: a model has one input")
+        raise ValueError(f"{name} must be one tensor, got {len(given)}")
     return given[0]
 
 
@@ -726,16 +782,16 @@ def distinct(layers: Iterable[Layer]) -> list[Layer]:
     return result
 
 
-def _layers_of(inputs: Tensor, outputs: Sequence[Tensor]) -> list[Layer]:
-    """The layers of a network, in Keras's order. A part of another model, from its input to one of its results, counts
+def _layers_of(inputs: list[Tensor], outputs: Sequence[Tensor]) -> list[Layer]:
+    """The layers of a network, in Keras's order. A part of another model, from its inputs to one of its results, counts
     as its layers."""
-    steps: dict[Hashable, Step] = {inputs: Step(input_layer(inputs), ())}
+    steps: dict[Hashable, Step] = {tensor: Step(input_layer(tensor), ()) for tensor in inputs}
     calls: dict[Made, Step] = {}
 
     def key(tensor: Tensor) -> Hashable:
         """What stands for a tensor: of the results in the middle of a model there is one whenever somebody asks."""
         call = tensor.call
-        if tensor is not inputs and call is not None and isinstance(call.layer, Model) and call.layer._continues(call):
+        if tensor not in inputs and call is not None and isinstance(call.layer, Model) and call.layer._continues(call):
             return (call.layer, call.tensor or call.layer.output_names[0])
         return tensor
 
@@ -746,14 +802,20 @@ def _layers_of(inputs: Tensor, outputs: Sequence[Tensor]) -> list[Layer]:
         if here in steps or call is None:
             continue
         if here is not tensor and isinstance(call.layer, Model):
-            steps |= call.layer._steps_within(key(call.inputs[0]))
-            needed.append(call.inputs[0])
+            steps |= call.layer._steps_within([key(each) for each in call.inputs])
+            needed.extend(call.inputs)
             continue
         given = call.inputs if made is None else tuple(tensors_in([made.args, made.kwargs]))
         step = Step(call.listed, [key(each) for each in given])
         steps[here] = step if made is None else calls.setdefault(made, step)
         needed.extend(given)
-    return by_depth([key(tensor) for tensor in outputs], steps)
+    return _with_inputs(by_depth([key(tensor) for tensor in outputs], steps), inputs)
+
+
+def _with_inputs(layers: list[Layer], inputs: list[Tensor]) -> list[Layer]:
+    """The layers, and those of inputs that no output depends on."""
+    begins = {each.name for each in layers if isinstance(each, InputLayer)}
+    return [*layers, *(input_layer(tensor) for tensor in inputs if tensor.name not in begins)]
 
 
 def _in_order(outputs: list[Tensor], keys: list[str] | None) -> list[Tensor]:
@@ -767,16 +829,16 @@ def input_layer(tensor: Tensor) -> Layer:
     return tensor.origin or InputLayer(batch_shape=tensor.shape, name=tensor.name)
 
 
-def _pixels(inputs: Tensor, calls: Sequence[tuple[Tensor, Call]]) -> dict[str, object]:
+def _pixels(core: _swiftcnn.Model, inputs: list[Tensor], calls: Sequence[tuple[Tensor, Call]]) -> dict[str, object]:
     """How pictures become numbers: as the model that reads them does it, otherwise their pixels stay as they are."""
-    readers = [call.layer for _, call in calls if any(each is inputs for each in call.inputs)]
+    images = [tensor for tensor, (*_, takes_pixels) in zip(inputs, core.inputs(), strict=True) if takes_pixels]
+    readers = [call.layer for _, call in calls if any(each in images for each in call.inputs)]
     kinds = {reader._handle.preprocessing() if isinstance(reader, Model) else None for reader in readers}
+    channels = len(json.loads(core.preprocessing())["mean"])
     if len(kinds) == 1 and (only := kinds.pop()) is not None:
-        found: dict[str, object] = json.loads(only)
-        return {"mean": found.pop("mean"), "std": found.pop("std"), "preprocessing": found}
-    channels = inputs.shape[-1] if inputs.ndim > 1 else 1
-    if channels is None:
-        raise ValueError(f"the last axis of {inputs!r}, its channels, must have a fixed size")
+        found: dict[str, Any] = json.loads(only)
+        if len(found["mean"]) == channels:
+            return found
     return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
 
 

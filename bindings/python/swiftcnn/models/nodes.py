@@ -289,8 +289,11 @@ def is_depthwise(attributes: Mapping[str, Any], weight: Parameter) -> bool:
 
 def tensor_of(model: Model, name: str) -> Tensor:
     """A result of a model of the library."""
-    start, _ = model._tensors()
-    return start if name == start.name else Tensor(model._shape(name), name, Call(model, (start,), tensor=name))
+    starts, _ = model._tensors()
+    for key, start in zip(model.input_names, starts, strict=True):
+        if name == key:
+            return start
+    return Tensor(model._shape(name), name, Call(model, tuple(starts), tensor=name))
 
 
 def literally(name: str) -> str:

@@ -164,7 +164,8 @@ class Pictures:
     def _prepared(self, pictures: Sequence[Any]) -> list[Array]:
         """Each picture as the model reads it."""
         handle = self._handle
-        channels = handle.input_shape()[-1]
+        shape = handle.inputs()[0][1]
+        channels = shape[-1] if shape else 0
 
         def prepare(value: Any) -> Array:
             made = _pictures.picture(value, channels if channels in (1, 3, 4) else 0)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .. import _swiftcnn
-    from .._arrays import Array, Data
+    from .._arrays import Data, Samples
 
 
 class Step(NamedTuple):
@@ -93,7 +93,7 @@ class Profile:
 _lock = allocate_lock()
 
 
-def measure(handle: _swiftcnn.Model, x: Array, repeats: int) -> Profile:
+def measure(handle: _swiftcnn.Model, x: Samples, repeats: int) -> Profile:
     """The profile of a prediction of ``x``, or of the images of it that are computed first."""
     return _measured(handle, lambda: handle.profile(x, repeats))
 

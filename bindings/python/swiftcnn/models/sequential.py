@@ -69,13 +69,13 @@ class Sequential(Model):
             raise ValueError(f"the model has a layer {layer.name!r} already: layer names must be unique")
         start = self._start
         if start is None and not self.layers:
-            shape = layer.input_shape[1:] if isinstance(layer, Model) and layer._built else layer._input_shape
+            shape = layer._input_shapes[0][1:] if isinstance(layer, Model) and layer._built else layer._input_shape
             if shape is not None:
                 start = InputLayer(shape).output
         assert self._stack.layers is not None
         if start is not None:
             end = start if self._ends is None else self._ends[1][0]
-            self._ends = (start, [single(layer(end), f"what layer {layer.name!r} gave")])
+            self._ends = ([start], [single(layer(end), f"what layer {layer.name!r} gave")])
         else:
             self._ends = None  # built from data, which the next data do again
         self._start = start
@@ -101,7 +101,7 @@ class Sequential(Model):
         end = tensor
         for layer in self.layers:
             end = single(layer(end), f"what layer {layer.name!r} gave")
-        self._ends = (tensor, [end])
+        self._ends = ([tensor], [end])
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Makes the network for inputs of a shape, the batch included.
@@ -110,7 +110,7 @@ class Sequential(Model):
             ValueError: no shape, or it is built already for another.
         """
         if input_shape is not None and self._built:
-            self._check_shape(batched(input_shape))
+            self._check_shapes([batched(input_shape)])
         if self._core is not None:
             return
         if not self.layers:
@@ -123,11 +123,11 @@ class Sequential(Model):
         self._connect(*self._ends)
 
     @property
-    def _shape_of_input(self) -> Shape:
-        return super()._shape_of_input if self._ends is None else self._ends[0].shape
+    def _input_shapes(self) -> list[Shape]:
+        return super()._input_shapes if self._ends is None else [self._ends[0][0].shape]
 
     @property
-    def input(self) -> Tensor:
+    def input(self) -> Any:
         """The tensor it begins with; of a model that was called with one, that tensor."""
         return super().input if self._first_call is None else self._first_call[0]
 
