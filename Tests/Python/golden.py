@@ -20,6 +20,8 @@ sys.path.insert(0, str(FOLDER))
 import keras_peer  # noqa: E402  Tests/Golden
 
 IS_KERAS = os.environ.get("SWIFTCNN_TEST_KERAS") == "1"
+#: What model files end in.
+ENDING = ".keras" if IS_KERAS else ".safetensors"
 TYPES = {"F32": np.float32, "I32": np.int32}
 
 

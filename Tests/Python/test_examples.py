@@ -20,7 +20,7 @@ def test_the_example_runs(name, datasets, tmp_path):
     source = pathlib.Path(PACKAGE_ROOT, "examples", name).read_text()
     if golden.IS_KERAS:
         source = source.replace("from swiftcnn import", "from keras import")
-    program, model = tmp_path / name, tmp_path / "made" / "model.keras"
+    program, model = tmp_path / name, tmp_path / "made" / f"model{golden.ENDING}"
     program.write_text(source)
     done = subprocess.run(
         [sys.executable, str(program), "--epochs", "1", str(model)],

@@ -94,8 +94,9 @@ def predict(model, x=X):
 
 
 def saved(model, folder, **options):
-    model.save(folder / "m.keras")
-    return models.load_model(folder / "m.keras", **options)
+    path = folder / f"m{golden.ENDING}"
+    model.save(path)
+    return models.load_model(path, **options)
 
 
 def listed(model):

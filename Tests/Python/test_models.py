@@ -244,7 +244,7 @@ def test_weights_of_a_file_are_loaded_by_name(model, data, tmp_path):
 
 def test_weights_that_do_not_fit_are_listed_and_change_nothing(model, tmp_path):
     path = tmp_path / "w.safetensors"
-    make_model(input_shape=(8, 8, 3)).save(path)
+    make_model(width_coefficient=2).save(path)
     before = model.get_weights()
     with pytest.raises(ValueError, match="conv1.weight"):
         model.load_weights(path)

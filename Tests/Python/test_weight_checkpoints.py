@@ -277,7 +277,7 @@ def test_a_file_of_which_nothing_fits_is_an_error(trained, tmp_path, strict):
     with pytest.raises(ValueError, match="no tensor in .* has name and shape .* left over: a.weight"):
         model.load_weights(path, strict=strict)
     # Names that are known, shapes that are not.
-    wide = swiftcnn.create_model("resnet20", input_shape=(16, 16, 3), classes=4, width_coefficient=2)
+    wide = swiftcnn.create_model("resnet20", input_shape=(16, 16, 3), classes=5, width_coefficient=2)
     with pytest.raises(ValueError, match="misshapen"):
         wide.load_weights(torch_files.save(state(trained), path), strict=strict)
     for value, old in zip(model.get_weights(), before, strict=True):

@@ -1,6 +1,6 @@
 """Transfer learning on Fashion-MNIST, written from Keras habit alone.
 
-    python3 keras_habit.py [--images 4000] [--epochs 4] [model.keras]
+    python3 keras_habit.py [--images 4000] [--epochs 4] [model.safetensors]
 
 A small residual network learns the five kinds of clothing for the upper body; its head is then replaced, the rest
 frozen, and the new head learns trousers, shoes and bags; last, the whole network is fine-tuned. With `keras` in
@@ -54,7 +54,7 @@ def build() -> models.Model:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Transfer learning on Fashion-MNIST, written from Keras habit alone.")
-    parser.add_argument("path", nargs="?", default="build/keras_habit.keras", help="where the model is saved")
+    parser.add_argument("path", nargs="?", default="build/keras_habit.safetensors", help="where the model is saved")
     parser.add_argument("--images", type=int, default=4000, help="of the training set")
     parser.add_argument("--epochs", type=int, default=4)
     arguments = parser.parse_args()

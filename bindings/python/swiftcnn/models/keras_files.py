@@ -11,7 +11,6 @@ import io
 import json
 import math
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +21,7 @@ from .. import layers as classes
 from ..layers.base import Layer, class_name
 
 if TYPE_CHECKING:
+    import zipfile
     from types import ModuleType
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -91,6 +91,8 @@ def is_keras(path: str | bytes) -> bool:
         return True
     if not start.startswith(_ZIP):
         return False
+    import zipfile  # Only here: it imports much, and few need it.
+
     try:
         with zipfile.ZipFile(os.fsdecode(path)) as archive:
             return {_CONFIG, _WEIGHTS} <= set(archive.namelist())
@@ -144,6 +146,8 @@ def _faults(name: str) -> Iterator[None]:
 
 def _parts(name: str) -> tuple[Any, Any]:
     """What h5py opens, and the network where it lies beside that."""
+    import zipfile
+
     if not zipfile.is_zipfile(name):
         return name, None
     with zipfile.ZipFile(name) as archive:
