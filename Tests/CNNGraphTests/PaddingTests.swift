@@ -61,7 +61,12 @@ import Testing
           Window(kernel: [number, 1], stride: [1, 1], dilation: [number, 1], padding: padding),
           Window(kernel: [1, 1], stride: [number, number], dilation: [1, 1], padding: padding),
         ]
-        for window in windows { _ = try? window.placed(onHeight: .max, width: .max) }
+        for var window in windows {
+          for roundsUp in [false, true] {
+            window.roundsUp = roundsUp
+            _ = try? window.placed(onHeight: .max, width: .max)
+          }
+        }
       }
     }
   }

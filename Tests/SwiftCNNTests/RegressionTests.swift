@@ -65,7 +65,7 @@ import Testing
     #expect(Set(first).count == 3)
   }
 
-  @Test func aLastBatchThatCannotBeTrainedIsFoundOutAtTheBeginning() throws {
+  @Test func aLastBatchOfOneValueAChannelIsTrained() throws {
     var builder = GraphBuilder()
     var x = try builder.input(shape: [1, 1, 3])
     x = try builder.convolution(x, "conv", outputChannels: 3, kernel: (1, 1))
@@ -75,10 +75,13 @@ import Testing
     try model.compile(#"{"optimizer": "sgd"}"#)
     let images = try Tensor([Float](repeating: 1, count: 15), shape: [5, 1, 1, 3])
     let labels = try Tensor([Int32](repeating: 0, count: 5), shape: [5])
-    #expect(throws: CNNError.self) {
-      try TrainingRun(model, images.view, labels.view, options: options(batchSize: 4))
+    var steps = 0
+    try model.fit(images.view, labels.view, options: options(batchSize: 4)) { (progress) throws(CNNError) in
+      #expect(progress.results[0].isFinite)
+      steps += 1
+      return true
     }
-    _ = try TrainingRun(model, images.view, labels.view, options: options(batchSize: 5))
+    #expect(steps > 0 && steps.isMultiple(of: 2))
   }
 
   @Test func aLayerMayBeCalledLoss() throws {

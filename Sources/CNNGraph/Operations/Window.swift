@@ -100,11 +100,12 @@ public struct Window: Hashable, Sendable {
         .shapeMismatch,
         "the window reaches over \(reach) \(axis == 0 ? "rows" : "columns"), the padded input has \(room + reach)")
     }
-    let last = (room + stride[axis] - 1) / stride[axis]
-    if roundsUp, padding != .same, last * stride[axis] > room, last * stride[axis] < size + before {
-      return (last + 1, before, after + last * stride[axis] - room)
+    let output = room / stride[axis] + 1, rest = room % stride[axis]
+    if roundsUp, padding != .same, rest > 0 {
+      let next = try Checked.sum([room - rest, stride[axis]], "window")
+      if next < size + before { return (output + 1, before, after + stride[axis] - rest) }
     }
-    return (room / stride[axis] + 1, before, after)
+    return (output, before, after)
   }
 
   /// The window's attributes, without the kernel where `includingKernel` is false (a convolution's weight has it).
