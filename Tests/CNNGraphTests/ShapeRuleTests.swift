@@ -53,6 +53,19 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(operation: Add(), operands: [[6, 1], image], results: [image]),
     .init(operation: Multiply(), operands: [[2, 1, 6, 3], [2, 8, 1, 1]], results: [image]),
     .init(operation: Gather(axis: -1, indices: [2, 2, 0, 1]), operands: [image], results: [[2, 8, 6, 4]]),
+    .init(operation: Maximum(), operands: [image, [3]], results: [image]),
+    .init(operation: Minimum(), operands: [[2, 1, 6, 1], [8, 1, 3]], results: [image]),
+    .init(operation: Comparison(.equal), operands: [image, []], results: [image]),
+    .init(operation: Select(), operands: [[8, 1, 1], image, []], results: [image]),
+    .init(operation: ArgMax(axis: -1), operands: [image], results: [[2, 8, 6]]),
+    .init(operation: ArgMax(axis: 1, keepsAxis: true), operands: [image], results: [[2, 1, 6, 3]]),
+    .init(operation: Resize(axis: 1, to: .scale(1.5)), operands: [image], results: [[2, 12, 6, 3]]),
+    .init(operation: Resize(axis: 2, to: .size(5)), operands: [image], results: [[2, 8, 5, 3]]),
+    .init(
+      operation: ResizeGradient(Resize(axis: 1, to: .size(5)), length: 8), operands: [[2, 5, 6, 3]], results: [image]),
+    .init(
+      operation: ConvolutionTranspose2D(Convolution2D(stride: [2, 2]), outputPadding: [1, 0]),
+      operands: [image, [3, 5, 3, 3]], results: [[2, 18, 13, 5]]),
     .init(
       operation: GatherGradient(Gather(axis: 1, indices: [0, 1]), length: 8), operands: [[2, 2, 6, 3]],
       results: [image]),
@@ -119,6 +132,18 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
   }
 
   static let refused: [ShapeCase] = [
+    .init(operation: ArgMax(axis: 4), operands: [image], code: .invalidArgument, message: "axis is 4"),
+    .init(
+      operation: Resize(axis: 1, to: .size(0)), operands: [image], code: .invalidArgument, message: "8 elements become 0"),
+    .init(
+      operation: Resize(axis: 1, to: .scale(.nan)), operands: [image], code: .invalidArgument,
+      message: "the scale is nan"),
+    .init(
+      operation: ResizeGradient(Resize(axis: 1, to: .size(5)), length: 8), operands: [[2, 4, 6, 3]],
+      message: "the gradient"),
+    .init(
+      operation: ConvolutionTranspose2D(Convolution2D(), outputPadding: [1, 0]), operands: [image, [3, 5, 3, 3]],
+      code: .invalidArgument, message: "output_padding is [1, 0]"),
     .init(
       operation: FakeQuantize(scale: [1, 2], minimum: 0, maximum: 255), operands: [image],
       message: "scale has 2 numbers; expected 1, or 3"),

@@ -18,6 +18,9 @@ sys.path.insert(0, PACKAGE_ROOT)
 
 import swiftcnn  # noqa: E402
 
+# What a shell runs in the background ignores Ctrl-C, and tests of it would go on for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def make_model(**options) -> swiftcnn.Model:
     """A ResNet-20 for 8x8 images of ten classes."""
