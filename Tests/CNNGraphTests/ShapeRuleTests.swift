@@ -134,7 +134,8 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
   static let refused: [ShapeCase] = [
     .init(operation: ArgMax(axis: 4), operands: [image], code: .invalidArgument, message: "axis is 4"),
     .init(
-      operation: Resize(axis: 1, to: .size(0)), operands: [image], code: .invalidArgument, message: "8 elements become 0"),
+      operation: Resize(axis: 1, to: .size(0)), operands: [image], code: .invalidArgument,
+      message: "8 elements become 0"),
     .init(
       operation: Resize(axis: 1, to: .scale(.nan)), operands: [image], code: .invalidArgument,
       message: "the scale is nan"),
