@@ -152,7 +152,7 @@ SWIFT_TEST := swift test $(SWIFT_TESTING)
 # What `.ci/run` builds side by side, so that nothing is left to build when the tests begin. `swift build` would give the
 # compiler other flags than `swift test`, which then builds it all again.
 test-build: deps
-	swift test list $(SWIFT_TESTING) > /dev/null
+	swift test list $(SWIFT_TESTING)
 
 environments: build/types/ready build/venv/ready build/photos/ready
 
@@ -212,7 +212,7 @@ SWIFT_RACES := --scratch-path .build/sanitizing --disable-xctest --sanitize=thre
 sanitize: sanitize-races sanitize-leaks ## Looks for data races in what threads share and for leaks in the C programs
 
 sanitize-build: deps
-	swift test list $(SWIFT_RACES) > /dev/null
+	swift test list $(SWIFT_RACES)
 
 sanitize-races: deps
 	swift test $(SWIFT_RACES) \
