@@ -39,7 +39,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 .PHONY: help deps lib onnx-schema onnx-nodes onnx-families python test test-swift test-c test-python demo install \
   format lint typecheck test-build environments sanitize sanitize-build sanitize-races sanitize-leaks memcheck fuzz \
   golden golden-check keras-check parity asm-check asm-golden bench bench-training bench-accuracy bench-inference \
-  bench-pictures bench-folders bench-processes soak fork-soak clean
+  bench-pictures bench-folders bench-finetuning bench-processes soak fork-soak clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -327,7 +327,7 @@ asm-golden: deps ## Makes the stored encodings in Tests/X86AssemblerTests again,
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Ten thousand predictions: memory stays flat, bits the same; then 400 runs with too little memory
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -361,6 +361,10 @@ bench-pictures: python build/venv/ready ## Measures only reading pictures, besid
 # More by BENCH, as BENCH='--threads 1'.
 bench-folders: python build/peers-venv/ready ## Measures only reading pictures in folders, beside torchvision
 	build/peers-venv/bin/python Tests/Benchmarks/folders.py $(BENCH)
+
+# More by BENCH, as BENCH='--model resnet18'.
+bench-finetuning: python build/peers-venv/ready ## Measures only fine-tuning on a folder of JPEG files, beside PyTorch and torchvision
+	build/peers-venv/bin/python Tests/Benchmarks/finetuning.py $(BENCH)
 
 build/peers-venv/inference: build/peers-venv/ready
 	@for packages in 'onnx onnxscript' onnxruntime openvino ncnn pnnx matplotlib; do \
