@@ -54,7 +54,7 @@ import Testing
     let wide = try Tensor(Self.pixels.map { Int32($0) }, shape: Self.shape)
     #expect(try model.predict(wide.view).values == model.predict(x.view).values)
     try model.compile(
-      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: OptimizerSettings(name: "sgd")))
+      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd()))
     let y = try Tensor([0, 1, 2, 3] as [Int32], shape: [4]), other = try model.clone()
     #expect(try model.evaluate(wide.view, y.view) == model.evaluate(x.view, y.view))
     #expect(try model.trainOnBatch(wide.view, y.view) == other.trainOnBatch(x.view, y.view))
@@ -85,7 +85,7 @@ import Testing
   @Test func whatAModelWasTrainedOnGoesIntoItsFile() throws {
     let model = try Model(tinyNetwork(), name: "tiny")
     try model.compile(
-      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: OptimizerSettings(name: "sgd")))
+      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd()))
     let unit = try Tensor(Self.pixels.map { Float($0) / 255 }, shape: Self.shape)
     let x = try Tensor(Self.pixels, shape: Self.shape), y = try Tensor([0, 1, 2, 3] as [Int32], shape: [4])
     _ = try model.trainOnBatch(unit.view, y.view)

@@ -100,7 +100,7 @@ import Testing
       var builder = GraphBuilder()
       let x = try builder.input(shape: [4, 4, 3])
       try builder.graph.addOutput("y", add(&builder, x))
-      let settings = TrainingSettings(loss: loss, optimizer: try OptimizerSettings(name: "sgd"))
+      let settings = TrainingSettings(loss: loss, optimizer: .sgd())
       return settings.lossOperation(for: builder.graph).fromLogits
     }
     func convolution(_ builder: inout GraphBuilder, _ x: Value) throws -> Value {

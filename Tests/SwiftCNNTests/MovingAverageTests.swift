@@ -87,7 +87,7 @@ import Testing
       }
       #expect(try (weights(model) == average(model)) == (step == 1 || step % 3 == 0), "step \(step)")
     }
-    #expect(model.trainingSettings?.optimizer.emaOverwrite == 3)
+    #expect(model.trainingSettings?.optimizer.movingAverage?.overwriteFrequency == 3)
     for count in [0, -3] {
       expectError(.invalidArgument, "ema_overwrite is") { _ = try self.model(#", "ema_overwrite": \#(count)"#) }
     }

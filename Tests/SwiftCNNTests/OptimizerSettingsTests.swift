@@ -16,6 +16,17 @@ import Testing
     #expect(try settings("adamw").decoupled && !settings("adam").decoupled)
   }
 
+  /// What is made in Swift and what is read by name is one thing.
+  @Test func namesBelongToRules() throws {
+    #expect(try settings("adam", #"{"learning_rate": 0.01}"#) == .adam(learningRate: 0.01))
+    #expect(try settings("sgd", #"{"momentum": 0.9}"#) == .sgd(momentum: 0.9))
+    #expect(try settings("adamw") == .adamW() && settings("rmsprop") == .rmsprop())
+    #expect(try settings("adam", #"{"clip_value": 2}"#) == .adam(clipping: .value(2)))
+    var optimizer = OptimizerSettings.sgd()
+    optimizer.rule = .adam()
+    #expect(optimizer.name == "adam")
+  }
+
   @Test(arguments: [
     ("sgd", #"{"momentum": 0.9, "nesterov": true, "weight_decay": 0.1, "clip_norm": 3}"#),
     ("adam", #"{"beta_1": 0.5, "ema_decay": 0.99, "decay_all": true}"#), ("adamw", "{}"),

@@ -129,7 +129,7 @@ import Testing
 
   @Test func settingsFromSwiftAreCheckedToo() throws {
     let model = try Model(randomNetwork(), name: "random")
-    var optimizer = try OptimizerSettings(name: "adam")
+    var optimizer = OptimizerSettings.adam()
     #expect(throws: CNNError.self) {
       try model.compile(
         TrainingSettings(

@@ -29,8 +29,8 @@ public struct ONNXExportOptions: Sendable, Equatable {
   /// The graph's name.
   public var name = "network"
 
-  /// The defaults.
-  public init() {}
+  /// Options; those that are not given have their defaults.
+  public init(layout: Layout = .nhwc, pixels: Pixels? = nil) { (self.layout, self.pixels) = (layout, pixels) }
 }
 
 extension ONNXExportOptions {

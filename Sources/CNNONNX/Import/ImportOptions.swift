@@ -17,8 +17,8 @@ public struct ONNXImportOptions: Sendable, Equatable {
   /// inputs and outputs have one axis more than the file's.
   public var batch = true
 
-  /// The defaults.
-  public init() {}
+  /// Options; those that are not given have their defaults.
+  public init(layout: Layout = .nhwc, batch: Bool = true) { (self.layout, self.batch) = (layout, batch) }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_model_import_onnx`.
   public init(json: JSONObject) throws(CNNError) {

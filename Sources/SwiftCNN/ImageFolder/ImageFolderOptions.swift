@@ -67,8 +67,19 @@ public struct ImageFolderOptions: Sendable {
   /// faster, but not the bytes that Pillow gives.
   public var decodesReduced = false
 
-  /// The defaults: the middle of each picture, 224 x 224, in batches of 32.
-  public init() {}
+  /// Options; those that are not given have their defaults: the middle of each picture, 224 x 224, in batches of 32.
+  public init(
+    height: Int = 224, width: Int = 224, channels: Int = 3, batchSize: Int = 32, dropsLast: Bool = false,
+    shuffles: Bool = true, seed: UInt64 = 0, augmentation: PictureAugmentation = PictureAugmentation(),
+    mixing: BatchMixing = BatchMixing(), labelSmoothing: Double = 0, labelMode: LabelMode? = nil,
+    validationSplit: Double = 0, subset: Subset = .training
+  ) {
+    (self.height, self.width, self.channels) = (height, width, channels)
+    (self.batchSize, self.dropsLast, self.shuffles, self.seed) = (batchSize, dropsLast, shuffles, seed)
+    (self.augmentation, self.mixing) = (augmentation, mixing)
+    (self.labelSmoothing, self.labelMode) = (labelSmoothing, labelMode)
+    (self.validationSplit, self.subset) = (validationSplit, subset)
+  }
 
   /// Whether targets are shares rather than numbers.
   var givesShares: Bool { labelMode == .categorical || needsShares }

@@ -16,8 +16,13 @@ public struct CustomModelOptions: Sendable {
   /// How many elements the parameters may have that are not shared with other models; nil for any number.
   public var elementLimit: Int?
 
-  /// The defaults.
-  public init() {}
+  /// Options; those that are not given have their defaults.
+  public init(
+    name: String = "custom", seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil,
+    classNames: [String]? = nil
+  ) {
+    (self.name, self.seed, self.mean, self.deviation, self.classNames) = (name, seed, mean, deviation, classNames)
+  }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_graph_model`.
   public init(json: JSONObject) throws(CNNError) {

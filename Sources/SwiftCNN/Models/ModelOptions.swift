@@ -51,8 +51,19 @@ public struct ModelOptions: Sendable {
   /// The names of the classes; nil for ImageNet's where there are 1000 classes.
   public var classNames: [String]?
 
-  /// The defaults.
-  public init() {}
+  /// Options; those that are not given have their defaults.
+  public init(
+    inputShape: [Int?]? = nil, classes: Int = 1000, includesTop: Bool = true, pooling: FeaturePooling? = nil,
+    classifierActivation: ClassifierActivation? = .softmax, dropout: Double? = nil, dropPath: Double? = nil,
+    scaling: ModelScaling = ModelScaling(), stages: StageTable? = nil, weights: String? = nil, seed: UInt64 = 0,
+    mean: [Double]? = nil, deviation: [Double]? = nil, classNames: [String]? = nil
+  ) {
+    (self.inputShape, self.classes, self.includesTop) = (inputShape, classes, includesTop)
+    (self.pooling, self.classifierActivation) = (pooling, classifierActivation)
+    (self.dropout, self.dropPath, self.scaling, self.stages) = (dropout, dropPath, scaling, stages)
+    (self.weights, self.seed) = (weights, seed)
+    (self.mean, self.deviation, self.classNames) = (mean, deviation, classNames)
+  }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists.
   /// - Throws: `.invalidArgument` or `.unknownName` naming the key.

@@ -28,8 +28,15 @@ public struct FitOptions: Sendable, Equatable {
   /// has begun already.
   public var totalSteps: Int?
 
-  /// The defaults.
-  public init() {}
+  /// Options; those that are not given have their defaults.
+  public init(
+    epochs: Int = 1, batchSize: Int = 32, initialEpoch: Int = 0, shuffles: Bool = true,
+    flipsHorizontally: Bool = false, cropPadding: Int = 0, classWeights: [Int: Double] = [:], resumes: Bool = false
+  ) {
+    (self.epochs, self.batchSize, self.initialEpoch) = (epochs, batchSize, initialEpoch)
+    (self.shuffles, self.flipsHorizontally, self.cropPadding) = (shuffles, flipsHorizontally, cropPadding)
+    (self.classWeights, self.resumes) = (classWeights, resumes)
+  }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_fit_begin`.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the key.

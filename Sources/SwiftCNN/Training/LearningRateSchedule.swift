@@ -6,15 +6,16 @@ public enum LearningRateSchedule: Sendable, Equatable {
   /// The optimizer's own rate.
   case constant
   /// `rate * gamma` to the power of whole `stepSize`s passed.
-  case step(stepSize: Int, gamma: Double)
+  case step(stepSize: Int = 1000, gamma: Double = 0.1)
   /// `rate * decayRate` to the power of `step / decaySteps`.
-  case exponential(decaySteps: Int, decayRate: Double)
+  case exponential(decaySteps: Int = 1000, decayRate: Double = 0.96)
   /// A linear warm-up, then half a cosine down to `finalRate` (Loshchilov and Hutter, SGDR, 2017). The first step's rate
   /// is `warmupStart`, or where that is nil, `rate / warmupSteps`, so that no step is lost on a rate of 0.
-  case cosine(totalSteps: Int?, warmupSteps: Int, warmupStart: Double?, finalRate: Double)
+  case cosine(totalSteps: Int? = nil, warmupSteps: Int = 0, warmupStart: Double? = nil, finalRate: Double = 0)
   /// Up from `maximum / divisor` to `maximum`, then down to that start over `finalDivisor`, both in half a cosine
   /// (Smith and Topin 2018; the form of PyTorch's OneCycleLR).
-  case oneCycle(maximum: Double, totalSteps: Int?, startShare: Double, divisor: Double, finalDivisor: Double)
+  case oneCycle(
+    maximum: Double, totalSteps: Int? = nil, startShare: Double = 0.3, divisor: Double = 25, finalDivisor: Double = 1e4)
 
   /// The learning rate of step `step`, counted from 0.
   public func rate(at step: Int, base: Double) -> Double {

@@ -7,28 +7,56 @@ import CNNKernels
 public enum OptimizerRule: Sendable, Equatable {
   /// Stochastic gradient descent. With `rateInVelocity` the velocity is one of steps, as Keras's, otherwise of gradients,
   /// as PyTorch's.
-  case sgd(momentum: Double, nesterov: Bool, rateInVelocity: Bool = false)
-  /// Adam (Kingma and Ba 2015); with decoupled weight decay AdamW (Loshchilov and Hutter 2019).
+  case sgd(momentum: Double = 0, nesterov: Bool = false, rateInVelocity: Bool = false)
+  /// Adam (Kingma and Ba 2015).
   /// `epsilonHat` adds epsilon before the bias is corrected, as in the paper's section 2 and Keras.
-  case adam(beta1: Double, beta2: Double, epsilon: Double, epsilonHat: Bool = false)
+  case adam(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-7, epsilonHat: Bool = false)
+  /// The same rule, whose weight decay is decoupled where nothing else is said (Loshchilov and Hutter 2019).
+  case adamW(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-7, epsilonHat: Bool = false)
   /// RMSprop (Tieleman and Hinton 2012).
-  case rmsprop(rho: Double, momentum: Double, epsilon: Double, centered: Bool, epsilonInsideRoot: Bool)
+  case rmsprop(
+    rho: Double = 0.9, momentum: Double = 0, epsilon: Double = 1e-7, centered: Bool = false,
+    epsilonInsideRoot: Bool = false)
 
   /// The tensors it keeps for each parameter.
   var slotNames: [String] {
     switch self {
     case .sgd(let momentum, _, _): momentum == 0 ? [] : ["velocity"]
-    case .adam: ["mean", "mean_square"]
+    case .adam, .adamW: ["mean", "mean_square"]
     case .rmsprop(_, let momentum, _, let centered, _):
       ["mean_square"] + (centered ? ["mean"] : []) + (momentum == 0 ? [] : ["velocity"])
     }
   }
 }
 
-/// An optimizer's settings.
+/// What becomes of gradients that are too large.
+public enum GradientClipping: Sendable, Equatable {
+  /// All are scaled alike, so that the norm of them together is this at most.
+  case norm(Double)
+  /// Each parameter's is scaled by itself, so that its norm is this at most.
+  case normOfEach(Double)
+  /// Each element is this at most, and its negative at least.
+  case value(Double)
+}
+
+/// A moving average of the weights, which training keeps beside them.
+public struct MovingAverage: Sendable, Equatable {
+  /// How much of the average stays at each step, between 0 and 1.
+  public var decay: Double
+  /// After every so many steps the weights take the values of the average; nil for never.
+  public var overwriteFrequency: Int?
+
+  /// An average with this decay.
+  public init(decay: Double = 0.99, overwriteFrequency: Int? = nil) {
+    (self.decay, self.overwriteFrequency) = (decay, overwriteFrequency)
+  }
+}
+
+/// An optimizer: the rule by which gradients change weights, and what is done beside it.
+///
+///     .adam(learningRate: 1e-3)
+///     .sgd(learningRate: 0.1, momentum: 0.9, weightDecay: 1e-4)
 public struct OptimizerSettings: Sendable, Equatable {
-  /// The name it was asked for by.
-  public var name: String
   /// The update rule.
   public var rule: OptimizerRule
   /// The learning rate, where no schedule says otherwise.
@@ -38,52 +66,112 @@ public struct OptimizerSettings: Sendable, Equatable {
   /// Whether decay shrinks the weights directly instead of adding to the gradient.
   public var decoupled: Bool
   /// Whether biases and normalisation parameters decay too.
-  public var decaysAll: Bool
-  /// The largest global norm of the gradient; nil for no clipping.
-  public var clipNorm: Double?
-  /// The largest norm of each parameter's gradient by itself; nil for no clipping.
-  public var clipNormEach: Double?
-  /// The largest size of each element of a gradient; nil for no clipping.
-  public var clipValue: Double?
-  /// The decay of the moving average of the weights; nil for none.
-  public var emaDecay: Double?
-  /// After every so many steps the weights take the values of their moving average; nil for never.
-  public var emaOverwrite: Int?
+  public var decaysAll = false
+  /// What becomes of gradients that are too large; nil: they are taken as they are.
+  public var clipping: GradientClipping?
+  /// The moving average of the weights; nil for none.
+  public var movingAverage: MovingAverage?
 
-  static let names = ["sgd", "adam", "adamw", "rmsprop"]
+  /// An optimizer with this rule.
+  public init(
+    _ rule: OptimizerRule, learningRate: Double, weightDecay: Double = 0, decoupled: Bool = false,
+    clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil
+  ) {
+    (self.rule, self.learningRate) = (rule, learningRate)
+    (self.weightDecay, self.decoupled) = (weightDecay, decoupled)
+    (self.clipping, self.movingAverage) = (clipping, movingAverage)
+  }
+
+  /// Stochastic gradient descent, the velocity as PyTorch's.
+  public static func sgd(
+    learningRate: Double = 0.01, momentum: Double = 0, nesterov: Bool = false, weightDecay: Double = 0,
+    clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil
+  ) -> OptimizerSettings {
+    OptimizerSettings(
+      .sgd(momentum: momentum, nesterov: nesterov), learningRate: learningRate, weightDecay: weightDecay,
+      clipping: clipping, movingAverage: movingAverage)
+  }
+
+  /// Adam (Kingma and Ba 2015); weight decay adds to the gradient.
+  public static func adam(
+    learningRate: Double = 0.001, beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-7,
+    weightDecay: Double = 0, clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil
+  ) -> OptimizerSettings {
+    OptimizerSettings(
+      .adam(beta1: beta1, beta2: beta2, epsilon: epsilon), learningRate: learningRate, weightDecay: weightDecay,
+      clipping: clipping, movingAverage: movingAverage)
+  }
+
+  /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+  public static func adamW(
+    learningRate: Double = 0.001, weightDecay: Double = 0.01, beta1: Double = 0.9, beta2: Double = 0.999,
+    epsilon: Double = 1e-7, clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil
+  ) -> OptimizerSettings {
+    OptimizerSettings(
+      .adamW(beta1: beta1, beta2: beta2, epsilon: epsilon), learningRate: learningRate, weightDecay: weightDecay,
+      decoupled: true, clipping: clipping, movingAverage: movingAverage)
+  }
+
+  /// RMSprop (Tieleman and Hinton 2012).
+  public static func rmsprop(
+    learningRate: Double = 0.001, rho: Double = 0.9, momentum: Double = 0, epsilon: Double = 1e-7,
+    centered: Bool = false, weightDecay: Double = 0, clipping: GradientClipping? = nil,
+    movingAverage: MovingAverage? = nil
+  ) -> OptimizerSettings {
+    OptimizerSettings(
+      .rmsprop(rho: rho, momentum: momentum, epsilon: epsilon, centered: centered), learningRate: learningRate,
+      weightDecay: weightDecay, clipping: clipping, movingAverage: movingAverage)
+  }
+
+  /// The name that it has in files and in the other languages.
+  public var name: String {
+    switch rule {
+    case .sgd: "sgd"
+    case .adam: "adam"
+    case .adamW: "adamw"
+    case .rmsprop: "rmsprop"
+    }
+  }
+
+  /// The optimizers by name, with their defaults.
+  private static let named: [OptimizerSettings] = [.sgd(), .adam(), .adamW(), .rmsprop()]
 
   /// Reads the optimizer of that name with its settings, as `include/swiftcnn.h` lists them.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the setting.
   public init(name: String, settings: JSONObject = JSONObject()) throws(CNNError) {
-    guard Self.names.contains(name) else { throw unknownName("optimizer", name, among: Self.names) }
-    self.name = name
-    rule = .sgd(momentum: 0, nesterov: false)
-    learningRate = name == "sgd" ? 0.01 : 0.001
-    (weightDecay, decoupled, decaysAll) = (name == "adamw" ? 0.01 : 0, name == "adamw", false)
+    guard let defaults = Self.named.first(where: { $0.name == name }) else {
+      throw unknownName("optimizer", name, among: Self.named.map(\.name))
+    }
+    self = defaults
     try OptionReader.read(settings) { (options) throws(CNNError) in
       learningRate = try options.number("learning_rate", learningRate)
       weightDecay = try options.number("weight_decay", weightDecay)
       decoupled = try options.flag("decoupled", decoupled)
       decaysAll = try options.flag("decay_all", false)
-      clipNorm = try options.optionalNumber("clip_norm")
-      clipNormEach = try options.optionalNumber("clip_norm_each")
-      clipValue = try options.optionalNumber("clip_value")
-      emaDecay = try options.optionalNumber("ema_decay")
-      emaOverwrite = try options.take("ema_overwrite", JSONObject.optionalInteger)
-      switch name {
-      case "sgd":
+      clipping = try options.clipping()
+      let decay = try options.optionalNumber("ema_decay")
+      let frequency = try options.take("ema_overwrite", JSONObject.optionalInteger)
+      movingAverage = decay.map { MovingAverage(decay: $0, overwriteFrequency: frequency) }
+      switch rule {
+      case .sgd(let momentum, let nesterov, let rateInVelocity):
         rule = .sgd(
-          momentum: try options.number("momentum", 0), nesterov: try options.flag("nesterov", false),
-          rateInVelocity: try options.flag("rate_in_velocity", false))
-      case "rmsprop":
+          momentum: try options.number("momentum", momentum), nesterov: try options.flag("nesterov", nesterov),
+          rateInVelocity: try options.flag("rate_in_velocity", rateInVelocity))
+      case .rmsprop(let rho, let momentum, let epsilon, let centered, let epsilonInsideRoot):
         rule = .rmsprop(
-          rho: try options.number("rho", 0.9), momentum: try options.number("momentum", 0),
-          epsilon: try options.number("epsilon", 1e-7), centered: try options.flag("centered", false),
-          epsilonInsideRoot: try options.flag("epsilon_inside_root", false))
-      default:
-        rule = .adam(
-          beta1: try options.number("beta_1", 0.9), beta2: try options.number("beta_2", 0.999),
-          epsilon: try options.number("epsilon", 1e-7), epsilonHat: try options.flag("epsilon_hat", false))
+          rho: try options.number("rho", rho), momentum: try options.number("momentum", momentum),
+          epsilon: try options.number("epsilon", epsilon), centered: try options.flag("centered", centered),
+          epsilonInsideRoot: try options.flag("epsilon_inside_root", epsilonInsideRoot))
+      case .adam(var beta1, var beta2, var epsilon, var epsilonHat),
+        .adamW(var beta1, var beta2, var epsilon, var epsilonHat):
+        beta1 = try options.number("beta_1", beta1)
+        beta2 = try options.number("beta_2", beta2)
+        epsilon = try options.number("epsilon", epsilon)
+        epsilonHat = try options.flag("epsilon_hat", epsilonHat)
+        rule =
+          name == "adam"
+          ? .adam(beta1: beta1, beta2: beta2, epsilon: epsilon, epsilonHat: epsilonHat)
+          : .adamW(beta1: beta1, beta2: beta2, epsilon: epsilon, epsilonHat: epsilonHat)
       }
     }
     try validate()
@@ -96,23 +184,20 @@ public struct OptimizerSettings: Sendable, Equatable {
     }
     try check(learningRate >= 0 && learningRate.isFinite, "learning_rate", learningRate, "0 or more")
     try check(weightDecay >= 0 && weightDecay.isFinite, "weight_decay", weightDecay, "0 or more")
-    var clippings: [String] = []
-    for (name, limit) in [("clip_norm", clipNorm), ("clip_norm_each", clipNormEach), ("clip_value", clipValue)] {
-      guard let limit else { continue }
+    if let clipping {
+      let (name, limit) = clipping.option
       try check(limit > 0, name, limit, "above 0")
-      clippings.append(name)
     }
-    guard clippings.count <= 1 else {
-      throw CNNError(
-        .invalidArgument, "\(clippings.joined(separator: " and ")) are given; expected one of them at most")
+    if let movingAverage {
+      let (decay, frequency) = (movingAverage.decay, movingAverage.overwriteFrequency ?? 1)
+      try check(decay > 0 && decay < 1, "ema_decay", decay, "between 0 and 1")
+      try check(frequency >= 1, "ema_overwrite", Double(frequency), "1 or more")
     }
-    if let emaOverwrite { try check(emaOverwrite >= 1, "ema_overwrite", Double(emaOverwrite), "1 or more") }
-    if let emaDecay { try check(emaDecay > 0 && emaDecay < 1, "ema_decay", emaDecay, "between 0 and 1") }
     switch rule {
     case .sgd(let momentum, let nesterov, _):
       try check((0...1).contains(momentum), "momentum", momentum, "0 to 1")
       if nesterov { try check(momentum > 0, "momentum", momentum, "above 0, since nesterov is set") }
-    case .adam(let beta1, let beta2, let epsilon, _):
+    case .adam(let beta1, let beta2, let epsilon, _), .adamW(let beta1, let beta2, let epsilon, _):
       try check((0..<1).contains(beta1), "beta_1", beta1, "0 or more and below 1")
       try check((0..<1).contains(beta2), "beta_2", beta2, "0 or more and below 1")
       try check((0...1).contains(epsilon), "epsilon", epsilon, "0 to 1")
@@ -131,17 +216,17 @@ public struct OptimizerSettings: Sendable, Equatable {
     object["weight_decay"] = .number(weightDecay)
     object["decoupled"] = .bool(decoupled)
     object["decay_all"] = .bool(decaysAll)
-    object["clip_norm"] = clipNorm.map { .number($0) } ?? .null
-    object["clip_norm_each"] = clipNormEach.map { .number($0) } ?? .null
-    object["clip_value"] = clipValue.map { .number($0) } ?? .null
-    object["ema_decay"] = emaDecay.map { .number($0) } ?? .null
-    object["ema_overwrite"] = emaOverwrite.map { .integer(Int64($0)) } ?? .null
+    for name in GradientClipping.options { object[name] = .null }
+    if let (name, limit) = clipping?.option { object[name] = .number(limit) }
+    object["ema_decay"] = movingAverage.map { .number($0.decay) } ?? .null
+    object["ema_overwrite"] = movingAverage?.overwriteFrequency.map { .integer(Int64($0)) } ?? .null
     switch rule {
     case .sgd(let momentum, let nesterov, let rateInVelocity):
       object["rate_in_velocity"] = .bool(rateInVelocity)
       object["momentum"] = .number(momentum)
       object["nesterov"] = .bool(nesterov)
-    case .adam(let beta1, let beta2, let epsilon, let epsilonHat):
+    case .adam(let beta1, let beta2, let epsilon, let epsilonHat),
+      .adamW(let beta1, let beta2, let epsilon, let epsilonHat):
       object["epsilon_hat"] = .bool(epsilonHat)
       object["beta_1"] = .number(beta1)
       object["beta_2"] = .number(beta2)
@@ -154,6 +239,36 @@ public struct OptimizerSettings: Sendable, Equatable {
       object["epsilon_inside_root"] = .bool(epsilonInsideRoot)
     }
     return .object(object)
+  }
+}
+
+extension GradientClipping {
+  /// What it is called among the options of an optimizer, and its limit.
+  fileprivate var option: (name: String, limit: Double) {
+    switch self {
+    case .norm(let limit): (Self.options[0], limit)
+    case .normOfEach(let limit): (Self.options[1], limit)
+    case .value(let limit): (Self.options[2], limit)
+    }
+  }
+
+  fileprivate static let options = ["clip_norm", "clip_norm_each", "clip_value"]
+}
+
+extension OptionReader {
+  /// Reads one of the limits of gradients, or none.
+  fileprivate mutating func clipping() throws(CNNError) -> GradientClipping? {
+    var result: GradientClipping?
+    for (name, make) in zip(
+      GradientClipping.options, [GradientClipping.norm, GradientClipping.normOfEach, GradientClipping.value])
+    {
+      guard let limit = try optionalNumber(name) else { continue }
+      if let other = result?.option.name {
+        throw CNNError(.invalidArgument, "\(other) and \(name) are given; expected one of them at most")
+      }
+      result = make(limit)
+    }
+    return result
   }
 }
 
@@ -172,7 +287,7 @@ final class Optimizer {
     var slots: [String: ParameterStorage] = [:]
     for name in settings.rule.slotNames { slots[name] = try ParameterStorage(parameters.parameters) }
     self.slots = slots
-    average = settings.emaDecay == nil ? nil : try parameters.copy()
+    average = settings.movingAverage == nil ? nil : try parameters.copy()
   }
 
   /// The tensors to be saved, by name.
@@ -191,16 +306,17 @@ final class Optimizer {
     squares: [Double], rate: Double, step: Int, workers: Workers
   ) {
     let targets = targets(parameters, gradients, squares)
-    let limit = settings.clipValue.map { Float($0) } ?? .infinity
+    let limit: Float = if case .value(let limit) = settings.clipping { Float(limit) } else { .infinity }
     // The first step's weights begin the average, as in Keras and in PyTorch's AveragedModel.
-    let averageDecay = step == 1 ? 0 : settings.emaDecay ?? 0
+    let averageDecay = step == 1 ? 0 : settings.movingAverage?.decay ?? 0
     switch settings.rule {
     case .sgd(let momentum, let nesterov, let rateInVelocity):
       OptimizerUpdates.stochasticGradientDescent(
         targets,
         settings: .init(learningRate: rate, momentum: momentum, nesterov: nesterov, rateInVelocity: rateInVelocity),
         gradientLimit: limit, averageDecay: averageDecay, workers: workers)
-    case .adam(let beta1, let beta2, let epsilon, let epsilonHat):
+    case .adam(let beta1, let beta2, let epsilon, let epsilonHat),
+      .adamW(let beta1, let beta2, let epsilon, let epsilonHat):
       OptimizerUpdates.adam(
         targets, step: step,
         settings: .init(
@@ -218,7 +334,9 @@ final class Optimizer {
     average?.markChanged()
     // Training has gone on from the values that were the weights.
     isExchanged = false
-    if let average, let frequency = settings.emaOverwrite, step % frequency == 0 { apply(average, to: parameters) }
+    if let average, let frequency = settings.movingAverage?.overwriteFrequency, step % frequency == 0 {
+      apply(average, to: parameters)
+    }
   }
 
   /// What an update changes: the parameters with a gradient, and all others whose average is kept.
@@ -285,9 +403,12 @@ final class Optimizer {
 
   /// What a gradient is multiplied by so that no norm is above its limit.
   private func scale(norm: Double, globalNorm: Double) -> Float {
-    if let limit = settings.clipNormEach { return Float(limit / max(norm, limit)) }
+    switch settings.clipping {
+    case .normOfEach(let limit): Float(limit / max(norm, limit))
     // torch.nn.utils.clip_grad_norm_ adds the same 1e-6.
-    return settings.clipNorm.map { Float(min(1, $0 / (globalNorm + 1e-6))) } ?? 1
+    case .norm(let limit): Float(min(1, limit / (globalNorm + 1e-6)))
+    case .value, nil: 1
+    }
   }
 
   /// Exchanges the parameters with their moving average.

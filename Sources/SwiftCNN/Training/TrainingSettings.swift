@@ -42,7 +42,7 @@ public struct TrainingSettings: Sendable, Equatable {
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_compile`.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the key.
   public init(json: JSONObject) throws(CNNError) {
-    var result = TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: try OptimizerSettings(name: "sgd"))
+    var result = TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd())
     try OptionReader.read(json) { (options) throws(CNNError) in
       if let (name, settings) = try options.named("loss") {
         guard let loss = LossFunction(rawValue: name) else {

@@ -113,7 +113,7 @@ extension ImageFolderBatches {
       let options = try #require(JSON(parsing: #"{"input_shape": [16, 16, 3], "classes": 3}"#).objectValue)
       let model = try Model("resnet20", options: ModelOptions(json: options))
       try model.compile(
-        TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: OptimizerSettings(name: "sgd")))
+        TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd()))
       return model
     }
     let (fitted, byHand) = (try model(), try model())
@@ -159,7 +159,7 @@ extension ImageFolderBatches {
     let json = try #require(JSON(parsing: #"{"input_shape": [16, 16, 3], "classes": 3}"#).objectValue)
     let model = try Model("resnet20", options: ModelOptions(json: json))
     expectError(.invalidState, "the model is not compiled") { _ = try model.fit(labels) }
-    let optimizer = try OptimizerSettings(name: "sgd")
+    let optimizer = OptimizerSettings.sgd()
     try model.compile(TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: optimizer))
     expectError(.invalidArgument, "the folder gives a share for each class") { _ = try model.fit(shares) }
     expectError(.invalidArgument, "validation: the folder gives a share") {
@@ -179,7 +179,7 @@ extension ImageFolderBatches {
       JSON(parsing: #"{"input_shape": [16, 16, 3], "classes": 3, "class_names": ["c", "a", "b"]}"#).objectValue)
     let model = try Model("resnet20", options: ModelOptions(json: json))
     try model.compile(
-      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: OptimizerSettings(name: "sgd")))
+      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd()))
     for purpose in [ImageFolder.Purpose.training, .evaluation] {
       let arranged = try model.folder(folder(), for: purpose)
       #expect(arranged.classNames == ["c", "a", "b"] && arranged.labels == [1, 1, 2, 2, 0, 0])
@@ -219,7 +219,7 @@ extension ImageFolderBatches {
     let folder = try ImageFolder(folders.path, options: options(#"{"size": 16}"#))
     let model = try Model(tinyNetwork(), name: "tiny")
     try model.compile(
-      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: OptimizerSettings(name: "sgd")))
+      TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd()))
     _ = try model.folder(folder, for: .training)
     #expect(model.classNames == nil)  // It has five classes.
     #expect(try model.folder(folder, for: .evaluation, like: folder).classNames == ["a", "b", "c"])
