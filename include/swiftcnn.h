@@ -163,6 +163,14 @@ scnn_status scnn_model_load(const char *path, scnn_model **model);
  * .tflite, ...) is SCNN_INVALID_ARGUMENT with the call that writes such a file, if there is one. */
 scnn_status scnn_model_save(scnn_model *model, const char *path, int32_t training_state);
 
+/* The same contents in memory, to be sent, stored or copied: scnn_model_save_memory writes them to `buffer`, and `*length`
+ * (may be NULL) becomes how many bytes they are. Where `capacity` is smaller nothing is written and the status is
+ * SCNN_BUFFER_TOO_SMALL: ask with (NULL, 0) first. scnn_model_load_memory makes a model of such bytes, which are read until
+ * the call returns; of other bytes the status is SCNN_MALFORMED_FILE and the message says what they are. */
+scnn_status scnn_model_save_memory(scnn_model *model, int32_t training_state, void *buffer, size_t capacity,
+                                   size_t *length);
+scnn_status scnn_model_load_memory(const void *bytes, size_t count, scnn_model **model);
+
 /* In which format a file of this name is written, by its ending: "safetensors", "torch" or "onnx"; SCNN_INVALID_ARGUMENT
  * where the ending is that of a format that is not written so, which is better known before training than after it.
  * `purpose` is what is to be written: "model" (scnn_model_save), "checkpoint" (the same with training state), "weights"

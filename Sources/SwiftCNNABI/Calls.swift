@@ -92,6 +92,14 @@ func required<Pointer>(_ pointer: Pointer?, _ name: String) throws(CNNError) -> 
   return pointer
 }
 
+/// The bytes of a file in the caller's memory.
+func bytes(_ pointer: UnsafeRawPointer?, _ count: Int) throws(CNNError) -> UnsafeRawBufferPointer {
+  guard count >= 0, pointer != nil || count == 0 else {
+    throw CNNError(.invalidArgument, pointer == nil ? "bytes is NULL" : "count is \(UInt(bitPattern: count)) bytes")
+  }
+  return UnsafeRawBufferPointer(start: pointer, count: count)
+}
+
 /// The sizes of a shape given as `rank` numbers.
 func sizes(_ rank: Int32, _ name: String, _ size: (Int) -> Int64) throws(CNNError) -> [Int] {
   guard (0...Int32(SCNN_MAX_RANK)).contains(rank) else {

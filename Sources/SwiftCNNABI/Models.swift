@@ -119,6 +119,32 @@ public func scnn_model_save(_ handle: OpaquePointer!, _ path: UnsafePointer<CCha
   }
 }
 
+@_cdecl("scnn_model_save_memory") @implementation
+public func scnn_model_save_memory(
+  _ handle: OpaquePointer!, _ trainingState: Int32, _ buffer: UnsafeMutableRawPointer!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle)
+    let room = UnsafeMutableRawBufferPointer(start: buffer, count: buffer == nil ? 0 : max(capacity, 0))
+    let count = try model.save(into: room, includingTrainingState: trainingState != 0)
+    length?.pointee = count
+    guard count <= room.count else {
+      throw CNNError(.bufferTooSmall, "the model has \(count) bytes; the buffer has \(room.count)")
+    }
+  }
+}
+
+@_cdecl("scnn_model_load_memory") @implementation
+public func scnn_model_load_memory(
+  _ bytes: UnsafeRawPointer!, _ count: Int, _ model: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let bytes = try SwiftCNNABI.bytes(bytes, count)
+    try give(model, "model") { () throws(CNNError) in try Model(bytes: bytes) }
+  }
+}
+
 @_cdecl("scnn_file_format") @implementation
 public func scnn_file_format(
   _ path: UnsafePointer<CChar>!, _ purpose: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!,

@@ -185,12 +185,10 @@ public func scnn_model_import_onnx_bytes(
 ) -> scnn_status {
   call { () throws(CNNError) in
     let options = try SwiftCNNABI.options(options, "options")
-    guard count >= 0, bytes != nil || count == 0 else {
-      throw CNNError(.invalidArgument, bytes == nil ? "bytes is NULL" : "count is \(UInt(bitPattern: count)) bytes")
-    }
+    let bytes = try SwiftCNNABI.bytes(bytes, count)
     try give(model, "model") { () throws(CNNError) in
       try Model(
-        onnx: UnsafeRawBufferPointer(start: bytes, count: count), options: options,
+        onnx: bytes, options: options,
         codec: LoadedONNXCodec(library: ONNXLibrary.get()))
     }
   }

@@ -91,6 +91,14 @@ static void test_damaged_files(scnn_model *model) {
   for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
     write_file("bad.safetensors", data, cuts[i]);
     refuses_file(model, "bad.safetensors");
+    /* A copy of just that length, so that reading beyond it is seen by whoever watches. */
+    unsigned char *part = malloc(cuts[i] + 1);
+    scnn_model *other = NULL;
+    if (part == NULL) break;
+    memcpy(part, data, cuts[i]);
+    FAILS(SCNN_MALFORMED_FILE, scnn_model_load_memory(part, cuts[i], &other));
+    SAYS("model in memory");
+    free(part);
   }
 
   static const char letters[] = " 0123456789-{}[]\",:\\e\xff";
@@ -99,17 +107,45 @@ static void test_damaged_files(scnn_model *model) {
     state = state * 1664525u + 1013904223u;
     size_t position = i < 64 ? (size_t)i / 8 : 8 + (state >> 8) % header;
     unsigned char before = data[position];
-    data[position] = (unsigned char)(i < 64 ? before ^ 1 << i % 8 : letters[state % (sizeof letters - 1)]);
+    unsigned char changed = (unsigned char)(i < 64 ? before ^ 1 << i % 8 : letters[state % (sizeof letters - 1)]);
+    data[position] = changed;
     write_file("bad.safetensors", data, size);
     data[position] = before;
     scnn_model *other = NULL;
     survives(scnn_model_load("bad.safetensors", &other));
+    OK(scnn_model_free(other));
+    other = NULL;
+    data[position] = changed;
+    survives(scnn_model_load_memory(data, size, &other));
+    data[position] = before;
     if (other == NULL) continue;
     scnn_tensor x = good_images();
     survives(scnn_predict(other, &x, BATCH, NULL, output, BATCH * CLASSES));
     OK(scnn_model_free(other));
   }
   free(data);
+}
+
+static void test_memory(scnn_model *model) {
+  scnn_model *other = NULL;
+  size_t length = 0, again = 0;
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_model_save_memory(model, 1, NULL, 0, &length));
+  REFUSES(scnn_model_save_memory(NULL, 1, NULL, 0, &again));
+  unsigned char *bytes = calloc(1, length);
+  if (bytes == NULL) return;
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_model_save_memory(model, 1, bytes, length - 1, &again));
+  CHECK(again == length && bytes[8] == 0);
+  OK(scnn_model_save_memory(model, 1, bytes, length, NULL));
+  CHECK(bytes[8] == '{');
+  OK(scnn_model_load_memory(bytes, length, &other));
+  CHECK(other != NULL);
+  OK(scnn_model_free(other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_memory(NULL, 5, &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_memory(bytes, SIZE_MAX, &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_memory(bytes, length, NULL));
+  FAILS(SCNN_MALFORMED_FILE, scnn_model_load_memory(NULL, 0, &other));
+  CHECK(other == NULL);
+  free(bytes);
 }
 
 static void test_paths(scnn_model *model) {
@@ -291,6 +327,7 @@ int main(void) {
   struct state before = state_of(model);
   test_hostile_headers(model);
   test_damaged_files(model);
+  test_memory(model);
   test_paths(model);
   test_other_kinds(model);
   test_onnx(model);

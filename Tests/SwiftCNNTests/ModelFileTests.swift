@@ -46,6 +46,35 @@ import Testing
     #expect(contents(of: path) == bytes)
   }
 
+  @Test func memoryHoldsTheSameAsAFile() throws {
+    let bytes = try checkpoint(), model = try Model(contentsOf: path)
+    for includesTraining in [true, false] {
+      try model.save(path, includingTrainingState: includesTraining)
+      let count = try model.save(into: .init(start: nil, count: 0), includingTrainingState: includesTraining)
+      var copy = [UInt8](repeating: 7, count: count + 3)
+      #expect(
+        try copy.withUnsafeMutableBytes {
+          try model.save(into: .init(rebasing: $0[..<(count - 1)]), includingTrainingState: includesTraining)
+        } == count)
+      #expect(copy.allSatisfy { $0 == 7 })
+      #expect(
+        try copy.withUnsafeMutableBytes { try model.save(into: $0, includingTrainingState: includesTraining) } == count)
+      #expect(Array(copy[..<count]) == contents(of: path) && copy[count...].allSatisfy { $0 == 7 })
+    }
+    let loaded = try bytes.withUnsafeBytes { bytes throws(CNNError) in try Model(bytes: bytes) }
+    try loaded.save(path, includingTrainingState: true)
+    #expect(contents(of: path) == bytes)
+    for end in [0, 1, 8, 9, bytes.count / 2, bytes.count - 1] {
+      expectError(.malformedFile, "'model in memory'") {
+        _ = try bytes[..<end].withUnsafeBytes { bytes throws(CNNError) in try Model(bytes: bytes) }
+      }
+    }
+    expectError(.invalidState, "compile") {
+      _ = try Model(randomNetwork(), name: "random").save(
+        into: .init(start: nil, count: 0), includingTrainingState: true)
+    }
+  }
+
   @Test func aBareStateDictIsLoaded() throws {
     let model = try Model(randomNetwork(), name: "random"), data = try imageData(2)
     let before = try model.predict(data.x.view).bits

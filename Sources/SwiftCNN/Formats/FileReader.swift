@@ -1,15 +1,22 @@
 import CNNCore
 import Glibc
 
-/// A regular file open for reading at any offset, from any thread.
+/// A regular file open for reading at any offset, from any thread; or the bytes of one that lie in memory.
 ///
 /// It reads instead of mapping: a mapped file that another program shortens ends the process with SIGBUS.
-final class FileReader: Sendable {
+///
+/// Unchecked because bytes in memory are only read.
+final class FileReader: @unchecked Sendable {
   /// The path, for messages.
   let path: String
   /// The size in bytes when the file was opened.
   let byteCount: Int
-  private let descriptor: Int32
+  private let source: Source
+
+  private enum Source {
+    case file(descriptor: Int32)
+    case memory(UnsafeRawBufferPointer)
+  }
 
   /// Opens `path`.
   /// - Throws: `.inputOutput` if it cannot be opened or is not a regular file.
@@ -38,26 +45,37 @@ final class FileReader: Sendable {
     }
     self.path = path
     self.byteCount = Int(status.st_size)
-    self.descriptor = descriptor
+    source = .file(descriptor: descriptor)
   }
 
-  deinit { close(descriptor) }
+  /// Reads a file's bytes from memory, which has to stay as it is as long as this lives.
+  /// - Parameter name: in place of a path in messages.
+  init(bytes: UnsafeRawBufferPointer, name: String) {
+    (path, byteCount, source) = (name, bytes.count, .memory(bytes))
+  }
+
+  deinit { if case .file(let descriptor) = source { close(descriptor) } }
 
   /// Fills `destination` with the bytes from `offset` on.
   /// - Throws: `.inputOutput` if the system refuses, `.malformedFile` if the file ends before.
   func read(into destination: UnsafeMutableRawBufferPointer, at offset: Int) throws(CNNError) {
-    var done = 0
-    while done < destination.count {
-      let rest = UnsafeMutableRawBufferPointer(rebasing: destination[done...])
-      let count = pread(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw systemError("read", path)
+    func ending() -> CNNError { CNNError(.malformedFile, "'\(path)' ends before byte \(offset + destination.count)") }
+    switch source {
+    case .memory(let bytes):
+      guard 0...bytes.count ~= offset, destination.count <= bytes.count - offset else { throw ending() }
+      destination.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + destination.count]))
+    case .file(let descriptor):
+      var done = 0
+      while done < destination.count {
+        let rest = UnsafeMutableRawBufferPointer(rebasing: destination[done...])
+        let count = pread(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
+        if count < 0 {
+          if errno == EINTR { continue }
+          throw systemError("read", path)
+        }
+        guard count > 0 else { throw ending() }
+        done += count
       }
-      guard count > 0 else {
-        throw CNNError(.malformedFile, "'\(path)' ends before byte \(offset + destination.count)")
-      }
-      done += count
     }
   }
 }

@@ -47,6 +47,27 @@ extension Model {
   ///   `.invalidArgument` for a path that ends as files of another format do.
   public func save(_ path: String, includingTrainingState: Bool = false) throws(CNNError) {
     _ = try FileEnding.format(of: path, for: .checkpoint)
+    try withContents(includingTrainingState) { (tensors, metadata) throws(CNNError) in
+      try SafetensorsWriter.write(to: path, tensors: tensors, metadata: metadata)
+    }
+  }
+
+  /// Writes what `save` writes to memory, where it fits in.
+  /// - Returns: how many bytes it is. Where `destination` has fewer nothing is written: ask with an empty one first.
+  /// - Throws: `.invalidState` where there is no training state to write.
+  public func save(into destination: UnsafeMutableRawBufferPointer, includingTrainingState: Bool = false)
+    throws(CNNError) -> Int
+  {
+    try withContents(includingTrainingState) { (tensors, metadata) throws(CNNError) in
+      try SafetensorsWriter.write(into: destination, tensors: tensors, metadata: metadata)
+    }
+  }
+
+  /// Calls `body` with the tensors and metadata of the model's file, which stay as they are until it returns.
+  private func withContents<Result>(
+    _ includingTrainingState: Bool,
+    _ body: ([SafetensorsWriter.Tensor], [String: String]) throws(CNNError) -> Result
+  ) throws(CNNError) -> Result {
     try lock.reading { () throws(CNNError) in
       var header = JSONObject()
       header["format"] = 1
@@ -97,7 +118,7 @@ extension Model {
             .init(name: ModelFile.notesTensor, shape: [notes.data.byteCount], type: .uint8, bytes: notes.bytes))
         }
       }
-      try SafetensorsWriter.write(to: path, tensors: tensors, metadata: metadata)
+      return try body(tensors, metadata)
     }
   }
 
@@ -105,7 +126,17 @@ extension Model {
   /// - Throws: `.inputOutput`, or `.malformedFile` naming what is wrong, and of a file of another kind, what it is.
   public convenience init(contentsOf path: String) throws(CNNError) {
     if isFolder(path) { throw ForeignFile(folder: path, for: .model).error(path, expected: "a model file") }
-    let opened = try FileReader(path: path)
+    try self.init(FileReader(path: path))
+  }
+
+  /// Reads the bytes of a model file in memory, which are copied.
+  /// - Throws: `.malformedFile`, as `init(contentsOf:)`.
+  public convenience init(bytes: UnsafeRawBufferPointer) throws(CNNError) {
+    try self.init(FileReader(bytes: bytes, name: "model in memory"))
+  }
+
+  private convenience init(_ opened: FileReader) throws(CNNError) {
+    let path = opened.path
     if let foreign = try ForeignFile(opened, for: .model) { throw foreign.error(path, expected: "a model file") }
     let file = try SafetensorsFile(opened)
     guard let graphText = file.metadata[ModelFile.graphKey], let modelText = file.metadata[ModelFile.modelKey] else {

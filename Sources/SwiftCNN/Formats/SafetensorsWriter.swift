@@ -31,15 +31,37 @@ public enum SafetensorsWriter {
   public static func write(
     to path: String, tensors: [Tensor], metadata: [String: String] = [:]
   ) throws(CNNError) {
-    let ordered = [4, 1].flatMap { width in tensors.filter { $0.type.byteCount == width } }
-    let header = try headerText(ordered, metadata)
+    let (header, ordered) = try layout(tensors, metadata)
     try AtomicFile.write(to: path) { (file) throws(CNNError) in
-      try withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { (length) throws(CNNError) in
-        try file.write(length)
-      }
       try file.write(header)
       for tensor in ordered { try file.write(tensor.bytes) }
     }
+  }
+
+  /// Writes the contents of such a file to memory, where they fit in.
+  /// - Returns: how many bytes they are. Where `destination` has fewer nothing is written.
+  /// - Throws: as `write(to:tensors:metadata:)`.
+  public static func write(
+    into destination: UnsafeMutableRawBufferPointer, tensors: [Tensor], metadata: [String: String] = [:]
+  ) throws(CNNError) -> Int {
+    let (header, ordered) = try layout(tensors, metadata)
+    let byteCount = try Checked.sum([header.count] + ordered.map(\.bytes.count), "the contents of the file")
+    guard byteCount <= destination.count else { return byteCount }
+    destination.copyBytes(from: header)
+    var end = header.count
+    for tensor in ordered {
+      UnsafeMutableRawBufferPointer(rebasing: destination[end...]).copyMemory(from: tensor.bytes)
+      end += tensor.bytes.count
+    }
+    return byteCount
+  }
+
+  /// The bytes before the tensors, the header's length first, and the tensors in the order in which they follow.
+  private static func layout(_ tensors: [Tensor], _ metadata: [String: String]) throws(CNNError) -> ([UInt8], [Tensor])
+  {
+    let ordered = [4, 1].flatMap { width in tensors.filter { $0.type.byteCount == width } }
+    let header = Array(try headerText(ordered, metadata).utf8)
+    return (withUnsafeBytes(of: UInt64(header.count).littleEndian, Array.init) + header, ordered)
   }
 
   /// The header, padded with spaces.

@@ -394,6 +394,27 @@ static PyObject *model_save(PyObject *self, PyObject *args) {
   return none_or_raise(status);
 }
 
+static PyObject *model_save_memory(PyObject *self, PyObject *args) {
+  int training_state;
+  if (!PyArg_ParseTuple(args, "p:save_memory", &training_state)) return NULL;
+  size_t length = 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_save_memory(model_of(self), training_state, NULL, 0, &length));
+  /* Once more where another thread has made it longer meanwhile. */
+  while (status == SCNN_BUFFER_TOO_SMALL) {
+    size_t capacity = length;
+    if (capacity > PY_SSIZE_T_MAX) return PyErr_NoMemory();
+    PyObject *contents = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)capacity);
+    if (!contents) return NULL;
+    char *buffer = PyBytes_AsString(contents);
+    UNLOCKED(status, scnn_model_save_memory(model_of(self), training_state, buffer, capacity, &length));
+    if (status == SCNN_OK && length == capacity) return contents;
+    Py_DECREF(contents);
+    if (status == SCNN_OK) status = SCNN_BUFFER_TOO_SMALL;
+  }
+  return raise_status(status);
+}
+
 static PyObject *model_load_weights(PyObject *self, PyObject *args) {
   PyObject *path;
   int strict;
@@ -1574,6 +1595,16 @@ static PyObject *module_load_model(PyObject *module, PyObject *args) {
   return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
 }
 
+static PyObject *module_load_model_memory(PyObject *module, PyObject *args) {
+  Py_buffer view;
+  if (!PyArg_ParseTuple(args, "y*:load_model_memory", &view)) return NULL;
+  scnn_model *model = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_load_memory(view.buf, (size_t)view.len, &model));
+  PyBuffer_Release(&view);
+  return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
+}
+
 static scnn_status operations_text(void *Py_UNUSED(handle), const char *Py_UNUSED(argument), char *buffer,
                                    size_t capacity, size_t *length) {
   return scnn_onnx_operations(buffer, capacity, length);
@@ -1676,6 +1707,7 @@ static PyObject *module_to_dlpack(PyObject *Py_UNUSED(module), PyObject *args) {
 
 static PyMethodDef model_methods[] = {
     {"save", model_save, METH_VARARGS, "save(path, training_state)"},
+    {"save_memory", model_save_memory, METH_VARARGS, "save_memory(training_state) -> bytes"},
     {"load_weights", model_load_weights, METH_VARARGS, "load_weights(path, strict)"},
     {"weights_report", model_weights_report, METH_NOARGS, "weights_report() -> str"},
     {"save_weights", model_save_weights, METH_VARARGS, "save_weights(path, naming)"},
@@ -1777,6 +1809,7 @@ static PyMethodDef module_functions[] = {
     {"set_thread_pinning", module_set_thread_pinning, METH_VARARGS, "set_thread_pinning(pinned)"},
     {"create_model", module_create_model, METH_VARARGS, "create_model(name, options or None) -> Model"},
     {"load_model", module_load_model, METH_VARARGS, "load_model(path) -> Model"},
+    {"load_model_memory", module_load_model_memory, METH_VARARGS, "load_model_memory(bytes) -> Model"},
     {"import_onnx", module_import_onnx, METH_VARARGS, "import_onnx(path, options) -> Model"},
     {"import_onnx_bytes", module_import_onnx_bytes, METH_VARARGS, "import_onnx_bytes(bytes, options) -> Model"},
     {"onnx_operations", module_onnx_operations, METH_NOARGS, "onnx_operations() -> str, one a line"},

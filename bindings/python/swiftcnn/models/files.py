@@ -8,8 +8,8 @@ import os
 import pickle
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -62,9 +62,7 @@ def load_model(
         return load(os.fsdecode(file))
     core = _swiftcnn.load_model(file)
     if not boolean(compile, "compile"):
-        with _passing_file() as path:
-            core.save(path, False)
-            core = _swiftcnn.load_model(path)
+        core = _swiftcnn.load_model_memory(core.save_memory(False))
     return with_layers(core, custom_objects or {})
 
 
@@ -154,10 +152,7 @@ def to_bytes(model: Model) -> tuple[bytes, dict[str, Any] | bytes]:
     """The contents of a model's file, and the classes and functions of the user's that are in it; where those can be
     told by value alone, as ``pickle.loads`` takes it."""
     objects = keep_description(model)
-    with _passing_file() as path:
-        model.save(path)
-        with open(path, "rb") as file:
-            return file.read(), _portable(objects)
+    return model._handle.save_memory(model._with_training_state(None)), _portable(objects)
 
 
 def from_bytes(
@@ -170,10 +165,7 @@ def from_bytes(
     else:
         with suppress(ImportError):  # without cloudpickle; a warning says which class is missing
             known = pickle.loads(objects)
-    with _passing_file() as path:
-        with open(path, "wb") as file:
-            file.write(contents)
-        model = load_model(path, known)
+    model = with_layers(_swiftcnn.load_model_memory(contents), known)
     if settings is not None:
         model._take_settings(settings)
     return model
@@ -198,39 +190,14 @@ def _portable(objects: dict[str, Any]) -> dict[str, Any] | bytes:
     return objects
 
 
-def core_to_bytes(core: _swiftcnn.Model) -> bytes:
-    """The contents of the file of a model of the library."""
-    with _passing_file() as path:
-        try:
-            core.save(path, True)
-        except RuntimeError:  # it is not compiled
-            core.save(path, False)
-        with open(path, "rb") as file:
-            return file.read()
-
-
-def core_from_bytes(contents: bytes) -> _swiftcnn.Model:
-    """The model of the library of a file's contents."""
-    with _passing_file() as path:
-        with open(path, "wb") as file:
-            file.write(contents)
-        return _swiftcnn.load_model(path)
-
-
 def _reduced(core: _swiftcnn.Model) -> tuple[Any, ...]:
-    return core_from_bytes, (core_to_bytes(core),)
+    try:
+        return _swiftcnn.load_model_memory, (core.save_memory(True),)
+    except RuntimeError:  # it is not compiled
+        return _swiftcnn.load_model_memory, (core.save_memory(False),)
 
 
 copyreg.pickle(_swiftcnn.Model, _reduced)  # the weights of layers are such
-
-
-@contextmanager
-def _passing_file() -> Iterator[str]:
-    """The name of a file that is gone afterwards."""
-    from tempfile import TemporaryDirectory  # which takes time to import
-
-    with TemporaryDirectory() as folder:
-        yield os.path.join(folder, "model.safetensors")
 
 
 def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:

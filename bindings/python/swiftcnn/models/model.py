@@ -585,13 +585,17 @@ class Model(Trainer, Parameters, Pictures, Layer):
         is_model = _swiftcnn.file_format(path, "checkpoint" if include_optimizer else "model") != "onnx"
         if not boolean(overwrite, "overwrite") and os.path.exists(path):
             raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
-        if include_optimizer is None:
-            include_optimizer = is_model and self.compiled and not self._compile_is_due
-        is_whole = boolean(include_optimizer, "include_optimizer")
         keep_description(self)
-        if is_whole:
+        is_bare = include_optimizer is None and not is_model
+        self._handle.save(path, self._with_training_state(False if is_bare else include_optimizer))
+
+    def _with_training_state(self, wanted: bool | None) -> bool:
+        """Whether a file gets the training state, which then has that of the callbacks; None: where there is one."""
+        if wanted is None:
+            wanted = self.compiled and not self._compile_is_due
+        if boolean(wanted, "include_optimizer"):
             self._store_callbacks()
-        self._handle.save(path, is_whole)
+        return wanted
 
     def export(
         self,
