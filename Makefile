@@ -39,7 +39,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 .PHONY: help deps lib onnx-schema onnx-nodes onnx-families python test test-swift test-c test-python demo install \
   format lint typecheck test-build environments sanitize sanitize-build sanitize-races sanitize-leaks memcheck fuzz \
   golden golden-check keras-check parity asm-check asm-golden bench bench-training bench-accuracy bench-inference \
-  bench-pictures bench-folders bench-finetuning bench-processes soak fork-soak clean
+  bench-pictures bench-folders bench-finetuning bench-calls bench-processes soak fork-soak clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -365,6 +365,9 @@ bench-folders: python build/peers-venv/ready ## Measures only reading pictures i
 # More by BENCH, as BENCH='--model resnet18'.
 bench-finetuning: python build/peers-venv/ready ## Measures only fine-tuning on a folder of JPEG files, beside PyTorch and torchvision
 	build/peers-venv/bin/python Tests/Benchmarks/finetuning.py $(BENCH)
+
+bench-calls: python ## Measures what a call from Python costs beside the network's work, and an import
+	$(PYTHON) Tests/Benchmarks/calls.py $(BENCH)
 
 build/peers-venv/inference: build/peers-venv/ready
 	@for packages in 'onnx onnxscript' onnxruntime openvino ncnn pnnx matplotlib; do \
