@@ -85,6 +85,18 @@ scnn_status scnn_set_interruption(int32_t (*is_wanted)(void));
  * executable memory for the code that is made for a model. "" where it does, and before anything is computed. */
 const char *scnn_slow_reason(void);
 
+/* What this process computes with, and what stands in the way of it. `format`: "text" (a table) or "json":
+ *   "version", "file"                    of this library
+ *   "processor", "features", "caches"    its name, "" where not known; which of "avx2", "fma", "f16c", "avx512",
+ *                                        "avx512_vnni" and "avx512_bf16" it has; bytes of its three data caches
+ *   "instruction_set"                    of the kernels: "avx512", "avx2" or "portable"
+ *   "threads", "thread_pinning"          as set, or as they are by default
+ *   "executable_memory"                  whether the system grants memory for generated code
+ *   "libraries"                          "OpenBLAS", "JPEG", "PNG" and "ONNX": which was found, or null
+ *   "problems"                           what makes computations slow or fail, and what to do: a sentence each
+ * A library that is merely not there is no problem. Those that are there are opened. */
+scnn_status scnn_system(const char *format, char *buffer, size_t capacity, size_t *length);
+
 /* ---------------------------------------------------------------------------------------------------------- tensors */
 
 enum { SCNN_FLOAT32 = 0, SCNN_INT32 = 1, SCNN_UINT8 = 2, SCNN_TENSORS = 3 };

@@ -57,8 +57,7 @@ extension Picture {
 
   /// Opens the libraries for all formats that are there, so that no thread has to while another one forks.
   public static func openLibraries() {
-    _ = try? TurboJPEG.library()
-    _ = try? LibPNG.library()
+    for format in PictureFormat.allCases { try? format.openLibrary() }
   }
 
   private static func jpeg(

@@ -20,6 +20,23 @@ public enum PictureFormat: String, Sendable, CaseIterable {
     }
   }
 
+  /// The library of the system that decodes it.
+  public var libraryName: String {
+    switch self {
+    case .jpeg: TurboJPEG.name
+    case .png: LibPNG.name
+    }
+  }
+
+  /// Opens the library of the system that decodes it, which otherwise the first picture does.
+  /// - Throws: `.invalidState` naming the Debian package where there is none.
+  public func openLibrary() throws(CNNError) {
+    switch self {
+    case .jpeg: _ = try TurboJPEG.library()
+    case .png: _ = try LibPNG.library()
+    }
+  }
+
   private static func described(_ reader: ByteReader) -> String {
     let start = UnsafeRawBufferPointer(rebasing: reader.bytes.prefix(FileSignature.byteCount))
     if let name = FileSignature.name(of: start) { return "it is \(name)" }

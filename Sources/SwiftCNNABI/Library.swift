@@ -53,3 +53,34 @@ public func scnn_list_models(
     try write(names.joined(separator: "\n"), to: buffer, capacity, length)
   }
 }
+
+@_cdecl("scnn_system") @implementation
+public func scnn_system(
+  _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let format = try text(format, "format")
+    var report = SystemReport()
+    do throws(CNNError) {
+      report.libraries.append(.init(name: "ONNX", found: try ONNXLibrary.get().file, advice: ""))
+    } catch {
+      report.libraries.append(.init(name: "ONNX", found: nil, advice: error.message))
+      // It may be left out, but not be there in vain.
+      if ONNXLibrary.isBesideThisOne { report.problems.append(error.message) }
+    }
+    let file = ThisLibrary.path ?? ""
+    switch format {
+    case "text":
+      try write("SwiftCNN \(version), \(file)\n\(report)", to: buffer, capacity, length)
+    case "json":
+      var object = JSONObject()
+      object["version"] = .string("\(version)")
+      object["file"] = .string(file)
+      for (key, value) in report.json.members { object[key] = value }
+      try write(JSON.object(object).serialized(), to: buffer, capacity, length)
+    default:
+      throw unknownName("format", format, among: ["text", "json"])
+    }
+  }
+}

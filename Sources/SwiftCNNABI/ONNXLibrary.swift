@@ -6,6 +6,8 @@ import Glibc
 ///
 /// It has Foundation inside, which is larger than all of this library, and a Swift runtime of its own.
 struct ONNXLibrary {
+  /// By which name it was found: a path, or the name alone where the system knew where it is.
+  let file: String
   let export: scnn_onnx_plugin_export_function
   let `import`: scnn_onnx_plugin_import_function
   let names: scnn_onnx_plugin_names_function
@@ -26,10 +28,10 @@ struct ONNXLibrary {
 
   private init() throws(CNNError) {
     // From this library's own folder; else from where the system looks.
-    let candidates = (Self.ownFolder.map { ["\($0)/\(Self.fileName)"] } ?? []) + [Self.fileName]
-    var handle: UnsafeMutableRawPointer?, reason = ""
-    for candidate in candidates where handle == nil {
+    var handle: UnsafeMutableRawPointer?, file = "", reason = ""
+    for candidate in [Self.ownPath, Self.fileName].compactMap({ $0 }) where handle == nil {
       handle = dlopen(candidate, RTLD_NOW | RTLD_LOCAL)
+      file = candidate
       if handle == nil, reason.isEmpty { reason = dlerror().map { String(cString: $0) } ?? "" }
     }
     guard let handle else {
@@ -43,25 +45,14 @@ struct ONNXLibrary {
     else {
       throw CNNError(.invalidState, "\(Self.fileName) is that of another version of the library")
     }
+    self.file = file
     self.export = unsafeBitCast(export, to: scnn_onnx_plugin_export_function.self)
     self.import = unsafeBitCast(`import`, to: scnn_onnx_plugin_import_function.self)
     self.names = unsafeBitCast(names, to: scnn_onnx_plugin_names_function.self)
   }
 
-  /// A byte of this library, by which the system tells which file it is.
-  private static let landmark: StaticString = "landmark"
+  private static var ownPath: String? { ThisLibrary.folder.map { "\($0)/\(fileName)" } }
 
-  private static var ownFolder: String? {
-    // By name, since Swift's view of the system's headers leaves dladdr out. It fills four pointers, the file's name first.
-    typealias Dladdr = @convention(c) (UnsafeRawPointer?, UnsafeMutableRawPointer?) -> Int32
-    guard let function = dlsym(nil, "dladdr") else { return nil }
-    var info: [UnsafeRawPointer?] = [nil, nil, nil, nil]
-    let isFound = info.withUnsafeMutableBytes {
-      unsafeBitCast(function, to: Dladdr.self)(UnsafeRawPointer(landmark.utf8Start), $0.baseAddress)
-    }
-    guard isFound != 0, let file = info[0] else { return nil }
-    let path = String(cString: file.assumingMemoryBound(to: CChar.self))
-    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return nil }
-    return String(path[..<slash])
-  }
+  /// Whether a file of its name lies in this library's own folder.
+  static var isBesideThisOne: Bool { ownPath.map { access($0, F_OK) == 0 } ?? false }
 }

@@ -3,6 +3,8 @@ public struct Processor: Sendable {
   /// The one that this process runs on, asked once.
   public static let host = Processor(asking: ProcessorQuery())
 
+  /// What its maker calls it; empty if not known.
+  public let name: String
   /// 256-bit vectors of floats and integers, which the operating system saves.
   public let avx2: Bool
   /// Fused multiplication and addition.
@@ -40,10 +42,24 @@ extension Processor {
     avx512 = savesZmm && [16, 17, 28, 30, 31].allSatisfy { extended.has(.b, $0) }
     vnni = avx512 && extended.has(.c, 11)
     bf16 = avx512 && extended1.has(.a, 5)
+    name = Self.name(query)
     let caches = Self.caches(query)
     l1ByteCount = caches[1]
     l2ByteCount = caches[2]
     l3ByteCount = caches[3]
+  }
+
+  /// The name: 48 bytes, 16 in each of three leaves, spaces on its left and NULs on its right.
+  private static func name(_ query: ProcessorQuery?) -> String {
+    let leaves = 0x8000_0002...0x8000_0004 as ClosedRange<UInt32>
+    guard let query, query.identify(leaf: 0x8000_0000).a >= leaves.upperBound else { return "" }
+    let words = leaves.flatMap { leaf in
+      let answer = query.identify(leaf: leaf)
+      return [answer.a, answer.b, answer.c, answer.d]
+    }
+    let bytes = words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
+    return bytes.split { $0 == 0 || $0 == UInt8(ascii: " ") }.map { String(decoding: $0, as: UTF8.self) }
+      .joined(separator: " ")
   }
 
   /// The sizes of the data caches by level.

@@ -73,6 +73,14 @@ static void test_texts(void) {
 
   TEXT(names, scnn_list_models(NULL, buffer, capacity, &length));
   CHECK(names && strstr(names, "resnet18"));
+  char *report;
+  TEXT(report, scnn_system("text", buffer, capacity, &length));
+  CHECK(report && strstr(report, "SwiftCNN " SWIFTCNN_VERSION) == report && strstr(report, "\nprocessor "));
+  free(report);
+  TEXT(report, scnn_system("json", buffer, capacity, &length));
+  CHECK(report && strstr(report, "\"version\":\"" SWIFTCNN_VERSION "\"") && strstr(report, "/libswiftcnn.so") &&
+        strstr(report, "\"instruction_set\":\"") && strstr(report, "\"problems\":["));
+  free(report);
   free(names);
 }
 

@@ -101,6 +101,9 @@ static void test_null_arguments(scnn_model *model) {
   use_no_model(NULL);
   use_no_graph(NULL);
 
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_system(NULL, NULL, 0, NULL));
+  FAILS(SCNN_UNKNOWN_NAME, scnn_system("jsn", NULL, 0, NULL));
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_system("json", NULL, 0, NULL));
   FAILS(SCNN_BUFFER_TOO_SMALL, scnn_list_models(NULL, NULL, 0, NULL));
   REFUSES(scnn_list_models(NULL, NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_create(NULL, NULL, &other));

@@ -16,6 +16,8 @@ import Testing
     #expect(host.avx512 == flags.isSuperset(of: parts))
     #expect(host.vnni == flags.contains("avx512_vnni"))
     #expect(host.bf16 == flags.contains("avx512_bf16"))
+    let name = try #require(lines.first { $0.hasPrefix("model name") }).split(separator: ":")[1]
+    #expect(host.name.split(separator: " ") == name.split(separator: " "))
   }
 
   @Test func theCachesAreWhatLinuxSays() {
@@ -33,7 +35,7 @@ import Testing
   @Test func whereNoCodeCanBeMadeThereIsNothing() {
     let processor = Processor(asking: nil)
     #expect(!processor.avx2 && !processor.fma && !processor.avx512)
-    #expect(processor.l1ByteCount == 0)
+    #expect(processor.l1ByteCount == 0 && processor.name.isEmpty)
     #expect(InstructionSet.best(on: processor) == .portable)
   }
 

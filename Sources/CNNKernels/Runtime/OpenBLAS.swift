@@ -11,6 +11,12 @@ public enum OpenBLAS {
   /// the portable code.
   public static var isAvailable: Bool { library != nil }
 
+  /// Whether the environment has `SWIFTCNN_BLAS=none`.
+  public static var isDeclined: Bool { getenv("SWIFTCNN_BLAS").map { String(cString: $0) == "none" } ?? false }
+
+  /// OpenBLAS's name for the processors whose kernels it uses; nil where there is no library.
+  public static var kernelName: String? { library?.coreName }
+
   /// Calls `body` while OpenBLAS is set to one thread; the last of overlapping scopes to end restores the setting that
   /// the first found.
   public static func withSingleThread<Result, Failure: Error>(
@@ -50,7 +56,7 @@ public enum OpenBLAS {
   static var library: OpenBLASLibrary? { opened.value }
 
   private static let opened = Lazy<OpenBLASLibrary?> {
-    if let choice = getenv("SWIFTCNN_BLAS"), String(cString: choice) == "none" { return nil }
+    if isDeclined { return nil }
     // The first name comes with the library itself, the second with its development files only.
     let library = OpenBLASLibrary.open("libopenblas.so.0") ?? OpenBLASLibrary.open("libopenblas.so")
     scopes.watchForks()

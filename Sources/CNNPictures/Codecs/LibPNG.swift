@@ -18,12 +18,14 @@ struct LibPNG: Sendable {
     do throws(CNNError) { return .success(try LibPNG()) } catch { return .failure(error) }
   }
 
+  static let name = "libpng16.so.16"
+
   /// The library of this machine.
   /// - Throws: `.invalidState` naming the Debian package where there is none.
   static func library() throws(CNNError) -> LibPNG { try loaded.value.get() }
 
   private init() throws(CNNError) {
-    let library = try SharedLibrary("libpng16.so.16", package: "libpng16-16", purpose: "reading PNG pictures")
+    let library = try SharedLibrary(Self.name, package: "libpng16-16", purpose: "reading PNG pictures")
     begin = try library.function("png_image_begin_read_from_memory", as: Begin.self)
     finish = try library.function("png_image_finish_read", as: Finish.self)
     free = try library.function("png_image_free", as: Free.self)

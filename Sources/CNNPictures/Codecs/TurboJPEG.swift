@@ -22,12 +22,14 @@ struct TurboJPEG: Sendable {
     do throws(CNNError) { return .success(try TurboJPEG()) } catch { return .failure(error) }
   }
 
+  static let name = "libturbojpeg.so.0"
+
   /// The library of this machine.
   /// - Throws: `.invalidState` naming the Debian package where there is none.
   static func library() throws(CNNError) -> TurboJPEG { try loaded.value.get() }
 
   private init() throws(CNNError) {
-    let library = try SharedLibrary("libturbojpeg.so.0", package: "libturbojpeg0", purpose: "reading JPEG pictures")
+    let library = try SharedLibrary(Self.name, package: "libturbojpeg0", purpose: "reading JPEG pictures")
     begin = try library.function("tjInitDecompress", as: Begin.self)
     decompress = try library.function("tjDecompress2", as: Decompress.self)
     errorCode = try library.function("tjGetErrorCode", as: Code.self)

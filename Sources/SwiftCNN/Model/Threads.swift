@@ -23,6 +23,9 @@ public enum Threads {
   }
 
   /// Whether worker threads are bound to one processor each.
+  public static var pins: Bool { ThreadPool.pinsWorkers }
+
+  /// Says whether worker threads are bound to one processor each.
   public static func setPinning(_ pins: Bool) { ThreadPool.pinsWorkers = pins }
 
   /// Makes what a forked child could otherwise find half made; for a library that is being loaded.

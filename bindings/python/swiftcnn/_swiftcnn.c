@@ -1568,6 +1568,17 @@ static PyObject *module_slow_reason(PyObject *Py_UNUSED(module), PyObject *Py_UN
   return PyUnicode_FromString(scnn_slow_reason());
 }
 
+static scnn_status system_text(void *Py_UNUSED(handle), const char *format, char *buffer, size_t capacity,
+                               size_t *length) {
+  return scnn_system(format, buffer, capacity, length);
+}
+
+static PyObject *module_system(PyObject *Py_UNUSED(module), PyObject *args) {
+  const char *format;
+  if (!PyArg_ParseTuple(args, "s:system", &format)) return NULL;
+  return read_text(system_text, NULL, format);
+}
+
 static PyObject *module_set_thread_pinning(PyObject *Py_UNUSED(module), PyObject *args) {
   int pinned;
   if (!PyArg_ParseTuple(args, "p:set_thread_pinning", &pinned)) return NULL;
@@ -1806,6 +1817,7 @@ static PyMethodDef module_functions[] = {
     {"set_num_threads", module_set_num_threads, METH_VARARGS, "set_num_threads(count)"},
     {"get_num_threads", module_get_num_threads, METH_NOARGS, "get_num_threads() -> int"},
     {"slow_reason", module_slow_reason, METH_NOARGS, "slow_reason() -> str"},
+    {"system", module_system, METH_VARARGS, "system(format) -> str"},
     {"set_thread_pinning", module_set_thread_pinning, METH_VARARGS, "set_thread_pinning(pinned)"},
     {"create_model", module_create_model, METH_VARARGS, "create_model(name, options or None) -> Model"},
     {"load_model", module_load_model, METH_VARARGS, "load_model(path) -> Model"},

@@ -1,0 +1,28 @@
+import X86Assembler
+
+/// The processor that this process runs on, and what of it is used.
+public enum HostProcessor {
+  /// What its maker calls it; empty if not known.
+  public static var name: String { Processor.host.name }
+
+  /// Which of the instructions that kernels are made of it has.
+  public static var features: [String] {
+    let processor = Processor.host
+    let all = [
+      ("avx2", processor.avx2), ("fma", processor.fma), ("f16c", processor.f16c), ("avx512", processor.avx512),
+      ("avx512_vnni", processor.vnni), ("avx512_bf16", processor.bf16),
+    ]
+    return all.filter(\.1).map(\.0)
+  }
+
+  /// The sizes of its data caches in bytes, from the first level to the third; 0 where one is not known.
+  public static var cacheByteCounts: [Int] {
+    [Processor.host.l1ByteCount, Processor.host.l2ByteCount, Processor.host.l3ByteCount]
+  }
+
+  /// What kernels are written in: `avx512`, `avx2` or `portable`.
+  public static var instructionSet: String { InstructionSet.selected.rawValue }
+
+  /// What they would be written in without `SWIFTCNN_ISA`.
+  public static var bestInstructionSet: String { InstructionSet.best(on: .host).rawValue }
+}
