@@ -2,6 +2,7 @@
 #
 #   PYTHON=python3.12 make python     another interpreter (3.11 or later)
 #   make install PREFIX=/opt/swiftcnn DESTDIR=/tmp/package
+#   make install PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu DESTDIR=debian/tmp
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -210,6 +211,7 @@ test-c: lib ## Runs the C tests against build/libswiftcnn.so
 	    (cd build/tests && ./$$test); \
 	  done; \
 	  CC='$(CC)' CFLAGS='$(CFLAGS) $(WARNINGS)' LDLIBS='$(LINK_SWIFTCNN)' Tests/C/examples.sh build/tests/examples; \
+	  MAKE='$(MAKE)' CC='$(CC)' Tests/C/install.sh build/tests/install; \
 	  echo "C: $(words $(C_TESTS)) programs passed"; } 2>&1 | tee build/logs/c.log
 
 test-python: python build/venv/ready build/photos/ready ## Runs the Python tests
@@ -299,17 +301,34 @@ build/photos/ready: build/venv/ready
 
 # -------------------------------------------------------------------------------------------------------- the C files
 
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DOCDIR ?= $(PREFIX)/share/doc/swiftcnn
+
 # A rule and not a prerequisite, so that `sudo make install` after `make lib` builds nothing as root.
-install: $(if $(and $(wildcard $(LIBRARY)),$(wildcard $(ONNX_LIBRARY))),,lib) ## Installs the library, header and swiftcnn.pc (PREFIX=/usr/local DESTDIR=)
-	install -d "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/include"
-	install -m 755 $(LIBRARY) "$(DESTDIR)$(PREFIX)/lib/libswiftcnn.so.$(VERSION)"
-	ln -sf libswiftcnn.so.$(VERSION) "$(DESTDIR)$(PREFIX)/lib/$(SONAME)"
-	ln -sf $(SONAME) "$(DESTDIR)$(PREFIX)/lib/libswiftcnn.so"
-	install -m 755 $(ONNX_LIBRARY) "$(DESTDIR)$(PREFIX)/lib/libswiftcnn_onnx.so.$(VERSION)"
-	ln -sf libswiftcnn_onnx.so.$(VERSION) "$(DESTDIR)$(PREFIX)/lib/$(ONNX_SONAME)"
-	install -m 644 include/swiftcnn.h "$(DESTDIR)$(PREFIX)/include/swiftcnn.h"
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' bindings/c/swiftcnn.pc.in \
-	  > "$(DESTDIR)$(PREFIX)/lib/pkgconfig/swiftcnn.pc"
+install: $(if $(and $(wildcard $(LIBRARY)),$(wildcard $(ONNX_LIBRARY))),,lib) ## Installs the library, header and swiftcnn.pc (PREFIX=/usr/local LIBDIR= DESTDIR=)
+	install -d "$(DESTDIR)$(LIBDIR)/pkgconfig" "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(DOCDIR)"
+	install -m 755 $(LIBRARY) "$(DESTDIR)$(LIBDIR)/libswiftcnn.so.$(VERSION)"
+	ln -sf libswiftcnn.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/$(SONAME)"
+	ln -sf $(SONAME) "$(DESTDIR)$(LIBDIR)/libswiftcnn.so"
+	install -m 755 $(ONNX_LIBRARY) "$(DESTDIR)$(LIBDIR)/libswiftcnn_onnx.so.$(VERSION)"
+	ln -sf libswiftcnn_onnx.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/$(ONNX_SONAME)"
+	install -m 644 include/swiftcnn.h "$(DESTDIR)$(INCLUDEDIR)/swiftcnn.h"
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
+	  bindings/c/swiftcnn.pc.in > "$(DESTDIR)$(LIBDIR)/pkgconfig/swiftcnn.pc"
+	chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/swiftcnn.pc"
+	install -m 644 LICENSE "$(DESTDIR)$(DOCDIR)/LICENSE"
+	@[ -z "$(DESTDIR)" ] || exit 0; \
+	PATH="$$PATH:/usr/sbin:/sbin"; [ "$$(id -u)" != 0 ] || ldconfig; \
+	case "$$(ldconfig -p)" in *"=> $(LIBDIR)/$(SONAME)"*) exit 0;; esac; \
+	echo; echo "The system's loader does not look for libraries in $(LIBDIR). Once, to make it:"; \
+	echo "  echo $(LIBDIR) | sudo tee /etc/ld.so.conf.d/swiftcnn.conf && sudo ldconfig"; \
+	echo "or link each program with -Wl,-rpath,$(LIBDIR)"
+
+uninstall: ## Removes what `make install` installed, of any version (PREFIX=/usr/local LIBDIR= DESTDIR=)
+	rm -f "$(DESTDIR)$(LIBDIR)"/libswiftcnn{,_onnx}.so{,.*} "$(DESTDIR)$(LIBDIR)/pkgconfig/swiftcnn.pc"
+	rm -f "$(DESTDIR)$(INCLUDEDIR)/swiftcnn.h" "$(DESTDIR)$(DOCDIR)/LICENSE"
+	rmdir "$(DESTDIR)$(DOCDIR)" 2>/dev/null || true
 
 # -------------------------------------------------------------------------------------------------------------- style
 
