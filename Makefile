@@ -37,20 +37,22 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
-.PHONY: help deps lib onnx-schema onnx-nodes onnx-families python wheel test test-swift test-c test-python test-wheel \
-  demo install uninstall format lint typecheck test-build environments sanitize sanitize-build sanitize-races \
+.PHONY: help deps lib onnx-schema onnx-nodes onnx-families supported-python python wheel test test-swift \
+  test-c test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize sanitize-build sanitize-races \
   sanitize-leaks memcheck fuzz golden golden-check keras-check parity asm-check asm-golden bench bench-training \
   bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-calls bench-processes soak \
   fork-soak clean
 
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
+	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
+	  /^[a-z-]+:.*## / { if (heading) print heading; heading = ""; printf "  %-17s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # ------------------------------------------------------------------------------------------------------- dependencies
 
 # Installs the Debian packages $(1), those that are not there yet; with all there it needs neither network nor rights.
+# Other systems have the same things by other names.
 define install-packages
-missing=""; \
+missing=""; command -v apt-get > /dev/null || { echo "no Debian: taken to be there: $(1)"; exit 0; }; \
 for package in $(1); do \
   [ "$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing+=" $$package"; \
 done; \
@@ -128,9 +130,12 @@ sys.exit(not (sys.prefix == sys.base_prefix and os.path.exists(marker)))
 endef
 export externally_managed
 
-python: lib ## Builds the Python package in place and installs NumPy where PYTHON has none
+# Before anything is built that takes minutes.
+supported-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "$(PYTHON) is older than Python 3.11: make python PYTHON=..."; exit 1; }
+	  { echo "PYTHON=$(PYTHON) is not Python 3.11 or later; make ... PYTHON=python3.12"; exit 1; }
+
+python: supported-python lib ## Builds the Python package in place and installs NumPy where PYTHON has none
 	cp -f $(LIBRARY) $(PYTHON_PACKAGE)/$(SONAME)
 	cp -f $(ONNX_LIBRARY) $(PYTHON_PACKAGE)/$(ONNX_SONAME)
 	include=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
@@ -152,7 +157,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1704067
 
 # The library's objects are linked once more, against an older C library and so without packed relocations.
 wheel: private PACKS_RELOCATIONS :=
-wheel: lib build/wheel-tools/ready ## Builds dist/*.whl: the package with its libraries, for every Python from 3.11 on
+wheel: supported-python lib build/wheel-tools/ready ## Builds dist/*.whl: the package with its libraries, for every Python from 3.11 on
 	@rm -rf $(WHEEL) build/setuptools dist; mkdir -p $(WHEEL)
 	$(PYTHON) bindings/python/wheel/glibc_stubs.py $(WHEEL_GLIBC) $(WHEEL)/glibc
 	$(CC) -O2 $(WARNINGS) -fPIC -c bindings/python/wheel/older_glibc.c -o $(WHEEL)/older_glibc.o
