@@ -306,8 +306,9 @@ scnn_status scnn_model_set_normalization(scnn_model *model, const double *mean, 
 /* What the model has noticed about the images it was given that may be a mistake, a sentence; "" where there is nothing
  * new. That float32 looks like pixels that nobody normalised (whole numbers up to 255, or from 0 to 1 where the model's
  * mean and deviation make other numbers of pixels), or that images are other than those that the model was trained on:
- * pixels, or float32 as it stood, which its files and clones remember, of several images of the first. Each is told once;
- * a few numbers of the first images are looked at. Calls succeed all the same. */
+ * pixels, or float32 as it stood, which its files and clones remember, of several images of the first; a few numbers of the
+ * first images are looked at. Or that a batch to train on, as a last one of a single image, leaves batch normalisation one
+ * value for each channel, whose variance is 0. Each is told once. Calls succeed all the same. */
 scnn_status scnn_model_warning(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
 /* What integers of another width, of which `minimum` is the smallest and `maximum` the largest, are to be given as:
@@ -598,9 +599,10 @@ scnn_status scnn_batches_free(scnn_batches *batches);
  *                     "decoupled": false (true: the decay shrinks the weights by rate * weight_decay; false: it adds
  *                     weight_decay * w to the gradient; adamw: true), "decay_all": false (true: also biases, PReLU's
  *                     slopes and normalisation),
- *                     "ema_decay": null (the share of the old moving average of the weights that is kept at each step),
- *                     "ema_overwrite": null (after every so many steps the weights take the values of their moving
- *                     average), and at most one of: "clip_norm": null (norm of all gradients together),
+ *                     "ema_decay": null (the share of the old moving average of the weights that is kept at each
+ *                     update), "ema_overwrite": null (after every so many updates the weights take the values of their
+ *                     moving average), "gradient_accumulation_steps": 1 (how many steps it takes for one update, see
+ *                     below), and at most one of: "clip_norm": null (norm of all gradients together),
  *                     "clip_norm_each": null (norm of each parameter's gradient), "clip_value": null (each element)
  *           sgd:      "momentum": 0, "nesterov": false, "rate_in_velocity": false (true: as Keras; false: as PyTorch)
  *           adam(w):  "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "epsilon_hat": false (true: added before the

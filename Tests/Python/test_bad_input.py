@@ -248,7 +248,12 @@ CASES = {
         made(optimizers.SGD, ema_overwrite_frequency=0), ValueError, "ema_overwrite_frequency must be at least 1, got 0"
     ),
     "loss scale": (made(optimizers.SGD, loss_scale_factor=2.0), ValueError, "loss_scale_factor=2.0"),
-    "accumulation": (made(optimizers.SGD, gradient_accumulation_steps=2), ValueError, "gradient_accumulation_steps=2"),
+    "accumulation of one batch": (
+        made(optimizers.SGD, gradient_accumulation_steps=1), ValueError, "gradient_accumulation_steps must be at least 2"
+    ),
+    "accumulation as a fraction": (
+        made(optimizers.Adam, gradient_accumulation_steps=2.5), TypeError, "gradient_accumulation_steps"
+    ),
     "name of an optimizer": (made(optimizers.SGD, name=3), TypeError, "name must be a string"),
     "decoupled as text": (made(optimizers.SGD, decoupled="no"), TypeError, "decoupled"),
     "decay_all as text": (made(optimizers.SGD, decay_all="no"), TypeError, "decay_all"),

@@ -231,7 +231,7 @@ def test_a_terminal_gets_a_line_that_is_redrawn(model, data, monkeypatch):
     assert len(lines) == 3 and lines[2] == ""
     states = lines[0].split("\r")[1:]
     assert len(states) == 6
-    for word in ("epoch 1/2", "20%", "images/s", "loss", "accuracy", "left"):
+    for word in ("epoch 1/2", "batch 1/5", "images/s", "loss", "accuracy", "left"):
         assert word in states[0]
     assert "left" not in states[-1]
     assert all(len(state) < 80 for state in states)
@@ -250,6 +250,41 @@ def test_evaluation_and_prediction_say_what_they_did(model, data, capsys):
     evaluated, predicted = capsys.readouterr().out.splitlines()
     assert evaluated.startswith("40 images") and "loss " in evaluated and "accuracy " in evaluated
     assert predicted.startswith("40 images")
+
+
+def test_a_log_has_nothing_of_one_batch_unless_asked(model, data, capsys):
+    x, y = data[0][:10], data[1][:10]
+    model.predict(x)
+    model.predict(iter([x]))
+    model.evaluate(x, y)
+    assert capsys.readouterr().out == ""
+    model.predict(x[:1], verbose=1)
+    model.evaluate(x, y, verbose=2)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("1 image  ") and second.startswith("10 images  loss ")
+
+
+def test_a_terminal_shows_one_batch(model, data, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    model.predict(data[0][:10])
+    model.evaluate(data[0][:10], data[1][:10])
+    predicted, evaluated, rest = terminal.getvalue().split("\n")
+    assert "10 images" in predicted and "accuracy" in evaluated and rest == ""
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 200])
+def test_a_line_is_no_longer_than_the_terminal(data, monkeypatch, width):
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    monkeypatch.setattr("swiftcnn._progress._REDRAW_AFTER", 0)
+    monkeypatch.setattr("swiftcnn._progress.terminal_width", lambda: width)
+    parts = [swiftcnn.layers.Input((8, 8, 1)), swiftcnn.layers.Flatten(), swiftcnn.layers.Dense(10)]
+    model = swiftcnn.Sequential(parts)
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(*data, batch_size=8)
+    states = terminal.getvalue().split("\r")[1:-1]
+    assert len(states) == 5 and all(len(state) < width for state in states)
+    for word, least in (("epoch 1/1", 20), ("batch", 40), ("loss ", 40), ("accuracy ", 60), ("images/s", 200)):
+        assert all((word in state) == (width >= least) for state in states), word
 
 
 class Broken(io.StringIO):
@@ -337,7 +372,7 @@ def test_a_terminal_shows_what_is_known_of_batches(model, data, monkeypatch):
     assert [state.split("  ")[1].strip() for state in unknown[:4]] == [f"batch {number}" for number in (1, 2, 3, 4)]
     assert "images/s" in unknown[0] and "left" not in unknown[0] and "[" not in unknown[0]
     known = states(steps_per_epoch=4)
-    assert "25%" in known[0] and "left" in known[0] and known[0].startswith("[")
+    assert "batch 1/4" in known[0] and "left" in known[0] and known[0].startswith("[")
     for final in (unknown[-1], known[-1]):
         assert final.startswith("epoch 1/1  0:00") and "loss" in final
 
@@ -351,7 +386,7 @@ def test_a_terminal_shows_evaluation_and_prediction(model, data, monkeypatch):
     assert rest == ""
     for line in (evaluated, predicted):
         states = line.split("\r")[1:]
-        assert len(states) == 5 and "50%" in states[1] and states[-1].startswith("40 images")
+        assert len(states) == 5 and "batch 2/4" in states[1] and states[-1].startswith("40 images")
     assert "accuracy" in evaluated and "loss" not in predicted
     model.evaluate(*data, verbose=2)
     assert "\r" not in terminal.getvalue().split("\n")[2]

@@ -86,7 +86,6 @@ def test_signatures_show_every_argument():
         assert set(shown) - {"amsgrad"} <= set(kind().get_config()) | {
             "ema_overwrite_frequency",
             "loss_scale_factor",
-            "gradient_accumulation_steps",
         }
 
 

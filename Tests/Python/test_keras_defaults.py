@@ -26,7 +26,7 @@ EXCEPTIONS = [
     ("layers.Dropout", "noise_shape", "each element is dropped by itself"),
     ("layers.Input", "sparse|ragged|tensor|optional", "dense arrays only"),
     ("optimizers.*", "amsgrad", "not in use"),
-    ("optimizers.*", "loss_scale_factor|gradient_accumulation_steps", "float32 needs no scale; no accumulation"),
+    ("optimizers.*", "loss_scale_factor", "float32 needs no scale"),
     ("initializers.*", "input_axes|output_axes", "the axes are those of the layers there are"),
     ("models.Model.compile", "loss_weights|weighted_metrics|auto_scale_loss", "one output and one loss in float32"),
     ("models.Model.compile", "run_eagerly|steps_per_execution|jit_compile", "always compiled"),

@@ -1,10 +1,13 @@
 """Each optimizer's update is Keras's formula, each schedule's rate its curve."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
-from swiftcnn import optimizers, schedules
+import swiftcnn
+from swiftcnn import callbacks, layers, optimizers, schedules
 
 from conftest import make_model
 
@@ -133,6 +136,84 @@ def test_the_moving_average_of_the_weights_is_exchanged_and_back(data):
     plain.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises((RuntimeError, ValueError), match="average|ema"):
         plain.swap_ema()
+
+
+def accumulating(optimizer, **settings):
+    """A network of which no image's gradient depends on the other images of its batch."""
+    parts = [layers.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10, kernel_initializer="ones")]
+    model = swiftcnn.Sequential(parts)
+    model.compile(optimizer, "sparse_categorical_crossentropy", **settings)
+    return model
+
+
+ACCUMULATING = {
+    "sgd": (optimizers.SGD, {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+    "adam": (optimizers.Adam, {"clipnorm": 0.01, "use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2}),
+    "adamw": (optimizers.AdamW, {"global_clipnorm": 0.01}),
+    "rmsprop": (optimizers.RMSprop, {"clipvalue": 0.001}),
+}
+
+
+@pytest.mark.parametrize("case", ACCUMULATING)
+def test_accumulated_gradients_are_those_of_the_large_batch(case, data):
+    kind, options = ACCUMULATING[case]
+    trained = []
+    for batch_size, steps in ((40, None), (10, 4)):
+        model = accumulating(kind(**options, gradient_accumulation_steps=steps))
+        weights = np.arange(40) % 3
+        model.fit(*data, batch_size=batch_size, epochs=3, shuffle=False, sample_weight=weights, verbose=0)
+        assert model.optimizer.iterations == 3
+        trained.append(model.get_weights())
+    for whole, parts in zip(*trained, strict=True):
+        np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+
+
+def test_a_group_of_steps_goes_on_in_the_next_epoch_and_run(data):
+    """As Keras, which counts the steps of the optimizer's whole life."""
+    model = accumulating(optimizers.SGD(0.1, gradient_accumulation_steps=2))
+    changed, before = [], model.get_weights()[0]
+
+    class Watch(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            nonlocal before
+            now = self.model.get_weights()[0]
+            changed.append(not np.array_equal(now, before))
+            before = now
+
+    for epochs in (2, 1):
+        model.fit(*data, batch_size=16, epochs=epochs, verbose=0, callbacks=[Watch()])
+    assert changed == [False, True, False, True, False, True, False, True, False]
+    assert model.optimizer.iterations == 4
+
+
+def test_a_schedule_counts_the_batches_of_accumulated_gradients(data):
+    schedule = schedules.StepDecay(1.0, 1, 0.5)
+    model = accumulating(optimizers.SGD(schedule, gradient_accumulation_steps=2))
+    seen = []
+    for _ in range(4):
+        seen.append((float(model.learning_rate), model.optimizer.iterations))
+        model.train_on_batch(*data)
+    assert seen == [(1.0, 0), (0.5, 0), (0.25, 1), (0.125, 1)]
+
+
+def test_a_checkpoint_within_a_group_has_its_gradients(data, tmp_path):
+    def begun():
+        model = accumulating(optimizers.Adam(gradient_accumulation_steps=3))
+        for _ in range(4):
+            model.train_on_batch(*data)
+        return model
+
+    one = begun()
+    one.save(tmp_path / "m.safetensors", include_optimizer=True)
+    others = [swiftcnn.load_model(tmp_path / "m.safetensors"), pickle.loads(pickle.dumps(one)), copy.deepcopy(one)]
+    assert others[0].optimizer.gradient_accumulation_steps == 3
+    for model in (one, *others):
+        for _ in range(2):
+            model.train_on_batch(*data)
+        assert model.optimizer.iterations == 2
+    for other in others:
+        for weight, same in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(same, weight)
 
 
 def rates(schedule, data, steps):

@@ -44,8 +44,8 @@ import Testing
       }
       let views = gradients.enumerated().map { (position: $0, values: UnsafeBufferPointer($1.floats)) }
       let squares = OptimizerUpdates.sumsOfSquares(of: views.map(\.values), workers: workers)
-      optimizer.update(
-        parameters, gradients: views, squares: squares, rate: optimizer.settings.learningRate, step: step + 1,
+      optimizer.takeStep(
+        parameters, gradients: views, squares: squares, rate: optimizer.settings.learningRate, step: step,
         workers: workers)
       for (position, values) in expected.enumerated() {
         let now = Array(parameters.values(at: position))

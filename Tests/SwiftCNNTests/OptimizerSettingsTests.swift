@@ -31,6 +31,7 @@ import Testing
     ("sgd", #"{"momentum": 0.9, "nesterov": true, "weight_decay": 0.1, "clip_norm": 3}"#),
     ("adam", #"{"beta_1": 0.5, "ema_decay": 0.99, "decay_all": true}"#), ("adamw", "{}"),
     ("adam", #"{"epsilon_hat": true, "clip_value": 0.5}"#), ("sgd", #"{"clip_norm_each": 2}"#),
+    ("sgd", #"{"gradient_accumulation_steps": 3}"#),
     ("rmsprop", #"{"rho": 0.5, "momentum": 0.1, "centered": true, "epsilon_inside_root": true}"#),
   ])
   func settingsSurviveStorage(_ name: String, _ text: String) throws {
@@ -48,6 +49,7 @@ import Testing
     ("sgd", #"{"ema_decay": 1}"#, "ema_decay is 1"), ("adam", #"{"beta_1": 1}"#, "beta_1 is 1"),
     ("adam", #"{"epsilon": "x"}"#, "'epsilon': expected a number"), ("rmsprop", #"{"rho": -0.1}"#, "rho is -0.1"),
     ("sgd", #"{"weight_decay": -1}"#, "weight_decay is -1"),
+    ("sgd", #"{"gradient_accumulation_steps": 0}"#, "gradient_accumulation_steps is 0; expected 1 or more"),
   ])
   func settingsOutOfRangeAreNamed(_ name: String, _ text: String, _ message: String) {
     expectError(.invalidArgument, message) { _ = try settings(name, text) }

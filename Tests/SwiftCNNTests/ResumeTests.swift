@@ -12,6 +12,8 @@ import Testing
     #"{"name": "adamw", "learning_rate": 0.01}"#,
     #"{"name": "rmsprop", "learning_rate": 0.01}"#,
     #"{"name": "rmsprop", "learning_rate": 0.01, "momentum": 0.5, "centered": true, "ema_decay": 0.99}"#,
+    // Stopped at 5 and 9 in the midst of a group.
+    #"{"name": "adam", "learning_rate": 0.01, "ema_decay": 0.9, "gradient_accumulation_steps": 2}"#,
   ]
   static let schedules = [
     #""constant""#, #"{"name": "cosine", "warmup_steps": 2}"#, #"{"name": "one_cycle", "maximum": 0.1}"#,

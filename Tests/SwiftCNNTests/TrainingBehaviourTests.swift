@@ -140,6 +140,49 @@ import Testing
     #expect(try model.evaluate(x.view, y.view)[0].isFinite)
   }
 
+  private func warning(_ model: Model) throws -> String {
+    var found = ""
+    try model.readWarning { (text) throws(CNNError) in found = text }
+    return found
+  }
+
+  /// A network whose second normalisation has one value a channel of each image.
+  private func shrinkingModel() throws -> Model {
+    var builder = GraphBuilder()
+    var x = try builder.input(shape: [6, 6, 2])
+    x = try builder.batchNormalization(x, "bn1")
+    x = try builder.apply(GlobalPooling2D(.average), x)
+    x = try builder.dense(builder.batchNormalization(x, "bn2"), "fc", units: 3)
+    let model = try Model(NetworkBuilder(builder.graph), output: x)
+    try model.compile(#"{"optimizer": "sgd"}"#)
+    return model
+  }
+
+  @Test func batchesThatLeaveNormalizationOneValueAreTold() throws {
+    let data = try imageData(5)
+    let model = try shrinkingModel()
+    _ = try model.trainOnBatch(data.x.view, data.y.view)
+    #expect(try warning(model) == "")
+    var options = FitOptions()
+    // The last of an epoch: told before anything is trained, once.
+    options.batchSize = 2
+    let run = try TrainingRun(model, data.x.view, data.y.view, options: options)
+    let text = try warning(model)
+    #expect(
+      text.hasPrefix("a batch of 1 sample leaves batch normalisation a single value for each channel in 1 layer:"))
+    while try !run.step().finished {}
+    #expect(try warning(model) == "")
+    // One by one, without a run.
+    let other = try shrinkingModel()
+    _ = try other.trainOnBatch(data.x.view.samples(0..<1), data.y.view.samples(0..<1))
+    #expect(try warning(other) == text)
+    // Frozen, it has its running statistics.
+    let frozen = try shrinkingModel()
+    try frozen.setTrainable(false, matching: "bn2.*")
+    _ = try frozen.trainOnBatch(data.x.view.samples(0..<1), data.y.view.samples(0..<1))
+    #expect(try warning(frozen) == "")
+  }
+
   @Test func everythingFrozenStillReportsTheLoss() throws {
     let data = try imageData(6)
     let model = try model()

@@ -17,6 +17,8 @@ final class InputWarnings: Sendable {
   /// 0, or 1 + the number of the mismatch's given + 8 times that of its trained, which is 7 for nil.
   private let pending = Atomic<UInt64>(0)
   private let range = Atomic<UInt64>(0)
+  /// In how many layers batch normalisation had a single value for each channel; negative where that was told.
+  private let singleValues = Atomic<Int>(0)
 
   /// Keeps a mismatch until somebody asks; each kind once.
   func add(_ mismatch: Mismatch) {
@@ -41,7 +43,18 @@ final class InputWarnings: Sendable {
       maximum: Float(bitPattern: UInt32(truncatingIfNeeded: ends >> 32)))
   }
 
-  /// Says that somebody has asked.
+  /// Keeps that batch normalisation was trained on a single value for each channel in so many layers; once.
+  func addSingleValues(layers: Int) {
+    if layers > 0 { _ = singleValues.compareExchange(expected: 0, desired: layers, ordering: .relaxed) }
+  }
+
+  /// The layers of `addSingleValues`, where nobody has asked for them yet; else 0.
+  var layersWithSingleValues: Int { max(0, singleValues.load(ordering: .relaxed)) }
+
+  /// Says that somebody has asked for those layers.
+  func clearSingleValues() { singleValues.store(-1, ordering: .relaxed) }
+
+  /// Says that somebody has asked for the mismatch.
   func clear() { pending.store(0, ordering: .relaxed) }
 
   private static func number(of values: InputValues) -> UInt64 {

@@ -90,12 +90,23 @@ extension Model {
   }
 
   /// What the model has noticed about its data that may be a mistake: that it looks like pixels that nobody normalised, or
-  /// is other than what the model was trained on. Each is told once.
+  /// is other than what the model was trained on; or that a batch to train on leaves batch normalisation one value for each
+  /// channel. Each is told once.
   /// - Parameter read: called with the text; where it throws, the text can be asked for again.
   public func readWarning(_ read: (String) throws(CNNError) -> Void) throws(CNNError) {
-    guard let mismatch = warnings.next else { return try read("") }
-    try read(text(of: mismatch))
-    warnings.clear()
+    if let mismatch = warnings.next {
+      try read(text(of: mismatch))
+      warnings.clear()
+    } else if warnings.layersWithSingleValues > 0 {
+      let layers = warnings.layersWithSingleValues
+      try read(
+        "a batch of 1 sample leaves batch normalisation a single value for each channel in \(layers) "
+          + "layer\(layers == 1 ? "" : "s"): what comes out of it there does not depend on the sample, and the running variance "
+          + "takes up 0, as in Keras; choose another batch_size, or leave out the last sample")
+      warnings.clearSingleValues()
+    } else {
+      try read("")
+    }
   }
 
   private func text(of mismatch: InputWarnings.Mismatch) -> String {

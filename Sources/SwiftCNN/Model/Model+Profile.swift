@@ -68,9 +68,10 @@ extension Model {
           times.append(monotonicNanoseconds())
           context.applyUpdates(to: parameters)
           times.append(monotonicNanoseconds())
-          step += 1
-          optimizer.update(
-            parameters, gradients: gradients, squares: squares, rate: rate, step: step, workers: workers)
+          // The step that completes a group, so that there is an update.
+          step += optimizer.settings.gradientAccumulationSteps
+          optimizer.takeStep(
+            parameters, gradients: gradients, squares: squares, rate: rate, step: step - 1, workers: workers)
           times.append(monotonicNanoseconds())
           measurement.add(
             run.map(Profile.Timing.init) + zip(times, times.dropFirst()).map { Profile.Timing(start: $0, end: $1) })
@@ -127,9 +128,13 @@ private struct ProfileRow {
     let trained = gradients.reduce(0) { $0 + $1.values.count }
     let all = parameters.parameters.indices.reduce(0) { $0 + parameters.values(at: $1).count }
     let statistics = graph.updates.reduce(0) { $0 + graph.type(of: $1.value).count }
-    // A weight and each slot are read and written, a gradient is read.
-    let touched = trained * (3 + 2 * optimizer.slots.count) + (optimizer.average == nil ? 0 : 2 * all)
-    let names = [optimizer.settings.name] + (optimizer.average == nil ? [] : ["average"])
+    // A weight and each slot are read and written, a gradient is read; sums of gradients are made, measured and cleared.
+    let touched =
+      trained * (3 + 2 * optimizer.slots.count) + (optimizer.average == nil ? 0 : 2 * all)
+      + (optimizer.gradientSums == nil ? 0 : 5 * trained)
+    let names =
+      [optimizer.settings.name] + (optimizer.average == nil ? [] : ["average"])
+      + (optimizer.gradientSums == nil ? [] : ["accumulation"])
     return [
       ProfileRow(update: "gradients", "norm", elements: trained, floats: trained),
       ProfileRow(update: "statistics", "copy", elements: statistics, floats: 2 * statistics),

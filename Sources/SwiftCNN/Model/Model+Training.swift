@@ -133,9 +133,8 @@ extension Model {
             + "\(norm); the weights are those before the step")
       }
       context.applyUpdates(to: parameters)
-      state.optimizer.update(
-        parameters, gradients: gradients, squares: squares, rate: state.nextRate, step: state.step + 1,
-        workers: workers)
+      state.optimizer.takeStep(
+        parameters, gradients: gradients, squares: squares, rate: state.nextRate, step: state.step, workers: workers)
       state.step += 1
     }
     return results
@@ -150,6 +149,7 @@ extension Model {
     try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
+        if x.count == 1 { try checkTraining(x, state) }
         let plan = try Compiler.trainingPlan(
           network, inputs: key.inputs, normalization: pixelNormalization, loss: loss, memory: state.settings.memory,
           threads: key.threads)
@@ -208,13 +208,14 @@ extension Model {
     }
   }
 
-  /// Throws where the network cannot be trained on a batch like this.
+  /// Throws where the network cannot be trained on a batch like this, and notices where that makes little sense.
   func checkTraining(_ x: Samples, _ state: TrainingState) throws(CNNError) {
     let types = try x.types()
     // Batches that come one by one are a run each, and making the graph takes milliseconds.
     if plans.hasPlan(PlanCache.Key(purpose: .training, inputs: types, threads: Threads.count)) { return }
-    _ = try Compiler.trainingGraph(
+    let graph = try Compiler.trainingGraph(
       network, inputs: types, normalization: pixelNormalization, loss: state.settings.lossOperation(for: network))
+    warnings.addSingleValues(layers: graph.singleValueNormalizations)
   }
 
   /// Checks that a graph with a loss reads as many targets and weights as there are: a graph from a file can have an
@@ -281,5 +282,16 @@ extension Model {
   /// Exchanges the weights with their moving average; a second call exchanges them back.
   public func swapMovingAverage() throws(CNNError) {
     try lock.writing { () throws(CNNError) in try compiled().optimizer.swapAverage(with: parameters) }
+  }
+}
+
+extension Graph {
+  /// How many batch normalisations of a training graph have one value for each channel, as of a batch of one image where
+  /// maps have shrunk to one pixel.
+  fileprivate var singleValueNormalizations: Int {
+    nodes.count { node in
+      node.operation is BatchNormalizationTraining
+        && node.operands.first.map { type(of: $0).shape.dropLast().allSatisfy { $0 == 1 } } ?? false
+    }
   }
 }

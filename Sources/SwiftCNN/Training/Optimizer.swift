@@ -41,9 +41,9 @@ public enum GradientClipping: Sendable, Equatable {
 
 /// A moving average of the weights, which training keeps beside them.
 public struct MovingAverage: Sendable, Equatable {
-  /// How much of the average stays at each step, between 0 and 1.
+  /// How much of the average stays at each update, between 0 and 1.
   public var decay: Double
-  /// After every so many steps the weights take the values of the average; nil for never.
+  /// After every so many updates the weights take the values of the average; nil for never.
   public var overwriteFrequency: Int?
 
   /// An average with this decay.
@@ -71,56 +71,64 @@ public struct OptimizerSettings: Sendable, Equatable {
   public var clipping: GradientClipping?
   /// The moving average of the weights; nil for none.
   public var movingAverage: MovingAverage?
+  /// How many steps it takes for one update, which is made with the mean of their gradients.
+  public var gradientAccumulationSteps: Int
 
   /// An optimizer with this rule.
   public init(
     _ rule: OptimizerRule, learningRate: Double, weightDecay: Double = 0, decoupled: Bool = false,
-    clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil
+    clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil, gradientAccumulationSteps: Int = 1
   ) {
     (self.rule, self.learningRate) = (rule, learningRate)
     (self.weightDecay, self.decoupled) = (weightDecay, decoupled)
     (self.clipping, self.movingAverage) = (clipping, movingAverage)
+    self.gradientAccumulationSteps = gradientAccumulationSteps
   }
 
   /// Stochastic gradient descent, the velocity as PyTorch's.
   public static func sgd(
     learningRate: Double = 0.01, momentum: Double = 0, nesterov: Bool = false, weightDecay: Double = 0,
-    clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil
+    clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil,
+    gradientAccumulationSteps: Int = 1
   ) -> OptimizerSettings {
     OptimizerSettings(
       .sgd(momentum: momentum, nesterov: nesterov), learningRate: learningRate, weightDecay: weightDecay,
-      clipping: clipping, movingAverage: movingAverage)
+      clipping: clipping, movingAverage: movingAverage, gradientAccumulationSteps: gradientAccumulationSteps)
   }
 
   /// Adam (Kingma and Ba 2015); weight decay adds to the gradient.
   public static func adam(
     learningRate: Double = 0.001, beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-7,
-    weightDecay: Double = 0, clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil
+    weightDecay: Double = 0, clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil,
+    gradientAccumulationSteps: Int = 1
   ) -> OptimizerSettings {
     OptimizerSettings(
       .adam(beta1: beta1, beta2: beta2, epsilon: epsilon), learningRate: learningRate, weightDecay: weightDecay,
-      clipping: clipping, movingAverage: movingAverage)
+      clipping: clipping, movingAverage: movingAverage, gradientAccumulationSteps: gradientAccumulationSteps)
   }
 
   /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
   public static func adamW(
     learningRate: Double = 0.001, weightDecay: Double = 0.01, beta1: Double = 0.9, beta2: Double = 0.999,
-    epsilon: Double = 1e-7, clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil
+    epsilon: Double = 1e-7, clipping: GradientClipping? = nil, movingAverage: MovingAverage? = nil,
+    gradientAccumulationSteps: Int = 1
   ) -> OptimizerSettings {
     OptimizerSettings(
       .adamW(beta1: beta1, beta2: beta2, epsilon: epsilon), learningRate: learningRate, weightDecay: weightDecay,
-      decoupled: true, clipping: clipping, movingAverage: movingAverage)
+      decoupled: true, clipping: clipping, movingAverage: movingAverage,
+      gradientAccumulationSteps: gradientAccumulationSteps)
   }
 
   /// RMSprop (Tieleman and Hinton 2012).
   public static func rmsprop(
     learningRate: Double = 0.001, rho: Double = 0.9, momentum: Double = 0, epsilon: Double = 1e-7,
     centered: Bool = false, weightDecay: Double = 0, clipping: GradientClipping? = nil,
-    movingAverage: MovingAverage? = nil
+    movingAverage: MovingAverage? = nil, gradientAccumulationSteps: Int = 1
   ) -> OptimizerSettings {
     OptimizerSettings(
       .rmsprop(rho: rho, momentum: momentum, epsilon: epsilon, centered: centered), learningRate: learningRate,
-      weightDecay: weightDecay, clipping: clipping, movingAverage: movingAverage)
+      weightDecay: weightDecay, clipping: clipping, movingAverage: movingAverage,
+      gradientAccumulationSteps: gradientAccumulationSteps)
   }
 
   /// The name that it has in files and in the other languages.
@@ -152,6 +160,7 @@ public struct OptimizerSettings: Sendable, Equatable {
       let decay = try options.optionalNumber("ema_decay")
       let frequency = try options.take("ema_overwrite", JSONObject.optionalInteger)
       movingAverage = decay.map { MovingAverage(decay: $0, overwriteFrequency: frequency) }
+      gradientAccumulationSteps = try options.integer("gradient_accumulation_steps", 1)
       switch rule {
       case .sgd(let momentum, let nesterov, let rateInVelocity):
         rule = .sgd(
@@ -179,7 +188,7 @@ public struct OptimizerSettings: Sendable, Equatable {
 
   /// Throws `.invalidArgument` naming a constant that is out of its domain.
   func validate() throws(CNNError) {
-    func check(_ isValid: Bool, _ name: String, _ value: Double, _ expected: String) throws(CNNError) {
+    func check(_ isValid: Bool, _ name: String, _ value: some Any, _ expected: String) throws(CNNError) {
       if !isValid { throw CNNError(.invalidArgument, "\(name) is \(value); expected \(expected)") }
     }
     try check(learningRate >= 0 && learningRate.isFinite, "learning_rate", learningRate, "0 or more")
@@ -191,8 +200,10 @@ public struct OptimizerSettings: Sendable, Equatable {
     if let movingAverage {
       let (decay, frequency) = (movingAverage.decay, movingAverage.overwriteFrequency ?? 1)
       try check(decay > 0 && decay < 1, "ema_decay", decay, "between 0 and 1")
-      try check(frequency >= 1, "ema_overwrite", Double(frequency), "1 or more")
+      try check(frequency >= 1, "ema_overwrite", frequency, "1 or more")
     }
+    try check(
+      gradientAccumulationSteps >= 1, "gradient_accumulation_steps", gradientAccumulationSteps, "1 or more")
     switch rule {
     case .sgd(let momentum, let nesterov, _):
       try check((0...1).contains(momentum), "momentum", momentum, "0 to 1")
@@ -220,6 +231,7 @@ public struct OptimizerSettings: Sendable, Equatable {
     if let (name, limit) = clipping?.option { object[name] = .number(limit) }
     object["ema_decay"] = movingAverage.map { .number($0.decay) } ?? .null
     object["ema_overwrite"] = movingAverage?.overwriteFrequency.map { .integer(Int64($0)) } ?? .null
+    object["gradient_accumulation_steps"] = .integer(Int64(gradientAccumulationSteps))
     switch rule {
     case .sgd(let momentum, let nesterov, let rateInVelocity):
       object["rate_in_velocity"] = .bool(rateInVelocity)
@@ -279,6 +291,8 @@ final class Optimizer {
   let slots: [String: ParameterStorage]
   /// The moving average of the parameters, where one is kept.
   let average: ParameterStorage?
+  /// The sums of the gradients since the last update, where it takes several steps for one.
+  let gradientSums: ParameterStorage?
   /// Whether the parameters and their average have each other's values now.
   var isExchanged = false
 
@@ -293,22 +307,47 @@ final class Optimizer {
   /// The tensors to be saved, by name.
   var state: [(name: String, storage: ParameterStorage)] {
     settings.rule.slotNames.compactMap { name in slots[name].map { (name, $0) } }
-      + (average.map { [("ema", $0)] } ?? [])
+      + (average.map { [("ema", $0)] } ?? []) + (gradientSums.map { [("gradient_sum", $0)] } ?? [])
   }
 
-  /// Changes the parameters by one step, and their moving average in the same pass.
+  /// A gradient and the position of its parameter.
+  typealias Gradient = (position: Int, values: UnsafeBufferPointer<Float>)
+
+  /// Changes the parameters by what a training step has found, or keeps that until it is enough for an update.
   /// - Parameters:
-  ///   - gradients: a gradient and the position of its parameter.
   ///   - squares: the sum of squares of each gradient.
-  ///   - step: counted from 1, as Adam's bias correction needs.
-  func update(
-    _ parameters: ParameterStorage, gradients: [(position: Int, values: UnsafeBufferPointer<Float>)],
-    squares: [Double], rate: Double, step: Int, workers: Workers
+  ///   - step: how many steps were done before.
+  func takeStep(
+    _ parameters: ParameterStorage, gradients: [Gradient], squares: [Double], rate: Double, step: Int, workers: Workers
+  ) {
+    guard let gradientSums else {
+      return update(
+        parameters, gradients: gradients, squares: squares, rate: rate, number: step + 1, workers: workers)
+    }
+    let (number, stepsSince) = (step + 1).quotientAndRemainder(dividingBy: settings.gradientAccumulationSteps)
+    let updates = stepsSince == 0
+    OptimizerUpdates.accumulate(
+      gradients.map { ($0.values, gradientSums.values(at: $0.position)) },
+      scale: updates ? 1 / Double(settings.gradientAccumulationSteps) : 1, workers: workers)
+    guard updates else { return }
+    let means = gradients.map { Gradient($0.position, UnsafeBufferPointer(gradientSums.values(at: $0.position))) }
+    update(
+      parameters, gradients: means,
+      squares: OptimizerUpdates.sumsOfSquares(of: means.map(\.values), workers: workers), rate: rate, number: number,
+      workers: workers)
+    for position in parameters.parameters.indices { gradientSums.values(at: position).update(repeating: 0) }
+  }
+
+  /// Changes the parameters, and their moving average in the same pass.
+  /// - Parameter number: of the update, counted from 1, as Adam's bias correction needs.
+  private func update(
+    _ parameters: ParameterStorage, gradients: [Gradient], squares: [Double], rate: Double, number: Int,
+    workers: Workers
   ) {
     let targets = targets(parameters, gradients, squares)
     let limit: Float = if case .value(let limit) = settings.clipping { Float(limit) } else { .infinity }
-    // The first step's weights begin the average, as in Keras and in PyTorch's AveragedModel.
-    let averageDecay = step == 1 ? 0 : settings.movingAverage?.decay ?? 0
+    // The first update's weights begin the average, as in Keras and in PyTorch's AveragedModel.
+    let averageDecay = number == 1 ? 0 : settings.movingAverage?.decay ?? 0
     switch settings.rule {
     case .sgd(let momentum, let nesterov, let rateInVelocity):
       OptimizerUpdates.stochasticGradientDescent(
@@ -318,7 +357,7 @@ final class Optimizer {
     case .adam(let beta1, let beta2, let epsilon, let epsilonHat),
       .adamW(let beta1, let beta2, let epsilon, let epsilonHat):
       OptimizerUpdates.adam(
-        targets, step: step,
+        targets, step: number,
         settings: .init(
           learningRate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon, addsEpsilonFirst: epsilonHat),
         gradientLimit: limit, averageDecay: averageDecay, workers: workers)
@@ -334,16 +373,15 @@ final class Optimizer {
     average?.markChanged()
     // Training has gone on from the values that were the weights.
     isExchanged = false
-    if let average, let frequency = settings.movingAverage?.overwriteFrequency, step % frequency == 0 {
+    if let average, let frequency = settings.movingAverage?.overwriteFrequency, number % frequency == 0 {
       apply(average, to: parameters)
     }
   }
 
   /// What an update changes: the parameters with a gradient, and all others whose average is kept.
-  private func targets(
-    _ parameters: ParameterStorage, _ gradients: [(position: Int, values: UnsafeBufferPointer<Float>)],
-    _ squares: [Double]
-  ) -> [OptimizerUpdates.Target] {
+  private func targets(_ parameters: ParameterStorage, _ gradients: [Gradient], _ squares: [Double])
+    -> [OptimizerUpdates.Target]
+  {
     let globalNorm = squares.reduce(0, +).squareRoot()
     var targets: [OptimizerUpdates.Target] = []
     targets.reserveCapacity(average == nil ? gradients.count : parameters.parameters.count)

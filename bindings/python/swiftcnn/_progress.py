@@ -20,7 +20,8 @@ class ProgressBar(Callback):
     """Shows images/s, the loss, the metrics and the time left, where it is known how much there is to do.
 
     Args:
-        verbose: 0 shows nothing, 1 redraws the line where the output is a terminal, 2 shows it when it is complete.
+        verbose: 0 shows nothing, 1 redraws the line where the output is a terminal, 2 shows it when it is complete;
+            ``"auto"`` is 1, but shows nothing of an evaluation or prediction of one batch in a log.
         task: ``"train"``, ``"test"`` or ``"predict"``; the hooks of others, as of a validation in training, are not
             heard.
         epochs: the number of the epoch to end with.
@@ -28,9 +29,10 @@ class ProgressBar(Callback):
         steps: the batches of an epoch, where that is known.
     """
 
-    def __init__(self, verbose: int, task: str, epochs: int, samples: int | None, steps: int | None) -> None:
+    def __init__(self, verbose: int | str, task: str, epochs: int, samples: int | None, steps: int | None) -> None:
         self._task = task if verbose else None
-        self._redraw = verbose == 1 and is_terminal()
+        self._redraw = verbose in (1, "auto") and is_terminal()
+        self._shows_one = verbose != "auto" or task == "train" or self._redraw
         self._epochs = epochs
         self._samples = samples
         self._steps = steps
@@ -87,11 +89,12 @@ class ProgressBar(Callback):
         self._ended = now = time.perf_counter()
         if self._redraw and now - self._shown >= _REDRAW_AFTER:
             self._shown = now
-            self._draw(self._with_bar(self._line(logs or {}), terminal_width() - 1))
+            width = terminal_width() - 1
+            self._draw(self._with_bar(_fitted(self._parts(logs or {}), width), width))
 
     def _finish(self, task: str, logs: Logs | None) -> None:
-        if self._task == task:
-            self._draw(self._line(logs or {}, whole=True))
+        if self._task == task and (self._shows_one or self._batches > 1):
+            self._draw("  ".join(self._parts(logs or {}, whole=True)))
             self.end_line()
 
     def end_line(self) -> None:
@@ -106,39 +109,51 @@ class ProgressBar(Callback):
             return self._done / self._samples
         return self._batches / self._steps if self._steps else None
 
-    def _line(self, logs: Logs, whole: bool = False) -> str:
-        """What is known of the epoch; of a ``whole`` one how long it took, otherwise how long there is still to go."""
+    def _parts(self, logs: Logs, whole: bool = False) -> list[str]:
+        """What is known of the epoch, the most important first; of a ``whole`` one how long it took, otherwise how long
+        there is still to go."""
         now = time.perf_counter()
         seconds = max((self._ended or now) - self._began, 1e-9)
-        share = self._share()
         parts = [f"epoch {self._epoch + 1}/{self._epochs}"] if self._task == "train" else []
-        if whole:
-            parts += [_duration(now - self._began)] if parts else [f"{self._done} images"]
+        if not whole:
+            parts.append(f"batch {self._batches}" + (f"/{self._steps}" if self._steps else ""))
+        elif parts:
+            parts.append(_duration(now - self._began))
         else:
-            parts.append(f"batch {self._batches}" if share is None else f"{share:4.0%}")
-        parts.append(f"{(self._done - self._skipped) / seconds:.0f} images/s")
+            parts.append("1 image" if self._done == 1 else f"{self._done} images")
         parts += [f"{name} {_number(value)}" for name, value in logs.items()]
+        parts.append(f"{(self._done - self._skipped) / seconds:.0f} images/s")
+        share = self._share()
         if not whole and share is not None and self._done:
             gone = share * (1 - self._skipped / self._done)
             if gone > 0:
                 parts.append(f"{_duration(seconds * (self._epochs - self._epoch - share) / gone)} left")
-        return "  ".join(parts)
+        return parts
 
     def _with_bar(self, line: str, width: int) -> str:
         """The line with as long a bar before it as there is room for."""
         room = min(width - len(line) - 4, _BAR)
         share = self._share()
         if room < 5 or share is None:
-            return line[:width]
+            return line
         filled = min(int(share * room), room)
         return f"[{'#' * filled}{'.' * (room - filled)}]  {line}"
 
     def _draw(self, line: str) -> None:
         if self._redraw:
-            line, self._drawn = "\r" + line.ljust(self._drawn), len(line)
+            # No longer than a line, which may have become shorter.
+            line, self._drawn = "\r" + line.ljust(min(self._drawn, terminal_width() - 1)), len(line)
         else:
             self._drawn = len(line)
         say(line, end="")
+
+
+def _fitted(parts: list[str], width: int) -> str:
+    """As many of the parts as a line has room for."""
+    count = len(parts)
+    while count > 1 and len("  ".join(parts[:count])) > width:
+        count -= 1
+    return "  ".join(parts[:count])[:width]
 
 
 def _number(value: object) -> str:

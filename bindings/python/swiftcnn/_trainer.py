@@ -367,7 +367,8 @@ class Trainer(Fed):
             x: images (N, height, width, channels), or batches of ``(x, y)`` or ``(x, y, sample_weight)``.
             y: their targets.
             batch_size: None is 32.
-            verbose: 0 shows nothing, 1 or ``"auto"`` a progress bar (in a log a line), 2 a line.
+            verbose: 0 shows nothing, 1 a progress bar (in a log a line), 2 a line; ``"auto"`` is 1, but shows nothing of
+                one batch in a log.
             sample_weight: (N,).
             steps: how many batches are evaluated; None: all.
             callbacks: objects of ``swiftcnn.callbacks``.
@@ -404,7 +405,7 @@ class Trainer(Fed):
                 size = -(-data.samples // count)
             feed = _batches.feed_of_arrays(data, size, count)
             samples = data.samples if count is None else None
-        bar = ProgressBar(level, "test", 1, samples, feed.steps)
+        bar = ProgressBar(verbose, "test", 1, samples, feed.steps)
         hooks = CallbackList(hooks, bar)
         hooks.set_model(self._model)
         hooks.set_params({"verbose": level, "epochs": 1, "steps": feed.steps})
@@ -466,7 +467,8 @@ class Trainer(Fed):
         Args:
             x: images (N, height, width, channels), or batches of such; of ``(x, y)`` the ``y`` is left out.
             batch_size: None is 32.
-            verbose: 0 shows nothing, 1 or ``"auto"`` a progress bar (in a log a line), 2 a line.
+            verbose: 0 shows nothing, 1 a progress bar (in a log a line), 2 a line; ``"auto"`` is 1, but shows nothing of
+                one batch in a log.
             steps: how many batches are predicted; None: all.
             callbacks: objects of ``swiftcnn.callbacks``.
             output: the name of an intermediate result, one of ``tensor_names``, to be given in place of the output;
@@ -500,7 +502,7 @@ class Trainer(Fed):
                 size = -(-count_of(images) // count)
             samples = count_of(images) if count is None else min(count_of(images), count * size)
             feed = _batches.feed_of_arrays(images, size, count)
-        bar = ProgressBar(level, "predict", 1, samples, feed.steps)
+        bar = ProgressBar(verbose, "predict", 1, samples, feed.steps)
         hooks = CallbackList(hooks, bar)
         hooks.set_model(self._model)
         hooks.set_params({"verbose": level, "epochs": 1, "steps": feed.steps})

@@ -15,7 +15,7 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 
 def pass_on(handle: _swiftcnn.Model) -> None:
     """Warns of what a model of the library noticed, at the line of the user's that gave it the data."""
-    if text := handle.warning():
+    while text := handle.warning():
         warnings.warn(text, stacklevel=_frames_within())
 
 

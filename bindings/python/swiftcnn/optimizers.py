@@ -62,10 +62,13 @@ class Optimizer:
         clipvalue: every number of the gradients is clipped to at most this, and at least its negative.
         global_clipnorm: the norm of all gradients together is clipped to this. At most one of the three.
         use_ema: an exponential moving average of the weights is kept; see ``Model.swap_ema``.
-        ema_momentum: the share of the old average that is kept at each step.
-        ema_overwrite_frequency: after every so many steps the weights take the values of their average. At the end of
+        ema_momentum: the share of the old average that is kept at each update.
+        ema_overwrite_frequency: after every so many updates the weights take the values of their average. At the end of
             ``fit`` they do in any case, as in Keras.
-        loss_scale_factor, gradient_accumulation_steps: None, since there is no such thing.
+        loss_scale_factor: None, since there is no such thing.
+        gradient_accumulation_steps: so many batches, 2 or more, make one update, with the mean of their gradients, as
+            one batch of all their images would: for batches for which there is no memory. The count goes on from epoch
+            to epoch. Schedules count batches, as in Keras; ``iterations`` and the average of the weights count updates.
         name: how it is called; by default as its class, in small letters.
         decoupled: the decay is ``w -= learning_rate * weight_decay * w`` rather than ``gradient += weight_decay * w``.
         decay_all: biases and batch normalisation decay too.
@@ -100,12 +103,8 @@ class Optimizer:
         else:
             self.schedule = None
             self._learning_rate = _at_least_0(learning_rate, "learning_rate")
-        for key, value in (
-            ("loss_scale_factor", loss_scale_factor),
-            ("gradient_accumulation_steps", gradient_accumulation_steps),
-        ):
-            if value is not None:
-                raise unsupported(key, value, "None")
+        if loss_scale_factor is not None:
+            raise unsupported("loss_scale_factor", loss_scale_factor, "None")
         if sum(value is not None for value in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(
                 "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "
@@ -120,17 +119,14 @@ class Optimizer:
         self.ema_momentum = _share(ema_momentum, "ema_momentum")
         self.decoupled = boolean(decoupled, "decoupled")
         self.decay_all = boolean(decay_all, "decay_all")
-        self.ema_overwrite_frequency = (
-            None
-            if ema_overwrite_frequency is None
-            else integer(ema_overwrite_frequency, "ema_overwrite_frequency", minimum=1)
-        )
+        self.ema_overwrite_frequency = _count(ema_overwrite_frequency, "ema_overwrite_frequency", minimum=1)
+        self.gradient_accumulation_steps = _count(gradient_accumulation_steps, "gradient_accumulation_steps", minimum=2)
         self._handle: Handle | None = None
 
     @property
     def iterations(self) -> int:
-        """How many steps the model has been trained for since ``compile``, those before a checkpoint included."""
-        return 0 if self._handle is None else self._handle.trained_steps()
+        """How many updates there were since ``compile``, those before a checkpoint included."""
+        return 0 if self._handle is None else self._handle.trained_steps() // (self.gradient_accumulation_steps or 1)
 
     @property
     def settings(self) -> dict[str, object]:
@@ -143,6 +139,7 @@ class Optimizer:
             "decay_all": self.decay_all,
             "clip_norm": self.global_clipnorm,
             "ema_decay": self.ema_momentum if self.use_ema else None,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps or 1,
         }
         if self.use_ema and self.ema_overwrite_frequency is not None:
             settings["ema_overwrite"] = self.ema_overwrite_frequency
@@ -182,6 +179,7 @@ class Optimizer:
             "use_ema",
             "ema_momentum",
             "ema_overwrite_frequency",
+            "gradient_accumulation_steps",
             "decoupled",
             "decay_all",
             *self._constants,
@@ -366,6 +364,10 @@ def _clip(value: float | None, name: str) -> float | None:
     return checked
 
 
+def _count(value: int | None, name: str, minimum: int) -> int | None:
+    return None if value is None else integer(value, name, minimum=minimum)
+
+
 _OPTIMIZERS: dict[str, type[SGD | Adam | RMSprop]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
 
 
@@ -381,6 +383,7 @@ def of_settings(settings: Mapping[str, Any], schedule: Mapping[str, Any]) -> Opt
         use_ema=settings["ema_decay"] is not None,
         ema_momentum=0.99 if settings["ema_decay"] is None else settings["ema_decay"],
         ema_overwrite_frequency=settings["ema_overwrite"],
+        gradient_accumulation_steps=None if (steps := settings["gradient_accumulation_steps"]) == 1 else steps,
         decoupled=settings["decoupled"],
         decay_all=settings["decay_all"],
         **{name: settings[name] for name in kind._constants},
