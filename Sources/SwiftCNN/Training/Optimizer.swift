@@ -302,6 +302,7 @@ final class Optimizer {
     for name in settings.rule.slotNames { slots[name] = try ParameterStorage(parameters.parameters) }
     self.slots = slots
     average = settings.movingAverage == nil ? nil : try parameters.copy()
+    gradientSums = settings.gradientAccumulationSteps == 1 ? nil : try ParameterStorage(parameters.parameters)
   }
 
   /// The tensors to be saved, by name.
