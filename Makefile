@@ -312,6 +312,7 @@ DOCDIR ?= $(PREFIX)/share/doc/swiftcnn
 
 # A rule and not a prerequisite, so that `sudo make install` after `make lib` builds nothing as root.
 install: $(if $(and $(wildcard $(LIBRARY)),$(wildcard $(ONNX_LIBRARY))),,lib) ## Installs the library, header and swiftcnn.pc (PREFIX=/usr/local LIBDIR= DESTDIR=)
+	@case "$(LIBDIR)" in /*) ;; *) echo "PREFIX=$(PREFIX) LIBDIR=$(LIBDIR): expected a path from / on"; exit 1;; esac
 	install -d "$(DESTDIR)$(LIBDIR)/pkgconfig" "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(DOCDIR)"
 	install -m 755 $(LIBRARY) "$(DESTDIR)$(LIBDIR)/libswiftcnn.so.$(VERSION)"
 	ln -sf libswiftcnn.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/$(SONAME)"

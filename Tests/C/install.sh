@@ -34,6 +34,9 @@ check() {  # check ROOT LIBDIR ARGUMENTS...: the root is what stands for /
   [ -z "$(find "$root" -type d -name '*swiftcnn*')" ] || fail "a folder is left behind"
 }
 
+"$MAKE" -s install PREFIX=relative > "$folder/log" 2>&1 && fail "a prefix that depends on the folder is taken"
+[ ! -e relative ] || fail "something is installed below a prefix that is refused"
+
 # A prefix that the loader does not look into: the last lines say what to do about it.
 umask 077
 check "$folder/package" /usr/lib/x86_64-linux-gnu PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu DESTDIR="$folder/package"
