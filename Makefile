@@ -15,7 +15,7 @@ VERSION := 0.1.0
 ABI := 0
 # Since version 2.36 glibc's loader reads relocations packed as bits, which saves half a megabyte.
 PACKS_RELOCATIONS := $(shell getconf GNU_LIBC_VERSION | awk '{ split($$2, v, "."); if (v[1] > 2 || v[2] >= 36) print 1 }')
-SIZE_LIMIT := $(if $(PACKS_RELOCATIONS),9000000,9500000)
+SIZE_LIMIT = $(if $(PACKS_RELOCATIONS),9000000,9600000)
 ONNX_SIZE_LIMIT := 22000000
 
 PYTHON ?= python3
@@ -161,7 +161,7 @@ wheel: supported-python lib build/wheel-tools/ready ## Builds dist/*.whl: the pa
 	@rm -rf $(WHEEL) build/setuptools dist; mkdir -p $(WHEEL)
 	$(PYTHON) bindings/python/wheel/glibc_stubs.py $(WHEEL_GLIBC) $(WHEEL)/glibc
 	$(CC) -O2 $(WARNINGS) -fPIC -c bindings/python/wheel/older_glibc.c -o $(WHEEL)/older_glibc.o
-	@$(call link-library,$(WHEEL)/libswiftcnn.so,$(SONAME),build/objects.txt,bindings/c/exports.map,$(WHEEL_SIZE_LIMIT),scnn_,$(OLDER_GLIBC))
+	@$(call link-library,$(WHEEL)/libswiftcnn.so,$(SONAME),build/objects.txt,bindings/c/exports.map,$(SIZE_LIMIT),scnn_,$(OLDER_GLIBC))
 	@$(call link-library,$(WHEEL)/libswiftcnn_onnx.so,$(ONNX_SONAME),build/onnx_objects.txt,bindings/c/onnx_exports.map,$(ONNX_SIZE_LIMIT),scnn_onnx_plugin_,$(FOUNDATION) $(OLDER_GLIBC))
 	@echo "packing dist/*.whl"; { \
 	  export SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PATH="$(CURDIR)/build/wheel-tools/bin:$$PATH"; \
@@ -171,7 +171,6 @@ wheel: supported-python lib build/wheel-tools/ready ## Builds dist/*.whl: the pa
 	} > $(WHEEL)/log 2>&1 || { cat $(WHEEL)/log; exit 1; }
 	@stat -c '%n: %s bytes' dist/*.whl
 
-WHEEL_SIZE_LIMIT := 9500000
 OLDER_GLIBC := $(WHEEL)/older_glibc.o -L$(WHEEL)/glibc
 
 build/wheel-tools/ready:
