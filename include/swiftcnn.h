@@ -199,6 +199,16 @@ scnn_status scnn_file_format(const char *path, const char *purpose, char *buffer
  * report says what was taken, from where, and what not: a caller with `strict` 0 looks into it. */
 scnn_status scnn_model_load_weights(scnn_model *model, const char *path, int32_t strict);
 
+/* Which layer of a file is which of a model, for readers of files that have their weights by layers, as Keras's. `layers` is
+ *   {"wanted": [layers of the model], "stored": [layers of the file], "has_order": whether those are in Keras's order,
+ *    "last": "the model's last parameter, as of a classifier"}
+ * where each layer is {"path": ["attributes", "lists"...] to it, "given": [names that somebody gave to it and those around
+ * it, the own last; "" for others], "kind": "conv2d", "label": "for messages", "weights": [{"shape": [3, 3, 1, 8], and of
+ * the model "name": "kernel", "parameter": "conv.weight", "label": "conv/kernel"}]}. The result: "pairs" of numbers of
+ * layers that fit, "missing" parameters, "left_over" and "misshapen" layers, those matched "by_order" alone, and
+ * "other_classes", the number of classes of a classifier for another, or null. */
+scnn_status scnn_match_layers(const char *layers, char *buffer, size_t capacity, size_t *length);
+
 /* What the last file of weights had for the model, a JSON object: "path", "naming" (as of scnn_model_save_weights),
  * "loaded" (the number of parameters), "missing", "left_over" and "misshapen" (lists), "other_classes" (the number of
  * classes of a classifier that was not taken; else null), "matched_by" ("name" or "order"), "source" (where in a
@@ -280,7 +290,11 @@ scnn_status scnn_model_summary(scnn_model *model, char *buffer, size_t capacity,
  * them, and its algorithm. Layers with the same number are one step. */
 scnn_status scnn_model_fused_summary(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
-/* The network. `format`: "text" (one line a value), "dot" (Graphviz), "json" (as in the model file). */
+/* The network. `format`: "text" (one line a value), "dot" (Graphviz), "json" (as in the model file), or "layers": a list of
+ * its layers as Keras has them, each with "name", "class" (as "Conv2D"; "Layer" where Keras has none), "config" (the
+ * arguments), "operation", "attributes", "nodes" (the results of which it consists), "operands" (what it reads) and
+ * "weights" (pairs of a parameter and Keras's name for it); "sides" is padding that "config" has no word for, "depthwise"
+ * the number of channels that are convolved separately. */
 scnn_status scnn_model_graph(scnn_model *model, const char *format, char *buffer, size_t capacity, size_t *length);
 
 /* The shape of the input without the batch, as [height, width, channels]; -1 where any size will do. SCNN_INVALID_STATE
@@ -733,6 +747,18 @@ typedef struct scnn_graph scnn_graph;
 /* A tensor of a graph under construction. */
 typedef int32_t scnn_value;
 
+/* Draws the `count` values of a weight as Keras's initializers do; its shape is Keras's, with the inputs before the outputs
+ * and both last. They are a function of the initializer, the shape and the seed. With NULL and 0 for values and count the
+ * initializer alone is checked. It is one of
+ *   {"name": "zeros"}, {"name": "ones"}, {"name": "constant", "value": 0}, {"name": "identity", "gain": 1},
+ *   {"name": "random_normal", "mean": 0, "stddev": 0.05} and "truncated_normal", cut off at two deviations,
+ *   {"name": "random_uniform", "minval": -0.05, "maxval": 0.05}, {"name": "orthogonal", "gain": 1},
+ *   {"name": "variance_scaling", "scale": 1, "mode": "fan_in", "distribution": "truncated_normal"}; the modes are "fan_out"
+ *       and "fan_avg" too, the distributions "normal" (cut off too), "untruncated_normal" and "uniform",
+ *   {"name": "glorot_uniform"}, "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal". */
+scnn_status scnn_initial_values(const char *initializer, uint64_t seed, const int64_t *shape, int32_t rank,
+                                float *values, size_t count);
+
 scnn_status scnn_graph_create(scnn_graph **graph);
 scnn_status scnn_graph_free(scnn_graph *graph);
 
@@ -749,8 +775,11 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
  *     "conv2d": "filters", "kernel": [h, w], "stride": [1, 1], "dilation": [1, 1], "groups": 1, "padding",
  *               "bias": false, "initializer"
  *     "depthwise_conv2d": the same with "multiplier": 1 in place of "filters" and "groups"
+ *     "conv2d_transpose": "filters", "kernel", "stride", "dilation", "bias", "initializer" as of conv2d; "padding": "valid", or
+ *               "same", which makes images "stride" times larger; name.weight is [channels, filters, h, w]
  *     "batch_norm": "epsilon": 1e-5, "momentum": 0.1 (the share of the new batch), "scale": true,
  *               "center": true (whether there are name.weight and name.bias), "unbiased": true (running variance)
+ *     "group_norm": "groups": 32 (-1: as many as channels), "epsilon": 1e-3, "scale": true, "center": true
  *     "dense": "units", "bias": true, "initializer"; over the last axis
  *     "prelu": "shared": true, "initializer" (zeros); name.weight is the slope of each channel, or where it is not
  *              shared, of each element of a sample
@@ -764,7 +793,11 @@ scnn_status scnn_graph_input(scnn_graph *graph, const char *name, const int64_t 
  *               elu: "alpha": 1; clip: "minimum", "maximum" (none); power: "exponent": 2
  *     "rescaling": "scale": 1, "offset": 0: x * scale + offset, one number or one per channel (the last axis) each
  *     "softmax", "log_softmax": over the last axis
- *     "add" and "multiply": two operands of one shape, or with sizes of 1 where they differ, which are repeated
+ *     "unit_norm": "axes": [-1]: each vector along the axes divided by its length
+ *     "resize": "axis" to another number of elements, "size" or "scale" times as many, "interpolation": "linear", or
+ *               "nearest" or "cubic", further options as ONNX's Resize has them: "coordinates", "nearest",
+ *               "cubic_coefficient", "exclude_outside", "antialias"
+ *     "add", "multiply", "maximum" and "minimum": two operands of one shape, or with sizes of 1 where they differ, which are repeated
  *     "concat": "axis": -1; any number of operands
  *     "pool2d": "kind": "max" or "average", "kernel": [h, w], "stride" (by default the kernel), "padding"; max:
  *               "dilation": [1, 1]; average: "count_include_pad": true

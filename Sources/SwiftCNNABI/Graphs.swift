@@ -34,6 +34,20 @@ private func graph(_ handle: OpaquePointer?) throws(CNNError) -> GraphHandle {
   try Handles.get(handle, "graph", as: GraphHandle.self)
 }
 
+@_cdecl("scnn_initial_values") @implementation
+public func scnn_initial_values(
+  _ initializer: UnsafePointer<CChar>!, _ seed: UInt64, _ shape: UnsafePointer<Int64>!, _ rank: Int32,
+  _ values: UnsafeMutablePointer<Float>!, _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let initializer = try InitialValues(json: options(initializer, "initializer"))
+    guard values != nil || count > 0 else { return }
+    let shape = try required(shape, "shape")
+    try initializer.fill(
+      floats(values, count, "values"), shape: sizes(rank, "shape") { shape[$0] }, seed: seed)
+  }
+}
+
 @_cdecl("scnn_graph_create") @implementation
 public func scnn_graph_create(_ graph: UnsafeMutablePointer<OpaquePointer?>!) -> scnn_status {
   call { () throws(CNNError) in try required(graph, "graph").pointee = Handles.make(GraphHandle()) }

@@ -166,6 +166,17 @@ public func scnn_model_load_weights(_ handle: OpaquePointer!, _ path: UnsafePoin
   call { () throws(CNNError) in try model(handle).loadWeights(text(path, "path"), strict: strict != 0) }
 }
 
+@_cdecl("scnn_match_layers") @implementation
+public func scnn_match_layers(
+  _ layers: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let match = try LayerMatch(json: options(required(layers, "layers"), "layers"))
+    try write(match.json.serialized(), to: buffer, capacity, length)
+  }
+}
+
 @_cdecl("scnn_model_weights_report") @implementation
 public func scnn_model_weights_report(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,

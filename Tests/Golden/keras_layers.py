@@ -101,6 +101,29 @@ CASES = [
         {"filters": 4, "kernel_size": [3, 5], "padding": "same", "dilation_rate": 2},
     ),
     *_cases(
+        "Conv2DTranspose", (4, 5, 3),
+        {"filters": 4, "kernel_size": 3},
+        {"filters": 4, "kernel_size": 3, "padding": "same", "activation": "relu"},
+        {"filters": 4, "kernel_size": 2, "strides": 2},
+        {"filters": 2, "kernel_size": 4, "strides": 2, "padding": "same", "use_bias": False},
+        {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same"},
+        {"filters": 5, "kernel_size": [3, 2], "strides": [2, 3], "padding": "same"},
+        {"filters": 4, "kernel_size": 1, "strides": 3},
+        {"filters": 4, "kernel_size": 3, "padding": "same", "dilation_rate": 2},
+    ),
+    *_cases(
+        "GroupNormalization", (4, 5, 6),
+        {"groups": 3}, {"groups": 2, "epsilon": 1e-5, "center": False}, {"groups": -1}, {"groups": 1, "scale": False},
+        {"groups": 6, "center": False, "scale": False},
+    ),
+    *_cases("GroupNormalization", (6,), {"groups": 2}),
+    *_cases("UnitNormalization", (3, 4, 5), {}, {"axis": 1}, {"axis": [1, 2]}),
+    *_cases("UnitNormalization", (6,), {}),
+    *_cases(
+        "UpSampling2D", (3, 4, 2),
+        {}, {"size": [3, 1]}, {"size": 2, "interpolation": "bilinear"}, {"size": [1, 3], "interpolation": "bilinear"},
+    ),
+    *_cases(
         "BatchNormalization", (4, 5, 3),
         {}, {"epsilon": 1e-5}, {"momentum": 0.9}, {"center": False}, {"scale": False},
         {"center": False, "scale": False, "epsilon": 0.01, "momentum": 0.5},
@@ -178,6 +201,11 @@ CASES = [
     Case("Multiply", {}, (3, 4, 5), ((), SCALED, SCALED)),
     Case("Multiply", {}, (3, 4, 5), ((), SQUEEZE)),
     Case("Multiply", {}, (3, 4, 5), (SQUEEZE, ())),
+    *(
+        Case(layer, {}, (3, 4, 5), branches)
+        for layer in ("Maximum", "Minimum")
+        for branches in (((), SCALED), ((), SCALED, SQUEEZE))
+    ),
     Case("Concatenate", {}, (3, 4, 5), ((), SCALED)),
     Case("Concatenate", {"axis": -1}, (5, 7, 3), (NARROW, POOLED, NARROW)),
     Case("Concatenate", {"axis": 1}, (3, 4, 5), ((), SCALED)),

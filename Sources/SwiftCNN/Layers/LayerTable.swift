@@ -2,13 +2,15 @@ import CNNCore
 import CNNGraph
 
 extension GraphBuilder {
-  /// The kinds of layer that bring parameters of their own; any other kind is an operation of the graph.
-  static let parametricLayers = ["conv2d", "depthwise_conv2d", "batch_norm", "dense", "prelu"]
+  /// The kinds of layer that bring parameters of their own or are made of several operations; any other kind is an operation of the graph.
+  static let parametricLayers = [
+    "conv2d", "conv2d_transpose", "depthwise_conv2d", "batch_norm", "group_norm", "unit_norm", "dense", "prelu",
+  ]
   /// The operations that are layers by themselves.
   static let plainLayers: [any Operation.Type] = [
     Activation.self, Softmax.self, LogSoftmax.self, Rescaling.self, Add.self, Multiply.self, Concatenate.self,
     Pooling2D.self, GlobalPooling2D.self, Reshape.self, ZeroPadding2D.self, Dropout.self, StochasticDepth.self,
-    RandomFlip.self, RandomCrop.self,
+    RandomFlip.self, RandomCrop.self, Maximum.self, Minimum.self, Resize.self,
   ]
 
   /// Adds a layer by the name of its kind, with options as `include/swiftcnn.h` lists them for `scnn_graph_layer`.
@@ -41,7 +43,7 @@ extension GraphBuilder {
       }
       // Axes are missing in front of parameters alone: of two tensors the first axes are the batch.
       let ranks = Set(operands.map { graph.type(of: $0).rank })
-      guard kind != Add.name && kind != Multiply.name || ranks.count == 1 else {
+      guard ![Add.name, Multiply.name, Maximum.name, Minimum.name].contains(kind) || ranks.count == 1 else {
         let shapes = operands.map { describe(graph.type(of: $0).shape) }.joined(separator: " and ")
         throw CNNError(.shapeMismatch, "the operands have shapes \(shapes); expected as many axes in each")
       }
@@ -66,6 +68,24 @@ extension GraphBuilder {
       return try dense(
         x, name, units: attributes.integer("units"), bias: attributes.flag("bias", default: true),
         initializer: attributes.choice("initializer", default: .uniformFanIn))
+    case "group_norm":
+      return try groupNormalization(
+        x, name, groups: attributes.integer("groups", default: 32),
+        epsilon: attributes.number("epsilon", default: 1e-3),
+        scale: attributes.flag("scale", default: true), center: attributes.flag("center", default: true))
+    case "unit_norm":
+      return try unitNormalization(x, name, axes: attributes.integers("axes", default: [-1]))
+    case "conv2d_transpose":
+      let padding = try attributes.text("padding", default: "valid")
+      guard ["same", "valid"].contains(padding) else {
+        throw unknownName("padding", padding, among: ["same", "valid"])
+      }
+      return try transposedConvolution(
+        x, name, outputChannels: attributes.integer("filters"), kernel: attributes.integers("kernel", count: 2),
+        stride: attributes.integers("stride", count: 2, default: [1, 1]), isSame: padding == "same",
+        dilation: attributes.integers("dilation", count: 2, default: [1, 1]),
+        bias: attributes.flag("bias", default: false),
+        initializer: attributes.choice("initializer", default: .heNormalFanOut))
     case "prelu":
       return try parametricRelu(
         x, name, isShared: attributes.flag("shared", default: true),

@@ -84,14 +84,16 @@ extension Model {
   /// The names of all tensors that `predict` can give, in the order they are computed.
   public var tensorNames: [String] { lock.reading { network.nodes.map(\.name) } }
 
-  /// The network as text: one line per value, `dot` for Graphviz, or `json`.
+  /// The network as text: one line per value, `dot` for Graphviz, `json`, or `layers`, its layers as Keras has them in
+  /// JSON.
   /// - Throws: `.unknownName` for another format.
   public func graphText(_ format: String) throws(CNNError) -> String {
     switch format {
     case "text": return graph.text
     case "dot": return graph.dot
     case "json": return try graph.json.serialized()
-    default: throw unknownName("format", format, among: ["text", "dot", "json"])
+    case "layers": return try graph.kerasLayers.serialized()
+    default: throw unknownName("format", format, among: ["text", "dot", "json", "layers"])
     }
   }
 

@@ -30,37 +30,54 @@ extension ParameterStorage {
 
 extension UnsafeMutableBufferPointer<Float> {
   /// Uniform in `-limit..<limit`.
-  fileprivate func fillUniform(limit: Double, _ random: Philox) {
-    fill(random) { words in
+  fileprivate func fillUniform(limit: Double, _ random: Philox) { fillUniform(from: -limit, to: limit, random) }
+
+  /// Uniform in `low..<high`.
+  func fillUniform(from low: Double, to high: Double, _ random: Philox) {
+    let middle = Float((low + high) / 2), half = Float((high - low) / 2)
+    fill { block in
+      let words = random.words(at: block)
       var values = SIMD4<Float>()
-      for index in 0..<4 { values[index] = (Philox.unit(words[index]) * 2 - 1) * Float(limit) }
+      for index in 0..<4 { values[index] = middle + (Philox.unit(words[index]) * 2 - 1) * half }
       return values
     }
   }
 
-  /// Normal, by the Box-Muller transform of two words for each pair of numbers.
-  fileprivate func fillNormal(deviation: Double, _ random: Philox) {
-    fill(random) { words in
-      var values = SIMD4<Float>()
-      for pair in [0, 2] {
-        // 1 - u lies in (0, 1], so the logarithm is finite.
-        let radius = deviation * (-2 * log(1 - Double(Philox.unit(words[pair])))).squareRoot()
-        let angle = 2 * Double.pi * Double(Philox.unit(words[pair + 1]))
-        values[pair] = Float(radius * cos(angle))
-        values[pair + 1] = Float(radius * sin(angle))
+  /// Normal; where `isTruncated`, what lies beyond two deviations is drawn again.
+  func fillNormal(mean: Double = 0, deviation: Double, isTruncated: Bool = false, _ random: Philox) {
+    fill { block in
+      var values = normal(random.words(at: block))
+      var again: UInt64 = 1
+      while isTruncated, values.min() < -2 || values.max() > 2 {
+        // There are fewer blocks than 2^48.
+        values.replace(with: normal(random.words(at: block | again << 48)), where: (values .< -2) .| (values .> 2))
+        again += 1
       }
-      return values
+      return SIMD4<Float>(mean + deviation * values)
     }
   }
 
-  /// Four numbers for each block of random words; in parallel, since each block is a function of its position.
-  private func fill(_ random: Philox, _ numbers: (SIMD4<UInt32>) -> SIMD4<Float>) {
+  /// Four numbers for each block; in parallel, since each block is a function of its position.
+  private func fill(_ numbers: (UInt64) -> SIMD4<Float>) {
     let blocks = (count + 3) / 4
     Workers(count: Threads.count).forEachRange(of: blocks, grain: 4096) { range, _ in
       for block in range {
-        let values = numbers(random.words(at: UInt64(block)))
+        let values = numbers(UInt64(block))
         for index in block * 4..<Swift.min(count, block * 4 + 4) { self[index] = values[index - block * 4] }
       }
     }
   }
+}
+
+/// Four normal numbers, by the Box-Muller transform of two words for each pair.
+private func normal(_ words: SIMD4<UInt32>) -> SIMD4<Double> {
+  var values = SIMD4<Double>()
+  for pair in [0, 2] {
+    // 1 - u lies in (0, 1], so the logarithm is finite.
+    let radius = (-2 * log(1 - Double(Philox.unit(words[pair])))).squareRoot()
+    let angle = 2 * Double.pi * Double(Philox.unit(words[pair + 1]))
+    values[pair] = radius * cos(angle)
+    values[pair + 1] = radius * sin(angle)
+  }
+  return values
 }

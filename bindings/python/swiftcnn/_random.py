@@ -1,52 +1,42 @@
-"""The generator from which layers draw their initial weights."""
+"""The seeds of which layers draw their initial weights."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
-
-import numpy as np
+from itertools import count
 
 from ._checks import integer
 
-if TYPE_CHECKING:
-    from numpy.random import Generator
 
-# A script gives the same numbers at every run, unless it says otherwise. Made when first needed: importing numpy.random
-# takes as long as this package.
-_shared: Generator | None = None
-
-_own: ContextVar[Generator | None] = ContextVar("_own", default=None)
+def _seeds(seed: int | None) -> Iterator[int]:
+    """One after another, none of them a seed that a user would give; None begins where the system says."""
+    start = int.from_bytes(os.urandom(4), "little") if seed is None else integer(seed, "seed")
+    return count(start + (1 << 32), 1 << 32)
 
 
-def seeded(seed: int | None) -> Generator:
-    """A generator of its own; None takes a seed from the system."""
-    return np.random.default_rng(None if seed is None else integer(seed, "seed"))
+# A script gives the same numbers at every run, unless it says otherwise.
+_shared = _seeds(0)
+_own: ContextVar[Iterator[int] | None] = ContextVar("_own", default=None)
 
 
-def generator() -> Generator:
-    """The one that all share, or within ``seeding`` the one there."""
-    global _shared
-    own = _own.get()
-    if own is not None:
-        return own
-    if _shared is None:
-        _shared = seeded(0)
-    return _shared
+def next_seed() -> int:
+    """The next of those that all share, or within ``seeding`` of those there: 64 bits."""
+    return next(_own.get() or _shared) % (1 << 64)
 
 
 def set_seed(seed: int | None) -> None:
-    """Begins the shared generator anew; None takes a seed from the system."""
+    """Begins the shared seeds anew; None takes one from the system."""
     global _shared
-    _shared = seeded(seed)
+    _shared = _seeds(seed)
 
 
 @contextmanager
 def seeding(seed: int) -> Iterator[None]:
-    """What is made within draws from a generator of its own; the shared one stays as it is."""
-    token = _own.set(seeded(seed))
+    """What is made within draws from seeds of its own; the shared ones stay as they are."""
+    token = _own.set(_seeds(seed))
     try:
         yield
     finally:

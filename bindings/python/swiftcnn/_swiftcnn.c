@@ -1656,6 +1656,34 @@ static PyObject *module_model_from_graph(PyObject *module, PyObject *args) {
   return status == SCNN_OK ? wrap_model(PyModule_GetState(module), model) : raise_status(status);
 }
 
+static scnn_status match_text(void *Py_UNUSED(handle), const char *layers, char *buffer, size_t capacity,
+                              size_t *length) {
+  return scnn_match_layers(layers, buffer, capacity, length);
+}
+
+static PyObject *module_match_layers(PyObject *Py_UNUSED(module), PyObject *args) {
+  const char *layers;
+  if (!PyArg_ParseTuple(args, "s:match_layers", &layers)) return NULL;
+  return read_text(match_text, NULL, layers);
+}
+
+static PyObject *module_initial_values(PyObject *Py_UNUSED(module), PyObject *args) {
+  const char *initializer;
+  unsigned long long seed;
+  PyObject *values;
+  if (!PyArg_ParseTuple(args, "sKO:initial_values", &initializer, &seed, &values)) return NULL;
+  if (values == Py_None) return none_or_raise(scnn_initial_values(initializer, seed, NULL, 0, NULL, 0));
+  Py_buffer view;
+  size_t count;
+  if (borrow_floats(values, "values", 1, &view, &count) != 0) return NULL;
+  int64_t shape[SCNN_MAX_RANK];
+  for (int axis = 0; axis < view.ndim && axis < SCNN_MAX_RANK; axis++) shape[axis] = view.shape[axis];
+  scnn_status status;
+  UNLOCKED(status, scnn_initial_values(initializer, seed, shape, view.ndim, view.buf, count));
+  PyBuffer_Release(&view);
+  return none_or_raise(status);
+}
+
 static PyObject *module_create_graph(PyObject *module, PyObject *Py_UNUSED(ignored)) {
   const ModuleState *state = PyModule_GetState(module);
   PyObject *graph = new_object(state->graph);
@@ -1826,6 +1854,8 @@ static PyMethodDef module_functions[] = {
     {"import_onnx_bytes", module_import_onnx_bytes, METH_VARARGS, "import_onnx_bytes(bytes, options) -> Model"},
     {"onnx_operations", module_onnx_operations, METH_NOARGS, "onnx_operations() -> str, one a line"},
     {"model_from_graph", module_model_from_graph, METH_VARARGS, "model_from_graph(json, options or None) -> Model"},
+    {"match_layers", module_match_layers, METH_VARARGS, "match_layers(layers) -> str, JSON"},
+    {"initial_values", module_initial_values, METH_VARARGS, "initial_values(initializer, seed, output or None)"},
     {"create_graph", module_create_graph, METH_NOARGS, "create_graph() -> Graph"},
     {"read_picture", module_read_picture, METH_VARARGS, "read_picture(path, channels) -> Picture"},
     {"decode_picture", module_decode_picture, METH_VARARGS, "decode_picture(bytes, channels) -> Picture"},

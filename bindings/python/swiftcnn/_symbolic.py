@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Shape = tuple[int | None, ...]
 
 _numbers = count()
+#: What can be done to tensors, by name: the layers, which know tensors, bring it here.
+functions: dict[str, Callable[..., Tensor]] = {}
 
 
 class Tensor:
@@ -60,14 +62,10 @@ class Tensor:
         return len(self.shape)
 
     def __add__(self, other: Tensor | float) -> Tensor:
-        from . import layers
-
-        return layers.add([self, other]) if isinstance(other, Tensor) else layers.Rescaling(1, other)(self)
+        return functions["add"]([self, other]) if isinstance(other, Tensor) else functions["rescale"](self, 1, other)
 
     def __mul__(self, other: Tensor | float) -> Tensor:
-        from . import layers
-
-        return layers.multiply([self, other]) if isinstance(other, Tensor) else layers.Rescaling(other)(self)
+        return functions["multiply"]([self, other]) if isinstance(other, Tensor) else functions["rescale"](self, other)
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -159,6 +157,15 @@ def tensors_in(value: object) -> Iterator[Tensor]:
     elif isinstance(value, (list, tuple, Mapping)):
         for each in value.values() if isinstance(value, Mapping) else value:
             yield from tensors_in(each)
+
+
+def several(tensors: object, name: str) -> list[Tensor]:
+    """One or more tensors."""
+    given = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+    found = [each for each in given if isinstance(each, Tensor)]
+    if found and len(found) == len(given):
+        return found
+    raise ValueError(f"{name} must be a tensor that layers.Input or a layer gave, or a list of such, got {tensors!r}")
 
 
 def parts_of(value: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._checks import boolean, choice, entry, number
+from ._symbolic import functions
 
 __all__ = [
     "elu",
@@ -64,10 +65,7 @@ def relu_kind(negative_slope: float = 0.0, max_value: float | None = None, thres
 
 
 def _apply(x: Any, kind: Kind) -> Any:
-    from .layers.activation import KindLayer
-    from .layers.base import unique_name
-
-    return KindLayer(kind, name=unique_name(str(kind.options.get("function", kind.layer))))(x)
+    return functions["activate"](x, kind)
 
 
 def linear(x: Any) -> Any:

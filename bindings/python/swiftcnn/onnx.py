@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _swiftcnn
 from ._checks import boolean, readable, text
+from .models import Model
+from .models.kinds import KINDS
+from .models.pictures import checked_names, described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from .models import Model
 
     Path = str | os.PathLike[str]
     Buffer = bytes | bytearray | memoryview
@@ -66,9 +67,6 @@ def load(
             node.
         RuntimeError: libswiftcnn_onnx.so is not installed.
     """
-    from .models import Model
-    from .models.pictures import checked_names, described
-
     given: dict[str, Any] = {"layout": text(layout, "layout"), "batch": boolean(batch, "batch")}
     if preprocessing is not None:
         given["preprocessing"] = json.loads(described(preprocessing, "preprocessing"))
@@ -115,3 +113,6 @@ def _contents(given: Any) -> Buffer | None:
 def operations() -> list[str]:
     """The names of the ONNX operations that ``load`` reads."""
     return _swiftcnn.onnx_operations().split("\n")
+
+
+KINDS["load_onnx"] = load

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _arrays, _pictures, _random
 from ._checks import ArgumentError, boolean, choice, integer, text
-from .layers.base import clear_session
+from ._names import clear_session
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike

@@ -18,10 +18,10 @@ from __future__ import annotations
 from .._symbolic import Tensor
 from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from .base import Layer
-from .convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from .convolution import Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D
 from .core import Dense, Dropout, Flatten, Identity, Input, InputLayer, Reshape, ZeroPadding2D
-from .merging import Add, Concatenate, Multiply, add, concatenate, multiply
-from .normalization import BatchNormalization
+from .merging import Add, Concatenate, Maximum, Minimum, Multiply, add, concatenate, maximum, minimum, multiply
+from .normalization import BatchNormalization, GroupNormalization, UnitNormalization
 from .pooling import (
     AveragePooling2D,
     AvgPool2D,
@@ -32,10 +32,11 @@ from .pooling import (
     MaxPool2D,
     MaxPooling2D,
 )
-from .preprocessing import Normalization, RandomCrop, RandomFlip, Rescaling
+from .preprocessing import Normalization, RandomCrop, RandomFlip, Rescaling, UpSampling2D
 from .variable import Variable
 
 Convolution2D = Conv2D
+Convolution2DTranspose = Conv2DTranspose
 DepthwiseConvolution2D = DepthwiseConv2D
 SeparableConvolution2D = SeparableConv2D
 
@@ -48,7 +49,9 @@ __all__ = [
     "BatchNormalization",
     "Concatenate",
     "Conv2D",
+    "Conv2DTranspose",
     "Convolution2D",
+    "Convolution2DTranspose",
     "Dense",
     "DepthwiseConv2D",
     "DepthwiseConvolution2D",
@@ -58,6 +61,7 @@ __all__ = [
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
     "Identity",
     "Input",
     "InputLayer",
@@ -65,6 +69,8 @@ __all__ = [
     "LeakyReLU",
     "MaxPool2D",
     "MaxPooling2D",
+    "Maximum",
+    "Minimum",
     "Multiply",
     "Normalization",
     "PReLU",
@@ -77,9 +83,13 @@ __all__ = [
     "SeparableConvolution2D",
     "Softmax",
     "Tensor",
+    "UnitNormalization",
+    "UpSampling2D",
     "Variable",
     "ZeroPadding2D",
     "add",
     "concatenate",
+    "maximum",
+    "minimum",
     "multiply",
 ]

@@ -3,77 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-from .. import initializers, regularizers
-from .._checks import choice, integer, number
-from ..activations import Function, Kind, get, kind_of, relu_kind
-from .base import LayerOptions, check_absent
-from .operation import Operation, WeightedLayer
+from .._checks import integer
+from .._names import unique_name
+from .._symbolic import functions
+from ..activations import Function, Kind, relu_kind
+from .arguments import declared, one_of
+from .operation import Operation, WeightedLayer, finish, known
 
 if TYPE_CHECKING:
     from .._symbolic import Network, Tensor
     from ..initializers import Initializer
     from ..regularizers import Regularizer
+    from .base import LayerOptions
 
 
-def apply(function: Function, network: Network, operand: int, name: str) -> int:
-    """Adds an activation function after a layer called ``name``. One of the user's has to wait: see ``finish``."""
-    try:
-        kind = kind_of(function)
-    except KeyError:
-        return operand
-    if kind is None:
-        return operand
-    return network.layer(kind.layer, f"{name}.{kind.options.get('function', kind.layer)}", kind.options, operand)
+class _Activation(Operation):
+    def _what(self) -> Kind | None:
+        """The activation as a layer of the library."""
+        raise NotImplementedError
+
+    def _define(self, network: Network, operand: int, inference: bool) -> int:
+        kind = self._what()
+        return operand if kind is None else network.layer(kind.layer, self.name, kind.options, operand)
 
 
-def finish(function: Function, result: Tensor) -> Any:
-    """Applies a function of the user's to what a layer gave."""
-    try:
-        kind_of(function)
-    except KeyError:
-        return function(result)
-    return result
-
-
-class KindLayer(Operation):
+class KindLayer(_Activation):
     """An activation with its constants."""
 
     def __init__(self, kind: Kind, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self._kind = Kind(*kind)
+        self._activation = Kind(*kind)
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        return network.layer(self._kind.layer, self.name, self._kind.options, operand)
+    def _what(self) -> Kind:
+        return self._activation
 
 
-class Activation(Operation):
+class Activation(_Activation):
     """An activation function.
 
     Args:
         activation: a name or function of ``swiftcnn.activations``, or a function of tensors.
     """
 
+    activation: Function
+
+    @declared
     def __init__(self, activation: str | Function | None, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(**options)
-        self.activation = get(activation)
+        pass
 
     def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        try:
-            kind_of(self.activation)
-        except KeyError:
-            return self.activation(inputs)
-        return super().call(inputs, training)
+        return finish(self.activation, super().call(inputs, training))
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        kind = kind_of(self.activation)
-        return operand if kind is None else network.layer(kind.layer, self.name, kind.options, operand)
+    def _what(self) -> Kind | None:
+        return known(self.activation)
 
 
-class ReLU(KindLayer):
+class ReLU(_Activation):
     """``max_value`` at most, ``x`` from ``threshold`` on, ``negative_slope * (x - threshold)`` below."""
 
+    max_value: float | None
+    negative_slope: float
+    threshold: float
+
+    @declared
     def __init__(
         self,
         max_value: float | None = None,
@@ -81,32 +75,48 @@ class ReLU(KindLayer):
         threshold: float = 0.0,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(relu_kind(negative_slope, max_value, threshold), **options)
-        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+        self._what()
+
+    def _what(self) -> Kind:
+        return relu_kind(self.negative_slope, self.max_value, self.threshold)
 
 
-class LeakyReLU(KindLayer):
+class LeakyReLU(_Activation):
     """``x`` above 0, ``negative_slope * x`` below (Maas et al. 2013)."""
 
+    negative_slope: float
+
+    @declared
     def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(relu_kind(negative_slope), **options)
-        self.negative_slope = negative_slope
+        self._what()
+
+    def _what(self) -> Kind:
+        return relu_kind(self.negative_slope)
 
 
-class ELU(KindLayer):
+class ELU(_Activation):
     """``x`` above 0, ``alpha * (exp(x) - 1)`` below (Clevert et al. 2016)."""
 
+    alpha: float
+
+    @declared
     def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(Kind.of("elu", alpha=number(alpha, "alpha")), **options)
-        self.alpha = alpha
+        pass
+
+    def _what(self) -> Kind:
+        return Kind.of("elu", alpha=self.alpha)
 
 
-class Softmax(KindLayer):
+class Softmax(Operation):
     """``exp(x) / sum(exp(x))`` over the last axis."""
 
+    axis: int
+    _kind = "softmax"
+    _checks = {"axis": one_of(-1)}
+
+    @declared
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(Kind("softmax", {}), **options)
-        self.axis = choice(axis, "axis", (-1,))
+        pass
 
 
 class PReLU(WeightedLayer):
@@ -117,8 +127,11 @@ class PReLU(WeightedLayer):
             every element of an image one of its own.
     """
 
-    _weight_names: Mapping[str, str] = {"weight": "alpha"}
+    shared_axes: list[int] | None
+    _kind = "prelu"
+    _weight_names: ClassVar[Mapping[str, str]] = {"weight": "alpha"}
 
+    @declared
     def __init__(
         self,
         alpha_initializer: str | Initializer = "zeros",
@@ -127,12 +140,6 @@ class PReLU(WeightedLayer):
         shared_axes: Sequence[int] | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(
-            {"alpha": initializers.get(alpha_initializer, "alpha_initializer")},
-            {"alpha": regularizers.get(alpha_regularizer, "alpha_regularizer")},
-            **options,
-        )
-        check_absent(alpha_constraint=alpha_constraint)
         if shared_axes is not None and not isinstance(shared_axes, (list, tuple)):
             raise TypeError(f"shared_axes must be None or a list of axes, as [1, 2], got {shared_axes!r}")
         self.shared_axes = None if shared_axes is None else sorted(integer(axis, "shared_axes") for axis in shared_axes)
@@ -155,3 +162,8 @@ class PReLU(WeightedLayer):
 
     def _keras_shape(self, name: str) -> tuple[int, ...]:
         return self._alpha_shape
+
+
+functions["activate"] = lambda x, kind: KindLayer(
+    kind, name=unique_name(str(kind.options.get("function", kind.layer)))
+)(x)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import numpy as np
 
-from .. import _arrays
+from .. import _arrays, activations, initializers, regularizers
 from .._checks import ArgumentError, boolean, choice, integer, text
+from .._comparison import same_network
 from .._interchange import is_array
+from .._names import class_name, unique_name
 from .._symbolic import (
     Call,
     Context,
@@ -22,6 +22,7 @@ from .._symbolic import (
     Tensor,
     context,
     parts_of,
+    several,
     structured,
     tensors_in,
     within,
@@ -34,33 +35,7 @@ if TYPE_CHECKING:
     from .._arrays import Floats
     from .._symbolic import Shape
 
-_given: Counter[str] = Counter()
 _numbers = count()
-
-
-def clear_session() -> None:
-    """Lets the numbers in the names of layers begin anew: ``conv2d``, ``conv2d_1``..."""
-    _given.clear()
-
-
-def unique_name(stem: str) -> str:
-    """``stem``, or where it was given out before, with a number."""
-    _given[stem] += 1
-    return stem if _given[stem] == 1 else f"{stem}_{_given[stem] - 1}"
-
-
-def keep_name(name: str) -> None:
-    """Sees to it that ``unique_name`` does not give out a name that was given already, as to a layer of a file."""
-    stem, _, number = name.rpartition("_")
-    if not stem or not number.isdigit():
-        stem, number = name, "0"
-    _given[stem] = max(_given[stem], int(number[:9]) + 1)
-
-
-def class_name(kind: type) -> str:
-    """The name of a class as layers are called after it and as Keras's files have it: ``"conv2d"`` of ``Conv2D``."""
-    name = kind.__name__
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)).lower()
 
 
 def shape_of(value: object, name: str) -> tuple[int | None, ...]:
@@ -109,13 +84,6 @@ def begun(given: Any, is_trial: bool = False) -> Any:
     names = list(given) if isinstance(given, Mapping) else ["input", *(f"input_{i}" for i in range(1, len(shapes)))]
     tensors = [Tensor(shape, name, is_trial=is_trial) for shape, name in zip(shapes, names, strict=True)]
     return structured(given if isinstance(given, Mapping) or _is_list(given) else None, tensors)
-
-
-def check_absent(**arguments: None) -> None:
-    """Arguments of Keras's that are for what does not exist here: constraints of weights, penalties on results."""
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError(f"{name} must be None: there is no such thing here, got {value!r}")
 
 
 class UnnamedOptions(TypedDict, total=False):
@@ -257,8 +225,6 @@ class Layer:
 
     def _call_both_ways(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """What ``call`` gives where it asks whether it trains and nobody said: both answers must give one network."""
-        from ..models.comparison import same_network
-
         results = [self.call(inputs, *args, training=training, **kwargs) for training in (True, False)]
         if not same_network(list(dict.fromkeys(tensors_in([inputs, args, kwargs]))), *results):
             raise ValueError(
@@ -269,20 +235,24 @@ class Layer:
 
     def _compute(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """The result for an array, or for several."""
-        from ..models import Model
-
         is_several = isinstance(x, Mapping) or (isinstance(x, (list, tuple)) and any(map(is_array, x)))
         given: list[Any] = parts_of(x) if is_several else [x]
-        arrays = [_arrays.numeric(each, f"the input of {self.name}") for each in given]
+        arrays = [_arrays.dense(_arrays.numeric(each, f"the input of {self.name}"), np.float32) for each in given]
         for array in arrays:
             if array.ndim == 0 or array.shape[0] == 0:
                 raise ValueError(f"the input of {self.name}: expected a batch, got shape {array.shape}")
         shapes = [array.shape for array in arrays]
         inputs = begun(structured(x, shapes) if is_several else shapes[0], is_trial=True)
-        model = Model(parts_of(inputs), self._apply(inputs, *args, **kwargs))
-        if len(arrays) == 1:
-            return model.predict_on_batch(arrays[0])
-        return model.predict_on_batch([_arrays.dense(array, np.float32) for array in arrays])
+        outputs = self._apply(inputs, *args, **kwargs)
+        tensors = several(parts_of(outputs), f"what {self.name} gives")
+        network = Network()
+        for tensor in parts_of(inputs):
+            network.input(tensor)
+        core = network.model(*map(network.value, tensors))
+        names = core.output_names().split("\n")
+        results = [np.empty(core.output_shape(shapes, name), np.float32) for name in names]
+        core.predict(tuple(arrays) if len(arrays) > 1 else arrays[0], len(arrays[0]), names, results)
+        return structured(outputs, results) if isinstance(outputs, Mapping) or len(results) > 1 else results[0]
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """What the layer does, in terms of other layers; to be written by subclasses."""
@@ -480,8 +450,6 @@ class Layer:
 
 def serialized(value: Any, name: str) -> Any:
     """An activation, initializer or regularizer as a configuration tells it; a function of the user's stays one."""
-    from .. import activations, initializers, regularizers
-
     if name == "activation":
         return activations.name_of(activations.get(value))
     if value is None and not name.endswith("_initializer"):

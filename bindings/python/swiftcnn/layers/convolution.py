@@ -2,84 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
-from .. import activations, initializers, regularizers
-from .._checks import boolean, choice, integer, text
-from .activation import apply, finish
-from .base import LayerOptions, check_absent
-from .operation import WeightedLayer
+from .arguments import absent, declared
+from .operation import ActivatedLayer
 
 if TYPE_CHECKING:
-    from .._symbolic import Network, Tensor
+    from .._symbolic import Network
     from ..activations import Function
     from ..initializers import Initializer
     from ..regularizers import Regularizer
-
-    Pair = int | Sequence[int]
-
-
-def pair(value: Pair, name: str, minimum: int = 1) -> list[int]:
-    """One or two whole numbers, for height and width, as two."""
-    if isinstance(value, (list, tuple)):
-        if len(value) != 2:
-            raise ValueError(f"{name} must be one whole number or two, got {value!r}")
-        return [integer(each, name, minimum=minimum) for each in value]
-    return [integer(value, name, minimum=minimum)] * 2
+    from .arguments import Pair
+    from .base import LayerOptions
 
 
-def check_format(data_format: str | None) -> None:
-    """Images are NHWC."""
-    choice(data_format, "data_format", (None, "channels_last"))
+class _Convolution(ActivatedLayer):
+    kernel_size: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation_rate: tuple[int, ...]
+    padding: str
+    use_bias: bool
 
-
-def padding_option(padding: str) -> dict[str, object]:
-    """``"valid"`` or ``"same"`` as the library takes it."""
-    word = text(padding, "padding").lower()
-    if word not in ("valid", "same"):
-        raise ValueError(f"padding must be 'valid' or 'same', got {padding!r}")
-    return {"padding": "same"} if word == "same" else {}
-
-
-class _Convolution(WeightedLayer):
-    def __init__(
-        self,
-        kernel_size: Pair,
-        strides: Pair,
-        padding: str,
-        data_format: str | None,
-        dilation_rate: Pair,
-        activation: str | Function | None,
-        use_bias: bool,
-        initial: Mapping[str, tuple[str, str | Initializer]],
-        penalties: Mapping[str, tuple[str, str | Regularizer | None]],
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        """The initializers and regularizers are by the names of the weights, ``"kernel"``, each with its argument's."""
-        super().__init__(
-            {weight: initializers.get(value, name) for weight, (name, value) in initial.items()},
-            {weight: regularizers.get(value, name) for weight, (name, value) in penalties.items()},
-            **options,
-        )
-        check_format(data_format)
-        self.activation = activations.get(activation)
-        self.use_bias = boolean(use_bias, "use_bias")
-        self.kernel_size = tuple(pair(kernel_size, "kernel_size"))
-        self.strides = tuple(pair(strides, "strides"))
-        self.dilation_rate = tuple(pair(dilation_rate, "dilation_rate"))
-        self.padding = padding
-        self._window = {
-            "kernel": list(self.kernel_size),
-            "stride": list(self.strides),
-            "dilation": list(self.dilation_rate),
-            **padding_option(padding),
-        }
+    def _check(self) -> None:
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(f"strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be above 1")
 
-    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        return finish(self.activation, super().call(inputs, training))
+    def _options(self) -> dict[str, object]:
+        window = {"kernel": self.kernel_size, "stride": self.strides, "dilation": self.dilation_rate}
+        return {**window, "bias": self.use_bias, **({"padding": "same"} if self.padding.lower() == "same" else {})}
 
 
 class Conv2D(_Convolution):
@@ -97,6 +48,11 @@ class Conv2D(_Convolution):
         activation: a name or function of ``swiftcnn.activations``.
     """
 
+    filters: int
+    groups: int
+    _kind = "conv2d"
+
+    @declared
     def __init__(
         self,
         filters: int,
@@ -117,37 +73,12 @@ class Conv2D(_Convolution):
         bias_constraint: None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            {
-                "kernel": ("kernel_initializer", kernel_initializer),
-                "bias": ("bias_initializer", bias_initializer),
-            },
-            {
-                "kernel": ("kernel_regularizer", kernel_regularizer),
-                "bias": ("bias_regularizer", bias_regularizer),
-            },
-            **options,
-        )
-        check_absent(
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-        )
-        self.filters = integer(filters, "filters", minimum=1)
-        self.groups = integer(groups, "groups", minimum=1)
+        self._check()
         if self.filters % self.groups:
             raise ValueError(f"filters must be divisible by groups, got {self.filters} and {self.groups}")
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        options = {"filters": self.filters, "groups": self.groups, "bias": self.use_bias, **self._window}
-        return apply(self.activation, network, network.layer("conv2d", self.name, options, operand), self.name)
+    def _options(self) -> dict[str, object]:
+        return super()._options() | {"filters": self.filters, "groups": self.groups}
 
 
 class DepthwiseConv2D(_Convolution):
@@ -158,6 +89,11 @@ class DepthwiseConv2D(_Convolution):
         depth_multiplier: the number of results for each channel.
     """
 
+    depth_multiplier: int
+    _kind, _depthwise = "depthwise_conv2d", "kernel"
+    _stems: ClassVar[Mapping[str, str]] = {"kernel": "depthwise"}
+
+    @declared
     def __init__(
         self,
         kernel_size: Pair,
@@ -177,38 +113,10 @@ class DepthwiseConv2D(_Convolution):
         bias_constraint: None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            {
-                "kernel": ("depthwise_initializer", depthwise_initializer),
-                "bias": ("bias_initializer", bias_initializer),
-            },
-            {
-                "kernel": ("depthwise_regularizer", depthwise_regularizer),
-                "bias": ("bias_regularizer", bias_regularizer),
-            },
-            **options,
-        )
-        check_absent(
-            activity_regularizer=activity_regularizer,
-            depthwise_constraint=depthwise_constraint,
-            bias_constraint=bias_constraint,
-        )
-        self.depth_multiplier = integer(depth_multiplier, "depth_multiplier", minimum=1)
+        self._check()
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        options = {"multiplier": self.depth_multiplier, "bias": self.use_bias, **self._window}
-        value = network.layer("depthwise_conv2d", self.name, options, operand)
-        return apply(self.activation, network, value, self.name)
-
-    def _depthwise_channels(self, name: str, shape: tuple[int, ...]) -> int | None:
-        return shape[0] // self.depth_multiplier if name == "kernel" else None
+    def _options(self) -> dict[str, object]:
+        return super()._options() | {"multiplier": self.depth_multiplier}
 
 
 class SeparableConv2D(_Convolution):
@@ -218,12 +126,17 @@ class SeparableConv2D(_Convolution):
     Args: as of ``Conv2D`` and ``DepthwiseConv2D``.
     """
 
-    _weight_names: Mapping[str, str] = {
+    filters: int
+    depth_multiplier: int
+    _kind, _depthwise = "conv2d", "depthwise_kernel"
+    _stems: ClassVar[Mapping[str, str]] = {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}
+    _weight_names: ClassVar[Mapping[str, str]] = {
         "depthwise.weight": "depthwise_kernel",
         "pointwise.weight": "pointwise_kernel",
         "pointwise.bias": "bias",
     }
 
+    @declared
     def __init__(
         self,
         filters: int,
@@ -247,46 +160,50 @@ class SeparableConv2D(_Convolution):
         bias_constraint: None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            {
-                "depthwise_kernel": ("depthwise_initializer", depthwise_initializer),
-                "pointwise_kernel": ("pointwise_initializer", pointwise_initializer),
-                "bias": ("bias_initializer", bias_initializer),
-            },
-            {
-                "depthwise_kernel": ("depthwise_regularizer", depthwise_regularizer),
-                "pointwise_kernel": ("pointwise_regularizer", pointwise_regularizer),
-                "bias": ("bias_regularizer", bias_regularizer),
-            },
-            **options,
-        )
-        check_absent(
-            activity_regularizer=activity_regularizer,
-            depthwise_constraint=depthwise_constraint,
-            pointwise_constraint=pointwise_constraint,
-            bias_constraint=bias_constraint,
-        )
-        self.filters = integer(filters, "filters", minimum=1)
-        self.depth_multiplier = integer(depth_multiplier, "depth_multiplier", minimum=1)
+        self._check()
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        depthwise = network.layer(
-            "depthwise_conv2d", f"{self.name}.depthwise", {"multiplier": self.depth_multiplier, **self._window}, operand
-        )
-        pointwise = network.layer(
-            "conv2d",
-            f"{self.name}.pointwise",
-            {"filters": self.filters, "kernel": [1, 1], "bias": self.use_bias},
-            depthwise,
-        )
-        return apply(self.activation, network, pointwise, self.name)
+    def _linear(self, network: Network, operand: int, inference: bool) -> int:
+        window = super()._options() | {"multiplier": self.depth_multiplier, "bias": False}
+        depthwise = network.layer("depthwise_conv2d", f"{self.name}.depthwise", window, operand)
+        options = {"filters": self.filters, "kernel": (1, 1), "bias": self.use_bias}
+        return network.layer("conv2d", f"{self.name}.pointwise", options, depthwise)
 
-    def _depthwise_channels(self, name: str, shape: tuple[int, ...]) -> int | None:
-        return shape[0] // self.depth_multiplier if name == "depthwise_kernel" else None
+
+class Conv2DTranspose(_Convolution):
+    """What the gradient of a convolution does to that of its result: with ``strides`` images become larger. Weights:
+    ``kernel`` (height, width, filters, C) and ``bias`` (filters,).
+
+    Args: as of ``Conv2D``, and
+        padding: ``"valid"`` gives H' = H * stride + max(height of the window - stride, 0), ``"same"`` H * stride.
+        output_padding: None: as much as that takes.
+    """
+
+    filters: int
+    _kind = "conv2d_transpose"
+    _checks = {"output_padding": absent}
+
+    @declared
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Pair,
+        strides: Pair = (1, 1),
+        padding: str = "valid",
+        output_padding: None = None,
+        data_format: str | None = None,
+        dilation_rate: Pair = (1, 1),
+        activation: str | Function | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str | Initializer = "glorot_uniform",
+        bias_initializer: str | Initializer = "zeros",
+        kernel_regularizer: str | Regularizer | None = None,
+        bias_regularizer: str | Regularizer | None = None,
+        activity_regularizer: None = None,
+        kernel_constraint: None = None,
+        bias_constraint: None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        self._check()
+
+    def _options(self) -> dict[str, object]:
+        return super()._options() | {"filters": self.filters}

@@ -6,20 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from .. import activations, initializers, regularizers
-from .._checks import boolean, choice, integer, number
+from .._checks import choice, integer
+from .._names import unique_name
 from .._symbolic import Tensor
-from .activation import apply, finish
-from .base import Layer, LayerOptions, batched, check_absent, shape_of, unique_name
-from .convolution import check_format, pair
-from .operation import Operation, WeightedLayer
+from .arguments import declared, pair
+from .base import Layer, LayerOptions, batched, shape_of
+from .operation import ActivatedLayer, Operation
 
 if TYPE_CHECKING:
     from .._symbolic import Network
     from ..activations import Function
     from ..initializers import Initializer
     from ..regularizers import Regularizer
-    from .convolution import Pair
+    from .arguments import Pair
 
 
 class InputLayer(Layer):
@@ -72,7 +71,7 @@ def Input(  # noqa: N802 (Keras's name)
     return tensor
 
 
-class Dense(WeightedLayer):
+class Dense(ActivatedLayer):
     """``activation(x @ kernel + bias)`` over the last axis. Weights: ``kernel`` (features, units), ``bias`` (units,).
 
     Args:
@@ -80,6 +79,11 @@ class Dense(WeightedLayer):
         activation: a name or function of ``swiftcnn.activations``.
     """
 
+    units: int
+    use_bias: bool
+    _kind = "dense"
+
+    @declared
     def __init__(
         self,
         units: int,
@@ -94,32 +98,10 @@ class Dense(WeightedLayer):
         bias_constraint: None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(
-            {
-                "kernel": initializers.get(kernel_initializer, "kernel_initializer"),
-                "bias": initializers.get(bias_initializer, "bias_initializer"),
-            },
-            {
-                "kernel": regularizers.get(kernel_regularizer, "kernel_regularizer"),
-                "bias": regularizers.get(bias_regularizer, "bias_regularizer"),
-            },
-            **options,
-        )
-        check_absent(
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-        )
-        self.units = integer(units, "units", minimum=1)
-        self.activation = activations.get(activation)
-        self.use_bias = boolean(use_bias, "use_bias")
+        pass
 
-    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        return finish(self.activation, super().call(inputs, training))
-
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        value = network.layer("dense", self.name, {"units": self.units, "bias": self.use_bias}, operand)
-        return apply(self.activation, network, value, self.name)
+    def _options(self) -> dict[str, object]:
+        return {"units": self.units, "bias": self.use_bias}
 
 
 class Dropout(Operation):
@@ -132,6 +114,10 @@ class Dropout(Operation):
         seed: not used: the numbers depend on the seed of ``compile``, the step and the layer's place in the network.
     """
 
+    rate: float
+    _kind, _acts_in_training_alone = "dropout", True
+
+    @declared
     def __init__(
         self,
         rate: float,
@@ -139,30 +125,29 @@ class Dropout(Operation):
         seed: int | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(**options)
-        self.rate = number(rate, "rate")
         if not 0 <= self.rate <= 1:
             raise ValueError(f"rate must be 0 to 1, got {self.rate}")
         if noise_shape is not None:
             raise ValueError(f"noise_shape must be None, got {noise_shape!r}")
-        if seed is not None:
-            integer(seed, "seed")
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
-        if inference or self.rate == 0:
-            return operand
-        return network.layer("dropout", self.name, {"rate": self.rate}, operand)
+        return super()._define(network, operand, inference or self.rate == 0)
+
+    def _options(self) -> dict[str, object]:
+        return {"rate": self.rate}
 
 
 class Flatten(Operation):
     """All axes but the batch in one: (N, H, W, C) becomes (N, H * W * C)."""
 
-    def __init__(self, data_format: str | None = None, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(**options)
-        check_format(data_format)
+    _kind = "reshape"
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        return network.layer("reshape", self.name, {"shape": [-1]}, operand)
+    @declared
+    def __init__(self, data_format: str | None = None, **options: Unpack[LayerOptions]) -> None:
+        pass
+
+    def _options(self) -> dict[str, object]:
+        return {"shape": [-1]}
 
 
 class Reshape(Operation):
@@ -172,8 +157,11 @@ class Reshape(Operation):
         target_shape: without the batch; one size may be -1, which makes it what is left.
     """
 
+    target_shape: tuple[int, ...]
+    _kind = "reshape"
+
+    @declared
     def __init__(self, target_shape: Sequence[int], **options: Unpack[LayerOptions]) -> None:
-        super().__init__(**options)
         if isinstance(target_shape, (str, bytes)) or not isinstance(target_shape, Sequence):
             raise ValueError(f"target_shape must be a tuple of whole numbers, got {target_shape!r}")
         self.target_shape = tuple(integer(size, "target_shape", minimum=-1) for size in target_shape)
@@ -186,7 +174,10 @@ class Reshape(Operation):
             count = math.prod(size or 1 for size in shape)
             if count != math.prod(self.target_shape):
                 raise ValueError(f"target_shape {self.target_shape} has not the {count} elements of {shape}")
-        return network.layer("reshape", self.name, {"shape": list(self.target_shape)}, operand)
+        return super()._define(network, operand, inference)
+
+    def _options(self) -> dict[str, object]:
+        return {"shape": self.target_shape}
 
 
 class ZeroPadding2D(Operation):
@@ -196,25 +187,30 @@ class ZeroPadding2D(Operation):
         padding: one number for all sides; two, for (top and bottom, left and right); or ((top, bottom), (left, right)).
     """
 
+    padding: tuple[tuple[int, ...], ...]
+    _kind = "zero_pad"
+    _checks = {"padding": lambda value, name: _sides(value, name)}
+
+    @declared
     def __init__(
         self,
         padding: int | Sequence[Pair] = (1, 1),
         data_format: str | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(**options)
-        check_format(data_format)
-        if isinstance(padding, (list, tuple)):
-            if len(padding) != 2:
-                raise ValueError(f"padding must be a number, two numbers or two pairs, got {padding!r}")
-            sides = [pair(side, "padding", minimum=0) for side in padding]
-        else:
-            sides = [pair(integer(padding, "padding"), "padding", minimum=0)] * 2
-        self.padding = tuple(map(tuple, sides))
+        pass
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
+    def _options(self) -> dict[str, object]:
         (top, bottom), (left, right) = self.padding
-        return network.layer("zero_pad", self.name, {"padding": [top, left, bottom, right]}, operand)
+        return {"padding": [top, left, bottom, right]}
+
+
+def _sides(padding: Any, name: str) -> tuple[tuple[int, ...], ...]:
+    if not isinstance(padding, (list, tuple)):
+        return (pair(padding, name, minimum=0),) * 2
+    if len(padding) != 2:
+        raise ValueError(f"{name} must be a number, two numbers or two pairs, got {padding!r}")
+    return tuple(pair(side, name, minimum=0) for side in padding)
 
 
 class Identity(Operation):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from .._checks import integer
-from .base import LayerOptions
+from .._symbolic import functions
+from .arguments import declared
 from .operation import Operation
 
 if TYPE_CHECKING:
     from .._symbolic import Call, Network, Shape, Tensor
+    from .base import LayerOptions
 
 
 class _Pairwise(Operation):
-    _kind: ClassVar[str]
-
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         if len(operands) < 2:
             raise ValueError(f"layer {self.name!r} takes a list of at least two tensors, got {len(operands)}")
@@ -61,6 +60,18 @@ class Multiply(_Pairwise):
     _kind = "multiply"
 
 
+class Maximum(_Pairwise):
+    """The largest of tensors, element by element; shapes as of ``Add``."""
+
+    _kind = "maximum"
+
+
+class Minimum(_Pairwise):
+    """The smallest of tensors, element by element; shapes as of ``Add``."""
+
+    _kind = "minimum"
+
+
 class Concatenate(Operation):
     """Tensors joined along an axis.
 
@@ -68,14 +79,17 @@ class Concatenate(Operation):
         axis: any but the batch.
     """
 
+    axis: int
+    _kind = "concat"
+
+    @declared
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(**options)
-        self.axis = integer(axis, "axis", minimum=-8)
+        pass
 
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         if len(operands) < 1:
             raise ValueError(f"layer {self.name!r} takes a list of tensors")
-        return network.layer("concat", self.name, {"axis": self.axis}, *operands)
+        return network.layer(self._kind, self.name, {"axis": self.axis}, *operands)
 
 
 def add(inputs: Sequence[Tensor], **options: Unpack[LayerOptions]) -> Tensor:
@@ -90,7 +104,22 @@ def multiply(inputs: Sequence[Tensor], **options: Unpack[LayerOptions]) -> Tenso
     return result
 
 
+def maximum(inputs: Sequence[Tensor], **options: Unpack[LayerOptions]) -> Tensor:
+    """``Maximum()(inputs)``"""
+    result: Tensor = Maximum(**options)(inputs)
+    return result
+
+
+def minimum(inputs: Sequence[Tensor], **options: Unpack[LayerOptions]) -> Tensor:
+    """``Minimum()(inputs)``"""
+    result: Tensor = Minimum(**options)(inputs)
+    return result
+
+
 def concatenate(inputs: Sequence[Tensor], axis: int = -1, **options: Unpack[LayerOptions]) -> Tensor:
     """``Concatenate(axis)(inputs)``"""
     result: Tensor = Concatenate(axis, **options)(inputs)
     return result
+
+
+functions["add"], functions["multiply"] = add, multiply

@@ -1,19 +1,20 @@
-"""Batch normalisation."""
+"""Normalisations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-from .. import initializers, regularizers
-from .._checks import boolean, integer, number
-from .base import LayerOptions, check_absent
-from .operation import WeightedLayer
+from .._checks import integer
+from .arguments import declared, one_of
+from .operation import Operation, WeightedLayer
 
 if TYPE_CHECKING:
     from .._symbolic import Call, Network
     from ..initializers import Initializer
     from ..regularizers import Regularizer
+    from .base import LayerOptions
 
 
 class BatchNormalization(WeightedLayer):
@@ -31,13 +32,20 @@ class BatchNormalization(WeightedLayer):
         scale: whether there is a ``gamma``.
     """
 
-    _weight_names: Mapping[str, str] = {
+    axis: int
+    momentum: float
+    epsilon: float
+    center: bool
+    scale: bool
+    _kind = "batch_norm"
+    _weight_names: ClassVar[Mapping[str, str]] = {
         "weight": "gamma",
         "bias": "beta",
         "running_mean": "moving_mean",
         "running_var": "moving_variance",
     }
 
+    @declared
     def __init__(
         self,
         axis: int = -1,
@@ -56,27 +64,8 @@ class BatchNormalization(WeightedLayer):
         synchronized: bool = False,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(
-            {
-                "gamma": initializers.get(gamma_initializer, "gamma_initializer"),
-                "beta": initializers.get(beta_initializer, "beta_initializer"),
-                "moving_mean": initializers.get(moving_mean_initializer, "moving_mean_initializer"),
-                "moving_variance": initializers.get(moving_variance_initializer, "moving_variance_initializer"),
-            },
-            {
-                "gamma": regularizers.get(gamma_regularizer, "gamma_regularizer"),
-                "beta": regularizers.get(beta_regularizer, "beta_regularizer"),
-            },
-            **options,
-        )
-        check_absent(beta_constraint=beta_constraint, gamma_constraint=gamma_constraint)
-        if boolean(synchronized, "synchronized"):
+        if synchronized:
             raise ValueError("synchronized must be False: there is one process")
-        self.axis = integer(axis, "axis", minimum=-1)
-        self.momentum = number(momentum, "momentum")
-        self.epsilon = number(epsilon, "epsilon")
-        self.center = boolean(center, "center")
-        self.scale = boolean(scale, "scale")
         if not 0 <= self.momentum <= 1:
             raise ValueError(f"momentum must be 0 to 1, got {self.momentum}")
 
@@ -88,11 +77,77 @@ class BatchNormalization(WeightedLayer):
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         if self.axis not in (-1, len(network.shape(operand)) - 1):
             raise ValueError(f"axis must be the last, -1, got {self.axis!r}")
-        options = {
-            "epsilon": self.epsilon,
-            "momentum": 1 - self.momentum,
-            "scale": self.scale,
-            "center": self.center,
-            "unbiased": False,
-        }
-        return network.layer("batch_norm", self.name, options, operand)
+        return super()._define(network, operand, inference)
+
+    def _options(self) -> dict[str, object]:
+        told: dict[str, object] = {"epsilon": self.epsilon, "scale": self.scale, "center": self.center}
+        return told | {"momentum": 1 - self.momentum, "unbiased": False}
+
+
+class GroupNormalization(WeightedLayer):
+    """Normalises each group of channels of an image with its own mean and variance, also in training (Wu and He 2018).
+    Weights: ``gamma`` and ``beta``, each (C,).
+
+    Args:
+        groups: how many there are, a divisor of C; -1 is C itself (instance normalisation), 1 all channels together.
+        axis: the last.
+        epsilon: added to the variance.
+        center: whether there is a ``beta``.
+        scale: whether there is a ``gamma``.
+    """
+
+    groups: int
+    axis: int
+    epsilon: float
+    center: bool
+    scale: bool
+    _kind = "group_norm"
+    _weight_names: ClassVar[Mapping[str, str]] = {"weight": "gamma", "bias": "beta"}
+    _checks = {"groups": partial(integer, minimum=-1), "axis": one_of(-1)}
+
+    @declared
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: str | Initializer = "zeros",
+        gamma_initializer: str | Initializer = "ones",
+        beta_regularizer: str | Regularizer | None = None,
+        gamma_regularizer: str | Regularizer | None = None,
+        beta_constraint: None = None,
+        gamma_constraint: None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        if self.groups == 0:
+            raise ValueError("groups must be -1 or at least 1, got 0")
+
+    def _options(self) -> dict[str, object]:
+        return {"groups": self.groups, "epsilon": self.epsilon, "scale": self.scale, "center": self.center}
+
+
+class UnitNormalization(Operation):
+    """Each vector along an axis, or along several, divided by its length.
+
+    Args:
+        axis: any but the batch, or a list of them.
+    """
+
+    axis: int | list[int]
+    _kind = "unit_norm"
+    _checks = {"axis": lambda value, name: _axes(value, name)}
+
+    @declared
+    def __init__(self, axis: int | Sequence[int] = -1, **options: Unpack[LayerOptions]) -> None:
+        pass
+
+    def _options(self) -> dict[str, object]:
+        return {"axes": self.axis if isinstance(self.axis, list) else [self.axis]}
+
+
+def _axes(value: Any, name: str) -> int | list[int]:
+    if isinstance(value, (list, tuple)):
+        return [integer(axis, name, minimum=-8) for axis in value]
+    return integer(value, name, minimum=-8)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._checks import boolean
 from .._symbolic import Call, Network, Tensor, context, is_rebuilding, limited, parts_of, spent
-from .base import Layer, LayerOptions, batched
+from ..activations import Function, Kind, kind_of
+from .base import Layer, batched
 from .variable import Variable
 
 if TYPE_CHECKING:
     from .. import _swiftcnn
     from .._symbolic import Shape
-    from ..initializers import Initializer
-    from ..regularizers import Regularizer
+    from .arguments import Check
 
 
 class Operation(Layer):
     """A layer that the library knows. It has no weights, unless it is a ``WeightedLayer``."""
 
     _asks = False
+    _kind: ClassVar[str]  # what the library calls it
+    _acts_in_training_alone: ClassVar[bool] = False
+    _checks: ClassVar[Mapping[str, Check]] = {}  # of arguments whose names mean something else in other layers
 
     def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
         """The result of the layer itself, for tensors."""
@@ -41,7 +44,13 @@ class Operation(Layer):
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         """Adds what the layer computes of one value."""
-        raise NotImplementedError
+        if inference and self._acts_in_training_alone:
+            return operand
+        return network.layer(self._kind, self.name, self._options(), operand)
+
+    def _options(self) -> Mapping[str, object]:
+        """The options of the library's layer."""
+        return {}
 
 
 class WeightedLayer(Operation):
@@ -52,19 +61,11 @@ class WeightedLayer(Operation):
     """
 
     # The names of weights in files and in Keras.
-    _weight_names: Mapping[str, str] = {"weight": "kernel", "bias": "bias"}
-
-    def __init__(
-        self,
-        initializers: Mapping[str, Initializer],
-        regularizers: Mapping[str, Regularizer | None],
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        """The initializers and regularizers are by Keras's names of the weights."""
-        super().__init__(**options)
-        self._initializers = initializers
-        self._regularizers = regularizers
-        self._home: _swiftcnn.Model | None = None
+    _weight_names: ClassVar[Mapping[str, str]] = {"weight": "kernel", "bias": "bias"}
+    # What the names of a weight's initializer and regularizer begin with, where that is not its own name.
+    _stems: ClassVar[Mapping[str, str]] = {}
+    _depthwise: ClassVar[str] = ""  # the weight of a convolution of each channel by itself
+    _home: _swiftcnn.Model | None = None
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the weights for inputs of a shape, the batch included."""
@@ -85,13 +86,12 @@ class WeightedLayer(Operation):
         network = Network()
         home = network.model(self._define(network, network.input(tensor), inference=False), options=limited())
         spent(home)
-        if not is_rebuilding():
-            for variable in self._variables(home):
-                variable.assign(self._initializers[variable.name](variable.shape))
-        for name, regularizer in self._regularizers.items():
-            for variable in self._variables(home):
-                if variable.name == name and regularizer is not None:
-                    home.set_regularization(variable.parameter, regularizer.l1, regularizer.l2)
+        for variable in self._variables(home):
+            stem, own = self._stems.get(variable.name, variable.name), vars(self)
+            if not is_rebuilding():
+                variable.assign(own[f"{stem}_initializer"](variable.shape))
+            if (penalty := own.get(f"{stem}_regularizer")) is not None:
+                home.set_regularization(variable.parameter, penalty.l1, penalty.l2)
         self._home = home
         self.built = True
         self._freezes = False
@@ -117,16 +117,12 @@ class WeightedLayer(Operation):
         result = []
         for parameter, _, _, shape in home.parameters():
             name = self._weight_names[parameter.removeprefix(f"{self.name}.")]
-            channels = self._depthwise_channels(name, shape)
+            channels = shape[0] // vars(self)["depth_multiplier"] if name == self._depthwise else None
             result.append(Variable(home, parameter, name, self.name, shape, channels, self._keras_shape(name)))
         return result
 
     def _keras_shape(self, name: str) -> tuple[int, ...] | None:
         """Keras's shape of a weight where it differs without another order of the elements."""
-        return None
-
-    def _depthwise_channels(self, name: str, shape: tuple[int, ...]) -> int | None:
-        """The number of channels where the weight is that of a depthwise convolution."""
         return None
 
     @property
@@ -162,3 +158,39 @@ class WeightedLayer(Operation):
     def _set_trainable(home: _swiftcnn.Model, trainable: bool) -> None:
         if any(row[1] != "statistic" for row in home.parameters()):
             home.set_trainable("*", trainable)
+
+
+class ActivatedLayer(WeightedLayer):
+    """A layer with weights and an activation."""
+
+    activation: Function
+
+    def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
+        return finish(self.activation, super().call(inputs, training))
+
+    def _define(self, network: Network, operand: int, inference: bool) -> int:
+        value, kind = self._linear(network, operand, inference), known(self.activation)
+        if kind is None:
+            return value
+        return network.layer(kind.layer, f"{self.name}.{kind.options.get('function', kind.layer)}", kind.options, value)
+
+    def _linear(self, network: Network, operand: int, inference: bool) -> int:
+        """Adds what comes before the activation."""
+        return super()._define(network, operand, inference)
+
+
+def known(function: Function) -> Kind | None:
+    """An activation as a layer of the library; None for ``linear``, and for one of the user's: see ``finish``."""
+    try:
+        return kind_of(function)
+    except KeyError:
+        return None
+
+
+def finish(function: Function, result: Tensor) -> Any:
+    """Applies a function of the user's to what a layer gave."""
+    try:
+        kind_of(function)
+    except KeyError:
+        return function(result)
+    return result

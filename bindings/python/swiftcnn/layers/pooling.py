@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
-from .._checks import boolean
-from .base import LayerOptions, UnnamedOptions
-from .convolution import check_format, padding_option, pair
+from .arguments import declared, optional, pair
 from .operation import Operation
 
 if TYPE_CHECKING:
-    from .._symbolic import Network
-    from .convolution import Pair
+    from .arguments import Pair
+    from .base import LayerOptions, UnnamedOptions
 
 
 class _Pooling(Operation):
-    _kind: ClassVar[str]
+    pool_size: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: str
+    _kind = "pool2d"
+    _checks = {"strides": optional(pair)}
+    _how: ClassVar[str]
 
+    @declared
     def __init__(
         self,
         pool_size: Pair,
@@ -26,18 +30,17 @@ class _Pooling(Operation):
         name: str | None = None,
         **options: Unpack[UnnamedOptions],
     ) -> None:
-        super().__init__(name=name, **options)
-        check_format(data_format)
-        self.pool_size = tuple(pair(pool_size, "pool_size"))
-        self.strides = self.pool_size if strides is None else tuple(pair(strides, "strides"))
-        self.padding = padding
-        self._options = padding_option(padding)
+        self._check()
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
+    def _check(self) -> None:
+        if vars(self)["strides"] is None:
+            self.strides = self.pool_size
+
+    def _options(self) -> dict[str, object]:
         # Padding does not count in a mean, as in TensorFlow.
-        exclusive = {"count_include_pad": False} if self._kind == "average" else {}
-        options = {"kind": self._kind, "kernel": list(self.pool_size), "stride": list(self.strides)}
-        return network.layer("pool2d", self.name, options | exclusive | self._options, operand)
+        exclusive = {"count_include_pad": False} if self._how == "average" else {}
+        padding = {"padding": "same"} if self.padding.lower() == "same" else {}
+        return {"kind": self._how, "kernel": self.pool_size, "stride": self.strides, **exclusive, **padding}
 
 
 class MaxPooling2D(_Pooling):
@@ -49,8 +52,9 @@ class MaxPooling2D(_Pooling):
         padding: ``"valid"`` for none, ``"same"`` for as much as gives ceil(H / stride) rows.
     """
 
-    _kind = "max"
+    _how = "max"
 
+    @declared
     def __init__(
         self,
         pool_size: Pair = (2, 2),
@@ -60,7 +64,7 @@ class MaxPooling2D(_Pooling):
         name: str | None = None,
         **options: Unpack[UnnamedOptions],
     ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, name, **options)
+        self._check()
 
 
 class AveragePooling2D(_Pooling):
@@ -69,33 +73,32 @@ class AveragePooling2D(_Pooling):
     Args: as of ``MaxPooling2D``.
     """
 
-    _kind = "average"
+    _how = "average"
 
 
 class _GlobalPooling(Operation):
-    _kind: ClassVar[str]
+    keepdims: bool
+    _kind = "global_pool2d"
+    _how: ClassVar[str]
 
-    def __init__(
-        self, data_format: str | None = None, keepdims: bool = False, **options: Unpack[LayerOptions]
-    ) -> None:
-        super().__init__(**options)
-        check_format(data_format)
-        self.keepdims = boolean(keepdims, "keepdims")
+    @declared
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Unpack[LayerOptions]) -> None:
+        pass
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        return network.layer("global_pool2d", self.name, {"kind": self._kind, "keep_axes": self.keepdims}, operand)
+    def _options(self) -> dict[str, object]:
+        return {"kind": self._how, "keep_axes": self.keepdims}
 
 
 class GlobalAveragePooling2D(_GlobalPooling):
     """The mean over height and width: (N, H, W, C) becomes (N, C), or with ``keepdims`` (N, 1, 1, C)."""
 
-    _kind = "average"
+    _how = "average"
 
 
 class GlobalMaxPooling2D(_GlobalPooling):
     """The maximum over height and width: (N, H, W, C) becomes (N, C), or with ``keepdims`` (N, 1, 1, C)."""
 
-    _kind = "max"
+    _how = "max"
 
 
 MaxPool2D = MaxPooling2D

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from .. import _arrays
-from .._checks import boolean, choice, integer
-from .._symbolic import Call, Network
-from .base import LayerOptions, UnnamedOptions
-from .convolution import check_format
+from .._symbolic import Call, Network, functions
+from .arguments import declared, one_of, optional, pair
 from .operation import Operation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+    from .arguments import Pair
+    from .base import LayerOptions, UnnamedOptions
 
 
 def _constants(value: ArrayLike, name: str) -> list[float]:
@@ -28,17 +29,26 @@ def _constants(value: ArrayLike, name: str) -> list[float]:
     return [float(each) for each in array.reshape(-1)]
 
 
+def _constant(value: ArrayLike, name: str) -> float | list[float]:
+    """The same, a number alone where it was given so."""
+    constants = _constants(value, name)
+    return constants[0] if np.ndim(value) == 0 else constants
+
+
 class Rescaling(Operation):
     """``x * scale + offset``, each one number or one a channel: ``Rescaling(1 / 255)`` brings pixels to 0...1."""
 
-    def __init__(self, scale: ArrayLike, offset: ArrayLike = 0.0, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(**options)
-        scales, offsets = _constants(scale, "scale"), _constants(offset, "offset")
-        self.scale = scales[0] if np.ndim(scale) == 0 else scales
-        self.offset = offsets[0] if np.ndim(offset) == 0 else offsets
+    scale: float | list[float]
+    offset: float | list[float]
+    _kind = "rescaling"
+    _checks = {"scale": _constant, "offset": _constant}
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        return network.layer("rescaling", self.name, {"scale": self.scale, "offset": self.offset}, operand)
+    @declared
+    def __init__(self, scale: ArrayLike, offset: ArrayLike = 0.0, **options: Unpack[LayerOptions]) -> None:
+        pass
+
+    def _options(self) -> dict[str, object]:
+        return {"scale": self.scale, "offset": self.offset}
 
 
 class Normalization(Operation):
@@ -50,6 +60,14 @@ class Normalization(Operation):
         invert: the reverse, ``x * sqrt(variance) + mean``.
     """
 
+    axis: int | None
+    invert: bool
+    mean: list[float] | None
+    variance: list[float] | None
+    _kind = "rescaling"
+    _checks = {"axis": one_of(-1, None), "mean": optional(_constants), "variance": optional(_constants)}
+
+    @declared
     def __init__(
         self,
         axis: int | None = -1,
@@ -58,14 +76,8 @@ class Normalization(Operation):
         invert: bool = False,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(**options)
-        choice(axis, "axis", (-1, None))
         if (mean is None) != (variance is None):
             raise ValueError("mean and variance must be given both, or neither")
-        self.axis = axis
-        self.invert = boolean(invert, "invert")
-        self.mean = None if mean is None else _constants(mean, "mean")
-        self.variance = None if variance is None else _constants(variance, "variance")
         if self.variance and min(self.variance) < 0:
             raise ValueError(f"variance must be 0 or more, got {min(self.variance)}")
 
@@ -86,14 +98,46 @@ class Normalization(Operation):
         self.mean = _constants(array.mean(axes, np.float64), "data")
         self.variance = _constants(array.var(axes, np.float64), "data")
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
+    def _options(self) -> dict[str, object]:
         if self.mean is None or self.variance is None:
             raise ValueError(f"layer {self.name!r} knows no mean and variance: give them, or call adapt(data) first")
         mean = np.asarray(self.mean)
         # Keras's smallest deviation.
         deviation = np.maximum(np.sqrt(np.asarray(self.variance)), 1e-7)
         scale, offset = (deviation, mean) if self.invert else (1 / deviation, -mean / deviation)
-        return network.layer("rescaling", self.name, {"scale": scale.tolist(), "offset": offset.tolist()}, operand)
+        return {"scale": scale.tolist(), "offset": offset.tolist()}
+
+
+class UpSampling2D(Operation):
+    """More rows and columns of images (N, H, W, C).
+
+    Args:
+        size: how many times as many, for height and width.
+        interpolation: ``"nearest"`` repeats them, ``"bilinear"`` draws lines between them.
+    """
+
+    size: tuple[int, ...]
+    interpolation: str
+    _kind = "resize"
+    _checks = {"size": pair, "interpolation": one_of("nearest", "bilinear")}
+
+    @declared
+    def __init__(
+        self,
+        size: Pair = (2, 2),
+        data_format: str | None = None,
+        interpolation: str = "nearest",
+        name: str | None = None,
+        **options: Unpack[UnnamedOptions],
+    ) -> None:
+        pass
+
+    def _define(self, network: Network, operand: int, inference: bool) -> int:
+        if len(network.shape(operand)) != 4:
+            raise ValueError(f"layer {self.name!r} takes images (N, H, W, C), got shape {network.shape(operand)}")
+        how = {"interpolation": "nearest" if self.interpolation == "nearest" else "linear"}
+        rows = network.layer(self._kind, f"{self.name}.height", {"axis": 1, "scale": self.size[0], **how}, operand)
+        return network.layer(self._kind, self.name, {"axis": 2, "scale": self.size[1], **how}, rows)
 
 
 class RandomFlip(Operation):
@@ -104,6 +148,11 @@ class RandomFlip(Operation):
         seed: not used: the numbers depend on the seed of ``compile``, the step and the layer's place in the network.
     """
 
+    mode: str
+    _kind, _acts_in_training_alone = "random_flip", True
+    _checks = {"mode": one_of("horizontal", "vertical", "horizontal_and_vertical")}
+
+    @declared
     def __init__(
         self,
         mode: str = "horizontal_and_vertical",
@@ -111,18 +160,10 @@ class RandomFlip(Operation):
         data_format: str | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(**options)
-        check_format(data_format)
-        choice(mode, "mode", ("horizontal", "vertical", "horizontal_and_vertical"))
-        if seed is not None:
-            integer(seed, "seed")
-        self.mode = mode
+        pass
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        if inference:
-            return operand
-        options = {"horizontal": "horizontal" in self.mode, "vertical": "vertical" in self.mode}
-        return network.layer("random_flip", self.name, options, operand)
+    def _options(self) -> dict[str, object]:
+        return {"horizontal": "horizontal" in self.mode, "vertical": "vertical" in self.mode}
 
 
 class RandomCrop(Operation):
@@ -133,6 +174,11 @@ class RandomCrop(Operation):
         seed: not used: the numbers depend on the seed of ``compile``, the step and the layer's place in the network.
     """
 
+    height: int
+    width: int
+    _kind = "random_crop"
+
+    @declared
     def __init__(
         self,
         height: int,
@@ -142,12 +188,7 @@ class RandomCrop(Operation):
         name: str | None = None,
         **options: Unpack[UnnamedOptions],
     ) -> None:
-        super().__init__(name=name, **options)
-        check_format(data_format)
-        self.height = integer(height, "height", minimum=1)
-        self.width = integer(width, "width", minimum=1)
-        if seed is not None:
-            integer(seed, "seed")
+        pass
 
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         if not call.inference:
@@ -156,5 +197,12 @@ class RandomCrop(Operation):
         middle = alone.model(self._define(alone, alone.input(call.inputs[0], "input"), inference=False))
         return network.apply(middle, operands, inference=True)
 
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        return network.layer("random_crop", self.name, {"height": self.height, "width": self.width}, operand)
+    def _options(self) -> dict[str, object]:
+        return {"height": self.height, "width": self.width}
+
+
+def _rescaled(x: Any, scale: ArrayLike, offset: ArrayLike = 0.0) -> Any:
+    return Rescaling(scale, offset)(x)
+
+
+functions["rescale"] = _rescaled

@@ -13,6 +13,7 @@ from .._checks import boolean, integer, number, readable, text
 from ..layers.base import shape_of
 from .keras_files import is_keras, opened
 from .keras_weights import family_of
+from .kinds import KINDS
 from .model import Model, numbers
 from .pictures import checked_names, described
 from .weights import load, told
@@ -185,3 +186,6 @@ def _stages(stages: Sequence[Mapping[str, Any]] | Sequence[int]) -> list[object]
     if isinstance(stages, (str, bytes)) or not isinstance(stages, Sequence):
         raise TypeError(f"stages must be a list with an entry for each stage, got {stages!r}")
     return [dict(stage) if isinstance(stage, Mapping) else integer(stage, "stages", minimum=1) for stage in stages]
+
+
+KINDS["create_model"] = create_model

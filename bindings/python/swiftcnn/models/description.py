@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _random, _swiftcnn, activations, initializers, layers, regularizers
+from .._names import keep_name
 from .._symbolic import Made, Tensor, limited, spent, tensors_in
 from ..layers.activation import KindLayer
-from ..layers.base import Layer, keep_name, serialized
+from ..layers.base import Layer, serialized
 from ..layers.core import InputLayer
+from .kinds import KINDS, is_functional, is_model, model_class
 
 if TYPE_CHECKING:
     from .model import Model
@@ -120,22 +122,18 @@ class Writer:
         return number
 
     def _entry(self, layer: Layer) -> dict[str, Any]:
-        from .model import Model
-        from .sequential import Sequential
 
         if not is_own(type(layer)):
             return self._custom(layer)
-        if isinstance(layer, Sequential):
+        if isinstance(layer, KINDS["Sequential"]):
             return self._sequential(layer)
-        if isinstance(layer, Model):
+        if is_model(layer):
             return self._network(layer) if layer._is_network else self._functional(layer)
         return {"class": type(layer).__name__, "config": self._value(layer.get_config())}
 
     def _custom(self, layer: Layer) -> dict[str, Any]:
-        from .model import Model
-
         entry = {"custom": self._object(type(layer)), "name": layer.name, "config": self._value(layer.get_config())}
-        if isinstance(layer, Model) and layer._core is not None and type(layer).call is not Model.call:
+        if is_model(layer) and layer._core is not None and not is_functional(layer):
             entry["input_shape"] = self._value(layer._built_for)
         return entry
 
@@ -202,10 +200,8 @@ class Writer:
     @staticmethod
     def _sources(tensor: Tensor) -> tuple[Tensor, ...]:
         """What a result in the middle of a model of the library begins with."""
-        from .model import Model
-
         call = tensor.call
-        if call is None or not isinstance(call.layer, Model) or not call.layer._continues(call):
+        if call is None or not is_model(call.layer) or not call.layer._continues(call):
             raise UnknownPartError(f"{tensor!r} is computed within a layer")
         return call.inputs
 
@@ -286,39 +282,33 @@ class Reader:
             found: Layer = _CLASSES[entry["class"]].from_config(self._value(entry["config"]))
             return found
         kinds = {"network": self._network, "sequential": self._sequential, "functional": self._functional}
-        model = kinds[entry["model"]](entry)
+        model: Model = kinds[entry["model"]](entry)
         model._trainable = entry["trainable"]
         if model._core is not None and "mean" in entry:
             model.set_normalization(entry["mean"], entry["std"])
         return model
 
     def _custom(self, entry: Mapping[str, Any]) -> Layer:
-        from .model import Model
-
         kind = self._object(entry["custom"])
         layer: object = kind.from_config(self._value(entry["config"]))
         if not isinstance(layer, Layer):
             raise UnknownPartError(f"{entry['custom']}.from_config gave {layer!r}, no layer")
         layer.name = entry["name"]
-        if isinstance(layer, Model) and "input_shape" in entry:
+        if is_model(layer) and "input_shape" in entry:
             layer.build(self._value(entry["input_shape"]))
         return layer
 
     def _network(self, entry: Mapping[str, Any]) -> Model:
-        from .model import Model
-
-        seed = int(_random.generator().integers(1 << 31))
+        seed = _random.next_seed() >> 1
         options = {"name": entry["name"], "seed": seed, "mean": entry["mean"], "std": entry["std"], **limited()}
         core = _swiftcnn.model_from_graph(entry["graph"], json.dumps(options))
         spent(core)
-        model = Model._of(core)
+        model = model_class()._of(core)
         model._begin_with(self._starts(entry))
         return model
 
-    def _sequential(self, entry: Mapping[str, Any]) -> Model:
-        from .sequential import Sequential
-
-        model = Sequential(name=entry["name"])
+    def _sequential(self, entry: Mapping[str, Any]) -> Any:
+        model: Any = KINDS["Sequential"](name=entry["name"])
         start = self._starts(entry)[0] if "input" in entry else None
         if start is not None and entry["begins"]:
             model.add(start)
@@ -331,14 +321,12 @@ class Reader:
         return model
 
     def _functional(self, entry: Mapping[str, Any]) -> Model:
-        from .model import Model
-
         starts = self._starts(entry)
         tensors = dict(enumerate(starts))
         for call in entry["calls"]:
             layer = self._layers[call["layer"]]
             if "tensor" in call:
-                assert isinstance(layer, Model)
+                assert is_model(layer)
                 results = [layer._result(call["tensor"])]
             else:
                 options = {name: self._value(each, tensors) for name, each in call.get("kwargs", {}).items()}
@@ -354,7 +342,7 @@ class Reader:
             outputs = dict(zip(entry["keys"], outputs, strict=True))
         names = entry.get("input_names")
         inputs: Any = starts if names is None else dict(zip(names, starts, strict=True))
-        return Model(inputs, outputs, name=entry["name"])
+        return model_class()(inputs, outputs, name=entry["name"])
 
     def _starts(self, entry: Mapping[str, Any]) -> list[Tensor]:
         """What a network begins with."""

@@ -18,10 +18,11 @@ import numpy as np
 
 from .. import _swiftcnn
 from .._checks import boolean, readable
+from .._comparison import same_form
 from .._symbolic import rebuilding
-from .comparison import same_form
 from .description import KEY, UnknownPartError, Writer, from_description, keep_description
 from .keras_files import is_keras, is_made_up, opened, read
+from .kinds import KINDS, is_model, model_class
 
 if TYPE_CHECKING:
     from .._compilation import GivenSettings
@@ -57,9 +58,8 @@ def load_model(
     if is_keras(file):
         return _of_keras(file, custom_objects or {})
     if os.fsdecode(file).lower().endswith(".onnx"):
-        from ..onnx import load
-
-        return load(os.fsdecode(file))
+        model: Model = KINDS["load_onnx"](os.fsdecode(file))
+        return model
     core = _swiftcnn.load_model(file)
     if not boolean(compile, "compile"):
         core = _swiftcnn.load_model_memory(core.save_memory(False))
@@ -107,15 +107,13 @@ def _of_keras(path: str | bytes, objects: Mapping[str, Any]) -> Model:
 
 def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
     """The library's model with the layers that are described in it. It may be given away: its values are copied."""
-    from .model import Model
-
     text = core.metadata(KEY)
     if not text:
-        return Model._of(core)
+        return model_class()._of(core)
     try:
         with rebuilding(_room(sum(prod(shape) for _, _, _, shape in core.parameters()))):
             model = from_description(json.loads(text), objects)
-        if not isinstance(model, Model) or not same_form(model._handle, core):
+        if not is_model(model) or not same_form(model._handle, core):
             raise UnknownPartError("its layers make another network now than when it was saved")
         model._handle.set_preprocessing(core.preprocessing())
         model._handle.copy_state(core)
@@ -126,7 +124,7 @@ def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
             f"of: {reason}",
             stacklevel=3,
         )
-        return Model._of(core)
+        return model_class()._of(core)
     model._handle.set_class_names(core.class_names() or None)
     model._adopt()
     return model
@@ -136,11 +134,9 @@ def copied(model: Model) -> Model:
     """An independent model of the same layers, with the same weights and training state."""
     import copy  # at this place, since most never need it
 
-    from .model import Model
-
     model._store_callbacks()
     if model._is_network:
-        other = Model._of(model._handle.clone())
+        other = model_class()._of(model._handle.clone())
     else:
         objects = keep_description(model)
         other = with_layers(model._handle, objects)
@@ -232,10 +228,8 @@ def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:
 
 def _in_order(core: _swiftcnn.Model) -> list[tuple[str, str, tuple[int, ...]]]:
     """Name, role and shape of all parameters, in Keras's order of the network."""
-    from .model import Model
-
     rows = {name: (name, role, shape) for name, role, _, shape in core.parameters()}
-    order = [weight.parameter for weight in Model._of(core).weights]
+    order = [weight.parameter for weight in model_class()._of(core).weights]
     return [rows[name] for name in dict.fromkeys([*order, *rows])]
 
 
@@ -253,9 +247,7 @@ def clone_model(model: Model, custom_objects: Mapping[str, Any] | None = None) -
     Raises:
         ValueError: a layer of your own cannot be made again of its ``get_config``.
     """
-    from .model import Model
-
-    if not isinstance(model, Model):
+    if not is_model(model):
         raise ValueError(f"model must be a Model, got {model!r}")
     writer = Writer()
     description = writer.written(model)

@@ -14,9 +14,11 @@ import numpy as np
 
 from .. import activations, initializers, layers
 from .._checks import text
+from .._names import keep_name
 from .._symbolic import Tensor
-from ..layers.base import Layer, keep_name
+from ..layers.base import Layer
 from ..layers.core import InputLayer
+from .kinds import KINDS, model_class
 
 if TYPE_CHECKING:
     from .model import Model
@@ -146,9 +148,7 @@ class _Builder:
         return self.network(row) if row["class_name"] in _NETWORKS else self._made[id(row)]
 
     def _sequential(self, config: Mapping[str, Any]) -> Any:
-        from .sequential import Sequential
-
-        model = Sequential(name=config["name"])
+        model = KINDS["Sequential"](name=config["name"])
         for row in config["layers"]:
             model.add(self._part(row))
         shape = config.get("build_input_shape")
@@ -157,8 +157,6 @@ class _Builder:
         return model
 
     def _functional(self, config: Mapping[str, Any]) -> Any:
-        from .model import Model
-
         parts = {_name_of(row): self._part(row) for row in config["layers"]}
         results: dict[tuple[str, int], list[Tensor]] = {
             (name, 0): [part.output] for name, part in parts.items() if isinstance(part, InputLayer)
@@ -190,7 +188,7 @@ class _Builder:
         if len(inputs) != 1:
             raise UnknownLayersError(f"model {config['name']!r} has {len(inputs)} inputs, of which there is one here")
         outputs = _ends_of(config["output_layers"], results)
-        return Model(results[inputs[0][0], inputs[0][1]][inputs[0][2]], outputs, name=config["name"])
+        return model_class()(results[inputs[0][0], inputs[0][1]][inputs[0][2]], outputs, name=config["name"])
 
 
 def _name_of(row: Mapping[str, Any]) -> str:

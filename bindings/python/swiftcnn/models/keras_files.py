@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import layers as classes
-from ..layers.base import Layer, class_name
+from .._names import class_name
+from ..layers.base import Layer
 
 if TYPE_CHECKING:
     import zipfile

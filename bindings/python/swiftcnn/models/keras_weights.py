@@ -1,19 +1,21 @@
-"""Weights of Keras's files for a model: which layer of the file is which here."""
+"""Weights of Keras's files for a model: which layer of the file is which here, as the library finds it."""
 
 from __future__ import annotations
 
-import math
+import json
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import layers
-from ..layers.base import Layer, class_name
+from .. import _swiftcnn, layers
+from .._names import class_name
+from ..layers.base import Layer
 from ..layers.operation import WeightedLayer
 from .keras_files import KerasFile, Stored, is_made_up, members_of, opened, place, read
+from .kinds import is_functional, is_model, model_class
 from .nodes import Node
 
 if TYPE_CHECKING:
@@ -110,33 +112,11 @@ def _check_family(model: Model, names: Iterable[str]) -> None:
             )
 
 
-_RESNET: tuple[tuple[str, Callable[..., str]], ...] = (
-    (r"conv1_(conv|bn)", lambda kind: {"conv": "conv1", "bn": "bn1"}[kind]),
-    (r"conv(\d)_block(\d+)_0_conv", lambda stage, block: f"layer{int(stage) - 1}.{int(block) - 1}.downsample.0"),
-    (r"conv(\d)_block(\d+)_0_bn", lambda stage, block: f"layer{int(stage) - 1}.{int(block) - 1}.downsample.1"),
-    (
-        r"conv(\d)_block(\d+)_([123])_(conv|bn)",
-        lambda stage, block, number, kind: f"layer{int(stage) - 1}.{int(block) - 1}.{kind}{number}",
-    ),
-    (r"()predictions", lambda _: "fc"),
-)
-
-
-def _names_here(key: tuple[str, ...]) -> tuple[str, ...]:
-    """What a layer of a network by name is called here that Keras calls so."""
-    for pattern, rule in _RESNET:
-        if match := re.fullmatch(pattern, key[0]):
-            return (rule(*match.groups()),)
-    return ()
-
-
 # --------------------------------------------------------------------------------------------------------- a model
 
 
 def wanted_by(model: Model) -> list[Wanted]:
     """The layers of a model that have weights, in Keras's order, with the paths that Keras's files have for them."""
-    from .model import Model
-
     seen: set[int] = set()
 
     def in_list(items: Iterable[Any], path: tuple[str, ...], around: list[Layer]) -> Iterator[Wanted]:
@@ -155,7 +135,7 @@ def wanted_by(model: Model) -> list[Wanted]:
             return
         seen.add(id(layer))
         here = [*around, layer] if path else []
-        if isinstance(layer, Model) and type(layer).call is Model.call:
+        if is_functional(layer):
             yield from in_list(layer.layers, (*path, "layers"), here)
         elif isinstance(layer, (WeightedLayer, Node)):
             names = tuple(each.name for each in here)
@@ -175,9 +155,7 @@ def wanted_by(model: Model) -> list[Wanted]:
 
 def _class_of(layer: Layer) -> str:
     """The name of a layer's class in paths."""
-    from .model import Model
-
-    return "functional" if type(layer) is Model else class_name(type(layer))
+    return "functional" if type(layer) is model_class() else class_name(type(layer))
 
 
 # -------------------------------------------------------------------------------------------------------- matching
@@ -198,99 +176,47 @@ class _Loading:
                 ]
             )
         self._stored = [stored for stored in file.layers if stored.kind != "normalization"]
-        self._of: dict[int, int] = {}  # the number of the file's layer, by that of the model's
-        self._by_order: list[str] = []
 
     def run(self, strict: bool) -> Found:
         """Finds what belongs together, checks all of it, and then takes it over."""
-        self._match_names()
-        self._match_paths()
-        self._match_order()
-        values: list[tuple[Variable, Any]] = []
-        missing: list[str] = []
-        misshapen: list[str] = []
-        classes = None
-        last = self._model.weights[-1].parameter if self._wanted else ""
-        for index, wanted in enumerate(self._wanted):
-            if index not in self._of:
-                missing.extend(weight.parameter for weight in wanted.weights)
-                continue
-            stored = self._stored[self._of[index]]
-            if _fits(wanted, stored):
-                values.extend(zip(wanted.weights, stored.arrays, strict=True))
-            elif wanted.weights[-1].parameter == last and _is_head_for_others(wanted, stored):
-                classes = int(stored.arrays[0].shape[1])
-            else:
-                shapes = " ".join(str(list(array.shape)) for array in stored.arrays)
-                expected = ", ".join(f"{weight.path} {list(weight.shape)}" for weight in wanted.weights)
-                misshapen.append(f"{stored.label} {shapes} instead of {expected}")
-        taken = set(self._of.values())
-        left_over = [stored.label for index, stored in enumerate(self._stored) if index not in taken]
+        match = json.loads(_swiftcnn.match_layers(json.dumps(self._described())))
         pixels, faults = self._normalization()
-        misshapen.extend(faults)
-        groups = {"missing": missing, "left over": left_over, "misshapen": misshapen}
+        match["misshapen"].extend(faults)
+        groups = {what: match[what.replace(" ", "_")] for what in ("missing", "left over", "misshapen")}
         told = [f"{len(names)} {what}: {', '.join(names[:20])}" for what, names in groups.items() if names]
-        if told and (strict or not values):
+        pairs = [(self._wanted[wanted].weights, self._stored[stored].arrays) for wanted, stored in match.pop("pairs")]
+        if told and (strict or not pairs):
             raise ValueError(f"the weights do not fit the network; {'; '.join(told)}")
         # Read first, all of it, so that a fault leaves the model as it was.
-        arrays = [(weight, read(array, array.name).reshape(weight.shape)) for weight, array in values]
-        for weight, array in arrays:
-            weight.assign(array)
+        values = [
+            (weight, read(array, array.name).reshape(weight.shape))
+            for weights, arrays in pairs
+            for weight, array in zip(weights, arrays, strict=True)
+        ]
+        for weight, value in values:
+            weight.assign(value)
         for reader, constants in pixels:
             reader.set_normalization(*constants)
-        return Found(
-            len(values), missing, left_over, misshapen, classes, "order" if self._by_order else "name", self._by_order
-        )
+        return Found(loaded=len(values), matched_by="order" if match["by_order"] else "name", **match)
 
-    def _take(self, wanted: int, stored: int, *, by_order: bool) -> None:
-        self._of[wanted] = stored
-        if by_order:
-            self._by_order.append(f"{self._stored[stored].label} as {'/'.join(self._wanted[wanted].names)}")
-
-    def _match_names(self) -> None:
-        """By names that somebody gave: alone where there is one such, otherwise with those of the models around."""
-        for length in (1, None):
-            here, there = _by_name(self._wanted, length), _by_name(self._stored, length)
-            for key, stored in there.items():
-                wanted = here.get(key) or here.get(_names_here(key[-1:])) or []
-                if len(stored) == len(wanted) == 1 and wanted[0] not in self._of:
-                    self._take(wanted[0], stored[0], by_order=False)
-
-    def _match_paths(self) -> None:
-        """By the places that Keras itself goes by, where names were made up or differ; a group has to have as many
-        layers of the class on both sides."""
-        places = {each.path: index for index, each in enumerate(self._stored) if each.path}
-        counts = [
-            Counter((each.path[:-1], place(each.path[-1])[0]) for each in side if each.path)
-            for side in (self._wanted, self._stored)
+    def _described(self) -> dict[str, Any]:
+        """The layers of both sides, for the library, which matches them."""
+        wanted = [
+            {
+                **_told(each, "/".join(each.names)),
+                "weights": [
+                    {"name": weight.name, "parameter": weight.parameter, "label": weight.path, "shape": weight.shape}
+                    for weight in each.weights
+                ],
+            }
+            for each in self._wanted
         ]
-        taken = set(self._of.values())
-        for index, wanted in enumerate(self._wanted):
-            stored = places.get(wanted.path)
-            if stored is None or stored in taken or index in self._of:
-                continue
-            group = (wanted.path[:-1], place(wanted.path[-1])[0])
-            if counts[0][group] == counts[1][group]:
-                self._take(index, stored, by_order=True)
-
-    def _match_order(self) -> None:
-        """By the order of each class, where the file has other groups, or none: each is to be at the same place among
-        all layers of its class."""
-        here: dict[str, list[int]] = defaultdict(list)
-        there: dict[str, list[int]] = defaultdict(list)
-        for index, wanted in enumerate(self._wanted):
-            here[self._comparable(wanted.kind)].append(index)
-        for index, each in enumerate(self._stored):
-            there[self._comparable(each.kind)].append(index)
-        taken = set(self._of.values())
-        for kind, indices in here.items():
-            for index, stored in zip(indices, there[kind], strict=False):
-                if index not in self._of and stored not in taken:
-                    self._take(index, stored, by_order=True)
-
-    def _comparable(self, kind: str) -> str:
-        """What layers have in common that can be told apart in the file."""
-        return "" if self._file.has_order and kind in ("conv2d", "depthwise_conv2d") else kind
+        stored = [
+            {**_told(each, each.label), "weights": [{"shape": array.shape} for array in each.arrays]}
+            for each in self._stored
+        ]
+        last = self._model.weights[-1].parameter if self._wanted else ""
+        return {"wanted": wanted, "stored": stored, "has_order": self._file.has_order, "last": last}
 
     # ------------------------------------------------------------------------------------------------------ pixels
 
@@ -354,8 +280,6 @@ def _scalings(config: Any, name: str) -> Iterator[list[tuple[Any, ...]]]:
 
 def _readers(model: Model) -> list[Model]:
     """The models by name that read the pixels: the model itself, or one within that does it for it, and both then."""
-    from .model import Model
-
     if model._is_network:
         return [model]
     starts, ends = model._tensors()
@@ -370,7 +294,7 @@ def _readers(model: Model) -> list[Model]:
             if any(start in call.inputs for start in starts):
                 found[id(call.layer)] = call.layer
     readers = list(found.values())
-    if len(readers) != 1 or not isinstance(reader := readers[0], Model) or not (inner := _readers(reader)):
+    if len(readers) != 1 or not is_model(reader := readers[0]) or not (inner := _readers(reader)):
         return []
     return [model, *inner]
 
@@ -383,34 +307,6 @@ def _all_layers(model: Layer) -> Iterator[Layer]:
             yield from _all_layers(layer)
 
 
-def _by_name(side: Sequence[Wanted | Stored], length: int | None) -> dict[tuple[str, ...], list[int]]:
-    """The numbers of layers by the name that somebody gave them, or by all names around them too."""
-    found: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for index, each in enumerate(side):
-        if each.given[-1]:
-            found[each.given if length is None else each.given[-length:]].append(index)
-    return found
-
-
-def _fits(wanted: Wanted, stored: Stored) -> bool:
-    """Whether a layer has as many weights as the file's, of the same shapes."""
-    if len(wanted.weights) != len(stored.arrays):
-        return False
-    for weight, array in zip(wanted.weights, stored.arrays, strict=True):
-        is_same = array.shape == weight.shape
-        # PReLU's slopes may have axes of one element more or fewer.
-        if weight.name == "alpha" and array.size == math.prod(weight.shape):
-            is_same = [size for size in array.shape if size > 1] == [size for size in weight.shape if size > 1]
-        if not is_same:
-            return False
-    return True
-
-
-def _is_head_for_others(wanted: Wanted, stored: Stored) -> bool:
-    """Whether a dense layer differs from the file's in nothing but the number of classes."""
-    return (
-        wanted.kind == "dense"
-        and len(stored.arrays) == len(wanted.weights)
-        and len(stored.arrays[0].shape) == 2
-        and stored.arrays[0].shape[0] == wanted.weights[0].shape[0]
-    )
+def _told(layer: Wanted | Stored, label: str) -> dict[str, Any]:
+    """What both sides are told by."""
+    return {"path": layer.path, "given": layer.given, "kind": layer.kind, "label": label}

@@ -16,13 +16,15 @@ import numpy as np
 from .. import _arrays, _swiftcnn
 from .._checks import boolean, integer, number, path_of, readable, text, unknown
 from .._interchange import is_array
+from .._names import unique_name
 from .._output import say
-from .._symbolic import Call, Context, Made, Network, Tensor, context, parts_of, structured, tensors_in, within
+from .._symbolic import Call, Context, Made, Network, Tensor, context, parts_of, several, structured, tensors_in, within
 from .._trainer import Trainer
-from ..layers.base import Layer, begun, shapes_in, unique_name
+from ..layers.base import Layer, begun, shapes_in
 from ..layers.core import InputLayer
 from .description import KEY, described, from_description, is_own, keep_description
 from .files import copied, from_bytes, to_bytes
+from .kinds import KINDS
 from .nodes import Node, nodes_of, tensor_of
 from .order import Step, by_depth
 from .parameters import Parameters
@@ -745,14 +747,16 @@ class Model(Trainer, Parameters, Pictures, Layer):
         **options: Any,
     ) -> Model:
         """The model that ``create_model`` builds, whose arguments these are."""
-        from .builders import create_model
-
-        return create_model(model_name, weights, input_shape, classes, include_top, pooling, **options)
+        model: Model = KINDS["create_model"](model_name, weights, input_shape, classes, include_top, pooling, **options)
+        return model
 
     def __repr__(self) -> str:
         if self._core is None:
             return f"<{type(self).__name__} {self.name!r}, not built>"
         return f"<{type(self).__name__} {self.name!r} {self.input_shape} -> {self.output_shape}>"
+
+
+KINDS["Model"] = Model
 
 
 def _shapes_of_data(x: Any) -> Any:
@@ -844,15 +848,6 @@ def _pixels(core: _swiftcnn.Model, inputs: list[Tensor], calls: Sequence[tuple[T
         if len(found["mean"]) == channels:
             return found
     return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
-
-
-def several(tensors: object, name: str) -> list[Tensor]:
-    """One or more tensors."""
-    given = list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
-    found = [each for each in given if isinstance(each, Tensor)]
-    if found and len(found) == len(given):
-        return found
-    raise ValueError(f"{name} must be a tensor that layers.Input or a layer gave, or a list of such, got {tensors!r}")
 
 
 def numbers(values: Sequence[float], name: str) -> list[float]:

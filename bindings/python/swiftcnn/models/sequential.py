@@ -10,6 +10,7 @@ from .._checks import ArgumentError, integer
 from .._symbolic import Tensor
 from ..layers.base import Layer, batched
 from ..layers.core import Dense, InputLayer
+from .kinds import KINDS
 from .model import Members, Model, single
 
 if TYPE_CHECKING:
@@ -172,3 +173,6 @@ class Sequential(Model):
     def _prepare(self, x: ArrayLike) -> None:
         if self._ends is None:
             super()._prepare(x)
+
+
+KINDS["Sequential"] = Sequential

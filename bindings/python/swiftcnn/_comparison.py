@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._symbolic import Network, Tensor
+from ._symbolic import Network, Tensor
 
 if TYPE_CHECKING:
-    from .. import _swiftcnn
+    from . import _swiftcnn
 
 
 def same_network(inputs: list[Tensor], first: Any, second: Any) -> bool:
