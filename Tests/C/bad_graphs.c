@@ -1,6 +1,44 @@
 /* Layers and shapes that make no network. */
 #include "misuse.h"
 
+/* Initial values, and layers of files, described wrongly. */
+static void test_initial_values(void) {
+  const int64_t shape[SCNN_MAX_RANK] = {3, 4, 1, 1, 1, 1, 1, 1}, huge[2] = {INT64_MAX, 2}, negative[2] = {-3, -4};
+  float values[12];
+  static const char *const wrong[] = {
+      NULL, "{}", "[]", "{\"name\": 3}", "{\"name\": \"ones\", \"value\": 1}", "{\"name\": \"constant\", \"value\": \"a\"}",
+      "{\"name\": \"variance_scaling\", \"scale\": 0}", "{\"name\": \"variance_scaling\", \"mode\": 1}"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    REFUSES(scnn_initial_values(wrong[i], 1, shape, 2, values, 12));
+    REFUSES(scnn_initial_values(wrong[i], 1, NULL, 0, NULL, 0));
+  }
+  FAILS(SCNN_UNKNOWN_NAME, scnn_initial_values("{\"name\": \"he_normall\"}", 1, shape, 2, values, 12));
+  SAYS("he_normal");
+  const char *normal = "{\"name\": \"he_normal\"}";
+  OK(scnn_initial_values(normal, 1, NULL, 0, NULL, 0));
+  REFUSES(scnn_initial_values(normal, 1, NULL, 2, values, 12));
+  REFUSES(scnn_initial_values(normal, 1, shape, 2, NULL, 12));
+  REFUSES(scnn_initial_values(normal, 1, shape, -1, values, 12));
+  REFUSES(scnn_initial_values(normal, 1, shape, SCNN_MAX_RANK + 1, values, 12));
+  REFUSES(scnn_initial_values(normal, 1, shape, 2, values, 11));
+  REFUSES(scnn_initial_values(normal, 1, huge, 2, values, 12));
+  REFUSES(scnn_initial_values(normal, 1, negative, 2, values, 12));
+  REFUSES(scnn_initial_values("{\"name\": \"orthogonal\"}", 1, (const int64_t[1]){12}, 1, values, 12));
+  REFUSES(scnn_initial_values("{\"name\": \"identity\"}", 1, shape, 3, values, 12));
+  OK(scnn_initial_values("{\"name\": \"identity\", \"gain\": 2}", 1, shape, 2, values, 12));
+  for (int i = 0; i < 12; i++) CHECK(values[i] == (i % 5 == 0 ? 2.0f : 0.0f));
+
+  static const char *const matches[] = {
+      NULL, "{}", "{\"wanted\": 1, \"stored\": [], \"has_order\": true, \"last\": \"\"}",
+      "{\"wanted\": [1], \"stored\": [], \"has_order\": true, \"last\": \"\"}",
+      "{\"wanted\": [], \"stored\": [], \"has_order\": true, \"last\": \"\", \"more\": 1}",
+      "{\"wanted\": [], \"stored\": [{\"path\": [], \"given\": [], \"kind\": \"\", \"label\": \"\", \"weights\": [3]}], "
+      "\"has_order\": true, \"last\": \"\"}"};
+  for (size_t i = 0; i < sizeof matches / sizeof *matches; i++) REFUSES(scnn_match_layers(matches[i], NULL, 0, NULL));
+  FAILS(SCNN_BUFFER_TOO_SMALL,
+        scnn_match_layers("{\"wanted\": [], \"stored\": [], \"has_order\": false, \"last\": \"\"}", NULL, 0, NULL));
+}
+
 static void test_graphs(void) {
   scnn_graph *graph = NULL;
   scnn_model *model = NULL;
@@ -28,6 +66,18 @@ static void test_graphs(void) {
   FAILS(SCNN_UNKNOWN_NAME, scnn_graph_layer(graph, "activation", NULL, "{\"function\": \"rellu\"}", &x, 1, &y));
   SAYS("relu");
   static const char *const wrong[][2] = {
+      {"conv2d_transpose", NULL}, {"conv2d_transpose", "{\"filters\": 8, \"kernel\": [0, 3]}"},
+      {"conv2d_transpose", "{\"filters\": 0, \"kernel\": [3, 3]}"},
+      {"conv2d_transpose", "{\"filters\": 8, \"kernel\": [9223372036854775807, 3]}"},
+      {"conv2d_transpose", "{\"filters\": 8, \"kernel\": [3, 3], \"stride\": [0, 1]}"},
+      {"conv2d_transpose", "{\"filters\": 8, \"kernel\": [3, 3], \"stride\": [9223372036854775807, 1]}"},
+      {"conv2d_transpose", "{\"filters\": 8, \"kernel\": [3, 3], \"padding\": [1, 1, 1, 1]}"},
+      {"conv2d_transpose", "{\"filters\": 8, \"kernel\": [3, 3], \"padding\": \"half\"}"},
+      {"group_norm", NULL}, {"group_norm", "{\"groups\": 0}"}, {"group_norm", "{\"groups\": -2}"},
+      {"group_norm", "{\"groups\": 9223372036854775807}"}, {"group_norm", "{\"groups\": 1, \"epsilon\": -1}"},
+      {"unit_norm", "{\"axes\": [9]}"}, {"unit_norm", "{\"axes\": [1, 1]}"}, {"unit_norm", "{\"axes\": -1}"},
+      {"resize", NULL}, {"resize", "{\"axis\": 1, \"scale\": 0}"}, {"resize", "{\"axis\": 1, \"scale\": 1e300}"},
+      {"resize", "{\"axis\": 9, \"scale\": 2}"}, {"resize", "{\"axis\": 1, \"size\": -1}"},
       {"conv2d", NULL}, {"conv2d", "{}"}, {"conv2d", "{\"filters\": 8}"},
       {"conv2d", "{\"filters\": 0, \"kernel\": [3, 3]}"}, {"conv2d", "{\"filters\": -8, \"kernel\": [3, 3]}"},
       {"conv2d", "{\"filters\": 9223372036854775807, \"kernel\": [3, 3]}"},
@@ -121,6 +171,7 @@ static void test_huge_networks(void) {
 }
 
 int main(void) {
+  test_initial_values();
   test_graphs();
   test_huge_networks();
   return finish("bad_graphs");

@@ -108,6 +108,13 @@ static void test_graph_of_all_kinds(void) {
   x = layer(graph, "batch_norm", "b", "{\"epsilon\": 1e-3, \"momentum\": 0.01}", x);
   x = layer(graph, "activation", NULL, "{\"function\": \"silu\"}", x);
   x = layer(graph, "prelu", "p", NULL, x);
+  x = layer(graph, "group_norm", "g", "{\"groups\": 4}", x);
+  x = layer(graph, "conv2d_transpose", "t", "{\"filters\": 8, \"kernel\": [3, 3], \"padding\": \"same\", \"bias\": true}", x);
+  x = layer2(graph, "maximum", NULL, x, layer(graph, "unit_norm", NULL, NULL, x));
+  y = layer(graph, "pool2d", NULL, "{\"kind\": \"max\", \"kernel\": [1, 1]}", x);
+  x = layer2(graph, "minimum", NULL, x, layer(graph, "rescaling", NULL, "{\"offset\": 1}", y));
+  y = layer(graph, "resize", NULL, "{\"axis\": 1, \"scale\": 2}", x);
+  x = layer(graph, "pool2d", NULL, "{\"kind\": \"average\", \"kernel\": [2, 1]}", y);
   x = layer(graph, "activation", NULL, "{\"function\": \"leaky_relu\", \"alpha\": 0.1, \"maximum\": 9}", x);
   x = layer(graph, "activation", NULL, "{\"function\": \"clip\", \"minimum\": -2, \"maximum\": 2}", x);
   x = layer(graph, "activation", NULL, "{\"function\": \"elu\", \"alpha\": 0.5}", x);

@@ -90,23 +90,28 @@ def _check_of(kind: type, name: str, default: object) -> Check | None:
     return next(endings, _BY_DEFAULT.get(type(default)))
 
 
+@functools.cache
+def _signature(made: Callable[..., None]) -> inspect.Signature:
+    """When it is first needed: there are many classes, of which a program uses a few."""
+    return inspect.signature(made)
+
+
 def declared(
     made: Callable[Concatenate[_Layer, _Arguments], None],
 ) -> Callable[Concatenate[_Layer, _Arguments], None]:
     """An ``__init__`` whose arguments become attributes of those names, before its body looks at them together; the
     rest, ``options``, is for the base of all layers."""
-    signature = inspect.signature(made)
-    parameters = list(signature.parameters.values())[1:]
 
     @functools.wraps(made)
     def initialize(self: _Layer, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
+        signature = _signature(made)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         given = dict(bound.arguments)
         options = {"name": given.pop("name")} if "name" in given else {}
         Layer.__init__(self, **options, **given.pop("options", {}))
-        for parameter in parameters:
-            if parameter.name in given:
+        for parameter in signature.parameters.values():
+            if parameter.name in given and parameter.name != "self":
                 value, check = given[parameter.name], _check_of(type(self), parameter.name, parameter.default)
                 setattr(self, parameter.name, value if check is None else check(value, parameter.name))
         made(self, *args, **kwargs)

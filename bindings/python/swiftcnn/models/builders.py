@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from .. import _swiftcnn
 from .._checks import boolean, integer, number, readable, text
 from ..layers.base import shape_of
+from .files import load_weights
 from .keras_files import is_keras, opened
 from .keras_weights import family_of
 from .kinds import KINDS
 from .model import Model, numbers
 from .pictures import checked_names, described
-from .weights import load, told
+from .weights import told
 
 if TYPE_CHECKING:
     Path = str | os.PathLike[str]
@@ -126,7 +127,7 @@ def create_model(
         told(core)
     model = Model._of(core)
     if path is not None and is_kerass:
-        load(model, path, strict=True)
+        load_weights(model, path, strict=True)
     return model
 
 

@@ -20,9 +20,11 @@ from .. import _swiftcnn
 from .._checks import boolean, readable
 from .._comparison import same_form
 from .._symbolic import rebuilding
+from . import keras_weights
 from .description import KEY, UnknownPartError, Writer, from_description, keep_description
 from .keras_files import is_keras, is_made_up, opened, read
 from .kinds import KINDS, is_model, model_class
+from .weights import WeightsReport, tell, told
 
 if TYPE_CHECKING:
     from .._compilation import GivenSettings
@@ -75,7 +77,6 @@ def _room(elements: int) -> int:
 def _of_keras(path: str | bytes, objects: Mapping[str, Any]) -> Model:
     """The model of a file that Keras wrote."""
     from .keras_config import UnknownLayersError, build
-    from .keras_weights import load_from
 
     name = os.fsdecode(path)
     with opened(path) as file:
@@ -101,7 +102,7 @@ def _of_keras(path: str | bytes, objects: Mapping[str, Any]) -> Model:
             raise ValueError(
                 f"{name!r} is a model of Keras's whose description cannot be read: {type(error).__name__}: {error}"
             ) from error
-        load_from(file, model)
+        keras_weights.load_from(file, model)
     return model
 
 
@@ -194,6 +195,27 @@ def _reduced(core: _swiftcnn.Model) -> tuple[Any, ...]:
 
 
 copyreg.pickle(_swiftcnn.Model, _reduced)  # the weights of layers are such
+
+
+def load_weights(model: Model, path: str | bytes, strict: bool) -> WeightsReport:
+    """Loads a file of any kind.
+
+    Raises:
+        ValueError: the file does not fit, with a list; the model is unchanged.
+    """
+    if is_keras(path):
+        report = keras_weights.load(model, path, strict)
+        tell(report)
+        return report
+    core = model._handle
+    try:
+        core.load_weights(path, strict)
+    except ValueError:
+        count = load_in_order(core, path)
+        if not count:
+            raise
+        return WeightsReport(os.fsdecode(path), "native", count, [], [], [], matched_by="order")
+    return told(core)
 
 
 def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:

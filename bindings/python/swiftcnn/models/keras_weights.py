@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +18,7 @@ from ..layers.operation import WeightedLayer
 from .keras_files import KerasFile, Stored, is_made_up, members_of, opened, place, read
 from .kinds import is_functional, is_model, model_class
 from .nodes import Node
+from .weights import WeightsReport
 
 if TYPE_CHECKING:
     from ..layers.variable import Variable
@@ -36,19 +38,7 @@ class Wanted(NamedTuple):
     kind: str
 
 
-class Found(NamedTuple):
-    """What a file had; see ``WeightsReport``."""
-
-    loaded: int
-    missing: list[str]
-    left_over: list[str]
-    misshapen: list[str]
-    other_classes: int | None
-    matched_by: str
-    by_order: list[str]
-
-
-def load(model: Model, path: str | bytes, strict: bool) -> Found:
+def load(model: Model, path: str | bytes, strict: bool) -> WeightsReport:
     """Gives the model the weights of a file.
 
     Raises:
@@ -58,7 +48,7 @@ def load(model: Model, path: str | bytes, strict: bool) -> Found:
     """
     with opened(path) as file:
         _check_family(model, file.names)
-        return _Loading(model, file).run(strict)
+        return _Loading(model, file).run(strict, os.fsdecode(path))
 
 
 def load_from(file: KerasFile, model: Model) -> None:
@@ -177,7 +167,7 @@ class _Loading:
             )
         self._stored = [stored for stored in file.layers if stored.kind != "normalization"]
 
-    def run(self, strict: bool) -> Found:
+    def run(self, strict: bool, path: str = "") -> WeightsReport:
         """Finds what belongs together, checks all of it, and then takes it over."""
         match = json.loads(_swiftcnn.match_layers(json.dumps(self._described())))
         pixels, faults = self._normalization()
@@ -197,7 +187,8 @@ class _Loading:
             weight.assign(value)
         for reader, constants in pixels:
             reader.set_normalization(*constants)
-        return Found(loaded=len(values), matched_by="order" if match["by_order"] else "name", **match)
+        matched_by = "order" if match["by_order"] else "name"
+        return WeightsReport(path, "keras", len(values), matched_by=matched_by, **match)
 
     def _described(self) -> dict[str, Any]:
         """The layers of both sides, for the library, which matches them."""

@@ -23,14 +23,14 @@ from .._trainer import Trainer
 from ..layers.base import Layer, begun, shapes_in
 from ..layers.core import InputLayer
 from .description import KEY, described, from_description, is_own, keep_description
-from .files import copied, from_bytes, to_bytes
+from .files import copied, from_bytes, load_weights, to_bytes
 from .kinds import KINDS
 from .nodes import Node, nodes_of, tensor_of
 from .order import Step, by_depth
 from .parameters import Parameters
 from .pictures import Pictures
 from .profile import Profile, measure, measure_training
-from .weights import WeightsReport, load
+from .weights import WeightsReport
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -680,7 +680,7 @@ class Model(Trainer, Parameters, Pictures, Layer):
             ValueError: the file is damaged or does not fit, with a list; the model is unchanged.
         """
         is_strict = boolean(strict, "strict") and not boolean(skip_mismatch, "skip_mismatch")
-        return load(self, readable(filepath, "filepath"), is_strict)
+        return load_weights(self, readable(filepath, "filepath"), is_strict)
 
     def clone(self) -> Model:
         """A second, independent model of the same layers, with the same weights and training state.

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .. import _swiftcnn
-from . import keras_weights
-from .files import load_in_order
-from .keras_files import is_keras
-
 if TYPE_CHECKING:
-    from .model import Model
+    from .. import _swiftcnn
 
 
 class WeightsReport(NamedTuple):
@@ -48,35 +42,15 @@ class WeightsReport(NamedTuple):
     by_order: Sequence[str] = ()
 
 
-def load(model: Model, path: str | bytes, strict: bool) -> WeightsReport:
-    """Loads a file of any kind.
-
-    Raises:
-        ValueError: the file does not fit, with a list; the model is unchanged.
-    """
-    if is_keras(path):
-        report = WeightsReport(os.fsdecode(path), "keras", **keras_weights.load(model, path, strict)._asdict())
-        _tell(report)
-        return report
-    core = model._handle
-    try:
-        core.load_weights(path, strict)
-    except ValueError:
-        count = load_in_order(core, path)
-        if not count:
-            raise
-        return WeightsReport(os.fsdecode(path), "native", count, [], [], [], matched_by="order")
-    return told(core)
-
-
 def told(core: _swiftcnn.Model) -> WeightsReport:
     """The report on the file that was just loaded, after a warning where something in it is not what was asked for."""
     report = WeightsReport(**json.loads(core.weights_report()))
-    _tell(report)
+    tell(report)
     return report
 
 
-def _tell(report: WeightsReport) -> None:
+def tell(report: WeightsReport) -> None:
+    """Warns where something in a file is not what was asked for."""
     if report.other_classes is not None:
         warnings.warn(
             f"the classifier in {report.path!r} has {report.other_classes} classes, another number than the model's, "
