@@ -520,7 +520,9 @@ def network_of_keras():
          "name": "multiply", "inbound_nodes": [called(tensor("add"), 2.0)]},
         {"module": "keras.src.ops.numpy", "class_name": "Add", "config": {"name": "add_1"}, "name": "add_1",
          "inbound_nodes": [called(tensor("multiply"), tensor("image"))]},
-        layer("Dense", "head", [called(tensor("add_1"))], units=3)], [["head", 0, 0]])
+        {"module": "keras.src.ops.numpy", "class_name": "Maximum", "config": {"name": "maximum"}, "name": "maximum",
+         "inbound_nodes": [called(tensor("add_1"), tensor("image"))]},
+        layer("Dense", "head", [called(tensor("maximum"))], units=3)], [["head", 0, 0]])
 
 
 @pytest.mark.parametrize("end", [".keras", ".h5"])
@@ -536,7 +538,7 @@ def test_a_model_of_kerass_is_made_of_the_layers_here(tmp_path, end):
     one, two = layers.Conv2D(2, 3, padding="same", activation="relu"), layers.BatchNormalization(epsilon=0.01)
     shared, head = layers.Conv2D(2, 3, padding="same", activation="relu"), layers.Dense(3)
     stack = two(one(x))
-    reference = models.Model(x, head(layers.add([shared(shared(stack)), stack]) * 2.0 + x))
+    reference = models.Model(x, head(layers.maximum([layers.add([shared(shared(stack)), stack]) * 2.0 + x, x])))
     for made, (_, _, arrays) in zip((one, two, shared, head), rows, strict=True):
         made.set_weights(arrays)
     np.testing.assert_allclose(model.predict(X, verbose=0), reference.predict(X, verbose=0), rtol=1e-5, atol=1e-6)

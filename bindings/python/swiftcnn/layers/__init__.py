@@ -93,3 +93,8 @@ __all__ = [
     "minimum",
     "multiply",
 ]
+
+# By name, for those who read what layers a model has.
+_CLASSES: dict[str, type[Layer]] = {
+    name: found for name in __all__ if isinstance(found := globals()[name], type) and issubclass(found, Layer)
+}

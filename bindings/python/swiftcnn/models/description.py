@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 KEY = "swiftcnn.python"
 _VERSION = 1
 _PACKAGE = __name__.partition(".")[0]
-_CLASSES: dict[str, type[Layer]] = {
-    name: value
-    for name, value in (vars(layers) | {"KindLayer": KindLayer}).items()
-    if isinstance(value, type) and issubclass(value, Layer)
-}
+_CLASSES: dict[str, type[Layer]] = {**layers._CLASSES, "KindLayer": KindLayer}
 # Classes and functions of the package by which layers are described, by their full names.
 _OWN: dict[str, Any] = {
     f"{value.__module__}.{value.__name__}": value

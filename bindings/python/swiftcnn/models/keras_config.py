@@ -23,9 +23,6 @@ from .kinds import KINDS, model_class
 if TYPE_CHECKING:
     from .model import Model
 
-_CLASSES: dict[str, type[Layer]] = {
-    name: value for name, value in vars(layers).items() if isinstance(value, type) and issubclass(value, Layer)
-}
 #: What is written ``a + b`` and ``activations.relu(a)`` in Keras: calls of functions, which have no weights.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Add": lambda a, b: a + b,
@@ -33,6 +30,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Subtract": lambda a, b: a - b,
     "TrueDivide": lambda a, b: a / b,
     "Negative": lambda a: -a,
+    "Maximum": lambda a, b: layers.maximum([a, b]),
+    "Minimum": lambda a, b: layers.minimum([a, b]),
     **{
         name: getattr(activations, name.lower())
         for name in ("Relu", "Relu6", "Sigmoid", "Silu", "Tanh", "Softmax", "Softplus", "Gelu", "Elu")
@@ -109,7 +108,7 @@ class _Builder:
         if kind == "InputLayer":
             shape = config.get("batch_shape") or config["batch_input_shape"]
             return InputLayer(batch_shape=shape, name=config.get("name"))
-        made = _CLASSES[kind]
+        made = layers._CLASSES[kind]
         return made(**self._arguments(made, config))
 
     def _arguments(self, kind: type[Layer], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +197,7 @@ def _name_of(row: Mapping[str, Any]) -> str:
 def _has_two_tensors(row: Mapping[str, Any]) -> bool:
     """Whether an Add or Multiply is of two arguments, as the functions are, where the file does not tell the module."""
     nodes = row.get("inbound_nodes")
-    if row["class_name"] not in ("Add", "Multiply", "Subtract") or not nodes or not isinstance(nodes[0], dict):
+    if row["class_name"] not in _FUNCTIONS or not nodes or not isinstance(nodes[0], dict):
         return False
     return len(nodes[0]["args"]) == 2
 

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import layers as classes
+from .. import layers
 from .._names import class_name
-from ..layers.base import Layer
 
 if TYPE_CHECKING:
     import zipfile
@@ -34,9 +33,7 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _DEEPEST, _LONGEST = 64, 64
 #: Groups of what is no layer: the state of training, and of random numbers.
 _NO_LAYERS = ("optimizer", "seed_generator")
-_CLASSES = frozenset(
-    class_name(value) for value in vars(classes).values() if isinstance(value, type) and issubclass(value, Layer)
-) | {"functional", "model", "sequential"}
+_CLASSES = frozenset(map(class_name, layers._CLASSES.values())) | {"functional", "model", "sequential"}
 
 
 class MalformedFileError(ValueError):
