@@ -585,8 +585,7 @@ scnn_status scnn_image_folder_path(scnn_image_folder *folder, size_t picture, ch
 scnn_status scnn_image_folder_begin_epoch(scnn_image_folder *folder, int64_t epoch, scnn_batches **batches);
 
 /* The next batch: `x` uint8 [N, height, width, channels] and `y`, valid until the next call; after the last batch their
- * data is NULL. `*is_last` (may be NULL) becomes 1 where no other follows, which is what "last_batch" of scnn_fit_begin
- * wants to know. */
+ * data is NULL. `*is_last` (may be NULL) becomes 1 where no other follows. */
 scnn_status scnn_batches_next(scnn_batches *batches, scnn_tensor *x, scnn_tensor *y, int32_t *is_last);
 
 /* How many files and folders were passed over so far (`*count` may be NULL), and why the first was, with its name; "" where none
@@ -707,7 +706,7 @@ enum { SCNN_MAX_METRICS = 16 };
 typedef struct scnn_progress {
   int64_t epoch;   /* from 0 */
   int64_t batch;   /* batches done in this epoch */
-  int64_t batches; /* of an epoch */
+  int64_t batches; /* of an epoch; 0 where that is not known */
   int64_t step;    /* steps the model has been trained for in all */
   int32_t epoch_ended;
   int32_t finished; /* all epochs are done */
@@ -716,26 +715,48 @@ typedef struct scnn_progress {
   double results[SCNN_MAX_METRICS]; /* means over the epoch so far, as scnn_metric_names names them */
 } scnn_progress;
 
-/* Begins training on `x` and `y` (and `sample_weight` or NULL), which must stay in place until scnn_fit_free. Options:
+/* Begins training on `x` and `y` (and `sample_weight` or NULL), which must stay in place until scnn_fit_free; or, where all
+ * three are NULL, on data that comes batch by batch, each given to scnn_fit_on_batch:
+ *
+ *   scnn_fit_begin(model, NULL, NULL, NULL, "{\"epochs\": 5}", &fit);
+ *   scnn_fit_progress(fit, &progress);
+ *   while (!progress.finished) {
+ *     scnn_image_folder_begin_epoch(folder, progress.epoch, &batches);
+ *     while (scnn_batches_next(batches, &x, &y, NULL) == SCNN_OK && x.data != NULL)
+ *       scnn_fit_on_batch(fit, &x, &y, NULL, &progress);
+ *     scnn_batches_free(batches);
+ *     scnn_fit_end_epoch(fit, &progress);
+ *   }
+ *
+ * Options:
  *   "batch_size": 32, "shuffle": true
  *   "epochs": 1                                    where it ends: from "initial_epoch" 2 to "epochs" 5 there are three
  *   "horizontal_flip": false, "crop_padding": 0    random flip, and random crop after padding by so many pixels
  *   "class_weight": {"0": 1.0, ...}                multiplies the sample weights; for int32 labels
  *   "initial_epoch": 0
  *   "resume": false                                go on from the loaded checkpoint's epoch and batch
- *   "report_start": false                          the first scnn_fit_step trains nothing and tells where it begins
- * and where `x` is one batch of an epoch that comes batch by batch, each with a run of its own that is this one step:
- *   "batch": null, "last_batch": false             its number, and whether it ends the epoch "initial_epoch" (or, with
- *                                                  "resume", the checkpoint's); progress->results and the
- *                                                  checkpoint go on as in a run over the whole epoch
- *   "total_steps": null                            begins a schedule that was left open; at the first batch
- * The order and the augmentation of an epoch depend on nothing but the seed of scnn_compile and the step at which the
+ *   "steps": null                                  the batches of an epoch that comes batch by batch, where that is
+ *                                                  known; a schedule that was left open needs it
+ * "batch_size" and "shuffle" are of data that is given at once. The order and the augmentation of an epoch depend on nothing but the seed of scnn_compile and the step at which the
  * epoch begins. */
 scnn_status scnn_fit_begin(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
                            const scnn_tensor *sample_weight, const char *options, scnn_fit **fit);
 
 /* Trains on the next batch and says how far it is. After progress->finished, a further call is SCNN_INVALID_STATE. */
 scnn_status scnn_fit_step(scnn_fit *fit, scnn_progress *progress);
+
+/* The same of a fit that was begun without data: trains on this batch, as scnn_train_on_batch takes it. Of an epoch that is
+ * resumed in its midst it wants the batches from the one on that scnn_fit_progress says. */
+scnn_status scnn_fit_on_batch(scnn_fit *fit, const scnn_tensor *x, const scnn_tensor *y,
+                              const scnn_tensor *sample_weight, scnn_progress *progress);
+
+/* Ends an epoch that comes batch by batch and, as it does after "steps" batches, has not ended by itself; then says where it
+ * is, as scnn_fit_progress. */
+scnn_status scnn_fit_end_epoch(scnn_fit *fit, scnn_progress *progress);
+
+/* With which epoch and batch it goes on, also before the first step: `results` are those of the last epoch up to there,
+ * `learning_rate` is that of the next step. */
+scnn_status scnn_fit_progress(scnn_fit *fit, scnn_progress *progress);
 
 /* Ends it. NULL is fine. */
 scnn_status scnn_fit_free(scnn_fit *fit);

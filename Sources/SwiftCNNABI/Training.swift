@@ -176,34 +176,20 @@ final class FitHandle: @unchecked Sendable {
 
   init(_ run: TrainingRun) { self.run = run }
 
-  func step() throws(CNNError) -> TrainingRun.Progress {
-    try lock.writing { () throws(CNNError) in try run.step() }
+  func alone(_ body: (TrainingRun) throws(CNNError) -> TrainingRun.Progress) throws(CNNError) -> TrainingRun.Progress {
+    try lock.writing { () throws(CNNError) in try body(run) }
   }
 }
 
-@_cdecl("scnn_fit_begin") @implementation
-public func scnn_fit_begin(
-  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
-  _ sampleWeight: UnsafePointer<scnn_tensor>!, _ options: UnsafePointer<CChar>!,
-  _ fit: UnsafeMutablePointer<OpaquePointer?>!
+/// What a function of a run reports.
+private func report(
+  _ fit: OpaquePointer?, _ progress: UnsafeMutablePointer<scnn_progress>?,
+  _ body: (TrainingRun) throws(CNNError) -> TrainingRun.Progress
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    let model = try model(handle)
-    let out = try required(fit, "fit")
-    out.pointee = nil
-    let run = try TrainingRun(
-      model, inputs(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"),
-      options: FitOptions(json: SwiftCNNABI.options(options, "options")))
-    out.pointee = Handles.make(FitHandle(run))
-  }
-}
-
-@_cdecl("scnn_fit_step") @implementation
-public func scnn_fit_step(_ fit: OpaquePointer!, _ progress: UnsafeMutablePointer<scnn_progress>!) -> scnn_status {
   call { () throws(CNNError) in
     let run = try Handles.get(fit, "fit", as: FitHandle.self)
     let out = try required(progress, "progress")
-    let progress = try run.step()
+    let progress = try run.alone(body)
     var result = scnn_progress()
     result.epoch = Int64(progress.epoch)
     result.batch = Int64(progress.batch)
@@ -219,6 +205,56 @@ public func scnn_fit_step(_ fit: OpaquePointer!, _ progress: UnsafeMutablePointe
     }
     out.pointee = result
   }
+}
+
+@_cdecl("scnn_fit_begin") @implementation
+public func scnn_fit_begin(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
+  _ sampleWeight: UnsafePointer<scnn_tensor>!, _ options: UnsafePointer<CChar>!,
+  _ fit: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle)
+    let out = try required(fit, "fit")
+    out.pointee = nil
+    let options = try FitOptions(json: SwiftCNNABI.options(options, "options"))
+    let hasData = x != nil || y != nil || sampleWeight != nil
+    let run =
+      hasData
+      ? try TrainingRun(
+        model, inputs(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"), options: options
+      )
+      : try TrainingRun(model, options: options)
+    out.pointee = Handles.make(FitHandle(run))
+  }
+}
+
+@_cdecl("scnn_fit_step") @implementation
+public func scnn_fit_step(_ fit: OpaquePointer!, _ progress: UnsafeMutablePointer<scnn_progress>!) -> scnn_status {
+  report(fit, progress) { (run) throws(CNNError) in try run.step() }
+}
+
+@_cdecl("scnn_fit_on_batch") @implementation
+public func scnn_fit_on_batch(
+  _ fit: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
+  _ sampleWeight: UnsafePointer<scnn_tensor>!, _ progress: UnsafeMutablePointer<scnn_progress>!
+) -> scnn_status {
+  report(fit, progress) { (run) throws(CNNError) in
+    try run.step(inputs(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"))
+  }
+}
+
+@_cdecl("scnn_fit_end_epoch") @implementation
+public func scnn_fit_end_epoch(_ fit: OpaquePointer!, _ progress: UnsafeMutablePointer<scnn_progress>!) -> scnn_status {
+  report(fit, progress) { (run) throws(CNNError) in
+    run.endEpoch()
+    return run.progress
+  }
+}
+
+@_cdecl("scnn_fit_progress") @implementation
+public func scnn_fit_progress(_ fit: OpaquePointer!, _ progress: UnsafeMutablePointer<scnn_progress>!) -> scnn_status {
+  report(fit, progress) { (run) throws(CNNError) in run.progress }
 }
 
 @_cdecl("scnn_fit_free") @implementation

@@ -164,6 +164,9 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_begin(model, &x, &y, NULL, NULL, NULL));
   scnn_progress progress;
   FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_step(NULL, &progress));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_on_batch(NULL, &x, &y, NULL, &progress));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_end_epoch(NULL, &progress));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_progress(NULL, &progress));
 
   FAILS(SCNN_INVALID_ARGUMENT, scnn_graph_create(NULL));
   OK(scnn_graph_create(&graph));

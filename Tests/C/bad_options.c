@@ -101,7 +101,7 @@ static void test_options(scnn_model *model) {
       "{\"epochs\": 9223372036854775807}", "{\"shuffle\": 1}", "{\"crop_padding\": -1}",
       "{\"crop_padding\": 9223372036854775807}", "{\"class_weight\": [1]}", "{\"class_weight\": {\"a\": 1}}",
       "{\"class_weight\": {\"-1\": 1}}", "{\"class_weight\": {\"0\": -1}}",
-      "{\"initial_epoch\": -1}", "{\"resume\": 1}"};
+      "{\"initial_epoch\": -1}", "{\"resume\": 1}", "{\"steps\": 0}", "{\"steps\": 3}"};
   for (size_t i = 0; i < sizeof fits / sizeof *fits; i++) {
     scnn_progress progress;
     scnn_status status = scnn_fit_begin(model, &x, &y, NULL, fits[i], &fit);

@@ -156,22 +156,21 @@ static void test_training(void) {
       OK(scnn_train_on_batch(by_batch, &x, &y, NULL, &loss, 1));
     OK(scnn_batches_free(batches));
   }
+  scnn_fit *fit = NULL;
+  scnn_progress progress = {0};
+  OK(scnn_fit_begin(by_run, NULL, NULL, NULL, "{\"epochs\": 3}", &fit));
+  OK(scnn_fit_progress(fit, &progress));
   for (int epoch = 0; epoch < 3; epoch++) {
-    scnn_progress progress = {0};
-    int32_t is_last = 0;
-    OK(scnn_image_folder_begin_epoch(folder, epoch, &batches));
-    for (int batch = 0; scnn_batches_next(batches, &x, &y, &is_last) == SCNN_OK && x.data != NULL; batch++) {
-      char place[128];
-      snprintf(place, sizeof place, "{\"epochs\": 3, \"initial_epoch\": %d, \"shuffle\": false, \"batch\": %d, \"last_batch\": %s}",
-               epoch, batch, is_last ? "true" : "false");
-      scnn_fit *fit = NULL;
-      OK(scnn_fit_begin(by_run, &x, &y, NULL, place, &fit));
-      OK(scnn_fit_step(fit, &progress));
-      OK(scnn_fit_free(fit));
-    }
-    CHECK(progress.epoch_ended && progress.batch == 2 && progress.results[0] > 0);
+    CHECK(progress.epoch == epoch && progress.batch == 0 && progress.batches == 0 && !progress.finished);
+    OK(scnn_image_folder_begin_epoch(folder, progress.epoch, &batches));
+    while (scnn_batches_next(batches, &x, &y, NULL) == SCNN_OK && x.data != NULL)
+      OK(scnn_fit_on_batch(fit, &x, &y, NULL, &progress));
+    CHECK(progress.batch == 2 && progress.results[0] > 0);
     OK(scnn_batches_free(batches));
+    OK(scnn_fit_end_epoch(fit, &progress));
   }
+  CHECK(progress.finished && progress.step == 6);
+  OK(scnn_fit_free(fit));
   CHECK(parameters_alike(by_batch, by_run));
   OK(scnn_image_folder_free(folder));
   OK(scnn_model_free(by_batch));

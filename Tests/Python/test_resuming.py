@@ -387,7 +387,7 @@ def test_a_run_that_was_interrupted_anywhere_goes_on(when, tmp_path, monkeypatch
 
     from swiftcnn import _runs
 
-    step = _runs.ArrayRun.step
+    step = _runs.Run.step
 
     def interrupted_after(run):
         results = step(run)
@@ -397,7 +397,7 @@ def test_a_run_that_was_interrupted_anywhere_goes_on(when, tmp_path, monkeypatch
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         if when == "between":
-            patch.setattr(_runs.ArrayRun, "step", interrupted_after)
+            patch.setattr(_runs.Run, "step", interrupted_after)
         given = {} if when == "between" else {when: interrupt}
         fit(part, epochs=3, validation_data=VALIDATION, callbacks=mine(given))
     part.save(tmp_path / "m.safetensors")

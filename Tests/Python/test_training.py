@@ -305,7 +305,7 @@ def test_what_fit_does_between_steps_takes_no_time(monkeypatch):
         run.samples = 1
         return 2.0, 0.5
 
-    monkeypatch.setattr("swiftcnn._runs.ArrayRun.step", step)
+    monkeypatch.setattr("swiftcnn._runs.Run.step", step)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     watchers = [callbacks.Callback(), callbacks.TerminateOnNaN()]
     start = time.process_time()

@@ -92,8 +92,16 @@ import Testing
     expectError(.invalidState, "epochs is 3") { try model.fit(data.x.view, data.y.view, options: options) }
   }
 
-  /// Data that comes batch by batch trains as the whole of it does, and a checkpoint knows the epoch.
-  @Test(arguments: schedules) func batchByBatchIsTheSame(_ schedule: String) throws {
+  /// Five batches of an epoch, the last of two samples.
+  private func batches(_ data: (x: Tensor, y: Tensor), from first: Int = 0) -> [(x: TensorView, y: TensorView)] {
+    (first..<5).map { batch in
+      let samples = (4 * batch)..<min(4 * batch + 4, 18)
+      return (data.x.view.samples(samples), data.y.view.samples(samples))
+    }
+  }
+
+  /// Data that comes batch by batch trains as the whole of it does, and a checkpoint knows the epoch and the batch.
+  @Test(arguments: schedules, [2, 5, 7]) func batchByBatchIsTheSame(_ schedule: String, _ stop: Int) throws {
     let data = try imageData(18)
     var options = FitOptions()
     (options.batchSize, options.epochs, options.shuffles) = (4, 3, false)
@@ -103,47 +111,71 @@ import Testing
     let directory = try TemporaryDirectory()
     let path = directory.file("checkpoint")
     var pieces = try model(Self.optimizers[1], schedule)
-    options.totalSteps = 15
-    for epoch in 0..<3 {
-      if epoch == 2 {  // as after an interruption
-        pieces = try Model(contentsOf: path)
-        (options.resumes, options.reportsStart, options.totalSteps) = (true, true, 15)
-      }
-      for batch in 0..<5 {
-        options.initialEpoch = epoch
-        (options.batch, options.isLastBatch) = (batch, batch == 4)
-        let samples = (4 * batch)..<min(4 * batch + 4, 18)
-        let run = try TrainingRun(pieces, data.x.view.samples(samples), data.y.view.samples(samples), options: options)
-        if options.reportsStart {
-          let start = try run.step()
-          #expect((start.epoch, start.batch, start.step) == (2, 0, 10))
+    options.batchesPerEpoch = 5
+    var run = try TrainingRun(pieces, options: options)
+    while !run.progress.finished {
+      let start = run.progress
+      #expect(start.step == 5 * start.epoch + start.batch)
+      for (x, y) in batches(data, from: start.batch) {
+        let progress = try run.step(x, y)
+        #expect(progress.epoch == start.epoch && progress.step == 5 * progress.epoch + progress.batch)
+        #expect(progress.epochEnded == (progress.batch == 5) && progress.batches == 5)
+        if progress.epochEnded { #expect(progress.results == history[progress.epoch]) }
+        if progress.step == stop {
+          try pieces.save(path, includingTrainingState: true)
+          break
         }
-        let progress = try run.step()
-        #expect(progress.epoch == epoch && progress.batch == batch + 1 && progress.epochEnded == (batch == 4))
-        #expect(progress.step == 5 * epoch + batch + 1)
-        if batch == 4 { #expect(progress.results == history[epoch]) }
-        expectError(.invalidState, "finished") { _ = try run.step() }
-        (options.resumes, options.reportsStart, options.totalSteps) = (false, false, nil)
-        if epoch == 1 && batch == 4 { try pieces.save(path, includingTrainingState: true) }
       }
+      if run.progress.step == stop, !options.resumes {  // as after an interruption
+        pieces = try Model(contentsOf: path)
+        options.resumes = true
+        run = try TrainingRun(pieces, options: options)
+        #expect((run.progress.epoch, run.progress.batch) == (stop / 5, stop % 5))
+      }
+    }
+    expectError(.invalidState, "finished") { _ = try run.step(data.x.view, data.y.view) }
+    #expect(try state(pieces) == state(whole))
+  }
+
+  @Test func anEpochOfUnknownLengthEndsWhereItIsSaid() throws {
+    let data = try imageData(18)
+    let whole = try model(Self.optimizers[2], Self.schedules[0]),
+      pieces = try model(Self.optimizers[2], Self.schedules[0])
+    let options = FitOptions(epochs: 2, batchSize: 4, shuffles: false)
+    try whole.fit(data.x.view, data.y.view, options: options)
+    let run = try TrainingRun(pieces, options: options)
+    run.endEpoch()
+    #expect(run.progress.epoch == 0, "an epoch that has not begun does not end")
+    for epoch in 0..<2 {
+      for (x, y) in batches(data) {
+        let progress = try run.step(x, y)
+        #expect(progress.batches == 0 && !progress.epochEnded && progress.epoch == epoch)
+      }
+      run.endEpoch()
+      run.endEpoch()
+      #expect(run.progress.epoch == epoch + 1 && run.progress.batch == 0 && run.progress.finished == (epoch == 1))
     }
     #expect(try state(pieces) == state(whole))
   }
 
-  @Test func anOpenScheduleNeedsItsLengthBatchByBatch() throws {
+  @Test func aRunHasItsDataOrTakesIt() throws {
     let data = try imageData(4)
+    let model = try model(Self.optimizers[0], Self.schedules[0])
+    let without = try TrainingRun(model), with = try TrainingRun(model, data.x.view, data.y.view)
+    expectError(.invalidState, "begun without data") { _ = try without.step() }
+    expectError(.invalidState, "begun with its data") { _ = try with.step(data.x.view, data.y.view) }
+    expectError(.shapeMismatch, "y") { _ = try without.step(data.x.view, data.y.view.samples(0..<3)) }
+    #expect(without.progress == TrainingRun.Progress(learningRate: 0.05))
+    expectError(.invalidArgument, "steps is for data that comes batch by batch") {
+      _ = try TrainingRun(model, data.x.view, data.y.view, options: FitOptions(batchesPerEpoch: 3))
+    }
+  }
+
+  @Test func anOpenScheduleNeedsItsLengthBatchByBatch() throws {
     let model = try model(Self.optimizers[0], Self.schedules[2])
-    var options = FitOptions()
-    options.batch = 0
-    expectError(.invalidState, "total_steps") { _ = try TrainingRun(model, data.x.view, data.y.view, options: options) }
-    options.totalSteps = 0
-    expectError(.invalidArgument, "total_steps is 0") {
-      _ = try TrainingRun(model, data.x.view, data.y.view, options: options)
-    }
-    (options.totalSteps, options.batch) = (3, -1)
-    expectError(.invalidArgument, "batch is -1") {
-      _ = try TrainingRun(model, data.x.view, data.y.view, options: options)
-    }
+    expectError(.invalidState, "total_steps") { _ = try TrainingRun(model) }
+    expectError(.invalidArgument, "steps is 0") { _ = try TrainingRun(model, options: FitOptions(batchesPerEpoch: 0)) }
+    #expect(try TrainingRun(model, options: FitOptions(batchesPerEpoch: 3)).progress.batches == 3)
   }
 
   @Test func aRateThatWasSetIsKept() throws {

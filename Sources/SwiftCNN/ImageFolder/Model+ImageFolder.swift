@@ -15,7 +15,7 @@ extension Model {
   ///   - validation: what is evaluated after each epoch; its classes are among those of `folder`.
   ///   - epochs: training ends before the epoch of this number, counted from 0.
   ///   - initialEpoch: the number of the first epoch.
-  ///   - resumes: whether to begin with the epoch of a loaded checkpoint.
+  ///   - resumes: whether to go on from a loaded checkpoint's epoch and batch.
   ///   - onStep: called after each step; returning false ends training, weights kept.
   /// - Returns: for each epoch the means of loss and metrics, followed by those of `validation` where there is one.
   /// - Throws: as `trainOnBatch`, `folder(_:for:like:)` and `ImageFolderBatches.next`.
@@ -31,36 +31,31 @@ extension Model {
         return try self.folder(other, for: .evaluation, like: folder)
       } catch { throw error.prefixed("validation") }
     }
-    var options = FitOptions()
-    (options.epochs, options.initialEpoch, options.resumes) = (epochs, initialEpoch, resumes)
-    try options.validate()
-    options.shuffles = false
-    options.totalSteps = try Checked.product([folder.batchCount, epochs - initialEpoch], "steps")
-    var epoch = initialEpoch
-    if resumes {
-      epoch = try max(initialEpoch, trainedEpochs())
-      guard epoch < epochs else {
-        throw CNNError(.invalidState, "the checkpoint has done \(epoch) epochs; epochs is \(epochs)")
-      }
+    guard folder.batchCount > 0 else {
+      throw CNNError(.invalidArgument, "the folder has fewer pictures than a batch, which is left out")
     }
+    let run = try TrainingRun(
+      self,
+      options: FitOptions(
+        epochs: epochs, initialEpoch: initialEpoch, resumes: resumes, batchesPerEpoch: folder.batchCount))
     var history: [[Double]] = []
-    while epoch < epochs {
-      let batches = try folder.batches(epoch: epoch)
-      var results: [Double] = []
-      (options.initialEpoch, options.batch) = (epoch, 0)
+    while !run.progress.finished {
+      let start = run.progress
+      let batches = try folder.batches(epoch: start.epoch)
+      for _ in 0..<start.batch { _ = try batches.next() }
+      var results = start.results
       while let batch = try batches.next() {
-        options.isLastBatch = batch.isLast
-        var progress = try TrainingRun(self, batch.x, batch.y, options: options).step()
-        progress.batches = max(folder.batchCount, progress.batch)
-        progress.finished = batch.isLast && epoch + 1 == epochs
+        var progress = try run.step(batch.x, batch.y)
+        if batch.isLast {  // before its number says so, where files could not be read
+          run.endEpoch()
+          (progress.epochEnded, progress.finished) = (true, run.progress.finished)
+        }
         results = progress.results
-        (options.batch, options.totalSteps) = ((options.batch ?? 0) + 1, nil)
-        options.resumes = false
         if try !onStep(progress) { return history + [results] }
       }
+      run.endEpoch()
       if let validation { results += try evaluate(arranged: validation, usingAverage: false) }
       history.append(results)
-      epoch += 1
     }
     return history
   }
@@ -82,10 +77,5 @@ extension Model {
       count += batch.count
     }
     return sums.map { $0 / Double(count) }
-  }
-
-  /// The epochs that a checkpoint has done; one that is not whole does not count.
-  private func trainedEpochs() throws(CNNError) -> Int {
-    try lock.reading { () throws(CNNError) in try compiled().epoch }
   }
 }

@@ -169,9 +169,12 @@ extension Model {
 
   /// As `outputShape`, by a caller who has the model.
   func lockedOutputShape(for x: Samples, output: String? = nil) throws(CNNError) -> [Int] {
-    let bound = try networkForOne(of: x)
-    let graph = try output.map { (name) throws(CNNError) in try bound.selectingOutputs([name]) } ?? bound
-    try requireResults(graph, samples: 1)
-    return [x.count] + graph.type(of: graph.outputs[0].value).shape.dropFirst()
+    let shape = try plans.resultShape(x.arrays.map(\.sampleShape), output) { () throws(CNNError) in
+      let bound = try networkForOne(of: x)
+      let graph = try output.map { (name) throws(CNNError) in try bound.selectingOutputs([name]) } ?? bound
+      try requireResults(graph, samples: 1)
+      return Array(graph.type(of: graph.outputs[0].value).shape.dropFirst())
+    }
+    return [x.count] + shape
   }
 }

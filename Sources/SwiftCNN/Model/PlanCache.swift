@@ -24,6 +24,11 @@ final class PlanCache: Sendable {
     var lastUse: Int
   }
 
+  private struct ResultKey: Hashable {
+    let sampleShapes: [[Int]]
+    let output: String?
+  }
+
   private struct Size: Hashable {
     let shapes: [[Int]]
     let threads: Int
@@ -34,6 +39,8 @@ final class PlanCache: Sendable {
     var clock = 0
     /// How many images of a type, whatever its batch, are computed at once by a number of threads.
     var imagesPerPass: [Size: Int] = [:]
+    /// The shape that a result has for one sample.
+    var resultShapes: [ResultKey: [Int]] = [:]
   }
 
   private let state = Guarded { State() }
@@ -75,6 +82,21 @@ final class PlanCache: Sendable {
     withState { state in
       if state.imagesPerPass.count >= Self.capacity { state.imagesPerPass = [:] }
       state.imagesPerPass[size] = found
+    }
+    return found
+  }
+
+  /// The shape of a result for one sample, as `find` says where it is not known.
+  func resultShape(_ sampleShapes: [[Int]], _ output: String?, find: () throws(CNNError) -> [Int]) throws(CNNError)
+    -> [Int]
+  {
+    let key = ResultKey(sampleShapes: sampleShapes, output: output)
+    if let known = withState({ $0.resultShapes[key] }) { return known }
+    let found = try find()
+    withState { state in
+      // More than there are results: a caller asks for those of one size at a time.
+      if state.resultShapes.count >= 64 { state.resultShapes = [:] }
+      state.resultShapes[key] = found
     }
     return found
   }

@@ -18,24 +18,18 @@ public struct FitOptions: Sendable, Equatable {
   public var classWeights: [Int: Double] = [:]
   /// Whether to go on from a checkpoint's epoch and batch.
   public var resumes = false
-  /// Whether the first step trains nothing and only tells where the run begins.
-  public var reportsStart = false
-  /// Where the data is one batch of an epoch that comes batch by batch: its number from 0. The run is this one step.
-  public var batch: Int?
-  /// Whether that batch is the last of its epoch.
-  public var isLastBatch = false
-  /// The steps that a schedule left open begins now to extend over; nil: those of the run, or, batch by batch, that it
-  /// has begun already.
-  public var totalSteps: Int?
+  /// How many batches an epoch has whose data comes batch by batch; nil where that is not known.
+  public var batchesPerEpoch: Int?
 
   /// Options; those that are not given have their defaults.
   public init(
     epochs: Int = 1, batchSize: Int = 32, initialEpoch: Int = 0, shuffles: Bool = true,
-    flipsHorizontally: Bool = false, cropPadding: Int = 0, classWeights: [Int: Double] = [:], resumes: Bool = false
+    flipsHorizontally: Bool = false, cropPadding: Int = 0, classWeights: [Int: Double] = [:], resumes: Bool = false,
+    batchesPerEpoch: Int? = nil
   ) {
     (self.epochs, self.batchSize, self.initialEpoch) = (epochs, batchSize, initialEpoch)
     (self.shuffles, self.flipsHorizontally, self.cropPadding) = (shuffles, flipsHorizontally, cropPadding)
-    (self.classWeights, self.resumes) = (classWeights, resumes)
+    (self.classWeights, self.resumes, self.batchesPerEpoch) = (classWeights, resumes, batchesPerEpoch)
   }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_fit_begin`.
@@ -50,10 +44,7 @@ public struct FitOptions: Sendable, Equatable {
       flipsHorizontally = try options.flag("horizontal_flip", false)
       cropPadding = try options.integer("crop_padding", 0)
       resumes = try options.flag("resume", false)
-      reportsStart = try options.flag("report_start", false)
-      batch = try options.take("batch", JSONObject.optionalInteger)
-      isLastBatch = try options.flag("last_batch", false)
-      totalSteps = try options.take("total_steps", JSONObject.optionalInteger)
+      batchesPerEpoch = try options.take("steps", JSONObject.optionalInteger)
       for (key, value) in try options.take("class_weight", JSONObject.optionalObject)?.members ?? [] {
         guard let label = Int(key), let weight = value.numberValue else {
           throw CNNError(.invalidArgument, "class_weight: '\(key)' is not the number of a class with a weight")
@@ -70,11 +61,8 @@ public struct FitOptions: Sendable, Equatable {
       throw CNNError(
         .invalidArgument, "epochs is \(epochs) and initial_epoch \(initialEpoch); expected 0 or more, and epochs above")
     }
-    guard (0..<Int(Int32.max)).contains(batch ?? 0) else {
-      throw CNNError(.invalidArgument, "batch is \(batch ?? 0); expected 0 or more, and below \(Int32.max)")
-    }
-    guard totalSteps ?? 1 >= 1 else {
-      throw CNNError(.invalidArgument, "total_steps is \(totalSteps ?? 1); expected 1 or more")
+    guard batchesPerEpoch ?? 1 >= 1 else {
+      throw CNNError(.invalidArgument, "steps is \(batchesPerEpoch ?? 1); expected 1 or more")
     }
     for (label, weight) in classWeights where label < 0 || !(weight >= 0 && weight.isFinite) {
       throw CNNError(.invalidArgument, "class_weight of \(label) is \(weight); expected 0 or more, for a class")

@@ -66,7 +66,9 @@ final class TrainingState {
   /// Throws where the schedule's length is still open: `fit` fills it in.
   func requireSchedule() throws(CNNError) {
     guard learningRate == nil, schedule.isOpen else { return }
-    throw CNNError(.invalidState, "the schedule has no 'total_steps'; give it, or train with fit")
+    throw CNNError(
+      .invalidState,
+      "the schedule has no 'total_steps'; give it, or train with fit, which has to know the steps of an epoch")
   }
 
   /// Gives a schedule that was left open the length of a training run that begins now.

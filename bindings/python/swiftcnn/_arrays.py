@@ -81,6 +81,8 @@ def numeric(value: ArrayLike | None, name: str) -> Array:
 
 def dense(array: Array, dtype: DTypeLike) -> Array:
     """The array with this dtype, row-major and aligned; itself where it is so already."""
+    if array.dtype == dtype and array.flags.carray:  # also writable; that asks for all at once
+        return array
     with np.errstate(over="ignore"):  # a float64 too large for float32 becomes an infinity, as elsewhere in NumPy
         return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 

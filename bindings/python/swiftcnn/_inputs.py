@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _arrays, _batches, losses
 from ._arrays import Data
 from ._batches import Feed
-from ._checks import boolean, integer, number
+from ._checks import integer, number
 from ._compilation import Compiled
 from ._folders import ImageFolder
 
@@ -38,56 +38,6 @@ class FitArguments(NamedTuple):
     validates_after: Callable[[int], bool]  # whether an epoch, counted from 1, is followed by validation
     validates_ema: bool
     share: float  # of the images, that is held back
-
-    @classmethod
-    def checked(
-        cls,
-        *,
-        batch_size: int | None,
-        epochs: int,
-        verbose: int | str,
-        validation_split: float,
-        validation_data: object,
-        shuffle: bool,
-        initial_epoch: int,
-        steps_per_epoch: int | None,
-        validation_steps: int | None,
-        validation_batch_size: int | None,
-        validation_freq: int | Collection[int],
-        validation_ema: bool,
-        horizontal_flip: bool,
-        crop_padding: int,
-        resume: bool,
-    ) -> Self:
-        """Those that ``fit`` was given.
-
-        Raises:
-            ValueError, TypeError: one does not fit; the message names it.
-        """
-        last = integer(epochs, "epochs", minimum=1)
-        return cls(
-            batch_size=None if batch_size is None else batch_size_of(batch_size),
-            first=integer(initial_epoch, "initial_epoch"),
-            epochs=last,
-            steps=steps_of(steps_per_epoch, "steps_per_epoch"),
-            resumes=boolean(resume, "resume"),
-            shuffles=boolean(shuffle, "shuffle"),
-            options={
-                "epochs": last,
-                "horizontal_flip": boolean(horizontal_flip, "horizontal_flip"),
-                "crop_padding": integer(crop_padding, "crop_padding"),
-            },
-            level=verbosity(verbose),
-            validation_batch_size=(
-                batch_size
-                if validation_batch_size is None
-                else batch_size_of(validation_batch_size, "validation_batch_size")
-            ),
-            validation_steps=steps_of(validation_steps, "validation_steps"),
-            validates_after=_epochs_of(validation_freq),
-            validates_ema=boolean(validation_ema, "validation_ema"),
-            share=_share(validation_split, validation_data),
-        )
 
 
 class FitData(NamedTuple):
@@ -158,9 +108,7 @@ class Fed(Compiled):
         targets = _arrays.targets(y, self._handle.output_shape(_arrays.shapes_of(images), None), prefix + "y")
         return Data(images, targets, _arrays.weights(sample_weight, class_weight, targets, prefix + "sample_weight"))
 
-    def _validation(
-        self, given: Any, batch_size: int, steps: int | None, training: ImageFolder | None
-    ) -> Feed[Data]:
+    def _validation(self, given: Any, batch_size: int, steps: int | None, training: ImageFolder | None) -> Feed[Data]:
         if _batches.is_source(given):
             if isinstance(given, ImageFolder):
                 given = self._folder(given, "evaluation", "validation_data", training)
@@ -204,13 +152,9 @@ class Fed(Compiled):
             self._settle(x, y)
             source, held_back = _split(self._data(x, y, sample_weight), given.share)
             if class_weight is not None:  # of training alone
-                source = source._replace(
-                    sample_weight=_arrays.weights(source.sample_weight, class_weight, source.y)
-                )
+                source = source._replace(sample_weight=_arrays.weights(source.sample_weight, class_weight, source.y))
             count, steps = source.samples, given.steps
-            size = batch_size_of(given.batch_size)
-            if given.batch_size is None and steps:
-                size = -(-count // steps)
+            size = size_of(given.batch_size, steps, count)
             if steps is None or steps == -(-count // size):
                 samples = count
             else:
@@ -242,7 +186,7 @@ def refuse_with_batches(x: object, **given: object) -> None:
         )
 
 
-def _share(split: float, given: object) -> float:
+def share_of(split: float, given: object) -> float:
     """The share of the images that is held back, which is none where there is other data to validate with."""
     share = number(split, "validation_split")
     if not 0 <= share < 1:
@@ -260,7 +204,7 @@ def _split(data: Data, share: float) -> tuple[Data, Data | None]:
     return data.part(slice(count)), data.part(slice(count, None))
 
 
-def _epochs_of(frequency: int | Collection[int]) -> Any:
+def epochs_of(frequency: int | Collection[int]) -> Any:
     """Whether validation follows an epoch, counted from 1."""
     if isinstance(frequency, Collection) and not isinstance(frequency, (str, bytes)):
         chosen = {integer(epoch, "validation_freq", minimum=1) for epoch in frequency}
@@ -271,6 +215,11 @@ def _epochs_of(frequency: int | Collection[int]) -> Any:
 
 def batch_size_of(value: int | None, name: str = "batch_size") -> int:
     return 32 if value is None else integer(value, name, minimum=1)
+
+
+def size_of(batch_size: int | None, steps: int | None, samples: int) -> int:
+    """The images of a batch: as many as are asked for, or as give so many steps."""
+    return -(-samples // steps) if batch_size is None and steps else batch_size_of(batch_size)
 
 
 def steps_of(value: int | None, name: str) -> int | None:

@@ -1088,10 +1088,12 @@ static PyObject *model_fit(PyObject *self, PyObject *args) {
   Fit *fit = (Fit *)new_object(state_of(self)->fit);
   if (!fit) return NULL;
   scnn_status status = SCNN_OK;
-  if (borrow_batch(&fit->batch, x, y, sample_weight) == 0) {
+  int has_data = !Py_IsNone(x) || !Py_IsNone(y);
+  if (!has_data || borrow_batch(&fit->batch, x, y, sample_weight) == 0) {
     fit->model = Py_NewRef(self);
-    UNLOCKED(status, scnn_fit_begin(model_of(self), &fit->batch.x.tensor, &fit->batch.tensors[0],
-                                    sample_weights(&fit->batch), options, &fit->handle));
+    UNLOCKED(status, scnn_fit_begin(model_of(self), has_data ? &fit->batch.x.tensor : NULL,
+                                    has_data ? &fit->batch.tensors[0] : NULL,
+                                    has_data ? sample_weights(&fit->batch) : NULL, options, &fit->handle));
     if (status == SCNN_OK) return (PyObject *)fit;
     raise_status(status);
   }
@@ -1122,23 +1124,51 @@ static PyObject *fit_close(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   Py_RETURN_NONE;
 }
 
+/* Whether a step can be made now. */
+static int fit_is_ready(const Fit *fit) {
+  if (fit->handle && !fit->running) return 1;
+  PyErr_SetString(PyExc_RuntimeError, fit->running ? "another thread makes a step" : "the run is closed");
+  return 0;
+}
+
+static PyObject *fit_result(scnn_status status, const scnn_progress *progress) {
+  if (check_computed(status) != 0) return NULL;
+  PyObject *results = tuple_of_floats(progress->results, progress->metric_count);
+  return results ? Py_BuildValue("(NN)", PyBool_FromLong(progress->epoch_ended), results) : NULL;
+}
+
 static PyObject *fit_step(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   Fit *fit = (Fit *)self;
-  if (!fit->handle || fit->running) {
-    PyErr_SetString(PyExc_RuntimeError, fit->running ? "another thread makes a step" : "the run is closed");
-    return NULL;
-  }
+  if (!fit_is_ready(fit)) return NULL;
   scnn_progress progress;
   scnn_status status;
   fit->running = 1;
   UNLOCKED(status, scnn_fit_step(fit->handle, &progress));
   fit->running = 0;
-  if (check_computed(status) != 0) return NULL;
-  PyObject *results = tuple_of_floats(progress.results, progress.metric_count);
-  if (!results) return NULL;
-  return Py_BuildValue("(LLLLNNdN)", (long long)progress.epoch, (long long)progress.batch,
-                       (long long)progress.batches, (long long)progress.step, PyBool_FromLong(progress.epoch_ended),
-                       PyBool_FromLong(progress.finished), progress.learning_rate, results);
+  return fit_result(status, &progress);
+}
+
+static PyObject *fit_on_batch(PyObject *self, PyObject *args) {
+  Fit *fit = (Fit *)self;
+  PyObject *x, *y, *sample_weight;
+  if (!PyArg_ParseTuple(args, "OOO:on_batch", &x, &y, &sample_weight)) return NULL;
+  Batch batch;
+  if (!fit_is_ready(fit) || borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
+  scnn_progress progress;
+  scnn_status status;
+  fit->running = 1;
+  UNLOCKED(status, scnn_fit_on_batch(fit->handle, &batch.x.tensor, &batch.tensors[0], sample_weights(&batch),
+                                     &progress));
+  fit->running = 0;
+  release_batch(&batch);
+  return fit_result(status, &progress);
+}
+
+static PyObject *fit_end_epoch(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  Fit *fit = (Fit *)self;
+  if (!fit_is_ready(fit)) return NULL;
+  scnn_progress progress;
+  return none_or_raise(scnn_fit_end_epoch(fit->handle, &progress));
 }
 
 /* ---------------------------------------------------------------------------------------------------------- Picture */
@@ -1802,12 +1832,13 @@ static PyMethodDef model_methods[] = {
     {"set_learning_rate", model_set_learning_rate, METH_VARARGS, "set_learning_rate(rate)"},
     {"swap_ema", model_swap_ema, METH_NOARGS, "swap_ema()"},
     {"apply_ema", model_apply_ema, METH_NOARGS, "apply_ema()"},
-    {"fit", model_fit, METH_VARARGS, "fit(x, y, sample_weight, options) -> Fit"},
+    {"fit", model_fit, METH_VARARGS, "fit(x, y, sample_weight, options) -> Fit; x and y may be None, for on_batch"},
     {NULL, NULL, 0, NULL}};
 
 static PyMethodDef fit_methods[] = {
-    {"step", fit_step, METH_NOARGS,
-     "step() -> (epoch, batch, batches, step, epoch_ended, finished, learning_rate, results)"},
+    {"step", fit_step, METH_NOARGS, "step() -> (epoch_ended, results)"},
+    {"on_batch", fit_on_batch, METH_VARARGS, "on_batch(x, y, sample_weight) -> (epoch_ended, results)"},
+    {"end_epoch", fit_end_epoch, METH_NOARGS, "end_epoch()"},
     {"close", fit_close, METH_NOARGS, "close()"},
     {NULL, NULL, 0, NULL}};
 

@@ -13,12 +13,23 @@ import numpy as np
 
 from . import _batches
 from ._arrays import Data, count_of, shapes_of
-from ._checks import boolean, text
+from ._checks import boolean, integer, text
 from ._folders import ImageFolder
-from ._inputs import Fed, FitArguments, FitData, batch_size_of, refuse_with_batches, steps_of, verbosity
+from ._inputs import (
+    Fed,
+    FitArguments,
+    batch_size_of,
+    epochs_of,
+    refuse_with_batches,
+    share_of,
+    size_of,
+    steps_of,
+    verbosity,
+)
+from ._output import is_terminal
 from ._progress import ProgressBar
 from ._resuming import FitHooks, Place, Stored
-from ._runs import ArrayRun, FeedRun, Run
+from ._runs import Run
 from ._warnings import pass_on
 from .callbacks import Callback, CallbackList, History, TerminateOnNaN
 
@@ -149,22 +160,28 @@ class Trainer(Fed):
             RuntimeError: the model is not compiled.
         """
         names = self._measured_names()
-        given = FitArguments.checked(
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-            validation_ema=validation_ema,
-            horizontal_flip=horizontal_flip,
-            crop_padding=crop_padding,
-            resume=resume,
+        given = FitArguments(
+            epochs=integer(epochs, "epochs", minimum=1),
+            batch_size=None if batch_size is None else batch_size_of(batch_size),
+            first=integer(initial_epoch, "initial_epoch"),
+            steps=steps_of(steps_per_epoch, "steps_per_epoch"),
+            resumes=boolean(resume, "resume"),
+            shuffles=boolean(shuffle, "shuffle"),
+            options={
+                "epochs": int(epochs),
+                "horizontal_flip": boolean(horizontal_flip, "horizontal_flip"),
+                "crop_padding": integer(crop_padding, "crop_padding"),
+            },
+            level=verbosity(verbose),
+            validation_batch_size=(
+                batch_size
+                if validation_batch_size is None
+                else batch_size_of(validation_batch_size, "validation_batch_size")
+            ),
+            validation_steps=steps_of(validation_steps, "validation_steps"),
+            validates_after=epochs_of(validation_freq),
+            validates_ema=boolean(validation_ema, "validation_ema"),
+            share=share_of(validation_split, validation_data),
         )
         if given.validates_ema:
             self._require_ema("validation_ema")
@@ -174,7 +191,9 @@ class Trainer(Fed):
         notes = self._handle.training_notes()
         stored = Stored.of(*notes) if given.resumes and notes[0] else None
         progress = json.loads(self._handle.training_progress()) | {"names": names}
-        run = self._begin_run(given, data, (progress["epoch"], progress["batch"]) if given.resumes else None)
+        resumed = (progress["epoch"], progress["batch"]) if given.resumes else None
+        size = batch_size_of(data.batch_size)
+        run = Run(self._handle, data.source, size, given, resumed, self._open_schedule)
         own = next((known for known in hooks.callbacks if isinstance(known, History)), None)
         self.history = history = own or History()
         bar = ProgressBar(given.level, "train", given.epochs, data.samples, run.steps)
@@ -194,7 +213,7 @@ class Trainer(Fed):
         with run, self._storing(hooks, notes if given.resumes else ("", b"")):
             self._validates_ema = given.validates_ema
             hooks.on_train_begin()
-            place = Place(*run.start())
+            place = Place(*run.start)
             if given.resumes:
                 place = hooks.resume(self._model, stored, progress, place)
             else:
@@ -261,14 +280,6 @@ class Trainer(Fed):
         """Whether the weights have the values of their moving average, exchanged with them."""
         return bool(json.loads(self._handle.training_progress())["average_in_place"])
 
-    def _begin_run(self, given: FitArguments, data: FitData, resumed: tuple[int, int] | None) -> Run:
-        """The run of the library over this data."""
-        extent = (given.first, given.epochs, resumed)
-        if isinstance(data.source, Data):
-            size = batch_size_of(data.batch_size)
-            return ArrayRun(self._handle, data.source, given.options, size, given.shuffles, *extent)
-        return FeedRun(self._handle, data.source, given.options, *extent, self._open_schedule)
-
     def _epochs(
         self, run: Run, hooks: FitHooks, bar: ProgressBar, names: list[str], place: Place
     ) -> Iterator[tuple[int, Logs]]:
@@ -322,11 +333,26 @@ class Trainer(Fed):
             FloatingPointError: the step produced NaN or infinity.
             RuntimeError: the model is not compiled.
         """
+        return self._measured(True, x, y, sample_weight, class_weight, return_dict)
+
+    def _measured(
+        self,
+        trains: bool,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: Mapping[int, float] | None,
+        return_dict: bool,
+    ) -> Any:
+        """The loss and metrics of one batch, which is trained on or not."""
         names = self._measured_names()
         as_dictionary = boolean(return_dict, "return_dict")
         self._settle(x, y)
         data = self._data(x, y, sample_weight, class_weight)
-        results = self._handle.train_on_batch(*data, len(names))
+        if trains:
+            results = self._handle.train_on_batch(*data, len(names))
+        else:
+            results = self._handle.evaluate(*data, data.samples, len(names), False)
         pass_on(self._handle)
         return _results(dict(zip(names, results, strict=True)), as_dictionary)
 
@@ -340,13 +366,7 @@ class Trainer(Fed):
         return_dict: bool = False,
     ) -> Any:
         """The loss and metrics of one batch, without training; results and errors as of ``train_on_batch``."""
-        names = self._measured_names()
-        as_dictionary = boolean(return_dict, "return_dict")
-        self._settle(x, y)
-        data = self._data(x, y, sample_weight)
-        results = self._handle.evaluate(*data, data.samples, len(names), False)
-        pass_on(self._handle)
-        return _results(dict(zip(names, results, strict=True)), as_dictionary)
+        return self._measured(False, x, y, sample_weight, None, return_dict)
 
     def evaluate(
         self,
@@ -367,8 +387,8 @@ class Trainer(Fed):
             x: images (N, height, width, channels), or batches of ``(x, y)`` or ``(x, y, sample_weight)``.
             y: their targets.
             batch_size: None is 32.
-            verbose: 0 shows nothing, 1 a progress bar (in a log a line), 2 a line; ``"auto"`` is 1, but shows nothing of
-                one batch in a log.
+            verbose: 0 shows nothing, 1 a progress bar (in a log a line), 2 a line; ``"auto"`` is 1, but shows nothing
+                of one batch in a log.
             sample_weight: (N,).
             steps: how many batches are evaluated; None: all.
             callbacks: objects of ``swiftcnn.callbacks``.
@@ -386,8 +406,9 @@ class Trainer(Fed):
         uses_ema = boolean(use_ema, "use_ema")
         if uses_ema:
             self._require_ema("use_ema")
-        size, count = batch_size_of(batch_size), steps_of(steps, "steps")
-        level = verbosity(verbose)
+        batch_size_of(batch_size)
+        count = steps_of(steps, "steps")
+        verbosity(verbose)
         as_dictionary = boolean(return_dict, "return_dict")
         hooks = CallbackList(callbacks)
         samples: int | None = None
@@ -401,16 +422,22 @@ class Trainer(Fed):
         else:
             self._settle(x, y)
             data = self._data(x, y, sample_weight)
-            if batch_size is None and count:
-                size = -(-data.samples // count)
-            feed = _batches.feed_of_arrays(data, size, count)
+            feed = _batches.feed_of_arrays(data, size_of(batch_size, count, data.samples), count)
             samples = data.samples if count is None else None
-        bar = ProgressBar(verbose, "test", 1, samples, feed.steps)
+        with self._told(hooks, verbose, "test", samples, feed.steps) as (all_hooks, bar):
+            return _results(self._evaluate(feed, all_hooks, bar, uses_ema), as_dictionary)
+
+    @contextlib.contextmanager
+    def _told(
+        self, hooks: CallbackList, verbose: int | str, task: str, samples: int | None, steps: int | None
+    ) -> Iterator[tuple[CallbackList, ProgressBar]]:
+        """Within it the callbacks, and a progress bar after them, are told of an evaluation or a prediction."""
+        bar = ProgressBar(verbose, task, 1, samples, steps)
         hooks = CallbackList(hooks, bar)
         hooks.set_model(self._model)
-        hooks.set_params({"verbose": level, "epochs": 1, "steps": feed.steps})
+        hooks.set_params({"verbose": verbosity(verbose), "epochs": 1, "steps": steps})
         try:
-            return _results(self._evaluate(feed, hooks, bar, uses_ema), as_dictionary)
+            yield hooks, bar
         finally:
             hooks.put_weights_back()
             bar.end_line()
@@ -467,8 +494,8 @@ class Trainer(Fed):
         Args:
             x: images (N, height, width, channels), or batches of such; of ``(x, y)`` the ``y`` is left out.
             batch_size: None is 32.
-            verbose: 0 shows nothing, 1 a progress bar (in a log a line), 2 a line; ``"auto"`` is 1, but shows nothing of
-                one batch in a log.
+            verbose: 0 shows nothing, 1 a progress bar (in a log a line), 2 a line; ``"auto"`` is 1, but shows nothing
+                of one batch in a log.
             steps: how many batches are predicted; None: all.
             callbacks: objects of ``swiftcnn.callbacks``.
             output: the name of an intermediate result, one of ``tensor_names``, to be given in place of the output;
@@ -480,10 +507,12 @@ class Trainer(Fed):
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
         """
-        size, count = batch_size_of(batch_size), steps_of(steps, "steps")
+        batch_size_of(batch_size)
+        count = steps_of(steps, "steps")
         level = verbosity(verbose)
         chosen = None if output is None else _names(output, "output")
         hooks = CallbackList(callbacks)
+        self.stop_predicting = False
         samples: int | None = None
         feed: Feed[Samples]
         if _batches.is_source(x):
@@ -498,22 +527,33 @@ class Trainer(Fed):
         else:
             self._prepare(x)
             images = self._images(x)
-            if batch_size is None and count:
-                size = -(-count_of(images) // count)
+            size = size_of(batch_size, count, count_of(images))
             samples = count_of(images) if count is None else min(count_of(images), count * size)
             feed = _batches.feed_of_arrays(images, size, count)
-        bar = ProgressBar(verbose, "predict", 1, samples, feed.steps)
-        hooks = CallbackList(hooks, bar)
-        hooks.set_model(self._model)
-        hooks.set_params({"verbose": level, "epochs": 1, "steps": feed.steps})
-        try:
-            results = self._predict(feed, samples, chosen or self.output_names, hooks, bar)
-        finally:
-            hooks.put_weights_back()
-            bar.end_line()
+            is_quiet = level == 0 or (verbose == "auto" and not is_terminal())
+            if is_quiet and not hooks.callbacks and count in (None, 1) and count_of(images) <= size:
+                return self._chosen(self._computed(images, chosen or self.output_names), output)
+        with self._told(hooks, verbose, "predict", samples, feed.steps) as (all_hooks, bar):
+            names = chosen or self.output_names
+            return self._chosen(self._predict(feed, samples, names, all_hooks, bar), output)
+
+    def _chosen(self, results: list[Floats], output: str | Sequence[str] | None) -> Any:
+        """The results in the form that they were asked for."""
         if output is None:
             return self._packed(results)
         return results[0] if isinstance(output, str) else results
+
+    def _computed(self, images: Samples, names: list[str], wholes: Sequence[Floats] = ()) -> list[Floats]:
+        """The results of these names for one batch, into arrays that are given or new."""
+        results = list(wholes) or self._room(images, names)
+        self._handle.predict(images, count_of(images), names, results)
+        pass_on(self._handle)
+        return results
+
+    def _room(self, images: Samples, names: list[str], samples: int | None = None) -> list[Floats]:
+        """An array for each result of so many samples as there are, or of another number."""
+        shapes = [self._handle.output_shape(shapes_of(images), name) for name in names]
+        return [np.empty((samples or shape[0], *shape[1:]), np.float32) for shape in shapes]
 
     def _predict(
         self, feed: Feed[Samples], samples: int | None, names: list[str], hooks: CallbackList, bar: ProgressBar
@@ -522,17 +562,13 @@ class Trainer(Fed):
         wholes: list[Floats] = []
         batches: list[list[Floats]] = []
         done = 0
-        self.stop_predicting = False
         hooks.on_predict_begin()
         for batch, (images, _) in enumerate(feed.epoch(0)):
             hooks.on_predict_batch_begin(batch)
-            shapes = [self._handle.output_shape(shapes_of(images), name) for name in names]
             if not wholes and samples is not None:
-                wholes = [np.empty((samples, *shape[1:]), np.float32) for shape in shapes]
+                wholes = self._room(images, names, samples)
             end = done + count_of(images)
-            parts = [whole[done:end] for whole in wholes] or [np.empty(shape, np.float32) for shape in shapes]
-            self._handle.predict(images, count_of(images), names, parts)
-            pass_on(self._handle)
+            parts = self._computed(images, names, [whole[done:end] for whole in wholes])
             batches.append(parts)
             done = end
             bar.count(count_of(images))
@@ -545,12 +581,7 @@ class Trainer(Fed):
     def predict_on_batch(self, x: Any) -> Any:
         """Runs the model on one batch of images: ``predict`` without a word."""
         self._prepare(x)
-        images = self._images(x)
-        names = self.output_names
-        results = [np.empty(self._handle.output_shape(shapes_of(images), name), np.float32) for name in names]
-        self._handle.predict(images, count_of(images), names, results)
-        pass_on(self._handle)
-        return self._packed(results)
+        return self._packed(self._computed(self._images(x), self.output_names))
 
 
 def _names(given: str | Sequence[str], name: str) -> list[str]:

@@ -191,47 +191,22 @@ class CallbackList(Callback):
         for callback in self.callbacks:
             callback.set_params(params)
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._tell("on_train_begin", {} if logs is None else logs)
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        self._tell("on_train_end", {} if logs is None else logs)
+def _telling(hook: str, has_number: bool) -> Callable[..., None]:
+    """The hook of a list, which tells all its callbacks."""
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._tell("on_epoch_begin", epoch, {} if logs is None else logs)
+    def tell(self: CallbackList, logs: Logs | None = None) -> None:
+        self._tell(hook, {} if logs is None else logs)
 
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._tell("on_epoch_end", epoch, {} if logs is None else logs)
+    def tell_number(self: CallbackList, number: int, logs: Logs | None = None) -> None:
+        self._tell(hook, number, {} if logs is None else logs)
 
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_train_batch_begin", batch, {} if logs is None else logs)
+    return tell_number if has_number else tell
 
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_train_batch_end", batch, {} if logs is None else logs)
 
-    def on_test_begin(self, logs: Logs | None = None) -> None:
-        self._tell("on_test_begin", {} if logs is None else logs)
-
-    def on_test_end(self, logs: Logs | None = None) -> None:
-        self._tell("on_test_end", {} if logs is None else logs)
-
-    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_test_batch_begin", batch, {} if logs is None else logs)
-
-    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_test_batch_end", batch, {} if logs is None else logs)
-
-    def on_predict_begin(self, logs: Logs | None = None) -> None:
-        self._tell("on_predict_begin", {} if logs is None else logs)
-
-    def on_predict_end(self, logs: Logs | None = None) -> None:
-        self._tell("on_predict_end", {} if logs is None else logs)
-
-    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_predict_batch_begin", batch, {} if logs is None else logs)
-
-    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_predict_batch_end", batch, {} if logs is None else logs)
+for _hook in vars(Callback):
+    if _hook.startswith("on_") and not _hook.startswith("on_batch"):
+        setattr(CallbackList, _hook, _telling(_hook, "batch" in _hook or "epoch" in _hook))
 
 
 class History(Callback):
@@ -325,6 +300,14 @@ class MonitorCallback(Callback):
                 "highest metric value, or pass `mode='min'` in order to use the lowest value."
             )
         return answer
+
+    def _value(self, logs: Logs | None, complaint: str) -> Any:
+        """The number in the logs; None, with a warning, where there is none now."""
+        self._more_is_better()  # refuses a name that can never come
+        value = (logs or {}).get(self.monitor)
+        if value is None:
+            warnings.warn(complaint.format(monitor=self.monitor, names=",".join(logs or {})), stacklevel=3)
+        return value
 
     def _is_improvement(self, value: float, reference: float | None) -> bool:
         more = self._more_is_better()
@@ -429,10 +412,8 @@ class ModelCheckpoint(MonitorCallback):
         message: str | None = f"saving model to {path}"
         should_save = True
         if self.save_best_only:
-            self._more_is_better()  # refuses a name that can never come
-            value = logs.get(self.monitor)
+            value = self._value(logs, "Can save best model only with {monitor} available.")
             if value is None:
-                warnings.warn(f"Can save best model only with {self.monitor} available.", stacklevel=2)
                 message = None
             else:
                 best = "None" if self.best is None else f"{self.best:.5f}"
@@ -509,16 +490,11 @@ class EarlyStopping(MonitorCallback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._more_is_better()  # refuses a name that can never come
-        value = (logs or {}).get(self.monitor)
-        if value is None:
-            warnings.warn(
-                f"Early stopping conditioned on metric `{self.monitor}` which is not available. "
-                f"Available metrics are: {','.join(logs or {})}",
-                stacklevel=2,
-            )
-            return
-        if epoch < self.start_from_epoch:
+        value = self._value(
+            logs,
+            "Early stopping conditioned on metric `{monitor}` which is not available. Available metrics are: {names}",
+        )
+        if value is None or epoch < self.start_from_epoch:
             return
         if self.restore_best_weights and self.best_weights is None:
             self._keep(epoch)
@@ -594,14 +570,12 @@ class ReduceLROnPlateau(MonitorCallback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs
         rate = logs["learning_rate"] = self.model.learning_rate
-        self._more_is_better()  # refuses a name that can never come
-        value = logs.get(self.monitor)
+        value = self._value(
+            logs,
+            "Learning rate reduction is conditioned on metric `{monitor}` which is not available. "
+            "Available metrics are: {names}.",
+        )
         if value is None:
-            warnings.warn(
-                f"Learning rate reduction is conditioned on metric `{self.monitor}` which is not available. "
-                f"Available metrics are: {','.join(logs)}.",
-                stacklevel=2,
-            )
             return
         if self.in_cooldown():
             self.cooldown_counter -= 1
