@@ -1,6 +1,7 @@
 """Callbacks hear of everything in Keras's order; checkpoints resume in the same bits; progress is shown."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -374,7 +375,7 @@ def test_a_terminal_shows_what_is_known_of_batches(model, data, monkeypatch):
     known = states(steps_per_epoch=4)
     assert "batch 1/4" in known[0] and "left" in known[0] and known[0].startswith("[")
     for final in (unknown[-1], known[-1]):
-        assert final.startswith("epoch 1/1  0:00") and "loss" in final
+        assert re.match(r"epoch 1/1  \d:\d\d  loss ", final)
 
 
 def test_a_terminal_shows_evaluation_and_prediction(model, data, monkeypatch):
