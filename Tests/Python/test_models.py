@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import swiftcnn
+from swiftcnn import callbacks, layers
 
 from conftest import make_model
 
@@ -144,6 +145,35 @@ def test_several_results_are_given_at_once(model, data, tmp_path):
         part.compile("sgd", "mse")
     with pytest.raises(ValueError, match="twice"):
         model.predict(data[0], output=["avgpool", "avgpool"])
+
+
+def test_shapes_of_results_follow_the_size_and_the_classifier():
+    parts = [layers.Input((None, None, 1)), layers.Conv2D(2, 3, name="conv"), layers.GlobalAveragePooling2D()]
+    model = swiftcnn.Sequential([*parts, layers.Dense(3)])
+    x = np.random.default_rng(0).random((2, 80, 80, 1), np.float32)
+    for size in [*range(4, 74), 4, 40]:  # more of them than are kept
+        assert model.predict(x[:, :size, :6], output="conv").shape == (2, size - 2, 4, 2)
+        assert model.predict(x[:1, :size]).shape == (1, 3)
+    model.reset_classifier(5)
+    assert model.predict(x).shape == (2, 5)
+    with pytest.raises(ValueError, match="nothing"):
+        model.predict(x, output="nothing")
+
+
+def test_a_prediction_that_nobody_watches_is_one_that_is_watched(model, data, tmp_path):
+    class Watch(callbacks.Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            self.model.stop_predicting = True
+
+    x = data[0][:8]
+    for options in ({}, {"output": "layer1.0"}, {"output": ["layer1.0", "avgpool"]}, {"steps": 1}):
+        quiet, watched = model.predict(x, **options), model.predict(x, callbacks=[Watch()], **options)
+        for one, other in zip(quiet, watched, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert model.stop_predicting
+    assert model.predict(x).shape == (8, 10) and not model.stop_predicting
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.predict(x, batch_size=8, steps=2)
 
 
 def test_frozen_parameters_are_not_trained_and_unfrozen_are(model, data):
