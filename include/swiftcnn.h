@@ -506,14 +506,16 @@ typedef struct scnn_batches scnn_batches;
  *   scnn_image_folder *folder = NULL;
  *   scnn_batches *batches = NULL;
  *   scnn_tensor x, y;
- *   double loss;
  *   scnn_image_folder_open("train", "{\"random_resized_crop\": true, \"horizontal_flip\": true}", &folder);
+ *   scnn_fit_begin(model, NULL, NULL, NULL, "{\"epochs\": 5}", &fit);
  *   for (int epoch = 0; epoch < 5; epoch++) {
  *     scnn_image_folder_begin_epoch(folder, epoch, &batches);
  *     while (scnn_batches_next(batches, &x, &y, NULL) == SCNN_OK && x.data != NULL)
- *       scnn_train_on_batch(model, &x, &y, NULL, &loss, 1);
+ *       scnn_fit_on_batch(fit, &x, &y, NULL, &progress);
  *     scnn_batches_free(batches);
+ *     scnn_fit_end_epoch(fit, &progress);
  *   }
+ *   scnn_fit_free(fit);
  *   scnn_image_folder_free(folder);
  *
  * The folders sorted by name, byte by byte, are the classes 0, 1...; what lies in folders within them belongs to them.
@@ -716,18 +718,7 @@ typedef struct scnn_progress {
 } scnn_progress;
 
 /* Begins training on `x` and `y` (and `sample_weight` or NULL), which must stay in place until scnn_fit_free; or, where all
- * three are NULL, on data that comes batch by batch, each given to scnn_fit_on_batch:
- *
- *   scnn_fit_begin(model, NULL, NULL, NULL, "{\"epochs\": 5}", &fit);
- *   scnn_fit_progress(fit, &progress);
- *   while (!progress.finished) {
- *     scnn_image_folder_begin_epoch(folder, progress.epoch, &batches);
- *     while (scnn_batches_next(batches, &x, &y, NULL) == SCNN_OK && x.data != NULL)
- *       scnn_fit_on_batch(fit, &x, &y, NULL, &progress);
- *     scnn_batches_free(batches);
- *     scnn_fit_end_epoch(fit, &progress);
- *   }
- *
+ * three are NULL, on data that comes batch by batch, as the pictures of a folder above, each given to scnn_fit_on_batch.
  * Options:
  *   "batch_size": 32, "shuffle": true
  *   "epochs": 1                                    where it ends: from "initial_epoch" 2 to "epochs" 5 there are three
