@@ -728,8 +728,8 @@ typedef struct scnn_progress {
  *   "resume": false                                go on from the loaded checkpoint's epoch and batch
  *   "steps": null                                  the batches of an epoch that comes batch by batch, where that is
  *                                                  known; a schedule that was left open needs it
- * "batch_size" and "shuffle" are of data that is given at once. The order and the augmentation of an epoch depend on nothing but the seed of scnn_compile and the step at which the
- * epoch begins. */
+ * "batch_size" and "shuffle" are of data that is given at once. The order and the augmentation of an epoch depend on
+ * nothing but the seed of scnn_compile and the step at which the epoch begins. */
 scnn_status scnn_fit_begin(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
                            const scnn_tensor *sample_weight, const char *options, scnn_fit **fit);
 
