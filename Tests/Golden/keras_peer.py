@@ -16,6 +16,8 @@ def keras(floatx="float32"):
     import keras
 
     keras.config.set_floatx(floatx)
+    # Layers follow the policy, which the first of them takes from floatx and which then stays.
+    keras.config.set_dtype_policy(floatx)
     keras.config.disable_traceback_filtering()
     return keras
 
