@@ -284,6 +284,44 @@ static void test_parameters(void) {
   OK(scnn_model_free(model));
 }
 
+/* What a front end asks that builds networks and reads files of its own. */
+static void test_front_end(void) {
+  scnn_model *model = small_model(5);
+  char *layers, *found;
+  TEXT(layers, scnn_model_graph(model, "layers", buffer, capacity, &length));
+  CHECK(layers != NULL && strstr(layers, "\"class\":\"Conv2D\"") != NULL);
+  CHECK(layers != NULL && strstr(layers, "\"kernel_size\":[3,3]") != NULL);
+  free(layers);
+  OK(scnn_model_free(model));
+
+  const char *sides =
+      "{\"wanted\": [{\"path\": [], \"given\": [\"fc\"], \"kind\": \"dense\", \"label\": \"fc\", \"weights\": "
+      "[{\"name\": \"kernel\", \"parameter\": \"fc.weight\", \"label\": \"fc/kernel\", \"shape\": [2, 3]}]}], "
+      "\"stored\": [{\"path\": [], \"given\": [\"\"], \"kind\": \"dense\", \"label\": \"other\", \"weights\": []}, "
+      "{\"path\": [], \"given\": [\"fc\"], \"kind\": \"dense\", \"label\": \"fc\", \"weights\": "
+      "[{\"shape\": [2, 3]}]}], "
+      "\"has_order\": false, \"last\": \"\"}";
+  TEXT(found, scnn_match_layers(sides, buffer, capacity, &length));
+  CHECK(found != NULL && strstr(found, "\"pairs\":[[0,1]]") != NULL);
+  CHECK(found != NULL && strstr(found, "\"left_over\":[\"other\"]") != NULL);
+  free(found);
+
+  const int64_t shape[2] = {30, 40};
+  static float values[1200], again[1200];
+  OK(scnn_initial_values("{\"name\": \"glorot_uniform\"}", 7, shape, 2, values, 1200));
+  OK(scnn_initial_values("{\"name\": \"glorot_uniform\"}", 7, shape, 2, again, 1200));
+  CHECK(memcmp(values, again, sizeof values) == 0);
+  const double limit = sqrt(6.0 / 70);
+  double squares = 0;
+  for (int i = 0; i < 1200; i++) {
+    CHECK(fabs(values[i]) <= limit);
+    squares += (double)values[i] * values[i];
+  }
+  CHECK(fabs(squares / 1200 / (limit * limit / 3) - 1) < 0.1);
+  OK(scnn_initial_values("{\"name\": \"glorot_uniform\"}", 8, shape, 2, again, 1200));
+  CHECK(memcmp(values, again, sizeof values) != 0);
+}
+
 static void test_onnx(void) {
   char *names;
   TEXT(names, scnn_onnx_operations(buffer, capacity, &length));
@@ -330,6 +368,7 @@ int main(void) {
   test_normalization();
   test_prediction();
   test_parameters();
+  test_front_end();
   test_onnx();
   return finish("api");
 }

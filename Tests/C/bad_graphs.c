@@ -6,7 +6,8 @@ static void test_initial_values(void) {
   const int64_t shape[SCNN_MAX_RANK] = {3, 4, 1, 1, 1, 1, 1, 1}, huge[2] = {INT64_MAX, 2}, negative[2] = {-3, -4};
   float values[12];
   static const char *const wrong[] = {
-      NULL, "{}", "[]", "{\"name\": 3}", "{\"name\": \"ones\", \"value\": 1}", "{\"name\": \"constant\", \"value\": \"a\"}",
+      NULL, "{}", "[]", "{\"name\": 3}", "{\"name\": \"ones\", \"value\": 1}",
+      "{\"name\": \"constant\", \"value\": \"a\"}",
       "{\"name\": \"variance_scaling\", \"scale\": 0}", "{\"name\": \"variance_scaling\", \"mode\": 1}"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     REFUSES(scnn_initial_values(wrong[i], 1, shape, 2, values, 12));
@@ -32,8 +33,8 @@ static void test_initial_values(void) {
       NULL, "{}", "{\"wanted\": 1, \"stored\": [], \"has_order\": true, \"last\": \"\"}",
       "{\"wanted\": [1], \"stored\": [], \"has_order\": true, \"last\": \"\"}",
       "{\"wanted\": [], \"stored\": [], \"has_order\": true, \"last\": \"\", \"more\": 1}",
-      "{\"wanted\": [], \"stored\": [{\"path\": [], \"given\": [], \"kind\": \"\", \"label\": \"\", \"weights\": [3]}], "
-      "\"has_order\": true, \"last\": \"\"}"};
+      "{\"wanted\": [], \"stored\": [{\"path\": [], \"given\": [], \"kind\": \"\", \"label\": \"\", "
+      "\"weights\": [3]}], \"has_order\": true, \"last\": \"\"}"};
   for (size_t i = 0; i < sizeof matches / sizeof *matches; i++) REFUSES(scnn_match_layers(matches[i], NULL, 0, NULL));
   FAILS(SCNN_BUFFER_TOO_SMALL,
         scnn_match_layers("{\"wanted\": [], \"stored\": [], \"has_order\": false, \"last\": \"\"}", NULL, 0, NULL));

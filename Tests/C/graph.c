@@ -109,7 +109,8 @@ static void test_graph_of_all_kinds(void) {
   x = layer(graph, "activation", NULL, "{\"function\": \"silu\"}", x);
   x = layer(graph, "prelu", "p", NULL, x);
   x = layer(graph, "group_norm", "g", "{\"groups\": 4}", x);
-  x = layer(graph, "conv2d_transpose", "t", "{\"filters\": 8, \"kernel\": [3, 3], \"padding\": \"same\", \"bias\": true}", x);
+  x = layer(graph, "conv2d_transpose", "t",
+            "{\"filters\": 8, \"kernel\": [3, 3], \"padding\": \"same\", \"bias\": true}", x);
   x = layer2(graph, "maximum", NULL, x, layer(graph, "unit_norm", NULL, NULL, x));
   y = layer(graph, "pool2d", NULL, "{\"kind\": \"max\", \"kernel\": [1, 1]}", x);
   x = layer2(graph, "minimum", NULL, x, layer(graph, "rescaling", NULL, "{\"offset\": 1}", y));
