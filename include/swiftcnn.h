@@ -124,6 +124,28 @@ typedef struct scnn_tensor {
  * float32 as they stand. Another number of tensors than of inputs is SCNN_INVALID_ARGUMENT, other shapes or numbers of
  * samples, or integers for another image, SCNN_SHAPE_MISMATCH; the message names the input. */
 
+/* What there is by name, with its options: a JSON object made of what the functions themselves read.
+ *   "layers": kinds of scnn_graph_layer; "activations": functions of its "activation"; "losses", "metrics", "optimizers",
+ *       "schedules" of scnn_compile: objects by name of {"doc": text, "options": options}
+ *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "preprocessing", "image_folder": options of
+ *       scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_set_preprocessing and
+ *       scnn_image_folder_open
+ *   "initializers", "picture_operations": names
+ * where options are an object by key of
+ *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "integers", "numbers",
+ *               "texts", "object", "list"; "size" (pixels, or [height, width]), "sizes" (whole numbers and null),
+ *               "range" (two numbers), "probability" (a number, or true for 0.5), "padding" ("same", or [top, left,
+ *               bottom, right]), "part" (true, false or an object of "options"), "named" (one of "choices", or an object
+ *               with a "name" and options of its own), "list of named"
+ *   "default"   what it is where nothing is said; null: nothing, or what "doc" says
+ *   "keras"     what Keras has where nothing is said, and the Python package, where that is something else
+ *   "needed"    true where it has to be given; else missing
+ *   "nullable"  true where null is not the same as leaving it out; else missing
+ *   "minimum", "maximum", or "exclusive_minimum", "exclusive_maximum" where the end itself is outside, and "expected",
+ *               the same in words; missing where any number will do
+ *   "choices", "options", "doc": as above; missing where there are none */
+scnn_status scnn_describe(char *buffer, size_t capacity, size_t *length);
+
 /* ----------------------------------------------------------------------------------------------------------- models */
 
 typedef struct scnn_model scnn_model;

@@ -93,6 +93,9 @@ extension JSON: ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral, Expres
   /// An array of integers.
   public static func integers(_ values: some Sequence<Int>) -> JSON { .array(values.map { .integer(Int64($0)) }) }
 
+  /// An array of numbers.
+  public static func numbers(_ values: some Sequence<Double>) -> JSON { .array(values.map { .number($0) }) }
+
   /// An array of strings.
   public static func strings(_ values: some Sequence<String>) -> JSON { .array(values.map { .string($0) }) }
 }

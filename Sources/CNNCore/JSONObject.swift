@@ -12,6 +12,11 @@ public struct JSONObject: Sendable, Equatable {
   /// An object without members.
   public init() {}
 
+  /// An object with these members; of two with one key the later counts.
+  public init(_ members: [(key: String, value: JSON)]) {
+    for (key, value) in members { self[key] = value }
+  }
+
   /// The members in the order of insertion.
   public var members: [(key: String, value: JSON)] {
     keys.compactMap { key in values[key].map { (key, $0) } }

@@ -24,9 +24,38 @@ public struct Attributes: Equatable, Sendable {
   /// Names and values in order.
   public private(set) var entries: [(name: String, value: Attribute)] = []
   private var unread: Set<String> = []
+  /// What a reader has asked for so far, where these are there to describe it; else nil.
+  private var asked: [OptionDeclaration]?
 
   /// No attributes.
   public init() {}
+
+  /// What a reader asks for: as it reads attributes of which only those `given` are there.
+  ///
+  /// What has no default is then some value of its type, which need not fit anything else.
+  public static func declarations(
+    given: Attributes = Attributes(), _ read: (inout Attributes) throws(CNNError) -> Void
+  ) -> [OptionDeclaration] {
+    var attributes = given
+    attributes.asked = []
+    do throws(CNNError) { try read(&attributes) } catch {}
+    return attributes.asked ?? []
+  }
+
+  /// Says that an attribute of this name is looked for, once.
+  mutating func declare(
+    _ name: String, _ type: String, default usual: JSON?, _ domain: Domain = .any, among choices: [String] = []
+  ) {
+    guard asked?.contains(where: { $0.name == name }) == false else { return }
+    // What JSON has no number for is what is meant where nothing is said.
+    let isInfinite = usual?.numberValue.map { !$0.isFinite } ?? false
+    var declaration = OptionDeclaration(name, type, isInfinite ? .null : usual ?? .null, "")
+    (declaration.isNeeded, declaration.domain, declaration.choices) = (usual == nil, domain, choices)
+    asked?.append(declaration)
+  }
+
+  /// A default, or where readers are described, some value.
+  private func fallback<Value>(_ usual: Value?, or any: Value) -> Value? { usual ?? (asked == nil ? nil : any) }
 
   /// Reads, replaces, or (with nil) does nothing to the attribute of that name.
   public subscript(name: String) -> Attribute? {
@@ -50,6 +79,12 @@ public struct Attributes: Equatable, Sendable {
     return self[name]
   }
 
+  /// Takes a list of `count` whole numbers; nil where it is missing.
+  mutating func optionalIntegers(_ name: String, count: Int) throws(CNNError) -> [Int]? {
+    declare(name, "integers", default: .null)
+    return contains(name) ? try integers(name, count: count) : nil
+  }
+
   private func wrong(_ name: String, _ expected: String) -> CNNError {
     guard let value = self[name] else { return CNNError(.invalidArgument, "attribute '\(name)' is missing") }
     return CNNError(.invalidArgument, "attribute '\(name)' is \(value.text); expected \(expected)")
@@ -57,9 +92,10 @@ public struct Attributes: Equatable, Sendable {
 
   /// Takes a whole number. Throws `.invalidArgument` where it is missing (and has no default) or something else.
   public mutating func integer(_ name: String, default fallback: Int? = nil) throws(CNNError) -> Int {
+    declare(name, "integer", default: fallback.map { .integer(Int64($0)) })
     switch take(name) {
     case .integer(let value): return value
-    case nil: if let fallback { return fallback }
+    case nil: if let fallback = self.fallback(fallback, or: 1) { return fallback }
     default: break
     }
     throw wrong(name, "a whole number")
@@ -69,11 +105,12 @@ public struct Attributes: Equatable, Sendable {
   public mutating func integers(_ name: String, count: Int? = nil, default fallback: [Int]? = nil) throws(CNNError)
     -> [Int]
   {
+    declare(name, "integers", default: fallback.map { .integers($0) })
     switch take(name) {
     case .integers(let values) where count == nil || values.count == count: return values
     // An empty list carries no element type in a file.
     case .numbers(let values) where values.isEmpty && (count == nil || count == 0): return []
-    case nil: if let fallback { return fallback }
+    case nil: if let fallback = self.fallback(fallback, or: Array(repeating: 1, count: count ?? 1)) { return fallback }
     default: break
     }
     throw wrong(name, count.map { "\($0) whole numbers" } ?? "a list of whole numbers")
@@ -81,10 +118,11 @@ public struct Attributes: Equatable, Sendable {
 
   /// Takes a finite number.
   public mutating func number(_ name: String, default fallback: Double? = nil) throws(CNNError) -> Double {
+    declare(name, "number", default: fallback.map { .number($0) })
     switch take(name) {
     case .number(let value) where value.isFinite: return value
     case .integer(let value): return Double(value)
-    case nil: if let fallback { return fallback }
+    case nil: if let fallback = self.fallback(fallback, or: 1) { return fallback }
     default: break
     }
     throw wrong(name, "a finite number")
@@ -92,12 +130,13 @@ public struct Attributes: Equatable, Sendable {
 
   /// Takes a list of finite numbers; one number by itself is a list of one.
   public mutating func numbers(_ name: String, default fallback: [Double]? = nil) throws(CNNError) -> [Double] {
+    declare(name, "numbers", default: fallback.map { .numbers($0) })
     switch take(name) {
     case .numbers(let values) where values.allSatisfy(\.isFinite): return values
     case .integers(let values): return values.map(Double.init)
     case .number(let value) where value.isFinite: return [value]
     case .integer(let value): return [Double(value)]
-    case nil: if let fallback { return fallback }
+    case nil: if let fallback = self.fallback(fallback, or: [1]) { return fallback }
     default: break
     }
     throw wrong(name, "a list of finite numbers")
@@ -105,9 +144,10 @@ public struct Attributes: Equatable, Sendable {
 
   /// Takes a truth value.
   public mutating func flag(_ name: String, default fallback: Bool? = nil) throws(CNNError) -> Bool {
+    declare(name, "flag", default: fallback.map { .bool($0) })
     switch take(name) {
     case .flag(let value): return value
-    case nil: if let fallback { return fallback }
+    case nil: if let fallback = self.fallback(fallback, or: false) { return fallback }
     default: break
     }
     throw wrong(name, "true or false")
@@ -115,9 +155,10 @@ public struct Attributes: Equatable, Sendable {
 
   /// Takes a word.
   public mutating func text(_ name: String, default fallback: String? = nil) throws(CNNError) -> String {
+    declare(name, "text", default: fallback.map { .string($0) })
     switch take(name) {
     case .text(let value): return value
-    case nil: if let fallback { return fallback }
+    case nil: if let fallback = self.fallback(fallback, or: "") { return fallback }
     default: break
     }
     throw wrong(name, "a string")
@@ -164,7 +205,9 @@ extension Attributes: ExpressibleByDictionaryLiteral {
   public mutating func choice<Choice: RawRepresentable & CaseIterable>(_ name: String, default fallback: Choice? = nil)
     throws(CNNError) -> Choice where Choice.RawValue == String
   {
-    let word = try text(name, default: fallback?.rawValue)
+    declare(
+      name, "choice", default: fallback.map { .string($0.rawValue) }, among: Choice.allCases.map(\.rawValue))
+    let word = try text(name, default: fallback?.rawValue ?? (asked == nil ? nil : Choice.allCases.first?.rawValue))
     guard let choice = Choice(rawValue: word) else {
       throw unknownName(name, word, among: Choice.allCases.map(\.rawValue))
     }

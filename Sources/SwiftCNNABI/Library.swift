@@ -43,6 +43,13 @@ public func scnn_set_interruption(_ isWanted: (@convention(c) () -> Int32)!) -> 
   call(allocates: false) { () throws(CNNError) in Computing.setInterruption(isWanted) }
 }
 
+@_cdecl("scnn_describe") @implementation
+public func scnn_describe(
+  _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int, _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in try write(Description.json.serialized(), to: buffer, capacity, length) }
+}
+
 @_cdecl("scnn_list_models") @implementation
 public func scnn_list_models(
   _ pattern: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,

@@ -73,6 +73,10 @@ static void test_texts(void) {
 
   TEXT(names, scnn_list_models(NULL, buffer, capacity, &length));
   CHECK(names && strstr(names, "resnet18"));
+  char *description;
+  TEXT(description, scnn_describe(buffer, capacity, &length));
+  CHECK(description && strstr(description, "\"optimizers\":{\"sgd\"") && strstr(description, "\"momentum\""));
+  free(description);
   char *report;
   TEXT(report, scnn_system("text", buffer, capacity, &length));
   CHECK(report && strstr(report, "SwiftCNN " SWIFTCNN_VERSION) == report && strstr(report, "\nprocessor "));

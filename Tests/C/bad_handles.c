@@ -106,6 +106,8 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_BUFFER_TOO_SMALL, scnn_system("json", NULL, 0, NULL));
   FAILS(SCNN_BUFFER_TOO_SMALL, scnn_list_models(NULL, NULL, 0, NULL));
   REFUSES(scnn_list_models(NULL, NULL, 100, &length));
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_describe(NULL, 0, NULL));
+  REFUSES(scnn_describe(NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_create(NULL, NULL, &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_create("resnet20", NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load(NULL, &other));

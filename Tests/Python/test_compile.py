@@ -91,7 +91,7 @@ def test_signatures_show_every_argument():
 
 def test_clipping_is_told_to_the_library_only_where_it_is_set():
     plain = optimizers.SGD().settings
-    assert plain["clip_norm"] is None and "clip_norm_each" not in plain and "clip_value" not in plain
+    assert plain["clip_norm"] is plain["clip_norm_each"] is plain["clip_value"] is None
     assert optimizers.SGD(clipnorm=2.0).settings["clip_norm_each"] == 2.0
     assert optimizers.SGD(clipvalue=0.5).settings["clip_value"] == 0.5
     assert optimizers.SGD(global_clipnorm=0.25).settings["clip_norm"] == 0.25

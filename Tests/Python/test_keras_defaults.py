@@ -68,8 +68,7 @@ def test_every_argument_is_here_with_its_default(place):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_positional_arguments_have_their_places(place):
-    function = find(place).__init__ if inspect.isclass(find(place)) else find(place)
-    kinds = {name: parameter.kind for name, parameter in inspect.signature(function).parameters.items()}
+    kinds = {name: parameter.kind for name, parameter in inspect.signature(find(place)).parameters.items()}
     by_place = [
         row[0]
         for row in keras_defaults.parameters(find(place))

@@ -104,7 +104,7 @@ import Testing
     func options(_ text: String) throws { _ = try FitOptions(json: #require(JSON(parsing: text).objectValue)) }
     expectError(.invalidArgument, "batch_size is 0") { try options(#"{"batch_size": 0}"#) }
     expectError(.invalidArgument, "epochs is 0") { try options(#"{"epochs": 0}"#) }
-    expectError(.invalidArgument, "initial_epoch -1") { try options(#"{"initial_epoch": -1}"#) }
+    expectError(.invalidArgument, "initial_epoch is -1; expected 0 or more") { try options(#"{"initial_epoch": -1}"#) }
     expectError(.invalidArgument, "epochs is 3 and initial_epoch 3") {
       try options(#"{"epochs": 3, "initial_epoch": 3}"#)
     }

@@ -22,7 +22,7 @@ import Testing
 
   @Test(arguments: names("optimizers")) func anOptimizersStepsAreKerass(_ name: String) throws {
     let file = try Self.file.get()
-    let (kind, options) = try OptionReader.named(file.document.object("optimizers")[name] ?? .null, "optimizer")
+    let settings = try OptimizerSettings(file.document.object("optimizers")[name] ?? .null, "optimizer")
     let names = ["weight", "bias"]
     var list: [Parameter] = []
     for name in names {
@@ -32,7 +32,7 @@ import Testing
     for (position, name) in names.enumerated() {
       _ = parameters.values(at: position).update(fromContentsOf: try file.values("initial/\(name)"))
     }
-    let optimizer = try Optimizer(OptimizerSettings(name: kind, settings: options), parameters: parameters)
+    let optimizer = try Optimizer(settings, parameters: parameters)
     let all = try names.map { try file.values("gradients/\($0)") }
     let expected = try names.map { try file.values("optimizer/\(name)/\($0)") }
     let workers = Workers(count: 2)

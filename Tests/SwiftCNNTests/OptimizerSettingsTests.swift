@@ -36,8 +36,7 @@ import Testing
   ])
   func settingsSurviveStorage(_ name: String, _ text: String) throws {
     let settings = try settings(name, text)
-    let (stored, rest) = try OptionReader.named(settings.json, "optimizer")
-    #expect(try OptimizerSettings(name: stored, settings: rest) == settings)
+    #expect(try OptimizerSettings(settings.json, "optimizer") == settings)
   }
 
   @Test(arguments: [

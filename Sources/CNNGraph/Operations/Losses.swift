@@ -22,6 +22,21 @@ public enum LossFunction: String, Sendable, CaseIterable {
   /// The Kullback-Leibler divergence of the prediction from the target.
   case kullbackLeiblerDivergence = "kl_divergence"
 
+  /// What it is, in a sentence.
+  public var documentation: String {
+    switch self {
+    case .categoricalCrossEntropy: "Cross-entropy with one-hot or soft targets, shaped as the prediction."
+    case .sparseCategoricalCrossEntropy:
+      "Cross-entropy with class numbers, shaped as the prediction without its last axis."
+    case .binaryCrossEntropy: "Cross-entropy of independent yes/no predictions."
+    case .meanSquaredError: "The mean of squared differences."
+    case .meanAbsoluteError: "The mean of absolute differences."
+    case .huber: "Squares of small differences, absolute values of large ones (Huber 1964)."
+    case .logCosh: "The mean of the logarithms of the differences' hyperbolic cosines."
+    case .kullbackLeiblerDivergence: "The Kullback-Leibler divergence of the prediction from the target."
+    }
+  }
+
   /// Whether there is a form that takes logits.
   public var hasLogitsForm: Bool {
     switch self {

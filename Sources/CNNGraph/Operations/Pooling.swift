@@ -35,7 +35,7 @@ public struct Pooling2D: Operation {
     kind = try attributes.choice("kind")
     let kernel = try attributes.integers("kernel", count: 2)
     var window = Window(
-      kernel: kernel, stride: try attributes.integers("stride", count: 2, default: kernel),
+      kernel: kernel, stride: try attributes.optionalIntegers("stride", count: 2) ?? kernel,
       dilation: try attributes.integers("dilation", count: 2, default: [1, 1]), padding: try Padding(&attributes))
     window.roundsUp = try attributes.flag("ceil_mode", default: false)
     self.window = window

@@ -78,6 +78,7 @@ public struct Resize: Operation {
 
   public init(_ attributes: inout Attributes) throws(CNNError) {
     axis = try attributes.integer("axis", default: -1)
+    attributes.declare("scale", "number", default: .null)
     extent =
       attributes.contains("scale")
       ? .scale(try attributes.number("scale")) : .size(try attributes.integer("size"))

@@ -24,6 +24,7 @@ public enum Padding: Hashable, Sendable {
 
   /// Reads the attribute `padding`; no padding where it is missing. Throws `.invalidArgument` for anything else.
   public init(_ attributes: inout Attributes) throws(CNNError) {
+    attributes.declare("padding", "padding", default: [0, 0, 0, 0])
     if case .text = attributes["padding"] {
       let text = try attributes.text("padding")
       guard text == "same" else {

@@ -1,94 +1,311 @@
 import CNNCore
 
-/// Reads options from a JSON object: every key that is read is known, any other is an error.
+/// Goes through the options of a thing, each of which is declared by the call that reads it: its key, its type, what it
+/// is where nothing is said, the values it may have, and what it is for. What is read, checked, written and described is
+/// so the same; see `Configurable`.
 struct OptionReader {
+  /// What a visit is for.
+  enum Purpose {
+    /// Values are taken from an object, and checked.
+    case reading
+    /// The values that are there are checked.
+    case checking
+    /// The values that are there are told, whatever they are.
+    case describing
+  }
+
+  let purpose: Purpose
   private let object: JSONObject
-  private var known: [String] = []
+  private(set) var declarations: [OptionDeclaration] = []
 
   /// Reads `object` with `body`, then refuses keys that `body` did not ask for.
   /// - Throws: `.invalidArgument` for a value of the wrong kind, `.unknownName` with the nearest key for an unknown one.
   static func read(_ object: JSONObject, _ body: (inout OptionReader) throws(CNNError) -> Void) throws(CNNError) {
-    var reader = OptionReader(object: object)
+    var reader = OptionReader(.reading, object)
     do throws(CNNError) {
       try body(&reader)
     } catch {
       // The JSON readers speak of files; here the text is an argument.
       throw error.code == .malformedFile ? CNNError(.invalidArgument, error.message) : error
     }
-    for key in object.keys where !reader.known.contains(key) {
-      throw unknownName("option", key, among: reader.known)
+    let known = reader.declarations.map(\.name)
+    for key in object.keys where !known.contains(key) { throw unknownName("option", key, among: known) }
+  }
+
+  init(_ purpose: Purpose, _ object: JSONObject = JSONObject()) { (self.purpose, self.object) = (purpose, object) }
+
+  /// What is given for a key: nil where it is missing, or null and nothing but that.
+  private func given(_ key: String) -> JSON? { object[key].flatMap { $0 == .null ? nil : $0 } }
+
+  // MARK: Declaring
+
+  /// Declares an option that somebody else reads: its value as it was given, and null where it was not.
+  mutating func raw(
+    _ key: String, _ type: String, default usual: JSON, among choices: [String], in domain: Domain,
+    _ documentation: String
+  ) -> JSON? {
+    var declaration = OptionDeclaration(key, type, object[key] ?? usual, documentation)
+    (declaration.choices, declaration.domain) = (choices, domain)
+    declarations.append(declaration)
+    return object[key]
+  }
+
+  /// Whether there is a value for the key.
+  func isGiven(_ key: String) -> Bool { given(key) != nil }
+
+  @inline(never)
+  private mutating func declare(
+    _ key: String, _ type: String, _ value: JSON, needed: Bool = false, in domain: Domain = .any,
+    among choices: [String] = [], nullable: Bool = false, _ documentation: String
+  ) throws(CNNError) {
+    var declaration = OptionDeclaration(key, type, value, documentation)
+    (declaration.isNeeded, declaration.isNullable) = (needed, nullable)
+    (declaration.domain, declaration.choices) = (domain, choices)
+    declarations.append(declaration)
+    guard purpose != .describing else { return }
+    if needed, purpose == .reading, given(key) == nil {
+      throw CNNError(
+        .invalidArgument,
+        "'\(key)' is missing; expected \(choices.isEmpty ? "a number \(domain.text)" : quoted(choices))")
+    }
+    for number in value.numberValue.map({ [$0] }) ?? value.numbersValue ?? [] where !domain.contains(number) {
+      throw CNNError(.invalidArgument, "\(key) is \(value.shown); expected \(domain.text)")
     }
   }
 
-  private init(object: JSONObject) { self.object = object }
-
-  /// Whether the key is there, even as null.
-  func contains(_ key: String) -> Bool { object[key] != nil }
-
-  /// Reads a key with one of `JSONObject`'s accessors.
-  mutating func take<Result>(_ key: String, _ read: (JSONObject) -> (String) throws(CNNError) -> Result)
-    throws(CNNError) -> Result
-  {
-    known.append(key)
-    return try read(object)(key)
+  /// Adds to the last declaration what Keras has where nothing is said.
+  private mutating func note(keras value: JSON?) {
+    if !declarations.isEmpty { declarations[declarations.count - 1].kerasValue = value }
   }
 
-  /// A number; `fallback` where the key is missing or null.
-  mutating func number(_ key: String, _ fallback: Double) throws(CNNError) -> Double {
-    try take(key, JSONObject.optionalNumber) ?? fallback
+  // MARK: Single values
+
+  /// A number.
+  mutating func number(
+    _ key: String, _ value: inout Double, needed: Bool = false, in domain: Domain = .any, keras: Double? = nil,
+    _ documentation: String
+  ) throws(CNNError) {
+    value = try object.optionalNumber(key) ?? value
+    try declare(key, "number", .number(value), needed: needed, in: domain, documentation)
+    note(keras: keras.map { .number($0) })
   }
 
   /// A number or nothing.
-  mutating func optionalNumber(_ key: String) throws(CNNError) -> Double? {
-    try take(key, JSONObject.optionalNumber)
+  mutating func number(_ key: String, _ value: inout Double?, in domain: Domain = .any, _ documentation: String)
+    throws(CNNError)
+  {
+    value = try object.optionalNumber(key) ?? value
+    try declare(key, "number", value.map { .number($0) } ?? .null, in: domain, documentation)
   }
 
-  /// A whole number; `fallback` where the key is missing or null.
-  mutating func integer(_ key: String, _ fallback: Int) throws(CNNError) -> Int {
-    try take(key, JSONObject.optionalInteger) ?? fallback
+  /// A whole number.
+  mutating func integer(
+    _ key: String, _ value: inout Int, needed: Bool = false, in domain: Domain = .any, _ documentation: String
+  ) throws(CNNError) {
+    value = try object.optionalInteger(key) ?? value
+    try declare(key, "integer", .integer(Int64(value)), needed: needed, in: domain, documentation)
   }
 
-  /// A truth value; `fallback` where the key is missing or null.
-  mutating func flag(_ key: String, _ fallback: Bool) throws(CNNError) -> Bool {
-    try take(key, JSONObject.optionalBool) ?? fallback
+  /// A whole number or nothing.
+  mutating func integer(_ key: String, _ value: inout Int?, in domain: Domain = .any, _ documentation: String)
+    throws(CNNError)
+  {
+    value = try object.optionalInteger(key) ?? value
+    try declare(key, "integer", value.map { .integer(Int64($0)) } ?? .null, in: domain, documentation)
   }
 
   /// A seed: any whole number, its bits taken as they are.
-  mutating func seed(_ key: String) throws(CNNError) -> UInt64 { UInt64(bitPattern: Int64(try integer(key, 0))) }
-
-  /// One of the words of `Choice`, or nil where the key is missing or null.
-  mutating func choice<Choice: RawRepresentable & CaseIterable>(_ key: String, of type: Choice.Type)
-    throws(CNNError) -> Choice? where Choice.RawValue == String
-  {
-    try word(key, among: Choice.allCases.map(\.rawValue)).flatMap(Choice.init)
+  mutating func seed(_ value: inout UInt64, _ documentation: String) throws(CNNError) {
+    value = try object.optionalInteger("seed").map { UInt64(bitPattern: Int64($0)) } ?? value
+    try declare("seed", "integer", .integer(Int64(bitPattern: value)), documentation)
   }
 
-  /// One of some words, or nil where the key is missing or null.
+  /// A truth value.
+  mutating func flag(_ key: String, _ value: inout Bool, keras: Bool? = nil, _ documentation: String)
+    throws(CNNError)
+  {
+    value = try object.optionalBool(key) ?? value
+    try declare(key, "flag", .bool(value), documentation)
+    note(keras: keras.map { .bool($0) })
+  }
+
+  /// A truth value or nothing.
+  mutating func flag(_ key: String, _ value: inout Bool?, _ documentation: String) throws(CNNError) {
+    value = try object.optionalBool(key) ?? value
+    try declare(key, "flag", value.map { .bool($0) } ?? .null, documentation)
+  }
+
+  /// A text.
+  mutating func text(_ key: String, _ value: inout String, _ documentation: String) throws(CNNError) {
+    value = try object.optionalString(key) ?? value
+    try declare(key, "text", .string(value), documentation)
+  }
+
+  /// A text or nothing.
+  mutating func text(_ key: String, _ value: inout String?, _ documentation: String) throws(CNNError) {
+    value = try object.optionalString(key) ?? value
+    try declare(key, "text", value.map { .string($0) } ?? .null, documentation)
+  }
+
+  /// One of the words of `Choice`.
+  mutating func choice<Choice: RawRepresentable & CaseIterable>(
+    _ key: String, _ value: inout Choice, needed: Bool = false, _ documentation: String
+  ) throws(CNNError) where Choice.RawValue == String {
+    let word = try word(
+      key, value.rawValue, among: Choice.allCases.map(\.rawValue), needed: needed, documentation)
+    value = word.flatMap(Choice.init) ?? value
+  }
+
+  /// One of the words of `Choice` or nothing.
+  /// - Parameter nullable: whether null means nothing, where a missing key does not.
+  mutating func choice<Choice: RawRepresentable & CaseIterable>(
+    _ key: String, _ value: inout Choice?, nullable: Bool = false, _ documentation: String
+  ) throws(CNNError) where Choice.RawValue == String {
+    if nullable, object[key] == .null { value = nil }
+    let word = try word(
+      key, value?.rawValue, among: Choice.allCases.map(\.rawValue), nullable: nullable, documentation)
+    value = word.flatMap(Choice.init)
+  }
+
   @inline(never)
-  private mutating func word(_ key: String, among words: [String]) throws(CNNError) -> String? {
-    guard let word = try take(key, JSONObject.optionalString) else { return nil }
-    guard words.contains(word) else { throw unknownName(key, word, among: words) }
+  private mutating func word(
+    _ key: String, _ usual: String?, among words: [String], needed: Bool = false, nullable: Bool = false,
+    _ documentation: String
+  ) throws(CNNError) -> String? {
+    let word = try object.optionalString(key) ?? usual
+    if let word, !words.contains(word) { throw unknownName(key, word, among: words) }
+    try declare(
+      key, "choice", word.map { .string($0) } ?? .null, needed: needed, among: words, nullable: nullable, documentation)
     return word
   }
 
-  /// A name, or an object with a "name" and settings of its own; nil where the key is missing or null.
-  mutating func named(_ key: String) throws(CNNError) -> (name: String, settings: JSONObject)? {
-    known.append(key)
-    guard let value = object[key], value != .null else { return nil }
-    return try Self.named(value, key)
+  // MARK: Several values
+
+  /// Numbers or nothing.
+  mutating func numbers(_ key: String, _ value: inout [Double]?, _ documentation: String) throws(CNNError) {
+    value = try object.optionalNumbers(key) ?? value
+    try declare(key, "numbers", value.map { .numbers($0) } ?? .null, documentation)
   }
 
-  /// A name, or an object with a "name" and settings of its own.
-  static func named(_ value: JSON, _ key: String) throws(CNNError) -> (name: String, settings: JSONObject) {
-    if let name = value.stringValue { return (name, JSONObject()) }
-    guard let object = value.objectValue else {
-      throw CNNError(.invalidArgument, "'\(key)': expected a name, or an object with a name")
+  /// Texts or nothing.
+  mutating func texts(_ key: String, _ value: inout [String]?, _ documentation: String) throws(CNNError) {
+    value = try object.optionalStrings(key) ?? value
+    try declare(key, "texts", value.map { .strings($0) } ?? .null, documentation)
+  }
+
+  /// An object that somebody else reads, or nothing.
+  mutating func object(_ key: String, _ value: inout JSONObject?, _ documentation: String) throws(CNNError) {
+    value = try object.optionalObject(key) ?? value
+    try declare(key, "object", value.map { .object($0) } ?? .null, documentation)
+  }
+
+  /// A list that somebody else reads, or nothing.
+  mutating func list(_ key: String, _ documentation: String) throws(CNNError) -> [JSON]? {
+    let value = try object.optionalArray(key)
+    try declare(key, "list", value.map { .array($0) } ?? .null, documentation)
+    return value
+  }
+
+  /// Sizes, of which null is any, or nothing.
+  mutating func sizes(_ key: String, _ value: inout [Int?]?, _ documentation: String) throws(CNNError) {
+    value = try object.optionalSizes(key) ?? value
+    let list = value.map { sizes in JSON.array(sizes.map { $0.map { .integer(Int64($0)) } ?? .null }) }
+    try declare(key, "sizes", list ?? .null, documentation)
+  }
+
+  /// A number of pixels or [height, width].
+  mutating func size(_ key: String, _ height: inout Int, _ width: inout Int, in domain: Domain, _ documentation: String)
+    throws(CNNError)
+  {
+    if let value = given(key) {
+      if let side = value.integerValue {
+        (height, width) = (side, side)
+      } else {
+        guard let sides = value.integersValue, sides.count == 2 else {
+          throw CNNError(.invalidArgument, "'\(key)': expected a number of pixels or [height, width]")
+        }
+        (height, width) = (sides[0], sides[1])
+      }
     }
-    guard let name = object["name"]?.stringValue else {
-      throw CNNError(.invalidArgument, "'\(key)': the object has no name")
+    let value: JSON = height == width ? .integer(Int64(height)) : .integers([height, width])
+    try declare(key, "size", value, in: domain, documentation)
+  }
+
+  /// A probability, true for 1/2, or false for 0.
+  mutating func probability(_ key: String, _ value: inout Double, _ documentation: String) throws(CNNError) {
+    if let flag = object[key]?.boolValue {
+      value = flag ? 0.5 : 0
+    } else {
+      value = try object.optionalNumber(key) ?? value
     }
-    var settings = JSONObject()
-    for (member, value) in object.members where member != "name" { settings[member] = value }
-    return (name, settings)
+    try declare(key, "probability", .number(value), in: .within(0...1), documentation)
+  }
+
+  /// Two numbers, the first not above the second.
+  mutating func range(_ key: String, _ value: inout ClosedRange<Double>, in domain: Domain, _ documentation: String)
+    throws(CNNError)
+  {
+    if let numbers = try object.optionalNumbers(key) {
+      guard numbers.count == 2, numbers[0] <= numbers[1] else {
+        throw CNNError(.invalidArgument, "\(key) is \(numbers); expected two numbers, the smaller one first")
+      }
+      value = numbers[0]...numbers[1]
+    }
+    try declare(key, "range", .numbers([value.lowerBound, value.upperBound]), in: domain, documentation)
+  }
+
+  // MARK: Things with options of their own
+
+  /// A thing that is there with an object of options or true, and missing with false or null.
+  mutating func part<Part>(
+    _ key: String, _ value: inout Part?, usual: Part, _ documentation: String,
+    _ body: (inout Part, inout OptionReader) throws(CNNError) -> Void
+  ) throws(CNNError) {
+    if let given = given(key) {
+      guard let options = given.boolValue == nil ? given.objectValue : JSONObject() else {
+        throw CNNError(.invalidArgument, "'\(key)': expected true, false or an object of options")
+      }
+      var part = usual
+      do throws(CNNError) {
+        try OptionReader.read(options) { (reader) throws(CNNError) in try body(&part, &reader) }
+      } catch { throw error.prefixed(key) }
+      value = given.boolValue == false ? nil : part
+    }
+    let isThere = value != nil
+    var part = value ?? usual
+    var reader = OptionReader(isThere && purpose != .describing ? .checking : .describing)
+    do throws(CNNError) { try body(&part, &reader) } catch { throw error.prefixed(key) }
+    let told = JSONObject(reader.declarations.map { ($0.name, $0.value) })
+    var declaration = OptionDeclaration(key, "part", isThere ? .object(told) : .null, documentation)
+    declaration.parts = reader.declarations
+    declarations.append(declaration)
+  }
+
+  /// A thing that is told by a name, or by an object with a name and options of its own.
+  mutating func named<Thing: Named>(_ key: String, _ value: inout Thing, _ documentation: String) throws(CNNError) {
+    if let given = given(key) { value = try Thing(given, key) }
+    try declare(key, "named", value.json, among: Thing.names, documentation)
+    if purpose == .checking { try value.validate() }
+  }
+
+  /// Several such things.
+  mutating func named<Thing: Named>(_ key: String, _ values: inout [Thing], _ documentation: String) throws(CNNError) {
+    if let list = try object.optionalArray(key) {
+      values = []
+      for given in list { values.append(try Thing(given, key)) }
+    }
+    try declare(key, "list of named", .array(values.map(\.json)), among: Thing.names, documentation)
+    if purpose == .checking { for value in values { try value.validate() } }
+  }
+}
+
+private func quoted(_ words: [String]) -> String { words.map { "'\($0)'" }.joined(separator: " or ") }
+
+extension JSON {
+  /// As a message shows a number or several.
+  fileprivate var shown: String {
+    if let value = integerValue { return "\(value)" }
+    if let value = numberValue { return "\(value)" }
+    return (numbersValue ?? []).map { "\($0)" }.joined(separator: " to ")
   }
 }

@@ -229,8 +229,7 @@ extension TrainingState {
     throws(CNNError)
   {
     try self.init(TrainingSettings(json: object.object("settings")), parameters: parameters)
-    let (name, settings) = try OptionReader.named(object["schedule"] ?? .null, "schedule")
-    schedule = try LearningRateSchedule(name: name, settings: settings)
+    schedule = try LearningRateSchedule(object["schedule"] ?? .null, "schedule")
     step = try object.integer("step")
     epoch = try object.integer("epoch")
     batch = try object.integer("batch")

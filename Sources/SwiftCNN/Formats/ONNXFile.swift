@@ -46,13 +46,13 @@ public struct DecodedONNX {
 }
 
 /// The options of reading that are the model's own, and no matter of the file.
-private struct PictureOptions {
+private struct ReadPictureOptions {
   var preprocessing: JSONObject?
   var classNames: [String]?
 
   /// These options, and the others.
-  static func split(_ options: JSONObject) throws(CNNError) -> (others: JSONObject, PictureOptions) {
-    var others = options, result = PictureOptions()
+  static func split(_ options: JSONObject) throws(CNNError) -> (others: JSONObject, ReadPictureOptions) {
+    var others = options, result = ReadPictureOptions()
     if let object = options["preprocessing"], object != .null {
       result.preprocessing = try options.object("preprocessing")
     }
@@ -76,8 +76,10 @@ extension Model {
     var takesPixels = false
     var request = JSONObject()
     try OptionReader.read(options) { (options) throws(CNNError) in
-      takesPixels = try options.take("pixels", JSONObject.optionalBool) ?? false
-      if let layout = try options.take("layout", JSONObject.optionalString) { request["layout"] = .string(layout) }
+      try options.flag("pixels", &takesPixels, "Whether the file's input is pixels.")
+      var layout: String?
+      try options.text("layout", &layout, "The order of the axes.")
+      if let layout { request["layout"] = .string(layout) }
     }
     try lock.reading { () throws(CNNError) in
       let pixels: JSON = [
@@ -107,7 +109,7 @@ extension Model {
   public convenience init(onnx path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec) throws(CNNError)
   {
     let decoded: DecodedONNX
-    let (options, pictures) = try PictureOptions.split(options)
+    let (options, pictures) = try ReadPictureOptions.split(options)
     do throws(CNNError) {
       let file = try FileReader(path: path), folder = ExternalDataFolder(of: path)
       guard file.byteCount <= Int(Int32.max) else {
@@ -137,7 +139,7 @@ extension Model {
   public convenience init(
     onnx bytes: UnsafeRawBufferPointer, options: JSONObject = JSONObject(), codec: some ONNXCodec
   ) throws(CNNError) {
-    let (options, pictures) = try PictureOptions.split(options)
+    let (options, pictures) = try ReadPictureOptions.split(options)
     try self.init(
       codec.decode(bytes, options: options) { (location, _, _) throws(CNNError) in
         throw CNNError(
@@ -147,7 +149,7 @@ extension Model {
       }, pictures)
   }
 
-  private convenience init(_ decoded: DecodedONNX, _ pictures: PictureOptions) throws(CNNError) {
+  private convenience init(_ decoded: DecodedONNX, _ pictures: ReadPictureOptions) throws(CNNError) {
     try self.init(
       uninitialized: decoded.graph, name: decoded.name, mean: decoded.mean, deviation: decoded.deviation)
     for (position, parameter) in parameters.parameters.enumerated() {

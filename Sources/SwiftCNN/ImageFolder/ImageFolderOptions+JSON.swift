@@ -1,63 +1,98 @@
 import CNNCore
 import CNNPictures
 
-extension ImageFolderOptions {
+extension ImageFolderOptions: Configurable {
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_image_folder_open`.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the key.
   public init(json: JSONObject) throws(CNNError) {
     self.init()
-    try OptionReader.read(json) { (options) throws(CNNError) in
-      if let size = try options.size("size") { (height, width) = size }
-      channels = try options.integer("channels", channels)
-      batchSize = try options.integer("batch_size", batchSize)
-      dropsLast = try options.flag("drop_last", false)
-      shuffles = try options.flag("shuffle", true)
-      seed = try options.seed("seed")
-      let geometry = try Preprocessing(
-        json: options.members(named: ["resize", "interpolation"]))
-      (resizing, interpolation) = (geometry.resizing, geometry.interpolation)
-      try readAugmentation(&options)
-      mixing = BatchMixing(mixup: try options.number("mixup", 0), cutmix: try options.number("cutmix", 0))
-      labelSmoothing = try options.number("label_smoothing", 0)
-      labelMode = try options.choice("label_mode", of: LabelMode.self)
-      classNames = try options.take("class_names", JSONObject.optionalStrings)
-      validationSplit = try options.number("validation_split", 0)
-      subset = try options.choice("subset", of: Subset.self) ?? .training
-      corruptFiles = try options.choice("corrupt", of: CorruptFiles.self) ?? .skip
-      threads = try options.take("threads", JSONObject.optionalInteger)
-      prefetch = try options.integer("prefetch", prefetch)
-      decodesReduced = try options.flag("reduced_decoding", false)
-    }
-    try validate()
+    try read(json)
   }
 
-  private mutating func readAugmentation(_ options: inout OptionReader) throws(CNNError) {
-    try options.part("random_resized_crop") { (part) throws(CNNError) in
-      let usual = RandomResizedCrop()
-      augmentation.crop = RandomResizedCrop(
-        scale: try part.range("scale", usual.scale, of: "random_resized_crop"),
-        ratio: try part.range("ratio", usual.ratio, of: "random_resized_crop"))
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    try options.size(
+      "size", &height, &width, in: .within(1...65536),
+      "Height and width of the pictures in a batch, or one number for both.")
+    try options.integer("channels", &channels, "3, or 1 for grey.")
+    guard channels == 1 || channels == 3 else {
+      throw CNNError(.invalidArgument, "channels is \(channels); expected 1 or 3")
     }
-    augmentation.mirroring = try options.probability("horizontal_flip")
-    try options.part("color_jitter") { (part) throws(CNNError) in
-      augmentation.jitter = ColorJitter(
-        brightness: try part.number("brightness", 0), contrast: try part.number("contrast", 0),
-        saturation: try part.number("saturation", 0), hue: try part.number("hue", 0))
+    try options.integer(
+      "batch_size", &batchSize, in: .within(1...1_048_576),
+      "The pictures in a batch; the last of an epoch may have fewer.")
+    try options.flag("drop_last", &dropsLast, "Whether a last batch that is smaller is left out.")
+    try options.flag("shuffle", &shuffles, "Whether the pictures come in another order in each epoch.")
+    try options.seed(&seed, "Of all that is random.")
+    var geometry = Preprocessing(resizing: resizing, crop: nil, interpolation: interpolation)
+    try geometry.visit(&options, among: ["resize", "interpolation"])
+    (resizing, interpolation) = (geometry.resizing, geometry.interpolation)
+    try visitAugmentation(&options)
+    try options.number(
+      "mixup", &mixing.mixup, in: .within(0...1000), "The alpha of mixup (Zhang et al. 2017); 0 for none.")
+    try options.number(
+      "cutmix", &mixing.cutmix, in: .within(0...1000), "The alpha of CutMix (Yun et al. 2019); 0 for none.")
+    try options.number(
+      "label_smoothing", &labelSmoothing, in: .within(0...1),
+      "The share of a target that is spread evenly over the classes.")
+    try options.choice(
+      "label_mode", &labelMode, "Whether targets are numbers or a share of each class; null: numbers where they can be."
+    )
+    try options.texts(
+      "class_names", &classNames, "The folders of the classes in the order of their numbers; null: all, sorted.")
+    try options.number(
+      "validation_split", &validationSplit, in: .within(0..<1),
+      "The share of the pictures that is held back for validation.")
+    try options.choice("subset", &subset, "Which of the two parts this is.")
+    try options.choice("corrupt", &corruptFiles, "What is done about a file that cannot be read.")
+    try options.integer(
+      "threads", &threads, in: .within(0...1024),
+      "How many threads read; 0: the one that asks; null: as many as compute.")
+    try options.integer("prefetch", &prefetch, in: .within(1...1024), "How many batches are read ahead.")
+    try options.flag(
+      "reduced_decoding", &decodesReduced, "Whether large JPEG files are decoded at a part of their size: faster.")
+    guard subset == .training || validationSplit > 0 else {
+      throw CNNError(.invalidArgument, "subset is validation, but validation_split is 0; expected it above 0")
     }
-    try options.part("rand_augment") { (part) throws(CNNError) in
-      let usual = RandAugment()
-      augmentation.operations = RandAugment(
-        operationCount: try part.integer("num_ops", usual.operationCount),
-        magnitude: try part.integer("magnitude", usual.magnitude),
-        isBilinear: try part.isBilinear())
+    guard labelMode != .int || !needsShares else {
+      throw CNNError(
+        .invalidArgument, "label_mode is int; expected categorical with mixup, cutmix or label_smoothing")
     }
-    try options.part("random_erasing") { (part) throws(CNNError) in
-      let usual = RandomErasing()
-      augmentation.erasing = RandomErasing(
-        probability: try part.number("probability", usual.probability),
-        scale: try part.range("scale", usual.scale, of: "random_erasing"),
-        ratio: try part.range("ratio", usual.ratio, of: "random_erasing"),
-        fill: try part.choice("fill", of: RandomErasing.Fill.self) ?? usual.fill)
+  }
+
+  private mutating func visitAugmentation(_ options: inout OptionReader) throws(CNNError) {
+    try options.part(
+      "random_resized_crop", &augmentation.crop, usual: RandomResizedCrop(),
+      "A random part in place of the middle (Szegedy et al. 2015)."
+    ) { (crop, part) throws(CNNError) in
+      try part.range("scale", &crop.scale, in: .within(1e-6...1), "The share of the area.")
+      try part.range("ratio", &crop.ratio, in: .within(1e-3...1e3), "Width by height.")
+    }
+    try options.probability(
+      "horizontal_flip", &augmentation.mirroring, "The probability that a picture is mirrored; true is 1/2.")
+    try options.part(
+      "color_jitter", &augmentation.jitter, usual: ColorJitter(), "Changes of colour, in random order."
+    ) { (jitter, part) throws(CNNError) in
+      let changes = Domain.within(0...100)
+      try part.number("brightness", &jitter.brightness, in: changes, "How far the brightness may be from 1.")
+      try part.number("contrast", &jitter.contrast, in: changes, "How far the contrast may be from 1.")
+      try part.number("saturation", &jitter.saturation, in: changes, "How far the saturation may be from 1.")
+      try part.number("hue", &jitter.hue, in: .within(0...0.5), "How far the hue may be turned, of 1.")
+    }
+    try options.part(
+      "rand_augment", &augmentation.operations, usual: RandAugment(), "A few of 14 operations (Cubuk et al. 2019)."
+    ) { (operations, part) throws(CNNError) in
+      try part.integer("num_ops", &operations.operationCount, in: .within(1...100), "How many of them.")
+      let magnitudes = Double(RandAugment.magnitudes.lowerBound)...Double(RandAugment.magnitudes.upperBound)
+      try part.integer("magnitude", &operations.magnitude, in: .within(magnitudes), "Their strength.")
+      try part.isBilinear(&operations.isBilinear)
+    }
+    try options.part(
+      "random_erasing", &augmentation.erasing, usual: RandomErasing(), "A rectangle painted over (Zhong et al. 2017)."
+    ) { (erasing, part) throws(CNNError) in
+      try part.number("probability", &erasing.probability, in: .within(0...1), "How often.")
+      try part.range("scale", &erasing.scale, in: .within(1e-6...1), "The share of the area.")
+      try part.range("ratio", &erasing.ratio, in: .within(1e-3...1e3), "Width by height.")
+      try part.choice("fill", &erasing.fill, "What it is painted with.")
     }
   }
 }
@@ -69,53 +104,9 @@ private enum PixelChoice: String, CaseIterable {
 
 extension OptionReader {
   /// Whether "interpolation" is bilinear, and not the nearest pixel.
-  mutating func isBilinear() throws(CNNError) -> Bool {
-    try choice("interpolation", of: PixelChoice.self) == .bilinear
-  }
-
-  /// The members of these names, to be read by somebody else.
-  mutating func members(named names: [String]) throws(CNNError) -> JSONObject {
-    var result = JSONObject()
-    for name in names { result[name] = try take(name) { object in { key in object[key] } } }
-    return result
-  }
-
-  /// A number of pixels or [height, width]; nil where the key is missing or null.
-  mutating func size(_ key: String) throws(CNNError) -> (height: Int, width: Int)? {
-    guard let value = try members(named: [key])[key], value != .null else { return nil }
-    if let side = value.integerValue { return (side, side) }
-    guard let sides = value.integersValue, sides.count == 2 else {
-      throw CNNError(.invalidArgument, "'\(key)': expected a number of pixels or [height, width]")
-    }
-    return (sides[0], sides[1])
-  }
-
-  /// A probability, true for 1/2, or false, the default, for 0.
-  mutating func probability(_ key: String) throws(CNNError) -> Double {
-    let value = try members(named: [key])[key]
-    if let flag = value?.boolValue { return flag ? 0.5 : 0 }
-    return try number(key, 0)
-  }
-
-  /// Two numbers, the first not above the second.
-  mutating func range(_ key: String, _ fallback: ClosedRange<Double>, of part: String) throws(CNNError)
-    -> ClosedRange<Double>
-  {
-    guard let numbers = try take(key, JSONObject.optionalNumbers) else { return fallback }
-    guard numbers.count == 2, numbers[0] <= numbers[1] else {
-      throw CNNError(
-        .invalidArgument, "'\(part): \(key)' is \(numbers); expected two numbers, the smaller one first")
-    }
-    return numbers[0]...numbers[1]
-  }
-
-  /// Reads an object of options with `body`; true stands for an empty one, and nothing is read where the key is missing,
-  /// null or false.
-  mutating func part(_ key: String, _ body: (inout OptionReader) throws(CNNError) -> Void) throws(CNNError) {
-    guard let value = try members(named: [key])[key], value != .null, value.boolValue != false else { return }
-    guard let object = value.boolValue == true ? JSONObject() : value.objectValue else {
-      throw CNNError(.invalidArgument, "'\(key)': expected true, false or an object of options")
-    }
-    do throws(CNNError) { try Self.read(object, body) } catch { throw error.prefixed("'\(key)'") }
+  mutating func isBilinear(_ value: inout Bool) throws(CNNError) {
+    var choice = value ? PixelChoice.bilinear : .nearest
+    try self.choice("interpolation", &choice, "How moved and turned pixels are made.")
+    value = choice == .bilinear
   }
 }

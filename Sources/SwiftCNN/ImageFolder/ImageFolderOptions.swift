@@ -84,81 +84,11 @@ public struct ImageFolderOptions: Sendable {
   /// Whether targets are shares rather than numbers.
   var givesShares: Bool { labelMode == .categorical || needsShares }
 
-  private var needsShares: Bool { mixing.isOn || labelSmoothing > 0 }
+  var needsShares: Bool { mixing.isOn || labelSmoothing > 0 }
 
   /// What is done to a picture where there is no random crop.
   var preprocessing: Preprocessing {
     let filling = Preprocessing(height: height, width: width, published: nil, interpolation: interpolation)
     return resizing.map { Preprocessing(resizing: $0, crop: filling.crop, interpolation: interpolation) } ?? filling
-  }
-
-  func validate() throws(CNNError) {
-    try check("size", height, 1...1 << 16)
-    try check("size", width, 1...1 << 16)
-    try check("batch_size", batchSize, 1...1 << 20)
-    try check("threads", threads ?? 0, 0...1024)
-    try check("prefetch", prefetch, 1...1024)
-    guard channels == 1 || channels == 3 else {
-      throw CNNError(.invalidArgument, "'channels' is \(channels); expected 1 or 3")
-    }
-    try check("horizontal_flip", augmentation.mirroring, to: 1)
-    try check("mixup", mixing.mixup, to: 1000)
-    try check("cutmix", mixing.cutmix, to: 1000)
-    try check("label_smoothing", labelSmoothing, to: 1)
-    if let crop = augmentation.crop {
-      try check("random_resized_crop: scale", crop.scale, within: 1e-6...1)
-      try check("random_resized_crop: ratio", crop.ratio, within: 1e-3...1e3)
-    }
-    if let jitter = augmentation.jitter {
-      try check("color_jitter: brightness", jitter.brightness, to: 100)
-      try check("color_jitter: contrast", jitter.contrast, to: 100)
-      try check("color_jitter: saturation", jitter.saturation, to: 100)
-      try check("color_jitter: hue", jitter.hue, to: 0.5)
-    }
-    if let operations = augmentation.operations {
-      try check("rand_augment: num_ops", operations.operationCount, 1...100)
-      try check("rand_augment: magnitude", operations.magnitude, RandAugment.magnitudes)
-    }
-    if let erasing = augmentation.erasing {
-      try check("random_erasing: probability", erasing.probability, to: 1)
-      try check("random_erasing: scale", erasing.scale, within: 1e-6...1)
-      try check("random_erasing: ratio", erasing.ratio, within: 1e-3...1e3)
-    }
-    guard validationSplit >= 0, validationSplit < 1 else {
-      throw CNNError(.invalidArgument, "'validation_split' is \(validationSplit); expected 0 or more, and below 1")
-    }
-    guard subset == .training || validationSplit > 0 else {
-      throw CNNError(.invalidArgument, "'subset' is validation, but 'validation_split' is 0; expected it above 0")
-    }
-    guard labelMode != .int || !needsShares else {
-      throw CNNError(
-        .invalidArgument, "'label_mode' is int; expected categorical with mixup, cutmix or label_smoothing")
-    }
-  }
-}
-
-@inline(never)
-private func check(_ key: StaticString, _ value: Int, _ range: ClosedRange<Int>) throws(CNNError) {
-  guard range.contains(value) else {
-    throw CNNError(.invalidArgument, "'\(key)' is \(value); expected \(range.lowerBound) to \(range.upperBound)")
-  }
-}
-
-@inline(never)
-private func check(_ key: StaticString, _ value: Double, to largest: Double) throws(CNNError) {
-  guard value >= 0, value <= largest else {
-    throw CNNError(.invalidArgument, "'\(key)' is \(value); expected 0 to \(largest)")
-  }
-}
-
-@inline(never)
-private func check(_ key: StaticString, _ range: ClosedRange<Double>, within allowed: ClosedRange<Double>)
-  throws(CNNError)
-{
-  guard allowed.contains(range.lowerBound), allowed.contains(range.upperBound) else {
-    throw CNNError(
-      .invalidArgument,
-      "'\(key)' is \(range.lowerBound) to \(range.upperBound); expected within \(allowed.lowerBound) to "
-        + "\(allowed.upperBound)")
   }
 }

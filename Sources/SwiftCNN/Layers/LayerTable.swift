@@ -55,6 +55,36 @@ extension GraphBuilder {
     }
   }
 
+  /// Every kind of layer by name, with its options; those of an activation are the ones that all functions have, and
+  /// stand with each of `activationDescription` besides.
+  static var description: JSON {
+    var kinds: [(key: String, value: JSON)] = []
+    for kind in parametricLayers {
+      let options = Attributes.declarations { (attributes) throws(CNNError) in
+        var builder = GraphBuilder()
+        _ = try builder.parametricLayer(kind, kind, &attributes, builder.input(shape: [1, 1, 1]))
+      }
+      kinds.append((kind, ["options": OptionDeclaration.json(options)]))
+    }
+    for type in plainLayers {
+      let options = Attributes.declarations { (attributes) throws(CNNError) in _ = try type.init(&attributes) }
+      kinds.append((type.name, ["options": OptionDeclaration.json(options)]))
+    }
+    return .object(JSONObject(kinds))
+  }
+
+  /// Every activation function by name, with its constants.
+  static var activationDescription: JSON {
+    .object(
+      JSONObject(
+        ActivationFunction.allCases.map { function in
+          let options = Attributes.declarations(given: ["function": .text(function.rawValue)]) {
+            (attributes) throws(CNNError) in _ = try Activation(&attributes)
+          }
+          return (function.rawValue, ["options": OptionDeclaration.json(options.filter { $0.name != "function" })])
+        }))
+  }
+
   private mutating func parametricLayer(
     _ kind: String, _ name: String, _ attributes: inout Attributes, _ x: Value
   ) throws(CNNError) -> Value {

@@ -2,7 +2,7 @@ import CNNCore
 import CNNGraph
 
 /// What a caller may choose about a model of its own layers.
-public struct CustomModelOptions: Sendable {
+public struct CustomModelOptions: Sendable, Configurable {
   /// The model's name.
   public var name = "custom"
   /// The seed of random weights.
@@ -27,15 +27,15 @@ public struct CustomModelOptions: Sendable {
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_graph_model`.
   public init(json: JSONObject) throws(CNNError) {
     self.init()
-    try OptionReader.read(json) { (options) throws(CNNError) in
-      name = try options.take("name", JSONObject.optionalString) ?? name
-      seed = try options.seed("seed")
-      mean = try options.take("mean", JSONObject.optionalNumbers)
-      deviation = try options.take("std", JSONObject.optionalNumbers)
-      preprocessing = try options.take("preprocessing", JSONObject.optionalObject)
-      classNames = try options.take("class_names", JSONObject.optionalStrings)
-      elementLimit = try options.take("element_limit", JSONObject.optionalInteger)
-    }
+    try read(json)
+  }
+
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    try options.text("name", &name, "The model's name.")
+    try options.seed(&seed, "Of random weights.")
+    try PictureOptions.visit(&mean, &deviation, &preprocessing, &classNames, &options)
+    try options.integer(
+      "element_limit", &elementLimit, "How many elements the parameters may have that are no other model's; null: any.")
   }
 
   /// - Throws: `.invalidArgument` where these have more elements than are allowed.

@@ -69,49 +69,31 @@ public struct ModelOptions: Sendable {
   /// - Throws: `.invalidArgument` or `.unknownName` naming the key.
   public init(json: JSONObject) throws(CNNError) {
     self.init()
-    try OptionReader.read(json) { (options) throws(CNNError) in
-      inputShape = try options.take("input_shape", JSONObject.optionalSizes)
-      classes = try options.take("classes", JSONObject.optionalInteger) ?? classes
-      includesTop = try options.take("include_top", JSONObject.optionalBool) ?? includesTop
-      pooling = try options.choice("pooling", of: FeaturePooling.self)
-      if options.contains("classifier_activation") {
-        classifierActivation = try options.choice("classifier_activation", of: ClassifierActivation.self)
-      }
-      dropout = try options.take("dropout", JSONObject.optionalNumber)
-      dropPath = try options.take("drop_path", JSONObject.optionalNumber)
-      try readScaling(&options)
-      stages = try options.take("stages", JSONObject.optionalArray).map(StageTable.init)
-      weights = try options.take("weights", JSONObject.optionalString)
-      seed = try options.seed("seed")
-      mean = try options.take("mean", JSONObject.optionalNumbers)
-      deviation = try options.take("std", JSONObject.optionalNumbers)
-      preprocessing = try options.take("preprocessing", JSONObject.optionalObject)
-      classNames = try options.take("class_names", JSONObject.optionalStrings)
-    }
+    try read(json)
   }
+}
 
-  /// Reads either the compound coefficient or the single ones.
-  private mutating func readScaling(_ options: inout OptionReader) throws(CNNError) {
-    let keys = ["width_coefficient", "depth_coefficient", "resolution_coefficient"]
-    scaling = ModelScaling(
-      width: try options.number(keys[0], 1), depth: try options.number(keys[1], 1),
-      resolution: try options.number(keys[2], 1), divisor: try options.integer("divisor", 8))
-    guard let phi = try options.optionalNumber("compound_coefficient") else { return }
-    for key in keys where try options.optionalNumber(key) != nil {
-      throw CNNError(.invalidArgument, "compound_coefficient and \(key) are both given; expected one of them")
+extension ModelOptions: Configurable {
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    try options.sizes(
+      "input_shape", &inputShape, "Height, width and channels; null: as published. A size of null is any.")
+    try options.integer("classes", &classes, in: .atLeast(1), "The number of classes.")
+    try options.flag("include_top", &includesTop, "Whether the network ends with its classifier.")
+    try options.choice("pooling", &pooling, "How features are reduced where there is no classifier; null: not at all.")
+    try options.choice(
+      "classifier_activation", &classifierActivation, nullable: true, "What the classifier ends with; null: logits.")
+    try options.number(
+      "dropout", &dropout, in: .within(0...1), "The rate of dropout before the classifier; null: as published.")
+    try options.number(
+      "drop_path", &dropPath, in: .within(0...1), "The largest rate of stochastic depth; null: as published.")
+    try visitScaling(&options)
+    if let list = try options.list("stages", "The stages in place of the network's own: numbers of blocks, or objects.")
+    {
+      stages = try StageTable(json: list)
     }
-    scaling = try CompoundScaling(phi: phi).scaling(divisor: scaling.divisor)
-  }
-
-  /// Checks what does not depend on the network.
-  func validate() throws(CNNError) {
-    guard classes >= 1 else { throw CNNError(.invalidArgument, "classes is \(classes); expected 1 or more") }
-    for (name, rate) in [("dropout", dropout), ("drop_path", dropPath)] {
-      if let rate, !(0...1).contains(rate) {
-        throw CNNError(.invalidArgument, "\(name) is \(rate); expected 0 to 1")
-      }
-    }
-    try scaling.validate()
+    try options.text("weights", &weights, "The path of a file with weights; null: random ones.")
+    try options.seed(&seed, "Of random weights.")
+    try PictureOptions.visit(&mean, &deviation, &preprocessing, &classNames, &options)
     if let inputShape {
       guard inputShape.count == 3, inputShape.allSatisfy({ $0 ?? 1 >= 1 }), inputShape[2] != nil else {
         throw CNNError(
@@ -119,5 +101,34 @@ public struct ModelOptions: Sendable {
           "input_shape is \(describe(inputShape)); expected [height, width, channels], each 1 or more")
       }
     }
+  }
+
+  /// Visits the compound coefficient and the single ones, only one of which can be given.
+  private mutating func visitScaling(_ options: inout OptionReader) throws(CNNError) {
+    let isReading = options.purpose == .reading
+    let singles = ["width_coefficient", "depth_coefficient", "resolution_coefficient"].filter(options.isGiven)
+    try scaling.visit(&options)
+    var phi: Double?
+    try options.number(
+      "compound_coefficient", &phi, in: .atLeast(0), "How much larger in all three; in place of the three coefficients."
+    )
+    guard isReading, let phi else { return }
+    if let key = singles.first {
+      throw CNNError(.invalidArgument, "compound_coefficient and \(key) are both given; expected one of them")
+    }
+    scaling = try CompoundScaling(phi: phi).scaling(divisor: scaling.divisor)
+  }
+}
+
+/// What models of any kind are told of their pictures.
+enum PictureOptions {
+  static func visit(
+    _ mean: inout [Double]?, _ deviation: inout [Double]?, _ preprocessing: inout JSONObject?,
+    _ classNames: inout [String]?, _ options: inout OptionReader
+  ) throws(CNNError) {
+    try options.numbers("mean", &mean, "The mean of pixels, for each channel; null: the usual one.")
+    try options.numbers("std", &deviation, "The deviation of pixels, for each channel; null: the usual one.")
+    try options.object("preprocessing", &preprocessing, "What is done to pictures; null: the usual.")
+    try options.texts("class_names", &classNames, "The names of the classes; null: the usual ones.")
   }
 }

@@ -5,7 +5,7 @@ import Glibc
 ///
 /// Tan and Le, "EfficientNet: Rethinking model scaling for convolutional neural networks" (2019), section 3.1. The
 /// coefficients multiply those that a variant has by itself.
-public struct ModelScaling: Sendable, Equatable {
+public struct ModelScaling: Sendable, Equatable, Configurable {
   /// Multiplies the channels of every layer.
   public var width: Double
   /// Multiplies the number of blocks of every stage.
@@ -23,21 +23,12 @@ public struct ModelScaling: Sendable, Equatable {
   /// The largest coefficient, channels of a layer, blocks of a network, and height of an image that are accepted.
   static let maximumCoefficient = 100.0, maximumChannels = 1 << 20, maximumBlocks = 1024, maximumResolution = 1 << 16
 
-  /// Throws `.invalidArgument` that names the option which is out of range.
-  func validate() throws(CNNError) {
-    let coefficients = [
-      ("width_coefficient", width), ("depth_coefficient", depth), ("resolution_coefficient", resolution),
-    ]
-    for (name, coefficient) in coefficients {
-      // A NaN fails both comparisons.
-      guard coefficient > 0, coefficient <= Self.maximumCoefficient else {
-        throw CNNError(
-          .invalidArgument, "\(name) is \(coefficient); expected more than 0 and at most \(Self.maximumCoefficient)")
-      }
-    }
-    guard (1...4096).contains(divisor) else {
-      throw CNNError(.invalidArgument, "divisor is \(divisor); expected 1 to 4096")
-    }
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    let coefficients = Domain.above(0, upTo: Self.maximumCoefficient)
+    try options.number("width_coefficient", &width, in: coefficients, "How much wider every layer is.")
+    try options.number("depth_coefficient", &depth, in: coefficients, "How many times as many blocks every stage has.")
+    try options.number("resolution_coefficient", &resolution, in: coefficients, "How much higher and wider images are.")
+    try options.integer("divisor", &divisor, in: .within(1...4096), "Every number of channels is a multiple of this.")
   }
 
   /// This scaling on top of that which a variant has by itself.

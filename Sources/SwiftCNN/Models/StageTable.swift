@@ -71,45 +71,28 @@ public struct EfficientNetStage: Sendable, Equatable {
   /// `"input_channels"` and `"se_ratio"`.
   init(json: JSONObject) throws(CNNError) {
     self.init(.mbconv, kernel: 3, stride: 1, expandRatio: 1, channels: 1, repeats: 1)
-    try OptionReader.read(json) { (options) throws(CNNError) in
-      guard let kind = try options.choice("kind", of: Kind.self) else {
-        throw CNNError(.invalidArgument, "member 'kind' is missing; expected 'mbconv' or 'fused_mbconv'")
-      }
-      self.kind = kind
-      kernel = try options.take("kernel", JSONObject.integer)
-      stride = try options.take("stride", JSONObject.integer)
-      expandRatio = try options.take("expand_ratio", JSONObject.number)
-      inputChannels = try options.take("input_channels", JSONObject.optionalInteger)
-      channels = try options.take("channels", JSONObject.integer)
-      repeats = try options.take("repeats", JSONObject.integer)
-      squeezeRatio = try options.number("se_ratio", 0)
-    }
+    try read(json)
   }
+}
 
-  /// Throws `.invalidArgument` for a number out of range.
-  func validate() throws(CNNError) {
-    let channelRange = 1...ModelScaling.maximumChannels
-    guard (1...255).contains(kernel), kernel % 2 == 1 else {
+extension EfficientNetStage: Configurable {
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    let channelDomain = Domain.within(1...Double(ModelScaling.maximumChannels))
+    try options.choice("kind", &kind, needed: true, "The kind of all blocks of the stage.")
+    try options.integer("kernel", &kernel, needed: true, in: .within(1...255), "Height and width of the kernel; odd.")
+    try options.integer("stride", &stride, needed: true, in: .within(1...255), "The stride of the first block.")
+    try options.number(
+      "expand_ratio", &expandRatio, needed: true, in: .above(0, upTo: ModelScaling.maximumCoefficient),
+      "How many times wider the middle of a block is than its input.")
+    try options.integer(
+      "input_channels", &inputChannels, in: channelDomain, "What the stage reads; null: what comes before.")
+    try options.integer("channels", &channels, needed: true, in: channelDomain, "The channels of the stage's result.")
+    try options.integer(
+      "repeats", &repeats, needed: true, in: .within(1...Double(ModelScaling.maximumBlocks)), "The number of blocks.")
+    try options.number(
+      "se_ratio", &squeezeRatio, in: .within(0...1), "The channels of squeeze-and-excitation by those of the input.")
+    guard kernel % 2 == 1 else {
       throw CNNError(.invalidArgument, "kernel is \(kernel); expected an odd number of 1 to 255")
-    }
-    guard (1...255).contains(stride) else {
-      throw CNNError(.invalidArgument, "stride is \(stride); expected 1 to 255")
-    }
-    guard expandRatio > 0, expandRatio <= ModelScaling.maximumCoefficient else {
-      throw CNNError(
-        .invalidArgument,
-        "expand_ratio is \(expandRatio); expected more than 0 and at most \(ModelScaling.maximumCoefficient)")
-    }
-    for (name, count) in [("input_channels", inputChannels ?? 1), ("channels", channels)] {
-      guard channelRange.contains(count) else {
-        throw CNNError(.invalidArgument, "\(name) is \(count); expected 1 to \(channelRange.upperBound)")
-      }
-    }
-    guard (1...ModelScaling.maximumBlocks).contains(repeats) else {
-      throw CNNError(.invalidArgument, "repeats is \(repeats); expected 1 to \(ModelScaling.maximumBlocks)")
-    }
-    guard (0...1).contains(squeezeRatio) else {
-      throw CNNError(.invalidArgument, "se_ratio is \(squeezeRatio); expected 0 to 1")
     }
   }
 }

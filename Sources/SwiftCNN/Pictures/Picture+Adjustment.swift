@@ -23,8 +23,8 @@ extension Picture {
     }
     var amount = 0.0, isBilinear = false
     try OptionReader.read(options) { (options) throws(CNNError) in
-      amount = try options.number("amount", 0)
-      isBilinear = try options.isBilinear()
+      try options.number("amount", &amount, "How much, as the operation says.")
+      try options.isBilinear(&isBilinear)
     }
     return try adjusted(by: operation, amount: amount, isBilinear: isBilinear)
   }

@@ -92,12 +92,34 @@ extension Picture {
 
 // MARK: - As JSON
 
-extension Preprocessing {
+extension Preprocessing: Configurable {
   /// Reads an object with "resize", "crop" and "interpolation", as `include/swiftcnn.h` lists them.
   /// - Throws: `.invalidArgument` or `.unknownName` naming the key.
   public init(json: JSONObject) throws(CNNError) {
-    for key in json.keys where !Self.keys.contains(key) { throw unknownName("option", key, among: Self.keys) }
-    self = try Preprocessing(resizing: nil, crop: nil).replacing(json)
+    self.init(resizing: nil, crop: nil)
+    try read(json)
+  }
+
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) { try visit(&options, among: Self.keys) }
+
+  /// Visits those of the options that have these keys.
+  mutating func visit(_ options: inout OptionReader, among keys: [String]) throws(CNNError) {
+    let usual = json
+    let documentation = [
+      "resize": "The length that the shorter side is resized to, or [height, width]; null: not at all.",
+      "crop": "The size of the middle that is cut out; null: all is kept.",
+      "interpolation": "How resized pixels are made of the old ones.",
+    ]
+    var given = JSONObject()
+    for key in keys {
+      let isWord = key == "interpolation"
+      given[key] = options.raw(
+        key, isWord ? "choice" : "size", default: usual[key] ?? .null,
+        among: isWord ? ResamplingFilter.allCases.map(\.rawValue) : [],
+        in: isWord ? .any : .within(Double(Self.sides.lowerBound)...Double(Self.sides.upperBound)),
+        documentation[key] ?? "")
+    }
+    self = try replacing(given)
   }
 
   /// The keys of its members.

@@ -36,39 +36,40 @@ public struct FitOptions: Sendable, Equatable {
   /// - Throws: `.unknownName` or `.invalidArgument` naming the key.
   public init(json: JSONObject) throws(CNNError) {
     self.init()
-    try OptionReader.read(json) { (options) throws(CNNError) in
-      batchSize = try options.integer("batch_size", batchSize)
-      epochs = try options.integer("epochs", epochs)
-      initialEpoch = try options.integer("initial_epoch", 0)
-      shuffles = try options.flag("shuffle", true)
-      flipsHorizontally = try options.flag("horizontal_flip", false)
-      cropPadding = try options.integer("crop_padding", 0)
-      resumes = try options.flag("resume", false)
-      batchesPerEpoch = try options.take("steps", JSONObject.optionalInteger)
-      for (key, value) in try options.take("class_weight", JSONObject.optionalObject)?.members ?? [] {
-        guard let label = Int(key), let weight = value.numberValue else {
-          throw CNNError(.invalidArgument, "class_weight: '\(key)' is not the number of a class with a weight")
-        }
-        classWeights[label] = weight
-      }
-    }
-    try validate()
+    try read(json)
   }
+}
 
-  func validate() throws(CNNError) {
-    guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
-    guard initialEpoch >= 0, epochs > initialEpoch else {
+extension FitOptions: Configurable {
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    try options.integer("batch_size", &batchSize, in: .atLeast(1), "The samples of a step.")
+    try options.integer("epochs", &epochs, "Training ends before the epoch of this number, counted from 0.")
+    try options.integer("initial_epoch", &initialEpoch, in: .atLeast(0), "The number of the first epoch.")
+    try options.flag("shuffle", &shuffles, "Whether samples come in another order in each epoch.")
+    try options.flag("horizontal_flip", &flipsHorizontally, "Whether half the samples are mirrored left to right.")
+    try options.integer(
+      "crop_padding", &cropPadding, in: .within(0...4096),
+      "Rows and columns of zeros put around a sample before it is cropped back at random.")
+    try options.flag("resume", &resumes, "Whether to go on from a checkpoint's epoch and batch.")
+    try options.integer(
+      "steps", &batchesPerEpoch, in: .atLeast(1), "The batches of an epoch, where the data comes batch by batch.")
+    var weights: JSONObject? =
+      classWeights.isEmpty
+      ? nil : JSONObject(classWeights.sorted { $0.key < $1.key }.map { ("\($0.key)", .number($0.value)) })
+    try options.object(
+      "class_weight", &weights, "What the weights of samples are multiplied by, by the number of their class.")
+    for (key, value) in weights?.members ?? [] {
+      guard let label = Int(key), let weight = value.numberValue else {
+        throw CNNError(.invalidArgument, "class_weight: '\(key)' is not the number of a class with a weight")
+      }
+      guard label >= 0, weight >= 0, weight.isFinite else {
+        throw CNNError(.invalidArgument, "class_weight of \(label) is \(weight); expected 0 or more, for a class")
+      }
+      classWeights[label] = weight
+    }
+    guard epochs > initialEpoch else {
       throw CNNError(
         .invalidArgument, "epochs is \(epochs) and initial_epoch \(initialEpoch); expected 0 or more, and epochs above")
-    }
-    guard batchesPerEpoch ?? 1 >= 1 else {
-      throw CNNError(.invalidArgument, "steps is \(batchesPerEpoch ?? 1); expected 1 or more")
-    }
-    for (label, weight) in classWeights where label < 0 || !(weight >= 0 && weight.isFinite) {
-      throw CNNError(.invalidArgument, "class_weight of \(label) is \(weight); expected 0 or more, for a class")
-    }
-    guard (0...4096).contains(cropPadding) else {
-      throw CNNError(.invalidArgument, "crop_padding is \(cropPadding); expected 0 to 4096")
     }
   }
 }

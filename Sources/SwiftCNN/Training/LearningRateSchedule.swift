@@ -68,99 +68,71 @@ public enum LearningRateSchedule: Sendable, Equatable {
   }
 }
 
-extension LearningRateSchedule {
-  /// Reads the schedule of that name.
-  /// - Throws: `.unknownName` or `.invalidArgument` naming the setting.
-  init(name: String, settings: JSONObject) throws(CNNError) {
-    var result = LearningRateSchedule.constant
-    try OptionReader.read(settings) { (options) throws(CNNError) in
-      switch name {
-      case "constant":
-        result = .constant
-      case "step":
-        result = .step(
-          stepSize: try options.integer("step_size", 1000), gamma: try options.number("gamma", 0.1))
-      case "exponential":
-        result = .exponential(
-          decaySteps: try options.integer("decay_steps", 1000), decayRate: try options.number("decay_rate", 0.96))
-      case "cosine":
-        result = .cosine(
-          totalSteps: try options.take("total_steps", JSONObject.optionalInteger),
-          warmupSteps: try options.integer("warmup_steps", 0),
-          warmupStart: try options.optionalNumber("warmup_start"), finalRate: try options.number("final_rate", 0))
-      case "one_cycle":
-        result = .oneCycle(
-          maximum: try options.number("maximum", 0),
-          totalSteps: try options.take("total_steps", JSONObject.optionalInteger),
-          startShare: try options.number("start_share", 0.3), divisor: try options.number("divisor", 25),
-          finalDivisor: try options.number("final_divisor", 1e4))
-      default:
-        throw unknownName("schedule", name, among: ["constant", "step", "exponential", "cosine", "one_cycle"])
-      }
+extension LearningRateSchedule: Named {
+  static let sort = "schedule"
+  static let names = ["constant", "step", "exponential", "cosine", "one_cycle"]
+
+  init?(usual name: String) {
+    switch name {
+    case "constant": self = .constant
+    case "step": self = .step()
+    case "exponential": self = .exponential()
+    case "cosine": self = .cosine()
+    case "one_cycle": self = .oneCycle(maximum: 0)
+    default: return nil
     }
-    try result.validate()
-    self = result
   }
 
-  /// Throws `.invalidArgument` naming a constant that is out of its domain.
-  func validate() throws(CNNError) {
-    func check(_ isValid: Bool, _ name: String, _ value: some CustomStringConvertible, _ expected: String)
-      throws(CNNError)
-    {
-      if !isValid { throw CNNError(.invalidArgument, "\(name) is \(value); expected \(expected)") }
+  var optionName: String {
+    switch self {
+    case .constant: "constant"
+    case .step: "step"
+    case .exponential: "exponential"
+    case .cosine: "cosine"
+    case .oneCycle: "one_cycle"
     }
+  }
+
+  var documentation: String {
+    switch self {
+    case .constant: "The optimizer's own rate."
+    case .step: "rate * gamma to the power of whole step_sizes passed."
+    case .exponential: "rate * decay_rate to the power of step / decay_steps."
+    case .cosine: "A linear warm-up, then half a cosine down to final_rate (Loshchilov and Hutter 2017)."
+    case .oneCycle: "Up from maximum / divisor to maximum, then down, both in half a cosine (Smith and Topin 2018)."
+    }
+  }
+
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    let length = "The steps of the whole; null leaves them to fit."
     switch self {
     case .constant: break
-    case .step(let stepSize, let gamma):
-      try check(stepSize >= 1, "step_size", stepSize, "1 or more")
-      try check(gamma >= 0 && gamma.isFinite, "gamma", gamma, "0 or more")
-    case .exponential(let decaySteps, let decayRate):
-      try check(decaySteps >= 1, "decay_steps", decaySteps, "1 or more")
-      try check(decayRate >= 0 && decayRate.isFinite, "decay_rate", decayRate, "0 or more")
-    case .cosine(let totalSteps, let warmupSteps, let warmupStart, let finalRate):
-      let start = warmupStart ?? 0
-      try check(start >= 0 && start.isFinite, "warmup_start", start, "0 or more")
-      try check(totalSteps ?? 1 >= 1, "total_steps", totalSteps ?? 1, "1 or more")
-      try check(warmupSteps >= 0, "warmup_steps", warmupSteps, "0 or more")
-      try check(finalRate >= 0 && finalRate.isFinite, "final_rate", finalRate, "0 or more")
-    case .oneCycle(let maximum, let totalSteps, let startShare, let divisor, let finalDivisor):
-      try check(maximum > 0 && maximum.isFinite, "maximum", maximum, "a rate above 0")
-      try check(totalSteps ?? 1 >= 1, "total_steps", totalSteps ?? 1, "1 or more")
-      try check((0...1).contains(startShare), "start_share", startShare, "0 to 1")
-      try check(divisor > 0 && divisor.isFinite, "divisor", divisor, "above 0")
-      try check(finalDivisor > 0 && finalDivisor.isFinite, "final_divisor", finalDivisor, "above 0")
+    case .step(var stepSize, var gamma):
+      try options.integer("step_size", &stepSize, in: .atLeast(1), "The steps between two changes.")
+      try options.number("gamma", &gamma, in: .atLeast(0), "What the rate is multiplied by.")
+      self = .step(stepSize: stepSize, gamma: gamma)
+    case .exponential(var decaySteps, var decayRate):
+      try options.integer(
+        "decay_steps", &decaySteps, in: .atLeast(1), "The steps in which the rate falls by decay_rate.")
+      try options.number("decay_rate", &decayRate, in: .atLeast(0), "What the rate is multiplied by in decay_steps.")
+      self = .exponential(decaySteps: decaySteps, decayRate: decayRate)
+    case .cosine(var totalSteps, var warmupSteps, var warmupStart, var finalRate):
+      try options.integer("total_steps", &totalSteps, in: .atLeast(1), length)
+      try options.integer("warmup_steps", &warmupSteps, in: .atLeast(0), "The steps of them in which the rate rises.")
+      try options.number(
+        "warmup_start", &warmupStart, in: .atLeast(0), "The first rate of the warm-up; null: rate / warmup_steps.")
+      try options.number("final_rate", &finalRate, in: .atLeast(0), "The last rate.")
+      self = .cosine(
+        totalSteps: totalSteps, warmupSteps: warmupSteps, warmupStart: warmupStart, finalRate: finalRate)
+    case .oneCycle(var maximum, var totalSteps, var startShare, var divisor, var finalDivisor):
+      try options.number("maximum", &maximum, needed: true, in: .above(0), "The largest rate.")
+      try options.integer("total_steps", &totalSteps, in: .atLeast(1), length)
+      try options.number(
+        "start_share", &startShare, in: .within(0...1), "The share of the steps in which the rate rises.")
+      try options.number("divisor", &divisor, in: .above(0), "maximum by the first rate.")
+      try options.number("final_divisor", &finalDivisor, in: .above(0), "The first rate by the last.")
+      self = .oneCycle(
+        maximum: maximum, totalSteps: totalSteps, startShare: startShare, divisor: divisor, finalDivisor: finalDivisor)
     }
-  }
-
-  /// The form that `init(name:settings:)` reads.
-  var json: JSON {
-    var object = JSONObject()
-    func steps(_ count: Int?) -> JSON { count.map { .integer(Int64($0)) } ?? .null }
-    switch self {
-    case .constant:
-      object["name"] = "constant"
-    case .step(let stepSize, let gamma):
-      object["name"] = "step"
-      object["step_size"] = steps(stepSize)
-      object["gamma"] = .number(gamma)
-    case .exponential(let decaySteps, let decayRate):
-      object["name"] = "exponential"
-      object["decay_steps"] = steps(decaySteps)
-      object["decay_rate"] = .number(decayRate)
-    case .cosine(let totalSteps, let warmupSteps, let warmupStart, let finalRate):
-      object["name"] = "cosine"
-      object["total_steps"] = steps(totalSteps)
-      object["warmup_steps"] = steps(warmupSteps)
-      object["warmup_start"] = warmupStart.map { .number($0) } ?? .null
-      object["final_rate"] = .number(finalRate)
-    case .oneCycle(let maximum, let totalSteps, let startShare, let divisor, let finalDivisor):
-      object["name"] = "one_cycle"
-      object["maximum"] = .number(maximum)
-      object["total_steps"] = steps(totalSteps)
-      object["start_share"] = .number(startShare)
-      object["divisor"] = .number(divisor)
-      object["final_divisor"] = .number(finalDivisor)
-    }
-    return .object(object)
   }
 }

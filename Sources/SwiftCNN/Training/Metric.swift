@@ -35,49 +35,68 @@ public enum Metric: Sendable, Equatable {
     }
   }
 
-  private static let names = ["accuracy", "binary_accuracy", "top_k", "mean_squared_error", "mean_absolute_error"]
-
-  /// Reads a metric, and the name under which it is reported where that is not its own.
-  static func named(_ value: JSON) throws(CNNError) -> (metric: Metric, name: String?) {
-    let (name, settings) = try OptionReader.named(value, "metrics")
-    var result = Metric.accuracy
-    var reportedName: String?
-    try OptionReader.read(settings) { (options) throws(CNNError) in
-      reportedName = try options.take("reported_as", JSONObject.optionalString)
-      switch name {
-      case "accuracy", "acc": result = .accuracy
-      case "binary_accuracy": result = .binaryAccuracy(threshold: try options.number("threshold", 0.5))
-      case "top_k": result = .topK(try options.integer("k", 5))
-      case "mean_squared_error": result = .meanSquaredError
-      case "mean_absolute_error": result = .meanAbsoluteError
-      default: throw unknownName("metric", name, among: Self.names)
-      }
-    }
-    return (result, reportedName == result.name ? nil : reportedName)
-  }
-
-  /// The form that `named` reads.
-  func json(reportedAs reportedName: String?) -> JSON {
-    var object = JSONObject()
-    switch self {
-    case .accuracy, .meanSquaredError, .meanAbsoluteError: object["name"] = .string(name)
-    case .binaryAccuracy(let threshold):
-      object["name"] = "binary_accuracy"
-      object["threshold"] = .number(threshold)
-    case .topK(let k):
-      object["name"] = "top_k"
-      object["k"] = .integer(Int64(k))
-    }
-    if let reportedName { object["reported_as"] = .string(reportedName) }
-    return .object(object)
-  }
-
-  /// Throws `.invalidArgument` where a constant is out of its domain or the loss has other targets.
+  /// Throws `.invalidArgument` where the loss has other targets.
   func validate(with loss: LossFunction) throws(CNNError) {
-    if case .topK(let k) = self, k < 1 { throw CNNError(.invalidArgument, "top_k: k is \(k); expected 1 or more") }
     if needsDenseTargets, loss == .sparseCategoricalCrossEntropy {
       throw CNNError(
         .invalidArgument, "\(name) needs targets shaped as the output; \(loss.rawValue) has class numbers")
+    }
+  }
+}
+
+/// A metric under the name that it is reported by.
+struct NamedMetric: Named {
+  static let sort = "metric"
+  static let names = [
+    "accuracy", "acc", "binary_accuracy", "top_k", "mean_squared_error", "mean_absolute_error",
+  ]
+
+  var metric: Metric
+  /// Nil for the metric's own.
+  var reportedName: String?
+
+  init(_ metric: Metric, reportedAs name: String?) {
+    (self.metric, reportedName) = (metric, name == metric.name ? nil : name)
+  }
+
+  init?(usual name: String) {
+    switch name {
+    case "accuracy", "acc": metric = .accuracy
+    case "binary_accuracy": metric = .binaryAccuracy(threshold: 0.5)
+    case "top_k": metric = .topK(5)
+    case "mean_squared_error": metric = .meanSquaredError
+    case "mean_absolute_error": metric = .meanAbsoluteError
+    default: return nil
+    }
+  }
+
+  var optionName: String { if case .topK = metric { "top_k" } else { metric.name } }
+
+  var documentation: String {
+    switch metric {
+    case .accuracy:
+      "The share of predictions whose largest score is the true class; of one score, on which side it lies."
+    case .binaryAccuracy: "The share of elements that lie on the same side of the threshold as the target."
+    case .topK: "The share of predictions whose true class is among the k largest scores."
+    case .meanSquaredError: "The mean of squared differences."
+    case .meanAbsoluteError: "The mean of absolute differences."
+    }
+  }
+
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    try options.text("reported_as", &reportedName, "The name that it is reported by; null for its own.")
+    switch metric {
+    case .accuracy, .meanSquaredError, .meanAbsoluteError: break
+    case .binaryAccuracy(var threshold):
+      try options.number("threshold", &threshold, "What a score above means yes.")
+      metric = .binaryAccuracy(threshold: threshold)
+    case .topK(var k):
+      try options.integer("k", &k, in: .atLeast(1), "How many scores count.")
+      metric = .topK(k)
+    }
+    if reportedName == metric.name { reportedName = nil }
+    if let reportedName, reportedName.isEmpty || reportedName.utf8.contains(UInt8(ascii: "\n")) {
+      throw CNNError(.invalidArgument, "reported_as is '\(reportedName)'; expected a name in one line")
     }
   }
 }

@@ -142,145 +142,120 @@ public struct OptimizerSettings: Sendable, Equatable {
   }
 
   /// The optimizers by name, with their defaults.
-  private static let named: [OptimizerSettings] = [.sgd(), .adam(), .adamW(), .rmsprop()]
+  fileprivate static let named: [OptimizerSettings] = [.sgd(), .adam(), .adamW(), .rmsprop()]
 
   /// Reads the optimizer of that name with its settings, as `include/swiftcnn.h` lists them.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the setting.
   public init(name: String, settings: JSONObject = JSONObject()) throws(CNNError) {
-    guard let defaults = Self.named.first(where: { $0.name == name }) else {
-      throw unknownName("optimizer", name, among: Self.named.map(\.name))
-    }
-    self = defaults
-    try OptionReader.read(settings) { (options) throws(CNNError) in
-      learningRate = try options.number("learning_rate", learningRate)
-      weightDecay = try options.number("weight_decay", weightDecay)
-      decoupled = try options.flag("decoupled", decoupled)
-      decaysAll = try options.flag("decay_all", false)
-      clipping = try options.clipping()
-      let decay = try options.optionalNumber("ema_decay")
-      let frequency = try options.take("ema_overwrite", JSONObject.optionalInteger)
-      movingAverage = decay.map { MovingAverage(decay: $0, overwriteFrequency: frequency) }
-      gradientAccumulationSteps = try options.integer("gradient_accumulation_steps", 1)
-      switch rule {
-      case .sgd(let momentum, let nesterov, let rateInVelocity):
-        rule = .sgd(
-          momentum: try options.number("momentum", momentum), nesterov: try options.flag("nesterov", nesterov),
-          rateInVelocity: try options.flag("rate_in_velocity", rateInVelocity))
-      case .rmsprop(let rho, let momentum, let epsilon, let centered, let epsilonInsideRoot):
-        rule = .rmsprop(
-          rho: try options.number("rho", rho), momentum: try options.number("momentum", momentum),
-          epsilon: try options.number("epsilon", epsilon), centered: try options.flag("centered", centered),
-          epsilonInsideRoot: try options.flag("epsilon_inside_root", epsilonInsideRoot))
-      case .adam(var beta1, var beta2, var epsilon, var epsilonHat),
-        .adamW(var beta1, var beta2, var epsilon, var epsilonHat):
-        beta1 = try options.number("beta_1", beta1)
-        beta2 = try options.number("beta_2", beta2)
-        epsilon = try options.number("epsilon", epsilon)
-        epsilonHat = try options.flag("epsilon_hat", epsilonHat)
-        rule =
-          name == "adam"
-          ? .adam(beta1: beta1, beta2: beta2, epsilon: epsilon, epsilonHat: epsilonHat)
-          : .adamW(beta1: beta1, beta2: beta2, epsilon: epsilon, epsilonHat: epsilonHat)
-      }
-    }
-    try validate()
-  }
-
-  /// Throws `.invalidArgument` naming a constant that is out of its domain.
-  func validate() throws(CNNError) {
-    func check(_ isValid: Bool, _ name: String, _ value: some Any, _ expected: String) throws(CNNError) {
-      if !isValid { throw CNNError(.invalidArgument, "\(name) is \(value); expected \(expected)") }
-    }
-    try check(learningRate >= 0 && learningRate.isFinite, "learning_rate", learningRate, "0 or more")
-    try check(weightDecay >= 0 && weightDecay.isFinite, "weight_decay", weightDecay, "0 or more")
-    if let clipping {
-      let (name, limit) = clipping.option
-      try check(limit > 0, name, limit, "above 0")
-    }
-    if let movingAverage {
-      let (decay, frequency) = (movingAverage.decay, movingAverage.overwriteFrequency ?? 1)
-      try check(decay > 0 && decay < 1, "ema_decay", decay, "between 0 and 1")
-      try check(frequency >= 1, "ema_overwrite", frequency, "1 or more")
-    }
-    try check(
-      gradientAccumulationSteps >= 1, "gradient_accumulation_steps", gradientAccumulationSteps, "1 or more")
-    switch rule {
-    case .sgd(let momentum, let nesterov, _):
-      try check((0...1).contains(momentum), "momentum", momentum, "0 to 1")
-      if nesterov { try check(momentum > 0, "momentum", momentum, "above 0, since nesterov is set") }
-    case .adam(let beta1, let beta2, let epsilon, _), .adamW(let beta1, let beta2, let epsilon, _):
-      try check((0..<1).contains(beta1), "beta_1", beta1, "0 or more and below 1")
-      try check((0..<1).contains(beta2), "beta_2", beta2, "0 or more and below 1")
-      try check((0...1).contains(epsilon), "epsilon", epsilon, "0 to 1")
-    case .rmsprop(let rho, let momentum, let epsilon, _, _):
-      try check((0...1).contains(rho), "rho", rho, "0 to 1")
-      try check((0...1).contains(momentum), "momentum", momentum, "0 to 1")
-      try check((0...1).contains(epsilon), "epsilon", epsilon, "0 to 1")
-    }
-  }
-
-  /// The form that `init(name:settings:)` reads.
-  var json: JSON {
-    var object = JSONObject()
-    object["name"] = .string(name)
-    object["learning_rate"] = .number(learningRate)
-    object["weight_decay"] = .number(weightDecay)
-    object["decoupled"] = .bool(decoupled)
-    object["decay_all"] = .bool(decaysAll)
-    for name in GradientClipping.options { object[name] = .null }
-    if let (name, limit) = clipping?.option { object[name] = .number(limit) }
-    object["ema_decay"] = movingAverage.map { .number($0.decay) } ?? .null
-    object["ema_overwrite"] = movingAverage?.overwriteFrequency.map { .integer(Int64($0)) } ?? .null
-    object["gradient_accumulation_steps"] = .integer(Int64(gradientAccumulationSteps))
-    switch rule {
-    case .sgd(let momentum, let nesterov, let rateInVelocity):
-      object["rate_in_velocity"] = .bool(rateInVelocity)
-      object["momentum"] = .number(momentum)
-      object["nesterov"] = .bool(nesterov)
-    case .adam(let beta1, let beta2, let epsilon, let epsilonHat),
-      .adamW(let beta1, let beta2, let epsilon, let epsilonHat):
-      object["epsilon_hat"] = .bool(epsilonHat)
-      object["beta_1"] = .number(beta1)
-      object["beta_2"] = .number(beta2)
-      object["epsilon"] = .number(epsilon)
-    case .rmsprop(let rho, let momentum, let epsilon, let centered, let epsilonInsideRoot):
-      object["rho"] = .number(rho)
-      object["momentum"] = .number(momentum)
-      object["epsilon"] = .number(epsilon)
-      object["centered"] = .bool(centered)
-      object["epsilon_inside_root"] = .bool(epsilonInsideRoot)
-    }
-    return .object(object)
+    try self.init(named: name, settings)
   }
 }
 
-extension GradientClipping {
-  /// What it is called among the options of an optimizer, and its limit.
-  fileprivate var option: (name: String, limit: Double) {
+extension OptimizerSettings: Named {
+  static let sort = "optimizer"
+  static var names: [String] { named.map(\.name) }
+
+  init?(usual name: String) {
+    guard let usual = Self.named.first(where: { $0.name == name }) else { return nil }
+    self = usual
+  }
+
+  var optionName: String { name }
+
+  var documentation: String {
+    switch rule {
+    case .sgd: "Gradient descent with momentum, or Nesterov's form of it (Sutskever et al. 2013)."
+    case .adam: "Adaptive moments (Kingma and Ba 2015)."
+    case .adamW: "Adam with decoupled weight decay (Loshchilov and Hutter 2019)."
+    case .rmsprop: "Gradients divided by a moving average of their magnitude (Tieleman and Hinton 2012)."
+    }
+  }
+
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    try options.number(
+      "learning_rate", &learningRate, in: .atLeast(0), "The learning rate, where no schedule says otherwise.")
+    try rule.visit(&options)
+    let kerasDecay: Double? = if case .adamW = rule { 0.004 } else { nil }
+    try options.number(
+      "weight_decay", &weightDecay, in: .atLeast(0), keras: kerasDecay, "The strength of weight decay.")
+    try options.flag(
+      "decoupled", &decoupled, keras: true,
+      "Whether decay is weight -= learning_rate * weight_decay * weight, not gradient += weight_decay * weight.")
+    try options.flag("decay_all", &decaysAll, keras: true, "Whether biases and normalisation parameters decay too.")
+    try visitClipping(&options)
+    var decay = movingAverage?.decay, frequency = movingAverage?.overwriteFrequency
+    try options.number(
+      "ema_decay", &decay, in: .between(0, 1), "The share of the old moving average of the weights kept at a step.")
+    try options.integer(
+      "ema_overwrite", &frequency, in: .atLeast(1),
+      "After every so many updates the weights take the values of their moving average.")
+    try options.integer(
+      "gradient_accumulation_steps", &gradientAccumulationSteps, in: .atLeast(1),
+      "How many steps it takes for one update, with the mean of their gradients.")
+    movingAverage = decay.map { MovingAverage(decay: $0, overwriteFrequency: frequency) }
+  }
+
+  private mutating func visitClipping(_ options: inout OptionReader) throws(CNNError) {
+    var norm: Double?, each: Double?, value: Double?
+    switch clipping {
+    case .norm(let limit): norm = limit
+    case .normOfEach(let limit): each = limit
+    case .value(let limit): value = limit
+    case nil: break
+    }
+    try options.number("clip_norm", &norm, in: .above(0), "The largest norm of all gradients together.")
+    try options.number("clip_norm_each", &each, in: .above(0), "The largest norm of each parameter's gradient.")
+    try options.number("clip_value", &value, in: .above(0), "The largest size of each element of a gradient.")
+    let given: [(name: String, clipping: GradientClipping?)] = [
+      ("clip_norm", norm.map { .norm($0) }), ("clip_norm_each", each.map { .normOfEach($0) }),
+      ("clip_value", value.map { .value($0) }),
+    ].filter { $0.clipping != nil }
+    guard given.count <= 1 else {
+      let names = given.map(\.name).joined(separator: " and ")
+      throw CNNError(.invalidArgument, "\(names) are given; expected one of them at most")
+    }
+    clipping = given.first?.clipping
+  }
+}
+
+extension OptimizerRule {
+  fileprivate mutating func visit(_ options: inout OptionReader) throws(CNNError) {
     switch self {
-    case .norm(let limit): (Self.options[0], limit)
-    case .normOfEach(let limit): (Self.options[1], limit)
-    case .value(let limit): (Self.options[2], limit)
-    }
-  }
-
-  fileprivate static let options = ["clip_norm", "clip_norm_each", "clip_value"]
-}
-
-extension OptionReader {
-  /// Reads one of the limits of gradients, or none.
-  fileprivate mutating func clipping() throws(CNNError) -> GradientClipping? {
-    var result: GradientClipping?
-    for (name, make) in zip(
-      GradientClipping.options, [GradientClipping.norm, GradientClipping.normOfEach, GradientClipping.value])
-    {
-      guard let limit = try optionalNumber(name) else { continue }
-      if let other = result?.option.name {
-        throw CNNError(.invalidArgument, "\(other) and \(name) are given; expected one of them at most")
+    case .sgd(var momentum, var nesterov, var rateInVelocity):
+      try options.number("momentum", &momentum, in: .within(0...1), "The share of the velocity kept at a step.")
+      try options.flag("nesterov", &nesterov, "Whether the gradient is taken as if the velocity had acted already.")
+      try options.flag(
+        "rate_in_velocity", &rateInVelocity, keras: true,
+        "Whether the velocity is one of steps, as Keras's, not of gradients, as PyTorch's.")
+      if options.purpose != .describing, nesterov, momentum == 0 {
+        throw CNNError(.invalidArgument, "momentum is \(momentum); expected above 0, since nesterov is set")
       }
-      result = make(limit)
+      self = .sgd(momentum: momentum, nesterov: nesterov, rateInVelocity: rateInVelocity)
+    case .adam(var beta1, var beta2, var epsilon, var epsilonHat),
+      .adamW(var beta1, var beta2, var epsilon, var epsilonHat):
+      try options.number("beta_1", &beta1, in: .within(0..<1), "The share of the old mean of gradients kept at a step.")
+      try options.number(
+        "beta_2", &beta2, in: .within(0..<1), "The share of the old mean of their squares kept at a step.")
+      try options.number("epsilon", &epsilon, in: .within(0...1), "Added to the root that is divided by.")
+      try options.flag(
+        "epsilon_hat", &epsilonHat, keras: true,
+        "Whether epsilon is added before the bias is corrected, as Keras does, not after it, as PyTorch.")
+      let isAdamW = if case .adamW = self { true } else { false }
+      self =
+        isAdamW
+        ? .adamW(beta1: beta1, beta2: beta2, epsilon: epsilon, epsilonHat: epsilonHat)
+        : .adam(beta1: beta1, beta2: beta2, epsilon: epsilon, epsilonHat: epsilonHat)
+    case .rmsprop(var rho, var momentum, var epsilon, var centered, var epsilonInsideRoot):
+      try options.number("rho", &rho, in: .within(0...1), "The share of the old mean of squares kept at a step.")
+      try options.number("momentum", &momentum, in: .within(0...1), "The share of the velocity kept at a step.")
+      try options.number("epsilon", &epsilon, in: .within(0...1), "Added to the root that is divided by.")
+      try options.flag("centered", &centered, "Whether the gradients' variance stands in place of their mean square.")
+      try options.flag(
+        "epsilon_inside_root", &epsilonInsideRoot, keras: true,
+        "Whether epsilon is added inside the root, as Keras does, not to it, as PyTorch.")
+      self = .rmsprop(
+        rho: rho, momentum: momentum, epsilon: epsilon, centered: centered, epsilonInsideRoot: epsilonInsideRoot)
     }
-    return result
   }
 }
 

@@ -42,74 +42,12 @@ public struct TrainingSettings: Sendable, Equatable {
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_compile`.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the key.
   public init(json: JSONObject) throws(CNNError) {
-    var result = TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd())
-    try OptionReader.read(json) { (options) throws(CNNError) in
-      if let (name, settings) = try options.named("loss") {
-        guard let loss = LossFunction(rawValue: name) else {
-          throw unknownName("loss", name, among: LossFunction.allCases.map(\.rawValue))
-        }
-        result.loss = loss
-        try OptionReader.read(settings) { (options) throws(CNNError) in
-          result.fromLogits = try options.take("from_logits", JSONObject.optionalBool)
-          result.labelSmoothing = try options.number("label_smoothing", 0)
-          if loss == .huber { result.delta = try options.number("delta", 1) }
-        }
-      }
-      if let (name, settings) = try options.named("optimizer") {
-        result.optimizer = try OptimizerSettings(name: name, settings: settings)
-      }
-      if let (name, settings) = try options.named("schedule") {
-        result.schedule = try LearningRateSchedule(name: name, settings: settings)
-      }
-      for value in try options.take("metrics", JSONObject.optionalArray) ?? [] {
-        let (metric, name) = try Metric.named(value)
-        result.metrics.append(metric)
-        result.metricNames.append(name)
-      }
-      result.seed = try options.seed("seed")
-      result.memory = try options.choice("memory", of: TrainingMemory.self) ?? .normal
-    }
-    try result.validate()
-    self = result
-  }
-
-  func validate() throws(CNNError) {
-    try optimizer.validate()
-    try schedule.validate()
-    for metric in metrics { try metric.validate(with: loss) }
-    guard (0..<1).contains(labelSmoothing) else {
-      throw CNNError(.invalidArgument, "label_smoothing is \(labelSmoothing); expected 0 or more and below 1")
-    }
-    guard loss.hasLogitsForm || (fromLogits != true && labelSmoothing == 0) else {
-      throw CNNError(.invalidArgument, "\(loss.rawValue) has neither from_logits nor label_smoothing")
-    }
-    guard metricNames.count == metrics.count else {
-      throw CNNError(.invalidArgument, "\(metricNames.count) names given for \(metrics.count) metrics")
-    }
-    for case .some(let name) in metricNames where name.isEmpty || name.utf8.contains(UInt8(ascii: "\n")) {
-      throw CNNError(.invalidArgument, "reported_as is '\(name)'; expected a name in one line")
-    }
-    guard metrics.count <= Self.maximumMetricCount else {
-      throw CNNError(.invalidArgument, "\(metrics.count) metrics given; expected \(Self.maximumMetricCount) at most")
-    }
+    self = .usual
+    try read(json)
   }
 
   /// The form that `init(json:)` reads.
-  var json: JSONObject {
-    var lossObject = JSONObject()
-    lossObject["name"] = .string(loss.rawValue)
-    lossObject["from_logits"] = fromLogits.map { .bool($0) } ?? .null
-    lossObject["label_smoothing"] = .number(labelSmoothing)
-    if loss == .huber { lossObject["delta"] = .number(delta) }
-    var object = JSONObject()
-    object["loss"] = .object(lossObject)
-    object["optimizer"] = optimizer.json
-    object["schedule"] = schedule.json
-    object["metrics"] = .array(zip(metrics, metricNames).map { metric, name in metric.json(reportedAs: name) })
-    object["seed"] = .integer(Int64(bitPattern: seed))
-    object["memory"] = .string(memory.rawValue)
-    return object
-  }
+  var json: JSONObject { options }
 
   /// The names of what training reports: the loss, then the metrics.
   public var resultNames: [String] { ["loss"] + zip(metrics, metricNames).map { $1 ?? $0.name } }
@@ -119,6 +57,79 @@ public struct TrainingSettings: Sendable, Equatable {
     let isOfLogits = loss.hasLogitsForm && (fromLogits ?? network.endsInLogits)
     return Loss(loss, fromLogits: isOfLogits, labelSmoothing: labelSmoothing, delta: delta)
   }
+}
+
+extension TrainingSettings: Configurable {
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    var lossSettings = LossSettings(
+      loss: loss, fromLogits: fromLogits, labelSmoothing: labelSmoothing, delta: delta)
+    try options.named("loss", &lossSettings, "What is made small.")
+    (loss, fromLogits) = (lossSettings.loss, lossSettings.fromLogits)
+    (labelSmoothing, delta) = (lossSettings.labelSmoothing, lossSettings.delta)
+    try options.named("optimizer", &optimizer, "How gradients change the weights.")
+    try options.named("schedule", &schedule, "The learning rate by step.")
+    guard metricNames.count == metrics.count else {
+      throw CNNError(.invalidArgument, "\(metricNames.count) names given for \(metrics.count) metrics")
+    }
+    var measured = zip(metrics, metricNames).map(NamedMetric.init)
+    try options.named("metrics", &measured, "What is measured beside the loss; \(Self.maximumMetricCount) at most.")
+    (metrics, metricNames) = (measured.map(\.metric), measured.map(\.reportedName))
+    try options.seed(&seed, "Of dropout, stochastic depth, shuffling and augmentation.")
+    try options.choice(
+      "memory", &memory, "Whether a step works in less memory, for up to a third more time.")
+    for metric in metrics { try metric.validate(with: loss) }
+    guard metrics.count <= Self.maximumMetricCount else {
+      throw CNNError(.invalidArgument, "\(metrics.count) metrics given; expected \(Self.maximumMetricCount) at most")
+    }
+  }
+}
+
+/// A loss and its constants.
+private struct LossSettings: Named {
+  static let sort = "loss"
+  static let names = LossFunction.allCases.map(\.rawValue)
+
+  var loss: LossFunction
+  var fromLogits: Bool?
+  var labelSmoothing: Double
+  var delta: Double
+}
+
+extension LossSettings {
+  init?(usual name: String) {
+    guard let loss = LossFunction(rawValue: name) else { return nil }
+    self.init(loss: loss, fromLogits: nil, labelSmoothing: 0, delta: 1)
+  }
+
+  var optionName: String { loss.rawValue }
+
+  var documentation: String { loss.documentation }
+
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    if loss.hasLogitsForm || options.purpose == .reading {
+      try options.flag(
+        "from_logits", &fromLogits,
+        "Whether the network gives logits; null: where it ends with a dense layer or a convolution.")
+      try options.number(
+        "label_smoothing", &labelSmoothing, in: .within(0..<1), "The share of a target spread evenly over the classes.")
+    }
+    if loss == .huber {
+      try options.number("delta", &delta, in: .above(0), "Where squares turn into absolute values.")
+    }
+    guard loss.hasLogitsForm || (fromLogits != true && labelSmoothing == 0) else {
+      throw CNNError(.invalidArgument, "\(loss.rawValue) has neither from_logits nor label_smoothing")
+    }
+  }
+}
+
+extension TrainingSettings {
+  /// What counts where nothing is said.
+  static var usual: TrainingSettings {
+    TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd())
+  }
+
+  /// What the library tells of losses.
+  static var lossDescription: JSON { LossSettings.description }
 }
 
 extension Graph {

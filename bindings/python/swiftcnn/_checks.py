@@ -85,14 +85,22 @@ def readable(value: object, name: str) -> str | bytes:
     return path
 
 
-def unknown(kind: str, value: str, names: Iterable[str]) -> ValueError:
-    """The error for a name that is not known, which suggests the nearest."""
+def nearest(value: str, names: Iterable[str]) -> str:
+    """The end of a message about a name that is not known: the one that is meant, where that can be told, as
+    "learning_rate" by "lr"."""
     from difflib import get_close_matches
 
     known = sorted(names)
-    nearest = get_close_matches(value, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else "known are " + ", ".join(map(repr, known))
-    return ValueError(f"unknown {kind} {value!r}; {hint}")
+    initials = [name for name in known if "".join(word[:1] for word in name.split("_")) == value.lower()]
+    found = initials or get_close_matches(value, known, n=1, cutoff=0.5)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def unknown(kind: str, value: str, names: Iterable[str]) -> ValueError:
+    """The error for a name that is not known, which suggests the nearest."""
+    known = sorted(names)
+    hint = nearest(value, known) or "; known are " + ", ".join(map(repr, known))
+    return ValueError(f"unknown {kind} {value!r}{hint}")
 
 
 def entry(value: str, kind: str, table: Mapping[str, _Entry]) -> _Entry:

@@ -1569,6 +1569,15 @@ static PyObject *module_list_models(PyObject *Py_UNUSED(module), PyObject *args)
   return read_text(models_text, NULL, pattern);
 }
 
+static scnn_status description_text(void *unused, const char *none, char *buffer, size_t capacity, size_t *length) {
+  (void)unused, (void)none;
+  return scnn_describe(buffer, capacity, length);
+}
+
+static PyObject *module_describe(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+  return read_text(description_text, NULL, NULL);
+}
+
 static scnn_status format_text(void *path, const char *purpose, char *buffer, size_t capacity, size_t *length) {
   return scnn_file_format(path, purpose, buffer, capacity, length);
 }
@@ -1871,6 +1880,7 @@ static PyMethodDef batches_methods[] = {
 
 static PyMethodDef module_functions[] = {
     {"version", module_version, METH_NOARGS, "version() -> str"},
+    {"describe", module_describe, METH_NOARGS, "describe() -> str, JSON"},
     {"list_models", module_list_models, METH_VARARGS, "list_models(pattern or None) -> str, one a line"},
     {"file_format", module_file_format, METH_VARARGS, "file_format(path, purpose) -> str"},
     {"set_num_threads", module_set_num_threads, METH_VARARGS, "set_num_threads(count)"},

@@ -1,0 +1,29 @@
+import CNNCore
+import CNNGraph
+import CNNPictures
+
+/// What the library says of itself: everything that is told by a name or an option, as its own readers declare it.
+public enum Description {
+  /// An object, whose members `include/swiftcnn.h` lists for `scnn_describe`.
+  public static var json: JSON {
+    [
+      "layers": GraphBuilder.description,
+      "activations": GraphBuilder.activationDescription,
+      "initializers": .strings(Initializer.allCases.map(\.rawValue)),
+      "losses": TrainingSettings.lossDescription,
+      "metrics": NamedMetric.description,
+      "optimizers": OptimizerSettings.description,
+      "schedules": LearningRateSchedule.description,
+      "compile": options(TrainingSettings.usual),
+      "fit": options(FitOptions()),
+      "model": options(ModelOptions()),
+      "stage": options(EfficientNetStage(.mbconv, kernel: 3, stride: 1, expandRatio: 1, channels: 1, repeats: 1)),
+      "graph_model": options(CustomModelOptions()),
+      "preprocessing": options(Preprocessing(resizing: nil, crop: nil)),
+      "image_folder": options(ImageFolderOptions()),
+      "picture_operations": .strings(PictureOperation.allCases.map(\.rawValue)),
+    ]
+  }
+
+  private static func options(_ thing: some Configurable) -> JSON { OptionDeclaration.json(thing.declarations) }
+}
