@@ -35,7 +35,7 @@ METHODS = [
 def parameters(function):
     """Rows of name, whether it has a default, and the default, in order; no self, *args and **kwargs. Of a class, those
     of its constructor."""
-    if inspect.isclass(function):
+    if inspect.isclass(function) and not hasattr(function, "__signature__"):
         function = function.__init__
     rows = []
     for parameter in inspect.signature(function).parameters.values():

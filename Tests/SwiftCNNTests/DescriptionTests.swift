@@ -67,7 +67,8 @@ import Testing
       }
       if let words = try option.optionalStrings("choices") {
         #expect(!words.isEmpty)
-        given[key] = try option.string("type") == "list of named" ? ["no such word"] : "no such word"
+        let word: JSON = "no such word"
+        given[key] = try option.string("type") == "list of named" ? JSON.array([word]) : word
         expectError(containing: "no such word") { try read(given) }
       }
       if let parts = try option.optionalObject("options") {

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._checks import boolean, integer, number, unknown
-from ._config import Configured, name_or
+from ._checks import unknown
+from ._described import WithOptions, checked, core, options
 
 __all__ = [
     "ConstantSchedule",
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class LearningRateSchedule(Configured):
+class LearningRateSchedule(WithOptions):
     """The base of all schedules.
 
     Attributes:
@@ -31,17 +31,18 @@ class LearningRateSchedule(Configured):
         settings: the curve, as the library is told.
     """
 
-    learning_rate: float
-    name: str
-    settings: dict[str, object]
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__(*values, **named)
+        self.name: str | None = vars(self)["name"] or type(self).__name__
+        rate, curve = self._curve()
+        self.learning_rate: float = rate
+        self.settings: dict[str, Any] = {"name": self._place[1]} | {
+            key: value for key, value in curve.items() if value is not None
+        }
 
-    def __init__(
-        self, learning_rate: float, kind: str, name: str | None, config: dict[str, object], **settings: object
-    ) -> None:
-        self.learning_rate = learning_rate
-        self.name = name_or(name, type(self).__name__)
-        self.settings = {"name": kind} | {key: value for key, value in settings.items() if value is not None}
-        super().__init__(config | {"name": self.name})
+    def _curve(self) -> tuple[float, dict[str, Any]]:
+        """The rate that the curve is relative to, and the library's options."""
+        raise NotImplementedError
 
     @property
     def is_open(self) -> bool:
@@ -49,56 +50,52 @@ class LearningRateSchedule(Configured):
         return self.settings["name"] in ("cosine", "one_cycle") and "total_steps" not in self.settings
 
     def __repr__(self) -> str:
-        values = [value for key, value in self._config.items() if key != "name"]
+        values = [value for key, value in self.get_config().items() if key != "name"]
         return f"{type(self).__name__}({', '.join(map(repr, values))})"
 
 
 class ConstantSchedule(LearningRateSchedule):
     """The same rate at every step."""
 
-    def __init__(self, learning_rate: float, name: str | None = None) -> None:
-        rate = number(learning_rate, "learning_rate")
-        super().__init__(rate, "constant", name, {"learning_rate": rate})
+    _place = ("schedules", "constant")
+
+    learning_rate: float
+    name: str | None = None
+
+    def _curve(self) -> tuple[float, dict[str, Any]]:
+        return self.learning_rate, {}
 
 
 class StepDecay(LearningRateSchedule):
     """The rate times ``gamma`` after every ``step_size`` steps."""
 
-    def __init__(
-        self, initial_learning_rate: float, step_size: int, gamma: float = 0.1, name: str | None = None
-    ) -> None:
-        rate = number(initial_learning_rate, "initial_learning_rate")
-        size = integer(step_size, "step_size", minimum=1)
-        factor = number(gamma, "gamma")
-        config: dict[str, object] = {"initial_learning_rate": rate, "step_size": size, "gamma": factor}
-        super().__init__(rate, "step", name, config, step_size=size, gamma=factor)
+    _place = ("schedules", "step")
+
+    initial_learning_rate: float
+    step_size: int
+    gamma: float = core()
+    name: str | None = None
+
+    def _curve(self) -> tuple[float, dict[str, Any]]:
+        return self.initial_learning_rate, self._told()
 
 
 class ExponentialDecay(LearningRateSchedule):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``; ``staircase`` rounds the exponent down."""
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int,
-        decay_rate: float,
-        staircase: bool = False,
-        name: str | None = "ExponentialDecay",
-    ) -> None:
-        rate = number(initial_learning_rate, "initial_learning_rate")
-        steps = integer(decay_steps, "decay_steps", minimum=1)
-        factor = number(decay_rate, "decay_rate")
-        stairs = boolean(staircase, "staircase")
-        config: dict[str, object] = {
-            "initial_learning_rate": rate,
-            "decay_steps": steps,
-            "decay_rate": factor,
-            "staircase": stairs,
-        }
-        if stairs:
-            super().__init__(rate, "step", name, config, step_size=steps, gamma=factor)
-        else:
-            super().__init__(rate, "exponential", name, config, decay_steps=steps, decay_rate=factor)
+    _place = ("schedules", "exponential")
+
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+    name: str | None = "ExponentialDecay"
+
+    def _curve(self) -> tuple[float, dict[str, Any]]:
+        if self.staircase:
+            stairs = {"name": "step", "step_size": self.decay_steps, "gamma": self.decay_rate}
+            return self.initial_learning_rate, stairs
+        return self.initial_learning_rate, self._told()
 
 
 class CosineDecay(LearningRateSchedule):
@@ -113,74 +110,42 @@ class CosineDecay(LearningRateSchedule):
         warmup_steps: of the warm-up.
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int | None,
-        alpha: float = 0.0,
-        name: str | None = "CosineDecay",
-        warmup_target: float | None = None,
-        warmup_steps: int = 0,
-    ) -> None:
-        initial = rate = number(initial_learning_rate, "initial_learning_rate")
-        warmup = integer(warmup_steps, "warmup_steps")
-        target = None if warmup_target is None else number(warmup_target, "warmup_target")
-        if target is not None:
-            rate = target
-        elif warmup:
+    _place = ("schedules", "cosine")
+
+    initial_learning_rate: float
+    decay_steps: int | None
+    alpha: float = 0.0
+    name: str | None = "CosineDecay"
+    warmup_target: float | None = None
+    warmup_steps: int = core()
+
+    def _curve(self) -> tuple[float, dict[str, Any]]:
+        checked(self.decay_steps, "decay_steps", "int | None", options(*self._place)["total_steps"])
+        if self.warmup_target is None and self.warmup_steps:
             raise ValueError("warmup_steps needs a warmup_target, the rate that the warm-up reaches")
-        steps = None if decay_steps is None else integer(decay_steps, "decay_steps", minimum=1)
-        share = number(alpha, "alpha")
-        config: dict[str, object] = {
-            "initial_learning_rate": initial,
-            "decay_steps": steps,
-            "alpha": share,
-            "warmup_target": target,
-            "warmup_steps": warmup,
+        rate = self.initial_learning_rate if self.warmup_target is None else self.warmup_target
+        return rate, {
+            "total_steps": None if self.decay_steps is None else self.warmup_steps + self.decay_steps,
+            "warmup_steps": self.warmup_steps,
+            "warmup_start": None if self.warmup_target is None else self.initial_learning_rate,
+            "final_rate": self.alpha * rate,
         }
-        super().__init__(
-            rate,
-            "cosine",
-            name,
-            config,
-            total_steps=None if steps is None else warmup + steps,
-            warmup_steps=warmup,
-            warmup_start=None if target is None else initial,
-            final_rate=share * rate,
-        )
 
 
 class OneCycle(LearningRateSchedule):
-    """Up to ``maximum`` and down again in one cosine-shaped cycle (Smith and Topin, arXiv:1708.07120).
+    """Up to ``maximum`` and down again in one cosine-shaped cycle (Smith and Topin, arXiv:1708.07120)."""
 
-    Args:
-        maximum: the highest rate.
-        total_steps: of the cycle. None: the next ``fit``.
-        start_share: the share of the steps in which the rate rises.
-        divisor: the first rate is ``maximum / divisor``.
-        final_divisor: the last rate is the first divided by this.
-    """
+    _place = ("schedules", "one_cycle")
 
-    def __init__(
-        self,
-        maximum: float,
-        total_steps: int | None = None,
-        start_share: float = 0.3,
-        divisor: float = 25.0,
-        final_divisor: float = 1e4,
-        name: str | None = None,
-    ) -> None:
-        highest = number(maximum, "maximum")
-        config: dict[str, object] = {
-            "maximum": highest,
-            "total_steps": None if total_steps is None else integer(total_steps, "total_steps", minimum=1),
-            "start_share": number(start_share, "start_share"),
-            "divisor": number(divisor, "divisor"),
-            "final_divisor": number(final_divisor, "final_divisor"),
-        }
-        super().__init__(highest, "one_cycle", name, config, **config)
+    maximum: float
+    total_steps: int | None = core()
+    start_share: float = core()
+    divisor: float = core()
+    final_divisor: float = core()
+    name: str | None = None
 
-
+    def _curve(self) -> tuple[float, dict[str, Any]]:
+        return self.maximum, self._told()
 _SCHEDULES: dict[str, type[LearningRateSchedule]] = {
     kind.__name__: kind for kind in (ConstantSchedule, StepDecay, ExponentialDecay, CosineDecay, OneCycle)
 }
@@ -230,6 +195,7 @@ def of_settings(settings: Mapping[str, Any], rate: float) -> LearningRateSchedul
                 warmup_steps=warmup,
             )
     if found is None:
-        found = LearningRateSchedule(rate, kind, None, {})
+        found = object.__new__(LearningRateSchedule)
+        found.name = kind
     found.settings, found.learning_rate = given, rate
     return found
