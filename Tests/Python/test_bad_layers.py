@@ -19,7 +19,9 @@ REQUIRED = {
     "AveragePooling2D": {"pool_size": 2},
     "Conv2D": {"filters": 4, "kernel_size": 3},
     "Dense": {"units": 3},
+    "Conv2DTranspose": {"filters": 2, "kernel_size": 3},
     "DepthwiseConv2D": {"kernel_size": 3},
+    "GroupNormalization": {"groups": 1},
     "Dropout": {"rate": 0.5},
     "Input": {"shape": (8, 8, 3)},
     "InputLayer": {"shape": (8, 8, 3)},
@@ -364,6 +366,9 @@ arguments = {
     "Conv2D": ["filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation", "use_bias"],
     "DepthwiseConv2D": ["kernel_size", "strides", "padding", "depth_multiplier", "dilation_rate", "activation"],
     "SeparableConv2D": ["filters", "kernel_size", "strides", "padding", "depth_multiplier", "dilation_rate"],
+    "Conv2DTranspose": ["filters", "kernel_size", "strides", "padding", "dilation_rate", "use_bias"],
+    "GroupNormalization": ["groups", "epsilon", "center", "scale"], "UnitNormalization": ["axis"],
+    "UpSampling2D": ["size", "interpolation"], "Maximum": [], "Minimum": [],
     "Dense": ["units", "activation", "use_bias", "kernel_initializer", "kernel_regularizer"],
     "BatchNormalization": ["axis", "momentum", "epsilon", "center", "scale"],
     "MaxPooling2D": ["pool_size", "strides", "padding"], "AveragePooling2D": ["pool_size", "strides", "padding"],
@@ -373,7 +378,7 @@ arguments = {
     "PReLU": ["shared_axes"], "ReLU": ["max_value", "negative_slope", "threshold"], "Softmax": ["axis"],
     "ELU": ["alpha"], "Concatenate": ["axis"], "Add": [], "Multiply": [],
 }
-words_of = {"padding", "activation", "kernel_initializer", "kernel_regularizer", "mode"}
+words_of = {"padding", "activation", "kernel_initializer", "kernel_regularizer", "mode", "interpolation"}
 floats_of = {"scale", "offset", "mean", "variance", "rate", "alpha", "momentum", "epsilon", "max_value", "threshold"}
 computed = refused = 0
 while computed + refused < 3000:
@@ -389,7 +394,7 @@ while computed + refused < 3000:
     try:
         tensor = layers.Input(shape)
         layer = getattr(layers, name)(**options)
-        both = [tensor, tensor] if name in ("Concatenate", "Add", "Multiply") else tensor
+        both = [tensor, tensor] if name in ("Concatenate", "Add", "Multiply", "Maximum", "Minimum") else tensor
         model = models.Model(tensor, layer(both))
         x = np.ones((random.choice([1, 2]), *(size or random.choice([1, 2, 6]) for size in shape)), np.float32)
         result = model.predict(x, verbose=0)
