@@ -623,10 +623,13 @@ scnn_status scnn_batches_free(scnn_batches *batches);
 
 /* Sets how the model is trained. Settings:
  *   "loss": "sparse_categorical_crossentropy"   or "categorical_crossentropy", "binary_crossentropy",
+ *                                               "binary_focal_crossentropy", "categorical_focal_crossentropy",
  *                                               "mean_squared_error", "mean_absolute_error", "huber", "log_cosh",
  *                                               "kl_divergence"; or an object:
- *           {"name": ..., "from_logits": null, "label_smoothing": 0}; huber: {"name": "huber", "delta": 1}
- *           from_logits and label_smoothing are of the three cross-entropies. from_logits null: logits where the
+ *           {"name": ..., "from_logits": null, "label_smoothing": 0}; huber: {"name": "huber", "delta": 1}; the focal
+ *           ones besides "gamma": 2, "alpha": 0.25 (categorical: or a number for each class), and the binary one
+ *           "apply_class_balancing": false (whether yes weighs alpha and no 1 - alpha)
+ *           from_logits and label_smoothing are of the cross-entropies. from_logits null: logits where the
  *           output comes directly from a dense layer or a convolution (reshaping, global pooling and dropout between
  *           are looked through), else probabilities. A softmax that gives them (for binary_crossentropy a
  *           sigmoid) is absorbed: the loss is computed of what it reads. Other probabilities are divided by their sum
@@ -654,13 +657,31 @@ scnn_status scnn_batches_free(scnn_batches *batches);
  *           {"name": "one_cycle", "maximum": rate, "total_steps": steps, "start_share": 0.3, "divisor": 25,
  *            "final_divisor": 1e4}
  *           "total_steps" may be left out: each scnn_fit_begin then begins it anew over epochs times batches
- *   "metrics": []                               at most 15 of: "accuracy" (of outputs with one score:
- *                                               which side of 0.5, or of 0 where it is a logit), "top_k"
- *                                               or {"name": "top_k", "k": 5}, and where y is shaped as the
- *                                               output "binary_accuracy" or {"name": "binary_accuracy",
- *                                               "threshold": 0.5}, "mean_squared_error",
- *                                               "mean_absolute_error"; each object may have
+ *   "metrics": [], "weighted_metrics": []       at most 15 together of the following; the second are weighted by
+ *                                               sample_weight. Each is a name or an object with "name", options and
  *                                               "reported_as": null, the name in scnn_metric_names
+ *           "accuracy" (of outputs with one score: which side of 0.5, or of 0 where it is a logit), "top_k": "k": 5,
+ *           and where y is shaped as the output "binary_accuracy": "threshold": 0.5, "mean_squared_error",
+ *           "mean_absolute_error", "root_mean_squared_error"
+ *           and, counted over the whole epoch or evaluation, of class numbers and of y shaped as the output alike (where
+ *           the loss takes logits, thresholds are compared with their softmax or sigmoid):
+ *           "precision", "recall", "specificity": "thresholds": null (0.5; several give a number each), "top_k": null
+ *                     (only so many of the largest scores say yes, above any threshold), "class_id": null (one class alone),
+ *                     "average": "micro", "macro", "weighted" or "none" (a number for each class)
+ *           "true_positives", "false_positives", "true_negatives", "false_negatives": "thresholds": 0.5
+ *           "f1_score": "average": "none" or "micro", "macro", "weighted"; "threshold": null (the largest score says yes);
+ *           "fbeta_score": "beta": 1 besides
+ *           "auc": "num_thresholds": 200, "curve": "ROC", "PR" or "PRGAIN", "summation_method": "interpolation",
+ *                     "majoring" or "minoring", "thresholds": null, "multi_label": false (true: the mean of the classes'
+ *                     areas), "label_weights": null, "from_logits": false (true: of the scores' sigmoid)
+ *           "sensitivity_at_specificity": "specificity", "specificity_at_sensitivity": "sensitivity",
+ *           "precision_at_recall": "recall", "recall_at_precision": "precision" (the value that must be reached);
+ *                     each "num_thresholds": 200, "class_id": null
+ *           "confusion_matrix": "threshold": 0.5 (of one score): true classes by predicted ones
+ *           Of a metric of several numbers, results have their mean, and of a confusion matrix the share that is right;
+ *           scnn_measures_values gives them all
+ *   "custom_metrics": []                        names of metrics that you measure yourself, of scnn_measures_batch; the
+ *                                               library keeps the names
  *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation
  *   "memory": "normal"                          or "low": half of the memory of a step (of resnet18's, 0.7), or as
  *                                               near to that as can be, for up to a third more time */
@@ -674,7 +695,7 @@ scnn_status scnn_training_settings(scnn_model *model, char *buffer, size_t capac
 scnn_status scnn_trained_steps(scnn_model *model, int64_t *steps);
 
 /* How far training is, a JSON object: "step" (as scnn_trained_steps), "epoch" and "batch" (with which a run that resumes
- * begins), "results" (the means of the loss and the metrics over the last epoch that was begun, up to there) and
+ * begins), "results" (the loss and the metrics over the last epoch that was begun, up to there) and
  * "average_in_place" (whether scnn_swap_ema has put the moving average in the place of the weights). */
 scnn_status scnn_training_progress(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
@@ -708,6 +729,58 @@ scnn_status scnn_evaluate(scnn_model *model, const scnn_tensor *x, const scnn_te
 scnn_status scnn_evaluate_ema(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
                               const scnn_tensor *sample_weight, int64_t batch_size, double *results, size_t count);
 
+typedef struct scnn_measures scnn_measures;
+
+/* Sums of metrics over batches, and the numbers made of them:
+ *
+ *   scnn_measures *measures = NULL;
+ *   double matrix[100];
+ *   int64_t shape[SCNN_MAX_RANK];
+ *   int32_t rank;
+ *   scnn_measures_create("{\"metrics\": [\"confusion_matrix\"]}", &measures);
+ *   while (...) scnn_measures_add(measures, &y_true, &y_pred, NULL);
+ *   scnn_measures_values(measures, 0, matrix, 100, shape, &rank);
+ *   scnn_measures_free(measures);
+ *
+ * `settings` has "metrics", as scnn_compile takes them; all are weighted where there are weights. Or those of a model, the
+ * loss first: new ones for an evaluation that comes batch by batch, or with `of_training` not 0 a copy of what training
+ * reported last (in a run, over the epoch so far). */
+scnn_status scnn_measures_create(const char *settings, scnn_measures **measures);
+scnn_status scnn_model_measures(scnn_model *model, int32_t of_training, scnn_measures **measures);
+scnn_status scnn_measures_free(scnn_measures *measures);
+
+/* Adds predictions: `y_pred` float32 [N, ..., classes] (or [N]), `y_true` int32 class numbers [N, ...] or float32 shaped
+ * as y_pred, `sample_weight` float32 [N] or NULL. */
+scnn_status scnn_measures_add(scnn_measures *measures, const scnn_tensor *y_true, const scnn_tensor *y_pred,
+                              const scnn_tensor *sample_weight);
+
+/* Adds a batch to an evaluation of the model that the measures are of; `use_ema` not 0: as scnn_evaluate_ema. */
+scnn_status scnn_measures_evaluate(scnn_measures *measures, scnn_model *model, const scnn_tensor *x,
+                                   const scnn_tensor *y, const scnn_tensor *sample_weight, int64_t batch_size,
+                                   int32_t use_ema);
+
+/* Forgets what was added. */
+scnn_status scnn_measures_reset(scnn_measures *measures);
+
+/* A number for each metric, `count` of them: over everything that was added. */
+scnn_status scnn_measures_results(scnn_measures *measures, double *results, size_t count);
+
+/* All numbers of metric `index`, and the shape of the array that they are, rank 0 for one: those of several thresholds,
+ * then of the classes. Where `capacity` is too small, or `values` NULL, the shape is told and the status is
+ * SCNN_BUFFER_TOO_SMALL. */
+scnn_status scnn_measures_values(scnn_measures *measures, size_t index, double *values, size_t capacity,
+                                 int64_t shape[SCNN_MAX_RANK], int32_t *rank);
+
+/* The batch that was measured last, for metrics of your own ("custom_metrics" of scnn_compile): targets, predictions and
+ * sample weights, whose data is NULL where there are none. Valid until another is measured, or scnn_measures_free. */
+scnn_status scnn_measures_batch(scnn_measures *measures, scnn_tensor *y_true, scnn_tensor *y_pred,
+                                scnn_tensor *sample_weight);
+
+/* What a loss costs, or accuracy, binary accuracy, top_k or an error gives, for each of the `count` rows of the last axis
+ * of `y_pred`: `settings` has "loss" or "metric", as scnn_compile takes a loss and one of its metrics. */
+scnn_status scnn_measure_rows(const char *settings, const scnn_tensor *y_true, const scnn_tensor *y_pred, float *rows,
+                              size_t count);
+
 /* The gradient of a parameter in the last training step, laid out as the parameter. */
 scnn_status scnn_get_gradient(scnn_model *model, const char *parameter, float *data, size_t count);
 
@@ -736,7 +809,7 @@ typedef struct scnn_progress {
   int32_t finished; /* all epochs are done */
   int32_t metric_count;
   double learning_rate;             /* of this step */
-  double results[SCNN_MAX_METRICS]; /* means over the epoch so far, as scnn_metric_names names them */
+  double results[SCNN_MAX_METRICS]; /* over the epoch so far, as scnn_metric_names names them */
 } scnn_progress;
 
 /* Begins training on `x` and `y` (and `sample_weight` or NULL), which must stay in place until scnn_fit_free; or, where all

@@ -16,7 +16,7 @@ import Testing
 
   @Test func thereAreLosses() throws {
     _ = try (Self.torch.get(), Self.keras.get())
-    #expect(Self.names(Self.torch).count >= 14 && Self.names(Self.keras).count >= 60)
+    #expect(Self.names(Self.torch).count >= 14 && Self.names(Self.keras).count >= 90)
   }
 
   @Test(arguments: names(torch)) func isPyTorchs(_ name: String) throws {
@@ -49,7 +49,7 @@ import Testing
       loss = Loss(
         try #require(LossFunction(rawValue: description.string("function"))),
         fromLogits: try description.bool("from_logits"), labelSmoothing: try description.number("label_smoothing"),
-        delta: try description.optionalNumber("delta") ?? 1)
+        delta: try description.optionalNumber("delta") ?? 1, focus: try Self.focus(description))
       func operand(_ role: String, _ kind: OperationCase.Kind) throws -> OperationCase.Operand {
         let values = try file.values("loss/\(name)/\(role)")
         return .init(name: role, shape: try file.shape("loss/\(name)/\(role)"), kind: kind, values: { _ in values })
@@ -58,6 +58,14 @@ import Testing
       operands = [try operand("prediction", .input), try operand("target", .constant(target))]
       (rows, mean) = (try file.values("loss/\(name)/rows"), try file.values("loss/\(name)/mean"))
       gradient = try file.values("loss/\(name)/gradient")
+    }
+
+    private static func focus(_ description: JSONObject) throws -> Focus {
+      var focus = Focus()
+      focus.gamma = try description.optionalNumber("gamma") ?? focus.gamma
+      focus.alpha = try description.optionalNumber("alpha").map { [$0] } ?? focus.alpha
+      focus.balancesClasses = try description.optionalBool("apply_class_balancing") ?? false
+      return focus
     }
 
     func check(gradient: [Float], tolerance: Float) throws {

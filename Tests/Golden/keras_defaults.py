@@ -22,6 +22,13 @@ NAMES = {
         "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "Ones",
         "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros",
     ],
+    "metrics": [
+        "AUC", "BinaryAccuracy", "CategoricalAccuracy", "F1Score", "FBetaScore", "FalseNegatives", "FalsePositives",
+        "MeanAbsoluteError", "MeanMetricWrapper", "MeanSquaredError", "Precision", "PrecisionAtRecall", "Recall",
+        "RecallAtPrecision", "RootMeanSquaredError", "SensitivityAtSpecificity", "SparseCategoricalAccuracy",
+        "SparseTopKCategoricalAccuracy", "SpecificityAtSensitivity", "TopKCategoricalAccuracy", "TrueNegatives",
+        "TruePositives",
+    ],
     "regularizers": ["L1", "L1L2", "L2"],
     "models": ["Model", "Sequential"],
 }

@@ -9,6 +9,7 @@ import numpy  # noqa: E402
 import torch  # noqa: E402
 
 import formula  # noqa: E402
+from keras_metrics import metrics  # noqa: E402
 
 STEPS = 5
 # Two parameters, so that a norm of each differs from the norm of all.
@@ -65,11 +66,20 @@ def optimizers(tensors):
     }
 
 
+# Focal losses: case, function and arguments.
+FOCAL = [
+    ("binary_focal", "binary_focal_crossentropy", {}),
+    ("binary_focal_balanced", "binary_focal_crossentropy", {"apply_class_balancing": True, "alpha": 0.3, "gamma": 1.5}),
+    ("categorical_focal_root", "categorical_focal_crossentropy", {"alpha": 0.6, "gamma": 0.5}),
+    ("categorical_focal", "categorical_focal_crossentropy", {}),
+]
+
+
 def losses(tensors):
     """One number for each prediction, the mean of all, its gradient, and the accuracy that `compile` would choose."""
     descriptions = {}
 
-    def add(case, function, prediction, target, from_logits=False, label_smoothing=0.0, delta=None):
+    def add(case, function, prediction, target, from_logits=False, label_smoothing=0.0, delta=None, **focus):
         options = {}
         if "crossentropy" in function:
             options["from_logits"] = from_logits
@@ -77,6 +87,7 @@ def losses(tensors):
                 options["label_smoothing"] = label_smoothing
         if delta is not None:
             options["delta"] = delta
+        options.update(focus)
         name = "".join(word.capitalize() for word in function.split("_"))
         kind = getattr(keras.losses, {"KlDivergence": "KLDivergence", "LogCosh": "LogCosh"}.get(name, name))
         leaf = torch.from_numpy(prediction).requires_grad_()
@@ -95,6 +106,7 @@ def losses(tensors):
         description = {"function": function, "from_logits": from_logits, "label_smoothing": label_smoothing}
         if delta is not None:
             description["delta"] = delta
+        description.update(focus)
         if not from_logits:
             # What the string "accuracy" stands for: keras.src.trainers.compile_utils.get_metric.
             if prediction.shape[-1] == 1:
@@ -134,9 +146,18 @@ def losses(tensors):
             add(f"categorical_{kind}_smoothed{suffix}", "categorical_crossentropy", prediction, one_hot, False, 0.1)
             add(f"binary_{kind}{suffix}", "binary_crossentropy", prediction, one_hot)
             add(f"binary_{kind}_smoothed{suffix}", "binary_crossentropy", prediction, one_hot, False, 0.2)
+        for kind in ("probabilities", "positive"):
+            prediction = predictions[kind] if kind == "probabilities" else predictions[kind] / 5
+            for name, function, focus in FOCAL:
+                add(f"{name}_{kind}{suffix}", function, prediction, one_hot, **focus)
+            add(f"binary_focal_{kind}_smoothed{suffix}", FOCAL[0][1], prediction, one_hot, False, 0.2)
+            add(f"categorical_focal_{kind}_smoothed{suffix}", FOCAL[-1][1], prediction, one_hot, False, 0.1)
         logits = of("logits" + suffix, shape, 5.0)
         add(f"sparse_logits{suffix}", "sparse_categorical_crossentropy", logits, labels, True)
         add(f"categorical_logits_smoothed{suffix}", "categorical_crossentropy", logits, one_hot, True, 0.1)
+        for name, function, focus in FOCAL:
+            add(f"{name}_logits{suffix}", function, logits / 2, one_hot, True, **focus)
+        add(f"categorical_focal_logits_smoothed{suffix}", FOCAL[-1][1], logits / 2, one_hot, True, 0.1)
         add(f"binary_logits_smoothed{suffix}", "binary_crossentropy", logits, one_hot, True, 0.1)
         for function in ("mean_squared_error", "mean_absolute_error", "log_cosh"):
             add(f"{function}{suffix}", function, logits, soft)
@@ -151,4 +172,4 @@ def losses(tensors):
 def keras_values():
     """The tensors and the document of keras.safetensors."""
     tensors = {}
-    return tensors, {"losses": losses(tensors), "optimizers": optimizers(tensors)}
+    return tensors, {"losses": losses(tensors), "metrics": metrics(tensors), "optimizers": optimizers(tensors)}

@@ -168,7 +168,6 @@ def test_compile_takes_kerass_arguments_that_mean_nothing_here(model):
     model.compile("sgd", SPARSE, weighted_metrics=[], run_eagerly=None, jit_compile=False, steps_per_execution=None)
     for name, value in {
         "loss_weights": [0.5],
-        "weighted_metrics": ["accuracy"],
         "run_eagerly": True,
         "steps_per_execution": 2,
         "jit_compile": True,

@@ -98,7 +98,7 @@ def test_a_metric_of_rows_has_the_mean_that_evaluation_measures(name, y, options
         (lambda: losses.sparse_categorical_crossentropy([0], np.ones((1, 4)), ignore_class=0), "ignore_class"),
         (lambda: losses.categorical_crossentropy([[1, 0]], [[0.5, 0.5]], axis=0), "axis"),
         (lambda: losses.binary_crossentropy([[1, 0]], [[0.5, 0.5]], label_smoothing=2), "label_smoothing"),
-        (lambda: metrics.top_k_categorical_accuracy([[1, 0]], [[0.5, 0.5]], k=0), "k must be"),
+        (lambda: metrics.top_k_categorical_accuracy([[1, 0]], [[0.5, 0.5]], k=0), "k is 0"),
         (lambda: metrics.sparse_top_k_categorical_accuracy([0], [[0.5, 0.5]], from_sorted_ids=True), "from_sorted_ids"),
     ],
 )

@@ -72,7 +72,7 @@ import Testing
     loss["name"] = description["function"]
     if try description.bool("from_logits") { loss["from_logits"] = true }  // Else left to the rule.
     loss["label_smoothing"] = description["label_smoothing"]
-    loss["delta"] = description["delta"]
+    for option in ["delta", "gamma", "alpha", "apply_class_balancing"] { loss[option] = description[option] }
     settings["loss"] = .object(loss)
     let names = [
       ("accuracy", "accuracy"), ("BinaryAccuracy", "binary_accuracy"), ("MeanSquaredError", "mean_squared_error"),

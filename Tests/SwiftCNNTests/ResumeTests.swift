@@ -22,7 +22,7 @@ import Testing
   private func model(_ optimizer: String, _ schedule: String) throws -> Model {
     let model = try Model(randomNetwork(), name: "random", seed: 5)
     try model.compile(
-      #"{"optimizer": \#(optimizer), "schedule": \#(schedule), "metrics": ["accuracy"], "seed": 11}"#)
+      #"{"optimizer": \#(optimizer), "schedule": \#(schedule), "metrics": ["accuracy", "auc"], "seed": 11}"#)
     return model
   }
 
@@ -37,7 +37,8 @@ import Testing
   /// Everything that further training depends on.
   private func state(_ model: Model) throws -> [UInt32] {
     let slots = model.training?.optimizer.state ?? []
-    return try model.bits()
+    let results = model.training?.measures.results ?? []
+    return try model.bits() + results.map { Float($0).bitPattern }
       + slots.flatMap { _, storage in
         storage.parameters.indices.flatMap { storage.values(at: $0).map(\.bitPattern) }
       }

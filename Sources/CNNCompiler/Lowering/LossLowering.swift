@@ -26,6 +26,13 @@ extension Loss: Lowerable {
           prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
           perSample: $0.result(), rows: rows, classes: classes, workers: $0.workers)
       })
+    case .binaryFocalCrossEntropy, .categoricalFocalCrossEntropy:
+      let focal = focal
+      return LoweredOperation(kernel: {
+        focal.forward(
+          prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
+          perSample: $0.result(), rows: rows, classes: classes, workers: $0.workers)
+      })
     case .meanSquaredError, .meanAbsoluteError, .huber, .logCosh:
       let difference = try difference()
       return LoweredOperation(kernel: {
@@ -44,6 +51,12 @@ extension Loss: Lowerable {
 
   /// The kernels' name for what the network gives.
   fileprivate var predictionKind: Losses.Prediction { fromLogits ? .logits : .probabilities }
+
+  /// The kernels' form of a focal loss.
+  fileprivate var focal: FocalCrossEntropy {
+    FocalCrossEntropy(
+      gamma: focus.gamma, alpha: focus.alpha, balancesClasses: focus.balancesClasses, isBinary: function.isBinary)
+  }
 
   /// The kernels' form of a loss of differences.
   fileprivate func difference() throws(CNNError) -> DifferenceLoss {
@@ -78,6 +91,13 @@ extension LossGradient: Lowerable {
     case .binaryCrossEntropy:
       return LoweredOperation(kernel: {
         BinaryCrossEntropy.backward(
+          prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
+          coefficient: $0.operand(2), dPrediction: $0.result(), rows: rows, classes: classes, workers: $0.workers)
+      })
+    case .binaryFocalCrossEntropy, .categoricalFocalCrossEntropy:
+      let focal = loss.focal
+      return LoweredOperation(kernel: {
+        focal.backward(
           prediction: $0.operand(0), kind: kind, targets: $0.operand(1), labelSmoothing: smoothing,
           coefficient: $0.operand(2), dPrediction: $0.result(), rows: rows, classes: classes, workers: $0.workers)
       })

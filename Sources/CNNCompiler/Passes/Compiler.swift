@@ -58,7 +58,7 @@ public enum Compiler {
 
   /// The plan of the loss without training; see `evaluationGraph`.
   public static func evaluationPlan(
-    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss, threads: Int,
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss, threads: Int,
     target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
     try plan(threads: threads, target: target) { (generation) throws(CNNError) in
@@ -83,7 +83,7 @@ public enum Compiler {
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.
   static func evaluationGraph(
-    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss,
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss,
     generation: CodeGeneration? = nil
   ) throws(CNNError) -> Graph {
     try run(
@@ -100,7 +100,7 @@ public enum Compiler {
   /// The plan of one training step; see `trainingGraph`.
   /// - Parameter memory: what is kept from the forward to the backward pass; portable kernels keep everything.
   public static func trainingPlan(
-    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss,
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss,
     memory: TrainingMemory = .normal, threads: Int, target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
     // Weights that are new at every step are not kept prepared: it would only take memory.
@@ -115,14 +115,14 @@ public enum Compiler {
   /// The graph of one training step, for portable kernels: outputs are the prediction, `loss`, and `gradient:NAME` for
   /// every trainable parameter that the loss depends on. Statistics are updated by the run; weights are the optimizer's business.
   public static func trainingGraph(
-    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss
   ) throws(CNNError) -> Graph {
     try trainingGraph(network, inputs: inputs, normalization: normalization, loss: loss, generation: nil)
   }
 
   /// The same for generated kernels, where there is a `generation`.
   static func trainingGraph(
-    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: Loss,
+    _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss,
     memory: TrainingMemory = .normal, generation: CodeGeneration?
   ) throws(CNNError) -> Graph {
     var passes = [

@@ -11,6 +11,10 @@ public enum LossFunction: String, Sendable, CaseIterable {
   case sparseCategoricalCrossEntropy = "sparse_categorical_crossentropy"
   /// Cross-entropy of independent yes/no predictions.
   case binaryCrossEntropy = "binary_crossentropy"
+  /// `binaryCrossEntropy` whose terms count less the surer a prediction is (Lin et al. 2017).
+  case binaryFocalCrossEntropy = "binary_focal_crossentropy"
+  /// `categoricalCrossEntropy` whose terms count less the surer a prediction is.
+  case categoricalFocalCrossEntropy = "categorical_focal_crossentropy"
   /// The mean of squared differences.
   case meanSquaredError = "mean_squared_error"
   /// The mean of absolute differences.
@@ -29,6 +33,8 @@ public enum LossFunction: String, Sendable, CaseIterable {
     case .sparseCategoricalCrossEntropy:
       "Cross-entropy with class numbers, shaped as the prediction without its last axis."
     case .binaryCrossEntropy: "Cross-entropy of independent yes/no predictions."
+    case .binaryFocalCrossEntropy: "The same, whose terms count less the surer a prediction is (Lin et al. 2017)."
+    case .categoricalFocalCrossEntropy: "Categorical cross-entropy whose terms count less the surer a prediction is."
     case .meanSquaredError: "The mean of squared differences."
     case .meanAbsoluteError: "The mean of absolute differences."
     case .huber: "Squares of small differences, absolute values of large ones (Huber 1964)."
@@ -40,8 +46,51 @@ public enum LossFunction: String, Sendable, CaseIterable {
   /// Whether there is a form that takes logits.
   public var hasLogitsForm: Bool {
     switch self {
-    case .categoricalCrossEntropy, .sparseCategoricalCrossEntropy, .binaryCrossEntropy: true
+    case .categoricalCrossEntropy, .sparseCategoricalCrossEntropy, .binaryCrossEntropy, .binaryFocalCrossEntropy,
+      .categoricalFocalCrossEntropy:
+      true
     case .meanSquaredError, .meanAbsoluteError, .huber, .logCosh, .kullbackLeiblerDivergence: false
+    }
+  }
+}
+
+extension LossFunction {
+  /// Whether targets are class numbers.
+  public var hasLabelTargets: Bool { self == .sparseCategoricalCrossEntropy }
+
+  /// Whether each prediction is a yes or no by itself, so that logits become probabilities by a sigmoid.
+  public var isBinary: Bool { self == .binaryCrossEntropy || self == .binaryFocalCrossEntropy }
+
+  /// Whether it has `Focus`.
+  public var isFocal: Bool { self == .binaryFocalCrossEntropy || self == .categoricalFocalCrossEntropy }
+}
+
+/// How a focal cross-entropy weighs its terms.
+public struct Focus: Sendable, Hashable {
+  /// The power of what a prediction lacks of its target, by which its term is multiplied.
+  public var gamma = 2.0
+  /// The weight of each class, or one of all; in the binary form that of yes, where no has `1 - alpha`.
+  public var alpha = [0.25]
+  /// Whether the binary form looks at `alpha`.
+  public var balancesClasses = false
+
+  /// The defaults.
+  public init() {}
+
+  /// Throws where a constant is out of its domain.
+  /// - Parameter classes: how many there are, where that is known.
+  public func validate(for function: LossFunction, classes: Int? = nil) throws(CNNError) {
+    guard gamma >= 0, gamma.isFinite else {
+      throw CNNError(.invalidArgument, "gamma is \(gamma); expected 0 or more")
+    }
+    guard alpha.count == 1 || (!function.isBinary && classes.map { $0 == alpha.count } ?? !alpha.isEmpty) else {
+      throw CNNError(
+        .invalidArgument,
+        "alpha has \(alpha.count) numbers; expected one" + (function.isBinary ? "" : ", or one for each class"))
+    }
+    for weight in alpha where !(weight >= 0 && weight.isFinite && (weight <= 1 || !function.isBinary)) {
+      throw CNNError(
+        .invalidArgument, "alpha is \(weight); expected \(function.isBinary ? "0 to 1" : "0 or more")")
     }
   }
 }
@@ -60,11 +109,16 @@ public struct Loss: Operation {
   public let labelSmoothing: Double
   /// Where `huber` turns from squares to absolute values; the others do not look at it.
   public let delta: Double
+  /// What the focal losses look at.
+  public let focus: Focus
 
   /// A loss.
-  public init(_ function: LossFunction, fromLogits: Bool = false, labelSmoothing: Double = 0, delta: Double = 1) {
+  public init(
+    _ function: LossFunction, fromLogits: Bool = false, labelSmoothing: Double = 0, delta: Double = 1,
+    focus: Focus = Focus()
+  ) {
     (self.function, self.fromLogits, self.labelSmoothing) = (function, fromLogits, labelSmoothing)
-    self.delta = delta
+    (self.delta, self.focus) = (delta, focus)
   }
 
   public init(_ attributes: inout Attributes) throws(CNNError) {
@@ -72,6 +126,13 @@ public struct Loss: Operation {
     fromLogits = try attributes.flag("from_logits", default: false)
     labelSmoothing = try attributes.number("label_smoothing", default: 0)
     delta = function == .huber ? try attributes.number("delta", default: 1) : 1
+    var focus = Focus()
+    if function.isFocal {
+      focus.gamma = try attributes.number("gamma", default: focus.gamma)
+      focus.alpha = try attributes.numbers("alpha", default: focus.alpha)
+      focus.balancesClasses = try attributes.flag("apply_class_balancing", default: false)
+    }
+    self.focus = focus
   }
 
   public var attributes: Attributes {
@@ -79,21 +140,26 @@ public struct Loss: Operation {
       "function": .text(function.rawValue), "from_logits": .flag(fromLogits),
       "label_smoothing": .number(labelSmoothing),
     ]
+    if function.isFocal {
+      return attributes.adding("gamma", .number(focus.gamma)).adding("alpha", .numbers(focus.alpha))
+        .adding("apply_class_balancing", .flag(focus.balancesClasses))
+    }
     return function == .huber ? attributes.adding("delta", .number(delta)) : attributes
   }
 
   /// Whether the loss of that operation's result can be taken from its operand instead.
   public func absorbs(_ operation: any Operation) -> Bool {
     switch function {
-    case .categoricalCrossEntropy, .sparseCategoricalCrossEntropy: operation is Softmax
-    case .binaryCrossEntropy: (operation as? Activation)?.function == .sigmoid
+    case .categoricalCrossEntropy, .sparseCategoricalCrossEntropy, .categoricalFocalCrossEntropy:
+      operation is Softmax
+    case .binaryCrossEntropy, .binaryFocalCrossEntropy: (operation as? Activation)?.function == .sigmoid
     default: false
     }
   }
 
   /// The type of the target for a prediction of this type.
   public func targetType(for prediction: TensorType) throws(CNNError) -> TensorType {
-    function == .sparseCategoricalCrossEntropy ? try TensorType(.int32, prediction.shape.dropLast()) : prediction
+    function.hasLabelTargets ? try TensorType(.int32, prediction.shape.dropLast()) : prediction
   }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
@@ -112,6 +178,7 @@ public struct Loss: Operation {
     guard delta > 0, delta <= Double(Float.greatestFiniteMagnitude) else {
       throw CNNError(.invalidArgument, "delta is \(delta); expected a finite number above 0")
     }
+    try focus.validate(for: function, classes: prediction.shape[prediction.rank - 1])
     let expected = try targetType(for: prediction)
     try operands[1].require(shape: expected.shape, element: expected.element, as: "the target")
     return [try TensorType(.float32, prediction.shape.dropLast())]

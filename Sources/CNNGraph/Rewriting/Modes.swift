@@ -75,7 +75,7 @@ extension Graph {
   /// Adds the mean loss of the first output against a target, weighted by sample, as the last output.
   ///
   /// Adds the inputs `target` and `sample_weight` (`[N]`).
-  public func addingLoss(_ loss: Loss) throws(CNNError) -> Graph {
+  public func addingLoss(_ loss: any TrainingLoss) throws(CNNError) -> Graph {
     guard let output = outputs.first else { throw CNNError(.invalidArgument, "the graph has no output to train") }
     let prediction = type(of: output.value)
     guard let batch = prediction.shape.first else {
@@ -85,7 +85,7 @@ extension Graph {
     let targetName = result.uniqueName("target"), weightName = result.uniqueName("sample_weight")
     let target = try result.addInput(targetName, loss.targetType(for: prediction))
     let weights = try result.addInput(weightName, TensorType(.float32, [batch]))
-    let perSample = try result.addSingle(loss, [output.value, target], name: result.uniqueName("loss"))
+    let perSample = try loss.add(to: &result, prediction: output.value, target: target)
     let mean = try result.addSingle(WeightedMean(), [perSample, weights], name: result.uniqueName("loss.mean"))
     let isTaken = outputs.contains { $0.name == "loss" }
     try result.addOutput(isTaken ? result.uniqueName("loss") : "loss", mean)

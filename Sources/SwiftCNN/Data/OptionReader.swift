@@ -183,7 +183,11 @@ struct OptionReader {
 
   /// Numbers or nothing.
   mutating func numbers(_ key: String, _ value: inout [Double]?, _ documentation: String) throws(CNNError) {
-    value = try object.optionalNumbers(key) ?? value
+    if let number = object[key]?.numberValue {
+      value = [number]
+    } else {
+      value = try object.optionalNumbers(key) ?? value
+    }
     try declare(key, "numbers", value.map { .numbers($0) } ?? .null, documentation)
   }
 

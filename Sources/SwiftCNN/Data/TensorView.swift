@@ -109,6 +109,12 @@ public struct Tensor: Sendable {
     try fill(from: values)
   }
 
+  /// The elements of a view. Call only after `validated`.
+  init(copying view: TensorView) throws(CNNError) {
+    try self.init(view.element, zeros: view.shape)
+    memory.base.copyMemory(from: view.base, byteCount: memory.byteCount)
+  }
+
   private func fill<Element>(from values: [Element]) throws(CNNError) {
     let bytes = values.count * MemoryLayout<Element>.stride
     guard bytes == memory.byteCount else {

@@ -16,6 +16,9 @@ enum ModelFile {
   /// The name of the bytes of a checkpoint's notes.
   static let notesTensor = "training.notes"
 
+  /// The name of the bytes of a checkpoint's sums of metrics.
+  static let measuresTensor = "training.measures"
+
   /// Before the names of the optimizer's tensors, as in `optimizer.velocity/fc.weight`.
   static let optimizerPrefix = "optimizer."
 
@@ -35,7 +38,7 @@ enum ModelFile {
     let isCheckpoint = (file as? SafetensorsFile)?.metadata[trainingKey] != nil
     return { name in
       name == "num_batches_tracked" || name.hasSuffix(".num_batches_tracked")
-        || isCheckpoint && (name.hasPrefix(optimizerPrefix) || name == notesTensor)
+        || isCheckpoint && (name.hasPrefix(optimizerPrefix) || name == notesTensor || name == measuresTensor)
     }
   }
 }
@@ -85,6 +88,8 @@ extension Model {
       ]
       metadata.merge(self.metadata) { own, _ in own }
       var tensors: [SafetensorsWriter.Tensor] = []
+      var measured: Memory?
+      defer { withExtendedLifetime(measured) {} }
       func append(_ storage: ParameterStorage, name: (String) -> String) {
         for (position, parameter) in storage.parameters.enumerated() {
           tensors.append(
@@ -104,13 +109,20 @@ extension Model {
         training["batch"] = .integer(Int64(state.batch))
         training["epoch_start"] = .integer(Int64(state.epochStart))
         training["schedule_start"] = .integer(Int64(state.scheduleStart))
-        training["sums"] = .array(state.sums.map { .number($0) })
-        training["samples"] = .integer(Int64(state.samples))
+        let counts = state.measures.counts
+        training["sums"] = .integers(counts.sums)
+        training["sums_classes"] = .integers(counts.classes)
         training["learning_rate"] = state.learningRate.map { .number($0) } ?? .null
         if state.optimizer.isExchanged { training["exchanged"] = true }
         metadata[ModelFile.trainingKey] = try JSON.object(training).serialized()
         for (slot, storage) in state.optimizer.state {
           append(storage) { ModelFile.optimizerTensor(slot, $0) }
+        }
+        measured = try state.measures.bytes()
+        if let measured {
+          let bytes = UnsafeRawBufferPointer(start: measured.base, count: measured.byteCount)
+          tensors.append(
+            .init(name: ModelFile.measuresTensor, shape: [bytes.count], type: .uint8, bytes: bytes))
         }
         if let notes = state.notes {
           metadata[ModelFile.notesKey] = notes.text
@@ -235,13 +247,12 @@ extension TrainingState {
     batch = try object.integer("batch")
     epochStart = try object.integer("epoch_start")
     scheduleStart = try object.integer("schedule_start")
-    sums = try object.numbers("sums")
-    samples = try object.integer("samples")
+    try readMeasures(object, file)
     learningRate = try object.optionalNumber("learning_rate")
     optimizer.isExchanged = try object.optionalBool("exchanged") ?? false
     let limit = 1 << 40
     guard (0...limit).contains(step), (0...limit).contains(epoch), (0...limit).contains(batch),
-      (0...step).contains(epochStart), (0...step).contains(scheduleStart), (0...limit).contains(samples),
+      (0...step).contains(epochStart), (0...step).contains(scheduleStart),
       learningRate.map({ $0 >= 0 }) ?? true
     else { throw CNNError(.malformedFile, "the training state has a count out of range") }
     for (slot, storage) in optimizer.state {
@@ -257,5 +268,18 @@ extension TrainingState {
       }
       notes = TrainingNotes(text: text, data: data)
     }
+  }
+
+  /// Reads the sums of the metrics.
+  private func readMeasures(_ object: JSONObject, _ file: SafetensorsFile) throws(CNNError) {
+    if let samples = try object.optionalInteger("samples") {
+      // As files were written when all metrics were means.
+      return try measures.restore(sums: object.numbers("sums"), samples: samples)
+    }
+    let bytes = try Memory(byteCount: file[ModelFile.measuresTensor]?.byteRange.count ?? 0, for: "metrics")
+    let all = UnsafeMutableRawBufferPointer(start: bytes.base, count: bytes.byteCount)
+    if bytes.byteCount > 0 { try file.readBytes(ModelFile.measuresTensor, into: all) }
+    try measures.restore(
+      counts: object.integers("sums"), classes: object.integers("sums_classes"), from: UnsafeRawBufferPointer(all))
   }
 }

@@ -88,20 +88,20 @@ extension Model {
 
   /// Throws where the folder's targets are not what the loss takes.
   private func checkTargets(of folder: ImageFolder) throws(CNNError) {
-    guard let loss = trainingSettings?.loss else {
+    guard let settings = trainingSettings else {
       throw CNNError(.invalidState, "the model is not compiled; call compile first")
     }
     if folder.options.givesShares {
-      guard loss == .sparseCategoricalCrossEntropy else { return }
+      guard settings.hasLabelTargets else { return }
       throw CNNError(
         .invalidArgument,
         "the folder gives a share for each class (label_mode categorical, mixup, cutmix or label_smoothing), and "
           + "sparse_categorical_crossentropy takes numbers of classes; expected categorical_crossentropy")
     }
-    guard loss != .sparseCategoricalCrossEntropy else { return }
+    guard !settings.hasLabelTargets else { return }
     throw CNNError(
       .invalidArgument,
-      "the folder gives numbers of classes, and \(loss.rawValue) takes a share for each class; expected "
+      "the folder gives numbers of classes, and \(settings.customLoss?.title ?? settings.loss.rawValue) takes a share for each class; expected "
         + "sparse_categorical_crossentropy, or a folder with label_mode categorical")
   }
 }

@@ -15,6 +15,9 @@ extension Model {
       let types = network.inputs.map { ($0.name, network.type(of: $0.value)) }
       _ = try network.rebound(Dictionary(uniqueKeysWithValues: types))
         .addingLoss(settings.lossOperation(for: network))
+      if let last = network.shape(of: network.outputs[0].value).last, let classes = last {
+        for metric in settings.metrics + settings.weightedMetrics { try metric.check(classes: classes) }
+      }
       training = try TrainingState(settings, parameters: parameters)
       plans.removeAll()
     }
@@ -43,7 +46,7 @@ extension Model {
   }
 
   /// How far training is, as JSON: `step`, the steps since `compile`; `epoch` and `batch`, with which a run that resumes
-  /// begins; `results`, the means of loss and metrics over the last epoch that was begun; `average_in_place`, whether the
+  /// begins; `results`, loss and metrics over the last epoch that was begun; `average_in_place`, whether the
   /// weights have the values of their moving average now.
   /// - Throws: `.invalidState` before `compile`.
   public func trainingProgressText() throws(CNNError) -> String {
@@ -53,7 +56,7 @@ extension Model {
       progress["step"] = .integer(Int64(state.step))
       progress["epoch"] = .integer(Int64(state.epoch))
       progress["batch"] = .integer(Int64(state.batch))
-      progress["results"] = .array(state.epochMeans.map { .number($0) })
+      progress["results"] = .array(state.epochResults.map { .number($0) })
       progress["average_in_place"] = .bool(state.optimizer.isExchanged)
       return progress
     }
@@ -99,7 +102,9 @@ extension Model {
       try checkTargets(given, y, sampleWeight, state.settings.lossOperation(for: network))
       let x = try learned(given, state)
       defer { withExtendedLifetime(x) {} }
-      return try lockedTrainOnBatch(x, y, sampleWeight, state)
+      let measures = Measures(state.settings)
+      try lockedTrainOnBatch(x, y, sampleWeight, state, into: measures)
+      return measures.results
     }
   }
 
@@ -109,12 +114,11 @@ extension Model {
     return training
   }
 
-  /// One training step on checked data. The caller has the model alone.
-  func lockedTrainOnBatch(_ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?, _ state: TrainingState)
-    throws(CNNError) -> [Double]
-  {
+  /// One training step on checked data; adds what was measured before it. The caller has the model alone.
+  func lockedTrainOnBatch(
+    _ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?, _ state: TrainingState, into measures: Measures
+  ) throws(CNNError) {
     updateTrainability()
-    var results: [Double] = []
     try withTrainingContext(x, y, state) { (context) throws(CNNError) in
       let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.count) }
       try context.run(
@@ -122,22 +126,23 @@ extension Model {
         randomness: Randomness(seed: state.settings.seed, step: state.step))
       state.lastStep = context
       let workers = Workers(count: Threads.count)
-      results = measure(context, y, state.settings, workers)
+      let loss = context.output(1)[0]
       let gradients = context.gradients
       let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)
       let norm = squares.reduce(0, +).squareRoot()
-      guard results[0].isFinite, norm.isFinite else {
+      guard loss.isFinite, norm.isFinite else {
         throw CNNError(
           .notFinite,
-          "training stopped at step \(state.step): the loss is \(results[0]) and the gradient's norm "
+          "training stopped at step \(state.step): the loss is \(loss) and the gradient's norm "
             + "\(norm); the weights are those before the step")
       }
+      try measure(context, x, y, sampleWeight, state.settings, workers, into: measures)
+      state.reported = measures
       context.applyUpdates(to: parameters)
       state.optimizer.takeStep(
         parameters, gradients: gradients, squares: squares, rate: state.nextRate, step: state.step, workers: workers)
       state.step += 1
     }
-    return results
   }
 
   /// Calls `body` with a context of the plan that trains on batches like this.
@@ -167,17 +172,41 @@ extension Model {
     _ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32,
     usingAverage: Bool = false
   ) throws(CNNError) -> [Double] {
+    let measures = try newMeasures()
+    try evaluate(x, y, sampleWeight: sampleWeight, batchSize: batchSize, usingAverage: usingAverage, into: measures)
+    return measures.results
+  }
+
+  /// Sums of the loss and metrics that `compile` was told, for an evaluation.
+  /// - Throws: `.invalidState` before `compile`.
+  public func newMeasures() throws(CNNError) -> Measures {
+    try lock.reading { () throws(CNNError) in Measures(try compiled().settings) }
+  }
+
+  /// A copy of what training reported last: over the epoch so far, or of `trainOnBatch` of that batch.
+  /// - Throws: `.invalidState` before `compile`.
+  public func trainingMeasures() throws(CNNError) -> Measures {
+    try lock.reading { () throws(CNNError) in try compiled().reported.copy() }
+  }
+
+  /// Adds a data set, or a part of it, to an evaluation; for the rest as the other `evaluate`.
+  public func evaluate(
+    _ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32,
+    usingAverage: Bool = false, into measures: Measures
+  ) throws(CNNError) {
     guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
     lock.writing { updateTrainability() }
     // Alone, since the state's scratch weights are shared.
-    return try lock.alone { () throws(CNNError) in
+    try lock.alone { () throws(CNNError) in
       let state = try compiled()
+      guard measures.measures(state.settings) else {
+        throw CNNError(.invalidState, "the model was compiled anew; this evaluation has ended")
+      }
       let loss = state.settings.lossOperation(for: network)
       let parameters = usingAverage ? try state.optimizer.averaged(parameters) : parameters
       let x = try served(x)
       defer { withExtendedLifetime(x) {} }
       try checkTargets(x, y, sampleWeight, loss)
-      var sums = Array(repeating: 0.0, count: state.settings.resultNames.count)
       let atOnce = min(batchSize, try imagesPerPass(x))
       var interruption = Interruption()
       var start = 0
@@ -195,16 +224,14 @@ extension Model {
             return plan
           }
         ) { (context) throws(CNNError) in
-          let weights =
-            if let sampleWeight { sampleWeight.samples(start..<end).base } else { try state.unitWeights(end - start) }
+          let given = sampleWeight?.samples(start..<end)
+          let weights = if let given { given.base } else { try state.unitWeights(end - start) }
           try context.run(parameters: parameters, inputs: batch.bases + [targets.base, weights])
-          for (index, value) in measure(context, targets, state.settings, Workers(count: key.threads)).enumerated() {
-            sums[index] += value * Double(end - start)
-          }
+          try measure(
+            context, batch, targets, given, state.settings, Workers(count: key.threads), into: measures)
         }
         start = end
       }
-      return sums.map { $0 / Double(x.count) }
     }
   }
 
@@ -227,19 +254,29 @@ extension Model {
     }
   }
 
-  /// The loss and the metrics of the batch that has just run.
+  /// Adds the loss and the metrics of the batch that has just run.
   private func measure(
-    _ context: ExecutionContext, _ y: TensorView, _ settings: TrainingSettings, _ workers: Workers
-  ) -> [Double] {
+    _ context: ExecutionContext, _ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?,
+    _ settings: TrainingSettings, _ workers: Workers, into measures: Measures
+  ) throws(CNNError) {
     let predictions = context.output(0)
     let classes = context.plan.graph.type(of: context.plan.graph.outputs[0].value).shape.last ?? 1
-    let rows = predictions.count / classes
     let loss = settings.lossOperation(for: network)
-    let results = [Double(context.output(1)[0])]
-    guard let scores = predictions.baseAddress else { return results }
-    let measurement = Measurement(
-      scores: scores, rows: rows, classes: classes, targets: y.base, loss: loss, workers: workers)
-    return results + settings.metrics.map(measurement.value)
+    guard let scores = predictions.baseAddress else { return }
+    let targets: ScoreHistogram.Targets =
+      loss.lossFunction?.hasLabelTargets == true
+      ? .labels(y.base.assumingMemoryBound(to: Int32.self)) : .values(y.base.assumingMemoryBound(to: Float.self))
+    let logits: MeasuredBatch.Logits? =
+      loss.fromLogits ? (loss.lossFunction?.isBinary == true ? .sigmoid : .softmax) : nil
+    let batch = MeasuredBatch(
+      scores: UnsafePointer(scores), rows: predictions.count / classes, classes: classes, targets: targets,
+      samples: x.count, weights: nil, logits: logits, workers: workers)
+    try measures.add(batch, weights: sampleWeight?.base.assumingMemoryBound(to: Float.self))
+    try measures.add(loss: Double(context.output(1)[0]), samples: x.count)
+    guard measures.keepsBatch else { return }
+    let shape = context.plan.graph.type(of: context.plan.graph.outputs[0].value).shape
+    try measures.keep(
+      targets: y, predictions: TensorView(.float32, shape: shape, base: scores), sampleWeight: sampleWeight)
   }
 
   /// Copies out the gradient of a parameter in the last training step, laid out as the parameter.

@@ -5,7 +5,9 @@ import CNNKernels
 extension Model {
   /// Checks targets and sample weights against the network's output, values included.
   /// - Throws: `.shapeMismatch`, or `.invalidArgument` naming the first label out of range or the first NaN.
-  func checkTargets(_ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?, _ loss: Loss) throws(CNNError) {
+  func checkTargets(_ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?, _ loss: any TrainingLoss)
+    throws(CNNError)
+  {
     let workers = Workers(count: Threads.count)
     _ = try y.validated("y")
     let shape = network.shape(of: network.outputs[0].value).dropFirst()
@@ -23,7 +25,7 @@ extension Model {
     guard y.element == target.element else {
       throw CNNError(
         .shapeMismatch,
-        "y has element type \(y.element.rawValue); \(loss.function.rawValue) expects \(target.element.rawValue)")
+        "y has element type \(y.element.rawValue); \(loss.title) expects \(target.element.rawValue)")
     }
     switch y.element {
     case .int32:

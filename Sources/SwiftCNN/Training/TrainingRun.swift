@@ -90,7 +90,7 @@ public final class TrainingRun {
     model.lock.reading {
       Progress(
         epoch: epoch, batch: batch, batches: batches ?? 0, step: state.step, finished: isFinished,
-        learningRate: state.nextRate, results: state.epochMeans)
+        learningRate: state.nextRate, results: state.epochResults)
     }
   }
 
@@ -145,13 +145,12 @@ public final class TrainingRun {
       if batch == 0 { state.beginEpoch() }
       let drawn = try draw()
       let rate = state.nextRate
-      let results = try model.lockedTrainOnBatch(drawn.x, drawn.y, drawn.weights, state)
-      state.add(results, samples: drawn.x.count)
+      try model.lockedTrainOnBatch(drawn.x, drawn.y, drawn.weights, state, into: state.measures)
       batch += 1
       (state.epoch, state.batch) = (epoch, batch)
       var progress = Progress(
         epoch: epoch, batch: batch, batches: batches ?? 0, step: state.step, learningRate: rate,
-        results: state.epochMeans)
+        results: state.epochResults)
       if batch == batches {
         beginNextEpoch()
         (progress.epochEnded, progress.finished) = (true, isFinished)

@@ -5,19 +5,28 @@ import CNNGraph
 public struct TrainingSettings: Sendable, Equatable {
   /// The loss function.
   public var loss: LossFunction
+  /// A loss of the user's own, which then counts in place of `loss`.
+  public var customLoss: GraphLoss?
   /// Whether the network's output is logits; nil: where it comes directly from a dense layer or a convolution.
   public var fromLogits: Bool?
   /// The share of the target that is spread evenly over the classes.
   public var labelSmoothing: Double
   /// Where `huber` turns from squares to absolute values.
   public var delta: Double
+  /// How the focal cross-entropies weigh their terms.
+  public var focus = Focus()
   /// The update rule and its constants.
   public var optimizer: OptimizerSettings
   /// The learning rate by step.
   public var schedule: LearningRateSchedule
-  /// What is measured beside the loss.
+  /// What is measured beside the loss, every sample counting once.
   public var metrics: [Metric]
-  /// The names under which they are reported; nil for a metric's own.
+  /// What is measured with the samples' weights.
+  public var weightedMetrics: [Metric]
+  /// The names of metrics that the caller measures of `Measures.lastBatch`, which is then kept; they are reported by none
+  /// but him.
+  public var customMetrics: [String] = []
+  /// The names under which both are reported, one after the other; nil for a metric's own.
   public var metricNames: [String?]
   /// The seed of dropout, stochastic depth, shuffling and augmentation.
   public var seed: UInt64
@@ -31,11 +40,12 @@ public struct TrainingSettings: Sendable, Equatable {
   public init(
     loss: LossFunction, fromLogits: Bool? = nil, labelSmoothing: Double = 0, delta: Double = 1,
     optimizer: OptimizerSettings, schedule: LearningRateSchedule = .constant, metrics: [Metric] = [],
-    metricNames: [String?]? = nil, seed: UInt64 = 0
+    weightedMetrics: [Metric] = [], metricNames: [String?]? = nil, seed: UInt64 = 0
   ) {
     (self.loss, self.fromLogits, self.labelSmoothing) = (loss, fromLogits, labelSmoothing)
     self.delta = delta
-    self.metricNames = metricNames ?? metrics.map { _ in nil }
+    self.metricNames = metricNames ?? (metrics + weightedMetrics).map { _ in nil }
+    self.weightedMetrics = weightedMetrics
     (self.optimizer, self.schedule, self.metrics, self.seed) = (optimizer, schedule, metrics, seed)
   }
 
@@ -50,36 +60,65 @@ public struct TrainingSettings: Sendable, Equatable {
   var json: JSONObject { options }
 
   /// The names of what training reports: the loss, then the metrics.
-  public var resultNames: [String] { ["loss"] + zip(metrics, metricNames).map { $1 ?? $0.name } }
+  ///
+  /// A weighted metric that has the name of another is called `weighted_` and that, as Keras does.
+  public var resultNames: [String] {
+    zip(metrics + weightedMetrics, metricNames).enumerated().reduce(into: ["loss"]) { names, measured in
+      let name = measured.element.1 ?? measured.element.0.name
+      names.append(measured.offset >= metrics.count && names.contains(name) ? "weighted_" + name : name)
+    }
+  }
+
+  /// Whether targets are class numbers.
+  var hasLabelTargets: Bool { customLoss == nil && loss.hasLabelTargets }
 
   /// The loss as an operation on this network's output.
-  func lossOperation(for network: Graph) -> Loss {
-    let isOfLogits = loss.hasLogitsForm && (fromLogits ?? network.endsInLogits)
-    return Loss(loss, fromLogits: isOfLogits, labelSmoothing: labelSmoothing, delta: delta)
+  func lossOperation(for network: Graph) -> any TrainingLoss {
+    if let customLoss { return customLoss }
+    return lossOperation(fromLogits: fromLogits ?? network.endsInLogits)
+  }
+
+  /// The loss as an operation on logits or, where it has no form for them or they are none, on probabilities.
+  func lossOperation(fromLogits: Bool) -> Loss {
+    Loss(loss, fromLogits: loss.hasLogitsForm && fromLogits, labelSmoothing: labelSmoothing, delta: delta, focus: focus)
   }
 }
 
 extension TrainingSettings: Configurable {
   mutating func visit(_ options: inout OptionReader) throws(CNNError) {
     var lossSettings = LossSettings(
-      loss: loss, fromLogits: fromLogits, labelSmoothing: labelSmoothing, delta: delta)
+      loss: loss, fromLogits: fromLogits, labelSmoothing: labelSmoothing, delta: delta, focus: focus)
     try options.named("loss", &lossSettings, "What is made small.")
     (loss, fromLogits) = (lossSettings.loss, lossSettings.fromLogits)
-    (labelSmoothing, delta) = (lossSettings.labelSmoothing, lossSettings.delta)
+    (labelSmoothing, delta, focus) = (lossSettings.labelSmoothing, lossSettings.delta, lossSettings.focus)
+    var own = customLoss?.json.objectValue
+    try options.object(
+      "custom_loss", &own, "A loss of one's own in its place: a name, and a graph of y_true and y_pred.")
+    if options.purpose == .reading, let own { customLoss = try GraphLoss(json: own) }
     try options.named("optimizer", &optimizer, "How gradients change the weights.")
     try options.named("schedule", &schedule, "The learning rate by step.")
-    guard metricNames.count == metrics.count else {
-      throw CNNError(.invalidArgument, "\(metricNames.count) names given for \(metrics.count) metrics")
+    let count = metrics.count + weightedMetrics.count
+    guard metricNames.count == count else {
+      throw CNNError(.invalidArgument, "\(metricNames.count) names given for \(count) metrics")
     }
     var measured = zip(metrics, metricNames).map(NamedMetric.init)
+    var weighted = zip(weightedMetrics, metricNames.dropFirst(metrics.count)).map(NamedMetric.init)
     try options.named("metrics", &measured, "What is measured beside the loss; \(Self.maximumMetricCount) at most.")
-    (metrics, metricNames) = (measured.map(\.metric), measured.map(\.reportedName))
+    try options.named("weighted_metrics", &weighted, "The same, with the samples' weights.")
+    (metrics, weightedMetrics) = (measured.map(\.metric), weighted.map(\.metric))
+    metricNames = (measured + weighted).map(\.reportedName)
+    var names: [String]? = customMetrics
+    try options.texts("custom_metrics", &names, "Names of metrics that the caller measures.")
+    customMetrics = names ?? []
     try options.seed(&seed, "Of dropout, stochastic depth, shuffling and augmentation.")
     try options.choice(
       "memory", &memory, "Whether a step works in less memory, for up to a third more time.")
-    for metric in metrics { try metric.validate(with: loss) }
-    guard metrics.count <= Self.maximumMetricCount else {
-      throw CNNError(.invalidArgument, "\(metrics.count) metrics given; expected \(Self.maximumMetricCount) at most")
+    for metric in metrics + weightedMetrics {
+      if customLoss == nil { try metric.validate(with: loss) } else { try metric.validate() }
+    }
+    guard metricNames.count <= Self.maximumMetricCount else {
+      throw CNNError(
+        .invalidArgument, "\(metricNames.count) metrics given; expected \(Self.maximumMetricCount) at most")
     }
   }
 }
@@ -93,12 +132,13 @@ private struct LossSettings: Named {
   var fromLogits: Bool?
   var labelSmoothing: Double
   var delta: Double
+  var focus: Focus
 }
 
 extension LossSettings {
   init?(usual name: String) {
     guard let loss = LossFunction(rawValue: name) else { return nil }
-    self.init(loss: loss, fromLogits: nil, labelSmoothing: 0, delta: 1)
+    self.init(loss: loss, fromLogits: nil, labelSmoothing: 0, delta: 1, focus: Focus())
   }
 
   var optionName: String { loss.rawValue }
@@ -115,6 +155,16 @@ extension LossSettings {
     }
     if loss == .huber {
       try options.number("delta", &delta, in: .above(0), "Where squares turn into absolute values.")
+    }
+    if loss.isFocal {
+      try options.number("gamma", &focus.gamma, in: .atLeast(0), "The power of what a prediction lacks of its target.")
+      var alpha: [Double]? = focus.alpha
+      try options.numbers("alpha", &alpha, "The weight of yes, or of the classes.")
+      focus.alpha = alpha ?? focus.alpha
+      if loss.isBinary {
+        try options.flag("apply_class_balancing", &focus.balancesClasses, "Whether yes weighs alpha and no 1 - alpha.")
+      }
+      if options.purpose != .describing { try focus.validate(for: loss) }
     }
     guard loss.hasLogitsForm || (fromLogits != true && labelSmoothing == 0) else {
       throw CNNError(.invalidArgument, "\(loss.rawValue) has neither from_logits nor label_smoothing")

@@ -20,8 +20,10 @@ final class TrainingState {
   var epoch = 0, batch = 0
   /// The step at which the epoch began.
   var epochStart = 0
-  /// Sums of the results over the epoch's samples so far, and their number.
-  var sums: [Double] = [], samples = 0
+  /// The loss and metrics over the epoch so far.
+  var measures: Measures
+  /// Those that were reported last: the epoch's, or of `trainOnBatch` that batch's.
+  var reported: Measures
   /// The schedule, with its length filled in by `fit`, and the step at which it began.
   var schedule: LearningRateSchedule
   var scheduleStart = 0
@@ -38,6 +40,8 @@ final class TrainingState {
 
   init(_ settings: TrainingSettings, parameters: ParameterStorage) throws(CNNError) {
     self.settings = settings
+    measures = Measures(settings)
+    reported = measures
     schedule = settings.schedule
     optimizer = try Optimizer(settings.optimizer, parameters: parameters)
   }
@@ -46,7 +50,9 @@ final class TrainingState {
   func copy(for parameters: ParameterStorage) throws(CNNError) -> TrainingState {
     let copy = try TrainingState(settings, parameters: parameters)
     (copy.step, copy.epoch, copy.batch) = (step, epoch, batch)
-    (copy.epochStart, copy.sums, copy.samples) = (epochStart, sums, samples)
+    copy.epochStart = epochStart
+    copy.measures = try measures.copy()
+    copy.reported = copy.measures
     (copy.schedule, copy.scheduleStart, copy.learningRate) = (schedule, scheduleStart, learningRate)
     copy.optimizer.isExchanged = optimizer.isExchanged
     copy.notes = notes
@@ -79,17 +85,14 @@ final class TrainingState {
   }
 
   /// Says that the next step is the first of an epoch.
-  func beginEpoch() { (epochStart, sums, samples) = (step, [], 0) }
-
-  /// Adds the results of a batch to the epoch's.
-  func add(_ results: [Double], samples count: Int) {
-    if sums.count != results.count { (sums, samples) = (results.map { _ in 0 }, 0) }
-    for (index, result) in results.enumerated() { sums[index] += result * Double(count) }
-    samples += count
+  func beginEpoch() {
+    epochStart = step
+    measures.reset()
+    reported = measures
   }
 
-  /// The means of the results over the epoch so far.
-  var epochMeans: [Double] { sums.map { $0 / Double(max(1, samples)) } }
+  /// The results over the epoch so far; none before its first batch.
+  var epochResults: [Double] { measures.isEmpty ? [] : measures.results }
 
   /// `count` weights of 1.
   func unitWeights(_ count: Int) throws(CNNError) -> UnsafeRawPointer {

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from . import losses, metrics, optimizers
 from ._checks import ArgumentError, boolean, choice, integer, number, unsupported
+from ._config import told
+from ._measures import batch_of
 
 if TYPE_CHECKING:
     from . import _swiftcnn
     from ._arrays import Array
+    from .callbacks import Logs
     from .losses import Loss
     from .metrics import Metric
     from .optimizers import Optimizer
@@ -21,12 +27,16 @@ if TYPE_CHECKING:
     MetricLike = str | Metric | Callable[..., Array]
 
 
+_WEIGHTED = " (weighted)"  # behind the name of an own metric in a checkpoint
+
+
 class GivenSettings(NamedTuple):
     """What ``compile`` was given, as copies of a model carry it beside the training state."""
 
     optimizer: Optimizer | None
     loss: Loss | None
     metrics: tuple[Metric, ...]
+    weighted_metrics: tuple[Metric, ...]
     seed: int | None
     memory: str
     is_due: bool
@@ -46,6 +56,7 @@ class Compiled:
     _compile_is_due: bool = False  # the library does not know the settings yet
     _loss: Loss | None = None  # None where compile was given none
     _metrics: tuple[Metric, ...] = ()
+    _weighted_metrics: tuple[Metric, ...] = ()
 
     @property
     def _handle(self) -> _swiftcnn.Model:
@@ -68,27 +79,57 @@ class Compiled:
             self._apply_compile_settings()
         elif self.compiled:
             settings = json.loads(self._handle.training_settings())
-            self._loss = losses.of_settings(settings["loss"])
+            self._loss = losses.of_settings(settings)
             self._metrics = tuple(metrics.of_settings(metric) for metric in settings["metrics"])
+            self._weighted_metrics = tuple(metrics.of_settings(metric) for metric in settings["weighted_metrics"])
             self.optimizer = optimizers.of_settings(settings["optimizer"], settings["schedule"])
             self.optimizer._bind(self._handle)
 
+    def _restore_own_metrics(self, objects: Mapping[str, Any]) -> None:
+        """Has the metrics of a loaded checkpoint that the library does not measure, which are found by their names."""
+        settings = json.loads(self._handle.training_settings()) if self.compiled else {}
+        missing = []
+        for text in settings.get("custom_metrics", []):
+            name = text.removesuffix(_WEIGHTED)
+            if name not in objects:
+                missing.append(name)
+                continue
+            metric = metrics.get(objects[name])
+            metric.name = name
+            if name == text:
+                self._metrics = (*self._metrics, metric)
+            else:
+                self._weighted_metrics = (*self._weighted_metrics, metric)
+        if missing:
+            warnings.warn(
+                f"the model was compiled with metrics of your own, which it is without now: {', '.join(missing)}; give "
+                "them as custom_objects, or compile again",
+                stacklevel=3,
+            )
+
     def _given_settings(self) -> GivenSettings:
         return GivenSettings(
-            self.optimizer, self._loss, self._metrics, self._compile_seed, self._compile_memory, self._compile_is_due
+            self.optimizer,
+            self._loss,
+            self._metrics,
+            self._weighted_metrics,
+            self._compile_seed,
+            self._compile_memory,
+            self._compile_is_due,
         )
 
     def _take_settings(self, given: GivenSettings) -> None:
         """Lets a copy, which has the training state already, have the settings of the original. They become its own."""
         self._compile_seed, self._compile_memory, self._compile_is_due = given.seed, given.memory, given.is_due
         self._loss, self._metrics, self.optimizer = given.loss, given.metrics, given.optimizer
+        self._weighted_metrics = given.weighted_metrics
         if self.optimizer is not None and self._built and not given.is_due:
             self.optimizer._bind(self._handle)
 
     def _forget_settings(self) -> None:
         """Called when the handle was changed so much that it has to be compiled again."""
         self._compile_seed, self._compile_is_due = None, False
-        self._loss, self._metrics, self.optimizer = None, (), None
+        self._loss, self._metrics, self._weighted_metrics, self.optimizer = None, (), (), None
 
     def compile(
         self,
@@ -96,7 +137,7 @@ class Compiled:
         loss: LossLike | None = None,
         loss_weights: None = None,
         metrics: MetricLike | Sequence[MetricLike] | None = None,
-        weighted_metrics: None = None,
+        weighted_metrics: MetricLike | Sequence[MetricLike] | None = None,
         run_eagerly: bool | None = False,
         steps_per_execution: int | None = 1,
         jit_compile: bool | str | None = "auto",
@@ -111,8 +152,9 @@ class Compiled:
             optimizer: a name or one of ``swiftcnn.optimizers``.
             loss: a name or one of ``swiftcnn.losses``; ``"crossentropy"`` is the one that fits the first targets.
                 Without it the model predicts, and can be neither trained nor evaluated.
-            metrics: names or objects of ``swiftcnn.metrics``.
-            loss_weights, weighted_metrics, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: as in Keras,
+            metrics: names or objects of ``swiftcnn.metrics``; every image counts once.
+            weighted_metrics: the same, weighted by ``sample_weight`` and ``class_weight``.
+            loss_weights, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: as in Keras,
                 with no other value than the default, since there is one loss and one way to run.
             seed: of dropout, stochastic depth, shuffling and augmentation.
             memory: with ``"low"`` a step works in half of the memory (resnet18's in 0.7 of it), for up to a third
@@ -123,7 +165,6 @@ class Compiled:
         """
         _refuse_unsupported(
             loss_weights=(loss_weights, [None], "None, since a model has one output"),
-            weighted_metrics=(weighted_metrics, [None, [], ()], "None; metrics count every image once"),
             run_eagerly=(run_eagerly, [None, False], "False"),
             steps_per_execution=(steps_per_execution, [None, 1], "1"),
             jit_compile=(jit_compile, [None, False, "auto"], "'auto' or False"),
@@ -131,17 +172,17 @@ class Compiled:
         boolean(auto_scale_loss, "auto_scale_loss")  # has no effect on float32
         chosen = optimizers.get(optimizer)
         chosen_loss = None if loss is None else losses.get(loss)
-        chosen_metrics = _metrics_of(metrics)
+        chosen_metrics = _metrics_of(metrics, "metrics", [])
+        chosen_weighted = _metrics_of(weighted_metrics, "weighted_metrics", [metric.name for metric in chosen_metrics])
         chosen_seed, chosen_memory = integer(seed, "seed"), choice(memory, "memory", ("normal", "low"))
-        before = (self._compile_seed, self._compile_memory, self._compile_is_due, self._loss, self._metrics,
-                  self.optimizer)
-        self._compile_seed, self._compile_memory, self._compile_is_due = chosen_seed, chosen_memory, True
-        self._loss, self._metrics, self.optimizer = chosen_loss, chosen_metrics, chosen
+        before = self._given_settings()
+        self._take_settings(
+            GivenSettings(chosen, chosen_loss, chosen_metrics, chosen_weighted, chosen_seed, chosen_memory, True)
+        )
         try:
             self._apply_compile_settings()
         except BaseException:
-            (self._compile_seed, self._compile_memory, self._compile_is_due, self._loss, self._metrics,
-             self.optimizer) = before
+            self._take_settings(before)
             raise
 
     def _apply_compile_settings(self) -> None:
@@ -152,12 +193,16 @@ class Compiled:
         settings = {
             "optimizer": optimizer.settings,
             "schedule": None if optimizer.schedule is None else optimizer.schedule.settings,
-            "loss": loss.settings,
-            "metrics": [metric.settings | {"reported_as": metric.name} for metric in self._metrics],
+            **loss._told(self._handle.tensor_shape(None)),
+            "metrics": _told(self._metrics),
+            "weighted_metrics": _told(self._weighted_metrics),
+            "custom_metrics": [
+                metric.name + _WEIGHTED * (metric in self._weighted_metrics) for metric in self._own_metrics
+            ],
             "seed": self._compile_seed,
             "memory": self._compile_memory,
         }
-        self._handle.compile(json.dumps(settings))
+        self._handle.compile(told(settings))
         self._compile_is_due = False
         optimizer._bind(self._handle)
 
@@ -179,11 +224,41 @@ class Compiled:
         Raises:
             RuntimeError: the model is not compiled.
         """
-        if self._compile_seed is not None:
-            return ["loss", *(metric.name for metric in self._metrics)]
+        if self._compile_seed is not None or self._own_metrics:
+            return ["loss", *(metric.name for metric in self._all_metrics)]
         if not self._built:
             raise RuntimeError("the model is not compiled; call compile first")
         return self._handle.metric_names().split("\n")
+
+    @property
+    def _all_metrics(self) -> tuple[Metric, ...]:
+        """The metrics, those that are weighted behind the others."""
+        return self._metrics + self._weighted_metrics
+
+    @property
+    def _own_metrics(self) -> list[Metric]:
+        """Those that the library does not measure."""
+        return [metric for metric in self._all_metrics if not isinstance(metric, metrics.CoreMetric)]
+
+    def _reset_own_metrics(self) -> None:
+        for metric in self._own_metrics:
+            metric.reset_state()
+
+    def _logs_of(self, loss: float, sums: _swiftcnn.Measures, has_batch: bool = True) -> Logs:
+        """The loss and the metrics by name. The library's tell of these sums; others are given the batch that was
+        measured last, if there is one."""
+        logs: Logs = {"loss": loss}
+        place = 0
+        for metric in self._all_metrics:
+            if isinstance(metric, metrics.CoreMetric):
+                place += 1
+                metric._adopt(sums, place)
+            elif has_batch:
+                y, p, weight = batch_of(sums)
+                metric.update_state(y, p, *([weight] if metric in self._weighted_metrics else []))
+            result = metric.result()
+            logs[metric.name] = float(result) if np.ndim(result) == 0 else np.asarray(result)
+        return logs
 
     def _measured_names(self) -> list[str]:
         """The names of what training and evaluation give.
@@ -201,7 +276,7 @@ class Compiled:
         """Whether a larger value of the loss or of a metric is better; None where it is neither."""
         if name == "loss":
             return False
-        return next((metric.more_is_better for metric in self._metrics if metric.name == name), None)
+        return next((metric.more_is_better for metric in self._all_metrics if metric.name == name), None)
 
     @property
     def learning_rate(self) -> float:
@@ -253,6 +328,13 @@ class Compiled:
         self._handle.swap_ema()
 
 
+def _told(measured: tuple[Metric, ...]) -> list[dict[str, object]]:
+    """The metrics as the library is told those that it measures."""
+    return [
+        metric.settings | {"reported_as": metric.name} for metric in measured if isinstance(metric, metrics.CoreMetric)
+    ]
+
+
 def _refuse_unsupported(**given: tuple[object, list[object], str]) -> None:
     """Raises for the first argument whose value is none of those that mean nothing."""
     for name, (value, harmless, expected) in given.items():
@@ -260,17 +342,28 @@ def _refuse_unsupported(**given: tuple[object, list[object], str]) -> None:
             raise unsupported(name, value, expected)
 
 
-def _metrics_of(given: MetricLike | Sequence[MetricLike] | None) -> tuple[Metric, ...]:
+def _metrics_of(
+    given: MetricLike | Sequence[MetricLike] | None, argument: str, others: list[str]
+) -> tuple[Metric, ...]:
+    """The metrics of an argument. One that has no name of its own is numbered where there is one of its kind; a
+    weighted one is called so where ``others`` has its name.
+    """
     if given is None:
         return ()
     if not isinstance(given, (list, tuple)):
         if not isinstance(given, (str, metrics.Metric)) and not callable(given):
-            raise ArgumentError(f"metrics must be a list of names or objects of swiftcnn.metrics, got {given!r}")
+            raise ArgumentError(f"{argument} must be a list of names or objects of swiftcnn.metrics, got {given!r}")
         given = [given]
     chosen = tuple(metrics.get(metric) for metric in given)
     names = ["loss"]
     for metric in chosen:
+        name, number_ = metric.name, 0
+        if name in others:
+            metric.name = name = f"weighted_{name}"
+        while metric.name in names and metric.has_usual_name:
+            number_ += 1
+            metric.name = f"{name}_{number_}"
         if metric.name in names:
-            raise ValueError(f"metrics: {metric.name!r} is given twice; give another name=")
+            raise ValueError(f"{argument}: {metric.name!r} is given twice; give another name=")
         names.append(metric.name)
     return chosen

@@ -3,10 +3,15 @@ Keras's can."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar
 
 from ._checks import text, unsupported
+
+_Init = TypeVar("_Init", bound=Callable[..., None])
 
 
 class Described:
@@ -38,6 +43,24 @@ class Configured(Described):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments by name."""
         return dict(self._config)
+
+
+def declared(made: _Init) -> _Init:
+    """An ``__init__`` without a body of its own: the class's ``_declare`` is given the arguments by name."""
+    signature = inspect.signature(made)
+
+    @functools.wraps(made)
+    def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        self._declare(**dict(list(bound.arguments.items())[1:]))
+
+    return initialize  # type: ignore[return-value]
+
+
+def told(settings: object) -> str:
+    """Settings as the library is told them; NumPy's numbers and arrays are numbers and lists."""
+    return json.dumps(settings, default=lambda value: value.tolist())
 
 
 def name_or(name: str | None, default: str) -> str:

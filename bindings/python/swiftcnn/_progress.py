@@ -6,6 +6,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ._output import is_terminal, say, terminal_width
 from .callbacks import Callback
 
@@ -157,7 +159,9 @@ def _fitted(parts: list[str], width: int) -> str:
 
 
 def _number(value: object) -> str:
-    """A number with four places, and more where it is small."""
+    """A number with four places, and more where it is small; of an array the mean."""
+    if isinstance(value, np.ndarray):
+        value = float(value.mean())
     if not isinstance(value, float):
         return str(value)
     return f"{value:.4f}" if not abs(value) or abs(value) >= 1e-3 else f"{value:.4e}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _plain
@@ -19,6 +19,7 @@ from .callbacks import Callback, CallbackList, SwapEMAWeights
 if TYPE_CHECKING:
     from . import _swiftcnn
     from .callbacks import Logs
+    from .metrics import Metric
     from .models import Model
 
 _IN_EPOCH = ("on_epoch_begin", "on_train_batch_begin", "on_train_batch_end")
@@ -269,6 +270,26 @@ class FitHooks(CallbackList):
         if parts and has_trained:
             warnings.warn(f"the run is resumed with other callbacks: {'; '.join(parts)}", stacklevel=4)
         return found
+
+
+class OwnMetrics(Callback):
+    """Begins the metrics anew that the library does not measure, and keeps what a run that is resumed in the midst of
+    an epoch has to know of them."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        for metric in self._metrics:
+            metric.reset_state()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {metric.name: {name: getattr(metric, name) for name in _plain.plain_parts(vars(metric))}
+                for metric in self._metrics}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for metric in self._metrics:
+            vars(metric).update(state.get(metric.name, {}))
 
 
 def _is_one_of(callback: Callback, others: list[Callback]) -> bool:

@@ -238,6 +238,22 @@ static PyObject *tuple_of_floats(const double *values, Py_ssize_t count) {
   return tuple;
 }
 
+/* NumPy's name for an element type. */
+static const char *dtype_name(int32_t dtype) {
+  return dtype == SCNN_UINT8 ? "uint8" : dtype == SCNN_INT32 ? "int32" : "float32";
+}
+
+/* A copy of a tensor: its bytes, its dtype and its shape, or NULL. */
+static PyObject *copied_tensor(const scnn_tensor *tensor) {
+  Py_ssize_t length = tensor->dtype == SCNN_UINT8 ? 1 : 4;
+  for (int axis = 0; axis < tensor->rank; axis++) length *= (Py_ssize_t)tensor->shape[axis];
+  PyObject *bytes = PyByteArray_FromStringAndSize(tensor->data, length);
+  PyObject *shape = bytes ? tuple_of_integers(tensor->shape, tensor->rank) : NULL;
+  if (shape) return Py_BuildValue("(NsN)", bytes, dtype_name(tensor->dtype), shape);
+  Py_XDECREF(bytes);
+  return NULL;
+}
+
 /* Reads a sequence of integers into `values`; their number, or -1 with an exception. */
 static int read_integers(PyObject *sequence, const char *argument, int64_t *values, int capacity) {
   Py_ssize_t count = PySequence_Size(sequence);
@@ -308,7 +324,7 @@ static PyObject *read_text(TextFunction function, void *handle, const char *argu
 /* ------------------------------------------------------------------------------------------------------ the objects */
 
 typedef struct {
-  PyTypeObject *model, *fit, *graph, *picture, *folder, *batches, *borrowed;
+  PyTypeObject *model, *fit, *measures, *graph, *picture, *folder, *batches, *borrowed;
 } ModuleState;
 
 typedef struct {
@@ -324,6 +340,11 @@ typedef struct {
   Batch batch;
   int running; /* a step is under way, perhaps on another thread */
 } Fit;
+
+typedef struct {
+  PyObject_HEAD
+  scnn_measures *handle;
+} Measures;
 
 typedef struct {
   PyObject_HEAD
@@ -1036,22 +1057,6 @@ static PyObject *model_train_on_batch(PyObject *self, PyObject *args) {
   return check_computed(status) == 0 ? tuple_of_floats(results, count) : NULL;
 }
 
-static PyObject *model_evaluate(PyObject *self, PyObject *args) {
-  PyObject *x, *y, *sample_weight;
-  long long batch_size;
-  int count, uses_ema;
-  if (!PyArg_ParseTuple(args, "OOOLip:evaluate", &x, &y, &sample_weight, &batch_size, &count, &uses_ema)) return NULL;
-  Batch batch;
-  if (check_metric_count(count) != 0 || borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
-  double results[SCNN_MAX_METRICS] = {0};
-  scnn_status status;
-  UNLOCKED(status, (uses_ema ? scnn_evaluate_ema : scnn_evaluate)(model_of(self), &batch.x.tensor, &batch.tensors[0],
-                                                                  sample_weights(&batch), batch_size, results,
-                                                                  (size_t)count));
-  release_batch(&batch);
-  return check_computed(status) == 0 ? tuple_of_floats(results, count) : NULL;
-}
-
 static PyObject *model_get_learning_rate(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   double rate = 0;
   scnn_status status;
@@ -1169,6 +1174,145 @@ static PyObject *fit_end_epoch(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   if (!fit_is_ready(fit)) return NULL;
   scnn_progress progress;
   return none_or_raise(scnn_fit_end_epoch(fit->handle, &progress));
+}
+
+/* --------------------------------------------------------------------------------------------------------- Measures */
+
+/* Wraps a handle, or frees it where that fails. */
+static PyObject *wrap_measures(const ModuleState *state, scnn_measures *handle) {
+  PyObject *object = new_object(state->measures);
+  if (object) {
+    ((Measures *)object)->handle = handle;
+  } else {
+    scnn_measures_free(handle);
+  }
+  return object;
+}
+
+static scnn_measures *measures_of(PyObject *self) { return ((Measures *)self)->handle; }
+
+static void measures_dealloc(PyObject *self) {
+  scnn_measures_free(measures_of(self));
+  free_object(self);
+}
+
+static PyObject *module_create_measures(PyObject *module, PyObject *args) {
+  const char *settings;
+  if (!PyArg_ParseTuple(args, "s:create_measures", &settings)) return NULL;
+  scnn_measures *handle = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_measures_create(settings, &handle));
+  return status == SCNN_OK ? wrap_measures(PyModule_GetState(module), handle) : raise_status(status);
+}
+
+static PyObject *model_measures(PyObject *self, PyObject *args) {
+  int of_training;
+  if (!PyArg_ParseTuple(args, "p:measures", &of_training)) return NULL;
+  scnn_measures *handle = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_measures(model_of(self), of_training, &handle));
+  return status == SCNN_OK ? wrap_measures(state_of(self), handle) : raise_status(status);
+}
+
+static PyObject *measures_add(PyObject *self, PyObject *args) {
+  PyObject *y_true, *y_pred, *sample_weight;
+  if (!PyArg_ParseTuple(args, "OOO:add", &y_true, &y_pred, &sample_weight)) return NULL;
+  Batch batch;
+  if (borrow_batch(&batch, y_pred, y_true, sample_weight) != 0) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_measures_add(measures_of(self), &batch.tensors[0], &batch.x.tensor, sample_weights(&batch)));
+  release_batch(&batch);
+  return none_or_raise(status);
+}
+
+static PyObject *measures_evaluate(PyObject *self, PyObject *args) {
+  PyObject *model, *x, *y, *sample_weight;
+  long long batch_size;
+  int uses_ema;
+  if (!PyArg_ParseTuple(args, "O!OOOLp:evaluate", state_of(self)->model, &model, &x, &y, &sample_weight, &batch_size,
+                        &uses_ema))
+    return NULL;
+  Batch batch;
+  if (borrow_batch(&batch, x, y, sample_weight) != 0) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_measures_evaluate(measures_of(self), model_of(model), &batch.x.tensor, &batch.tensors[0],
+                                          sample_weights(&batch), batch_size, uses_ema));
+  release_batch(&batch);
+  return check_computed(status) == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *measures_reset(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  scnn_status status;
+  UNLOCKED(status, scnn_measures_reset(measures_of(self)));
+  return none_or_raise(status);
+}
+
+static PyObject *measures_values(PyObject *self, PyObject *args) {
+  Py_ssize_t index;
+  if (!PyArg_ParseTuple(args, "n:values", &index)) return NULL;
+  int64_t shape[SCNN_MAX_RANK];
+  int32_t rank = 0;
+  double *values = NULL;
+  size_t capacity = 0;
+  scnn_status status;
+  for (;;) {
+    UNLOCKED(status, scnn_measures_values(measures_of(self), (size_t)index, values, capacity, shape, &rank));
+    if (status != SCNN_BUFFER_TOO_SMALL) break;
+    capacity = 1;
+    for (int32_t axis = 0; axis < rank; axis++) capacity *= (size_t)shape[axis];
+    double *larger = PyMem_Realloc(values, capacity * sizeof *values);
+    if (!larger) {
+      PyMem_Free(values);
+      return PyErr_NoMemory();
+    }
+    values = larger;
+  }
+  PyObject *result = NULL;
+  if (status == SCNN_OK) {
+    Py_ssize_t count = 1;
+    for (int32_t axis = 0; axis < rank; axis++) count *= (Py_ssize_t)shape[axis];
+    PyObject *sizes = tuple_of_integers(shape, rank), *numbers = tuple_of_floats(values, count);
+    if (sizes && numbers) result = PyTuple_Pack(2, numbers, sizes);
+    Py_XDECREF(sizes);
+    Py_XDECREF(numbers);
+  } else {
+    raise_status(status);
+  }
+  PyMem_Free(values);
+  return result;
+}
+
+static PyObject *measures_batch(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  scnn_tensor y, p, weight;
+  scnn_status status;
+  UNLOCKED(status, scnn_measures_batch(measures_of(self), &y, &p, &weight));
+  if (status != SCNN_OK) return raise_status(status);
+  PyObject *parts = PyTuple_New(3);
+  const scnn_tensor *tensors[] = {&y, &p, &weight};
+  for (Py_ssize_t i = 0; parts && i < 3; i++) {
+    PyObject *part = tensors[i]->data ? copied_tensor(tensors[i]) : Py_NewRef(Py_None);
+    if (!part || PyTuple_SetItem(parts, i, part) != 0) Py_CLEAR(parts);
+  }
+  return parts;
+}
+
+static PyObject *module_measure_rows(PyObject *Py_UNUSED(module), PyObject *args) {
+  const char *settings;
+  PyObject *y_true, *y_pred, *rows;
+  if (!PyArg_ParseTuple(args, "sOOO:measure_rows", &settings, &y_true, &y_pred, &rows)) return NULL;
+  Batch batch;
+  Py_buffer view;
+  size_t count;
+  if (borrow_batch(&batch, y_pred, y_true, Py_None) != 0) return NULL;
+  if (borrow_floats(rows, "rows", 1, &view, &count) != 0) {
+    release_batch(&batch);
+    return NULL;
+  }
+  scnn_status status;
+  UNLOCKED(status, scnn_measure_rows(settings, &batch.tensors[0], &batch.x.tensor, view.buf, count));
+  PyBuffer_Release(&view);
+  release_batch(&batch);
+  return none_or_raise(status);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- Picture */
@@ -1342,22 +1486,6 @@ static PyObject *model_image_folder(PyObject *self, PyObject *args) {
   if (status == SCNN_OK) return (PyObject *)arranged;
   Py_DECREF(arranged);
   return raise_status(status);
-}
-
-/* NumPy's name for an element type. */
-static const char *dtype_name(int32_t dtype) {
-  return dtype == SCNN_UINT8 ? "uint8" : dtype == SCNN_INT32 ? "int32" : "float32";
-}
-
-/* A copy of a tensor: its bytes, its dtype and its shape, or NULL. */
-static PyObject *copied_tensor(const scnn_tensor *tensor) {
-  Py_ssize_t length = tensor->dtype == SCNN_UINT8 ? 1 : 4;
-  for (int axis = 0; axis < tensor->rank; axis++) length *= (Py_ssize_t)tensor->shape[axis];
-  PyObject *bytes = PyByteArray_FromStringAndSize(tensor->data, length);
-  PyObject *shape = bytes ? tuple_of_integers(tensor->shape, tensor->rank) : NULL;
-  if (shape) return Py_BuildValue("(NsN)", bytes, dtype_name(tensor->dtype), shape);
-  Py_XDECREF(bytes);
-  return NULL;
 }
 
 static PyObject *model_integer_dtype(PyObject *self, PyObject *args) {
@@ -1836,7 +1964,7 @@ static PyMethodDef model_methods[] = {
     {"predict", model_predict, METH_VARARGS, "predict(x, batch_size, [tensor], [output])"},
     {"compile", model_compile, METH_VARARGS, "compile(settings)"},
     {"train_on_batch", model_train_on_batch, METH_VARARGS, "train_on_batch(x, y, sample_weight, count) -> tuple"},
-    {"evaluate", model_evaluate, METH_VARARGS, "evaluate(x, y, sample_weight, batch_size, count, uses_ema) -> tuple"},
+    {"measures", model_measures, METH_VARARGS, "measures(of_training) -> Measures"},
     {"get_learning_rate", model_get_learning_rate, METH_NOARGS, "get_learning_rate() -> float"},
     {"set_learning_rate", model_set_learning_rate, METH_VARARGS, "set_learning_rate(rate)"},
     {"swap_ema", model_swap_ema, METH_NOARGS, "swap_ema()"},
@@ -1849,6 +1977,14 @@ static PyMethodDef fit_methods[] = {
     {"on_batch", fit_on_batch, METH_VARARGS, "on_batch(x, y, sample_weight) -> (epoch_ended, results)"},
     {"end_epoch", fit_end_epoch, METH_NOARGS, "end_epoch()"},
     {"close", fit_close, METH_NOARGS, "close()"},
+    {NULL, NULL, 0, NULL}};
+
+static PyMethodDef measures_methods[] = {
+    {"add", measures_add, METH_VARARGS, "add(y_true, y_pred, sample_weight)"},
+    {"evaluate", measures_evaluate, METH_VARARGS, "evaluate(model, x, y, sample_weight, batch_size, uses_ema)"},
+    {"batch", measures_batch, METH_NOARGS, "batch() -> (y_true, y_pred, sample_weight or None), as of Batches.next"},
+    {"reset", measures_reset, METH_NOARGS, "reset()"},
+    {"values", measures_values, METH_VARARGS, "values(index) -> (numbers, shape)"},
     {NULL, NULL, 0, NULL}};
 
 static PyMethodDef graph_methods[] = {
@@ -1898,6 +2034,8 @@ static PyMethodDef module_functions[] = {
     {"match_layers", module_match_layers, METH_VARARGS, "match_layers(layers) -> str, JSON"},
     {"initial_values", module_initial_values, METH_VARARGS, "initial_values(initializer, seed, output or None)"},
     {"create_graph", module_create_graph, METH_NOARGS, "create_graph() -> Graph"},
+    {"create_measures", module_create_measures, METH_VARARGS, "create_measures(settings) -> Measures"},
+    {"measure_rows", module_measure_rows, METH_VARARGS, "measure_rows(settings, y_true, y_pred, rows)"},
     {"read_picture", module_read_picture, METH_VARARGS, "read_picture(path, channels) -> Picture"},
     {"decode_picture", module_decode_picture, METH_VARARGS, "decode_picture(bytes, channels) -> Picture"},
     {"picture_from_pixels", module_picture_from_pixels, METH_VARARGS, "picture_from_pixels(array) -> Picture"},
@@ -1912,6 +2050,10 @@ static PyType_Slot model_slots[] = {
     {Py_tp_dealloc, model_dealloc}, {Py_tp_methods, model_methods}, {Py_tp_doc, "A model of the library."}, {0, NULL}};
 static PyType_Slot fit_slots[] = {
     {Py_tp_dealloc, fit_dealloc}, {Py_tp_methods, fit_methods}, {Py_tp_doc, "A training run."}, {0, NULL}};
+static PyType_Slot measures_slots[] = {{Py_tp_dealloc, measures_dealloc},
+                                       {Py_tp_methods, measures_methods},
+                                       {Py_tp_doc, "Sums of metrics."},
+                                       {0, NULL}};
 static PyType_Slot graph_slots[] = {
     {Py_tp_dealloc, graph_dealloc}, {Py_tp_methods, graph_methods}, {Py_tp_doc, "A network being built."}, {0, NULL}};
 static PyType_Slot picture_slots[] = {{Py_tp_dealloc, picture_dealloc},
@@ -1931,6 +2073,7 @@ static PyType_Slot batches_slots[] = {{Py_tp_dealloc, batches_dealloc},
 
 static PyType_Spec model_spec = {"swiftcnn._swiftcnn.Model", sizeof(Model), 0, TYPE_FLAGS, model_slots};
 static PyType_Spec fit_spec = {"swiftcnn._swiftcnn.Fit", sizeof(Fit), 0, TYPE_FLAGS, fit_slots};
+static PyType_Spec measures_spec = {"swiftcnn._swiftcnn.Measures", sizeof(Measures), 0, TYPE_FLAGS, measures_slots};
 static PyType_Spec graph_spec = {"swiftcnn._swiftcnn.Graph", sizeof(Graph), 0, TYPE_FLAGS, graph_slots};
 static PyType_Spec picture_spec = {"swiftcnn._swiftcnn.Picture", sizeof(Picture), 0, TYPE_FLAGS, picture_slots};
 
@@ -1947,7 +2090,8 @@ static int module_exec(PyObject *module) {
   ModuleState *state = PyModule_GetState(module);
   state->model = add_type(module, &model_spec);
   state->fit = state->model ? add_type(module, &fit_spec) : NULL;
-  state->graph = state->fit ? add_type(module, &graph_spec) : NULL;
+  state->measures = state->fit ? add_type(module, &measures_spec) : NULL;
+  state->graph = state->measures ? add_type(module, &graph_spec) : NULL;
   state->picture = state->graph ? add_type(module, &picture_spec) : NULL;
   state->folder = state->picture ? add_type(module, &folder_spec) : NULL;
   state->batches = state->folder ? add_type(module, &batches_spec) : NULL;
@@ -1960,6 +2104,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   ModuleState *state = PyModule_GetState(module);
   Py_VISIT(state->model);
   Py_VISIT(state->fit);
+  Py_VISIT(state->measures);
   Py_VISIT(state->graph);
   Py_VISIT(state->picture);
   Py_VISIT(state->folder);
@@ -1972,6 +2117,7 @@ static int module_clear(PyObject *module) {
   ModuleState *state = PyModule_GetState(module);
   Py_CLEAR(state->model);
   Py_CLEAR(state->fit);
+  Py_CLEAR(state->measures);
   Py_CLEAR(state->graph);
   Py_CLEAR(state->picture);
   Py_CLEAR(state->folder);

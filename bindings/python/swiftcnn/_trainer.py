@@ -28,7 +28,7 @@ from ._inputs import (
 )
 from ._output import is_terminal
 from ._progress import ProgressBar
-from ._resuming import FitHooks, Place, Stored
+from ._resuming import FitHooks, OwnMetrics, Place, Stored
 from ._runs import Run
 from ._warnings import pass_on
 from .callbacks import Callback, CallbackList, History, TerminateOnNaN
@@ -36,6 +36,7 @@ from .callbacks import Callback, CallbackList, History, TerminateOnNaN
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from . import _swiftcnn
     from ._arrays import Floats, Samples
     from ._batches import Feed
     from ._inputs import Inputs
@@ -185,7 +186,7 @@ class Trainer(Fed):
         )
         if given.validates_ema:
             self._require_ema("validation_ema")
-        hooks = CallbackList(callbacks)
+        hooks = CallbackList(callbacks, *([OwnMetrics(self._own_metrics)] if self._own_metrics else []))
         data = self._fit_data(given, x, y, sample_weight, class_weight, validation_data)
         validation = data.validation
         notes = self._handle.training_notes()
@@ -297,13 +298,12 @@ class Trainer(Fed):
             for number_ in [] if place.is_done or is_over else run.batches(epoch, batch):
                 hooks.on_train_batch_begin(number_)
                 try:
-                    results = run.step()
+                    logs = self._train_logs(run.step())
                 except FloatingPointError:
                     if not bears_nan:
                         raise
-                    results = (math.nan,) * len(names)
+                    logs = dict.fromkeys(names, math.nan)
                 bar.count(run.samples)
-                logs = dict(zip(names, results, strict=True))
                 hooks.on_train_batch_end(number_, logs)
                 if self.stop_training:
                     if not run.epoch_ended:
@@ -349,12 +349,16 @@ class Trainer(Fed):
         as_dictionary = boolean(return_dict, "return_dict")
         self._settle(x, y)
         data = self._data(x, y, sample_weight, class_weight)
-        if trains:
-            results = self._handle.train_on_batch(*data, len(names))
-        else:
-            results = self._handle.evaluate(*data, data.samples, len(names), False)
+        self._reset_own_metrics()
+        if not trains:
+            return _results(self._evaluate_batch(self._handle.measures(False), data, False), as_dictionary)
+        results = self._handle.train_on_batch(*data, len(names) - len(self._own_metrics))
         pass_on(self._handle)
-        return _results(dict(zip(names, results, strict=True)), as_dictionary)
+        return _results(self._train_logs(results), as_dictionary)
+
+    def _train_logs(self, results: Sequence[float]) -> Logs:
+        """What a training step gave, which the library's metrics are a part of, by name."""
+        return self._logs_of(results[0], self._handle.measures(True)) if self._all_metrics else {"loss": results[0]}
 
     # ---------------------------------------------------------------------------------------------------- evaluation
 
@@ -367,6 +371,12 @@ class Trainer(Fed):
     ) -> Any:
         """The loss and metrics of one batch, without training; results and errors as of ``train_on_batch``."""
         return self._measured(False, x, y, sample_weight, None, return_dict)
+
+    def _evaluate_batch(self, sums: _swiftcnn.Measures, data: Data, uses_ema: bool) -> Logs:
+        """Adds a batch to an evaluation; the loss and metrics so far."""
+        sums.evaluate(self._handle, *data, data.samples, uses_ema)
+        pass_on(self._handle)
+        return self._logs_of(sums.values(0)[0][0], sums)
 
     def evaluate(
         self,
@@ -452,25 +462,19 @@ class Trainer(Fed):
     def _evaluate(self, feed: Feed[Data], hooks: CallbackList, bar: ProgressBar | None, uses_ema: bool) -> Logs:
         """The means over all images, batch by batch, so that Ctrl-C is heard between two. Without any image, which is
         not so before the first batch of a ``feed``, nothing is measured."""
-        names = self._measured_names()
         if feed.peek(0) is None:
             feed.warn()
             return {}
         self.stop_evaluating = False
         hooks.on_test_begin()
-        sums = [0.0] * len(names)
-        done = 0
+        sums = self._handle.measures(False)
+        self._reset_own_metrics()
         logs: Logs = {}
         for batch, (data, _) in enumerate(feed.epoch(0)):
             hooks.on_test_batch_begin(batch)
-            count = data.samples
-            results = self._handle.evaluate(*data, count, len(names), uses_ema)
-            pass_on(self._handle)
-            done += count
-            sums = [total + count * value for total, value in zip(sums, results, strict=True)]
-            logs = {name: total / done for name, total in zip(names, sums, strict=True)}
+            logs = self._evaluate_batch(sums, data, uses_ema)
             if bar:
-                bar.count(count)
+                bar.count(data.samples)
             hooks.on_test_batch_end(batch, logs)
             if self.stop_evaluating:
                 break

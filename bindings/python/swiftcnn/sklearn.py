@@ -220,7 +220,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
     def _begin(self, images: Array) -> None:
         """Makes a network for these images, not yet trained."""
         loss = losses.get(self.loss)
-        if loss.settings["name"] not in ("sparse_categorical_crossentropy", "crossentropy"):
+        if getattr(loss, "settings", {}).get("name") not in ("sparse_categorical_crossentropy", "crossentropy"):
             raise ValueError(f"loss must be one of labels, as 'sparse_categorical_crossentropy', got {self.loss!r}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with _random.seeding(seed):

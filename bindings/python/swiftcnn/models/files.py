@@ -42,9 +42,9 @@ def load_model(
     here, not compiled.
 
     Args:
-        custom_objects: your own classes of layers and models, and functions that layers were given, by name. Where one
-            is missing, or gives another network than it did, the model is a functional one of its layers, with a
-            warning that says so: it computes and trains the same.
+        custom_objects: your own classes of layers and models, functions that layers were given, and metrics, by name.
+            Where one is missing, or gives another network than it did, the model is a functional one of its layers,
+            with a warning that says so: it computes and trains the same.
         compile: False leaves the training state in the file.
         safe_mode: Keras's, without effect: nothing in a file is executed.
 
@@ -65,7 +65,9 @@ def load_model(
     core = _swiftcnn.load_model(file)
     if not boolean(compile, "compile"):
         core = _swiftcnn.load_model_memory(core.save_memory(False))
-    return with_layers(core, custom_objects or {})
+    model = with_layers(core, custom_objects or {})
+    model._restore_own_metrics(custom_objects or {})
+    return model
 
 
 def _room(elements: int) -> int:
