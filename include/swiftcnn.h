@@ -153,12 +153,17 @@ typedef struct scnn_model scnn_model;
 /* The names of the models that can be built, one a line, sorted. `pattern` has * and ?, as in "resnet*"; NULL: all. */
 scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity, size_t *length);
 
-/* Builds a model by name. Case, - and _ do not count: "EfficientNet-B0" is "efficientnet_b0". Options:
+/* Builds a model by name. Case, - and _ do not count: "EfficientNet-B0" is "efficientnet_b0". With a tag of timm's, as
+ * "resnet50.a1_in1k" or "hf-hub:timm/resnet50.a1_in1k", pictures are prepared as for the weights that it names; where
+ * those are not given, scnn_model_warning says where they are. Options:
  *   "input_shape": [height, width, channels]    null for a height or width that may be another at every
  *                                               call; by default the published resolution and 3 channels
  *   "classes": 1000
  *   "include_top": true                         without it the model ends with the last feature map
  *   "pooling": null                             "avg" or "max", applied where include_top is false
+ *   "features_only": false                      ends with a feature map for each resolution, finest first, in place of a
+ *                                               classifier: see scnn_model_feature_maps
+ *   "out_indices": null                         which of these maps, as [1, 2, -1]; by default all
  *   "classifier_activation": "softmax"          or "sigmoid"; null gives logits
  *   "dropout": null, "drop_path": null          rates from 0 to 1, before the classifier and of
  *                                               stochastic depth; null is the model's own
@@ -312,12 +317,24 @@ scnn_status scnn_model_summary(scnn_model *model, char *buffer, size_t capacity,
  * them, and its algorithm. Layers with the same number are one step. */
 scnn_status scnn_model_fused_summary(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
-/* The network. `format`: "text" (one line a value), "dot" (Graphviz), "json" (as in the model file), or "layers": a list of
- * its layers as Keras has them, each with "name", "class" (as "Conv2D"; "Layer" where Keras has none), "config" (the
- * arguments), "operation", "attributes", "nodes" (the results of which it consists), "operands" (what it reads) and
- * "weights" (pairs of a parameter and Keras's name for it); "sides" is padding that "config" has no word for, "depthwise"
- * the number of channels that are convolved separately. */
+/* The network. `format`: "text" (one line a value), "dot" (Graphviz), "svg" (as scnn_model_draw without options), "json"
+ * (as in the model file), or "layers": a list of its layers as Keras has them, each with "name", "class" (as "Conv2D";
+ * "Layer" where Keras has none), "config" (the arguments), "operation", "attributes", "nodes" (the results of which it is),
+ * "operands" (what it reads) and "weights" (pairs of a parameter and Keras's name for it); "sides" is padding that
+ * "config" has no word for, "depthwise" the number of channels that are convolved separately. */
 scnn_status scnn_model_graph(scnn_model *model, const char *format, char *buffer, size_t capacity, size_t *length);
+
+/* The network as a picture, an SVG document that browsers show: boxes of operations from the inputs down to the outputs,
+ * with a frame round each block of layers. A long one goes on in further columns. One of more than 4096 boxes is
+ * SCNN_INVALID_ARGUMENT. Options:
+ *   "shapes": true      shows the shapes of the results
+ *   "names": true       shows the names of the layers */
+scnn_status scnn_model_draw(scnn_model *model, const char *options, char *buffer, size_t capacity, size_t *length);
+
+/* The outputs that are feature maps [N, height, width, channels], as "features_only" of scnn_model_create gives them: a
+ * JSON list of objects with "name" (the output's), "channels" and "reduction" (how many pixels of the image's height and
+ * width one of the map's stands for). */
+scnn_status scnn_model_feature_maps(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
 /* The shape of the input without the batch, as [height, width, channels]; -1 where any size will do. SCNN_INVALID_STATE
  * where the model has several inputs. */
@@ -555,7 +572,7 @@ typedef struct scnn_batches scnn_batches;
  *   "resize": null, "interpolation": "bilinear"    as of scnn_picture_resize, before the middle is cut out; by default
  *                                   so that a picture just fills "size"
  *   "label_mode": null              "int": y is int32 [N]; "categorical": float32 [N, classes], which is the default
- *                                   where the next three need it
+ *                                   where the next three need it; "binary": of two classes float32 [N, 1]
  *   "label_smoothing": 0
  *   "mixup": 0, "cutmix": 0         alpha of the beta distribution; with both, each batch has one of the two
  *   "corrupt": "skip"               files that cannot be read are passed over and counted, their places taken by the next

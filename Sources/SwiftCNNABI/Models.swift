@@ -317,6 +317,27 @@ public func scnn_model_graph(
   }
 }
 
+@_cdecl("scnn_model_draw") @implementation
+public func scnn_model_draw(
+  _ handle: OpaquePointer!, _ options: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let options = try DrawingOptions(json: SwiftCNNABI.options(options, "options"))
+    try write(model(handle).drawing(options), to: buffer, capacity, length)
+  }
+}
+
+@_cdecl("scnn_model_feature_maps") @implementation
+public func scnn_model_feature_maps(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    try write(model(handle).featureMapsDescription.serialized(), to: buffer, capacity, length)
+  }
+}
+
 @_cdecl("scnn_model_input_shape") @implementation
 public func scnn_model_input_shape(
   _ handle: OpaquePointer!, _ shape: UnsafeMutablePointer<Int64>!, _ rank: UnsafeMutablePointer<Int32>!

@@ -201,15 +201,26 @@ def draw(results: dict[str, Any]) -> str:
     threads = f"{results['threads']} thread{'s' * (results['threads'] > 1)}"
     return chart.bars(
         "Milliseconds for one image, float32: shorter is faster",
-        f"{threads} of {results['machine']['processor']}; medians of engines that take turns, each in its own process",
+        f"{threads} of {results['machine']['processor']}; medians of engines in processes of their own that take turns",
         "ms", groups, peers.TITLES["swiftcnn"]) if groups else ""
 
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    words = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    return {"processor": words[0] if words else platform.machine(), "processors": len(os.sched_getaffinity(0)),
+    return {"processor": processor(), "processors": len(os.sched_getaffinity(0)),
             "kernel": platform.release(), "python": platform.python_version()}
+
+
+def processor() -> str:
+    """Its name, and where that leaves it open, its kind."""
+    with open("/proc/cpuinfo") as file:
+        rows = [line.partition(":") for line in file]
+    told = {name.strip(): value.strip() for name, _, value in rows}
+    flags = told.get("flags", "").split()
+    zen = {"25": "Zen 4" if "avx512f" in flags else "Zen 3", "26": "Zen 5"}.get(told.get("cpu family", ""))
+    sets = [text for flag, text in (("amx_int8", "AMX"), ("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags]
+    kind = ", ".join(filter(None, [zen if "AMD" in told.get("model name", "") else None, *sets[:1]]))
+    return told.get("model name", platform.machine()) + (f" ({kind})" if kind else "")
 
 
 def arguments() -> argparse.Namespace:

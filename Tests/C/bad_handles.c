@@ -29,6 +29,8 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_name(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_summary(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_fused_summary(model, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_draw(model, NULL, text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_feature_maps(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile(model, &x, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_training(model, &x, &x, NULL, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_text(model, "text", text, sizeof text, &count));
@@ -123,6 +125,9 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_text(model, NULL, NULL, 0, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, NULL, NULL, 0, &length));
   REFUSES(scnn_model_graph(model, "dot", NULL, 100, &length));
+  REFUSES(scnn_model_draw(model, NULL, NULL, 100, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_draw(model, "{", NULL, 0, &length));
+  REFUSES(scnn_model_feature_maps(model, NULL, 100, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, NULL, &rank));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_input_shape(model, shape, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_normalization(model, NULL, numbers, CHANNELS));

@@ -99,7 +99,7 @@ import Testing
     #expect(try model.graphText("text") == model.graph.text)
     #expect(try model.graphText("dot").hasPrefix("digraph"))
     #expect(try Graph(json: JSON(parsing: model.graphText("json"))).text == model.graph.text)
-    expectError(.unknownName, "unknown format 'svg'") { _ = try model.graphText("svg") }
+    expectError(.unknownName, "unknown format 'png'; did you mean 'svg'?") { _ = try model.graphText("png") }
     #expect(model.summary.contains("[N, 6, 5, 4]"))
   }
 }

@@ -12,7 +12,7 @@ final class InputWarnings: Sendable {
     let minimum, maximum: Float
   }
 
-  /// Which of `InputValues.allCases` were told, a bit each.
+  /// Which of `InputValues.allCases` were told, a bit each, and in the last bit whether of missing weights was.
   private let told = Atomic<UInt64>(0)
   /// 0, or 1 + the number of the mismatch's given + 8 times that of its trained, which is 7 for nil.
   private let pending = Atomic<UInt64>(0)
@@ -29,6 +29,14 @@ final class InputWarnings: Sendable {
     range.store(low | high << 32, ordering: .relaxed)
     pending.store(1 + number + 8 * (mismatch.trained.map(Self.number) ?? 7), ordering: .releasing)
   }
+
+  private static let weightsBit: UInt64 = 1 << 63
+
+  /// Whether somebody has asked what the model's weights should have been.
+  var hasToldOfWeights: Bool { told.load(ordering: .relaxed) & Self.weightsBit != 0 }
+
+  /// Says that somebody has.
+  func haveToldOfWeights() { told.bitwiseOr(Self.weightsBit, ordering: .relaxed) }
 
   /// What nobody has asked for yet.
   var next: Mismatch? {

@@ -19,8 +19,11 @@ struct OptionReader {
   private(set) var declarations: [OptionDeclaration] = []
 
   /// Reads `object` with `body`, then refuses keys that `body` did not ask for.
+  /// - Parameter foreign: what to do in place of other libraries' keys.
   /// - Throws: `.invalidArgument` for a value of the wrong kind, `.unknownName` with the nearest key for an unknown one.
-  static func read(_ object: JSONObject, _ body: (inout OptionReader) throws(CNNError) -> Void) throws(CNNError) {
+  static func read(
+    _ object: JSONObject, foreign: [String: String] = [:], _ body: (inout OptionReader) throws(CNNError) -> Void
+  ) throws(CNNError) {
     var reader = OptionReader(.reading, object)
     do throws(CNNError) {
       try body(&reader)
@@ -29,7 +32,10 @@ struct OptionReader {
       throw error.code == .malformedFile ? CNNError(.invalidArgument, error.message) : error
     }
     let known = reader.declarations.map(\.name)
-    for key in object.keys where !known.contains(key) { throw unknownName("option", key, among: known) }
+    for key in object.keys where !known.contains(key) {
+      if let advice = foreign[key] { throw CNNError(.unknownName, "unknown option '\(key)': \(advice)") }
+      throw unknownName("option", key, among: known)
+    }
   }
 
   init(_ purpose: Purpose, _ object: JSONObject = JSONObject()) { (self.purpose, self.object) = (purpose, object) }
@@ -189,6 +195,13 @@ struct OptionReader {
       value = try object.optionalNumbers(key) ?? value
     }
     try declare(key, "numbers", value.map { .numbers($0) } ?? .null, documentation)
+  }
+
+  /// Whole numbers or nothing.
+  mutating func integers(_ key: String, _ value: inout [Int]?, _ documentation: String) throws(CNNError) {
+    value = try object.optionalIntegers(key) ?? value
+    let numbers = value.map { $0.map { JSON.integer(Int64($0)) } }
+    try declare(key, "integers", numbers.map { .array($0) } ?? .null, documentation)
   }
 
   /// Texts or nothing.

@@ -98,10 +98,17 @@ extension Model {
         "the folder gives a share for each class (label_mode categorical, mixup, cutmix or label_smoothing), and "
           + "sparse_categorical_crossentropy takes numbers of classes; expected categorical_crossentropy")
     }
-    guard !settings.hasLabelTargets else { return }
+    let isBinary = folder.options.labelMode == .binary
+    guard settings.hasLabelTargets == isBinary else { return }
+    if isBinary {
+      throw CNNError(
+        .invalidArgument,
+        "the folder gives yes or no (label_mode binary), and sparse_categorical_crossentropy takes numbers of classes; "
+          + "expected binary_crossentropy")
+    }
     throw CNNError(
       .invalidArgument,
-      "the folder gives numbers of classes, and \(settings.customLoss?.title ?? settings.loss.rawValue) takes a share for each class; expected "
-        + "sparse_categorical_crossentropy, or a folder with label_mode categorical")
+      "the folder gives numbers of classes, and \(settings.customLoss?.title ?? settings.loss.rawValue) takes a share "
+        + "for each class; expected sparse_categorical_crossentropy, or a folder with label_mode categorical")
   }
 }

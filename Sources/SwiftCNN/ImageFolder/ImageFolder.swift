@@ -26,6 +26,11 @@ public final class ImageFolder: Sendable {
     self.options = options
     listing = try PictureListing(
       path, classes: options.classNames, skipsUnreadable: options.corruptFiles == .skip)
+    guard options.labelMode != .binary || listing.classNames.count == 2 else {
+      let count = listing.classNames.count
+      throw CNNError(
+        .invalidArgument, "'label_mode' is binary; expected 2 classes, not \(count) class\(count == 1 ? "" : "es")")
+    }
     indices = try Self.indices(of: listing, options)
     guard batchCount > 0 else {
       throw CNNError(

@@ -6,7 +6,7 @@ import Glibc
 public struct ImageBatch: Sendable {
   /// uint8 `[N, height, width, channels]`.
   public let x: TensorView
-  /// int32 `[N]`, or float32 `[N, classes]` where the folder gives shares.
+  /// int32 `[N]`, or float32: `[N, classes]` where the folder gives shares, `[N, 1]` where its label mode is binary.
   public let y: TensorView
   /// Whether no other batch follows in this epoch.
   public let isLast: Bool
@@ -93,9 +93,15 @@ public final class ImageFolderBatches {
     let shape = [count, options.height, options.width, options.channels]
     return ImageBatch(
       x: TensorView(.uint8, shape: shape, base: pixels.base),
-      y: options.givesShares
-        ? TensorView(.float32, shape: [count, folder.classNames.count], base: targets.base)
-        : TensorView(.int32, shape: [count], base: targets.base), isLast: isFinished)
+      y: targets(count), isLast: isFinished)
+  }
+
+  private func targets(_ count: Int) -> TensorView {
+    let options = folder.options
+    if options.labelMode == .binary { return TensorView(.float32, shape: [count, 1], base: targets.base) }
+    return options.givesShares
+      ? TensorView(.float32, shape: [count, folder.classNames.count], base: targets.base)
+      : TensorView(.int32, shape: [count], base: targets.base)
   }
 
   /// Counts the file at a position, which could not be read.
@@ -132,6 +138,10 @@ public final class ImageFolderBatches {
 
   private func setTarget(_ row: Int, _ label: Int32) {
     let options = folder.options
+    if options.labelMode == .binary {
+      targets.floats[row] = Float(label)
+      return
+    }
     guard options.givesShares else {
       targets.base.assumingMemoryBound(to: Int32.self)[row] = label
       return

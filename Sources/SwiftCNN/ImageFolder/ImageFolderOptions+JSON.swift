@@ -53,9 +53,9 @@ extension ImageFolderOptions: Configurable {
     guard subset == .training || validationSplit > 0 else {
       throw CNNError(.invalidArgument, "subset is validation, but validation_split is 0; expected it above 0")
     }
-    guard labelMode != .int || !needsShares else {
+    guard labelMode == nil || labelMode == .categorical || !needsShares else {
       throw CNNError(
-        .invalidArgument, "label_mode is int; expected categorical with mixup, cutmix or label_smoothing")
+        .invalidArgument, "label_mode is \(labelMode?.rawValue ?? "null"); expected categorical with mixup, cutmix or label_smoothing")
     }
   }
 

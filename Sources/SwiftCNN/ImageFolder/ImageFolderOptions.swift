@@ -17,6 +17,8 @@ public struct ImageFolderOptions: Sendable {
     case int
     /// A share for each class, float32.
     case categorical
+    /// Of two classes, 1 for the second and 0 for the first, float32.
+    case binary
   }
 
   /// Which part of the pictures is taken where some are held back for validation.

@@ -89,12 +89,15 @@ extension Model {
     return isExpected
   }
 
-  /// What the model has noticed about its data that may be a mistake: that it looks like pixels that nobody normalised, or
-  /// is other than what the model was trained on; or that a batch to train on leaves batch normalisation one value for each
-  /// channel. Each is told once.
+  /// What the model has noticed that may be a mistake: that its data looks like pixels that nobody normalised, or is other
+  /// than what it was trained on; that a batch to train on leaves batch normalisation one value for each channel; or that
+  /// the weights are missing which its name promises. Each is told once.
   /// - Parameter read: called with the text; where it throws, the text can be asked for again.
   public func readWarning(_ read: (String) throws(CNNError) -> Void) throws(CNNError) {
-    if let mismatch = warnings.next {
+    if let missingWeights, !warnings.hasToldOfWeights {
+      try read(missingWeights)
+      warnings.haveToldOfWeights()
+    } else if let mismatch = warnings.next {
       try read(text(of: mismatch))
       warnings.clear()
     } else if warnings.layersWithSingleValues > 0 {

@@ -84,17 +84,25 @@ extension Model {
   /// The names of all tensors that `predict` can give, in the order they are computed.
   public var tensorNames: [String] { lock.reading { network.nodes.map(\.name) } }
 
-  /// The network as text: one line per value, `dot` for Graphviz, `json`, or `layers`, its layers as Keras has them in
-  /// JSON.
+  /// The network as text: one line per value, `dot` for Graphviz, `svg` as `drawing` gives it, `json`, or `layers`,
+  /// its layers as Keras has them in JSON.
   /// - Throws: `.unknownName` for another format.
   public func graphText(_ format: String) throws(CNNError) -> String {
     switch format {
     case "text": return graph.text
     case "dot": return graph.dot
+    case "svg": return try drawing()
     case "json": return try graph.json.serialized()
     case "layers": return try graph.kerasLayers.serialized()
-    default: throw unknownName("format", format, among: ["text", "dot", "json", "layers"])
+    default: throw unknownName("format", format, among: ["text", "dot", "svg", "json", "layers"])
     }
+  }
+
+  /// The network as a picture, an SVG document that browsers show: boxes of operations from the inputs down to the outputs,
+  /// with a frame round each block of layers. A long one goes on in further columns.
+  /// - Throws: `.invalidArgument` where the network is too large to be drawn.
+  public func drawing(_ options: DrawingOptions = DrawingOptions()) throws(CNNError) -> String {
+    try graph.svg(options)
   }
 
   /// A table of layers, output shapes and parameter counts.
@@ -154,9 +162,12 @@ extension Model {
     }
     let rule = String(repeating: "-", count: widths.reduce(2 * (widths.count - 1), +))
     let total = parameterCount(), trainable = parameterCount(trainableOnly: true)
+    let statistics = graph.parameters.filter { !$0.role.isLearned }.reduce(0) { $0 + $1.shape.reduce(1, *) }
     let lines =
       [name, rule, line(rows[0]), rule] + rows.dropFirst().map(line) + [
-        rule, "parameters: \(grouped(total)), trainable: \(grouped(trainable))",
+        rule,
+        "parameters: \(grouped(total)), trainable: \(grouped(trainable)), non-trainable: \(grouped(total - trainable))"
+          + (statistics == 0 ? "" : "; statistics: \(grouped(statistics))"),
       ]
     return lines.joined(separator: "\n")
   }

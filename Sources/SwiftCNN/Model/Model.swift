@@ -17,6 +17,10 @@ public final class Model: @unchecked Sendable {
   var network: Graph
   var pixelNormalization: Compiler.PixelNormalization
   var training: TrainingState?
+  /// The parameters behind the network's last feature map, which files of weights have and it has not.
+  var cutOff: [Parameter] = []
+  /// What to do for the weights that its name promises; nil where it promises none, or has them.
+  private(set) var missingWeights: String?
   /// What the last file of weights had.
   var weightsReport: WeightsReport?
   /// How the foreign file was read that this model was made of.
@@ -34,17 +38,23 @@ public final class Model: @unchecked Sendable {
   /// - Throws: `.unknownName` with the nearest name, or what does not fit in the options.
   public convenience init(_ name: String, options: ModelOptions = ModelOptions()) throws(CNNError) {
     let variant = try ModelRegistry.variant(name)
-    let graph = try ModelRegistry.graph(variant, options)
+    let whole = try ModelRegistry.graph(variant, options)
+    let graph = try options.featuresOnly ? whole.removingDeadNodes().removingDeadParameters() : whole
     let pixels = graph.type(of: graph.inputs[0].value).shape.last == 3 ? variant.pixels : nil
     try self.init(
       uninitialized: graph, name: variant.name, mean: options.mean ?? pixels?.mean,
       deviation: options.deviation ?? pixels?.deviation)
+    if TimmName(name).tag != nil, graph.shape(of: graph.inputs[0].value).last == 3 {
+      chosenPreprocessing = Preprocessing(of: variant, lockedInputShape)
+    }
+    cutOff = Array(whole.parameters.dropFirst(graph.parameters.count))
     try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
     if let weights = options.weights {
       let report = try loadWeights(weights)
       let fresh = report.otherClasses == nil ? [] : WeightsMatch.classifier(of: network)
       parameters.initialize(seed: options.seed) { fresh.contains($0.name) }
     } else {
+      missingWeights = TimmName(name).advice(for: variant)
       parameters.initialize(seed: options.seed)
     }
   }
@@ -99,7 +109,7 @@ public final class Model: @unchecked Sendable {
   init(copying other: Model) throws(CNNError) {
     (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
     (chosenPreprocessing, knownClasses) = (other.chosenPreprocessing, other.knownClasses)
-    (metadata, trainedOn) = (other.metadata, other.trainedOn)
+    (metadata, trainedOn, cutOff) = (other.metadata, other.trainedOn, other.cutOff)
     parameters = try other.parameters.copy()
     lock = LockSet(parameters.blocks.map(\.lock))
     training = try other.training?.copy(for: parameters)

@@ -221,14 +221,16 @@ struct EfficientNet: ModelFamily {
     return result
   }
 
-  func features(_ x: Value, _ builder: inout GraphBuilder, dropPath: Double) throws(CNNError) -> Value {
+  func features(_ x: Value, _ builder: inout GraphBuilder, dropPath: Double) throws(CNNError) -> Features {
     let counts = try scaling.blockCounts(stages.map(\.repeats), fixesEnds: fixesEnds)
     let stemWidth = fixesEnds ? stem : try scaling.channels(Double(stem))
     var x = try convolution(x, naming.stem, channels: stemWidth, kernel: 3, stride: 2, activation: activation, &builder)
     var width = stemWidth
     let blockCount = counts.reduce(0, +)
     var index = 0
+    var maps: [Value] = []
     for (stage, row) in stages.enumerated() {
+      if row.stride > 1 { maps.append(x) }
       width = try scaling.channels(Double(row.channels))
       for position in 0..<counts[stage] {
         // Huang et al. 2016, section 4: the rate grows linearly with depth, here from 0 to just below `dropPath`.
@@ -245,8 +247,9 @@ struct EfficientNet: ModelFamily {
       case .scaled(let channels): try scaling.channels(Double(channels))
       case .fixed(let channels): channels
       }
-    return try convolution(
+    let last = try convolution(
       x, naming.head(stages: stages.count), channels: headWidth, kernel: 1, activation: activation, &builder)
+    return Features(maps: maps + [x], last: last)
   }
 
   /// A block of either kind; where input and result are of one shape, the input is added.

@@ -7,21 +7,31 @@ protocol ModelFamily: Sendable {
   /// The name it is asked for by.
   var name: String { get }
   /// The height and width of the images it was published for.
-  var resolution: Int { get }
+  var resolution: Int { get set }
   /// The rates of dropout before the classifier and of stochastic depth that it was published with.
   var dropout: Double { get }
   var dropPath: Double { get }
   /// The dense layer at the end.
   var classifier: Classifier { get }
   /// What pixels with three channels are normalised with.
-  var pixels: PixelConstants { get }
+  var pixels: PixelConstants { get set }
   /// How pictures were prepared for it.
-  var pictures: PictureConstants { get }
+  var pictures: PictureConstants { get set }
+  /// Batch normalisation's.
+  var epsilon: Double { get set }
   /// The variant made wider, deeper and finer, with a table of stages in place of its own where one is given.
   /// - Throws: `.invalidArgument` naming the option that has no meaning for the family, or is out of range.
   func scaled(by scaling: ModelScaling, stages: StageTable?) throws(CNNError) -> Self
   /// Builds everything up to the last feature map `[N, H, W, C]`, with that largest rate of stochastic depth.
-  func features(_ x: Value, _ builder: inout GraphBuilder, dropPath: Double) throws(CNNError) -> Value
+  func features(_ x: Value, _ builder: inout GraphBuilder, dropPath: Double) throws(CNNError) -> Features
+}
+
+/// What a network has before its classifier.
+struct Features {
+  /// The last result at each resolution, finest first, as timm's `features_only` gives them.
+  let maps: [Value]
+  /// What the classifier reads, which may be further on than the last map.
+  let last: Value
 }
 
 /// The dense layer at the end of a classifier.
@@ -47,6 +57,8 @@ struct PixelConstants {
 struct PictureConstants: Equatable {
   let shorterSide: Int
   var interpolation = ResamplingFilter.bilinear
+  /// Whether they are given the resolution at once instead, whatever becomes of their proportions.
+  var isSquashed = false
 }
 
 /// All models by name.
@@ -59,14 +71,15 @@ public enum ModelRegistry {
   /// The names that match a pattern, see `Glob`.
   public static func names(matching pattern: String) -> [String] { names.filter { Glob.matches($0, pattern) } }
 
-  /// The variant of that name. Case, `-` and `_` do not count: `EfficientNet-B0` is `efficientnet_b0`.
+  /// The variant of that name. Case, `-` and `_` do not count: `EfficientNet-B0` is `efficientnet_b0`. With a tag of
+  /// timm's, as `resnet50.a1_in1k`, it is prepared as that says.
   /// - Throws: `.unknownName` with the nearest name.
   static func variant(_ name: String) throws(CNNError) -> any ModelFamily {
-    let spelling = spelling(name)
+    let name = TimmName(name), spelling = spelling(name.architecture)
     guard let variant = variants.first(where: { Self.spelling($0.name) == spelling }) else {
-      throw unknownName("model", name, among: names)
+      throw unknownName("model", name.architecture, among: names)
     }
-    return variant
+    return try name.configured(variant)
   }
 
   /// The variant of exactly that name, or nil.
@@ -90,7 +103,13 @@ public enum ModelRegistry {
     var builder = GraphBuilder()
     let input = try builder.input(
       shape: options.inputShape ?? [variant.resolution, variant.resolution, 3], example: variant.resolution)
-    var x = try variant.features(input, &builder, dropPath: options.dropPath ?? variant.dropPath)
+    let features = try variant.features(input, &builder, dropPath: options.dropPath ?? variant.dropPath)
+    if options.featuresOnly {
+      let maps = try options.chosen(of: features.maps)
+      try builder.graph.setOutputs(maps.map { (builder.graph.name(of: $0), $0) })
+      return builder.graph
+    }
+    var x = features.last
     guard options.includesTop else {
       if let pooling = options.pooling {
         x = try builder.apply(GlobalPooling2D(pooling == .average ? .average : .max), x, name: "avgpool")

@@ -28,6 +28,11 @@ public struct ModelOptions: Sendable {
   public var includesTop = true
   /// How the feature map is reduced where there is no top; nil leaves it as it is.
   public var pooling: FeaturePooling?
+  /// Whether the network ends with a feature map for each resolution, finest first, whatever its top: such a model has
+  /// several outputs, see `Model.featureMaps`, and only predicts.
+  public var featuresOnly = false
+  /// Which of these maps, by their places from 0, or from -1 backwards; nil for all.
+  public var featureIndices: [Int]?
   /// What the classifier ends with; nil for logits.
   public var classifierActivation: ClassifierActivation? = .softmax
   /// The rate of dropout before the classifier; nil for the builder's own.
@@ -69,7 +74,19 @@ public struct ModelOptions: Sendable {
   /// - Throws: `.invalidArgument` or `.unknownName` naming the key.
   public init(json: JSONObject) throws(CNNError) {
     self.init()
-    try read(json)
+    try OptionReader.read(json, foreign: ForeignOptions.advice) { (options) throws(CNNError) in try visit(&options) }
+  }
+
+  /// The feature maps that are asked for.
+  func chosen(of maps: [Value]) throws(CNNError) -> [Value] {
+    guard let featureIndices else { return maps }
+    let places = featureIndices.map { $0 < 0 ? $0 + maps.count : $0 }
+    guard !places.isEmpty, places.allSatisfy(maps.indices.contains), Set(places).count == places.count else {
+      throw CNNError(
+        .invalidArgument,
+        "out_indices is \(featureIndices); expected different ones of 0 to \(maps.count - 1), or from -1 backwards")
+    }
+    return places.map { maps[$0] }
   }
 }
 
@@ -80,6 +97,8 @@ extension ModelOptions: Configurable {
     try options.integer("classes", &classes, in: .atLeast(1), "The number of classes.")
     try options.flag("include_top", &includesTop, "Whether the network ends with its classifier.")
     try options.choice("pooling", &pooling, "How features are reduced where there is no classifier; null: not at all.")
+    try options.flag("features_only", &featuresOnly, "Whether it ends with a feature map for each resolution.")
+    try options.integers("out_indices", &featureIndices, "Which of these maps, from 0, or from -1 backwards; null: all.")
     try options.choice(
       "classifier_activation", &classifierActivation, nullable: true, "What the classifier ends with; null: logits.")
     try options.number(
@@ -94,6 +113,12 @@ extension ModelOptions: Configurable {
     try options.text("weights", &weights, "The path of a file with weights; null: random ones.")
     try options.seed(&seed, "Of random weights.")
     try PictureOptions.visit(&mean, &deviation, &preprocessing, &classNames, &options)
+    guard featuresOnly || featureIndices == nil else {
+      throw CNNError(.invalidArgument, "out_indices goes with features_only, which is false")
+    }
+    guard !featuresOnly || pooling == nil else {
+      throw CNNError(.invalidArgument, "pooling goes without features_only, whose maps are given as they are")
+    }
     if let inputShape {
       guard inputShape.count == 3, inputShape.allSatisfy({ $0 ?? 1 >= 1 }), inputShape[2] != nil else {
         throw CNNError(

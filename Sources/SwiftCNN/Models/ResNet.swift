@@ -117,14 +117,16 @@ struct ResNet: ModelFamily {
     return result
   }
 
-  func features(_ x: Value, _ builder: inout GraphBuilder, dropPath: Double) throws(CNNError) -> Value {
+  func features(_ x: Value, _ builder: inout GraphBuilder, dropPath: Double) throws(CNNError) -> Features {
     let counts = try scaling.blockCounts(stages)
     let stemWidth = try scaling.channels(Double(width))
     var x = x
+    var maps: [Value] = []
     switch stem {
     case .imageNet:
       x = try convolution(x, "conv1", "bn1", channels: stemWidth, kernel: 7, stride: 2, &builder)
       x = try builder.activation(.relu, x, "relu")
+      maps.append(x)
       x = try builder.apply(Pooling2D(.max, kernel: [3, 3], stride: [2, 2], padding: .all(1)), x, name: "maxpool")
     case .cifar:
       x = try convolution(x, "conv1", "bn1", channels: stemWidth, kernel: 3, stride: 1, &builder)
@@ -142,8 +144,9 @@ struct ResNet: ModelFamily {
           dropRate: dropRate, dropStream: index, &builder)
         index += 1
       }
+      maps.append(x)
     }
-    return x
+    return Features(maps: maps, last: x)
   }
 
   /// `y = F(x) + x`, then ReLU (the article's block ends with the sum). Where the shape changes, the shortcut is a 1x1

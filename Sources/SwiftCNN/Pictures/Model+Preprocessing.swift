@@ -12,10 +12,7 @@ extension Model {
     if let chosenPreprocessing { return chosenPreprocessing }
     let shape = lockedInputShape, isImage = shape.count == 3
     let published = isImage && shape[2] == 3 ? ModelRegistry.publishedVariant(name) : nil
-    return Preprocessing(
-      height: isImage ? shape[0] : nil, width: isImage ? shape[1] : nil,
-      published: published.map { ($0.pictures.shorterSide, $0.resolution) },
-      interpolation: published?.pictures.interpolation ?? .bilinear)
+    return Preprocessing(of: published, isImage ? shape : [nil, nil])
   }
 
   /// Sets what is done to pictures.

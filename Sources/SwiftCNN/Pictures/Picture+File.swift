@@ -48,7 +48,7 @@ extension Picture {
       throw CNNError(
         .shapeMismatch,
         "the picture is \(pixels.element) of shape \(describe(pixels.shape)); expected uint8 [height, width, channels] "
-          + "with 1, 3 or 4 channels")
+          + "with 1, 3 or 4 channels\(shape.count == 3 && [1, 3, 4].contains(shape[0]) ? ", which come last" : "")")
     }
     guard shape[0] >= 1, shape[1] >= 1 else {
       throw CNNError(.shapeMismatch, "the picture has shape \(describe(pixels.shape)): it has no pixels")

@@ -56,6 +56,16 @@ public struct Preprocessing: Sendable, Equatable {
       interpolation: interpolation)
   }
 
+  /// The description for a network that reads `[height, width, ...]`, as the variant was published, where it is one.
+  init(of variant: (any ModelFamily)?, _ shape: [Int?]) {
+    self.init(
+      height: shape[0], width: shape[1], published: variant.map { ($0.pictures.shorterSide, $0.resolution) },
+      interpolation: variant?.pictures.interpolation ?? .bilinear)
+    if variant?.pictures.isSquashed == true, let crop {
+      (resizing, self.crop) = (.exact(height: crop.height, width: crop.width), nil)
+    }
+  }
+
   /// The picture as the model sees it.
   /// - Throws: `.invalidArgument` where the result would have too many pixels, `.outOfMemory`.
   func applied(to picture: Picture, threads: Int) throws(CNNError) -> Picture {

@@ -56,7 +56,9 @@ struct EfficientNetLayers {
         head.append(layer)
       }
     }
-    guard stem.count == 2, head.count == 2, classifier.count <= 1, blocks.allSatisfy({ Self.parts(of: $0) != nil })
+    // Feature maps end before the head.
+    guard stem.count == 2, head.isEmpty || head.count == 2, classifier.count <= 1,
+      blocks.allSatisfy({ Self.parts(of: $0) != nil })
     else { return nil }
   }
 

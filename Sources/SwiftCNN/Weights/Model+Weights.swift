@@ -20,7 +20,7 @@ extension Model {
     let file = try openTensorFile(path)
     return try lock.writing { () throws(CNNError) in
       let match = WeightsMatch(
-        file, network, convertsChannels: strict, passingOver: ModelFile.isPassedOver(in: file))
+        file, network, cutOff: cutOff, convertsChannels: strict, passingOver: ModelFile.isPassedOver(in: file))
       let matchesNothing = match.report.loaded == 0 && !parameters.parameters.isEmpty
       if matchesNothing || strict && !match.report.isComplete {
         throw unfitting(file, match.report, matchesNothing: matchesNothing)
@@ -46,6 +46,7 @@ extension Model {
       }
       weightsReport = match.report
       trainedOn = ModelFile.trainedOn(file)
+      warnings.haveToldOfWeights()
       return match.report
     }
   }

@@ -11,15 +11,17 @@ struct WeightsMatch {
 
   /// Finds the place in the file, and the conventions, by which most of the network's names are known.
   /// - Parameters:
+  ///   - cutOff: what whole networks have after the last of this one's parameters, which a file may have too.
   ///   - convertsChannels: whether a first convolution for another number of channels is taken.
   ///   - isPassedOver: whether a tensor is none of the network's, whatever it is called.
   init(
-    _ file: any TensorFile, _ network: Graph, convertsChannels: Bool, passingOver isPassedOver: (String) -> Bool
+    _ file: any TensorFile, _ network: Graph, cutOff: [Parameter], convertsChannels: Bool,
+    passingOver isPassedOver: (String) -> Bool
   ) {
     let parameters = network.parameters
     let tensors = file.names.filter { !isPassedOver($0) }
-    let spellings = Self.spellings(of: parameters)
-    let place = WeightsPlace.best(for: spellings.map(\.names), parameters, in: file, tensors)
+    let spellings = Self.spellings(of: parameters + cutOff)
+    let place = WeightsPlace.best(for: spellings.map(\.names), parameters + cutOff, in: file, tensors)
     let spelling = spellings[place?.spelling ?? 0]
     report = WeightsReport(path: file.path, naming: spelling.naming)
     (report.source, report.prefix) = (place?.source ?? "", place?.prefix ?? "")
@@ -68,6 +70,7 @@ struct WeightsMatch {
       rest.removeAll { _, name in Self.classifierNames.contains { name == "\($0).weight" || name == "\($0).bias" } }
     }
     report.leftOver = rest.map(\.tensor)
+    report.passedOver += spelling.names.dropFirst(parameters.count).compactMap { whole[$0] }
   }
 
   /// What the network's parameters may be called, each list once.

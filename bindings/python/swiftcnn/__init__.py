@@ -72,6 +72,13 @@ from ._swiftcnn import version as _version
 from .layers import Input
 from .models import Model, Sequential, create_model, list_models, load_model
 
+for _module in (
+    *(activations, callbacks, datasets, initializers, layers, losses, metrics, models, onnx, optimizers, regularizers),
+    *(schedules, utils),
+):
+    # What completion offers of a module is what it is for.
+    vars(_module)["__dir__"] = vars(_module)["__all__"].copy
+
 __version__: str = _version()
 
 __all__ = [
@@ -102,3 +109,7 @@ __all__ = [
     "set_thread_pinning",
     "utils",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -104,7 +104,8 @@ def _images(x: ArrayLike | None, model: _swiftcnn.Model, shape: Shape, pixels: b
     if array.ndim != len(shape) + 1 or not _fits(array.shape[1:], shape):
         hint = ""
         if array.ndim == 4 and len(shape) == 3 and _fits((*array.shape[2:], array.shape[1]), shape):
-            hint = f"; channels come last: give {name}.transpose(0, 2, 3, 1)"
+            call = "permute" if hasattr(x, "permute") else "transpose"
+            hint = f"; channels come last: give {name.rpartition(': ')[2]}.{call}(0, 2, 3, 1)"
         raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}{hint}")
     if array.shape[0] == 0:
         raise ValueError(f"{name} holds no images: its shape is {array.shape}")

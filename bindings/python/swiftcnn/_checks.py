@@ -3,13 +3,17 @@ not even reach it: values of the wrong kind, and numbers that JSON cannot carry.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import operator
 import os
-from collections.abc import Iterable, Mapping
-from typing import SupportsFloat, SupportsIndex, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ParamSpec, SupportsFloat, SupportsIndex, TypeVar
 
 _Entry = TypeVar("_Entry")
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 _LARGEST = 2**31 - 1
 
@@ -101,6 +105,34 @@ def unknown(kind: str, value: str, names: Iterable[str]) -> ValueError:
     known = sorted(names)
     hint = nearest(value, known) or "; known are " + ", ".join(map(repr, known))
     return ValueError(f"unknown {kind} {value!r}{hint}")
+
+
+def unrecognized(called: Any, names: Sequence[str]) -> ValueError:
+    """The error for arguments by names that a function or class does not have, which suggests the nearest."""
+    from difflib import get_close_matches
+
+    known = [*inspect.signature(called).parameters]
+    hints = [f"{name}, did you mean {near!r}?" for name in names for near in get_close_matches(name, known, n=1)]
+    whose = called.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    return ArgumentError(f"{whose}: unrecognized keyword arguments {', '.join(hints or names)}")
+
+
+def suggesting(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """The function, which of an argument that it does not have says the nearest one."""
+
+    @functools.wraps(function)
+    def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            names = [name for name in kwargs if f"() got an unexpected keyword argument {name!r}" in str(error)]
+            if not names or error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            message = str(error)
+        hints = unrecognized(function, names).args[0].partition("did you mean ")[2]
+        raise ArgumentError(message.rpartition(".")[2] + (f"; did you mean {hints}" if hints else ""))
+
+    return call
 
 
 def entry(value: str, kind: str, table: Mapping[str, _Entry]) -> _Entry:

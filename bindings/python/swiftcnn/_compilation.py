@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import losses, metrics, optimizers
-from ._checks import ArgumentError, boolean, choice, integer, number, unsupported
+from ._checks import ArgumentError, boolean, choice, integer, number, suggesting, unsupported
 from ._config import told
 from ._measures import batch_of
 
@@ -131,6 +131,7 @@ class Compiled:
         self._compile_seed, self._compile_is_due = None, False
         self._loss, self._metrics, self._weighted_metrics, self.optimizer = None, (), (), None
 
+    @suggesting
     def compile(
         self,
         optimizer: str | Optimizer = "rmsprop",
@@ -164,7 +165,11 @@ class Compiled:
             ValueError: a name is not known, or a setting is outside its domain.
         """
         _refuse_unsupported(
-            loss_weights=(loss_weights, [None], "None, since a model has one output"),
+            loss_weights=(
+                loss_weights,
+                [None],
+                f"None, since a model has one output; metrics go by name: metrics={loss_weights!r}",
+            ),
             run_eagerly=(run_eagerly, [None, False], "False"),
             steps_per_execution=(steps_per_execution, [None, 1], "1"),
             jit_compile=(jit_compile, [None, False, "auto"], "'auto' or False"),

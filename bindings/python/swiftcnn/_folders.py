@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _swiftcnn
-from ._checks import ArgumentError, integer, path_of
+from ._checks import ArgumentError, integer, path_of, suggesting
 
 if TYPE_CHECKING:
     from ._arrays import Array
@@ -68,8 +68,9 @@ class ImageFolder:
         mixup: the alpha of mixup (Zhang et al. 2017), 0 for none.
         cutmix: the alpha of CutMix (Yun et al. 2019). With both, each batch has one of the two.
         label_smoothing: the share of a target that is spread evenly over the classes.
-        label_mode: ``"int"`` for labels or ``"categorical"`` for a share of each class. None: labels, unless ``mixup``,
-            ``cutmix`` or ``label_smoothing`` need shares.
+        label_mode: ``"int"`` for labels, ``"categorical"`` for a share of each class, or, of two classes, ``"binary"``
+            for float32 (N, 1), 1 for the second. None: labels, unless ``mixup``, ``cutmix`` or ``label_smoothing`` need
+            shares.
         class_names: the folders that are classes, in the order of their numbers; they may be empty. None: all, none of
             which may.
         validation_split: this share of the pictures, chosen by the seed, is held back ...
@@ -92,6 +93,7 @@ class ImageFolder:
         ValueError, TypeError: an argument does not fit, there are no classes, or a class has no pictures.
     """
 
+    @suggesting
     def __init__(
         self,
         path: str | bytes | os.PathLike[str],

@@ -76,11 +76,11 @@ class Fed(Compiled):
         images, targets, _ = _batches.unpack(first, name)
         self._settle(images, targets)
 
-    def _converted(self, feed: Feed[Any], class_weight: Mapping[Any, float] | None, prefix: str) -> Feed[Data]:
+    def _converted(self, feed: Feed[Any], class_weight: Mapping[Any, float] | None, prefix: str = "") -> Feed[Data]:
         """The batches as the library takes them."""
 
         def convert(item: Any) -> Data:
-            x, y, weight = _batches.unpack(item, prefix.removesuffix(": "))
+            x, y, weight = _batches.unpack(item, prefix.removesuffix(": ") or "x")
             return self._data(x, y, weight, class_weight, prefix)
 
         return feed.map(convert)
@@ -147,7 +147,7 @@ class Fed(Compiled):
                 x = folder
             raw = _batches.feed_of(x, given.steps, self._seed if given.shuffles else None)
             self._settle_for(raw, given.first, "x")
-            source = self._converted(raw, class_weight, "x: ")
+            source = self._converted(raw, class_weight)
         else:
             self._settle(x, y)
             source, held_back = _split(self._data(x, y, sample_weight), given.share)

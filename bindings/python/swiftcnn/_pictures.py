@@ -41,6 +41,11 @@ def picture(value: Any, channels: int, name: str = "picture") -> _swiftcnn.Pictu
         ValueError: no picture, or damaged.
     """
     if isinstance(value, (str, os.PathLike)):
+        if os.path.isdir(value):
+            raise IsADirectoryError(
+                f"{name}: {os.fspath(value)!r} is a folder: give its files, as [*pathlib.Path(folder).glob('*.jpg')], "
+                "or predict(swiftcnn.ImageFolder(folder)), which has a folder for each class"
+            )
         return _swiftcnn.read_picture(readable(value, name), channels)
     if _is_pillow(value):
         return _swiftcnn.picture_from_pixels(_of_pillow(value, channels))

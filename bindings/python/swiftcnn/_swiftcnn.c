@@ -515,6 +515,15 @@ static scnn_status fused_summary_text(void *model, const char *unused, char *buf
   return scnn_model_fused_summary(model, buffer, capacity, length);
 }
 
+static scnn_status feature_maps_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_model_feature_maps(model, buffer, capacity, length);
+}
+
+static scnn_status drawn_text(void *model, const char *options, char *buffer, size_t capacity, size_t *length) {
+  return scnn_model_draw(model, options, buffer, capacity, length);
+}
+
 static scnn_status weights_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
   (void)unused;
   return scnn_model_weights_report(model, buffer, capacity, length);
@@ -581,6 +590,16 @@ static PyObject *model_import_report(PyObject *self, PyObject *Py_UNUSED(ignored
 
 static PyObject *model_fused_summary(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(fused_summary_text, model_of(self), NULL);
+}
+
+static PyObject *model_feature_maps(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(feature_maps_text, model_of(self), NULL);
+}
+
+static PyObject *model_draw(PyObject *self, PyObject *args) {
+  const char *options;
+  if (!PyArg_ParseTuple(args, "s:draw", &options)) return NULL;
+  return read_text(drawn_text, model_of(self), options);
 }
 
 static PyObject *model_profile_text(PyObject *self, PyObject *args) {
@@ -1926,10 +1945,12 @@ static PyMethodDef model_methods[] = {
     {"name", model_name, METH_NOARGS, "name() -> str"},
     {"summary", model_summary, METH_NOARGS, "summary() -> str"},
     {"fused_summary", model_fused_summary, METH_NOARGS, "fused_summary() -> str"},
+    {"feature_maps", model_feature_maps, METH_NOARGS, "feature_maps() -> str, JSON"},
     {"profile", model_profile, METH_VARARGS, "profile(x, repeats)"},
     {"profile_training", model_profile_training, METH_VARARGS, "profile_training(x, y, sample_weight, repeats)"},
     {"profile_text", model_profile_text, METH_VARARGS, "profile_text(format) -> str"},
     {"graph", model_graph, METH_VARARGS, "graph(format) -> str"},
+    {"draw", model_draw, METH_VARARGS, "draw(options) -> str, SVG"},
     {"tensor_names", model_tensor_names, METH_NOARGS, "tensor_names() -> str, one a line"},
     {"output_names", model_output_names, METH_NOARGS, "output_names() -> str, one a line"},
     {"metric_names", model_metric_names, METH_NOARGS, "metric_names() -> str, one a line"},

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _batches
 from ._arrays import Data, count_of, shapes_of
-from ._checks import boolean, integer, text
+from ._checks import boolean, integer, suggesting, text
 from ._folders import ImageFolder
 from ._inputs import (
     Fed,
@@ -91,6 +91,7 @@ class Trainer(Fed):
 
     # ------------------------------------------------------------------------------------------------------ training
 
+    @suggesting
     def fit(
         self,
         x: Inputs = None,
@@ -378,6 +379,7 @@ class Trainer(Fed):
         pass_on(self._handle)
         return self._logs_of(sums.values(0)[0][0], sums)
 
+    @suggesting
     def evaluate(
         self,
         x: Inputs = None,
@@ -428,7 +430,7 @@ class Trainer(Fed):
                 x = self._folder(x, "evaluation")
             raw = _batches.feed_of(x, count)
             self._settle_for(raw, 0, "x")
-            feed = self._converted(raw, None, "x: ")
+            feed = self._converted(raw, None)
         else:
             self._settle(x, y)
             data = self._data(x, y, sample_weight)
@@ -483,6 +485,7 @@ class Trainer(Fed):
 
     # ---------------------------------------------------------------------------------------------------- prediction
 
+    @suggesting
     def predict(
         self,
         x: Inputs,

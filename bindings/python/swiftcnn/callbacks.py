@@ -6,6 +6,7 @@ import inspect
 import io
 import math
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from . import _swiftcnn
-from ._checks import boolean, integer, number, path_of, text
+from ._checks import boolean, integer, number, path_of, text, unsupported
 from ._output import say
 from ._plain import plain_parts
+from ._tensorboard import EventWriter
 
 if TYPE_CHECKING:
     from .models import Model
@@ -34,6 +36,7 @@ __all__ = [
     "MonitorCallback",
     "ReduceLROnPlateau",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
 
@@ -840,3 +843,94 @@ class LambdaCallback(Callback):
             if not callable(function):
                 raise TypeError(f"{name} must be a function, got {function!r}")
             setattr(self, name, function)
+
+
+class TensorBoard(Callback):
+    """Writes what TensorBoard shows (``tensorboard --logdir logs``): the curves of training to ``log_dir/train``, those
+    of the validation data to ``log_dir/validation``, the network, and the weights as histograms.
+
+    Args:
+        log_dir: the folder.
+        histogram_freq: after every how many epochs the weights are written; 0 for never.
+        write_graph: whether the network is.
+        write_images: Keras's, as are all of the rest but ``update_freq``: only as it is.
+        update_freq: ``"epoch"``, ``"batch"``, or after how many batches a training step's results are written too.
+
+    Raises:
+        ImportError: neither tensorboard nor tensorboardX is installed, whose writer it uses.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] = "logs",
+        histogram_freq: int = 0,
+        write_graph: bool = True,
+        write_images: bool = False,
+        write_steps_per_second: bool = False,
+        update_freq: str | int = "epoch",
+        profile_batch: int = 0,
+        embeddings_freq: int = 0,
+        embeddings_metadata: None = None,
+    ) -> None:
+        for name, given, hint in (
+            ("write_images", write_images, "histograms, by histogram_freq"),
+            ("profile_batch", profile_batch, "model.profile(x, y)"),
+            ("embeddings_freq", embeddings_freq, "0"),
+            ("embeddings_metadata", embeddings_metadata, "None"),
+        ):
+            if given:
+                raise unsupported(name, given, hint)
+        self._folder, self._writers = os.fsdecode(path_of(log_dir, "log_dir")), dict[str, EventWriter]()
+        self._histograms = integer(histogram_freq, "histogram_freq")
+        self._draws = boolean(write_graph, "write_graph")
+        self._times = boolean(write_steps_per_second, "write_steps_per_second")
+        every = {"epoch": 0, "batch": 1}.get(update_freq) if isinstance(update_freq, str) else update_freq
+        self._every, self._step, self._started = integer(every, "update_freq"), 0, (0, 0.0)
+        EventWriter.require()
+
+    def _writer(self, part: str) -> EventWriter:
+        if part not in self._writers:
+            self._writers[part] = EventWriter(os.path.join(self._folder, part))
+        return self._writers[part]
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        if self._draws:
+            self._writer("train").graph(self.model.graph("json"))
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._started = self._step, time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._step += 1
+        if self._every and self._step % self._every == 0:
+            self._writer("train").scalars(self._step, _tagged("batch_", logs or {}))
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        self._writer("validation").scalars(self._step, _tagged("evaluation_", logs or {}, "_vs_iterations"))
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        given = logs or {}
+        train = {name: value for name, value in given.items() if not name.startswith("val_")}
+        train["learning_rate"] = self.model.learning_rate
+        if self._times:
+            step, since = self._started
+            train["steps_per_second"] = (self._step - step) / max(time.monotonic() - since, 1e-9)
+        self._writer("train").scalars(epoch, _tagged("epoch_", train))
+        validation = {name.removeprefix("val_"): value for name, value in given.items() if name not in train}
+        if validation:
+            self._writer("validation").scalars(epoch, _tagged("epoch_", validation))
+        if self._histograms and epoch % self._histograms == 0:
+            for row in self.model.parameters:
+                tag = row.name.replace(".", "/") + "/histogram"
+                self._writer("train").histogram(epoch, tag, self.model.get_parameter(row.name))
+        for writer in self._writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+
+def _tagged(prefix: str, values: Logs, suffix: str = "") -> dict[str, float]:
+    return {f"{prefix}{name}{suffix}": float(value) for name, value in values.items()}

@@ -398,3 +398,7 @@ def _rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
 def _with_channels(shape: tuple[int, ...]) -> ImageShape:
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     return height, width, channels
+
+
+def __dir__() -> list[str]:
+    return __all__

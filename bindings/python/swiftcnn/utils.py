@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _arrays, _pictures, _random
-from ._checks import ArgumentError, boolean, choice, integer, text
+from ._checks import ArgumentError, boolean, choice, integer, path_of, text, unsupported
+from ._folders import ImageFolder
 from ._names import clear_session
+from ._output import say
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
     from ._arrays import Array, Floats
+    from .models import Model
 
-__all__ = ["clear_session", "img_to_array", "load_img", "set_random_seed", "to_categorical"]
+__all__ = [
+    "clear_session",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "load_img",
+    "plot_model",
+    "set_random_seed",
+    "to_categorical",
+]
 
 
 def set_random_seed(seed: int | None) -> None:
@@ -118,3 +130,120 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: DTypeLike = "f
     if array.ndim != 3:
         raise ValueError(f"img must be (height, width) or (height, width, channels), got shape {array.shape}")
     return array.transpose(2, 0, 1) if first else array
+
+
+def image_dataset_from_directory(
+    directory: str | bytes | os.PathLike[str],
+    labels: Any = "inferred",
+    label_mode: str | None = "int",
+    class_names: Sequence[str] | None = None,
+    color_mode: str = "rgb",
+    batch_size: int = 32,
+    image_size: Sequence[int] = (256, 256),
+    shuffle: bool = True,
+    seed: int | None = None,
+    validation_split: float | None = None,
+    subset: str | None = None,
+    interpolation: str = "bilinear",
+    follow_links: bool = True,
+    crop_to_aspect_ratio: bool = False,
+    pad_to_aspect_ratio: bool = False,
+    data_format: str | None = None,
+    verbose: bool = True,
+    **options: Any,
+) -> ImageFolder | tuple[ImageFolder, ImageFolder]:
+    """Pictures in folders, one for each class, by the arguments of Keras: an ``ImageFolder``, which ``fit``,
+    ``evaluate`` and ``predict`` take.
+
+    Args:
+        directory: the folder.
+        labels: ``"inferred"``: the folders are the classes.
+        label_mode: ``"int"``, ``"binary"`` or ``"categorical"``, as ``ImageFolder`` has them.
+        class_names: the folders that are classes, in the order of their numbers; None is all, sorted.
+        color_mode: ``"rgb"`` or ``"grayscale"``.
+        image_size: (height, width), which pictures are given whatever becomes of their proportions, ...
+        crop_to_aspect_ratio: ... or the largest middle of these proportions is.
+        seed: of the order, and of what is held back. None is 0.
+        validation_split: the share that is held back.
+        subset: ``"training"``, ``"validation"``, or ``"both"`` for the two.
+        interpolation: as ``ImageFolder`` has it.
+        follow_links, pad_to_aspect_ratio, data_format: only as they are.
+        verbose: whether it is told how many files were found.
+        options: what else ``ImageFolder`` takes, as ``horizontal_flip``.
+
+    Raises:
+        OSError, ValueError, TypeError: as of ``ImageFolder``, or for what there is not here.
+    """
+    if not isinstance(labels, str) or labels != "inferred":
+        raise unsupported("labels", labels, "'inferred': fit(x, y) takes labels of your own, with utils.load_img")
+    mode = choice(label_mode, "label_mode", ("int", "binary", "categorical", None))
+    if mode is None:
+        raise unsupported("label_mode", None, "'int': predict passes labels over")
+    if boolean(pad_to_aspect_ratio, "pad_to_aspect_ratio"):
+        raise unsupported("pad_to_aspect_ratio", True, "crop_to_aspect_ratio=True, or False to distort")
+    if not boolean(follow_links, "follow_links"):
+        raise unsupported("follow_links", False, "True")
+    if data_format not in (None, "channels_last"):
+        raise unsupported("data_format", data_format, "'channels_last'")
+    if (validation_split is None) != (subset is None):
+        raise ValueError("validation_split and subset go together: give both, or neither")
+    parts = ("training", "validation") if subset == "both" else (subset,)
+    channels = {"rgb": 3, "grayscale": 1}[choice(color_mode, "color_mode", ("rgb", "grayscale"))]
+    found = [
+        ImageFolder(
+            directory,
+            image_size,
+            batch_size,
+            channels=channels,
+            shuffle=shuffle,
+            seed=0 if seed is None else seed,
+            resize=None if boolean(crop_to_aspect_ratio, "crop_to_aspect_ratio") else image_size,
+            interpolation=interpolation,
+            label_mode=mode,
+            class_names=class_names,
+            validation_split=validation_split or 0.0,
+            subset=part,
+            **options,
+        )
+        for part in parts
+    ]
+    classes = len(found[0].class_names)
+    if boolean(verbose, "verbose"):
+        counts = " and ".join(f"{each.count} file{'s' * (each.count != 1)}" for each in found)
+        say(f"Found {counts} of {classes} class{'es' * (classes != 1)}.")
+    return (found[0], found[1]) if subset == "both" else found[0]
+
+
+def plot_model(
+    model: Model,
+    to_file: str | os.PathLike[str] = "model.svg",
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = False,
+    rankdir: str = "TB",
+    expand_nested: bool = True,
+    dpi: int | None = None,
+    show_layer_activations: bool = True,
+    show_trainable: bool = False,
+) -> None:
+    """Draws the network as an SVG file, which browsers show: boxes of operations from the inputs down to the outputs,
+    with a frame round each block of layers. A long network goes on in further columns.
+
+    Args:
+        model: the model, which has to be built.
+        to_file: ends in ``.svg``.
+        show_shapes: shows the shapes of the results, without the batch.
+        show_layer_names: shows the names of the layers.
+        show_dtype, rankdir, expand_nested, dpi, show_layer_activations, show_trainable: Keras's, without effect.
+
+    Raises:
+        OSError: the file cannot be written.
+        ValueError: another ending, or the model is not built or too large to be drawn.
+    """
+    path = os.fsdecode(path_of(to_file, "to_file"))
+    if not path.lower().endswith(".svg"):
+        raise ValueError(f"to_file must end in .svg, got {path!r}: a browser or cairosvg make other formats of that")
+    options = {"shapes": boolean(show_shapes, "show_shapes"), "names": boolean(show_layer_names, "show_layer_names")}
+    drawn = model._handle.draw(json.dumps(options))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(drawn)

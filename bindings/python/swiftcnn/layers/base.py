@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 import numpy as np
 
 from .. import _arrays, activations, initializers, regularizers
-from .._checks import ArgumentError, boolean, choice, integer, text
+from .._checks import ArgumentError, boolean, choice, integer, text, unrecognized
 from .._comparison import same_network
 from .._interchange import is_array
 from .._names import class_name, unique_name
@@ -152,7 +152,7 @@ class Layer:
     def __init__(self, **options: Unpack[LayerOptions]) -> None:
         unknown = sorted(set(options) - LayerOptions.__optional_keys__)
         if unknown:
-            raise ValueError(f"{type(self).__name__}: unrecognized keyword arguments {', '.join(unknown)}")
+            raise unrecognized(type(self), unknown)
         name = options.get("name")
         choice(options.get("dtype"), "dtype", (None, "float32"))
         self.name = unique_name(class_name(type(self))) if name is None else text(name, "name")

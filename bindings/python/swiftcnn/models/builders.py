@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _swiftcnn
-from .._checks import boolean, integer, number, readable, text
+from .._checks import ArgumentError, boolean, integer, number, readable, text
+from .._warnings import pass_on
 from ..layers.base import shape_of
 from .files import load_weights
 from .keras_files import is_keras, opened
@@ -45,11 +46,16 @@ def create_model(
     std: Sequence[float] | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     class_names: Sequence[str] | None = None,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+    **others: object,
 ) -> Model:
     """Builds a model by name.
 
     Args:
-        name: one of ``list_models()``; ``"efficientnet-b0"`` and ``"EfficientNetB0"`` are understood too.
+        name: one of ``list_models()``; ``"efficientnet-b0"`` and ``"EfficientNetB0"`` are understood too, and timm's
+            tags, as ``"resnet50.a1_in1k"`` or ``"hf-hub:timm/resnet50.a1_in1k"``: pictures are then prepared as for the
+            weights that the tag names, and a warning says where those are.
         weights: a file as ``Model.load_weights`` takes it: safetensors, PyTorch's ``.pth``, or Keras's ``.keras`` and
             ``.h5`` (where those are of ``keras.applications``, the model is Keras's, with a warning); a classifier for
             another number of classes begins at random, with a warning. None initialises at random. No weights come with
@@ -74,60 +80,39 @@ def create_model(
         preprocessing: what is done to pictures, as ``Model.set_preprocessing`` takes it; None is as it was published,
             or to fill another input in the same ratio.
         class_names: one a class; None is ImageNet's where there are 1000.
+        features_only: the model gives a list of feature maps, one for each resolution, finest first, of which
+            ``Model.feature_info`` tells more; weights of the whole network load into it. It can predict, and layers can
+            go on from its outputs.
+        out_indices: which of the maps, as ``[1, 2, -1]``; None is all.
+        others: arguments of timm, torchvision and Keras, for a message that says what they are called here.
 
     Raises:
         ValueError: no model has this name, or an argument is outside its domain.
+        TypeError: there is no such argument.
         OSError: ``weights`` cannot be read.
     """
-    options: dict[str, object] = {
-        "classes": integer(classes, "classes", minimum=1),
-        "include_top": boolean(include_top, "include_top"),
-        "pooling": None if pooling is None else text(pooling, "pooling"),
-        "classifier_activation": None
-        if classifier_activation is None
-        else text(classifier_activation, "classifier_activation"),
-        "dropout": None if dropout is None else number(dropout, "dropout"),
-        "drop_path": None if drop_path is None else number(drop_path, "drop_path"),
-        "seed": integer(seed, "seed"),
-    }
-    coefficients = {
-        "width_coefficient": width_coefficient,
-        "depth_coefficient": depth_coefficient,
-        "resolution_coefficient": resolution_coefficient,
-        "compound_coefficient": compound_coefficient,
-    }
-    for key, coefficient in coefficients.items():
-        if coefficient is not None:
-            options[key] = number(coefficient, key)
-    if divisor is not None:
-        options["divisor"] = integer(divisor, "divisor", minimum=1)
-    if stages is not None:
-        options["stages"] = _stages(stages)
-    path = None if weights is None else _weights(weights)
-    wanted = text(name, "name")
+    given = {key: value for key, value in locals().items() if key in _CHECKS}
+    options: dict[str, object] = {key: _CHECKS[key](value, key) for key, value in given.items() if value is not None}
+    options["classifier_activation"] = classifier_activation and text(classifier_activation, "classifier_activation")
+    options |= dict.fromkeys(others)
+    wanted, path = text(name, "name"), None if weights is None else _weights(weights)
     is_kerass = path is not None and is_keras(path)
     if path is not None and is_kerass:
         wanted = _counterpart(wanted, path)
     elif path is not None:
         options["weights"] = os.fsdecode(path)
-    if input_shape is not None:
-        shape = shape_of(input_shape, "input_shape")
-        if len(shape) != 3:
-            raise ValueError(f"input_shape must be (height, width, channels), got {input_shape!r}")
-        options["input_shape"] = list(shape)
-    for key, value in (("mean", mean), ("std", std)):
-        if value is not None:
-            options[key] = numbers(value, key)
-    if preprocessing is not None:
-        options["preprocessing"] = json.loads(described(preprocessing, "preprocessing"))
-    if class_names is not None:
-        options["class_names"] = checked_names(class_names)
-    core = _swiftcnn.create_model(wanted, json.dumps(options))
+    try:
+        core = _swiftcnn.create_model(wanted, json.dumps(options))
+    except ValueError as error:
+        if others:
+            raise ArgumentError(f"create_model: {error}") from None
+        raise
     if "weights" in options:
         told(core)
     model = Model._of(core)
     if path is not None and is_kerass:
         load_weights(model, path, strict=True)
+    pass_on(core)
     return model
 
 
@@ -183,10 +168,37 @@ class EfficientNet(Model):
         self._set_core(core)
 
 
-def _stages(stages: Sequence[Mapping[str, Any]] | Sequence[int]) -> list[object]:
-    if isinstance(stages, (str, bytes)) or not isinstance(stages, Sequence):
-        raise TypeError(f"stages must be a list with an entry for each stage, got {stages!r}")
-    return [dict(stage) if isinstance(stage, Mapping) else integer(stage, "stages", minimum=1) for stage in stages]
+def _stages(stages: Any, name: str) -> list[object]:
+    return [dict(each) if isinstance(each, Mapping) else integer(each, name, minimum=1) for each in _list(stages, name)]
 
+
+def _list(value: Any, name: str) -> Sequence[Any]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise ArgumentError(f"{name} must be a list, got {value!r}")
+    return value
+
+
+def _input_shape(value: Any, name: str) -> list[int | None]:
+    shape = shape_of(value, name)
+    if len(shape) != 3:
+        raise ValueError(f"{name} must be (height, width, channels), got {value!r}")
+    return list(shape)
+
+
+_CHECKS: dict[str, Callable[[Any, str], object]] = {
+    "input_shape": _input_shape,
+    "include_top": boolean,
+    "features_only": boolean,
+    "pooling": text,
+    "stages": _stages,
+    "mean": numbers,
+    "std": numbers,
+    "preprocessing": lambda value, name: json.loads(described(value, name)),
+    "class_names": lambda value, _: checked_names(value),
+    "out_indices": lambda value, name: [integer(each, name, minimum=-99) for each in _list(value, name)],
+    **dict.fromkeys(("classes", "divisor", "seed"), integer),
+    **dict.fromkeys(("dropout", "drop_path"), number),
+    **{f"{kind}_coefficient": number for kind in ("width", "depth", "resolution", "compound")},
+}
 
 KINDS["create_model"] = create_model

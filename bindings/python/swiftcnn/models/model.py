@@ -23,6 +23,7 @@ from .._trainer import Trainer
 from ..layers.base import Layer, begun, shapes_in
 from ..layers.core import InputLayer
 from .description import KEY, described, from_description, is_own, keep_description
+from .features import Features
 from .files import copied, from_bytes, load_weights, to_bytes
 from .kinds import KINDS
 from .nodes import Node, nodes_of, tensor_of
@@ -54,7 +55,7 @@ class Members:
     steps: dict[str, tuple[Node, list[str]]] | None = None
 
 
-class Model(Trainer, Parameters, Pictures, Layer):
+class Model(Trainer, Parameters, Pictures, Features, Layer):
     """A network with its weights: made by ``create_model`` or ``load_model``, of layers, or by a class of your own::
 
         model = Model(inputs, outputs)      # tensors: of Input, and what layers made of it
@@ -521,7 +522,8 @@ class Model(Trainer, Parameters, Pictures, Layer):
         return measure(self._handle, images if size is None else _arrays.part_of(images, slice(size)), count)
 
     def graph(self, format: str = "text") -> str:
-        """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz) or ``"json"`` (as in the model file)."""
+        """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz), ``"svg"`` (a picture, as
+        ``utils.plot_model`` writes it) or ``"json"`` (as in the model file)."""
         return self._handle.graph(text(format, "format"))
 
     # ---------------------------------------------------------------------------------------------------- parameters

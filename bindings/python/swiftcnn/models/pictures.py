@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +128,7 @@ class Pictures:
         mean, std = np.asarray(rule["mean"], np.float32), np.asarray(rule["std"], np.float32)
         return (batch / np.float32(255) - mean) / std
 
-    def classify(self, pictures: Any, top: int = 5, batch_size: int = 32) -> Found | list[Found]:
+    def classify(self, pictures: Any, top: int = 5, batch_size: int = 32, errors: str = "raise") -> Found | list[Found]:
         """What is on a picture: the names and probabilities of the ``top`` most probable classes::
 
             model.classify("photo.jpg", top=2)      # [("tabby", 0.62), ("tiger cat", 0.21)]
@@ -139,36 +141,55 @@ class Pictures:
                 channels), gives a list of results.
             top: how many classes, at most.
             batch_size: how many pictures are in memory at once.
+            errors: ``"warn"`` goes on past pictures of a list that cannot be read: each is told of in a warning, and
+                its result is an empty list. ``"raise"`` raises.
 
         Raises:
             OSError: a file cannot be read.
             ValueError: a picture is damaged, or the model is no classifier of pictures.
         """
+        warns = choice(errors, "errors", ("raise", "warn")) == "warn"
         most, size = integer(top, "top", minimum=1), integer(batch_size, "batch_size", minimum=1)
         several = _pictures.listed(pictures)
         if several is None:
             return self._classified([pictures], most, size)[0]
         results: list[Found] = []
         for start in range(0, len(several), size):
-            results += self._classified(several[start : start + size], most, size)
+            results += self._classified(several[start : start + size], most, size, start if warns else None)
         return results
 
-    def _classified(self, pictures: Sequence[Any], top: int, batch_size: int) -> list[Found]:
-        prepared = self._prepared(pictures)
+    def _classified(self, pictures: Sequence[Any], top: int, batch_size: int, place: int | None = None) -> list[Found]:
+        """The results for pictures, of which the first has this place; None: errors are raised."""
+        results: list[Found] = [[] for _ in pictures]
+        prepared: dict[int, Array] = {}
+        for index, each in enumerate(self._prepared(pictures, goes_on=place is not None)):
+            if isinstance(each, Exception):
+                shown = repr(pictures[index]) if isinstance(pictures[index], (str, os.PathLike)) else "it"
+                warnings.warn(f"pictures[{(place or 0) + index}]: {shown} is passed over: {each}", stacklevel=3)
+            else:
+                prepared[index] = each
         # Those of a model that takes any size may differ.
-        batches = [prepared] if len({each.shape for each in prepared}) == 1 else [[each] for each in prepared]
+        alike = len({each.shape for each in prepared.values()}) == 1
+        batches = [[*prepared.values()]] if alike else [[each] for each in prepared.values()]
         found = [row for batch in batches for row in self._handle.classify(np.stack(batch), batch_size, top)]
         pass_on(self._handle)
-        return [[(name, probability) for _, name, probability in row] for row in found]
+        for index, row in zip(prepared, found, strict=True):
+            results[index] = [(name, probability) for _, name, probability in row]
+        return results
 
-    def _prepared(self, pictures: Sequence[Any]) -> list[Array]:
-        """Each picture as the model reads it."""
+    def _prepared(self, pictures: Sequence[Any], goes_on: bool = False) -> list[Any]:
+        """Each picture as the model reads it, or why it cannot be read."""
         handle = self._handle
         shape = handle.inputs()[0][1]
         channels = shape[-1] if shape else 0
 
-        def prepare(value: Any) -> Array:
-            made = _pictures.picture(value, channels if channels in (1, 3, 4) else 0)
+        def prepare(value: Any) -> Array | Exception:
+            try:
+                made = _pictures.picture(value, channels if channels in (1, 3, 4) else 0)
+            except (OSError, ValueError) as error:
+                if goes_on:
+                    return error
+                raise
             return _pictures.pixels(handle.preprocess(made))
 
         if len(pictures) == 1:
