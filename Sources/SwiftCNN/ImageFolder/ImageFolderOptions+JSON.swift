@@ -55,7 +55,8 @@ extension ImageFolderOptions: Configurable {
     }
     guard labelMode == nil || labelMode == .categorical || !needsShares else {
       throw CNNError(
-        .invalidArgument, "label_mode is \(labelMode?.rawValue ?? "null"); expected categorical with mixup, cutmix or label_smoothing")
+        .invalidArgument,
+        "label_mode is \(labelMode?.rawValue ?? "null"); expected categorical with mixup, cutmix or label_smoothing")
     }
   }
 

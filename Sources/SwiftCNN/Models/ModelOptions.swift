@@ -98,7 +98,8 @@ extension ModelOptions: Configurable {
     try options.flag("include_top", &includesTop, "Whether the network ends with its classifier.")
     try options.choice("pooling", &pooling, "How features are reduced where there is no classifier; null: not at all.")
     try options.flag("features_only", &featuresOnly, "Whether it ends with a feature map for each resolution.")
-    try options.integers("out_indices", &featureIndices, "Which of these maps, from 0, or from -1 backwards; null: all.")
+    try options.integers(
+      "out_indices", &featureIndices, "Which of these maps, from 0, or from -1 backwards; null: all.")
     try options.choice(
       "classifier_activation", &classifierActivation, nullable: true, "What the classifier ends with; null: logits.")
     try options.number(

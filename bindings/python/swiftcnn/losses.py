@@ -166,7 +166,7 @@ class CoreLoss(Loss):
             raise unsupported("axis", axis, "-1")
         for option, value in settings.items():
             settings[option] = _CHECKS[option](value, option) if option in _CHECKS else value
-        self.settings = {"name": self._kind} | settings
+        self.settings = {"name": self._kind, **settings}
         self._config = settings | self._config
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

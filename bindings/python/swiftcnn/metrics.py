@@ -147,7 +147,7 @@ class CoreMetric(Configured, Metric):
 
     def _declare(self, *, name: str | None = None, dtype: object = None, **settings: Any) -> None:
         check_dtype(dtype)
-        self.settings = {"name": self._kind} | settings
+        self.settings = {"name": self._kind, **settings}
         if "average" in settings:
             self.is_array = settings["average"] is None and settings.get("class_id") is None
             self.settings["average"] = settings["average"] or "none"
