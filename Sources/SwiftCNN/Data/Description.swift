@@ -21,6 +21,7 @@ public enum Description {
       "graph_model": options(CustomModelOptions()),
       "preprocessing": options(Preprocessing(resizing: nil, crop: nil)),
       "image_folder": options(ImageFolderOptions()),
+      "drawing": options(DrawingOptions()),
       "picture_operations": .strings(PictureOperation.allCases.map(\.rawValue)),
     ]
   }

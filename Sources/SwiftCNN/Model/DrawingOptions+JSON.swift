@@ -1,14 +1,16 @@
 import CNNCore
 import CNNGraph
 
-extension DrawingOptions {
+extension DrawingOptions: Configurable {
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_model_draw`.
   /// - Throws: `.invalidArgument` or `.unknownName` naming the key.
   public init(json: JSONObject) throws(CNNError) {
     self.init()
-    try OptionReader.read(json) { (options) throws(CNNError) in
-      showsShapes = try options.flag("shapes", true)
-      showsNames = try options.flag("names", true)
-    }
+    try read(json)
+  }
+
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    try options.flag("shapes", &showsShapes, "Whether the shapes of the results are shown.")
+    try options.flag("names", &showsNames, "Whether the names of the layers are shown.")
   }
 }
