@@ -278,7 +278,7 @@ METHODS = {
     "nothing to freeze": (lambda m: m.freeze("x*"), ValueError, r"x\*"),
     "frozen by a number": (lambda m: m.freeze(3), TypeError, "pattern must be a string"),
     "unfrozen by a number": (lambda m: m.unfreeze(3), TypeError, "pattern must be a string"),
-    "a graph of no kind": (lambda m: m.graph("svg"), ValueError, "unknown format 'svg'"),
+    "a graph of no kind": (lambda m: m.graph("gif"), ValueError, "unknown format 'gif'"),
     "a graph of a number": (lambda m: m.graph(3), TypeError, "format must be a string"),
     "a classifier of none": (lambda m: m.reset_classifier(0), ValueError, "classes must be at least 1"),
     "a parameter misspelt": (lambda m: m.get_parameter("convweight"), ValueError, "did you mean 'conv.weight'"),

@@ -12,7 +12,7 @@ from conftest import make_model
 from PIL import Image
 
 import swiftcnn
-from swiftcnn import callbacks, layers, utils
+from swiftcnn import callbacks, layers, metrics, utils
 
 
 @pytest.fixture
@@ -256,6 +256,32 @@ def test_tensorboard_gets_curves_graph_and_histograms(model, data, events, tmp_p
     assert rows[1, "epoch_accuracy"].simple_value == history.history["val_accuracy"][1]
     made = [row.histo for event in train[1:-1] for row in event.summary.value if row.tag == "conv1/weight/histogram"]
     assert len(made) == 1 and made[0].num == sum(made[0].bucket) == 16 * 9
+
+
+def test_tensorboard_goes_on_where_the_checkpoint_was(model, data, events, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    model.fit(*data, batch_size=10, epochs=1, verbose=0, callbacks=[callbacks.TensorBoard(tmp_path, update_freq=1)])
+    del events["train"]
+    options = {"batch_size": 10, "verbose": 0}
+    model.fit(*data, epochs=1, callbacks=[callbacks.TensorBoard(tmp_path), callbacks.ModelCheckpoint(path)], **options)
+    del events["train"]
+    resumed = swiftcnn.load_model(path)
+    board = callbacks.TensorBoard(tmp_path, update_freq=1)
+    resumed.fit(*data, epochs=2, callbacks=[board, callbacks.ModelCheckpoint(path)], resume=True, **options)
+    steps = [event.step for event in events["train"][1:-1] if event.summary.value[0].tag.startswith("batch_")]
+    assert steps == [5, 6, 7, 8]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_metric_of_several_numbers_is_several_curves_and_nothing_to_monitor(model, data, events, tmp_path):
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[metrics.ConfusionMatrix(name="matrix")])
+    board = callbacks.TensorBoard(tmp_path, write_graph=False)
+    classes = model.output_shape[-1]
+    model.fit(*data, verbose=0, callbacks=[board])
+    tags = {row.tag for event in events["train"][:-1] for row in event.summary.value}
+    assert {"epoch_matrix_0_0", f"epoch_matrix_{classes - 1}_{classes - 1}"} <= tags
+    with pytest.raises(ValueError, match=r"'matrix' has several numbers, of shape \(\d+, \d+\)"):
+        model.fit(*data, verbose=0, callbacks=[callbacks.EarlyStopping("matrix", mode="max")])
 
 
 def test_tensorboard_says_what_to_install(monkeypatch):

@@ -111,6 +111,7 @@ MAKERS = {
 
 def test_every_callback_is_tried():
     bases = {"Callback", "CallbackList", "MonitorCallback"}
+    bases.add("TensorBoard")  # which needs a package, and is resumed in test_front_door.py
     assert set(callbacks.__all__) - bases <= set(MAKERS)
 
 

@@ -7,7 +7,6 @@ batch whether it is the last, since the next is drawn before the batch is given.
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -17,6 +16,7 @@ import numpy as np
 from ._arrays import Data, count_of, part_of
 from ._folders import ImageFolder
 from ._interchange import is_array
+from ._warnings import warn
 
 if TYPE_CHECKING:
     from ._arrays import Array, Samples
@@ -180,7 +180,7 @@ class Feed(Generic[Item]):
     def warn(self) -> None:
         """Says, once, that there were too few batches."""
         if not self._warned:
-            warnings.warn(_RAN_OUT, stacklevel=2)
+            warn(_RAN_OUT)
         self._warned = True
 
     def _look_ahead(self) -> bool:

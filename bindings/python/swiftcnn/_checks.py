@@ -128,9 +128,9 @@ def suggesting(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
             names = [name for name in kwargs if f"() got an unexpected keyword argument {name!r}" in str(error)]
             if not names or error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
-            message = str(error)
         hints = unrecognized(function, names).args[0].partition("did you mean ")[2]
-        raise ArgumentError(message.rpartition(".")[2] + (f"; did you mean {hints}" if hints else ""))
+        text = f"{call.__qualname__}() got an unexpected keyword argument {names[0]!r}"
+        raise ArgumentError(text + (f"; did you mean {hints}" if hints else ""))
 
     return call
 

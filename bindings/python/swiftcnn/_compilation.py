@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +12,7 @@ from . import losses, metrics, optimizers
 from ._checks import ArgumentError, boolean, choice, integer, number, suggesting, unsupported
 from ._config import told
 from ._measures import batch_of
+from ._warnings import warn
 
 if TYPE_CHECKING:
     from . import _swiftcnn
@@ -101,10 +101,9 @@ class Compiled:
             else:
                 self._weighted_metrics = (*self._weighted_metrics, metric)
         if missing:
-            warnings.warn(
+            warn(
                 f"the model was compiled with metrics of your own, which it is without now: {', '.join(missing)}; give "
                 "them as custom_objects, or compile again",
-                stacklevel=3,
             )
 
     def _given_settings(self) -> GivenSettings:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
-from ._checks import text, unsupported
+from ._checks import ArgumentError, text, unsupported
 
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
@@ -48,9 +48,13 @@ class Configured(Described):
 def declared(made: _Init) -> _Init:
     """An ``__init__`` without a body of its own: the class's ``_declare`` is given the arguments by name."""
     signature = inspect.signature(made)
+    is_open = any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
 
     @functools.wraps(made)
     def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
+        unheard = [name for name in kwargs if name not in signature.parameters and not is_open]
+        if unheard:  # as Python says it, before what is missing
+            raise ArgumentError(f"{type(self).__name__}() got an unexpected keyword argument {unheard[0]!r}")
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         self._declare(**dict(list(bound.arguments.items())[1:]))

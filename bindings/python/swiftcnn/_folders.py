@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from . import _swiftcnn
 from ._checks import ArgumentError, integer, path_of, suggesting
+from ._warnings import warn
 
 if TYPE_CHECKING:
     from ._arrays import Array
@@ -187,9 +187,8 @@ class ImageFolder:
         if self._read_for is not None:
             self._read_for.skipped = self.skipped
         if self.skipped:
-            warnings.warn(
+            warn(
                 f"{self.skipped} of {self._count} pictures could not be read and were passed over; the first: {first}",
-                stacklevel=2,
             )
 
     def _for(

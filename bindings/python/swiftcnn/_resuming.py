@@ -8,12 +8,12 @@ resumed.
 from __future__ import annotations
 
 import json
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _plain
+from ._warnings import warn
 from .callbacks import Callback, CallbackList, SwapEMAWeights
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ class FitHooks(CallbackList):
         if new:
             parts.append(f"with {_listed(new)}, of which the checkpoint has none: beginning anew")
         if parts and has_trained:
-            warnings.warn(f"the run is resumed with other callbacks: {'; '.join(parts)}", stacklevel=4)
+            warn(f"the run is resumed with other callbacks: {'; '.join(parts)}")
         return found
 
 

@@ -1,4 +1,4 @@
-"""What the library has noticed about a model's data, as warnings."""
+"""Warnings, those among them that the library has of a model's data."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
 
+def warn(text: str) -> None:
+    """Warns at the line of the user's that called the package."""
+    warnings.warn(text, stacklevel=_frames_within())
+
+
 def pass_on(handle: _swiftcnn.Model) -> None:
     """Warns of what a model of the library noticed, at the line of the user's that gave it the data."""
     while text := handle.warning():
-        warnings.warn(text, stacklevel=_frames_within())
+        warn(text)
 
 
 def _frames_within() -> int:

@@ -7,7 +7,6 @@ import io
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from ._checks import boolean, integer, number, path_of, text, unsupported
 from ._output import say
 from ._plain import plain_parts
 from ._tensorboard import EventWriter
+from ._warnings import warn
 
 if TYPE_CHECKING:
     from .models import Model
@@ -277,9 +277,8 @@ class MonitorCallback(Callback):
         min_delta: float = 0.0,
     ) -> None:
         if mode not in ("auto", "min", "max"):
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.",
-                stacklevel=3,
             )
             mode = "auto"
         self.monitor = text(monitor, "monitor")
@@ -309,7 +308,12 @@ class MonitorCallback(Callback):
         self._more_is_better()  # refuses a name that can never come
         value = (logs or {}).get(self.monitor)
         if value is None:
-            warnings.warn(complaint.format(monitor=self.monitor, names=",".join(logs or {})), stacklevel=3)
+            warn(complaint.format(monitor=self.monitor, names=",".join(logs or {})))
+        elif np.ndim(value):
+            raise ValueError(
+                f"{type(self).__name__}: {self.monitor!r} has several numbers, of shape {np.shape(value)}; expected the name "
+                "of one number, as of the same metric with an average"
+            )
         return value
 
     def _is_improvement(self, value: float, reference: float | None) -> bool:
@@ -933,4 +937,9 @@ class TensorBoard(Callback):
 
 
 def _tagged(prefix: str, values: Logs, suffix: str = "") -> dict[str, float]:
-    return {f"{prefix}{name}{suffix}": float(value) for name, value in values.items()}
+    """Names of curves; of a metric that is an array, one for each number."""
+    return {
+        "_".join([f"{prefix}{name}{suffix}", *map(str, place)]): float(number)
+        for name, value in values.items()
+        for place, number in np.ndenumerate(value)
+    }

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _measures, _swiftcnn
-from ._checks import ArgumentError, entry, integer, unsupported
+from ._checks import ArgumentError, boolean, entry, integer, number, unsupported
 from ._config import Configured, Described, check_dtype, declared, name_or, told
+from ._described import options
 from ._measures import (
     binary_accuracy,
     categorical_accuracy,
@@ -129,6 +130,13 @@ class Metric(Described):
         return self.result()
 
 
+_CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "integer": lambda value, name: integer(value, name, minimum=-(2**31)),
+    "number": number,
+    "flag": boolean,
+}
+
+
 class CoreMetric(Configured, Metric):
     """A metric that the library measures.
 
@@ -147,6 +155,9 @@ class CoreMetric(Configured, Metric):
 
     def _declare(self, *, name: str | None = None, dtype: object = None, **settings: Any) -> None:
         check_dtype(dtype)
+        for option, value in settings.items():
+            check = _CHECKS.get(options("metrics", self._kind).get(option, {}).get("type", ""))
+            settings[option] = value if value is None or check is None else check(value, option)
         self.settings = {"name": self._kind, **settings}
         if "average" in settings:
             self.is_array = settings["average"] is None and settings.get("class_id") is None

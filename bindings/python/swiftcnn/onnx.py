@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _swiftcnn
 from ._checks import boolean, readable, text
+from ._warnings import warn
 from .models import Model
 from .models.kinds import KINDS
 from .models.pictures import checked_names, described
@@ -81,7 +81,7 @@ def load(
     model = Model._of(core)
     told = report(model)
     for sentence in told.warnings if told else []:
-        warnings.warn(sentence, stacklevel=2)
+        warn(sentence)
     return model
 
 

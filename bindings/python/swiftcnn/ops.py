@@ -347,7 +347,10 @@ def traced(loss: Callable[[Any, Any], Any], name: str, shape: Shape) -> dict[str
     """The graph of a loss for predictions of a shape, as the library is told it."""
     nodes: list[dict[str, Any]] = []
     inputs = [Symbol(nodes, each, shape) for each in ("y_true", "y_pred")]
-    result = loss(*inputs)
+    try:
+        result = loss(*inputs)
+    except TypeError as error:
+        raise ArgumentError(f"the loss {name!r} cannot be computed of y_true and y_pred: {error}") from error
     if not isinstance(result, Symbol) or result._nodes is not nodes or not nodes:
         raise ArgumentError(
             f"the loss {name!r} gave {type(result).__name__}; expected what the operators and swiftcnn.ops make of "

@@ -8,7 +8,6 @@ normalisation decay too).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from . import schedules
@@ -17,6 +16,8 @@ from ._described import WithOptions, checked, core, options
 from .schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
+
     from ._swiftcnn import Model as Handle
 
 __all__ = ["SGD", "Adam", "AdamW", "LearningRate", "Optimizer", "RMSprop", "schedules"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _swiftcnn
 from .._checks import ArgumentError, boolean, integer, number, readable, text
-from .._warnings import pass_on
+from .._warnings import pass_on, warn
 from ..layers.base import shape_of
 from .files import load_weights
 from .keras_files import is_keras, opened
@@ -123,10 +122,9 @@ def _counterpart(name: str, path: str | bytes) -> str:
     if family is None:
         return name
     here = family.here + published_name(name)
-    warnings.warn(
+    warn(
         f"weights: {os.fsdecode(path)!r} is of keras.applications.{family.there}..., another network than {name!r}: "
         f"the model is {here!r}, which computes what Keras's does",
-        stacklevel=3,
     )
     return here
 

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import sys
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from math import prod
@@ -20,6 +19,7 @@ from .. import _swiftcnn
 from .._checks import boolean, readable
 from .._comparison import same_form
 from .._symbolic import rebuilding
+from .._warnings import warn
 from . import keras_weights
 from .description import KEY, UnknownPartError, Writer, from_description, keep_description
 from .keras_files import is_keras, is_made_up, opened, read
@@ -122,10 +122,9 @@ def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
         model._handle.copy_state(core)
     except Exception as error:  # whatever the user's classes raise
         reason = error if isinstance(error, UnknownPartError) else f"{type(error).__name__}: {error}"
-        warnings.warn(
+        warn(
             f"model {core.name()!r} is a functional model of the layers of its network, not of the classes it was made "
             f"of: {reason}",
-            stacklevel=3,
         )
         return model_class()._of(core)
     model._handle.set_class_names(core.class_names() or None)

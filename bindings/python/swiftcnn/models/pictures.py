@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from .. import _pictures, _swiftcnn
 from .._checks import ArgumentError, choice, integer, text
 from .._runtime import get_num_threads
-from .._warnings import pass_on
+from .._warnings import pass_on, warn
 
 if TYPE_CHECKING:
     from .._arrays import Array
@@ -165,7 +164,7 @@ class Pictures:
         for index, each in enumerate(self._prepared(pictures, goes_on=place is not None)):
             if isinstance(each, Exception):
                 shown = repr(pictures[index]) if isinstance(pictures[index], (str, os.PathLike)) else "it"
-                warnings.warn(f"pictures[{(place or 0) + index}]: {shown} is passed over: {each}", stacklevel=3)
+                warn(f"pictures[{(place or 0) + index}]: {shown} is passed over: {each}")
             else:
                 prepared[index] = each
         # Those of a model that takes any size may differ.

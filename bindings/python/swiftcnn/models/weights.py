@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from .._warnings import warn
 
 if TYPE_CHECKING:
     from .. import _swiftcnn
@@ -52,23 +53,20 @@ def told(core: _swiftcnn.Model) -> WeightsReport:
 def tell(report: WeightsReport) -> None:
     """Warns where something in a file is not what was asked for."""
     if report.other_classes is not None:
-        warnings.warn(
+        warn(
             f"the classifier in {report.path!r} has {report.other_classes} classes, another number than the model's, "
             "which keeps the values it had; everything before it was loaded",
-            stacklevel=4,
         )
     if report.converted:
-        warnings.warn(
+        warn(
             f"the first convolution in {report.path!r} is for images with another number of channels, and was "
             f"converted: {', '.join(report.converted)}",
-            stacklevel=4,
         )
     groups = {"missing": report.missing, "left over": report.left_over, "misshapen": report.misshapen}
     if any(groups.values()):
         counts = ", ".join(f"{len(names)} {what}" for what, names in groups.items())
         names = ", ".join(name for group in groups.values() for name in group[:3])
-        warnings.warn(
+        warn(
             f"the weights in {report.path!r} fit the model in part: {report.loaded} loaded, {counts} ({names}, ...); "
             "the report that load_weights returns has the names",
-            stacklevel=4,
         )
