@@ -41,7 +41,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
   test-c test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize sanitize-build sanitize-races \
   sanitize-leaks memcheck fuzz golden golden-check keras-check parity asm-check asm-golden bench bench-training \
   bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-calls bench-processes soak \
-  fork-soak clean
+  fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
@@ -200,8 +200,12 @@ test-swift: deps ## Runs the Swift tests
 	@mkdir -p build/logs
 	$(SWIFT_TEST) --filter RuntimeForkTests --no-parallel 2>&1 | tee build/logs/swift-fork.log
 	$(SWIFT_TEST) --skip RuntimeForkTests 2>&1 | tee build/logs/swift.log
-	Tests/Guides/check-swift.sh "$$(swift build -c release --scratch-path .build/testing --show-bin-path)/Modules" \
-	  build/tests/swift-guides
+	@modules="$$(swift build -c release --scratch-path .build/testing --show-bin-path)/Modules"; \
+	Tests/Guides/check-swift.sh "$$modules" build/tests/swift-guides; \
+	Tests/Guides/check-docc.sh "$$modules" build/docs
+
+docs: test-build ## Makes the documentation, build/docs/SwiftCNN.doccarchive: a warning is an error
+	Tests/Guides/check-docc.sh "$$(swift build -c release --scratch-path .build/testing --show-bin-path)/Modules" build/docs
 
 test-c: lib ## Runs the C tests against build/libswiftcnn.so
 	@mkdir -p build/logs build/tests; rm -f build/logs/c.log

@@ -7,6 +7,7 @@ let package = Package(
   name: "SwiftCNN",
   products: [
     .library(name: "SwiftCNN", targets: ["SwiftCNN"]),
+    .library(name: "SwiftCNNFoundation", targets: ["SwiftCNNFoundation"]),
     .library(name: "SwiftCNNONNX", targets: ["SwiftCNNONNX"]),
     .library(name: "SwiftCNNABI", type: .static, targets: ["SwiftCNNABI"]),
     .library(name: "CNNONNXPlugin", type: .static, targets: ["CNNONNXPlugin"]),
@@ -28,6 +29,8 @@ let package = Package(
     .target(name: "SwiftCNN", dependencies: ["CNNCore", "CNNKernels", "CNNPictures", "CNNGraph", "CNNCompiler"]),
     .target(name: "SwiftCNNABI", dependencies: ["SwiftCNN", "CNNPictures", "CSwiftCNN", "CONNXPlugin"]),
     .systemLibrary(name: "CONNXPlugin"),
+    // Foundation's URLs, data and errors stand beside the library, which needs none of them.
+    .target(name: "SwiftCNNFoundation", dependencies: ["SwiftCNN"]),
     // ONNX stands beside the library: its files are read with Foundation, which nothing else needs.
     .target(
       name: "CNNONNX",
@@ -42,6 +45,7 @@ let package = Package(
     .testTarget(name: "CNNGraphTests", dependencies: ["CNNGraph"]),
     .testTarget(name: "CNNCompilerTests", dependencies: ["CNNCompiler", "X86Assembler"]),
     .testTarget(name: "SwiftCNNTests", dependencies: ["SwiftCNN"]),
+    .testTarget(name: "SwiftCNNFoundationTests", dependencies: ["SwiftCNNFoundation"]),
     .testTarget(name: "CNNONNXTests", dependencies: ["SwiftCNNONNX"]),
   ],
   swiftLanguageModes: [.v6]

@@ -30,24 +30,38 @@ public struct CNNError: Error, Equatable, Sendable, CustomStringConvertible {
 
   /// The kind of failure.
   public let code: Code
+  /// The languages that name options their own way.
+  package enum Language { case swift, c }
+
+  /// The message, in which names of options are marked.
+  private let text: String
   /// What went wrong, in one or a few sentences.
-  public let message: String
+  public var message: String { message(in: .swift) }
   /// Of `.inputOutput` the system's own number for it, as `ENOENT`; 0 where it gave none.
   public let systemCode: Int32
 
   /// Creates an error of the given kind.
   public init(_ code: Code, _ message: String, systemCode: Int32 = 0) {
-    self.code = code
-    self.message = message
-    self.systemCode = systemCode
+    (self.code, self.systemCode) = (code, systemCode)
+    text = message
   }
 
   /// The message.
   public var description: String { message }
 
+  /// The message, as Foundation's programs ask for it. Where an error's type is not known, `any Error`, that needs
+  /// `import SwiftCNNFoundation`.
+  public var localizedDescription: String { message }
+
+  /// The message as a language names options.
+  package func message(in language: Language) -> String { OptionName.spelled(text, in: language) }
+
+  /// The same error as one of another kind.
+  package func coded(_ code: Code) -> CNNError { CNNError(code, text, systemCode: systemCode) }
+
   /// The same error with a phrase before its message that says where it arose, as in `node 'fc': ...`.
   public func prefixed(_ place: String) -> CNNError {
-    CNNError(code, "\(place): \(message)", systemCode: systemCode)
+    CNNError(code, "\(place): \(text)", systemCode: systemCode)
   }
 
   /// Whether the message already has that phrase, so that a caller need not add it.

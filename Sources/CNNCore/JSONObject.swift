@@ -96,7 +96,7 @@ extension JSONObject {
   /// - Throws: `.malformedFile` naming the first unknown key and the nearest known one.
   public func requireKeys(among known: [String]) throws(CNNError) {
     for key in keys where !known.contains(key) {
-      throw CNNError(.malformedFile, unknownName("member", key, among: known).message)
+      throw unknownName("member", key, among: known).coded(.malformedFile)
     }
   }
 

@@ -75,7 +75,7 @@ extension Graph {
       }
     } catch {
       // What went wrong is the file's fault, whatever rule found it.
-      throw CNNError(error.code == .outOfMemory ? .outOfMemory : .malformedFile, "the graph: \(error.message)")
+      throw error.prefixed("the graph").coded(error.code == .outOfMemory ? .outOfMemory : .malformedFile)
     }
   }
 

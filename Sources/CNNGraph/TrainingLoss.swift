@@ -57,13 +57,13 @@ public struct GraphLoss: TrainingLoss, Equatable {
   }
 
   /// Reads "name" and "graph", the graph as JSON.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     try json.requireKeys(among: ["name", "graph"])
     try self.init(json.string("name"), Graph(json: .object(json.object("graph"))))
   }
 
   /// The form that `init(json:)` reads.
-  public var json: JSON { ["name": .string(title), "graph": graph.json] }
+  package var json: JSON { ["name": .string(title), "graph": graph.json] }
 
   public static func == (a: GraphLoss, b: GraphLoss) -> Bool { a.json == b.json }
 

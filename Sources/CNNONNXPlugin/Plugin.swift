@@ -15,7 +15,7 @@ private func call(
     try body(host)
     return 0
   } catch {
-    host.fail?(host.context, error.code.rawValue, error.message)
+    host.fail?(host.context, error.code.rawValue, error.message(in: .c))
     return error.code.rawValue
   }
 }

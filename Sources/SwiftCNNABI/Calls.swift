@@ -12,7 +12,7 @@ func call(allocates: Bool = true, _ body: () throws(CNNError) -> Void) -> scnn_s
     try body()
     return scnn_status(SCNN_OK)
   } catch {
-    LastError.set(error.message)
+    LastError.set(error.message(in: .c))
     if error.code == .inputOutput { errno = error.systemCode }
     return error.code.rawValue
   }
@@ -64,7 +64,7 @@ func options(_ pointer: UnsafePointer<CChar>?, _ name: String) throws(CNNError) 
     }
     return object
   } catch {
-    throw CNNError(.invalidArgument, "\(name): \(error.message)")
+    throw error.prefixed(name).coded(.invalidArgument)
   }
 }
 
@@ -191,6 +191,14 @@ func write(
   let sizes = try required(sizes, "shape"), rank = try required(rank, "rank")
   for (index, size) in shape.prefix(Int(SCNN_MAX_RANK)).enumerated() { sizes[index] = Int64(size ?? -1) }
   rank.pointee = Int32(shape.count)
+}
+
+/// Writes a text that a model gives.
+func writeText(
+  of handle: OpaquePointer?, to buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>?, _ text: (Model) throws(CNNError) -> String
+) -> scnn_status {
+  call { () throws(CNNError) in try write(text(model(handle)), to: buffer, capacity, length) }
 }
 
 /// Writes results into an array of exactly their number.

@@ -144,7 +144,7 @@ public func scnn_batches_skipped(
     try handle.with { (batches) throws(CNNError) in
       count?.pointee = batches.skippedCount
       if buffer == nil && length == nil { return }
-      try write(batches.firstSkipped?.message ?? "", to: buffer, capacity, length)
+      try write(batches.firstSkipped?.message(in: .c) ?? "", to: buffer, capacity, length)
     }
   }
 }

@@ -114,7 +114,7 @@ public func scnn_model_save(_ handle: OpaquePointer!, _ path: UnsafePointer<CCha
     let model = try model(handle), path = try text(path, "path")
     switch try FileEnding.format(of: path, for: trainingState != 0 ? .checkpoint : .model) {
     case .onnx: try exportONNX(model, path, JSONObject())
-    default: try model.save(path, includingTrainingState: trainingState != 0)
+    default: try model.write(to: path, includingTrainingState: trainingState != 0)
     }
   }
 }
@@ -127,7 +127,7 @@ public func scnn_model_save_memory(
   call { () throws(CNNError) in
     let model = try model(handle)
     let room = UnsafeMutableRawBufferPointer(start: buffer, count: buffer == nil ? 0 : max(capacity, 0))
-    let count = try model.save(into: room, includingTrainingState: trainingState != 0)
+    let count = try model.write(into: room, includingTrainingState: trainingState != 0)
     length?.pointee = count
     guard count <= room.count else {
       throw CNNError(.bufferTooSmall, "the model has \(count) bytes; the buffer has \(room.count)")
@@ -163,7 +163,7 @@ public func scnn_file_format(
 public func scnn_model_load_weights(_ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ strict: Int32)
   -> scnn_status
 {
-  call { () throws(CNNError) in try model(handle).loadWeights(text(path, "path"), strict: strict != 0) }
+  call { () throws(CNNError) in try model(handle).loadWeights(from: text(path, "path"), strict: strict != 0) }
 }
 
 @_cdecl("scnn_match_layers") @implementation
@@ -182,8 +182,8 @@ public func scnn_model_weights_report(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    try write(model(handle).lastWeightsReport?.json.serialized() ?? "", to: buffer, capacity, length)
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in
+    try model.lastWeightsReport?.json.serialized() ?? ""
   }
 }
 
@@ -192,8 +192,8 @@ public func scnn_model_save_weights(
   _ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ naming: UnsafePointer<CChar>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    try model(handle).saveWeights(
-      text(path, "path"), naming: WeightNaming(named: optionalText(naming, "naming") ?? "native"))
+    try model(handle).writeWeights(
+      to: text(path, "path"), naming: WeightNaming(named: optionalText(naming, "naming") ?? "native"))
   }
 }
 
@@ -201,7 +201,7 @@ public func scnn_model_save_weights(
 public func scnn_model_clone(_ handle: OpaquePointer!, _ copy: UnsafeMutablePointer<OpaquePointer?>!) -> scnn_status {
   call { () throws(CNNError) in
     let original = try model(handle)
-    try give(copy, "copy") { () throws(CNNError) in try original.clone() }
+    try give(copy, "copy") { () throws(CNNError) in try original.copy() }
   }
 }
 
@@ -252,7 +252,7 @@ public func scnn_model_name(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in try write(model(handle).name, to: buffer, capacity, length) }
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in model.name }
 }
 
 @_cdecl("scnn_model_summary") @implementation
@@ -260,7 +260,7 @@ public func scnn_model_summary(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in try write(model(handle).summary, to: buffer, capacity, length) }
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in model.summary }
 }
 
 @_cdecl("scnn_model_fused_summary") @implementation
@@ -268,7 +268,7 @@ public func scnn_model_fused_summary(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in try write(model(handle).fusedSummary(), to: buffer, capacity, length) }
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in try model.fusedSummary() }
 }
 
 @_cdecl("scnn_model_profile") @implementation
@@ -472,7 +472,7 @@ public func scnn_model_get_parameter(
   _ handle: OpaquePointer!, _ name: UnsafePointer<CChar>!, _ data: UnsafeMutablePointer<Float>!, _ count: Int
 ) -> scnn_status {
   call { () throws(CNNError) in
-    try model(handle).getParameter(text(name, "name"), into: floats(data, count, "data"))
+    try model(handle).copyValue(of: text(name, "name"), into: floats(data, count, "data"))
   }
 }
 
@@ -482,7 +482,7 @@ public func scnn_model_set_parameter(
 ) -> scnn_status {
   call { () throws(CNNError) in
     let source = try floats(UnsafeMutablePointer(mutating: data), count, "data")
-    try model(handle).setParameter(text(name, "name"), from: UnsafeBufferPointer(source))
+    try model(handle).setValue(of: text(name, "name"), from: UnsafeBufferPointer(source))
   }
 }
 
@@ -517,8 +517,8 @@ public func scnn_model_tensor_names(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    try write(model(handle).tensorNames.joined(separator: "\n"), to: buffer, capacity, length)
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in
+    model.tensorNames.joined(separator: "\n")
   }
 }
 
@@ -549,8 +549,8 @@ public func scnn_model_output_names(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    try write(model(handle).outputNames.joined(separator: "\n"), to: buffer, capacity, length)
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in
+    model.outputNames.joined(separator: "\n")
   }
 }
 

@@ -95,7 +95,7 @@ private final class Exchange {
         return 0
       } catch {
         free(exchange.lastMessage)
-        exchange.lastMessage = strdup(error.message)
+        exchange.lastMessage = strdup(error.message(in: .c))
         exchange.systemCode = error.systemCode
         message?.pointee = UnsafePointer(exchange.lastMessage)
         return error.code.rawValue
@@ -163,7 +163,7 @@ public func scnn_model_export_onnx(
 /// Writes an ONNX file through the library that is loaded for it.
 func exportONNX(_ model: Model, _ path: String, _ options: JSONObject) throws(CNNError) {
   _ = try FileEnding.format(of: path, for: .onnx)  // Also where there is no such library.
-  try model.exportONNX(path, options: options, codec: LoadedONNXCodec(library: ONNXLibrary.get()))
+  try model.writeONNX(to: path, options: options, codec: LoadedONNXCodec(library: ONNXLibrary.get()))
 }
 
 @_cdecl("scnn_model_import_onnx") @implementation
@@ -199,8 +199,8 @@ public func scnn_model_import_report(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    try write(model(handle).importReport?.json.serialized() ?? "", to: buffer, capacity, length)
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in
+    try model.importReport?.json.serialized() ?? ""
   }
 }
 

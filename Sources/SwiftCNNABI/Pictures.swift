@@ -122,8 +122,8 @@ public func scnn_model_preprocessing(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    try write(JSON.object(model(handle).preprocessingDescription).serialized(), to: buffer, capacity, length)
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in
+    try JSON.object(model.preprocessingDescription).serialized()
   }
 }
 
@@ -149,8 +149,8 @@ public func scnn_model_class_names(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    try write((model(handle).classNames ?? []).joined(separator: "\n"), to: buffer, capacity, length)
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in
+    (model.classNames ?? []).joined(separator: "\n")
   }
 }
 

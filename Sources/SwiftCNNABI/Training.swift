@@ -30,7 +30,7 @@ public func scnn_training_settings(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in try write(model(handle).trainingSettingsText(), to: buffer, capacity, length) }
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in try model.trainingSettingsText() }
 }
 
 @_cdecl("scnn_trained_steps") @implementation
@@ -45,7 +45,7 @@ public func scnn_training_progress(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in try write(model(handle).trainingProgressText(), to: buffer, capacity, length) }
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in try model.trainingProgressText() }
 }
 
 @_cdecl("scnn_set_training_notes") @implementation
@@ -65,7 +65,9 @@ public func scnn_training_notes(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in try write(model(handle).trainingNotes()?.text ?? "", to: buffer, capacity, length) }
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in
+    try model.trainingNotes()?.text ?? ""
+  }
 }
 
 @_cdecl("scnn_training_notes_data") @implementation
@@ -103,7 +105,7 @@ public func scnn_train_on_batch(
     try checkRoom(model, results, count)
     let measured = try model.trainOnBatch(
       inputs(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"))
-    try write(measured, to: results, count)
+    try write(measured.values, to: results, count)
   }
 }
 
@@ -136,7 +138,7 @@ private func evaluate(
     let measured = try model.evaluate(
       inputs(x, "x"), view(y, "y"), sampleWeight: optionalView(sampleWeight, "sample_weight"),
       batchSize: Int(batchSize), usingAverage: usingAverage)
-    try write(measured, to: results, count)
+    try write(measured.values, to: results, count)
   }
 }
 
@@ -145,7 +147,7 @@ public func scnn_get_gradient(
   _ handle: OpaquePointer!, _ parameter: UnsafePointer<CChar>!, _ data: UnsafeMutablePointer<Float>!, _ count: Int
 ) -> scnn_status {
   call { () throws(CNNError) in
-    try model(handle).getGradient(text(parameter, "parameter"), into: floats(data, count, "data"))
+    try model(handle).copyGradient(of: text(parameter, "parameter"), into: floats(data, count, "data"))
   }
 }
 
@@ -198,10 +200,10 @@ private func report(
     result.epoch_ended = progress.epochEnded ? 1 : 0
     result.finished = progress.finished ? 1 : 0
     result.learning_rate = progress.learningRate
-    result.metric_count = Int32(progress.results.count)
+    result.metric_count = Int32(progress.results.values.count)
     withUnsafeMutableBytes(of: &result.results) { bytes in
       let values = bytes.bindMemory(to: Double.self)
-      for (index, value) in progress.results.prefix(values.count).enumerated() { values[index] = value }
+      for (index, value) in progress.results.values.prefix(values.count).enumerated() { values[index] = value }
     }
     out.pointee = result
   }

@@ -29,17 +29,18 @@ extension Model {
   /// Writes the network as it predicts, with its weights, as an ONNX file of operator set 17; it appears whole or not at
   /// all.
   /// - Parameters:
+  ///   - path: where.
   ///   - layout: how images stand at the model's input and output.
   ///   - takesPixels: whether the model takes uint8 pixels and normalises them with this model's mean and deviation, or
   ///     floats as they are to be computed with.
   /// - Throws: `.invalidArgument` naming the layer for an operation that no ONNX operator is; `.inputOutput`.
-  public func exportONNX(
-    _ path: String, layout: ONNXExportOptions.Layout = .nhwc, takesPixels: Bool = false
+  public func writeONNX(
+    to path: String, layout: ONNXExportOptions.Layout = .nhwc, takesPixels: Bool = false
   ) throws(CNNError) {
     var options = JSONObject()
     options["layout"] = .string(layout.rawValue)
     options["pixels"] = .bool(takesPixels)
-    try exportONNX(path, options: options, codec: LinkedONNXCodec())
+    try writeONNX(to: path, options: options, codec: LinkedONNXCodec())
   }
 
   /// Reads an ONNX file, with what lies of its weights in files beside it.

@@ -272,7 +272,7 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
       message: "mean_squared_error has neither logits nor label smoothing"),
     .init(
       operation: Loss(.categoricalCrossEntropy, labelSmoothing: 1), operands: [[2, 5], [2, 5]], code: .invalidArgument,
-      message: "label_smoothing is 1.0"),
+      message: "labelSmoothing is 1.0"),
     .init(operation: Loss(.meanSquaredError), operands: [[5], [5]], message: "expected 2 axes or more"),
     .init(
       operation: WeightedMean(), operands: [[2, 3], [3]], message: "the sample weights has shape [3]; expected [2]"),

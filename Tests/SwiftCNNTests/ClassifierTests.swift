@@ -16,7 +16,7 @@ import Testing
 
   @Test func onlyTheClassifierIsNew() throws {
     let model = try model()
-    let before = try model.clone()
+    let before = try model.copy()
     try model.setTrainable(false, matching: "layer1.*")
     try model.resetClassifier(classes: 4, seed: 9)
     #expect(model.parameterList.map(\.name) == before.parameterList.map(\.name))
@@ -55,7 +55,7 @@ import Testing
     #expect(try model.trainOnBatch(x.view, y.view)[0].isFinite)
     #expect(try model.gradient("fc.weight").count == 4 * 64)
     let directory = try TemporaryDirectory()
-    try model.save(directory.file("model"))
+    try model.write(to: directory.file("model"))
     #expect(try Model(contentsOf: directory.file("model")).predict(x.view).shape == [2, 4])
   }
 

@@ -88,7 +88,7 @@ import Testing
       try body()
       Issue.record("nothing was thrown; expected an error with \(texts)")
     } catch {
-      let message = "\(error)"
+      let message = (error as? CNNError)?.message(in: .c) ?? "\(error)"
       for text in texts { #expect(message.contains(text), "\(message)") }
     }
   }
@@ -113,7 +113,7 @@ import Testing
   @Test func layersAreReadAsDescribed() throws {
     let layers = try Self.description.object("layers")
     for (kind, value) in layers.members {
-      let sample = try #require(LayerTableTests.layers.first { $0.kind == kind }?.options ?? others[kind])
+      let sample = try #require(others[kind] ?? LayerTableTests.layers.first { $0.kind == kind }?.options)
       let base = try #require(JSON(parsing: sample).objectValue)
       try check(try #require(value.objectValue).object("options"), base: base) { options in
         var builder = GraphBuilder()
@@ -127,7 +127,7 @@ import Testing
 
   private let others = [
     "add": "{}", "multiply": "{}", "maximum": "{}", "minimum": "{}", "concat": "{}", "group_norm": "{}",
-    "unit_norm": "{}", "conv2d_transpose": #"{"filters": 3, "kernel": [2, 2]}"#, "resize": #"{"size": 3}"#,
+    "resize": #"{"size": 3}"#,
   ]
 
   @Test func activationsAreReadAsDescribed() throws {

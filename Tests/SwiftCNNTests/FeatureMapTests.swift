@@ -42,16 +42,16 @@ import Testing
     (whole.featuresOnly, whole.seed, whole.classes) = (false, 5, 7)
     let folder = try TemporaryDirectory(), original = try Model(name, options: whole)
     for naming in [WeightNaming.native, .timm, .huggingFace] {
-      try original.saveWeights(folder.file("w.safetensors"), naming: naming)
+      try original.writeWeights(to: folder.file("w.safetensors"), naming: naming)
       let model = try Model(name, options: options(indices: [-2, 0]))
-      let report = try model.loadWeights(folder.file("w.safetensors"))
+      let report = try model.loadWeights(from: folder.file("w.safetensors"))
       #expect(report.leftOver.isEmpty && report.naming == (name == "resnet50" && naming == .timm ? .native : naming))
       let x = try Tensor(Formula.values("x", 32 * 32 * 3), shape: [1, 32, 32, 3])
       let maps = try model.predict(x.view, outputs: model.outputNames)
       for (map, name) in zip(maps, model.outputNames) {
         #expect(try map.bits == original.predict(x.view, output: name).bits)
       }
-      try model.save(folder.file("features"))
+      try model.write(to: folder.file("features"))
       #expect(try Model(contentsOf: folder.file("features")).featureMaps == model.featureMaps)
     }
   }
@@ -60,13 +60,13 @@ import Testing
     let folder = try TemporaryDirectory()
     var deep = options()
     (deep.featuresOnly, deep.classes) = (false, 7)
-    try Model("resnet34", options: deep).saveWeights(folder.file("w.safetensors"))
+    try Model("resnet34", options: deep).writeWeights(to: folder.file("w.safetensors"))
     let model = try Model("resnet18", options: options())
-    #expect(throws: CNNError.self) { try model.loadWeights(folder.file("w.safetensors")) }
+    #expect(throws: CNNError.self) { try model.loadWeights(from: folder.file("w.safetensors")) }
   }
 
   @Test(arguments: [[5], [-6], [], [1, -4]]) func placesThatAreNotThere(_ indices: [Int]) {
     let error = #expect(throws: CNNError.self) { try Model("resnet18", options: options(indices: indices)) }
-    #expect(error?.message.hasPrefix("out_indices is \(indices)") == true)
+    #expect(error?.message.hasPrefix("featureIndices is \(indices)") == true)
   }
 }

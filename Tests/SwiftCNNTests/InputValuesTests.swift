@@ -55,7 +55,7 @@ import Testing
     #expect(try model.predict(wide.view).values == model.predict(x.view).values)
     try model.compile(
       TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd()))
-    let y = try Tensor([0, 1, 2, 3] as [Int32], shape: [4]), other = try model.clone()
+    let y = try Tensor([0, 1, 2, 3] as [Int32], shape: [4]), other = try model.copy()
     #expect(try model.evaluate(wide.view, y.view) == model.evaluate(x.view, y.view))
     #expect(try model.trainOnBatch(wide.view, y.view) == other.trainOnBatch(x.view, y.view))
     var options = FitOptions()
@@ -93,10 +93,10 @@ import Testing
     #expect(try warning(of: model) == "")
     let path = "/tmp/swiftcnn-test-\(UInt64.random(in: 0...UInt64.max)).safetensors"
     defer { unlink(path) }
-    try model.save(path)
+    try model.write(to: path)
     let copy = try Model(tinyNetwork(), name: "tiny")
     try copy.copyState(of: model)
-    for other in [try Model(contentsOf: path), try model.clone(), copy] {
+    for other in [try Model(contentsOf: path), try model.copy(), copy] {
       _ = try other.predict(unit.view)
       #expect(try warning(of: other) == "")
       _ = try other.predict(x.view)

@@ -33,7 +33,7 @@ import Testing
   @Test func aFrozenNamedNormalizedModelComesBack() throws {
     let model = try Model(randomNetwork(), name: "my model", seed: 9, mean: [0.1, 0.3], deviation: [0.7, 1e-3])
     try model.setTrainable(false, matching: "conv1*")
-    try model.save(path)
+    try model.write(to: path)
     let copy = try Model(contentsOf: path)
     #expect(copy.name == "my model")
     #expect(copy.normalization == model.normalization)
@@ -42,27 +42,28 @@ import Testing
     #expect(directory.names() == ["model.safetensors"])
     // Saving again gives the same file.
     let bytes = contents(of: path)
-    try copy.save(path)
+    try copy.write(to: path)
     #expect(contents(of: path) == bytes)
   }
 
   @Test func memoryHoldsTheSameAsAFile() throws {
     let bytes = try checkpoint(), model = try Model(contentsOf: path)
     for includesTraining in [true, false] {
-      try model.save(path, includingTrainingState: includesTraining)
-      let count = try model.save(into: .init(start: nil, count: 0), includingTrainingState: includesTraining)
+      try model.write(to: path, includingTrainingState: includesTraining)
+      let count = try model.write(into: .init(start: nil, count: 0), includingTrainingState: includesTraining)
       var copy = [UInt8](repeating: 7, count: count + 3)
       #expect(
         try copy.withUnsafeMutableBytes {
-          try model.save(into: .init(rebasing: $0[..<(count - 1)]), includingTrainingState: includesTraining)
+          try model.write(into: .init(rebasing: $0[..<(count - 1)]), includingTrainingState: includesTraining)
         } == count)
       #expect(copy.allSatisfy { $0 == 7 })
       #expect(
-        try copy.withUnsafeMutableBytes { try model.save(into: $0, includingTrainingState: includesTraining) } == count)
+        try copy.withUnsafeMutableBytes { try model.write(into: $0, includingTrainingState: includesTraining) } == count
+      )
       #expect(Array(copy[..<count]) == contents(of: path) && copy[count...].allSatisfy { $0 == 7 })
     }
     let loaded = try bytes.withUnsafeBytes { bytes throws(CNNError) in try Model(bytes: bytes) }
-    try loaded.save(path, includingTrainingState: true)
+    try loaded.write(to: path, includingTrainingState: true)
     #expect(contents(of: path) == bytes)
     for end in [0, 1, 8, 9, bytes.count / 2, bytes.count - 1] {
       expectError(.malformedFile, "'model in memory'") {
@@ -70,7 +71,7 @@ import Testing
       }
     }
     expectError(.invalidState, "compile") {
-      _ = try Model(randomNetwork(), name: "random").save(
+      _ = try Model(randomNetwork(), name: "random").write(
         into: .init(start: nil, count: 0), includingTrainingState: true)
     }
   }
@@ -79,7 +80,7 @@ import Testing
     let model = try Model(randomNetwork(), name: "random"), data = try imageData(2)
     let before = try model.predict(data.x.view).bits
     try write(parameters(model) + [("bn1.num_batches_tracked", []), ("num_batches_tracked", [])])
-    try model.loadWeights(path)
+    try model.loadWeights(from: path)
     #expect(try model.bits().allSatisfy { Float(bitPattern: $0) == 0.5 })
     #expect(try model.predict(data.x.view).bits != before)
     expectError(.malformedFile, "has weights but no network") { _ = try Model(contentsOf: path) }
@@ -97,7 +98,7 @@ import Testing
       "2 missing: ", "fc.bias", "bn1.weight", "2 left over: ", "fc.extra", "num_batches_trackedx",
       "1 misshapen: fc.weight [4, 3] instead of [3, 4]",
     ] {
-      expectError(.malformedFile, part) { try model.loadWeights(path) }
+      expectError(.malformedFile, part) { try model.loadWeights(from: path) }
     }
     #expect(try model.bits() == before)
   }
@@ -105,16 +106,16 @@ import Testing
   @Test func longListsAreCut() throws {
     let model = try Model(randomNetwork(), name: "random")
     try write(parameters(model) + (0..<1000).map { ("extra\($0)", [1]) })
-    let error = #expect(throws: CNNError.self) { try model.loadWeights(path) }
+    let error = #expect(throws: CNNError.self) { try model.loadWeights(from: path) }
     #expect(error?.message.contains("1000 left over: ") == true && (error?.message.count ?? 0) < 1000)
   }
 
   @Test func missingFilesAndDirectoriesAreNamed() throws {
     let model = try Model(randomNetwork(), name: "random")
     expectError(.inputOutput, "/nowhere/m") { _ = try Model(contentsOf: "/nowhere/m") }
-    expectError(.inputOutput, "/nowhere/m") { try model.save("/nowhere/m") }
+    expectError(.inputOutput, "/nowhere/m") { try model.write(to: "/nowhere/m") }
     expectError(.inputOutput, directory.path) { _ = try Model(contentsOf: directory.path) }
-    expectError(.inputOutput, "/nowhere/m") { try model.loadWeights("/nowhere/m") }
+    expectError(.inputOutput, "/nowhere/m") { try model.loadWeights(from: "/nowhere/m") }
   }
 
   /// A checkpoint's bytes, with a training state.
@@ -123,7 +124,7 @@ import Testing
     try model.compile(
       #"{"optimizer": {"name": "adam", "ema_decay": 0.9}, "schedule": {"name": "cosine", "total_steps": 9}}"#)
     _ = try model.trainOnBatch(data.x.view, data.y.view)
-    try model.save(path, includingTrainingState: true)
+    try model.write(to: path, includingTrainingState: true)
     return try #require(contents(of: path))
   }
 
@@ -210,7 +211,7 @@ import Testing
   @Test(arguments: metadataFaults) func wrongMetadataIsNamed(_ key: String, _ value: String?, _ message: String) throws
   {
     let model = try Model(randomNetwork(), name: "random")
-    try model.save(path)
+    try model.write(to: path)
     var metadata = try SafetensorsFile(path: path).metadata
     metadata[key] = value
     try write(parameters(model), metadata: metadata)
@@ -220,7 +221,7 @@ import Testing
 
   @Test func aGraphThatIsLargerThanItsFileIsRefused() throws {
     let model = try Model(randomNetwork(), name: "random")
-    try model.save(path)
+    try model.write(to: path)
     var metadata = try SafetensorsFile(path: path).metadata
     metadata["swiftcnn.graph"] =
       #"{"inputs":[{"name":"x","element":"float32","shape":[1,2]}],"parameters":[{"name":"w","shape":[1048576,1048576],"#
@@ -233,7 +234,7 @@ import Testing
   /// A gradient operation in a file whose operands are smaller than its kernel reads.
   @Test func operationsInAFileCannotReadBeyondTheirOperands() throws {
     let model = try Model(randomNetwork(), name: "random")
-    try model.save(path)
+    try model.write(to: path)
     var metadata = try SafetensorsFile(path: path).metadata
     metadata["swiftcnn.graph"] =
       #"{"inputs":[{"name":"x","element":"float32","shape":[1,6,6,2]}],"parameters":[{"name":"g","shape":[1],"#

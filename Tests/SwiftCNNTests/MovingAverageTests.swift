@@ -97,7 +97,7 @@ import Testing
     let directory = try TemporaryDirectory()
     let model = try model(#", "ema_overwrite": 3, "momentum": 0.9, "rate_in_velocity": true"#)
     for _ in 0..<4 { try step(model) }
-    try model.save(directory.file("checkpoint"), includingTrainingState: true)
+    try model.write(to: directory.file("checkpoint"), includingTrainingState: true)
     let loaded = try Model(contentsOf: directory.file("checkpoint"))
     #expect(loaded.trainingSettings == model.trainingSettings)
     for each in [model, loaded] { for _ in 0..<3 { try step(each) } }
@@ -111,8 +111,8 @@ import Testing
     for _ in 0..<3 { try step(model) }
     let expected = try average(model)
     try model.swapMovingAverage()
-    try model.save(directory.file("checkpoint"), includingTrainingState: true)
-    for copy in [try Model(contentsOf: directory.file("checkpoint")), try model.clone()] {
+    try model.write(to: directory.file("checkpoint"), includingTrainingState: true)
+    for copy in [try Model(contentsOf: directory.file("checkpoint")), try model.copy()] {
       #expect(try weights(copy) == expected)
       try copy.applyMovingAverage()
       #expect(try weights(copy) == expected && average(copy) == expected)

@@ -74,7 +74,7 @@ import Testing
     // A network of its own with the same values is trained alike.
     let source = try backbone()
     let model = try headed(source)
-    let copy = try model.clone()
+    let copy = try model.copy()
     for each in [model, copy] {
       try each.compile(Self.sgd)
       try train(each, steps: 4)
@@ -84,11 +84,11 @@ import Testing
 
   @Test func weightsFromAFileReachBoth() throws {
     let directory = try TemporaryDirectory()
-    try backbone(seed: 7).save(directory.file("weights"))
+    try backbone(seed: 7).write(to: directory.file("weights"))
     let source = try backbone(), data = try imageData(2)
     let model = try headed(source)
     _ = try model.predict(data.x.view)
-    try source.loadWeights(directory.file("weights"))
+    try source.loadWeights(from: directory.file("weights"))
     #expect(try model.values("conv1.weight") == backbone(seed: 7).values("conv1.weight"))
     #expect(
       try model.predict(data.x.view, output: "relu").bits == backbone(seed: 7).predict(data.x.view, output: "relu").bits
@@ -135,7 +135,7 @@ import Testing
     let source = try backbone()
     let model = try headed(source)
     try source.setTrainable(false, matching: "bn1.*")
-    let clone = try model.clone(), copied = try clone.bits()
+    let clone = try model.copy(), copied = try clone.bits()
     #expect(clone.parameterList.filter { $0.name.hasPrefix("bn1.") }.allSatisfy { !$0.isTrainable })
     #expect(clone.parameters.blocks.count == 1)
     try source.setTrainable(true, matching: "*")
@@ -323,8 +323,8 @@ import Testing
     var options = FitOptions()
     (options.batchSize, options.epochs) = (4, 3)
     try model.fit(data.x.view, data.y.view, options: options) { (progress) throws(CNNError) in progress.step < 4 }
-    try model.save(path, includingTrainingState: true)
-    let loaded = try Model(contentsOf: path), clone = try model.clone()
+    try model.write(to: path, includingTrainingState: true)
+    let loaded = try Model(contentsOf: path), clone = try model.copy()
     #expect(loaded.parameterList == model.parameterList)
     options.resumes = true
     for each in [model, loaded, clone] { try each.fit(data.x.view, data.y.view, options: options) }
@@ -393,7 +393,7 @@ import Testing
         for round in 0..<10 {
           let another = try headed(source, seed: UInt64(round))
           _ = try another.predict(data.x.view)
-          _ = try another.clone().bits()
+          _ = try another.copy().bits()
         }
       }
       group.addTask { for classes in 2..<8 { try source.resetClassifier(classes: classes) } }
@@ -407,7 +407,7 @@ import Testing
   /// While another trains, a prediction sees the weights between two of its steps, never within one.
   @Test func predictionsSeeWholeSteps() async throws {
     let source = try backbone(), data = try imageData(4)
-    let model = try headed(source), twin = try model.clone()
+    let model = try headed(source), twin = try model.copy()
     for each in [model, twin] { try each.compile(Self.sgd) }
     var states: Set<[UInt32]> = [try twin.predict(data.x.view, output: "relu").bits]
     for _ in 0..<25 {

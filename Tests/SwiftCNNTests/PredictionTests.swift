@@ -88,7 +88,7 @@ import Testing
   @Test func aCloneIsIndependent() throws {
     let model = try Model(randomNetwork(), name: "random"), data = try imageData(3)
     let before = try model.predict(data.x.view).bits
-    let clone = try model.clone()
+    let clone = try model.copy()
     try clone.set("fc.bias", [1, 2, 3])
     #expect(try model.predict(data.x.view).bits == before)
     #expect(try clone.predict(data.x.view).bits != before)

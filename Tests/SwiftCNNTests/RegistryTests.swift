@@ -45,7 +45,7 @@ import Testing
     }
 
     let directory = try TemporaryDirectory()
-    try model.save(directory.file("model"))
+    try model.write(to: directory.file("model"))
     let copy = try Model(contentsOf: directory.file("model"))
     #expect(copy.name == name)
     #expect(try copy.predict(x.view).bits == before.bits)
@@ -180,6 +180,7 @@ import Testing
   }
 
   @Test func patternsMatchNames() {
+    #expect(Set(ModelName.allCases.map(\.rawValue)) == Set(ModelRegistry.names))
     #expect(ModelRegistry.names(matching: "resnet1?") == ["resnet18"])
     #expect(ModelRegistry.names(matching: "*").count == ModelRegistry.names.count)
     #expect(ModelRegistry.names(matching: "resnet_*") == ["resnet_article"])

@@ -57,7 +57,7 @@ import Testing
     let (model, data) = try model(l1: 0, l2: 0.5, "fc.*")
     let folder = try TemporaryDirectory()
     let path = folder.file("model.safetensors")
-    try model.save(path, includingTrainingState: true)
+    try model.write(to: path, includingTrainingState: true)
     let copy = try Model(contentsOf: path)
     #expect(try copy.evaluate(data.x.view, data.y.view) == model.evaluate(data.x.view, data.y.view))
     #expect(copy.parameterList == model.parameterList)

@@ -63,7 +63,7 @@ import Testing
       try first.fit(data.x.view, data.y.view, options: Self.options) { (progress) throws(CNNError) in
         progress.step < stop
       }
-      try first.save(path, includingTrainingState: true)
+      try first.write(to: path, includingTrainingState: true)
 
       let second = try Model(contentsOf: path)
       #expect(second.trainingSettings == first.trainingSettings)
@@ -78,7 +78,7 @@ import Testing
       #expect(try state(second) == expected, "stopped after \(stop)")
 
       // A clone goes on alike.
-      let clone = try first.clone()
+      let clone = try first.copy()
       try clone.fit(data.x.view, data.y.view, options: options)
       #expect(try state(clone) == expected, "cloned after \(stop)")
     }
@@ -123,7 +123,7 @@ import Testing
         #expect(progress.epochEnded == (progress.batch == 5) && progress.batches == 5)
         if progress.epochEnded { #expect(progress.results == history[progress.epoch]) }
         if progress.step == stop {
-          try pieces.save(path, includingTrainingState: true)
+          try pieces.write(to: path, includingTrainingState: true)
           break
         }
       }
@@ -183,7 +183,7 @@ import Testing
     let directory = try TemporaryDirectory()
     let model = try model(Self.optimizers[0], Self.schedules[1])
     try model.setLearningRate(0.125)
-    try model.save(directory.file("m"), includingTrainingState: true)
+    try model.write(to: directory.file("m"), includingTrainingState: true)
     #expect(try Model(contentsOf: directory.file("m")).learningRate() == 0.125)
     expectError(.invalidArgument, "learning rate is -1") { try model.setLearningRate(-1) }
     expectError(.invalidArgument, "learning rate is nan") { try model.setLearningRate(.nan) }
@@ -192,9 +192,9 @@ import Testing
   @Test func aModelThatWasNotCompiledHasNoTrainingState() throws {
     let directory = try TemporaryDirectory()
     let model = try Model(randomNetwork(), name: "random")
-    expectError(.invalidState, "compile") { try model.save(directory.file("m"), includingTrainingState: true) }
+    expectError(.invalidState, "compile") { try model.write(to: directory.file("m"), includingTrainingState: true) }
     #expect(directory.names().isEmpty)
-    try model.save(directory.file("m"))
+    try model.write(to: directory.file("m"))
     #expect(try Model(contentsOf: directory.file("m")).trainingSettings == nil)
   }
 

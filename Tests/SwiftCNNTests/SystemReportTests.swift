@@ -1,3 +1,4 @@
+import CNNCore
 import SwiftCNN
 import Testing
 

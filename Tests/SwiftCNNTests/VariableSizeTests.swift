@@ -34,7 +34,7 @@ import Testing
       // The same values at the beginning; then what each has learned at this size.
       for parameter in any.parameterList { try fixed.set(parameter.name, any.values(parameter.name)) }
       try fixed.compile(settings)
-      let another = try any.clone()
+      let another = try any.copy()
       try another.compile(settings)
       for each in [another, any] { _ = try each.predict(data.x.view, batchSize: 3) }
       #expect(try any.predict(data.x.view, batchSize: 3).bits == fixed.predict(data.x.view, batchSize: 3).bits)
@@ -92,7 +92,7 @@ import Testing
     let directory = try TemporaryDirectory()
     let path = directory.file("model")
     let model = try model("resnet20", nil)
-    try model.save(path)
+    try model.write(to: path)
     let loaded = try Model(contentsOf: path)
     #expect(loaded.inputShape == [nil, nil, 3])
     for size in [(16, 16), (9, 30)] {

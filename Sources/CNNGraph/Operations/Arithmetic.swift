@@ -43,19 +43,28 @@ func reduced(_ gradient: Value, like operand: Value, _ context: inout GradientCo
   return repeated.isEmpty ? sum : try context.emit(Reduction(.sum, axes: repeated, keepsAxes: true), sum)
 }
 
-/// The sum, element by element. Operands: equal shapes, or such that sizes of 1 and missing axes in front, as those of a
-/// parameter `[C]`, are repeated.
-public struct Add: Operation {
-  public static let name = "add"
+/// Two operands combined element by element, without constants.
+public protocol ElementwisePair: Operation {
+  /// The operation.
+  init()
+}
 
-  /// An addition.
-  public init() {}
-  public init(_ attributes: inout Attributes) throws(CNNError) {}
+extension ElementwisePair {
+  public init(_ attributes: inout Attributes) throws(CNNError) { self.init() }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
     return [try broadcastType(operands)]
   }
+}
+
+/// The sum, element by element. Operands: equal shapes, or such that sizes of 1 and missing axes in front, as those of a
+/// parameter `[C]`, are repeated.
+public struct Add: ElementwisePair {
+  public static let name = "add"
+
+  /// An addition.
+  public init() {}
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     var result: [Value?] = [nil, nil]
@@ -67,17 +76,11 @@ public struct Add: Operation {
 }
 
 /// The product, element by element. Operands: as for `Add`.
-public struct Multiply: Operation {
+public struct Multiply: ElementwisePair {
   public static let name = "multiply"
 
   /// A multiplication.
   public init() {}
-  public init(_ attributes: inout Attributes) throws(CNNError) {}
-
-  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    try require(operands, count: 2...2)
-    return [try broadcastType(operands)]
-  }
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     var result: [Value?] = [nil, nil]

@@ -4,35 +4,24 @@
 import CNNCore
 
 /// The larger of two numbers, element by element; NaN where one of them is. Operands: as for `Add`.
-public struct Maximum: Operation {
+public struct Maximum: ElementwisePair {
   public static let name = "maximum"
 
   /// A maximum.
   public init() {}
-  public init(_ attributes: inout Attributes) throws(CNNError) {}
-
-  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    try require(operands, count: 2...2)
-    return [try broadcastType(operands)]
-  }
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
-    try gradients(ofChosen: Comparison(.greaterOrEqual), &context)
+    let isFirst = try context.emit(Comparison(.greaterOrEqual), context.operand(0), context.operand(1))
+    return try gradients(where: isFirst, &context)
   }
 }
 
 /// The smaller of two numbers, element by element; NaN where one of them is. Operands: as for `Add`.
-public struct Minimum: Operation {
+public struct Minimum: ElementwisePair {
   public static let name = "minimum"
 
   /// A minimum.
   public init() {}
-  public init(_ attributes: inout Attributes) throws(CNNError) {}
-
-  public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    try require(operands, count: 2...2)
-    return [try broadcastType(operands)]
-  }
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     // Of what is equal the first is chosen, as for a maximum.
@@ -42,13 +31,6 @@ public struct Minimum: Operation {
 }
 
 extension Operation {
-  /// The gradients of two operands of which each element of the result is one: the first where the comparison holds.
-  fileprivate func gradients(ofChosen comparison: Comparison, _ context: inout GradientContext) throws(CNNError)
-    -> [Value?]
-  {
-    try gradients(where: try context.emit(comparison, context.operand(0), context.operand(1)), &context)
-  }
-
   /// The gradients of two operands of which each element of the result is one: the first where `isFirst` is not 0.
   func gradients(where isFirst: Value, first: Int = 0, _ context: inout GradientContext) throws(CNNError) -> [Value?] {
     let zero = try context.emit(Fill(0, shape: []))

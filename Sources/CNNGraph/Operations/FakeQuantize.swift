@@ -37,16 +37,7 @@ public struct FakeQuantize: Operation {
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     try operands[0].require(element: .float32, as: "the input")
-    let channels = operands[0].shape.last ?? 1
-    for (name, values) in [("scale", scale), ("zero_point", zeroPoint)] {
-      guard values.count == 1 || values.count == channels else {
-        throw CNNError(
-          .shapeMismatch,
-          "\(name) has \(values.count) numbers; expected 1, or \(channels) for the channels of "
-            + describe(operands[0].shape))
-      }
-      for value in values { try checkFloat(value, name) }
-    }
+    try checkChannels(of: operands[0], ["scale": scale, "zero_point": zeroPoint])
     // Whose reciprocals are numbers too.
     if let wrong = scale.first(where: { !(Float($0) > 0 && Float(1 / $0).isFinite) }) {
       throw CNNError(.invalidArgument, "scale has \(wrong); expected numbers above 0")

@@ -170,7 +170,8 @@ public struct Loss: Operation {
     }
     try prediction.require(element: .float32, as: "the prediction")
     guard (0..<1).contains(labelSmoothing) else {
-      throw CNNError(.invalidArgument, "label_smoothing is \(labelSmoothing); expected 0 or more and below 1")
+      throw CNNError(
+        .invalidArgument, "\(option: "label_smoothing") is \(labelSmoothing); expected 0 or more and below 1")
     }
     guard function.hasLogitsForm || (!fromLogits && labelSmoothing == 0) else {
       throw CNNError(.invalidArgument, "\(function.rawValue) has neither logits nor label smoothing")

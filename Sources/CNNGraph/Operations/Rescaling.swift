@@ -23,20 +23,27 @@ public struct Rescaling: Operation {
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     try operands[0].require(element: .float32, as: "the input")
-    let channels = operands[0].shape.last ?? 1
-    for (name, values) in [("scale", scale), ("offset", offset)] {
-      guard values.count == 1 || values.count == channels else {
-        throw CNNError(
-          .shapeMismatch,
-          "\(name) has \(values.count) numbers; expected 1, or \(channels) for the channels of "
-            + describe(operands[0].shape))
-      }
-      for value in values { try checkFloat(value, name) }
-    }
+    try checkChannels(of: operands[0], ["scale": scale, "offset": offset])
     return operands
   }
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     [try context.emit(Rescaling(scale: scale), context.upstream)]
+  }
+}
+
+extension Operation {
+  /// Checks constants of which there is one, or one for each channel of a tensor, its last axis.
+  /// - Throws: `.shapeMismatch` or `.invalidArgument` naming the constant.
+  func checkChannels(of type: TensorType, _ constants: KeyValuePairs<String, [Double]>) throws(CNNError) {
+    let channels = type.shape.last ?? 1
+    for (name, values) in constants {
+      guard values.count == 1 || values.count == channels else {
+        throw CNNError(
+          .shapeMismatch,
+          "\(name) has \(values.count) numbers; expected 1, or \(channels) for the channels of \(describe(type.shape))")
+      }
+      for value in values { try checkFloat(value, name) }
+    }
   }
 }

@@ -35,7 +35,7 @@ public struct ONNXExportOptions: Sendable, Equatable {
 
 extension ONNXExportOptions {
   /// Reads what `json` gave.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     try json.requireKeys(among: ["layout", "pixels", "described_pixels", "name"])
     if let word = try json.optionalString("layout") {
       guard let layout = Layout(rawValue: word) else {
@@ -51,7 +51,7 @@ extension ONNXExportOptions {
   }
 
   /// The same options as JSON.
-  public var json: JSONObject {
+  package var json: JSONObject {
     var object = JSONObject()
     object["layout"] = .string(layout.rawValue)
     object["pixels"] = pixels?.json ?? .null

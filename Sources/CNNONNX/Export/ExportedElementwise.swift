@@ -105,29 +105,22 @@ extension FakeQuantize: ONNXExportable {
   }
 }
 
-extension Add: ONNXExportable {
+/// An operation on two tensors that is one operator.
+protocol ONNXExportablePair: ElementwisePair, ONNXExportable {
+  /// The operator's name.
+  static var operatorName: String { get }
+}
+
+extension ONNXExportablePair {
   func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
-    try exporter.combine("Add", node)
+    try exporter.combine(Self.operatorName, node)
   }
 }
 
-extension Multiply: ONNXExportable {
-  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
-    try exporter.combine("Mul", node)
-  }
-}
-
-extension Maximum: ONNXExportable {
-  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
-    try exporter.combine("Max", node)
-  }
-}
-
-extension Minimum: ONNXExportable {
-  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
-    try exporter.combine("Min", node)
-  }
-}
+extension Add: ONNXExportablePair { static let operatorName = "Add" }
+extension Multiply: ONNXExportablePair { static let operatorName = "Mul" }
+extension Maximum: ONNXExportablePair { static let operatorName = "Max" }
+extension Minimum: ONNXExportablePair { static let operatorName = "Min" }
 
 extension Comparison: ONNXExportable {
   func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {

@@ -21,7 +21,7 @@ public struct ONNXImportOptions: Sendable, Equatable {
   public init(layout: Layout = .nhwc, batch: Bool = true) { (self.layout, self.batch) = (layout, batch) }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_model_import_onnx`.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     try json.requireKeys(among: ["layout", "batch"])
     if let word = try json.optionalString("layout") {
       guard let layout = Layout(rawValue: word) else {
@@ -33,7 +33,7 @@ public struct ONNXImportOptions: Sendable, Equatable {
   }
 
   /// The same options as JSON.
-  public var json: JSONObject {
+  package var json: JSONObject {
     var object = JSONObject()
     object["layout"] = .string(layout.rawValue)
     object["batch"] = .bool(batch)

@@ -76,15 +76,7 @@ struct ImportedWindow {
 
 extension GraphImporter {
   fileprivate mutating func convolution(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
-    let tensor = try node.tensor(0), weight = try node.constant(1, "the weight")
-    let axes = weight.shape.count - 2
-    guard axes >= 1, axes <= 2, rank(tensor) == weight.shape.count else {
-      throw CNNError(
-        .invalidArgument,
-        "the input has \(rank(tensor)) axes and the weight \(describe(weight.shape)); expected 1 or 2 spatial axes")
-    }
-    let x = try image(tensor, "the input")
-    let window = try ImportedWindow(&node, axes: axes, kernel: Array(weight.shape.dropFirst(2)))
+    let (tensor, x, weight, window) = try convolved(&node)
     let operation = Convolution2D(
       stride: window.stride, dilation: window.dilation, groups: try node.integer("group", default: 1),
       padding: try window.placed(on: Array(graph.shape(of: x.value)[1...2])))
@@ -94,6 +86,21 @@ extension GraphImporter {
     }
     let y = Traced(value: try add(operation, operands), order: Traced.image)
     return [.tensor(try row(y, like: tensor))]
+  }
+
+  /// What a convolution of either kind has: its input, as it is and as an image, its weight and its window.
+  mutating func convolved(_ node: inout ImportedNode) throws(CNNError) -> (
+    tensor: Traced, image: Traced, weight: Constant, window: ImportedWindow
+  ) {
+    let tensor = try node.tensor(0), weight = try node.constant(1, "the weight")
+    let axes = weight.shape.count - 2
+    guard axes >= 1, axes <= 2, rank(tensor) == weight.shape.count else {
+      throw CNNError(
+        .invalidArgument,
+        "the input has \(rank(tensor)) axes and the weight \(describe(weight.shape)); expected 1 or 2 spatial axes")
+    }
+    let window = try ImportedWindow(&node, axes: axes, kernel: Array(weight.shape.dropFirst(2)))
+    return (tensor, try image(tensor, "the input"), weight, window)
   }
 
   /// The weight of a convolution, of which one with a width alone gets a height of 1.

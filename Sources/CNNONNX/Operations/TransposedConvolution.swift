@@ -10,16 +10,9 @@ extension ImportedOperations {
 
 extension GraphImporter {
   fileprivate mutating func transposedConvolution(_ node: inout ImportedNode) throws(CNNError) -> [Known] {
-    let tensor = try node.tensor(0), weight = try node.constant(1, "the weight")
-    let axes = weight.shape.count - 2
-    guard axes >= 1, axes <= 2, rank(tensor) == weight.shape.count else {
-      throw CNNError(
-        .invalidArgument,
-        "the input has \(rank(tensor)) axes and the weight \(describe(weight.shape)); expected 1 or 2 spatial axes")
-    }
-    let x = try image(tensor, "the input")
-    let window = try ImportedWindow(&node, axes: axes, kernel: Array(weight.shape.dropFirst(2)))
-    let placed = try TransposedPlacement(&node, window, axes: axes, on: Array(graph.shape(of: x.value)[1...2]))
+    let (tensor, x, weight, window) = try convolved(&node)
+    let placed = try TransposedPlacement(
+      &node, window, axes: weight.shape.count - 2, on: Array(graph.shape(of: x.value)[1...2]))
     let groups = try node.integer("group", default: 1)
     guard groups >= 1 else { throw CNNError(.malformedFile, "group is \(groups); expected at least 1") }
     let filter = try self.filter(weight)

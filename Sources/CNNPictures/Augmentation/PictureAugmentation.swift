@@ -6,7 +6,7 @@ public struct PictureAugmentation: Sendable {
   /// A random part, in place of the middle.
   public var crop: RandomResizedCrop?
   /// How often the picture is mirrored left to right.
-  public var mirroring = 0.0
+  public var mirroring: Double
   /// Random colours.
   public var jitter: ColorJitter?
   /// Random operations.
@@ -14,8 +14,14 @@ public struct PictureAugmentation: Sendable {
   /// A rectangle painted over.
   public var erasing: RandomErasing?
 
-  /// None.
-  public init() {}
+  /// Changes; those that are not given are none.
+  public init(
+    crop: RandomResizedCrop? = nil, mirroring: Double = 0, jitter: ColorJitter? = nil, operations: RandAugment? = nil,
+    erasing: RandomErasing? = nil
+  ) {
+    (self.crop, self.mirroring, self.jitter) = (crop, mirroring, jitter)
+    (self.operations, self.erasing) = (operations, erasing)
+  }
 
   /// What comes after the crop.
   public func applied(

@@ -3,9 +3,9 @@ import CNNGraph
 import CNNPictures
 
 /// What the library says of itself: everything that is told by a name or an option, as its own readers declare it.
-public enum Description {
+package enum Description {
   /// An object, whose members `include/swiftcnn.h` lists for `scnn_describe`.
-  public static var json: JSON {
+  package static var json: JSON {
     [
       "layers": GraphBuilder.description,
       "activations": GraphBuilder.activationDescription,

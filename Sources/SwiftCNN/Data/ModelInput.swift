@@ -1,43 +1,49 @@
 import CNNCore
 import CNNGraph
 
-/// What a model is given: an array, or for a model with several inputs a list of arrays in the order of
-/// `Model.inputNames`, or a dictionary by these names.
+/// What a model is given: a tensor, or for a model with several inputs an array of tensors in the order of
+/// `Model.inputNames`, or a dictionary by these names. An array of numbers is one tensor.
 ///
-///     try model.predict(images.view)
-///     try model.predict([images.view, numbers.view])
-///     try model.predict(["image": images.view, "numbers": numbers.view])
+///     try model.predict(images)
+///     try model.predict([images, numbers])
+///     try model.predict(["image": images, "numbers": numbers])
 public protocol ModelInput {
-  /// The arrays in the order of the model's inputs, which have these names.
+  /// The tensors in the order of the model's inputs, which have these names.
   /// - Throws: `.invalidArgument` where there are more or fewer, `.unknownName` with the nearest name.
   func arrays(for names: [String]) throws(CNNError) -> [TensorView]
 }
 
 extension TensorView: ModelInput {
-  /// The array alone, of a model with one input.
+  /// The tensor alone, of a model with one input.
   public func arrays(for names: [String]) throws(CNNError) -> [TensorView] { try [self].arrays(for: names) }
 }
 
-extension Array: ModelInput where Element == TensorView {
-  /// The arrays as they are, where there are as many as inputs.
+extension Tensor: ModelInput {
+  /// The tensor alone, of a model with one input.
+  public func arrays(for names: [String]) throws(CNNError) -> [TensorView] { try [view].arrays(for: names) }
+}
+
+extension Array: ModelInput where Element: TensorElement {
+  /// The tensors as they are, where there are as many as inputs; numbers are one.
   public func arrays(for names: [String]) throws(CNNError) -> [TensorView] {
-    guard count == names.count else {
-      throw CNNError(.invalidArgument, "x is \(counted(count, "array")); the model has \(listed(names))")
+    let tensors = try Element.tensors(of: self)
+    guard tensors.count == names.count else {
+      throw CNNError(.invalidArgument, "x is \(counted(tensors.count, "array")); the model has \(listed(names))")
     }
-    return self
+    return tensors
   }
 }
 
-extension Dictionary: ModelInput where Key == String, Value == TensorView {
-  /// The array of each name.
+extension Dictionary: ModelInput where Key == String, Value: TensorConvertible {
+  /// The tensor of each name.
   public func arrays(for names: [String]) throws(CNNError) -> [TensorView] {
     for name in keys.sorted() where !names.contains(name) { throw unknownName("input", name, among: names) }
     var result: [TensorView] = []
     for name in names {
-      guard let array = self[name] else {
+      guard let tensor = self[name] else {
         throw CNNError(.invalidArgument, "x has no array for the input '\(name)'; the model has \(listed(names))")
       }
-      result.append(array)
+      result.append(try tensor.view)
     }
     return result
   }
@@ -123,7 +129,7 @@ extension Model {
       throw CNNError(
         .shapeMismatch,
         "\(role) has element type \(array.element); expected float32: pixels are images of \(channels) channels, as mean "
-          + "and std are")
+          + "and \(option: "std", swift: "deviation") are")
     }
   }
 

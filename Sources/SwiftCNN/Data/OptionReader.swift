@@ -2,7 +2,8 @@ import CNNCore
 
 /// Goes through the options of a thing, each of which is declared by the call that reads it: its key, its type, what it
 /// is where nothing is said, the values it may have, and what it is for. What is read, checked, written and described is
-/// so the same; see `Configurable`.
+/// so the same; see `Configurable`. Messages name an option as the caller's language does: in Swift it has its key in camel
+/// case, where `swift` gives no other name.
 struct OptionReader {
   /// What a visit is for.
   enum Purpose {
@@ -29,7 +30,7 @@ struct OptionReader {
       try body(&reader)
     } catch {
       // The JSON readers speak of files; here the text is an argument.
-      throw error.code == .malformedFile ? CNNError(.invalidArgument, error.message) : error
+      throw error.code == .malformedFile ? error.coded(.invalidArgument) : error
     }
     let known = reader.declarations.map(\.name)
     for key in object.keys where !known.contains(key) {
@@ -61,7 +62,7 @@ struct OptionReader {
 
   @inline(never)
   private mutating func declare(
-    _ key: String, _ type: String, _ value: JSON, needed: Bool = false, in domain: Domain = .any,
+    _ key: String, swift: String? = nil, _ type: String, _ value: JSON, needed: Bool = false, in domain: Domain = .any,
     among choices: [String] = [], nullable: Bool = false, _ documentation: String
   ) throws(CNNError) {
     var declaration = OptionDeclaration(key, type, value, documentation)
@@ -75,7 +76,7 @@ struct OptionReader {
         "'\(key)' is missing; expected \(choices.isEmpty ? "a number \(domain.text)" : quoted(choices))")
     }
     for number in value.numberValue.map({ [$0] }) ?? value.numbersValue ?? [] where !domain.contains(number) {
-      throw CNNError(.invalidArgument, "\(key) is \(value.shown); expected \(domain.text)")
+      throw CNNError(.invalidArgument, "\(option: key, swift: swift) is \(value.shown); expected \(domain.text)")
     }
   }
 
@@ -88,36 +89,37 @@ struct OptionReader {
 
   /// A number.
   mutating func number(
-    _ key: String, _ value: inout Double, needed: Bool = false, in domain: Domain = .any, keras: Double? = nil,
-    _ documentation: String
+    _ key: String, swift: String? = nil, _ value: inout Double, needed: Bool = false, in domain: Domain = .any,
+    keras: Double? = nil, _ documentation: String
   ) throws(CNNError) {
     value = try object.optionalNumber(key) ?? value
-    try declare(key, "number", .number(value), needed: needed, in: domain, documentation)
+    try declare(key, swift: swift, "number", .number(value), needed: needed, in: domain, documentation)
     note(keras: keras.map { .number($0) })
   }
 
   /// A number or nothing.
-  mutating func number(_ key: String, _ value: inout Double?, in domain: Domain = .any, _ documentation: String)
-    throws(CNNError)
-  {
+  mutating func number(
+    _ key: String, swift: String? = nil, _ value: inout Double?, in domain: Domain = .any, _ documentation: String
+  ) throws(CNNError) {
     value = try object.optionalNumber(key) ?? value
-    try declare(key, "number", value.map { .number($0) } ?? .null, in: domain, documentation)
+    try declare(key, swift: swift, "number", value.map { .number($0) } ?? .null, in: domain, documentation)
   }
 
   /// A whole number.
   mutating func integer(
-    _ key: String, _ value: inout Int, needed: Bool = false, in domain: Domain = .any, _ documentation: String
+    _ key: String, swift: String? = nil, _ value: inout Int, needed: Bool = false, in domain: Domain = .any,
+    _ documentation: String
   ) throws(CNNError) {
     value = try object.optionalInteger(key) ?? value
-    try declare(key, "integer", .integer(Int64(value)), needed: needed, in: domain, documentation)
+    try declare(key, swift: swift, "integer", .integer(Int64(value)), needed: needed, in: domain, documentation)
   }
 
   /// A whole number or nothing.
-  mutating func integer(_ key: String, _ value: inout Int?, in domain: Domain = .any, _ documentation: String)
-    throws(CNNError)
-  {
+  mutating func integer(
+    _ key: String, swift: String? = nil, _ value: inout Int?, in domain: Domain = .any, _ documentation: String
+  ) throws(CNNError) {
     value = try object.optionalInteger(key) ?? value
-    try declare(key, "integer", value.map { .integer(Int64($0)) } ?? .null, in: domain, documentation)
+    try declare(key, swift: swift, "integer", value.map { .integer(Int64($0)) } ?? .null, in: domain, documentation)
   }
 
   /// A seed: any whole number, its bits taken as they are.
@@ -231,9 +233,10 @@ struct OptionReader {
   }
 
   /// A number of pixels or [height, width].
-  mutating func size(_ key: String, _ height: inout Int, _ width: inout Int, in domain: Domain, _ documentation: String)
-    throws(CNNError)
-  {
+  mutating func size(
+    _ key: String, swift: String? = nil, _ height: inout Int, _ width: inout Int, in domain: Domain,
+    _ documentation: String
+  ) throws(CNNError) {
     if let value = given(key) {
       if let side = value.integerValue {
         (height, width) = (side, side)
@@ -245,37 +248,40 @@ struct OptionReader {
       }
     }
     let value: JSON = height == width ? .integer(Int64(height)) : .integers([height, width])
-    try declare(key, "size", value, in: domain, documentation)
+    try declare(key, swift: swift, "size", value, in: domain, documentation)
   }
 
   /// A probability, true for 1/2, or false for 0.
-  mutating func probability(_ key: String, _ value: inout Double, _ documentation: String) throws(CNNError) {
+  mutating func probability(_ key: String, swift: String? = nil, _ value: inout Double, _ documentation: String)
+    throws(CNNError)
+  {
     if let flag = object[key]?.boolValue {
       value = flag ? 0.5 : 0
     } else {
       value = try object.optionalNumber(key) ?? value
     }
-    try declare(key, "probability", .number(value), in: .within(0...1), documentation)
+    try declare(key, swift: swift, "probability", .number(value), in: .within(0...1), documentation)
   }
 
   /// Two numbers, the first not above the second.
-  mutating func range(_ key: String, _ value: inout ClosedRange<Double>, in domain: Domain, _ documentation: String)
-    throws(CNNError)
-  {
+  mutating func range(
+    _ key: String, swift: String? = nil, _ value: inout ClosedRange<Double>, in domain: Domain, _ documentation: String
+  ) throws(CNNError) {
     if let numbers = try object.optionalNumbers(key) {
       guard numbers.count == 2, numbers[0] <= numbers[1] else {
-        throw CNNError(.invalidArgument, "\(key) is \(numbers); expected two numbers, the smaller one first")
+        throw CNNError(
+          .invalidArgument, "\(option: key, swift: swift) is \(numbers); expected two numbers, the smaller one first")
       }
       value = numbers[0]...numbers[1]
     }
-    try declare(key, "range", .numbers([value.lowerBound, value.upperBound]), in: domain, documentation)
+    try declare(key, swift: swift, "range", .numbers([value.lowerBound, value.upperBound]), in: domain, documentation)
   }
 
   // MARK: Things with options of their own
 
   /// A thing that is there with an object of options or true, and missing with false or null.
   mutating func part<Part>(
-    _ key: String, _ value: inout Part?, usual: Part, _ documentation: String,
+    _ key: String, swift: String? = nil, _ value: inout Part?, usual: Part, _ documentation: String,
     _ body: (inout Part, inout OptionReader) throws(CNNError) -> Void
   ) throws(CNNError) {
     if let given = given(key) {
@@ -285,13 +291,13 @@ struct OptionReader {
       var part = usual
       do throws(CNNError) {
         try OptionReader.read(options) { (reader) throws(CNNError) in try body(&part, &reader) }
-      } catch { throw error.prefixed(key) }
+      } catch { throw error.prefixed("\(option: key, swift: swift)") }
       value = given.boolValue == false ? nil : part
     }
     let isThere = value != nil
     var part = value ?? usual
     var reader = OptionReader(isThere && purpose != .describing ? .checking : .describing)
-    do throws(CNNError) { try body(&part, &reader) } catch { throw error.prefixed(key) }
+    do throws(CNNError) { try body(&part, &reader) } catch { throw error.prefixed("\(option: key, swift: swift)") }
     let told = JSONObject(reader.declarations.map { ($0.name, $0.value) })
     var declaration = OptionDeclaration(key, "part", isThere ? .object(told) : .null, documentation)
     declaration.parts = reader.declarations

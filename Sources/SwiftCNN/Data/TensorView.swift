@@ -19,7 +19,7 @@ public struct TensorView: @unchecked Sendable {
     self.init(element, shape: shape, base: base, owner: nil)
   }
 
-  fileprivate init(_ element: ElementType, shape: [Int], base: UnsafeRawPointer, owner: Memory?) {
+  init(_ element: ElementType, shape: [Int], base: UnsafeRawPointer, owner: Memory?) {
     (self.element, self.shape, self.base, self.owner) = (element, shape, base, owner)
   }
 
@@ -31,6 +31,9 @@ public struct TensorView: @unchecked Sendable {
 
   /// The size of one sample in bytes. Call only after `validated`.
   var sampleByteCount: Int { sampleShape.reduce(element.byteCount, *) }
+
+  /// The same elements along other axes, of which there are as many.
+  func reshaped(_ shape: [Int]) -> TensorView { TensorView(element, shape: shape, base: base, owner: owner) }
 
   /// The samples in `range`.
   func samples(_ range: Range<Int>) -> TensorView {
@@ -52,13 +55,13 @@ public struct TensorView: @unchecked Sendable {
     switch (self.element, element) {
     case (.int32, .float32):
       let values = base.assumingMemoryBound(to: Int32.self)
-      for index in 0..<count { result.memory.floats[index] = Float(values[index]) }
+      for index in 0..<count { result.floats[index] = Float(values[index]) }
     case (.uint8, .float32):
       let values = base.assumingMemoryBound(to: UInt8.self)
-      for index in 0..<count { result.memory.floats[index] = Float(values[index]) }
+      for index in 0..<count { result.floats[index] = Float(values[index]) }
     case (.int32, .uint8):
       let values = base.assumingMemoryBound(to: Int32.self)
-      let bytes = result.memory.base.assumingMemoryBound(to: UInt8.self)
+      let bytes = result.base.assumingMemoryBound(to: UInt8.self)
       for index in 0..<count { bytes[index] = UInt8(truncatingIfNeeded: values[index]) }
     default: return self
     }
@@ -71,66 +74,5 @@ public struct TensorView: @unchecked Sendable {
     guard let first = shape.first else { throw CNNError(.shapeMismatch, "\(role) is a scalar; expected a batch") }
     guard first != 0 else { throw CNNError(.shapeMismatch, "\(role) has shape \(describe(shape)): the batch is empty") }
     do throws(CNNError) { return try TensorType(element, shape) } catch { throw error.prefixed(role) }
-  }
-}
-
-/// A dense row-major array that owns its memory.
-public struct Tensor: Sendable {
-  /// The element type.
-  public let element: ElementType
-  /// The sizes of the axes.
-  public let shape: [Int]
-  fileprivate let memory: Memory
-
-  /// An array of zeros.
-  /// - Throws: `.outOfMemory` where there is no memory for it, `.shapeMismatch` for a size below 1.
-  public init(_ element: ElementType = .float32, zeros shape: [Int]) throws(CNNError) {
-    let type = try TensorType(element, shape)
-    (self.element, self.shape) = (element, shape)
-    memory = try Memory(byteCount: type.byteCount, for: "tensor \(type)")
-  }
-
-  /// Floats in row-major order.
-  /// - Throws: `.shapeMismatch` where `values` has not as many elements as `shape`.
-  public init(_ values: [Float], shape: [Int]) throws(CNNError) {
-    try self.init(.float32, zeros: shape)
-    try fill(from: values)
-  }
-
-  /// Class numbers.
-  public init(_ values: [Int32], shape: [Int]) throws(CNNError) {
-    try self.init(.int32, zeros: shape)
-    try fill(from: values)
-  }
-
-  /// Pixels in row-major order.
-  public init(_ values: [UInt8], shape: [Int]) throws(CNNError) {
-    try self.init(.uint8, zeros: shape)
-    try fill(from: values)
-  }
-
-  /// The elements of a view. Call only after `validated`.
-  init(copying view: TensorView) throws(CNNError) {
-    try self.init(view.element, zeros: view.shape)
-    memory.base.copyMemory(from: view.base, byteCount: memory.byteCount)
-  }
-
-  private func fill<Element>(from values: [Element]) throws(CNNError) {
-    let bytes = values.count * MemoryLayout<Element>.stride
-    guard bytes == memory.byteCount else {
-      throw CNNError(.shapeMismatch, "\(values.count) values given for the shape \(describe(shape))")
-    }
-    values.withUnsafeBytes { if let base = $0.baseAddress { memory.base.copyMemory(from: base, byteCount: bytes) } }
-  }
-
-  /// The array as the library's functions take it.
-  public var view: TensorView { TensorView(element, shape: shape, base: memory.base, owner: memory) }
-
-  /// The elements of a float32 tensor in row-major order, copied; empty for the other types.
-  public var values: [Float] { withExtendedLifetime(self) { Array(floats) } }
-
-  /// The elements of a float32 tensor, valid as long as the tensor is; empty for the other types.
-  var floats: UnsafeMutableBufferPointer<Float> {
-    element == .float32 ? memory.floats : UnsafeMutableBufferPointer(start: nil, count: 0)
   }
 }

@@ -1,9 +1,9 @@
 import CNNCore
 
 /// What the end of a file's name promises of its contents: another format than is written is an error, not a surprise.
-public enum FileEnding {
+package enum FileEnding {
   /// What is to be written.
-  public enum Purpose: String, Sendable, CaseIterable {
+  package enum Purpose: String, Sendable, CaseIterable {
     /// A model, in a file of its own or as ONNX.
     case model
     /// A model file, with which training may go on.
@@ -15,7 +15,7 @@ public enum FileEnding {
   }
 
   /// A format that is written.
-  public enum Format: String, Sendable {
+  package enum Format: String, Sendable {
     /// Safetensors, of a model with its network.
     case safetensors
     /// PyTorch's `state_dict`.
@@ -37,7 +37,7 @@ public enum FileEnding {
 
   /// The format in which a file of this name is written.
   /// - Throws: `.invalidArgument` where the ending is that of a format that is not written so, with the call that does.
-  public static func format(of path: String, for purpose: Purpose) throws(CNNError) -> Format {
+  package static func format(of path: String, for purpose: Purpose) throws(CNNError) -> Format {
     var name = path.split(separator: "/").last.map { $0.lowercased() } ?? ""
     if name.hasSuffix(".pth.tar") { name = String(name.dropLast(4)) }
     let ending = name.lastIndex(of: ".").map { String(name[name.index(after: $0)...]) } ?? ""

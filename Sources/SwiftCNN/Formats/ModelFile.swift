@@ -45,20 +45,22 @@ enum ModelFile {
 
 extension Model {
   /// Writes the model to one file, whole or not at all.
-  /// - Parameter includingTrainingState: whether training can go on from the file in the same bits.
+  /// - Parameters:
+  ///   - path: where; it ends in `.safetensors`, or as no other format does.
+  ///   - includingTrainingState: whether training can go on from the file in the same bits.
   /// - Throws: `.inputOutput` naming the path; `.invalidState` where there is no training state to write;
   ///   `.invalidArgument` for a path that ends as files of another format do.
-  public func save(_ path: String, includingTrainingState: Bool = false) throws(CNNError) {
+  public func write(to path: String, includingTrainingState: Bool = false) throws(CNNError) {
     _ = try FileEnding.format(of: path, for: .checkpoint)
     try withContents(includingTrainingState) { (tensors, metadata) throws(CNNError) in
       try SafetensorsWriter.write(to: path, tensors: tensors, metadata: metadata)
     }
   }
 
-  /// Writes what `save` writes to memory, where it fits in.
+  /// Writes what `write(to:includingTrainingState:)` writes to memory, where it fits in.
   /// - Returns: how many bytes it is. Where `destination` has fewer nothing is written: ask with an empty one first.
   /// - Throws: `.invalidState` where there is no training state to write.
-  public func save(into destination: UnsafeMutableRawBufferPointer, includingTrainingState: Bool = false)
+  public func write(into destination: UnsafeMutableRawBufferPointer, includingTrainingState: Bool = false)
     throws(CNNError) -> Int
   {
     try withContents(includingTrainingState) { (tensors, metadata) throws(CNNError) in
@@ -181,7 +183,7 @@ extension Model {
       // Whatever rule a file's contents break, the file is at fault.
       let isFilesFault = error.code != .outOfMemory && error.code != .inputOutput
       let place = error.mentions(path) ? error : error.prefixed("'\(path)'")
-      throw isFilesFault ? CNNError(.malformedFile, place.message) : place
+      throw isFilesFault ? place.coded(.malformedFile) : place
     }
   }
 }

@@ -7,7 +7,7 @@ import Glibc
 ///
 /// It is given from outside, since it needs Foundation, which the library does without: Swift packages take it from the
 /// product `SwiftCNNONNX`, the C library from a library of its own.
-public protocol ONNXCodec {
+package protocol ONNXCodec {
   /// Reads the bytes of a file beside the model: its name, the first byte, and how many, or nil for all that follow.
   typealias ExternalReader = (_ location: String, _ offset: Int, _ length: Int?) throws(CNNError) -> Memory
   /// The values of a parameter, which stay where they are until the call it is given to returns.
@@ -24,20 +24,20 @@ public protocol ONNXCodec {
 }
 
 /// What an `ONNXCodec` reads.
-public struct DecodedONNX {
+package struct DecodedONNX {
   /// The network.
-  public var graph: Graph
+  package var graph: Graph
   /// Its name.
-  public var name: String
+  package var name: String
   /// Mean and deviation of uint8 pixels; nil where the file does not say.
-  public var mean, deviation: [Double]?
+  package var mean, deviation: [Double]?
   /// How it was read.
-  public var report: ImportReport
+  package var report: ImportReport
   /// The values of its parameters by name, each at the start of its memory.
-  public var values: [String: Memory]
+  package var values: [String: Memory]
 
   /// A network that was read.
-  public init(
+  package init(
     graph: Graph, name: String, mean: [Double]?, deviation: [Double]?, report: ImportReport, values: [String: Memory]
   ) {
     (self.graph, self.name, self.mean, self.deviation) = (graph, name, mean, deviation)
@@ -71,7 +71,7 @@ extension Model {
   ///   - options: the keys that `include/swiftcnn.h` lists for `scnn_model_export_onnx`.
   ///   - codec: what makes the bytes.
   /// - Throws: `.invalidArgument` naming the layer for an operation that no ONNX operator is, `.inputOutput`.
-  public func exportONNX(_ path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec) throws(CNNError) {
+  package func writeONNX(to path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec) throws(CNNError) {
     _ = try FileEnding.format(of: path, for: .onnx)
     var takesPixels = false
     var request = JSONObject()
@@ -106,7 +106,8 @@ extension Model {
   /// - Parameter options: the keys that `include/swiftcnn.h` lists for `scnn_model_import_onnx`.
   /// - Throws: `.inputOutput`; `.malformedFile` where it is no model; `.invalidArgument` naming the node and its operation
   ///   for what the library does not have.
-  public convenience init(onnx path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec) throws(CNNError)
+  package convenience init(onnx path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec)
+    throws(CNNError)
   {
     let decoded: DecodedONNX
     let (options, pictures) = try ReadPictureOptions.split(options)
@@ -136,7 +137,7 @@ extension Model {
 
   /// Reads the bytes of an ONNX file.
   /// - Throws: as `init(onnx:options:codec:)` with a path; `.invalidArgument` where weights are in other files.
-  public convenience init(
+  package convenience init(
     onnx bytes: UnsafeRawBufferPointer, options: JSONObject = JSONObject(), codec: some ONNXCodec
   ) throws(CNNError) {
     let (options, pictures) = try ReadPictureOptions.split(options)

@@ -59,6 +59,7 @@ extension Model {
   /// A model without class names takes those of a folder that it is trained on, where it has as many classes; so does one
   /// with those of ImageNet that is trained on pictures of other classes.
   /// - Parameters:
+  ///   - folder: the folder.
   ///   - purpose: for training the folder has all of the model's classes; for evaluation it may lack some.
   ///   - training: whose classes are meant where the model has no names.
   /// - Throws: `.invalidArgument` where the folder has other classes, or the loss takes other targets;
@@ -95,7 +96,7 @@ extension Model {
       guard settings.hasLabelTargets else { return }
       throw CNNError(
         .invalidArgument,
-        "the folder gives a share for each class (label_mode categorical, mixup, cutmix or label_smoothing), and "
+        "the folder gives a share for each class (\(option: "label_mode") categorical, mixup, cutmix or \(option: "label_smoothing")), and "
           + "sparse_categorical_crossentropy takes numbers of classes; expected categorical_crossentropy")
     }
     let isBinary = folder.options.labelMode == .binary

@@ -35,7 +35,8 @@ public final class ImageFolder: Sendable {
     guard batchCount > 0 else {
       throw CNNError(
         .invalidArgument,
-        "'drop_last' leaves no batch: 'batch_size' is \(options.batchSize), and there are \(count) pictures")
+        "'\(option: "drop_last", swift: "dropsLast")' leaves no batch: '\(option: "batch_size")' is \(options.batchSize), and there are \(count) pictures"
+      )
     }
     _ = try Checked.product(
       [options.height, options.width, options.channels, options.batchSize, options.prefetch], "batches read ahead")
@@ -89,7 +90,8 @@ public final class ImageFolder: Sendable {
     guard heldBack > 0 else {
       throw CNNError(
         .invalidArgument,
-        "'validation_split' \(options.validationSplit) holds back none of \(all.count) pictures; expected one at least")
+        "'\(option: "validation_split")' \(options.validationSplit) holds back none of \(all.count) pictures; expected one at least"
+      )
     }
     let order = all.shuffled(seed: options.seed, stream: RandomStream.folder(.split, epoch: 0))
     return options.subset == .validation ? order.prefix(heldBack).sorted() : order.dropFirst(heldBack).sorted()

@@ -4,14 +4,14 @@ import CNNPictures
 extension ImageFolderOptions: Configurable {
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_image_folder_open`.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the key.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     self.init()
     try read(json)
   }
 
   mutating func visit(_ options: inout OptionReader) throws(CNNError) {
     try options.size(
-      "size", &height, &width, in: .within(1...65536),
+      "size", swift: "height or width", &height, &width, in: .within(1...65536),
       "Height and width of the pictures in a batch, or one number for both.")
     try options.integer("channels", &channels, "3, or 1 for grey.")
     guard channels == 1 || channels == 3 else {
@@ -28,9 +28,11 @@ extension ImageFolderOptions: Configurable {
     (resizing, interpolation) = (geometry.resizing, geometry.interpolation)
     try visitAugmentation(&options)
     try options.number(
-      "mixup", &mixing.mixup, in: .within(0...1000), "The alpha of mixup (Zhang et al. 2017); 0 for none.")
+      "mixup", swift: "mixing.mixup", &mixing.mixup, in: .within(0...1000),
+      "The alpha of mixup (Zhang et al. 2017); 0 for none.")
     try options.number(
-      "cutmix", &mixing.cutmix, in: .within(0...1000), "The alpha of CutMix (Yun et al. 2019); 0 for none.")
+      "cutmix", swift: "mixing.cutmix", &mixing.cutmix, in: .within(0...1000),
+      "The alpha of CutMix (Yun et al. 2019); 0 for none.")
     try options.number(
       "label_smoothing", &labelSmoothing, in: .within(0...1),
       "The share of a target that is spread evenly over the classes.")
@@ -51,27 +53,31 @@ extension ImageFolderOptions: Configurable {
     try options.flag(
       "reduced_decoding", &decodesReduced, "Whether large JPEG files are decoded at a part of their size: faster.")
     guard subset == .training || validationSplit > 0 else {
-      throw CNNError(.invalidArgument, "subset is validation, but validation_split is 0; expected it above 0")
+      throw CNNError(
+        .invalidArgument, "subset is validation, but \(option: "validation_split") is 0; expected it above 0")
     }
     guard labelMode == nil || labelMode == .categorical || !needsShares else {
       throw CNNError(
         .invalidArgument,
-        "label_mode is \(labelMode?.rawValue ?? "null"); expected categorical with mixup, cutmix or label_smoothing")
+        "\(option: "label_mode") is \(labelMode?.rawValue ?? "null"); expected categorical with mixup, cutmix or "
+          + "\(option: "label_smoothing")")
     }
   }
 
   private mutating func visitAugmentation(_ options: inout OptionReader) throws(CNNError) {
     try options.part(
-      "random_resized_crop", &augmentation.crop, usual: RandomResizedCrop(),
+      "random_resized_crop", swift: "augmentation.crop", &augmentation.crop, usual: RandomResizedCrop(),
       "A random part in place of the middle (Szegedy et al. 2015)."
     ) { (crop, part) throws(CNNError) in
       try part.range("scale", &crop.scale, in: .within(1e-6...1), "The share of the area.")
       try part.range("ratio", &crop.ratio, in: .within(1e-3...1e3), "Width by height.")
     }
     try options.probability(
-      "horizontal_flip", &augmentation.mirroring, "The probability that a picture is mirrored; true is 1/2.")
+      "horizontal_flip", swift: "augmentation.mirroring", &augmentation.mirroring,
+      "The probability that a picture is mirrored; true is 1/2.")
     try options.part(
-      "color_jitter", &augmentation.jitter, usual: ColorJitter(), "Changes of colour, in random order."
+      "color_jitter", swift: "augmentation.jitter", &augmentation.jitter, usual: ColorJitter(),
+      "Changes of colour, in random order."
     ) { (jitter, part) throws(CNNError) in
       let changes = Domain.within(0...100)
       try part.number("brightness", &jitter.brightness, in: changes, "How far the brightness may be from 1.")
@@ -80,15 +86,18 @@ extension ImageFolderOptions: Configurable {
       try part.number("hue", &jitter.hue, in: .within(0...0.5), "How far the hue may be turned, of 1.")
     }
     try options.part(
-      "rand_augment", &augmentation.operations, usual: RandAugment(), "A few of 14 operations (Cubuk et al. 2019)."
+      "rand_augment", swift: "augmentation.operations", &augmentation.operations, usual: RandAugment(),
+      "A few of 14 operations (Cubuk et al. 2019)."
     ) { (operations, part) throws(CNNError) in
-      try part.integer("num_ops", &operations.operationCount, in: .within(1...100), "How many of them.")
+      try part.integer(
+        "num_ops", swift: "operationCount", &operations.operationCount, in: .within(1...100), "How many of them.")
       let magnitudes = Double(RandAugment.magnitudes.lowerBound)...Double(RandAugment.magnitudes.upperBound)
       try part.integer("magnitude", &operations.magnitude, in: .within(magnitudes), "Their strength.")
       try part.isBilinear(&operations.isBilinear)
     }
     try options.part(
-      "random_erasing", &augmentation.erasing, usual: RandomErasing(), "A rectangle painted over (Zhong et al. 2017)."
+      "random_erasing", swift: "augmentation.erasing", &augmentation.erasing, usual: RandomErasing(),
+      "A rectangle painted over (Zhong et al. 2017)."
     ) { (erasing, part) throws(CNNError) in
       try part.number("probability", &erasing.probability, in: .within(0...1), "How often.")
       try part.range("scale", &erasing.scale, in: .within(1e-6...1), "The share of the area.")

@@ -5,26 +5,27 @@ extension Model {
   /// Trains on pictures in folders, for each epoch in a new order and, where the folder's options say so, with new random
   /// changes.
   ///
-  ///     var options = ImageFolderOptions()
-  ///     options.augmentation.crop = RandomResizedCrop()
+  ///     let options = ImageFolderOptions(augmentation: PictureAugmentation(crop: RandomResizedCrop()))
   ///     try model.fit(ImageFolder("train", options: options), validation: ImageFolder("val"), epochs: 5)
   ///
   /// A model without class names takes those of the folder, where it has as many classes; of one with names the folders
   /// are looked up among these. Validation is as `evaluate(_:usingAverage:)`.
   /// - Parameters:
+  ///   - given: what is trained on.
   ///   - validation: what is evaluated after each epoch; its classes are among those of `folder`.
   ///   - epochs: training ends before the epoch of this number, counted from 0.
   ///   - initialEpoch: the number of the first epoch.
   ///   - resumes: whether to go on from a loaded checkpoint's epoch and batch.
   ///   - onStep: called after each step; returning false ends training, weights kept.
-  /// - Returns: for each epoch the means of loss and metrics, followed by those of `validation` where there is one.
+  /// - Returns: for each epoch the means of loss and metrics, and those of `validation` where there is one, with `val_` before their
+  ///   names.
   /// - Throws: as `trainOnBatch`, `folder(_:for:like:)` and `ImageFolderBatches.next`.
   @discardableResult
   public func fit(
     _ given: ImageFolder, validation: ImageFolder? = nil, epochs: Int = 1, initialEpoch: Int = 0,
     resumes: Bool = false,
     onStep: (TrainingRun.Progress) throws(CNNError) -> Bool = { _ throws(CNNError) in true }
-  ) throws(CNNError) -> [[Double]] {
+  ) throws(CNNError) -> [TrainingResults] {
     let folder = try folder(given, for: .training)
     let validation = try validation.map { (other) throws(CNNError) in
       do throws(CNNError) {
@@ -38,7 +39,7 @@ extension Model {
       self,
       options: FitOptions(
         epochs: epochs, initialEpoch: initialEpoch, resumes: resumes, batchesPerEpoch: folder.batchCount))
-    var history: [[Double]] = []
+    var history: [TrainingResults] = []
     while !run.progress.finished {
       let start = run.progress
       let batches = try folder.batches(epoch: start.epoch)
@@ -54,7 +55,7 @@ extension Model {
         if try !onStep(progress) { return history + [results] }
       }
       run.endEpoch()
-      if let validation { results += try evaluate(arranged: validation, usingAverage: false) }
+      if let validation { results = results.validated(try evaluate(arranged: validation, usingAverage: false)) }
       history.append(results)
     }
     return history
@@ -63,19 +64,19 @@ extension Model {
   /// The loss and the metrics over pictures in folders, each once and without random changes; names decide which class a
   /// picture is of. Without training.
   /// - Throws: as `evaluate(_:_:)`, `folder(_:for:like:)` and `ImageFolderBatches.next`.
-  public func evaluate(_ folder: ImageFolder, usingAverage: Bool = false) throws(CNNError) -> [Double] {
+  public func evaluate(_ folder: ImageFolder, usingAverage: Bool = false) throws(CNNError) -> TrainingResults {
     try evaluate(arranged: self.folder(folder, for: .evaluation), usingAverage: usingAverage)
   }
 
-  private func evaluate(arranged folder: ImageFolder, usingAverage: Bool) throws(CNNError) -> [Double] {
+  private func evaluate(arranged folder: ImageFolder, usingAverage: Bool) throws(CNNError) -> TrainingResults {
     let batches = try folder.batches()
-    var sums: [Double] = [], count = 0
+    var names: [String] = [], sums: [Double] = [], count = 0
     while let batch = try batches.next() {
       let results = try evaluate(batch.x, batch.y, batchSize: batch.count, usingAverage: usingAverage)
-      if sums.isEmpty { sums = results.map { _ in 0 } }
-      for (index, value) in results.enumerated() { sums[index] += value * Double(batch.count) }
+      if sums.isEmpty { (names, sums) = (results.names, results.values.map { _ in 0 }) }
+      for (index, value) in results.values.enumerated() { sums[index] += value * Double(batch.count) }
       count += batch.count
     }
-    return sums.map { $0 / Double(count) }
+    return TrainingResults(names, sums.map { $0 / Double(count) })
   }
 }

@@ -38,7 +38,7 @@ struct PictureListing: Sendable {
     }
     for name in names {
       guard let place = found.firstIndex(of: name) else {
-        throw CNNError(.invalidArgument, "'class_names': '\(root)' has no folder '\(name)'")
+        throw CNNError(.invalidArgument, "'\(option: "class_names")': '\(root)' has no folder '\(name)'")
       }
       guard names.firstIndex(of: name) == classNames.count else {
         throw CNNError(.invalidArgument, "the class '\(name)' is there twice; expected each once")
@@ -111,7 +111,7 @@ struct PictureListing: Sendable {
       throw CNNError(
         .invalidArgument,
         "the folder '\(name)' of '\(String(decoding: root, as: UTF8.self))' has no pictures; expected files .jpg, .jpeg "
-          + "or .png (with 'class_names', a class may have none)")
+          + "or .png (with '\(option: "class_names")', a class may have none)")
     }
     guard files.count <= Int(Int32.max) - count else {
       throw CNNError(.outOfMemory, "there are more than \(Int32.max) files")

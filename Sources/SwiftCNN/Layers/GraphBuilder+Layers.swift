@@ -39,8 +39,7 @@ extension GraphBuilder {
   }
 
   /// Group normalisation of NHWC `x` (Wu and He 2018): each group of channels of each image by its mean and variance. Adds
-  /// `name.weight` and `name.bias`.
-  /// - Parameter groups: -1 for as many as there are channels.
+  /// `name.weight` and `name.bias`. `groups` is -1 for as many as there are channels.
   public mutating func groupNormalization(
     _ x: Value, _ name: String, groups: Int, epsilon: Double = 1e-3, scale: Bool = true, center: Bool = true
   ) throws(CNNError) -> Value {

@@ -16,7 +16,7 @@ extension GraphBuilder {
   /// Adds a layer by the name of its kind, with options as `include/swiftcnn.h` lists them for `scnn_graph_layer`.
   /// - Throws: `.unknownName` with the nearest kind, `.invalidArgument` for an option that is missing, wrong or unknown,
   ///   or what the layer's shape rule throws.
-  public mutating func layer(_ kind: String, name: String?, options: JSONObject, operands: [Value]) throws(CNNError)
+  package mutating func layer(_ kind: String, name: String?, options: JSONObject, operands: [Value]) throws(CNNError)
     -> Value
   {
     for operand in operands where !(0..<graph.valueCount).contains(operand.index) {

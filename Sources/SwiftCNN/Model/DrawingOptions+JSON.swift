@@ -4,7 +4,7 @@ import CNNGraph
 extension DrawingOptions: Configurable {
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_model_draw`.
   /// - Throws: `.invalidArgument` or `.unknownName` naming the key.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     self.init()
     try read(json)
   }

@@ -29,7 +29,7 @@ extension Model {
   }
 
   /// The feature maps as a list of objects with `name`, `channels` and `reduction`.
-  public var featureMapsDescription: JSON {
+  package var featureMapsDescription: JSON {
     .array(
       featureMaps.map { map in
         var object = JSONObject()

@@ -93,7 +93,7 @@ extension Model {
   /// than what it was trained on; that a batch to train on leaves batch normalisation one value for each channel; or that
   /// the weights are missing which its name promises. Each is told once.
   /// - Parameter read: called with the text; where it throws, the text can be asked for again.
-  public func readWarning(_ read: (String) throws(CNNError) -> Void) throws(CNNError) {
+  package func readWarning(_ read: (String) throws(CNNError) -> Void) throws(CNNError) {
     if let missingWeights, !warnings.hasToldOfWeights {
       try read(missingWeights)
       warnings.haveToldOfWeights()
@@ -110,6 +110,13 @@ extension Model {
     } else {
       try read("")
     }
+  }
+
+  /// The same, once; nil where there is nothing.
+  public func takeWarning() throws(CNNError) -> String? {
+    var warning: String?
+    try readWarning { (text) throws(CNNError) in warning = text.isEmpty ? nil : text }
+    return warning
   }
 
   private func text(of mismatch: InputWarnings.Mismatch) -> String {

@@ -2,7 +2,7 @@ import CNNCompiler
 import CNNCore
 import CNNGraph
 
-extension Model {
+extension Model: CustomStringConvertible {
   /// The parameters in the order of the network.
   public var parameterList: [Parameter] { lock.reading { network.parameters.indices.map(lockedParameter) } }
 
@@ -23,9 +23,35 @@ extension Model {
       .reduce(0) { $0 + $1.shape.reduce(1, *) }
   }
 
+  /// A parameter's values, shaped as the parameter.
+  /// - Throws: `.unknownName` with the nearest name.
+  public func value(of name: String) throws(CNNError) -> Tensor {
+    let result = try Tensor(zeros: shape(of: name))
+    try copyValue(of: name, into: result.floats)
+    return result
+  }
+
+  /// Gives a parameter other values: float32 of its shape.
+  /// - Throws: `.unknownName` with the nearest name, `.shapeMismatch` where they do not fit.
+  public func setValue(_ value: some TensorConvertible, of name: String) throws(CNNError) {
+    let (value, shape) = (try value.view, try shape(of: name))
+    guard value.element == .float32, value.shape == shape else {
+      throw CNNError(
+        .shapeMismatch,
+        "'\(name)' is float32\(describe(shape)); given is \(value.element.rawValue)\(describe(value.shape))")
+    }
+    let floats = value.base.assumingMemoryBound(to: Float.self)
+    try setValue(of: name, from: UnsafeBufferPointer(start: floats, count: shape.reduce(1, *)))
+    withExtendedLifetime(value) {}
+  }
+
+  /// The shape of a parameter.
+  /// - Throws: `.unknownName` with the nearest name.
+  func shape(of name: String) throws(CNNError) -> [Int] { parameters.parameters[try position(of: name)].shape }
+
   /// Copies a parameter's values out.
   /// - Throws: `.unknownName` with the nearest name, `.shapeMismatch` where the count differs.
-  public func getParameter(_ name: String, into destination: UnsafeMutableBufferPointer<Float>) throws(CNNError) {
+  public func copyValue(of name: String, into destination: UnsafeMutableBufferPointer<Float>) throws(CNNError) {
     try lock.reading { () throws(CNNError) in
       let values = try values(of: name, count: destination.count)
       _ = destination.update(fromContentsOf: values)
@@ -34,7 +60,7 @@ extension Model {
 
   /// Replaces a parameter's values.
   /// - Throws: `.unknownName` with the nearest name, `.shapeMismatch` where the count differs.
-  public func setParameter(_ name: String, from source: UnsafeBufferPointer<Float>) throws(CNNError) {
+  public func setValue(of name: String, from source: UnsafeBufferPointer<Float>) throws(CNNError) {
     try lock.writing { () throws(CNNError) in
       _ = try values(of: name, count: source.count)
       setValues(at: try position(of: name), source)
@@ -87,7 +113,7 @@ extension Model {
   /// The network as text: one line per value, `dot` for Graphviz, `svg` as `drawing` gives it, `json`, or `layers`,
   /// its layers as Keras has them in JSON.
   /// - Throws: `.unknownName` for another format.
-  public func graphText(_ format: String) throws(CNNError) -> String {
+  package func graphText(_ format: String) throws(CNNError) -> String {
     switch format {
     case "text": return graph.text
     case "dot": return graph.dot
@@ -103,6 +129,21 @@ extension Model {
   /// - Throws: `.invalidArgument` where the network is too large to be drawn.
   public func drawing(_ options: DrawingOptions = DrawingOptions()) throws(CNNError) -> String {
     try graph.svg(options)
+  }
+
+  /// The model in a line: name, inputs, outputs, parameters and their size in memory.
+  public var description: String {
+    let (graph, storage) = lock.reading { (network, parameters.parameters) }
+    func listed(_ values: [Value]) -> String { values.map { Self.text(graph.shape(of: $0)) }.joined(separator: ", ") }
+    let bytes = storage.reduce(0) { $0 + $1.shape.reduce(4, *) }
+    let size = bytes < 1_000_000 ? "\(bytes / 1000) kB" : "\(Double(bytes / 100_000) / 10) MB"
+    return "\(name): \(listed(graph.inputs.map(\.value))) -> \(listed(graph.outputs.map(\.value))), "
+      + "\(grouped(parameterCount())) parameters, \(size)"
+  }
+
+  /// A shape as tables have it, with `N` for the batch.
+  private static func text(_ shape: [Int?]) -> String {
+    "[\((["N"] + shape.dropFirst().map { $0.map(String.init) ?? "any" }).joined(separator: ", "))]"
   }
 
   /// A table of layers, output shapes and parameter counts.
@@ -134,9 +175,7 @@ extension Model {
   private func table(_ graph: Graph, lastColumn: (title: String, cells: [String: String])?) -> String {
     let further = lastColumn.map { [$0.title] } ?? []
     var rows = [["layer", "operation", "output shape", "parameters"] + further]
-    func shape(_ value: Value) -> String {
-      "[\((["N"] + graph.shape(of: value).dropFirst().map { $0.map(String.init) ?? "any" }).joined(separator: ", "))]"
-    }
+    func shape(_ value: Value) -> String { Self.text(graph.shape(of: value)) }
     // Where there is one, it is seen from what reads it.
     for input in graph.inputs where graph.inputs.count > 1 {
       rows.append([input.name, "input", shape(input.value), ""] + further.map { _ in "" })

@@ -7,6 +7,7 @@ extension Model {
   /// Runs the model on `x` `[N, height, width, channels]`: pixels, uint8 or int32 from 0 to 255, which it normalises, or
   /// float32, which is taken as it stands; of a model with several inputs, on an array for each.
   /// - Parameters:
+  ///   - x: the samples.
   ///   - batchSize: how many samples run at once at most; fewer where so many would not stay in the caches.
   ///   - output: the name of an intermediate tensor to give instead of the output.
   /// - Returns: float32 `[N, ...]`.
@@ -41,7 +42,9 @@ extension Model {
   public func predict(
     _ x: some ModelInput, batchSize: Int = 32, outputs: [String], into destinations: [UnsafeMutableBufferPointer<Float>]
   ) throws(CNNError) {
-    guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
+    guard batchSize >= 1 else {
+      throw CNNError(.invalidArgument, "\(option: "batch_size") is \(batchSize); expected 1 or more")
+    }
     guard !outputs.isEmpty, outputs.count == destinations.count else {
       throw CNNError(
         .invalidArgument, "\(outputs.count) results are asked for with room for \(destinations.count) of them")

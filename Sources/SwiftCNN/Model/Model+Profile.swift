@@ -6,7 +6,9 @@ import CNNKernels
 extension Model {
   /// Times the steps of a prediction of images, and measures once what the machine can do at most. Of a batch that is too
   /// large to be computed at once, the images that are computed first.
-  /// - Parameter repeats: how often; the times are medians.
+  /// - Parameters:
+  ///   - x: the images, as `predict` takes them.
+  ///   - repeats: how often; the times are medians.
   /// - Throws: as `predict`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
   public func profile(_ x: some ModelInput, repeats: Int = 10) throws(CNNError) -> Profile {
     try Self.check(repeats)
@@ -32,11 +34,16 @@ extension Model {
   ///
   /// Trains nothing: weights and optimizer are copied for it. Gradients of the training step before cannot be read
   /// after it.
-  /// - Parameter repeats: how often; the times are medians.
+  /// - Parameters:
+  ///   - x: the images, as `trainOnBatch` takes them.
+  ///   - y: their targets.
+  ///   - sampleWeight: float32 `[N]`; nil for 1.
+  ///   - repeats: how often; the times are medians.
   /// - Throws: as `trainOnBatch`; `.invalidArgument` for fewer repeats than 1 or more than 1,000,000.
-  public func profile(_ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil, repeats: Int = 10)
-    throws(CNNError) -> Profile
-  {
+  public func profile(
+    _ x: some ModelInput, _ y: some TensorConvertible, sampleWeight: (any TensorConvertible)? = nil, repeats: Int = 10
+  ) throws(CNNError) -> Profile {
+    let (y, sampleWeight) = (try y.view, try sampleWeight?.view)
     try Self.check(repeats)
     lock.writing { updateTrainability() }
     return try lock.alone { () throws(CNNError) in

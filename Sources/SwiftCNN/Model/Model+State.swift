@@ -51,7 +51,7 @@ extension Model {
 
   /// A model of a network as `graph` gave it and as it was written, with parameters drawn anew.
   /// - Throws: `.malformedFile` naming what is wrong with the network.
-  public convenience init(network: JSON, options: CustomModelOptions = CustomModelOptions()) throws(CNNError) {
+  package convenience init(network: JSON, options: CustomModelOptions = CustomModelOptions()) throws(CNNError) {
     let graph = try Graph(json: network)
     try options.check(graph.parameters)
     try self.init(

@@ -5,6 +5,20 @@ import CNNKernels
 
 extension Model {
   /// Sets how the model is trained; starts training anew.
+  ///
+  ///     try model.compile(loss: .sparseCategoricalCrossEntropy, optimizer: .adam(learningRate: 1e-3), metrics: [.accuracy])
+  ///
+  /// - Throws: `.invalidArgument` naming a constant that is out of its domain, `.shapeMismatch` where the loss does not fit
+  ///   the network's output.
+  public func compile(
+    loss: LossFunction, optimizer: OptimizerSettings = .adam(), schedule: LearningRateSchedule = .constant,
+    metrics: [Metric] = [], seed: UInt64 = 0
+  ) throws(CNNError) {
+    try compile(
+      TrainingSettings(loss: loss, optimizer: optimizer, schedule: schedule, metrics: metrics, seed: seed))
+  }
+
+  /// Sets how the model is trained; starts training anew.
   public func compile(_ settings: TrainingSettings) throws(CNNError) {
     try settings.validate()
     try lock.writing { () throws(CNNError) in
@@ -29,7 +43,7 @@ extension Model {
   /// The settings with which training goes on, as the JSON text that `TrainingSettings(json:)` reads: those of `compile`,
   /// with the learning rate that was set since in place of a schedule.
   /// - Throws: `.invalidState` before `compile`.
-  public func trainingSettingsText() throws(CNNError) -> String {
+  package func trainingSettingsText() throws(CNNError) -> String {
     let settings = try lock.reading { () throws(CNNError) in
       let state = try compiled()
       var settings = state.settings
@@ -49,7 +63,7 @@ extension Model {
   /// begins; `results`, loss and metrics over the last epoch that was begun; `average_in_place`, whether the
   /// weights have the values of their moving average now.
   /// - Throws: `.invalidState` before `compile`.
-  public func trainingProgressText() throws(CNNError) -> String {
+  package func trainingProgressText() throws(CNNError) -> String {
     let progress = try lock.reading { () throws(CNNError) in
       let state = try compiled()
       var progress = JSONObject()
@@ -66,7 +80,7 @@ extension Model {
   /// Keeps a text and bytes of the caller's with the state of training: they go into its copies and checkpoints, and
   /// `compile` drops them. nil takes them away.
   /// - Throws: `.invalidState` before `compile`; `.outOfMemory`.
-  public func setTrainingNotes(_ text: String?, data: UnsafeRawBufferPointer = .init(start: nil, count: 0))
+  package func setTrainingNotes(_ text: String?, data: UnsafeRawBufferPointer = .init(start: nil, count: 0))
     throws(CNNError)
   {
     var notes: TrainingNotes?
@@ -79,7 +93,7 @@ extension Model {
   }
 
   /// The text and the bytes that `setTrainingNotes` was given; nil where there are none.
-  public func trainingNotes() throws(CNNError) -> (text: String, data: Memory)? {
+  package func trainingNotes() throws(CNNError) -> (text: String, data: Memory)? {
     try lock.reading { () throws(CNNError) in try compiled().notes.map { ($0.text, $0.data) } }
   }
 
@@ -92,10 +106,12 @@ extension Model {
   /// - Returns: the loss and the metrics, measured before the step.
   /// - Throws: `.invalidState` before `compile`, `.shapeMismatch` or `.invalidArgument` for data that does not fit,
   ///   `.notFinite` where the loss or a gradient is NaN or infinite: the weights are then those before the step.
-  public func trainOnBatch(_ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil) throws(CNNError)
-    -> [Double]
-  {
-    try lock.writing { () throws(CNNError) in
+  @discardableResult
+  public func trainOnBatch(
+    _ x: some ModelInput, _ y: some TensorConvertible, sampleWeight: (any TensorConvertible)? = nil
+  ) throws(CNNError) -> TrainingResults {
+    let (y, sampleWeight) = (try y.view, try sampleWeight?.view)
+    return try lock.writing { () throws(CNNError) in
       let state = try compiled()
       try state.requireSchedule()
       let given = try samples(x)
@@ -104,7 +120,7 @@ extension Model {
       defer { withExtendedLifetime(x) {} }
       let measures = Measures(state.settings)
       try lockedTrainOnBatch(x, y, sampleWeight, state, into: measures)
-      return measures.results
+      return TrainingResults(state.settings.resultNames, measures.results)
     }
   }
 
@@ -165,16 +181,22 @@ extension Model {
 
   /// The loss and metrics over a data set, without training.
   /// - Parameters:
+  ///   - x: the samples, as `trainOnBatch` takes them.
+  ///   - y: their targets.
+  ///   - sampleWeight: float32 `[N]`; nil for 1.
   ///   - batchSize: how many samples run at once at most; fewer where so many would not stay in the caches.
   ///   - usingAverage: whether to measure the moving average of the weights, which stays where it is, in their place.
   /// - Throws: as `trainOnBatch`; `.invalidState` where no average is kept that should be used.
   public func evaluate(
-    _ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32,
-    usingAverage: Bool = false
-  ) throws(CNNError) -> [Double] {
-    let measures = try newMeasures()
+    _ x: some ModelInput, _ y: some TensorConvertible, sampleWeight: (any TensorConvertible)? = nil,
+    batchSize: Int = 32, usingAverage: Bool = false
+  ) throws(CNNError) -> TrainingResults {
+    let (names, measures) = try lock.reading { () throws(CNNError) in
+      let settings = try compiled().settings
+      return (settings.resultNames, Measures(settings))
+    }
     try evaluate(x, y, sampleWeight: sampleWeight, batchSize: batchSize, usingAverage: usingAverage, into: measures)
-    return measures.results
+    return TrainingResults(names, measures.results)
   }
 
   /// Sums of the loss and metrics that `compile` was told, for an evaluation.
@@ -191,10 +213,13 @@ extension Model {
 
   /// Adds a data set, or a part of it, to an evaluation; for the rest as the other `evaluate`.
   public func evaluate(
-    _ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil, batchSize: Int = 32,
-    usingAverage: Bool = false, into measures: Measures
+    _ x: some ModelInput, _ y: some TensorConvertible, sampleWeight: (any TensorConvertible)? = nil,
+    batchSize: Int = 32, usingAverage: Bool = false, into measures: Measures
   ) throws(CNNError) {
-    guard batchSize >= 1 else { throw CNNError(.invalidArgument, "batch_size is \(batchSize); expected 1 or more") }
+    let (y, sampleWeight) = (try y.view, try sampleWeight?.view)
+    guard batchSize >= 1 else {
+      throw CNNError(.invalidArgument, "\(option: "batch_size") is \(batchSize); expected 1 or more")
+    }
     lock.writing { updateTrainability() }
     // Alone, since the state's scratch weights are shared.
     try lock.alone { () throws(CNNError) in
@@ -279,9 +304,17 @@ extension Model {
       targets: y, predictions: TensorView(.float32, shape: shape, base: scores), sampleWeight: sampleWeight)
   }
 
-  /// Copies out the gradient of a parameter in the last training step, laid out as the parameter.
+  /// The gradient of a parameter in the last training step, shaped as the parameter.
   /// - Throws: `.unknownName` with the nearest name, `.invalidState` before the first step or for a frozen parameter.
-  public func getGradient(_ name: String, into destination: UnsafeMutableBufferPointer<Float>) throws(CNNError) {
+  public func gradient(of name: String) throws(CNNError) -> Tensor {
+    let result = try Tensor(zeros: shape(of: name))
+    try copyGradient(of: name, into: result.floats)
+    return result
+  }
+
+  /// As `gradient(of:)`, into memory of the caller.
+  /// - Throws: as well `.shapeMismatch` where the count differs.
+  public func copyGradient(of name: String, into destination: UnsafeMutableBufferPointer<Float>) throws(CNNError) {
     try lock.reading { () throws(CNNError) in
       _ = try position(of: name)
       guard let context = try compiled().lastStep else {

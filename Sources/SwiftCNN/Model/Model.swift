@@ -50,7 +50,7 @@ public final class Model: @unchecked Sendable {
     cutOff = Array(whole.parameters.dropFirst(graph.parameters.count))
     try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
     if let weights = options.weights {
-      let report = try loadWeights(weights)
+      let report = try loadWeights(from: weights)
       let fresh = report.otherClasses == nil ? [] : WeightsMatch.classifier(of: network)
       parameters.initialize(seed: options.seed) { fresh.contains($0.name) }
     } else {
@@ -61,8 +61,12 @@ public final class Model: @unchecked Sendable {
 
   /// A model of any graph; its parameters are drawn from `seed`. With several outputs it only predicts.
   /// - Parameters:
-  ///   - mean, deviation: of uint8 pixels, one per channel of the first image among the inputs; nil for ImageNet's with
-  ///     three channels, else 0 and 1.
+  ///   - graph: the network, with an output at least.
+  ///   - name: what the model is called.
+  ///   - seed: what the parameters are drawn from.
+  ///   - mean: of uint8 pixels, one per channel of the first image among the inputs; nil for ImageNet's with three
+  ///     channels, else 0.
+  ///   - deviation: as `mean`; nil for ImageNet's, else 1.
   /// - Throws: `.invalidArgument` unless the graph has an input and an output.
   public convenience init(
     _ graph: Graph, name: String, seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil
@@ -117,10 +121,10 @@ public final class Model: @unchecked Sendable {
 
   /// Throws in a process that was forked while another thread was changing the model: it may be half changed there.
   /// - Throws: `.invalidState`.
-  public func requireWhole() throws(CNNError) { try lock.requireWhole() }
+  package func requireWhole() throws(CNNError) { try lock.requireWhole() }
 
   /// An independent model with the same network, parameters and training state.
-  public func clone() throws(CNNError) -> Model {
+  public func copy() throws(CNNError) -> Model {
     try lock.alone { () throws(CNNError) in try Model(copying: self) }
   }
 
@@ -131,7 +135,8 @@ public final class Model: @unchecked Sendable {
     else {
       throw CNNError(
         .invalidArgument,
-        "mean is \(mean) and std \(deviation); expected \(channels) finite numbers each, std above 0")
+        "mean is \(mean) and \(option: "std", swift: "deviation") \(deviation); expected \(channels) finite numbers each, "
+          + "\(option: "std", swift: "deviation") above 0")
     }
   }
 

@@ -79,7 +79,10 @@ extension Profile.Timing {
   init(_ time: ExecutionContext.StepTime) { self.init(start: time.start, end: time.end, stretches: time.stretches) }
 }
 
-extension Profile {
+extension Profile: CustomStringConvertible {
+  /// The table.
+  public var description: String { text }
+
   /// A table with a row for each step and one for the sum; of a training step one for each pass, too.
   public var text: String {
     // Names last, since those of many layers are long.
@@ -185,7 +188,7 @@ extension Profile {
 
   /// One of the three: `text`, `json` or `trace`.
   /// - Throws: `.unknownName` for another format.
-  public func formatted(_ format: String) throws(CNNError) -> String {
+  package func formatted(_ format: String) throws(CNNError) -> String {
     switch format {
     case "text": return text
     case "json": return json

@@ -81,7 +81,7 @@ public struct SystemReport: Sendable {
 
 extension SystemReport {
   /// The report as JSON.
-  public var json: JSONObject {
+  package var json: JSONObject {
     var object = JSONObject()
     object["processor"] = .string(processor)
     object["features"] = .array(features.map(JSON.string))

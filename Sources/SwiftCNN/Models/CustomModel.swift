@@ -9,8 +9,8 @@ public struct CustomModelOptions: Sendable, Configurable {
   public var seed: UInt64 = 0
   /// Mean and deviation of pixels, one per channel; nil for ImageNet's where there are three channels, else 0 and 1.
   public var mean, deviation: [Double]?
-  /// What is done to pictures: an object as `Model.setPreprocessing` takes it.
-  public var preprocessing: JSONObject?
+  /// What is done to pictures: an object as `include/swiftcnn.h` describes it.
+  package var preprocessing: JSONObject?
   /// The names of the classes.
   public var classNames: [String]?
   /// How many elements the parameters may have that are not shared with other models; nil for any number.
@@ -25,7 +25,7 @@ public struct CustomModelOptions: Sendable, Configurable {
   }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_graph_model`.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     self.init()
     try read(json)
   }
@@ -55,7 +55,11 @@ public struct CustomModelOptions: Sendable, Configurable {
 
 extension Model {
   /// A model of a network with one value as its output; what the output does not need is left out.
-  /// - Parameter others: further outputs; such a model can predict, but not be trained.
+  /// - Parameters:
+  ///   - network: the layers.
+  ///   - output: the value that the model gives.
+  ///   - others: further outputs; such a model can predict, but not be trained.
+  ///   - options: the model's name and what belongs to its pictures.
   public convenience init(
     _ network: NetworkBuilder, output: Value, others: [Value] = [], options: CustomModelOptions = CustomModelOptions()
   ) throws(CNNError) {

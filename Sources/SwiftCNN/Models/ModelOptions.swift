@@ -51,8 +51,8 @@ public struct ModelOptions: Sendable {
   /// Mean and deviation of pixels, one per channel; nil for the builder's own where there are three channels, else 0
   /// and 1.
   public var mean, deviation: [Double]?
-  /// What is done to pictures, where it is not the builder's own: an object as `Model.setPreprocessing` takes it.
-  public var preprocessing: JSONObject?
+  /// What is done to pictures, where it is not the builder's own: an object as `include/swiftcnn.h` describes it.
+  package var preprocessing: JSONObject?
   /// The names of the classes; nil for ImageNet's where there are 1000 classes.
   public var classNames: [String]?
 
@@ -72,7 +72,7 @@ public struct ModelOptions: Sendable {
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists.
   /// - Throws: `.invalidArgument` or `.unknownName` naming the key.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     self.init()
     try OptionReader.read(json, foreign: ForeignOptions.advice) { (options) throws(CNNError) in try visit(&options) }
   }
@@ -84,7 +84,8 @@ public struct ModelOptions: Sendable {
     guard !places.isEmpty, places.allSatisfy(maps.indices.contains), Set(places).count == places.count else {
       throw CNNError(
         .invalidArgument,
-        "out_indices is \(featureIndices); expected different ones of 0 to \(maps.count - 1), or from -1 backwards")
+        "\(option: "out_indices", swift: "featureIndices") is \(featureIndices); expected different ones of "
+          + "0 to \(maps.count - 1), or from -1 backwards")
     }
     return places.map { maps[$0] }
   }
@@ -115,16 +116,19 @@ extension ModelOptions: Configurable {
     try options.seed(&seed, "Of random weights.")
     try PictureOptions.visit(&mean, &deviation, &preprocessing, &classNames, &options)
     guard featuresOnly || featureIndices == nil else {
-      throw CNNError(.invalidArgument, "out_indices goes with features_only, which is false")
+      throw CNNError(
+        .invalidArgument,
+        "\(option: "out_indices", swift: "featureIndices") goes with \(option: "features_only"), which is false")
     }
     guard !featuresOnly || pooling == nil else {
-      throw CNNError(.invalidArgument, "pooling goes without features_only, whose maps are given as they are")
+      throw CNNError(
+        .invalidArgument, "pooling goes without \(option: "features_only"), whose maps are given as they are")
     }
     if let inputShape {
       guard inputShape.count == 3, inputShape.allSatisfy({ $0 ?? 1 >= 1 }), inputShape[2] != nil else {
         throw CNNError(
           .invalidArgument,
-          "input_shape is \(describe(inputShape)); expected [height, width, channels], each 1 or more")
+          "\(option: "input_shape") is \(describe(inputShape)); expected [height, width, channels], each 1 or more")
       }
     }
   }

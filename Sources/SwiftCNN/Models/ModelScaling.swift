@@ -25,9 +25,12 @@ public struct ModelScaling: Sendable, Equatable, Configurable {
 
   mutating func visit(_ options: inout OptionReader) throws(CNNError) {
     let coefficients = Domain.above(0, upTo: Self.maximumCoefficient)
-    try options.number("width_coefficient", &width, in: coefficients, "How much wider every layer is.")
-    try options.number("depth_coefficient", &depth, in: coefficients, "How many times as many blocks every stage has.")
-    try options.number("resolution_coefficient", &resolution, in: coefficients, "How much higher and wider images are.")
+    try options.number("width_coefficient", swift: "width", &width, in: coefficients, "How much wider every layer is.")
+    try options.number(
+      "depth_coefficient", swift: "depth", &depth, in: coefficients, "How many times as many blocks every stage has.")
+    try options.number(
+      "resolution_coefficient", swift: "resolution", &resolution, in: coefficients,
+      "How much higher and wider images are.")
     try options.integer("divisor", &divisor, in: .within(1...4096), "Every number of channels is a multiple of this.")
   }
 
@@ -75,7 +78,7 @@ public struct ModelScaling: Sendable, Equatable, Configurable {
     guard scaled >= 1, scaled <= Double(Self.maximumResolution) else {
       throw CNNError(
         .invalidArgument,
-        "resolution_coefficient is \(resolution), which makes images of \(scaled) pixels; expected 1 to "
+        "\(option: "resolution_coefficient", swift: "resolution") is \(resolution), which makes images of \(scaled) pixels; expected 1 to "
           + "\(Self.maximumResolution)")
     }
     return Int(scaled)
@@ -100,14 +103,14 @@ public struct CompoundScaling: Sendable, Equatable {
   /// - Throws: `.invalidArgument` for a phi below 0 or one that makes a coefficient too large, naming it.
   public func scaling(divisor: Int = 8) throws(CNNError) -> ModelScaling {
     guard phi >= 0, phi.isFinite else {
-      throw CNNError(.invalidArgument, "compound_coefficient is \(phi); expected 0 or more")
+      throw CNNError(.invalidArgument, "\(option: "compound_coefficient", swift: "phi") is \(phi); expected 0 or more")
     }
     let result = ModelScaling(
       width: pow(beta, phi), depth: pow(alpha, phi), resolution: pow(gamma, phi), divisor: divisor)
     do throws(CNNError) {
       try result.validate()
     } catch {
-      throw error.prefixed("compound_coefficient is \(phi)")
+      throw error.prefixed("\(option: "compound_coefficient", swift: "phi") is \(phi)")
     }
     return result
   }

@@ -21,6 +21,8 @@ public struct NetworkBuilder {
   /// Adding a model twice, or two that share parameters, gives layers that share them here too; added to the same input
   /// again, under the same prefix, what is there is used again.
   /// - Parameters:
+  ///   - model: the model, whose parameters the network shares.
+  ///   - input: what the layers are applied to.
   ///   - prefix: before the names of its layers and parameters, as in `backbone.`.
   ///   - tensor: one of the model's `tensorNames`; nil for its output.
   ///   - inference: whether the layers do in training what they do in inference.

@@ -90,7 +90,8 @@ extension EfficientNetStage: Configurable {
     try options.integer(
       "repeats", &repeats, needed: true, in: .within(1...Double(ModelScaling.maximumBlocks)), "The number of blocks.")
     try options.number(
-      "se_ratio", &squeezeRatio, in: .within(0...1), "The channels of squeeze-and-excitation by those of the input.")
+      "se_ratio", swift: "squeezeRatio", &squeezeRatio, in: .within(0...1),
+      "The channels of squeeze-and-excitation by those of the input.")
     guard kernel % 2 == 1 else {
       throw CNNError(.invalidArgument, "kernel is \(kernel); expected an odd number of 1 to 255")
     }

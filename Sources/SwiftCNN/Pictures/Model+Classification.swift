@@ -22,7 +22,9 @@ extension Model {
   ///
   ///     for found in try model.classify("photo.jpg") { print(found.name, found.probability) }
   ///
-  /// - Parameter top: how many at most; fewer where the model has fewer.
+  /// - Parameters:
+  ///   - path: a JPEG or PNG file.
+  ///   - top: how many at most; fewer where the model has fewer.
   /// - Throws: what reading the file throws, `.shapeMismatch` where the model does not read pictures or its output is no
   ///   row of classes.
   public func classify(_ path: String, top: Int = 5) throws(CNNError) -> [Classification] {

@@ -21,7 +21,7 @@ extension Model {
   }
 
   /// What is done to pictures and their pixels: an object with "resize", "crop", "interpolation", "mean" and "std".
-  public var preprocessingDescription: JSONObject {
+  package var preprocessingDescription: JSONObject {
     lock.reading {
       var result = lockedPreprocessing.json
       result["mean"] = .array(pixelNormalization.mean.map { .number($0) })
@@ -32,7 +32,7 @@ extension Model {
 
   /// Replaces what is done to pictures, where the object has a member for it; the rest stays as it is.
   /// - Throws: `.invalidArgument` or `.unknownName` naming the key. The model is then unchanged.
-  public func setPreprocessing(_ json: JSONObject) throws(CNNError) {
+  package func setPreprocessing(_ json: JSONObject) throws(CNNError) {
     for key in json.keys where !(Preprocessing.keys + ["mean", "std"]).contains(key) {
       throw unknownName("option", key, among: Preprocessing.keys + ["mean", "std"])
     }

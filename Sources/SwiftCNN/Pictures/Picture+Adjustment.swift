@@ -5,6 +5,7 @@ import CNNPictures
 extension Picture {
   /// The picture changed by an operation.
   /// - Parameters:
+  ///   - operation: what is done.
   ///   - amount: as the operation says; some have none.
   ///   - isBilinear: whether moved and turned pixels are interpolated, not the nearest.
   /// - Throws: `.invalidArgument` for an amount that the operation does not take, or a picture with alpha.
@@ -17,7 +18,7 @@ extension Picture {
   /// The picture changed by the operation of this name, with the options that `include/swiftcnn.h` lists for
   /// `scnn_picture_adjust`.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the operation or the key.
-  public func adjusted(by name: String, options: JSONObject) throws(CNNError) -> Picture {
+  package func adjusted(by name: String, options: JSONObject) throws(CNNError) -> Picture {
     guard let operation = PictureOperation(rawValue: name) else {
       throw unknownName("operation", name, among: PictureOperation.allCases.map(\.rawValue))
     }

@@ -105,7 +105,7 @@ extension Picture {
 extension Preprocessing: Configurable {
   /// Reads an object with "resize", "crop" and "interpolation", as `include/swiftcnn.h` lists them.
   /// - Throws: `.invalidArgument` or `.unknownName` naming the key.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     self.init(resizing: nil, crop: nil)
     try read(json)
   }

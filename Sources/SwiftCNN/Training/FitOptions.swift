@@ -34,7 +34,7 @@ public struct FitOptions: Sendable, Equatable {
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_fit_begin`.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the key.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     self.init()
     try read(json)
   }
@@ -52,7 +52,8 @@ extension FitOptions: Configurable {
       "Rows and columns of zeros put around a sample before it is cropped back at random.")
     try options.flag("resume", &resumes, "Whether to go on from a checkpoint's epoch and batch.")
     try options.integer(
-      "steps", &batchesPerEpoch, in: .atLeast(1), "The batches of an epoch, where the data comes batch by batch.")
+      "steps", swift: "batchesPerEpoch", &batchesPerEpoch, in: .atLeast(1),
+      "The batches of an epoch, where the data comes batch by batch.")
     var weights: JSONObject? =
       classWeights.isEmpty
       ? nil : JSONObject(classWeights.sorted { $0.key < $1.key }.map { ("\($0.key)", .number($0.value)) })
@@ -63,13 +64,16 @@ extension FitOptions: Configurable {
         throw CNNError(.invalidArgument, "class_weight: '\(key)' is not the number of a class with a weight")
       }
       guard label >= 0, weight >= 0, weight.isFinite else {
-        throw CNNError(.invalidArgument, "class_weight of \(label) is \(weight); expected 0 or more, for a class")
+        throw CNNError(
+          .invalidArgument,
+          "\(option: "class_weight", swift: "classWeights") of \(label) is \(weight); expected 0 or more, for a class")
       }
       classWeights[label] = weight
     }
     guard epochs > initialEpoch else {
       throw CNNError(
-        .invalidArgument, "epochs is \(epochs) and initial_epoch \(initialEpoch); expected 0 or more, and epochs above")
+        .invalidArgument,
+        "epochs is \(epochs) and \(option: "initial_epoch") \(initialEpoch); expected 0 or more, and epochs above")
     }
   }
 }

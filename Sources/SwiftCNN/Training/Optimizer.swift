@@ -146,7 +146,7 @@ public struct OptimizerSettings: Sendable, Equatable {
 
   /// Reads the optimizer of that name with its settings, as `include/swiftcnn.h` lists them.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the setting.
-  public init(name: String, settings: JSONObject = JSONObject()) throws(CNNError) {
+  package init(name: String, settings: JSONObject = JSONObject()) throws(CNNError) {
     try self.init(named: name, settings)
   }
 }
@@ -185,9 +185,10 @@ extension OptimizerSettings: Named {
     try visitClipping(&options)
     var decay = movingAverage?.decay, frequency = movingAverage?.overwriteFrequency
     try options.number(
-      "ema_decay", &decay, in: .between(0, 1), "The share of the old moving average of the weights kept at a step.")
+      "ema_decay", swift: "movingAverage.decay", &decay, in: .between(0, 1),
+      "The share of the old moving average of the weights kept at a step.")
     try options.integer(
-      "ema_overwrite", &frequency, in: .atLeast(1),
+      "ema_overwrite", swift: "movingAverage.overwriteFrequency", &frequency, in: .atLeast(1),
       "After every so many updates the weights take the values of their moving average.")
     try options.integer(
       "gradient_accumulation_steps", &gradientAccumulationSteps, in: .atLeast(1),
@@ -203,9 +204,12 @@ extension OptimizerSettings: Named {
     case .value(let limit): value = limit
     case nil: break
     }
-    try options.number("clip_norm", &norm, in: .above(0), "The largest norm of all gradients together.")
-    try options.number("clip_norm_each", &each, in: .above(0), "The largest norm of each parameter's gradient.")
-    try options.number("clip_value", &value, in: .above(0), "The largest size of each element of a gradient.")
+    try options.number(
+      "clip_norm", swift: "clipping", &norm, in: .above(0), "The largest norm of all gradients together.")
+    try options.number(
+      "clip_norm_each", swift: "clipping", &each, in: .above(0), "The largest norm of each parameter's gradient.")
+    try options.number(
+      "clip_value", swift: "clipping", &value, in: .above(0), "The largest size of each element of a gradient.")
     let given: [(name: String, clipping: GradientClipping?)] = [
       ("clip_norm", norm.map { .norm($0) }), ("clip_norm_each", each.map { .normOfEach($0) }),
       ("clip_value", value.map { .value($0) }),
@@ -410,7 +414,9 @@ final class Optimizer {
   private func keptAverage() throws(CNNError) -> ParameterStorage {
     guard let average else {
       throw CNNError(
-        .invalidState, "no moving average of the weights is kept; compile with an optimizer that has 'ema_decay' first")
+        .invalidState,
+        "no moving average of the weights is kept; compile with an optimizer that has "
+          + "'\(option: "ema_decay", swift: "movingAverage")' first")
     }
     return average
   }

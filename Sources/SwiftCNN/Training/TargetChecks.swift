@@ -41,10 +41,10 @@ extension Model {
     guard sampleWeight.element == .float32, sampleWeight.shape == [x.count] else {
       throw CNNError(
         .shapeMismatch,
-        "sample_weight is \(sampleWeight.element.rawValue)\(describe(sampleWeight.shape)); expected "
+        "\(option: "sample_weight") is \(sampleWeight.element.rawValue)\(describe(sampleWeight.shape)); expected "
           + "float32[\(x.count)]")
     }
-    try Self.checkFinite(sampleWeight, count: x.count, "sample_weight", workers)
+    try Self.checkFinite(sampleWeight, count: x.count, "\(option: "sample_weight")", workers)
   }
 
   private static func checkFinite(_ tensor: TensorView, count: Int, _ role: String, _ workers: Workers)

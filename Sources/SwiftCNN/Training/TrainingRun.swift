@@ -8,7 +8,7 @@ import CNNGraph
 /// run that is stopped and resumed from a checkpoint ends in the same bits as one that was not.
 public final class TrainingRun {
   /// How far a run is.
-  public struct Progress: Sendable, Equatable {
+  public struct Progress: Sendable, Equatable, CustomStringConvertible {
     /// The epoch, from 0.
     public var epoch = 0
     /// Batches done in this epoch, and how many an epoch has; 0 where that is not known.
@@ -20,7 +20,12 @@ public final class TrainingRun {
     /// The learning rate of this step.
     public var learningRate = 0.0
     /// Means of loss and metrics over the epoch so far.
-    public var results: [Double] = []
+    public var results = TrainingResults()
+
+    /// Where the run is and the results, as `epoch 1, batch 4 of 10: loss 0.2931`; epochs are counted from 1 here.
+    public var description: String {
+      "epoch \(epoch + 1), batch \(batch)\(batches > 0 ? " of \(batches)" : ""): \(results)"
+    }
   }
 
   private let model: Model
@@ -38,9 +43,10 @@ public final class TrainingRun {
   /// Prepares training of `model` on arrays that stay in place as long as the run.
   /// - Throws: `.invalidState` before `compile`; what does not fit in data or options.
   public convenience init(
-    _ model: Model, _ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil,
+    _ model: Model, _ x: some ModelInput, _ y: some TensorConvertible, sampleWeight: (any TensorConvertible)? = nil,
     options: FitOptions = FitOptions()
   ) throws(CNNError) {
+    let (y, sampleWeight) = (try y.view, try sampleWeight?.view)
     try options.validate()
     guard options.batchesPerEpoch == nil else {
       throw CNNError(.invalidArgument, "steps is for data that comes batch by batch; x has all batches of an epoch")
@@ -111,8 +117,10 @@ public final class TrainingRun {
 
   /// Trains on a batch, of a run that was begun without data. The epoch ends with its `batchesPerEpoch`, or by `endEpoch`.
   /// - Throws: as `step()`.
-  public func step(_ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil) throws(CNNError) -> Progress
+  public func step(_ x: some ModelInput, _ y: some TensorConvertible, sampleWeight: (any TensorConvertible)? = nil)
+    throws(CNNError) -> Progress
   {
+    let (y, sampleWeight) = (try y.view, try sampleWeight?.view)
     guard set == nil else {
       throw CNNError(.invalidState, "the training run was begun with its data; it takes no other")
     }
@@ -162,15 +170,27 @@ public final class TrainingRun {
 
 extension Model {
   /// Trains on a data set.
-  /// - Parameter onStep: called after each step; returning false ends training, weights kept.
+  ///
+  ///     try model.fit(images, labels, options: FitOptions(epochs: 5)) { progress in
+  ///       print(progress)
+  ///       return true
+  ///     }
+  ///
+  /// - Parameters:
+  ///   - x: the samples, as `trainOnBatch` takes them.
+  ///   - y: their targets.
+  ///   - sampleWeight: float32 `[N]`; nil for 1.
+  ///   - options: how long, in which batches and how changed.
+  ///   - onStep: called after each step; returning false ends training, weights kept.
   /// - Returns: for each epoch the means of loss and metrics.
   @discardableResult
   public func fit(
-    _ x: some ModelInput, _ y: TensorView, sampleWeight: TensorView? = nil, options: FitOptions = FitOptions(),
+    _ x: some ModelInput, _ y: some TensorConvertible, sampleWeight: (any TensorConvertible)? = nil,
+    options: FitOptions = FitOptions(),
     onStep: (TrainingRun.Progress) throws(CNNError) -> Bool = { _ throws(CNNError) in true }
-  ) throws(CNNError) -> [[Double]] {
+  ) throws(CNNError) -> [TrainingResults] {
     let run = try TrainingRun(self, x, y, sampleWeight: sampleWeight, options: options)
-    var history: [[Double]] = []
+    var history: [TrainingResults] = []
     while true {
       let progress = try run.step()
       if progress.epochEnded { history.append(progress.results) }

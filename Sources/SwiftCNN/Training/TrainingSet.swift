@@ -42,7 +42,8 @@ final class TrainingSet {
       throw CNNError(.outOfMemory, "x has \(x.count) samples; expected \(Int32.max) at most")
     }
     guard options.classWeights.isEmpty || (y.element == .int32 && y.sampleByteCount == 4) else {
-      throw CNNError(.invalidArgument, "class_weight needs one int32 label a sample")
+      throw CNNError(
+        .invalidArgument, "\(option: "class_weight", swift: "classWeights") needs one int32 label a sample")
     }
     guard x.arrays.contains(where: { $0.shape.count == 4 }) || (options.cropPadding == 0 && !options.flipsHorizontally)
     else {

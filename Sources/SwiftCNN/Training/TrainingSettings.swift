@@ -51,7 +51,7 @@ public struct TrainingSettings: Sendable, Equatable {
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_compile`.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the key.
-  public init(json: JSONObject) throws(CNNError) {
+  package init(json: JSONObject) throws(CNNError) {
     self = .usual
     try read(json)
   }
@@ -167,7 +167,8 @@ extension LossSettings {
       if options.purpose != .describing { try focus.validate(for: loss) }
     }
     guard loss.hasLogitsForm || (fromLogits != true && labelSmoothing == 0) else {
-      throw CNNError(.invalidArgument, "\(loss.rawValue) has neither from_logits nor label_smoothing")
+      throw CNNError(
+        .invalidArgument, "\(loss.rawValue) has neither \(option: "from_logits") nor \(option: "label_smoothing")")
     }
   }
 }

@@ -74,7 +74,8 @@ final class TrainingState {
     guard learningRate == nil, schedule.isOpen else { return }
     throw CNNError(
       .invalidState,
-      "the schedule has no 'total_steps'; give it, or train with fit, which has to know the steps of an epoch")
+      "the schedule has no '\(option: "total_steps")'; give it, or train with fit, which has to know the steps of an epoch"
+    )
   }
 
   /// Gives a schedule that was left open the length of a training run that begins now.
@@ -92,7 +93,9 @@ final class TrainingState {
   }
 
   /// The results over the epoch so far; none before its first batch.
-  var epochResults: [Double] { measures.isEmpty ? [] : measures.results }
+  var epochResults: TrainingResults {
+    measures.isEmpty ? TrainingResults() : TrainingResults(settings.resultNames, measures.results)
+  }
 
   /// `count` weights of 1.
   func unitWeights(_ count: Int) throws(CNNError) -> UnsafeRawPointer {

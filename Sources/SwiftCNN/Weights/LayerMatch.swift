@@ -72,7 +72,7 @@ public struct LayerMatch {
       try json.requireKeys(among: ["wanted", "stored", "has_order", "last"])
       (wanted, stored) = (try layers("wanted"), try layers("stored"))
       (hasOrder, last) = (try json.bool("has_order"), try json.string("last"))
-    } catch { throw CNNError(.invalidArgument, error.message) }
+    } catch { throw error.coded(.invalidArgument) }
     matchNames()
     matchPaths()
     matchOrder()

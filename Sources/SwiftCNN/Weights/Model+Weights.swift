@@ -9,14 +9,16 @@ extension Model {
   /// In a checkpoint the tensors are found wherever they lie and behind whatever prefix, averaged ones first; the report
   /// says where. `num_batches_tracked` is passed over. Where the file's classifier has another number of classes, the
   /// network's keeps the values it has, and the report says so.
-  /// - Parameter strict: whether it is an error that something is missing, left over or misshapen; a first convolution for
-  ///   another number of channels is converted by timm's rule. Else what fits as it stands is taken, and the report lists
-  ///   the rest.
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - strict: whether it is an error that something is missing, left over or misshapen; a first convolution for another
+  ///     number of channels is converted by timm's rule. Else what fits as it stands is taken, and the report lists the
+  ///     rest.
   /// - Returns: what was loaded, and what not.
   /// - Throws: `.inputOutput`; `.malformedFile` for a damaged file, for one of which nothing fits and, if `strict`, for one
   ///   that does not fit as a whole, with a list. The model is then unchanged.
   @discardableResult
-  public func loadWeights(_ path: String, strict: Bool = true) throws(CNNError) -> WeightsReport {
+  public func loadWeights(from path: String, strict: Bool = true) throws(CNNError) -> WeightsReport {
     let file = try openTensorFile(path)
     return try lock.writing { () throws(CNNError) in
       let match = WeightsMatch(
@@ -68,10 +70,12 @@ extension Model {
 
   /// Writes the parameters alone, whole or not at all: as PyTorch's `.pth` where the path ends in `.pth`, `.pt` or `.bin`,
   /// else as safetensors.
-  /// - Parameter naming: how the tensors are named, so that another library's model of this kind takes them.
+  /// - Parameters:
+  ///   - path: where.
+  ///   - naming: how the tensors are named, so that another library's model of this kind takes them.
   /// - Throws: `.inputOutput` naming the path; `.invalidArgument` where the network has no names by that convention,
   ///   and for a path that ends as files of another format do.
-  public func saveWeights(_ path: String, naming: WeightNaming = .native) throws(CNNError) {
+  public func writeWeights(to path: String, naming: WeightNaming = .native) throws(CNNError) {
     let format = try FileEnding.format(of: path, for: .weights)
     try lock.reading { () throws(CNNError) in
       guard let names = naming.names(of: parameters.parameters), names.count == parameters.parameters.count else {

@@ -16,7 +16,7 @@ public enum WeightNaming: String, Sendable, CaseIterable {
 
   /// The conventions of that name.
   /// - Throws: `.unknownName` with the nearest name.
-  public init(named name: String) throws(CNNError) {
+  package init(named name: String) throws(CNNError) {
     guard let naming = Self(rawValue: name) else {
       throw unknownName("naming", name, among: Self.allCases.map(\.rawValue))
     }

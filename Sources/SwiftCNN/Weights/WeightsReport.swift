@@ -51,7 +51,7 @@ public struct WeightsReport: Sendable, Equatable {
 
   /// The report as JSON with the keys `path`, `naming`, `loaded`, `missing`, `left_over`, `misshapen`, `other_classes`,
   /// `matched_by`, `source`, `prefix`, `passed_over`, `converted`.
-  public var json: JSON {
+  package var json: JSON {
     var object = JSONObject()
     object["path"] = .string(path)
     object["naming"] = .string(naming.rawValue)

@@ -32,11 +32,11 @@ import Testing
   @Test func nothingIsWrittenUnderAWrongEnding() throws {
     let directory = try TemporaryDirectory(), model = try Model("resnet20", options: ModelOptions())
     for name in ["m.pth", "m.h5", "m.keras", "m.onnx"] {
-      #expect(throws: CNNError.self) { try model.save(directory.file(name)) }
+      #expect(throws: CNNError.self) { try model.write(to: directory.file(name)) }
       #expect(!exists(directory.file(name)))
     }
-    #expect(throws: CNNError.self) { try model.saveWeights(directory.file("w.h5")) }
-    try model.saveWeights(directory.file("pytorch_model.bin"))
+    #expect(throws: CNNError.self) { try model.writeWeights(to: directory.file("w.h5")) }
+    try model.writeWeights(to: directory.file("pytorch_model.bin"))
     #expect(try openTensorFile(directory.file("pytorch_model.bin")) is TorchFile)
   }
 }

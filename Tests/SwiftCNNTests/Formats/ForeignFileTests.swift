@@ -43,7 +43,7 @@ import Testing
       try put(bytes, to: path)
       for error in [
         try #require(throws: CNNError.self) { try Model(contentsOf: path) },
-        try #require(throws: CNNError.self) { try model.loadWeights(path) },
+        try #require(throws: CNNError.self) { try model.loadWeights(from: path) },
       ] {
         #expect(error.code == .malformedFile && error.mentions(name) && error.mentions(path), "\(file): \(error)")
         #expect(!error.mentions("its header should have"), "\(file): \(error)")
@@ -73,14 +73,14 @@ import Testing
     let path = try archive(names), model = try Model("resnet20", options: ModelOptions())
     for error in [
       try #require(throws: CNNError.self) { try Model(contentsOf: path) },
-      try #require(throws: CNNError.self) { try model.loadWeights(path) },
+      try #require(throws: CNNError.self) { try model.loadWeights(from: path) },
     ] { #expect(error.code == .malformedFile && error.mentions(kind) && error.mentions(advice), "\(error)") }
   }
 
   @Test func weightsWhereAModelIsExpectedSayHowTheyAreUsed() throws {
     let model = try Model("resnet20", options: ModelOptions())
     for name in ["w.pth", "w.safetensors"] {
-      try model.saveWeights(directory.file(name))
+      try model.writeWeights(to: directory.file(name))
       let error = try #require(throws: CNNError.self) { try Model(contentsOf: directory.file(name)) }
       #expect(error.mentions("create_model(name, weights=path)") && error.mentions("scnn_model_create"), "\(error)")
     }

@@ -34,13 +34,13 @@ import Testing
     let index = try shards(
       source, "model.safetensors.index.json", files: ["m-1-of-2.safetensors", "m-2-of-2.safetensors"])
     for path in [index, directory.path] {
-      let other = try model(seed: 2), report = try other.loadWeights(path)
+      let other = try model(seed: 2), report = try other.loadWeights(from: path)
       #expect(report.isComplete && report.path == index)
       #expect(try other.bits() == source.bits())
     }
     // A single one, for what it has.
     let other = try model(seed: 2)
-    let report = try other.loadWeights(directory.file("m-1-of-2.safetensors"), strict: false)
+    let report = try other.loadWeights(from: directory.file("m-1-of-2.safetensors"), strict: false)
     #expect(report.loaded == (source.parameterList.count + 1) / 2 && report.leftOver.isEmpty)
   }
 
@@ -54,13 +54,13 @@ import Testing
       rmdir(folder)
     }
     for name in ["m.index.json", "a.safetensors"] { #expect(symlink("../\(name)", "\(folder)/\(name)") == 0) }
-    #expect(try model(seed: 2).loadWeights("\(folder)/m.index.json").isComplete)
+    #expect(try model(seed: 2).loadWeights(from: "\(folder)/m.index.json").isComplete)
   }
 
   @Test func aMissingFileIsNamed() throws {
     let index = try shards(model(seed: 1), "m.index.json", files: ["a.safetensors", "b.safetensors"])
     unlink(directory.file("b.safetensors"))
-    let error = try #require(throws: CNNError.self) { try model(seed: 2).loadWeights(index) }
+    let error = try #require(throws: CNNError.self) { try model(seed: 2).loadWeights(from: index) }
     #expect(error.code == .inputOutput && error.systemCode == ENOENT && error.mentions("b.safetensors"))
   }
 

@@ -134,7 +134,7 @@ extension ImageFolderBatches {
     // A checkpoint after the second epoch goes on with the third.
     let half = try model(), path = "\(folders.path)/half.safetensors"
     try half.fit(folder, epochs: 2)
-    try half.save(path, includingTrainingState: true)
+    try half.write(to: path, includingTrainingState: true)
     let resumed = try Model(contentsOf: path)
     unlink(path)
     var first: TrainingRun.Progress?

@@ -77,18 +77,18 @@ import Testing
   @Test func namesTravelInFilesAndCopies() throws {
     let path = directory.file("model.safetensors")
     let model = try model(#"{"classes": 3, "class_names": ["T-shirt/top", "Ünïcode 😀", "c"]}"#)
-    try model.save(path)
+    try model.write(to: path)
     #expect(try Model(contentsOf: path).classNames == ["T-shirt/top", "Ünïcode 😀", "c"])
-    #expect(try model.clone().classNames == model.classNames)
+    #expect(try model.copy().classNames == model.classNames)
     try model.setClassNames(nil)
-    try model.save(path)
+    try model.write(to: path)
     #expect(try Model(contentsOf: path).classNames == nil)
     // Taken away on purpose, they stay away.
     let imageNet = try self.model()
     try imageNet.setClassNames(nil)
-    try imageNet.save(path)
+    try imageNet.write(to: path)
     #expect(try Model(contentsOf: path).classNames == nil)
-    try self.model().save(path)
+    try self.model().write(to: path)
     #expect(try Model(contentsOf: path).classNames == ImageNet.classNames)
   }
 

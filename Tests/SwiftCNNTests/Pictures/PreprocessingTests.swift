@@ -124,8 +124,8 @@ import Testing
   @Test func itTravelsInTheFileAndInCopies() throws {
     let model = try model(
       "resnet20", #"{"preprocessing": {"resize": 40, "crop": [32, 32], "interpolation": "bicubic"}}"#)
-    try model.save(path)
-    for copy in try [Model(contentsOf: path), model.clone()] {
+    try model.write(to: path)
+    for copy in try [Model(contentsOf: path), model.copy()] {
       #expect(copy.preprocessing == model.preprocessing)
       #expect(copy.preprocessingDescription == model.preprocessingDescription)
     }
@@ -154,7 +154,7 @@ import Testing
 
   @Test func filesOfEarlierReleasesHaveTheirBuilders() throws {
     let model = try model("efficientnet_b0", #"{"input_shape": [64, 64, 3]}"#)
-    try model.save(path)
+    try model.write(to: path)
     try rewrite(without: ["preprocessing", "class_names"])
     let copy = try Model(contentsOf: path)
     #expect(copy.preprocessing == model.preprocessing && copy.preprocessing.interpolation == .bicubic)
@@ -169,7 +169,7 @@ import Testing
     ("class_names", #"["a", "b", "", "d"]"#, "the name of class 2 is empty"),
   ])
   func aFileThatIsWrongIsRefused(_ key: String, _ value: String, _ message: String) throws {
-    try model("resnet20", #"{"classes": 4}"#).save(path)
+    try model("resnet20", #"{"classes": 4}"#).write(to: path)
     try rewrite([key: JSON(parsing: value)])
     expectError(.malformedFile, message) { _ = try Model(contentsOf: path) }
   }

@@ -42,7 +42,7 @@ import Testing
   @Test func fusedBlocksHaveNoNamesInALibraryWithoutThem() throws {
     #expect(try WeightNaming.efficientNetPyTorch.names(of: model("efficientnet_v2_s").parameterList) == nil)
     let error = #expect(throws: CNNError.self) {
-      try model("efficientnet_v2_s").saveWeights(directory.file("w.pth"), naming: .efficientNetPyTorch)
+      try model("efficientnet_v2_s").writeWeights(to: directory.file("w.pth"), naming: .efficientNetPyTorch)
     }
     #expect(error?.code == .invalidArgument)
   }
@@ -54,8 +54,8 @@ import Testing
   func weightsComeBackFromEveryFormatAndNaming(_ file: String, _ naming: WeightNaming) throws {
     let model = try model("efficientnet_b0"), other = try self.model("efficientnet_b0", seed: 2)
     let path = directory.file(file)
-    try model.saveWeights(path, naming: naming)
-    let report = try other.loadWeights(path)
+    try model.writeWeights(to: path, naming: naming)
+    let report = try other.loadWeights(from: path)
     #expect(report.isComplete && report.loaded == model.parameterList.count && report.otherClasses == nil)
     #expect(try other.bits() == model.bits())
     #expect(other.lastWeightsReport == report)
@@ -66,17 +66,17 @@ import Testing
   @Test func weightsOfOneLibraryFitABuilderOfTheOther() throws {
     let model = try model("tf_efficientnet_b0"), other = try self.model("efficientnet_b0", seed: 2)
     let path = directory.file("w.pth")
-    try model.saveWeights(path)
-    #expect(try other.loadWeights(path).naming == .timm)
+    try model.writeWeights(to: path)
+    #expect(try other.loadWeights(from: path).naming == .timm)
     #expect(try other.bits() == model.bits())
   }
 
   @Test func anotherNumberOfClassesKeepsTheBackboneAndSaysSo() throws {
     let model = try model("resnet20", classes: 7), path = directory.file("w.pth")
-    try model.saveWeights(path)
+    try model.writeWeights(to: path)
     let other = try self.model("resnet20", classes: 3, seed: 2)
     let head = try other.values("fc.weight")
-    let report = try other.loadWeights(path)
+    let report = try other.loadWeights(from: path)
     #expect(report.otherClasses == 7 && report.isComplete && report.loaded == model.parameterList.count - 2)
     #expect(try other.values("fc.weight") == head)
     #expect(try other.values("conv1.weight") == model.values("conv1.weight"))
@@ -92,7 +92,7 @@ import Testing
 
   @Test func aNetworkWithoutClassifierTakesTheRest() throws {
     let model = try model("resnet20"), path = directory.file("w.pth")
-    try model.saveWeights(path)
+    try model.writeWeights(to: path)
     var options = ModelOptions()
     (options.includesTop, options.inputShape, options.weights) = (false, [32, 32, 3], path)
     let features = try Model("resnet20", options: options)
@@ -104,18 +104,18 @@ import Testing
     let model = try model("resnet20"), before = try model.bits()
     let path = directory.file("w.safetensors")
     try save([("conv1.weight", [4], [1, 2, 3, 4]), ("extra.weight", [1], [1])], to: path)
-    let error = try #require(throws: CNNError.self) { try model.loadWeights(path) }
+    let error = try #require(throws: CNNError.self) { try model.loadWeights(from: path) }
     #expect(error.code == .malformedFile)
     for part in ["missing", "bn1.weight", "left over: extra.weight", "conv1.weight [4] instead of [16, 3, 3, 3]"] {
       #expect(error.mentions(part), "\(part) in \(error)")
     }
     #expect(try model.bits() == before)
     // Nothing of it fits: also an error where less is asked for.
-    let other = try #require(throws: CNNError.self) { try model.loadWeights(path, strict: false) }
+    let other = try #require(throws: CNNError.self) { try model.loadWeights(from: path, strict: false) }
     #expect(other.code == .malformedFile && other.mentions("left over: extra.weight"))
     #expect(try model.bits() == before)
     try save([("conv1.weight", [4], [1, 2, 3, 4]), ("fc.bias", [5], [1, 2, 3, 4, 5]), ("b", [1], [1])], to: path)
-    let report = try model.loadWeights(path, strict: false)
+    let report = try model.loadWeights(from: path, strict: false)
     #expect(report.leftOver == ["b"] && report.misshapen.count == 1 && report.loaded == 1)
     #expect(report.missing.count == model.parameterList.count - 2)
     #expect(try model.values("fc.bias") == [1, 2, 3, 4, 5])
@@ -128,11 +128,11 @@ import Testing
     }
     try save(tensors(large, "teacher.") + tensors(small, "student."), to: path)
     let other = try model("resnet20", seed: 2)
-    let report = try other.loadWeights(path)
+    let report = try other.loadWeights(from: path)
     #expect(report.prefix == "student." && report.passedOver.count == large.parameterList.count)
     #expect(report.matchedBy == .name && report.source.isEmpty)
     #expect(try other.bits() == small.bits())
-    #expect(try model("resnet32", seed: 2).loadWeights(path).prefix == "teacher.")
+    #expect(try model("resnet32", seed: 2).loadWeights(from: path).prefix == "teacher.")
   }
 
   @Test func namesGoBeforeShapesThatFitByChance() throws {
@@ -141,9 +141,9 @@ import Testing
     (options.classes, options.inputShape) = (5, [32, 32, 3])
     options.scaling.width = 2
     let wide = try Model("resnet20", options: options), path = directory.file("w.pth")
-    try wide.saveWeights(path)
+    try wide.writeWeights(to: path)
     let model = try model("resnet20"), before = try model.bits()
-    let error = try #require(throws: CNNError.self) { try model.loadWeights(path) }
+    let error = try #require(throws: CNNError.self) { try model.loadWeights(from: path) }
     #expect(error.mentions("misshapen: conv1.weight [32, 3, 3, 3] instead of [16, 3, 3, 3]"))
     #expect(try model.bits() == before)
   }
@@ -153,7 +153,7 @@ import Testing
     var options = ModelOptions()
     (options.classes, options.inputShape) = (5, [32, 32, stored])
     let source = try Model("resnet20", options: options), path = directory.file("w.pth")
-    try source.saveWeights(path)
+    try source.writeWeights(to: path)
     options.inputShape = [32, 32, wanted]
     options.weights = path
     let model = try Model("resnet20", options: options), report = try #require(model.lastWeightsReport)
@@ -171,7 +171,7 @@ import Testing
     // Without strictness what fits as it stands is taken, and nothing is made of the rest.
     options.weights = nil
     let other = try Model("resnet20", options: options), stem = try other.values("conv1.weight")
-    #expect(try other.loadWeights(path, strict: false).misshapen.count == 1)
+    #expect(try other.loadWeights(from: path, strict: false).misshapen.count == 1)
     #expect(try other.values("conv1.weight") == stem)
   }
 
@@ -182,24 +182,24 @@ import Testing
       try (name: "module._orig_mod.\(parameter.name)", shape: parameter.shape, values: model.values(parameter.name))
     }
     try save(tensors, to: path)
-    try other.loadWeights(path)
+    try other.loadWeights(from: path)
     #expect(try other.bits() == model.bits())
   }
 
   @Test func countersOfBatchesArePassedOverInModelFilesToo() throws {
     let model = try model("resnet20"), path = directory.file("m.safetensors")
-    try model.save(path)
+    try model.write(to: path)
     let file = try SafetensorsFile(path: path)
     let tensors = try file.names.map { (name: $0, shape: file.shape(of: $0) ?? [], values: try file.values($0)) }
     try save(tensors + [("bn1.num_batches_tracked", [], [7])], to: path, metadata: file.metadata)
     #expect(try Model(contentsOf: path).bits() == model.bits())
-    #expect(try self.model("resnet20", seed: 2).loadWeights(path).isComplete)
+    #expect(try self.model("resnet20", seed: 2).loadWeights(from: path).isComplete)
   }
 
   @Test func theReportIsReadableAsJSON() throws {
     let model = try model("resnet20", classes: 7), path = directory.file("w.pth")
-    try model.saveWeights(path)
-    let json = try self.model("resnet20").loadWeights(path).json
+    try model.writeWeights(to: path)
+    let json = try self.model("resnet20").loadWeights(from: path).json
     #expect(json.objectValue?["other_classes"] == .integer(7))
     #expect(json.objectValue?["naming"] == "native")
     #expect(json.objectValue?["missing"] == [])

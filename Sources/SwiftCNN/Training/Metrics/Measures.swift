@@ -24,7 +24,7 @@ public final class Measures {
 
   /// Reads "metrics", as `scnn_compile` takes them.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the option.
-  public convenience init(json: JSONObject) throws(CNNError) {
+  package convenience init(json: JSONObject) throws(CNNError) {
     var metrics: [NamedMetric] = []
     try OptionReader.read(json) { (options) throws(CNNError) in
       try options.named("metrics", &metrics, "What is measured.")
@@ -82,7 +82,11 @@ public final class Measures {
   ///   - predictions: float32 `[N, ..., classes]`.
   ///   - sampleWeight: float32 `[N]`; nil for 1.
   /// - Throws: `.shapeMismatch` or `.invalidArgument` for what does not fit, and nothing is added.
-  public func add(targets: TensorView, predictions: TensorView, sampleWeight: TensorView? = nil) throws(CNNError) {
+  public func add(
+    targets: some TensorConvertible, predictions: some TensorConvertible,
+    sampleWeight: (any TensorConvertible)? = nil
+  ) throws(CNNError) {
+    let (targets, predictions, sampleWeight) = (try targets.view, try predictions.view, try sampleWeight?.view)
     guard !hasLoss else { throw CNNError(.invalidState, "these are the measures of a model, which evaluate adds to") }
     let batch = try MeasuredBatch(targets: targets, predictions: predictions)
     try add(batch, weights: sampleWeight?.weights(of: predictions.sampleCount))
@@ -197,12 +201,13 @@ extension Metric {
     case .rate(_, let options):
       try check(classNumber: options.classNumber, classes)
       if let k = options.topK, k > classes {
-        throw CNNError(.invalidArgument, "\(kind): top_k is \(k); expected \(classes) at most, the number of scores")
+        throw CNNError(
+          .invalidArgument, "\(kind): \(option: "top_k") is \(k); expected \(classes) at most, the number of scores")
       }
     case .best(let best): try check(classNumber: best.classNumber, classes)
     case .areaUnderCurve(let area):
       if let count = area.labelWeights?.count, count != classes {
-        throw CNNError(.invalidArgument, "auc: label_weights has \(count) numbers; expected \(classes)")
+        throw CNNError(.invalidArgument, "auc: \(option: "label_weights") has \(count) numbers; expected \(classes)")
       }
     default: break
     }
@@ -210,7 +215,9 @@ extension Metric {
 
   private func check(classNumber: Int?, _ classes: Int) throws(CNNError) {
     if let classNumber, classNumber >= classes {
-      throw CNNError(.invalidArgument, "\(kind): class_id is \(classNumber); expected 0 to \(classes - 1)")
+      throw CNNError(
+        .invalidArgument,
+        "\(kind): \(option: "class_id", swift: "classNumber") is \(classNumber); expected 0 to \(classes - 1)")
     }
   }
 }
@@ -218,9 +225,11 @@ extension Metric {
 extension MeasuredBatch {
   /// Predictions from anywhere.
   init(targets: TensorView, predictions: TensorView) throws(CNNError) {
-    let type = try predictions.validated("y_pred")
+    let type = try predictions.validated("\(option: "y_pred", swift: "predictions")")
     guard type.element == .float32 else {
-      throw CNNError(.shapeMismatch, "y_pred has element type \(type.element.rawValue); expected float32")
+      throw CNNError(
+        .shapeMismatch,
+        "\(option: "y_pred", swift: "predictions") has element type \(type.element.rawValue); expected float32")
     }
     workers = Workers(count: Threads.count)
     classes = type.rank == 1 ? 1 : type.shape[type.rank - 1]
@@ -236,19 +245,22 @@ extension TensorView {
   fileprivate func measured(rows: Int, classes: Int, _ predictions: [Int], _ workers: Workers) throws(CNNError)
     -> ScoreHistogram.Targets
   {
-    let type = try validated("y_true")
+    let type = try validated("\(option: "y_true", swift: "targets")")
     if element == .int32 {
       guard type.count == rows, Array(shape.prefix(predictions.count - 1)) == Array(predictions.dropLast()) else {
         throw CNNError(
           .shapeMismatch,
-          "y_true has shape \(describe(shape)); expected a class number for each row of y_pred \(describe(predictions))"
+          "\(option: "y_true", swift: "targets") has shape \(describe(shape)); expected a class number for each row of "
+            + "\(option: "y_pred", swift: "predictions") \(describe(predictions))"
         )
       }
       let labels = base.assumingMemoryBound(to: Int32.self)
       let bound = max(classes, 2)
       if let index = InputChecks.firstInvalidLabel(labels, count: rows, classes: bound, workers: workers) {
         throw CNNError(
-          .invalidArgument, "y_true[\(index)] is \(labels[index]); expected a class from 0 to \(bound - 1)")
+          .invalidArgument,
+          "\(option: "y_true", swift: "targets")[\(index)] is \(labels[index]); expected a class "
+            + "from 0 to \(bound - 1)")
       }
       return .labels(labels)
     }
@@ -257,7 +269,8 @@ extension TensorView {
     else {
       throw CNNError(
         .shapeMismatch,
-        "y_true is \(element.rawValue)\(describe(shape)); expected float32\(describe(predictions)) or int32 class numbers"
+        "\(option: "y_true", swift: "targets") is \(element.rawValue)\(describe(shape)); expected "
+          + "float32\(describe(predictions)) or int32 class numbers"
       )
     }
     return .values(base.assumingMemoryBound(to: Float.self))
@@ -268,7 +281,7 @@ extension TensorView {
     guard element == .float32, shape == [samples] else {
       throw CNNError(
         .shapeMismatch,
-        "sample_weight is \(element.rawValue)\(describe(shape)); expected float32[\(samples)]")
+        "\(option: "sample_weight") is \(element.rawValue)\(describe(shape)); expected float32[\(samples)]")
     }
     return base.assumingMemoryBound(to: Float.self)
   }

@@ -90,7 +90,8 @@ struct NamedMetric: Named {
       try options.numbers(
         "thresholds", &chosen.thresholds, "What a score above means yes; null is 0.5, or any with top_k.")
       try options.integer("top_k", &chosen.topK, in: .atLeast(1), "How many of the largest scores mean yes.")
-      try options.integer("class_id", &chosen.classNumber, in: .atLeast(0), "The one class that is looked at.")
+      try options.integer(
+        "class_id", swift: "classNumber", &chosen.classNumber, in: .atLeast(0), "The one class that is looked at.")
       try options.average(&chosen.average)
       metric = .rate(rate, chosen)
     case .count(let outcome, let usual):
@@ -106,7 +107,9 @@ struct NamedMetric: Named {
         "threshold", &score.threshold, in: .above(0, upTo: 1), "What a score above means yes; null: the largest does.")
       metric = .fBeta(score)
     case .areaUnderCurve(var area):
-      try options.integer("num_thresholds", &area.thresholdCount, in: .within(2...100_000), "How many thresholds.")
+      try options.integer(
+        "num_thresholds", swift: "thresholdCount", &area.thresholdCount, in: .within(2...100_000),
+        "How many thresholds.")
       try options.choice("curve", &area.curve, "Which rates.")
       try options.choice("summation_method", &area.summation, "How high the curve is between two thresholds.")
       try options.numbers("thresholds", &area.thresholds, "Thresholds of one's own.")
@@ -116,13 +119,18 @@ struct NamedMetric: Named {
       metric = .areaUnderCurve(area)
     case .best(var best):
       try options.number(best.optionName, &best.value, needed: true, in: .within(0...1), "What has to be reached.")
-      try options.integer("num_thresholds", &best.thresholdCount, in: .within(1...100_000), "How many thresholds.")
-      try options.integer("class_id", &best.classNumber, in: .atLeast(0), "The one class that is looked at.")
+      try options.integer(
+        "num_thresholds", swift: "thresholdCount", &best.thresholdCount, in: .within(1...100_000),
+        "How many thresholds.")
+      try options.integer(
+        "class_id", swift: "classNumber", &best.classNumber, in: .atLeast(0), "The one class that is looked at.")
       metric = .best(best)
     }
     if reportedName == metric.name { reportedName = nil }
     if let reportedName, reportedName.isEmpty || reportedName.utf8.contains(UInt8(ascii: "\n")) {
-      throw CNNError(.invalidArgument, "reported_as is '\(reportedName)'; expected a name in one line")
+      throw CNNError(
+        .invalidArgument,
+        "\(option: "reported_as", swift: "metricNames") is '\(reportedName)'; expected a name in one line")
     }
     if options.purpose != .describing { try metric.validate() }
   }

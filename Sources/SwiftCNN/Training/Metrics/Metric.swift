@@ -114,10 +114,11 @@ public enum Metric: Sendable, Equatable {
     }
   }
 
-  private func check(_ isValid: Bool, _ option: String, _ value: some CustomStringConvertible, _ expected: String)
-    throws(CNNError)
-  {
-    if !isValid { throw CNNError(.invalidArgument, "\(kind): \(option) is \(value); expected \(expected)") }
+  private func check(
+    _ isValid: Bool, _ name: String, swift: String? = nil, _ value: some CustomStringConvertible, _ expected: String
+  ) throws(CNNError) {
+    if isValid { return }
+    throw CNNError(.invalidArgument, "\(kind): \(option: name, swift: swift) is \(value); expected \(expected)")
   }
 
   private func check(thresholds: [Double]) throws(CNNError) {
@@ -126,11 +127,11 @@ public enum Metric: Sendable, Equatable {
   }
 
   private func check(thresholdCount count: Int, from least: Int) throws(CNNError) {
-    try check((least...100_000).contains(count), "num_thresholds", count, "\(least) to 100000")
+    try check((least...100_000).contains(count), "num_thresholds", swift: "thresholdCount", count, "\(least) to 100000")
   }
 
   private func check(classNumber: Int?) throws(CNNError) {
-    if let classNumber { try check(classNumber >= 0, "class_id", classNumber, "0 or more") }
+    if let classNumber { try check(classNumber >= 0, "class_id", swift: "classNumber", classNumber, "0 or more") }
   }
 }
 

@@ -12,19 +12,22 @@ extension Loss {
   func rows(targets: TensorView, predictions: TensorView, into rows: UnsafeMutableBufferPointer<Float>)
     throws(CNNError)
   {
-    let prediction = try predictions.validated("y_pred"), given = try targets.validated("y_true")
+    let prediction = try predictions.validated("\(option: "y_pred", swift: "predictions")")
+    let given = try targets.validated("\(option: "y_true", swift: "targets")")
     var graph = Graph()
     let y = try graph.addInput("y_pred", prediction)
     let expected = try targetType(for: prediction)
     guard given.element == expected.element, given.count == expected.count,
       given.shape == expected.shape || given.shape + [1] == expected.shape || given.shape == expected.shape + [1]
-    else { throw CNNError(.shapeMismatch, "y_true is \(given); expected \(expected)") }
+    else { throw CNNError(.shapeMismatch, "\(option: "y_true", swift: "targets") is \(given); expected \(expected)") }
     if function.hasLabelTargets {
       let labels = targets.base.assumingMemoryBound(to: Int32.self), classes = prediction.shape.last ?? 1
       let workers = Workers(count: Threads.count)
       if let index = InputChecks.firstInvalidLabel(labels, count: given.count, classes: classes, workers: workers) {
         throw CNNError(
-          .invalidArgument, "y_true[\(index)] is \(labels[index]); expected a class from 0 to \(classes - 1)")
+          .invalidArgument,
+          "\(option: "y_true", swift: "targets")[\(index)] is \(labels[index]); expected a class "
+            + "from 0 to \(classes - 1)")
       }
     }
     let cost = try graph.addSingle(self, [y, graph.addInput("y_true", expected)], name: "loss")
@@ -57,11 +60,11 @@ extension Measures {
 }
 
 /// Evaluates one loss or metric on arrays.
-public enum RowMeasures {
+package enum RowMeasures {
   /// What a loss costs, or a metric that is a mean gives, for each row of the last axis.
   /// - Parameter settings: "loss" or "metric", as `scnn_compile` takes a loss and one of the metrics.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the option; `.shapeMismatch` for what does not fit.
-  public static func evaluate(
+  package static func evaluate(
     _ settings: JSONObject, targets: TensorView, predictions: TensorView,
     into rows: UnsafeMutableBufferPointer<Float>
   ) throws(CNNError) {
