@@ -311,8 +311,8 @@ class MonitorCallback(Callback):
             warn(complaint.format(monitor=self.monitor, names=",".join(logs or {})))
         elif np.ndim(value):
             raise ValueError(
-                f"{type(self).__name__}: {self.monitor!r} has several numbers, of shape {np.shape(value)}; expected the "
-                "name of one number, as of the same metric with an average"
+                f"{type(self).__name__}: {self.monitor!r} has several numbers, of shape {np.shape(value)}; expected "
+                "the name of one number, as of the same metric with an average"
             )
         return value
 
