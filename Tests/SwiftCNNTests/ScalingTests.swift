@@ -144,12 +144,12 @@ import Testing
 
   @Test(arguments: [
     ("kind", #""conv""#, "unknown kind 'conv'"), ("kernel", "4", "kernel is 4"), ("kernel", "-3", "kernel is -3"),
-    ("stride", "0", "stride is 0"), ("expand_ratio", "0", "expand_ratio is 0.0"),
-    ("expand_ratio", "1e300", "expand_ratio is 1e+300"), ("input_channels", "0", "input_channels is 0"),
+    ("stride", "0", "stride is 0"), ("expand_ratio", "0", "expandRatio is 0.0"),
+    ("expand_ratio", "1e300", "expandRatio is 1e+300"), ("input_channels", "0", "inputChannels is 0"),
     ("channels", "0", "channels is 0"), ("channels", "9223372036854775807", "channels is 9223372036854775807"),
     ("channels", "1048577", "channels is 1048577"), ("repeats", "0", "repeats is 0"),
     ("repeats", "2000", "repeats is 2000"),
-    ("se_ratio", "1.5", "se_ratio is 1.5"), ("se_ratio", "-1", "se_ratio is -1.0"), ("width", "3", "'width'"),
+    ("se_ratio", "1.5", "squeezeRatio is 1.5"), ("se_ratio", "-1", "squeezeRatio is -1.0"), ("width", "3", "'width'"),
     ("channels", "null", "'channels'"),
   ])
   func stagesOfAnEfficientNetAreChecked(_ key: String, _ value: String, _ message: String) throws {
