@@ -22,11 +22,11 @@ report "declared in the header but not exported" "$(comm -23 <(echo "$declared")
 report "exported but not declared in the header" "$(comm -13 <(echo "$declared") <(echo "$exported"))"
 called() { cat "$@" | grep -oE '\bscnn_[a-z0-9_]+' | sort -u; }
 report "not called by the tests of the API" \
-  "$(comm -23 <(echo "$declared") <(called "$tests"/{api,training,graph,sharing,inputs,outputs,pictures,folders,bad_files,bad_values}.c "$tests/support.h"))"
+  "$(comm -23 <(echo "$declared") <(called "$tests"/{api,training,graph,sharing,inputs,outputs,measures,pictures,folders,bad_files,bad_values}.c "$tests/support.h"))"
 # These take nothing that could be wrong.
 harmless=$(printf 'scnn_get_num_threads\nscnn_last_error\nscnn_slow_reason\nscnn_version\n')
 report "not called by the tests of bad input" \
-  "$(comm -23 <(comm -23 <(echo "$declared") <(echo "$harmless")) <(called "$tests"/{bad_*,sharing,inputs,outputs,pictures,folders}.c))"
+  "$(comm -23 <(comm -23 <(echo "$declared") <(echo "$harmless")) <(called "$tests"/{bad_*,sharing,inputs,outputs,measures,pictures,folders}.c))"
 
 [ $problems = 0 ] || exit 1
 echo "symbols: $(echo "$declared" | wc -l) functions declared, exported and tested"
