@@ -144,7 +144,7 @@ class Layer:
         vars(layer)["_number"] = next(_numbers)
         try:
             arguments = inspect.signature(cls.__init__).bind(None, *args, **kwargs).arguments
-            layer._arguments = dict(list(arguments.items())[1:])
+            vars(layer)["_arguments"] = dict(list(arguments.items())[1:])  # not looked through for layers
         except TypeError:
             layer._arguments = {}  # __init__ is about to say what is wrong
         return layer
