@@ -33,7 +33,8 @@ public final class Guarded<Value>: @unchecked Sendable {
 /// A `static let` would do but for forks: a child in which another thread had begun to make it would wait for ever.
 public final class Lazy<Value: Sendable>: @unchecked Sendable {
   private let known = Atomic<UnsafeMutablePointer<Value>?>(nil)
-  private let making = Guarded<Void> {}
+  // Not of Void: a value without a size lies where the object's class is, and to a thread sanitizer is written there.
+  private let making = Guarded { false }
   private let make: @Sendable () -> Value
 
   /// A value that `make` will make.
