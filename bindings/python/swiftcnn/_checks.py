@@ -109,12 +109,21 @@ def unknown(kind: str, value: str, names: Iterable[str]) -> ValueError:
 
 def unrecognized(called: Any, names: Sequence[str]) -> ValueError:
     """The error for arguments by names that a function or class does not have, which suggests the nearest."""
-    from difflib import get_close_matches
-
-    known = [*inspect.signature(called).parameters]
-    hints = [f"{name}, did you mean {near!r}?" for name in names for near in get_close_matches(name, known, n=1)]
+    hints = [f"{name}, did you mean {near!r}?" for name in names for near in _close_arguments(called, name)]
     whose = called.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     return ArgumentError(f"{whose}: unrecognized keyword arguments {', '.join(hints or names)}")
+
+
+def _close_arguments(called: Any, name: str) -> list[str]:
+    """The argument of a function or class that is nearest to a name, if one is near."""
+    from difflib import get_close_matches
+
+    return get_close_matches(name, [*inspect.signature(called).parameters], n=1)
+
+
+def unexpected(called: str, name: str, hint: str = "") -> ArgumentError:
+    """The error for an argument that there is not, in Python's words."""
+    return ArgumentError(f"{called}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def suggesting(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
@@ -128,9 +137,8 @@ def suggesting(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
             names = [name for name in kwargs if f"() got an unexpected keyword argument {name!r}" in str(error)]
             if not names or error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
-        hints = unrecognized(function, names).args[0].partition("did you mean ")[2]
-        text = f"{call.__qualname__}() got an unexpected keyword argument {names[0]!r}"
-        raise ArgumentError(text + (f"; did you mean {hints}" if hints else ""))
+        hints = [f"; did you mean {near!r}?" for near in _close_arguments(function, names[0])]
+        raise unexpected(call.__qualname__, names[0], "".join(hints))
 
     return call
 

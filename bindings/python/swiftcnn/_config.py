@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
-from ._checks import ArgumentError, text, unsupported
+from ._checks import text, unexpected, unsupported
 
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
@@ -54,7 +54,7 @@ def declared(made: _Init) -> _Init:
     def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
         unheard = [name for name in kwargs if name not in signature.parameters and not is_open]
         if unheard:  # as Python says it, before what is missing
-            raise ArgumentError(f"{type(self).__name__}() got an unexpected keyword argument {unheard[0]!r}")
+            raise unexpected(type(self).__name__, unheard[0])
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         self._declare(**dict(list(bound.arguments.items())[1:]))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 from . import _swiftcnn
-from ._checks import ArgumentError, boolean, choice, integer, nearest, number, text
+from ._checks import boolean, choice, integer, nearest, number, text, unexpected
 from ._config import Described
 
 
@@ -148,8 +148,7 @@ class WithOptions(Described):
         kind = type(self)
         for name in named:
             if name not in kind._arguments:
-                hint = nearest(name, kind._arguments)
-                raise ArgumentError(f"{kind.__name__}() got an unexpected keyword argument {name!r}" + hint)
+                raise unexpected(kind.__name__, name, nearest(name, kind._arguments))
         try:
             bound = inspect.signature(kind).bind(*values, **named)
         except TypeError as error:
