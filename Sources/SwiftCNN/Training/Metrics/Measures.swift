@@ -123,7 +123,7 @@ public final class Measures {
         given = made[logits] ?? batch
       }
       given.weights = tallies[index].isWeighted ? weights : nil
-      tallies[index].add(given, scratch: scratch.floats.baseAddress.unsafelyUnwrapped)
+      tallies[index].add(given, scratch: scratch.base.assumingMemoryBound(to: Float.self))
     }
     withExtendedLifetime(memories) {}
   }
