@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from swiftcnn import _described, _swiftcnn, optimizers, schedules
+from swiftcnn import ImageFolder, _described, _swiftcnn, optimizers, schedules
 
 DESCRIPTION = json.loads(_swiftcnn.describe())
 CLASSES = {
@@ -55,6 +55,21 @@ def test_arguments_default_to_what_the_library_says(name):
             option = options[argument.key]
             assert parameter.default == option.get("keras", option["default"])
             assert f"    {argument.name}: {option['doc']}" in kind.__doc__
+
+
+def test_a_folder_has_the_options_that_are_described_and_their_defaults():
+    described = DESCRIPTION["image_folder"]
+    taken = dict(inspect.signature(ImageFolder).parameters)
+    assert taken.pop("path").default is inspect.Parameter.empty
+    assert {name: parameter.default for name, parameter in taken.items()} == {
+        name: option["default"] for name, option in described.items()
+    }
+    assert [name for name, parameter in taken.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD] == [
+        "size", "batch_size"
+    ]
+    for name, option in described.items():
+        assert f"\n    {name}: {option['doc']}" in ImageFolder.__doc__
+    assert "\n        fill (by default zero): What it is painted with. One of 'zero', 'noise', 'mean'." in ImageFolder.__doc__
 
 
 @pytest.mark.parametrize("name", CLASSES)

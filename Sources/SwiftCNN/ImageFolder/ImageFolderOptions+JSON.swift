@@ -32,26 +32,33 @@ extension ImageFolderOptions: Configurable {
       "The alpha of mixup (Zhang et al. 2017); 0 for none.")
     try options.number(
       "cutmix", swift: "mixing.cutmix", &mixing.cutmix, in: .within(0...1000),
-      "The alpha of CutMix (Yun et al. 2019); 0 for none.")
+      "The alpha of CutMix (Yun et al. 2019); 0 for none. With mixup too, each batch has one of the two.")
     try options.number(
       "label_smoothing", &labelSmoothing, in: .within(0...1),
       "The share of a target that is spread evenly over the classes.")
     try options.choice(
-      "label_mode", &labelMode, "Whether targets are numbers or a share of each class; null: numbers where they can be."
-    )
+      "label_mode", &labelMode,
+      "int for numbers of classes, categorical for a share of each class, or, of two classes, binary for one number, 1 "
+        + "for the second; null: int, unless mixup, cutmix or label_smoothing need shares.")
     try options.texts(
-      "class_names", &classNames, "The folders of the classes in the order of their numbers; null: all, sorted.")
+      "class_names", &classNames,
+      "The folders that are classes, in the order of their numbers, some of which may be empty; null: all, sorted.")
     try options.number(
       "validation_split", &validationSplit, in: .within(0..<1),
-      "The share of the pictures that is held back for validation.")
-    try options.choice("subset", &subset, "Which of the two parts this is.")
-    try options.choice("corrupt", &corruptFiles, "What is done about a file that cannot be read.")
+      "The share of the pictures, chosen by the seed, that is held back for validation.")
+    try options.choice("subset", &subset, "Which of the two parts this is, where a share is held back.")
+    try options.choice(
+      "corrupt", &corruptFiles,
+      "What is done about files, and folders within those of the classes, that cannot be read: they are passed over, "
+        + "the places of files taken by the next of the epoch, or they are an error.")
     try options.integer(
       "threads", &threads, in: .within(0...1024),
       "How many threads read; 0: the one that asks; null: as many as compute.")
     try options.integer("prefetch", &prefetch, in: .within(1...1024), "How many batches are read ahead.")
     try options.flag(
-      "reduced_decoding", &decodesReduced, "Whether large JPEG files are decoded at a part of their size: faster.")
+      "reduced_decoding", &decodesReduced,
+      "Whether large JPEG files are decoded at a half, quarter or eighth of their size where that is enough: faster, "
+        + "with other bytes than Pillow's.")
     guard subset == .training || validationSplit > 0 else {
       throw CNNError(
         .invalidArgument, "subset is validation, but \(option: "validation_split") is 0; expected it above 0")
@@ -83,7 +90,7 @@ extension ImageFolderOptions: Configurable {
       try part.number("brightness", &jitter.brightness, in: changes, "How far the brightness may be from 1.")
       try part.number("contrast", &jitter.contrast, in: changes, "How far the contrast may be from 1.")
       try part.number("saturation", &jitter.saturation, in: changes, "How far the saturation may be from 1.")
-      try part.number("hue", &jitter.hue, in: .within(0...0.5), "How far the hue may be turned, of 1.")
+      try part.number("hue", &jitter.hue, in: .within(0...0.5), "How far the hue may be turned, of a whole turn.")
     }
     try options.part(
       "rand_augment", swift: "augmentation.operations", &augmentation.operations, usual: RandAugment(),

@@ -116,7 +116,8 @@ extension Preprocessing: Configurable {
   mutating func visit(_ options: inout OptionReader, among keys: [String]) throws(CNNError) {
     let usual = json
     let documentation = [
-      "resize": "The length that the shorter side is resized to, or [height, width]; null: not at all.",
+      "resize": "The length that the shorter side is resized to before the middle is cut out, or [height, width]; "
+        + "null: not at all, or in a folder so that the picture just fills the size.",
       "crop": "The size of the middle that is cut out; null: all is kept.",
       "interpolation": "How resized pixels are made of the old ones.",
     ]

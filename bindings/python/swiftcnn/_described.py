@@ -109,13 +109,26 @@ class _Signature:
         return inspect.Signature(sorted(found, key=lambda parameter: parameter.kind))
 
 
+def _documented(name: str, option: Mapping[str, Any], indent: str) -> list[str]:
+    """What an option is for and may be, a line for it and one for each of its own options."""
+    choices = f" One of {', '.join(map(repr, option['choices']))}." if option["type"] == "choice" else ""
+    inner = option.get("options", {}).items()
+    lines = [
+        line
+        for key, each in inner
+        for line in _documented(f"{key} (by default {each['default']})", each, indent + "    ")
+    ]
+    dictionary = " True, or a dictionary with any of:" if lines else ""
+    return [f"{indent}{name}: {option['doc']}{choices}{dictionary}", *lines]
+
+
 class _Documentation:
     def __init__(self, own: str) -> None:
         self.own = inspect.cleandoc(own)
 
     def __get__(self, instance: object, owner: type[WithOptions]) -> str:
-        found = [(name, argument.option(owner._place).get("doc")) for name, argument in owner._arguments.items()]
-        lines = [f"    {name}: {doc}" for name, doc in found if doc]
+        found = [(name, argument.option(owner._place)) for name, argument in owner._arguments.items()]
+        lines = [line for name, option in found if option for line in _documented(name, option, "    ")]
         return "\n".join([self.own, "", "Options:", *lines]) if lines else self.own
 
 
@@ -146,17 +159,22 @@ class WithOptions(Described):
 
     def __init__(self, *values: Any, **named: Any) -> None:
         kind = type(self)
-        for name in named:
-            if name not in kind._arguments:
-                raise unexpected(kind.__name__, name, nearest(name, kind._arguments))
-        try:
-            bound = inspect.signature(kind).bind(*values, **named)
-        except TypeError as error:
-            raise TypeError(f"{kind.__name__}(): {error}") from None
-        bound.apply_defaults()
-        for name, value in bound.arguments.items():
+        for name, value in self._bound(*values, **named).items():
             argument = kind._arguments[name]
             setattr(self, name, checked(value, name, argument.types, argument.option(kind._place)))
+
+    @classmethod
+    def _bound(cls, *values: Any, **named: Any) -> dict[str, Any]:
+        """All arguments by name, as they were given or by default."""
+        for name in named:
+            if name not in cls._arguments:
+                raise unexpected(cls.__name__, name, nearest(name, cls._arguments))
+        try:
+            bound = inspect.signature(cls).bind(*values, **named)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}(): {error}") from None
+        bound.apply_defaults()
+        return bound.arguments
 
     def _told(self) -> dict[str, Any]:
         """The library's options by name."""
