@@ -1,5 +1,6 @@
 """Callbacks hear of everything in Keras's order; checkpoints resume in the same bits; progress is shown."""
 
+import inspect
 import io
 import re
 import subprocess
@@ -419,3 +420,41 @@ def test_small_numbers_are_shown_with_their_digits(model, data, capsys):
     model.compile(optimizers.SGD(1e-5), "sparse_categorical_crossentropy")
     model.fit(*data, callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: rate)])
     assert "learning_rate 1.0000e-05" in capsys.readouterr().out
+
+
+class Patient(callbacks.EarlyStopping):
+    """Somebody's own class, whose annotations are no arguments."""
+
+    stops: list
+    best_so_far: float = 0.0
+
+    def __init__(self, epochs):
+        super().__init__("loss", patience=epochs)
+
+
+def test_a_class_made_of_a_callback_has_arguments_of_its_own(model, data):
+    patient = Patient(2)
+    assert (patient.monitor, patient.patience, list(inspect.signature(Patient).parameters)) == ("loss", 2, ["epochs"])
+    model.fit(*data, verbose=0, callbacks=[patient])
+    assert patient.best is not None
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: callbacks.EarlyStopping(cooldown=-1, patiense=1), "unexpected keyword argument 'cooldown'"),
+        (lambda: callbacks.EarlyStopping(patiense=1), "unexpected keyword argument 'patiense'; did you mean 'patience'?"),
+        (lambda: callbacks.ReduceLROnPlateau(cooldown=-1), "cooldown must be at least 0, got -1"),
+        (lambda: callbacks.TensorBoard(update_freq="now"), "update_freq must be an integer, got 'now'"),
+        (lambda: callbacks.ModelCheckpoint(), "missing a required argument: 'filepath'"),
+    ],
+)
+def test_a_wrong_argument_is_named(make, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        make()
+
+
+def test_a_callback_tells_its_arguments():
+    stopping = callbacks.EarlyStopping("loss", patience=2)
+    assert repr(stopping).startswith("EarlyStopping(monitor='loss', min_delta=0.0, patience=2, verbose=0, mode='auto'")
+    assert callbacks.EarlyStopping.from_config(stopping.get_config()).get_config() == stopping.get_config()

@@ -1,6 +1,7 @@
 """Each optimizer's update is Keras's formula, each schedule's rate its curve."""
 
 import copy
+import inspect
 import math
 import pickle
 
@@ -284,3 +285,17 @@ def test_names_give_keras_defaults():
     assert optimizers.AdamW().settings["weight_decay"] == 0.004
     assert optimizers.RMSprop().settings["epsilon_inside_root"] is True
     assert "0.01" in repr(optimizers.SGD()) and "OneCycle(0.1" in repr(optimizers.SGD(schedules.OneCycle(0.1)))
+
+
+class Slow(optimizers.SGD):
+    """Somebody's own class, whose annotations are no arguments."""
+
+    times: int
+
+    def __init__(self, times):
+        super().__init__(0.01 / times)
+
+
+def test_a_class_made_of_an_optimizer_has_arguments_of_its_own():
+    assert Slow(10).learning_rate == 0.001
+    assert list(inspect.signature(Slow).parameters) == ["times"]

@@ -65,14 +65,15 @@ _BOUNDS: dict[str, Callable[[float, float], bool]] = {
 
 def checked(value: Any, name: str, types: str, option: Mapping[str, Any]) -> Any:
     """An argument of one of the ``types``, as "int | None", that is for an option."""
-    known = types.split(" | ")
-    if value is None and "None" in known:
+    kinds = types.split(" | ")
+    if value is None and "None" in kinds:
         return None
     if "choices" in option and option["type"] == "choice":
         return choice(value, name, tuple(option["choices"]))
-    if not known or not set(known) <= {"None", *_CHECKS}:
+    kinds = [kind for kind in kinds if kind != "None"]
+    if len(kinds) != 1 or kinds[0] not in _CHECKS:
         return value  # which the class looks at itself
-    found = _CHECKS[known[0]](value, name)
+    found = _CHECKS[kinds[0]](value, name)
     if not all(holds(found, option[bound]) for bound, holds in _BOUNDS.items() if bound in option):
         raise ValueError(f"{name} must be {option['expected']}, got {found!r}")
     return found
@@ -105,8 +106,7 @@ class _Argument(NamedTuple):
 
 class _Signature:
     def __get__(self, instance: object, owner: type[WithOptions]) -> inspect.Signature:
-        found = [argument.parameter(owner._place) for argument in owner._arguments.values()]
-        return inspect.Signature(sorted(found, key=lambda parameter: parameter.kind))
+        return owner._signature()
 
 
 def _documented(name: str, option: Mapping[str, Any], indent: str) -> list[str]:
@@ -138,9 +138,13 @@ class WithOptions(Described):
 
     _place: ClassVar[tuple[str, ...]] = ()  # of the options in the description
     _arguments: ClassVar[dict[str, _Argument]] = {}
-    __signature__: ClassVar[_Signature] = _Signature()
+    __signature__: ClassVar[_Signature | None] = _Signature()
 
     def __init_subclass__(cls) -> None:
+        if cls.__module__.partition(".")[0] != __package__:  # somebody's own class: what it annotates is its affair
+            if "__init__" in vars(cls):
+                cls.__signature__ = None
+            return
         own: dict[str, _Argument] = {}
         is_keyword = False
         for name, types in inspect.get_annotations(cls).items():
@@ -170,11 +174,16 @@ class WithOptions(Described):
             if name not in cls._arguments:
                 raise unexpected(cls.__name__, name, nearest(name, cls._arguments))
         try:
-            bound = inspect.signature(cls).bind(*values, **named)
+            bound = cls._signature().bind(*values, **named)
         except TypeError as error:
             raise TypeError(f"{cls.__name__}(): {error}") from None
         bound.apply_defaults()
         return bound.arguments
+
+    @classmethod
+    def _signature(cls) -> inspect.Signature:
+        found = [argument.parameter(cls._place) for argument in cls._arguments.values()]
+        return inspect.Signature(sorted(found, key=lambda parameter: parameter.kind))
 
     def _told(self) -> dict[str, Any]:
         """The library's options by name."""

@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from . import _swiftcnn
-from ._checks import boolean, integer, number, path_of, text, unsupported
+from ._checks import integer, number, path_of, text, unsupported
+from ._described import WithOptions
 from ._output import say
 from ._plain import plain_parts
 from ._tensorboard import EventWriter
@@ -255,6 +256,24 @@ class History(Callback):
         plot_history(self, os.fsdecode(path_of(filename, "filename")))
 
 
+class _Declared(WithOptions):
+    """The base of callbacks that tell their arguments as a dataclass does. Integers are counts."""
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__(*values, **named)
+        for name, argument in self._arguments.items():
+            if argument.types == "int":
+                integer(getattr(self, name), name)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Checks what the types do not say, and sets the state."""
+
+    def _report(self, epoch: int, message: str) -> None:
+        if vars(self)["verbose"]:
+            say(f"\nEpoch {epoch + 1}: {message}")
+
+
 class MonitorCallback(Callback):
     """The base of callbacks that ask whether a number in the logs has become better.
 
@@ -276,15 +295,15 @@ class MonitorCallback(Callback):
         baseline: float | None = None,
         min_delta: float = 0.0,
     ) -> None:
-        if mode not in ("auto", "min", "max"):
-            warn(
-                f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.",
-            )
-            mode = "auto"
-        self.monitor = text(monitor, "monitor")
-        self.mode = mode
+        self.monitor, self.mode, self.min_delta = text(monitor, "monitor"), mode, number(min_delta, "min_delta")
         self.best: float | None = None if baseline is None else number(baseline, "baseline")
-        self.min_delta = abs(number(min_delta, "min_delta"))
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        self.min_delta = abs(self.min_delta)
+        if self.mode not in ("auto", "min", "max"):
+            warn(f"{type(self).__name__} mode '{self.mode}' is unknown, fallback to auto mode.")
+            self.mode = "auto"
 
     @property
     def state_key(self) -> str:
@@ -323,7 +342,7 @@ class MonitorCallback(Callback):
         return value - self.min_delta > reference if more else value + self.min_delta < reference
 
 
-class ModelCheckpoint(MonitorCallback):
+class ModelCheckpoint(_Declared, MonitorCallback):
     """Saves the model as it is trained; by default a checkpoint from which training goes on in the same bits::
 
         model.fit(x, y, epochs=9, callbacks=[ModelCheckpoint("m.safetensors")])    # interrupted in the fifth epoch
@@ -346,28 +365,28 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: the value that the first saved model must be better than.
     """
 
-    def __init__(
-        self,
-        filepath: str | os.PathLike[str],
-        monitor: str = "val_loss",
-        verbose: int = 0,
-        save_best_only: bool = False,
-        save_weights_only: bool = False,
-        mode: str = "auto",
-        save_freq: str | int = "epoch",
-        initial_value_threshold: float | None = None,
-    ) -> None:
-        threshold = initial_value_threshold
-        super().__init__(monitor, mode, None if threshold is None else number(threshold, "initial_value_threshold"))
-        self.filepath = os.fsdecode(path_of(filepath, "filepath"))
-        self.verbose = integer(verbose, "verbose")
-        self.save_best_only = boolean(save_best_only, "save_best_only")
-        self.save_weights_only = boolean(save_weights_only, "save_weights_only")
-        if save_freq != "epoch" and (not isinstance(save_freq, int) or isinstance(save_freq, bool)):
-            raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
+    filepath: str | os.PathLike[str]
+    monitor: str = "val_loss"
+    verbose: int = 0
+    save_best_only: bool = False
+    save_weights_only: bool = False
+    mode: str = "auto"
+    save_freq: str | int = "epoch"
+    initial_value_threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        self.min_delta = 0.0
+        MonitorCallback.__post_init__(self)
+        self.best = self.initial_value_threshold
+        self.filepath = os.fsdecode(path_of(self.filepath, "filepath"))
+        if self.save_freq != "epoch":
+            if not isinstance(self.save_freq, int) or isinstance(self.save_freq, bool):
+                raise ValueError(
+                    f"Unrecognized save_freq: {self.save_freq}. Expected save_freq are 'epoch' or integer values"
+                )
+            integer(self.save_freq, "save_freq", minimum=1)
         # A wrong ending is better known before training than after its first epoch.
         _swiftcnn.file_format(self.filepath, "weights" if self.save_weights_only else "checkpoint")
-        self.save_freq = save_freq if isinstance(save_freq, str) else integer(save_freq, "save_freq", minimum=1)
         self._epoch = 0
         self._batches = 0  # since the last save
 
@@ -394,10 +413,10 @@ class ModelCheckpoint(MonitorCallback):
 
     def _save(self, logs: Logs, fields: Logs) -> None:
         try:
-            path = self.filepath.format(epoch=self._epoch + 1, **(fields | logs))
+            path = os.fspath(self.filepath).format(epoch=self._epoch + 1, **(fields | logs))
         except KeyError as error:
             raise KeyError(f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}') from None
-        if not self._should_save(logs, path):
+        if not self._is_due(logs, path):
             return
         if os.path.isdir(path):
             raise IsADirectoryError(
@@ -412,30 +431,25 @@ class ModelCheckpoint(MonitorCallback):
                 self.model.save_weights(path)
             else:
                 self.model.save(path, include_optimizer=True)
-        if self.verbose:
-            say(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
+        self._report(self._epoch, f"finished saving model to {path}")
 
-    def _should_save(self, logs: Logs, path: str) -> bool:
-        message: str | None = f"saving model to {path}"
-        should_save = True
-        if self.save_best_only:
-            value = self._value(logs, "Can save best model only with {monitor} available.")
-            if value is None:
-                message = None
-            else:
-                best = "None" if self.best is None else f"{self.best:.5f}"
-                if self._is_improvement(value, self.best):
-                    message = f"{self.monitor} improved from {best} to {value:.5f}, saving model to {path}"
-                    self.best = value
-                else:
-                    message = f"{self.monitor} did not improve from {best}"
-                    should_save = False
-        if self.verbose and message:
-            say(f"\nEpoch {self._epoch + 1}: {message}")
-        return should_save
+    def _is_due(self, logs: Logs, path: str) -> bool:
+        if not self.save_best_only:
+            self._report(self._epoch, f"saving model to {path}")
+            return True
+        value = self._value(logs, "Can save best model only with {monitor} available.")
+        if value is None:
+            return True
+        best = "None" if self.best is None else f"{self.best:.5f}"
+        if not self._is_improvement(value, self.best):
+            self._report(self._epoch, f"{self.monitor} did not improve from {best}")
+            return False
+        self._report(self._epoch, f"{self.monitor} improved from {best} to {value:.5f}, saving model to {path}")
+        self.best = value
+        return True
 
 
-class EarlyStopping(MonitorCallback):
+class EarlyStopping(_Declared, MonitorCallback):
     """Ends training when a number in the logs has stopped becoming better.
 
     Args:
@@ -454,23 +468,17 @@ class EarlyStopping(MonitorCallback):
         best_epoch: the best one so far.
     """
 
-    def __init__(
-        self,
-        monitor: str = "val_loss",
-        min_delta: float = 0.0,
-        patience: int = 0,
-        verbose: int = 0,
-        mode: str = "auto",
-        baseline: float | None = None,
-        restore_best_weights: bool = False,
-        start_from_epoch: int = 0,
-    ) -> None:
-        super().__init__(monitor, mode, min_delta=min_delta)
-        self.patience = integer(patience, "patience")
-        self.verbose = integer(verbose, "verbose")
-        self.baseline = None if baseline is None else number(baseline, "baseline")
-        self.restore_best_weights = boolean(restore_best_weights, "restore_best_weights")
-        self.start_from_epoch = integer(start_from_epoch, "start_from_epoch")
+    monitor: str = "val_loss"
+    min_delta: float = 0.0
+    patience: int = 0
+    verbose: int = 0
+    mode: str = "auto"
+    baseline: float | None = None
+    restore_best_weights: bool = False
+    start_from_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        MonitorCallback.__post_init__(self)
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -483,16 +491,13 @@ class EarlyStopping(MonitorCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """How long it has waited, and the best value, epoch and, unless the model has them now, weights."""
-        state = {name: getattr(self, name) for name in ("wait", "stopped_epoch", "best", "best_epoch")}
-        kept = None if self._has_restored else self.best_weights
-        return {**state, "best_weights": kept, "restored": self._has_restored}
+        return super().state_dict() | ({"best_weights": None} if self._has_restored else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on waiting; where it had waited long enough training is over."""
-        for name in ("wait", "stopped_epoch", "best", "best_epoch"):
-            setattr(self, name, state[name])
-        if self.restore_best_weights:
-            self.best_weights = self.model.get_weights() if state["restored"] else state["best_weights"]
+        super().load_state_dict(state)
+        if self._has_restored:
+            self.best_weights, self._has_restored = self.model.get_weights(), False
         if self.stopped_epoch > 0 and self.wait >= self.patience:
             self.model.stop_training = True
 
@@ -524,14 +529,14 @@ class EarlyStopping(MonitorCallback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch > 0 and self.verbose:
             say(f"Epoch {self.stopped_epoch + 1}: early stopping")
-        if self.best_weights is not None:
+        if self.restore_best_weights and self.best_weights is not None:
             if self.verbose:
                 say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
             self._has_restored = True
 
 
-class ReduceLROnPlateau(MonitorCallback):
+class ReduceLROnPlateau(_Declared, MonitorCallback):
     """Lowers the learning rate when a number in the logs has stopped becoming better, and logs it as
     ``learning_rate``.
 
@@ -546,27 +551,21 @@ class ReduceLROnPlateau(MonitorCallback):
         min_lr: the rate stays at least this.
     """
 
-    def __init__(
-        self,
-        monitor: str = "val_loss",
-        factor: float = 0.1,
-        patience: int = 10,
-        verbose: int = 0,
-        mode: str = "auto",
-        min_delta: float = 1e-4,
-        cooldown: int = 0,
-        min_lr: float = 0.0,
-    ) -> None:
-        super().__init__(monitor, mode, min_delta=min_delta)
-        self.factor = number(factor, "factor")
+    monitor: str = "val_loss"
+    factor: float = 0.1
+    patience: int = 10
+    verbose: int = 0
+    mode: str = "auto"
+    min_delta: float = 1e-4
+    cooldown: int = 0
+    min_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        MonitorCallback.__post_init__(self)
         if self.factor >= 1.0:
-            raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0. Received factor={factor}")
+            raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0. Received factor={self.factor}")
         if self.factor < 0:
-            raise ValueError(f"factor must be at least 0, got {factor}")
-        self.patience = integer(patience, "patience")
-        self.verbose = integer(verbose, "verbose")
-        self.cooldown = integer(cooldown, "cooldown")
-        self.min_lr = number(min_lr, "min_lr")
+            raise ValueError(f"factor must be at least 0, got {self.factor}")
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -595,8 +594,7 @@ class ReduceLROnPlateau(MonitorCallback):
             if self.wait >= self.patience and rate > self.min_lr:
                 new = max(rate * self.factor, self.min_lr)
                 self.model.learning_rate = new
-                if self.verbose:
-                    say(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
+                self._report(epoch, f"ReduceLROnPlateau reducing learning rate to {new}.")
                 self.cooldown_counter = self.cooldown
                 self.wait = 0
 
@@ -605,7 +603,7 @@ class ReduceLROnPlateau(MonitorCallback):
         return self.cooldown_counter > 0
 
 
-class LearningRateScheduler(Callback):
+class LearningRateScheduler(_Declared, Callback):
     """Sets the learning rate at the beginning of each epoch, and logs it as ``learning_rate``.
 
     Args:
@@ -613,11 +611,12 @@ class LearningRateScheduler(Callback):
         verbose: 1 prints it.
     """
 
-    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
-        if not callable(schedule):
-            raise TypeError(f"schedule must be a function of the epoch and the rate, got {schedule!r}")
-        self.schedule = schedule
-        self.verbose = integer(verbose, "verbose")
+    schedule: Callable[..., float]
+    verbose: int = 0
+
+    def __post_init__(self) -> None:
+        if not callable(self.schedule):
+            raise TypeError(f"schedule must be a function of the epoch and the rate, got {self.schedule!r}")
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         arguments: tuple[object, ...] = (epoch, self.model.learning_rate)
@@ -631,15 +630,14 @@ class LearningRateScheduler(Callback):
         if not isinstance(rate, (float, np.floating)):
             raise ValueError(f"The output of the `schedule` function should be a float. Got: {rate}")
         self.model.learning_rate = float(rate)
-        if self.verbose:
-            say(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+        self._report(epoch, f"LearningRateScheduler setting learning rate to {rate}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
             logs["learning_rate"] = self.model.learning_rate
 
 
-class CSVLogger(Callback):
+class CSVLogger(_Declared, Callback):
     """Writes the logs of each epoch as a line of a CSV file, with NA for what is not measured.
 
     A run that is resumed goes on behind the last line that its checkpoint knows of: later ones are taken away.
@@ -650,38 +648,38 @@ class CSVLogger(Callback):
         append: lines are added to the file, if there is one; otherwise it is begun anew, when the first epoch begins.
     """
 
-    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        self.filename = os.fsdecode(path_of(filename, "filename"))
-        self.sep = text(separator, "separator")
-        if len(self.sep) != 1 or self.sep in '"\r\n':
-            raise ValueError(f"separator must be one character, got {separator!r}")
-        self.append = boolean(append, "append")
-        self.keys: list[str] | None = None
+    filename: str | os.PathLike[str]
+    separator: str = ","
+    append: bool = False
+
+    def __post_init__(self) -> None:
+        self.filename = os.fsdecode(path_of(self.filename, "filename"))
+        if len(self.separator) != 1 or self.separator in '"\r\n':
+            raise ValueError(f"separator must be one character, got {self.separator!r}")
         self.csv_file: IO[str] | None = None
-        self._written: tuple[int, str] | None = None  # the size of the file and its last line
-        self._goes_on = False
+        self.on_train_begin()
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"csv_file": None}  # a copy opens the file for itself, when training begins
 
-    def state_dict(self) -> dict[str, Any]:
-        """The columns, the size of the file and its last line."""
-        return {"keys": self.keys, "written": self._written}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes away the lines that were written after the checkpoint."""
-        self.keys, self._written, self._goes_on = state["keys"], state["written"], True
+        super().load_state_dict(state)
+        self._goes_on = True
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._close()
-        self.keys, self._written, self._goes_on = None, None, False
+        self.keys: list[str] | None = None
+        self._written: tuple[int, str] | None = None  # the size of the file and its last line
+        self._goes_on = False
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        if self.csv_file is None:
-            self._open()
+        self._file()
 
-    def _open(self) -> None:
-        """Opens the file at the place where the next line is to be."""
+    def _file(self) -> IO[str]:
+        """The file, opened at the place where the next line is to be."""
+        if self.csv_file is not None:
+            return self.csv_file
         begins_anew = not self.append
         if self._goes_on and self._written is not None:
             begins_anew = False
@@ -691,13 +689,11 @@ class CSVLogger(Callback):
         self.csv_file = open(self.filename, "w" if begins_anew else "a", newline="", encoding="utf-8")  # noqa: SIM115
         if self._written is None:
             self._written = self.csv_file.tell(), ""
+        return self.csv_file
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
-        if self.csv_file is None:
-            self._open()
-        file = self.csv_file
-        assert file is not None
+        file = self._file()
         if self.keys is None:
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):
@@ -705,7 +701,7 @@ class CSVLogger(Callback):
         import csv  # at this place, since most never need it
 
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, ["epoch", *self.keys], delimiter=self.sep)
+        writer = csv.DictWriter(text, ["epoch", *self.keys], delimiter=self.separator)
         if file.tell() == 0:
             writer.writeheader()
         writer.writerow({"epoch": epoch} | {key: _field(logs.get(key, "NA")) for key in self.keys})
@@ -722,7 +718,7 @@ class CSVLogger(Callback):
             self.csv_file = None
 
 
-def _ends_with(path: str, size: int, row: bytes) -> bool:
+def _ends_with(path: str | os.PathLike[str], size: int, row: bytes) -> bool:
     """Whether a file has these bytes before this place."""
     try:
         with open(path, "rb") as file:
@@ -740,7 +736,7 @@ def _field(value: object) -> object:
     return f'"[{", ".join(map(str, value))}]"'
 
 
-class TerminateOnNaN(Callback):
+class TerminateOnNaN(_Declared, Callback):
     """Ends training quietly at a loss that is NaN or infinite. Without it that is a FloatingPointError; in both cases
     the model keeps the parameters from before the step.
 
@@ -748,8 +744,7 @@ class TerminateOnNaN(Callback):
         raise_error: it is a RuntimeError instead.
     """
 
-    def __init__(self, raise_error: bool = False) -> None:
-        self.raise_error = boolean(raise_error, "raise_error")
+    raise_error: bool = False
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         loss = (logs or {}).get("loss")
@@ -763,7 +758,7 @@ class TerminateOnNaN(Callback):
         self.model.stop_training = True
 
 
-class SwapEMAWeights(Callback):
+class SwapEMAWeights(_Declared, Callback):
     """Puts the moving average of the weights (an optimizer's ``use_ema``) in their place while the model is evaluated
     and while it predicts. A ``ModelCheckpoint`` after it in the list then saves the averages, with ``swap_on_epoch``.
 
@@ -774,8 +769,9 @@ class SwapEMAWeights(Callback):
         ValueError: the optimizer keeps no moving average.
     """
 
-    def __init__(self, swap_on_epoch: bool = False) -> None:
-        self.swap_on_epoch = boolean(swap_on_epoch, "swap_on_epoch")
+    swap_on_epoch: bool = False
+
+    def __post_init__(self) -> None:
         self._are_in_place = False
 
     def _put(self, in_place: bool) -> None:
@@ -806,11 +802,7 @@ class SwapEMAWeights(Callback):
     def on_test_end(self, logs: Logs | None = None) -> None:
         self._put(False)
 
-    def on_predict_begin(self, logs: Logs | None = None) -> None:
-        self._put(True)
-
-    def on_predict_end(self, logs: Logs | None = None) -> None:
-        self._put(False)
+    on_predict_begin, on_predict_end = on_test_begin, on_test_end
 
 
 class LambdaCallback(Callback):
@@ -831,14 +823,7 @@ class LambdaCallback(Callback):
         on_train_batch_end: Callable[..., object] | None = None,
         **hooks: Callable[..., object] | None,
     ) -> None:
-        given = {
-            "on_epoch_begin": on_epoch_begin,
-            "on_epoch_end": on_epoch_end,
-            "on_train_begin": on_train_begin,
-            "on_train_end": on_train_end,
-            "on_train_batch_begin": on_train_batch_begin,
-            "on_train_batch_end": on_train_batch_end,
-        } | hooks
+        given = {name: hook for name, hook in locals().items() if name.startswith("on_")} | hooks
         for name, function in given.items():
             if not name.startswith("on_") or not hasattr(Callback, name):
                 raise TypeError(f"LambdaCallback() got an unexpected keyword argument {name!r}, which is no hook")
@@ -849,7 +834,7 @@ class LambdaCallback(Callback):
             setattr(self, name, function)
 
 
-class TensorBoard(Callback):
+class TensorBoard(_Declared, Callback):
     """Writes what TensorBoard shows (``tensorboard --logdir logs``): the curves of training to ``log_dir/train``, those
     of the validation data to ``log_dir/validation``, the network, and the weights as histograms.
 
@@ -864,41 +849,39 @@ class TensorBoard(Callback):
         ImportError: neither tensorboard nor tensorboardX is installed, whose writer it uses.
     """
 
-    def __init__(
-        self,
-        log_dir: str | os.PathLike[str] = "logs",
-        histogram_freq: int = 0,
-        write_graph: bool = True,
-        write_images: bool = False,
-        write_steps_per_second: bool = False,
-        update_freq: str | int = "epoch",
-        profile_batch: int = 0,
-        embeddings_freq: int = 0,
-        embeddings_metadata: None = None,
-    ) -> None:
-        for name, given, hint in (
-            ("write_images", write_images, "histograms, by histogram_freq"),
-            ("profile_batch", profile_batch, "model.profile(x, y)"),
-            ("embeddings_freq", embeddings_freq, "0"),
-            ("embeddings_metadata", embeddings_metadata, "None"),
+    log_dir: str | os.PathLike[str] = "logs"
+    histogram_freq: int = 0
+    write_graph: bool = True
+    write_images: bool = False
+    write_steps_per_second: bool = False
+    update_freq: str | int = "epoch"
+    profile_batch: int = 0
+    embeddings_freq: int = 0
+    embeddings_metadata: None = None
+
+    def __post_init__(self) -> None:
+        for name, hint in (
+            ("write_images", "histograms, by histogram_freq"),
+            ("profile_batch", "model.profile(x, y)"),
+            ("embeddings_freq", "0"),
+            ("embeddings_metadata", "None"),
         ):
-            if given:
+            if given := getattr(self, name):
                 raise unsupported(name, given, hint)
-        self._folder, self._writers = os.fsdecode(path_of(log_dir, "log_dir")), dict[str, EventWriter]()
-        self._histograms = integer(histogram_freq, "histogram_freq")
-        self._draws = boolean(write_graph, "write_graph")
-        self._times = boolean(write_steps_per_second, "write_steps_per_second")
-        every = {"epoch": 0, "batch": 1}.get(update_freq) if isinstance(update_freq, str) else update_freq
-        self._every, self._step, self._started = integer(every, "update_freq"), 0, (0, 0.0)
+        self.log_dir = os.fsdecode(path_of(self.log_dir, "log_dir"))
+        named: dict[str | int, int] = {"epoch": 0, "batch": 1}
+        self._every = integer(named.get(self.update_freq, self.update_freq), "update_freq")
+        self._step, self._started = 0, (0, 0.0)
+        self._writers: dict[str, EventWriter] = {}
         EventWriter.require()
 
     def _writer(self, part: str) -> EventWriter:
         if part not in self._writers:
-            self._writers[part] = EventWriter(os.path.join(self._folder, part))
+            self._writers[part] = EventWriter(os.path.join(self.log_dir, part))
         return self._writers[part]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        if self._draws:
+        if self.write_graph:
             self._writer("train").graph(self.model.graph("json"))
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -916,14 +899,14 @@ class TensorBoard(Callback):
         given = logs or {}
         train = {name: value for name, value in given.items() if not name.startswith("val_")}
         train["learning_rate"] = self.model.learning_rate
-        if self._times:
+        if self.write_steps_per_second:
             step, since = self._started
             train["steps_per_second"] = (self._step - step) / max(time.monotonic() - since, 1e-9)
         self._writer("train").scalars(epoch, _tagged("epoch_", train))
         validation = {name.removeprefix("val_"): value for name, value in given.items() if name not in train}
         if validation:
             self._writer("validation").scalars(epoch, _tagged("epoch_", validation))
-        if self._histograms and epoch % self._histograms == 0:
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
             for row in self.model.parameters:
                 tag = row.name.replace(".", "/") + "/histogram"
                 self._writer("train").histogram(epoch, tag, self.model.get_parameter(row.name))
