@@ -37,7 +37,7 @@ class FitArguments(NamedTuple):
     validation_steps: int | None
     validates_after: Callable[[int], bool]  # whether an epoch, counted from 1, is followed by validation
     validates_ema: bool
-    share: float  # of the images, that is held back
+    share: float  # of the images, that is held back where there is no other data to validate with
 
 
 class FitData(NamedTuple):
@@ -139,8 +139,9 @@ class Fed(Compiled):
         held_back: Data | None = None
         samples = size = None
         folder: ImageFolder | None = None
+        share = given.share if validation_data is None else 0.0
         if _batches.is_source(x):
-            refuse_with_batches(x, y=y, sample_weight=sample_weight, validation_split=given.share or None)
+            refuse_with_batches(x, y=y, sample_weight=sample_weight, validation_split=share or None)
             if isinstance(x, ImageFolder):
                 folder = self._folder(x, "training")
                 class_weight = x._weights_for(folder, class_weight)
@@ -150,7 +151,7 @@ class Fed(Compiled):
             source = self._converted(raw, class_weight)
         else:
             self._settle(x, y)
-            source, held_back = _split(self._data(x, y, sample_weight), given.share)
+            source, held_back = _split(self._data(x, y, sample_weight), share)
             if class_weight is not None:  # of training alone
                 source = source._replace(sample_weight=_arrays.weights(source.sample_weight, class_weight, source.y))
             count, steps = source.samples, given.steps
@@ -186,12 +187,12 @@ def refuse_with_batches(x: object, **given: object) -> None:
         )
 
 
-def share_of(split: float, given: object) -> float:
-    """The share of the images that is held back, which is none where there is other data to validate with."""
-    share = number(split, "validation_split")
+def share_of(value: float, name: str = "validation_split") -> float:
+    """The share of the images that is held back."""
+    share = number(value, name)
     if not 0 <= share < 1:
-        raise ValueError(f"validation_split must be at least 0 and below 1, got {share}")
-    return 0.0 if given is not None else share
+        raise ValueError(f"{name} must be at least 0 and below 1, got {share}")
+    return share
 
 
 def _split(data: Data, share: float) -> tuple[Data, Data | None]:

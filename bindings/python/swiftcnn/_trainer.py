@@ -183,7 +183,7 @@ class Trainer(Fed):
             validation_steps=steps_of(validation_steps, "validation_steps"),
             validates_after=epochs_of(validation_freq),
             validates_ema=boolean(validation_ema, "validation_ema"),
-            share=share_of(validation_split, validation_data),
+            share=share_of(validation_split),
         )
         if given.validates_ema:
             self._require_ema("validation_ema")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -28,7 +29,8 @@ except ImportError as error:
     raise ImportError("swiftcnn.sklearn needs scikit-learn 1.6 or later") from error
 
 from . import _random, layers, losses, optimizers
-from ._checks import ArgumentError, integer, number
+from ._checks import ArgumentError, integer
+from ._inputs import share_of
 from ._interchange import array_of, speaks_dlpack
 from ._networks import fitting_name, small_network, standardized
 from ._runtime import get_num_threads, set_num_threads
@@ -49,7 +51,19 @@ if TYPE_CHECKING:
 __all__ = ["SwiftCNNClassifier"]
 
 
-class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
+class _Fitted:
+    """What ``fit`` sets."""
+
+    classes_: Array
+    n_features_in_: int
+    image_shape_: ImageShape
+    model_: Model
+    history_: dict[str, list[float]]
+    n_iter_: int
+
+
+@dataclass(eq=False, repr=False)
+class SwiftCNNClassifier(ClassifierMixin, BaseEstimator, _Fitted):
     """A network that tells classes, trained by ``fit`` as scikit-learn's classifiers are.
 
     ``X`` is images (N, height, width, channels) or (N, height, width), or rows of as many numbers, (N, features), whose
@@ -64,7 +78,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
             another number of classes, which is fine-tuning.
         image_shape: (height, width) or (height, width, channels).
         epochs: how often ``fit`` goes through the images; ``partial_fit`` does once.
-        batch_size: how many images make a step.
+        batch_size: how many images make a step; None is as of ``Model.fit``.
         optimizer: a name or one of ``swiftcnn.optimizers``, of which each fit uses a copy.
         learning_rate: a number or one of ``swiftcnn.schedules``; None is the optimizer's own.
         loss: of labels: ``"sparse_categorical_crossentropy"``, or an object of that loss.
@@ -93,52 +107,24 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
         n_iter_: how many epochs it was trained for.
     """
 
-    # What fit sets.
-    classes_: Array
-    n_features_in_: int
-    image_shape_: ImageShape
-    model_: Model
-    history_: dict[str, list[float]]
-    n_iter_: int
-
-    def __init__(
-        self,
-        model: str | Model | Callable[[ImageShape, int], Model] = "auto",
-        *,
-        image_shape: Sequence[int] | None = None,
-        epochs: int = 20,
-        batch_size: int = 32,
-        optimizer: str | Optimizer = "adam",
-        learning_rate: float | LearningRateSchedule | None = None,
-        loss: str | Loss = "sparse_categorical_crossentropy",
-        class_weight: Mapping[Any, float] | str | None = None,
-        standardize: bool = True,
-        validation_fraction: float = 0.0,
-        callbacks: Sequence[Callback] | None = None,
-        horizontal_flip: bool = False,
-        crop_padding: int = 0,
-        warm_start: bool = False,
-        n_jobs: int | None = None,
-        random_state: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        self.model = model
-        self.image_shape = image_shape
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.loss = loss
-        self.class_weight = class_weight
-        self.standardize = standardize
-        self.validation_fraction = validation_fraction
-        self.callbacks = callbacks
-        self.horizontal_flip = horizontal_flip
-        self.crop_padding = crop_padding
-        self.warm_start = warm_start
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
+    model: str | Model | Callable[[ImageShape, int], Model] = "auto"
+    _: KW_ONLY
+    image_shape: Sequence[int] | None = None
+    epochs: int = 20
+    batch_size: int | None = None
+    optimizer: str | Optimizer = "adam"
+    learning_rate: float | LearningRateSchedule | None = None
+    loss: str | Loss = "sparse_categorical_crossentropy"
+    class_weight: Mapping[Any, float] | str | None = None
+    standardize: bool = True
+    validation_fraction: float = 0.0
+    callbacks: Sequence[Callback] | None = None
+    horizontal_flip: bool = False
+    crop_padding: int = 0
+    warm_start: bool = False
+    n_jobs: int | None = None
+    random_state: Any = None
+    verbose: int = 0
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -159,6 +145,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
             ValueError, TypeError: an argument does not fit, or there are less than two classes.
         """
         epochs = integer(self.epochs, "epochs", minimum=1)
+        share = share_of(self.validation_fraction, "validation_fraction")
         goes_on = bool(self.warm_start) and hasattr(self, "model_")
         images, y = self._validated(X, y, reset=not goes_on)
         classes = np.unique(y)
@@ -171,7 +158,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
             if weights is not None and len(np.unique(y[weights > 0])) < 2:
                 raise ValueError("y must hold at least two classes, got samples of a weight above 0 of one class only")
             self._begin(images)
-        return self._train(images, y, weights, epochs)
+        return self._train(images, y, weights, epochs, share)
 
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
@@ -202,7 +189,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
         weights = self._weights(images, y, sample_weight)
         if is_first:
             self._begin(images)
-        return self._train(images, y, weights, 1, validation_fraction=0.0)
+        return self._train(images, y, weights, 1, 0.0)
 
     def _weights(self, images: Array, y: Array, sample_weight: ArrayLike | None) -> Floats | None:
         """A weight an image, or None where all are 1."""
@@ -265,13 +252,8 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
             return optimizer
         return type(optimizer).from_config(optimizer.get_config() | {"learning_rate": self.learning_rate})
 
-    def _train(
-        self, images: Array, y: Array, weights: Floats | None, epochs: int, validation_fraction: float | None = None
-    ) -> Self:
-        given = self.validation_fraction if validation_fraction is None else validation_fraction
-        share = number(given, "validation_fraction")
-        if not 0 <= share < 1:
-            raise ValueError(f"validation_fraction must be at least 0 and below 1, got {share}")
+    def _train(self, images: Array, y: Array, weights: Floats | None, epochs: int, share: float) -> Self:
+        """Trains the network on all but a share of the images, which it is validated with."""
         labels = np.searchsorted(self.classes_, y).astype(np.int32)
         held_back: tuple[Array, ...] | None = None
         if share:
@@ -287,7 +269,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator):
             history = self.model_.fit(
                 images,
                 labels,
-                integer(self.batch_size, "batch_size", minimum=1),
+                self.batch_size,
                 epochs=self.n_iter_ + epochs,
                 initial_epoch=self.n_iter_,  # so that the images come in another order than before
                 verbose=self.verbose,
