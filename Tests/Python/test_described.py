@@ -97,3 +97,21 @@ def test_an_argument_that_is_not_there_suggests_the_nearest():
 def test_importing_the_package_reads_no_description():
     program = "import swiftcnn; from swiftcnn import _described; assert not _described._description.cache_info().misses"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_class_of_ones_own_says_itself_what_it_takes():
+    class Halving(schedules.StepDecay):
+        rate: float
+
+        def __init__(self, rate):
+            super().__init__(rate, 5, 0.5)
+            self.rate = rate
+
+    assert list(inspect.signature(Halving).parameters) == ["rate"]
+    assert Halving(0.1).settings == schedules.StepDecay(0.1, 5, 0.5).settings and Halving(0.1).name == "Halving"
+
+
+def test_what_only_keras_has_is_refused_and_listed():
+    with pytest.raises(ValueError, match="amsgrad=True is not supported here: expected False"):
+        optimizers.Adam(amsgrad=True)
+    assert "    amsgrad: False.\n" in optimizers.Adam.__doc__

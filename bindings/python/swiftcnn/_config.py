@@ -9,9 +9,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
-from ._checks import text, unexpected, unsupported
+from ._checks import ArgumentError, entry, text, unexpected, unsupported
 
 _Init = TypeVar("_Init", bound=Callable[..., None])
+_Made = TypeVar("_Made")
 
 
 class Described:
@@ -60,6 +61,26 @@ def declared(made: _Init) -> _Init:
         self._declare(**dict(list(bound.arguments.items())[1:]))
 
     return initialize  # type: ignore[return-value]
+
+
+def chosen(
+    given: object, name: str, base: type[_Made], kinds: Mapping[str, Callable[..., _Made]], which: str = "a name or one"
+) -> _Made:
+    """The object that an argument is: itself, or with default arguments that of its class or name, or as a layer's
+    configuration tells it, ``{"class_name": "HeNormal", "config": {...}}``.
+
+    Raises:
+        ValueError: the name is not known, or it is something else; then a TypeError too.
+    """
+    if isinstance(given, base):
+        return given
+    if isinstance(given, type) and issubclass(given, base):
+        return given()
+    if isinstance(given, str):
+        return entry(given, name, kinds)()
+    if isinstance(given, Mapping) and isinstance(given.get("config"), Mapping) and "class_name" in given:
+        return entry(text(given["class_name"], "class_name"), name, kinds)(**given["config"])
+    raise ArgumentError(f"{name} must be {which} of {base.__module__}, got {given!r}")
 
 
 def told(settings: object) -> str:

@@ -2,7 +2,8 @@
 and what they are for.
 
 Such a class tells its arguments as a dataclass does, ``core()`` being the default of the library's option of that name,
-and ``core("clip_norm")`` of another one. The description is read when it is first needed, not by ``import``.
+``core("clip_norm")`` of another one, and ``only(-1)`` of what Keras has and the library has not. The description is
+read when it is first needed, not by ``import``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 from . import _swiftcnn
-from ._checks import boolean, choice, integer, nearest, number, text, unexpected
+from ._checks import boolean, choice, integer, nearest, number, text, unexpected, unsupported
 from ._config import Described
 
 
@@ -49,6 +50,52 @@ def core(key: str = "", **replaced: Any) -> Any:
     return Core(key, tuple(replaced.values()))
 
 
+class Only(NamedTuple):
+    """What an argument may be that is there since Keras has it; the first is the default."""
+
+    values: tuple[Any, ...]
+    advice: str
+
+    def check(self, value: object, name: str) -> None:
+        """Refuses everything else."""
+        if not isinstance(value, Hashable) or value not in self.values:
+            raise unsupported(name, value, self.text)
+
+    @property
+    def text(self) -> str:
+        """What it may be, in words."""
+        return " or ".join(map(repr, self.values)) + self.advice
+
+
+def only(*values: Any, advice: str = "") -> Any:
+    """The values that are supported of an argument of Keras's, with what to do in place of others."""
+    return Only(values, advice and f"; {advice}")
+
+
+#: Of the argument ``dtype``.
+DTYPE: Any = only(None, "float32")
+
+
+class Name:
+    """What an object is called, as an argument: where it is None, as the class's ``_usual_name`` says.
+
+    Args:
+        is_told: whether that is the default, and not None.
+    """
+
+    types: ClassVar[str] = "str | None"
+
+    def __init__(self, is_told: bool = False) -> None:
+        self.is_told = is_told
+
+    def __get__(self, instance: Any, owner: Any = None) -> str:
+        found: str = owner._usual_name() if instance is None else vars(instance)["name"]
+        return found
+
+    def __set__(self, instance: Any, value: str | None) -> None:
+        vars(instance)["name"] = instance._usual_name() if value is None else text(value, "name")
+
+
 _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "int": lambda value, name: integer(value, name, minimum=-(2**31)),
     "float": number,
@@ -64,12 +111,13 @@ _BOUNDS: dict[str, Callable[[float, float], bool]] = {
 
 
 def checked(value: Any, name: str, types: str, option: Mapping[str, Any]) -> Any:
-    """An argument of one of the ``types``, as "int | None", that is for an option."""
+    """An argument of one of the ``types``, as "int | None", that is for an option. Words may be in any case."""
     kinds = types.split(" | ")
     if value is None and "None" in kinds:
         return None
-    if "choices" in option and option["type"] == "choice":
-        return choice(value, name, tuple(option["choices"]))
+    if option.get("type") == "choice":
+        words = {word.lower(): word for word in option["choices"]}
+        return choice(words.get(value.lower(), value) if isinstance(value, str) else value, name, (*words.values(),))
     kinds = [kind for kind in kinds if kind != "None"]
     if len(kinds) != 1 or kinds[0] not in _CHECKS:
         return value  # which the class looks at itself
@@ -82,7 +130,7 @@ def checked(value: Any, name: str, types: str, option: Mapping[str, Any]) -> Any
 class _Argument(NamedTuple):
     name: str
     types: str
-    given: Any  # a Core, a default, or that there is none
+    given: Any  # a Core, an Only, a default, or that there is none
     is_keyword: bool
 
     @property
@@ -95,23 +143,44 @@ class _Argument(NamedTuple):
     def option(self, place: tuple[str, ...]) -> Mapping[str, Any]:
         return options(*place).get(self.key, {}) if place and self.key else {}
 
-    def parameter(self, place: tuple[str, ...]) -> inspect.Parameter:
+    def documentation(self, place: tuple[str, ...]) -> list[str]:
+        """Lines with what the library says of it."""
+        option = {"doc": f"{self.given.text}."} if isinstance(self.given, Only) else self.option(place)
+        return _documented(self.name, option, "    ") if "doc" in option else []
+
+    def parameter(self, kind: type[WithOptions]) -> inspect.Parameter:
         default = self.given
         if isinstance(default, Core):
-            option = self.option(place)
+            option = self.option(kind._place)
             default = default.replaced[0] if default.replaced else option.get("keras", option.get("default"))
-        kind = inspect.Parameter.KEYWORD_ONLY if self.is_keyword else inspect.Parameter.POSITIONAL_OR_KEYWORD
-        return inspect.Parameter(self.name, kind, default=default, annotation=self.types)
+        elif isinstance(default, Only):
+            default = default.values[0]
+        elif isinstance(default, Name):
+            default = kind._usual_name() if default.is_told else None
+        where = inspect.Parameter.KEYWORD_ONLY if self.is_keyword else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        return inspect.Parameter(self.name, where, default=default, annotation=self.types)
+
+    def checked(self, value: object, place: tuple[str, ...]) -> Any:
+        if isinstance(self.given, Only):
+            self.given.check(value, self.name)
+            return value
+        return checked(value, self.name, self.types, self.option(place))
+
+
+@functools.cache
+def _signature(kind: Any) -> inspect.Signature:
+    found = [argument.parameter(kind) for argument in kind._arguments.values()]
+    return inspect.Signature(sorted(found, key=lambda parameter: parameter.kind))
 
 
 class _Signature:
-    def __get__(self, instance: object, owner: type[WithOptions]) -> inspect.Signature:
-        return owner._signature()
+    def __get__(self, instance: object, owner: Any) -> inspect.Signature:
+        return _signature(owner)
 
 
 def _documented(name: str, option: Mapping[str, Any], indent: str) -> list[str]:
     """What an option is for and may be, a line for it and one for each of its own options."""
-    choices = f" One of {', '.join(map(repr, option['choices']))}." if option["type"] == "choice" else ""
+    choices = f" One of {', '.join(map(repr, option['choices']))}." if option.get("type") == "choice" else ""
     inner = option.get("options", {}).items()
     lines = [
         line
@@ -127,63 +196,78 @@ class _Documentation:
         self.own = inspect.cleandoc(own)
 
     def __get__(self, instance: object, owner: type[WithOptions]) -> str:
-        found = [(name, argument.option(owner._place)) for name, argument in owner._arguments.items()]
-        lines = [line for name, option in found if option for line in _documented(name, option, "    ")]
-        return "\n".join([self.own, "", "Options:", *lines]) if lines else self.own
+        lines = [line for each in owner._arguments.values() for line in each.documentation(owner._place)]
+        own: str = self.own
+        if not own and len(owner._place) == 2:
+            own = _description()[owner._place[0]].get(owner._place[1], {}).get("doc", "")
+        return "\n".join([own, "", "Options:", *lines]) if lines else own
 
 
 @dataclass_transform()
 class WithOptions(Described):
-    """The base of such classes. A line ``_: KW_ONLY`` stands before arguments that go by name only."""
+    """The base of such classes. A line ``_: KW_ONLY`` stands before arguments that go by name only. After they are set,
+    ``__post_init__`` may look at them together.
+
+    A base of several has a ``section`` of the description, each of them its ``kind`` in it, by which ``_kinds`` of the
+    base has it; of several of a kind it has the first.
+    """
 
     _place: ClassVar[tuple[str, ...]] = ()  # of the options in the description
+    _kinds: ClassVar[dict[str, type[Any]]] = {}
     _arguments: ClassVar[dict[str, _Argument]] = {}
     __signature__: ClassVar[_Signature | None] = _Signature()
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, section: str = "", kind: str = "") -> None:
         if cls.__module__.partition(".")[0] != __package__:  # somebody's own class: what it annotates is its affair
             if "__init__" in vars(cls):
                 cls.__signature__ = None
             return
+        if section:
+            cls._place, cls._kinds = (section, kind), {}
+        elif kind:
+            cls._place = (cls._place[0], kind)
+            cls._kinds.setdefault(kind, cls)
         own: dict[str, _Argument] = {}
         is_keyword = False
         for name, types in inspect.get_annotations(cls).items():
             if types == "KW_ONLY":
                 is_keyword = True
             elif not types.startswith("ClassVar"):
-                given = cls.__dict__.get(name, inspect.Parameter.empty)
-                if isinstance(given, Core):
+                given = vars(cls).get(name, inspect.Parameter.empty)
+                if isinstance(given, (Core, Only)):
                     delattr(cls, name)
                 # A descriptor says itself what it may be set to.
-                own[name] = _Argument(
-                    name, str(getattr(given, "types", types)), getattr(given, "given", given), is_keyword
-                )
+                types = str(getattr(given, "types", types))
+                own[name] = _Argument(name, types, getattr(given, "given", given), is_keyword)
         cls._arguments = cls._arguments | own
         cls.__doc__ = _Documentation(cls.__doc__ or "")  # type: ignore[assignment]
 
     def __init__(self, *values: Any, **named: Any) -> None:
         kind = type(self)
         for name, value in self._bound(*values, **named).items():
-            argument = kind._arguments[name]
-            setattr(self, name, checked(value, name, argument.types, argument.option(kind._place)))
+            setattr(self, name, kind._arguments[name].checked(value, kind._place))
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        pass
 
     @classmethod
-    def _bound(cls, *values: Any, **named: Any) -> dict[str, Any]:
+    def _usual_name(cls) -> str:
+        return cls.__name__
+
+    @classmethod
+    def _bound(cls: Any, *values: Any, **named: Any) -> dict[str, Any]:
         """All arguments by name, as they were given or by default."""
         for name in named:
             if name not in cls._arguments:
                 raise unexpected(cls.__name__, name, nearest(name, cls._arguments))
         try:
-            bound = cls._signature().bind(*values, **named)
+            bound = _signature(cls).bind(*values, **named)
         except TypeError as error:
             raise TypeError(f"{cls.__name__}(): {error}") from None
         bound.apply_defaults()
-        return bound.arguments
-
-    @classmethod
-    def _signature(cls) -> inspect.Signature:
-        found = [argument.parameter(cls._place) for argument in cls._arguments.values()]
-        return inspect.Signature(sorted(found, key=lambda parameter: parameter.kind))
+        arguments: dict[str, Any] = bound.arguments
+        return arguments
 
     def _told(self) -> dict[str, Any]:
         """The library's options by name."""
@@ -192,7 +276,7 @@ class WithOptions(Described):
     @classmethod
     def _from_told(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments that such options are; without those that are as if nothing was said."""
-        return {name: settings[key] for name, key in cls._keys().items() if settings[key] is not None}
+        return {name: settings[key] for name, key in cls._keys().items() if settings.get(key) is not None}
 
     @classmethod
     def _keys(cls) -> dict[str, str]:

@@ -259,15 +259,13 @@ class History(Callback):
 class _Declared(WithOptions):
     """The base of callbacks that tell their arguments as a dataclass does. Integers are counts."""
 
-    def __init__(self, *values: Any, **named: Any) -> None:
-        super().__init__(*values, **named)
-        for name, argument in self._arguments.items():
+    @classmethod
+    def _bound(cls, *values: Any, **named: Any) -> dict[str, Any]:
+        found = super()._bound(*values, **named)
+        for name, argument in cls._arguments.items():
             if argument.types == "int":
-                integer(getattr(self, name), name)
-        self.__post_init__()
-
-    def __post_init__(self) -> None:
-        """Checks what the types do not say, and sets the state."""
+                integer(found[name], name)
+        return found
 
     def _report(self, epoch: int, message: str) -> None:
         if vars(self)["verbose"]:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from . import schedules
-from ._checks import ArgumentError, entry, unsupported
-from ._described import WithOptions, checked, core, options
+from ._checks import ArgumentError
+from ._config import chosen
+from ._described import Name, WithOptions, checked, core, only, options
 from .schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class _Rate:
         optimizer._learning_rate, optimizer.schedule = rate, schedule
 
 
-class Optimizer(WithOptions):
+class Optimizer(WithOptions, section="optimizers", kind="sgd"):
     """The base of all optimizers. After ``compile`` its learning rate is that of the model, and setting it ends a
     schedule; an optimizer is for one model.
 
@@ -68,15 +69,11 @@ class Optimizer(WithOptions):
         clipnorm, clipvalue, global_clipnorm: at most one of the three.
         use_ema: an exponential moving average of the weights is kept; see ``Model.swap_ema``. At the end of ``fit``
             they take its values, as in Keras.
-        loss_scale_factor: None, since there is no such thing.
         gradient_accumulation_steps: so many batches, 2 or more, make one update, with the mean of their gradients, as
             one batch of all their images would: for batches for which there is no memory. The count goes on from epoch
             to epoch. Schedules count batches, as in Keras; ``iterations`` and the average of the weights count updates.
         name: how it is called; by default as its class, in small letters.
     """
-
-    _place = ("optimizers", "sgd")  # where what all have in common is, too
-    _unsupported: ClassVar[dict[str, object]] = {"loss_scale_factor": None}
 
     learning_rate: _Rate = _Rate()
     _: KW_ONLY
@@ -86,9 +83,9 @@ class Optimizer(WithOptions):
     use_ema: bool = False
     ema_momentum: float = core("ema_decay", default=0.99)
     ema_overwrite_frequency: int | None = core("ema_overwrite")
-    loss_scale_factor: float | None = None
+    loss_scale_factor: float | None = only(None)
     gradient_accumulation_steps: int | None = core(default=None)
-    name: str | None = None
+    name: Name = Name()
     decoupled: bool = core()
     decay_all: bool = core()
 
@@ -97,9 +94,6 @@ class Optimizer(WithOptions):
         self._learning_rate = 0.0
         self.schedule: LearningRateSchedule | None = None
         super().__init__(*values, **named)
-        for key, harmless in self._unsupported.items():
-            if (value := getattr(self, key)) != harmless:
-                raise unsupported(key, value, repr(harmless))
         if sum(value is not None for value in (self.clipnorm, self.clipvalue, self.global_clipnorm)) > 1:
             raise ValueError(
                 "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "
@@ -107,7 +101,10 @@ class Optimizer(WithOptions):
             )
         if self.gradient_accumulation_steps == 1:
             raise ValueError("gradient_accumulation_steps must be at least 2, got 1")
-        self.name = self.name or type(self).__name__.lower()
+
+    @classmethod
+    def _usual_name(cls) -> str:
+        return cls.__name__.lower()
 
     @property
     def iterations(self) -> int:
@@ -161,11 +158,9 @@ class Optimizer(WithOptions):
         return f"{type(self).__name__}(learning_rate={self.schedule or self._rate()!r})"
 
 
-class SGD(Optimizer):
+class SGD(Optimizer, kind="sgd"):
     """Gradient descent with momentum, ``v = momentum * v - learning_rate * g; w += v``, or Nesterov's form of it
     (Sutskever et al., ICML 2013)."""
-
-    _place = ("optimizers", "sgd")
 
     momentum: float = core()
     nesterov: bool = core()
@@ -174,48 +169,32 @@ class SGD(Optimizer):
     rate_in_velocity: bool = core()
 
 
-class Adam(Optimizer):
-    """Adaptive moments (Kingma and Ba, arXiv:1412.6980).
-
-    Args:
-        amsgrad: False, since there is no such thing.
-    """
-
-    _place = ("optimizers", "adam")
-    _unsupported: ClassVar[dict[str, object]] = {**Optimizer._unsupported, "amsgrad": False}
+class Adam(Optimizer, kind="adam"):
+    """Adaptive moments (Kingma and Ba, arXiv:1412.6980)."""
 
     beta_1: float = core()
     beta_2: float = core()
     epsilon: float = core()
-    amsgrad: bool = False
+    amsgrad: bool = only(False)
     weight_decay: float | None = core(default=None)
     _: KW_ONLY
     epsilon_hat: bool = core()
 
 
-class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101).
-
-    Args:
-        amsgrad: False, since there is no such thing.
-    """
-
-    _place = ("optimizers", "adamw")
-    _unsupported: ClassVar[dict[str, object]] = {**Optimizer._unsupported, "amsgrad": False}
+class AdamW(Optimizer, kind="adamw"):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101)."""
 
     weight_decay: float = core()
     beta_1: float = core()
     beta_2: float = core()
     epsilon: float = core()
-    amsgrad: bool = False
+    amsgrad: bool = only(False)
     _: KW_ONLY
     epsilon_hat: bool = core()
 
 
-class RMSprop(Optimizer):
+class RMSprop(Optimizer, kind="rmsprop"):
     """Gradients divided by a moving average of their magnitude (Tieleman and Hinton, 2012)."""
-
-    _place = ("optimizers", "rmsprop")
 
     rho: float = core()
     momentum: float = core()
@@ -226,12 +205,9 @@ class RMSprop(Optimizer):
     epsilon_inside_root: bool = core()
 
 
-_OPTIMIZERS: dict[str, type[Optimizer]] = {kind._place[1]: kind for kind in (SGD, Adam, AdamW, RMSprop)}
-
-
 def of_settings(settings: Mapping[str, Any], schedule: Mapping[str, Any]) -> Optimizer:
     """The optimizer of a loaded checkpoint, from what the library says of it."""
-    kind = _OPTIMIZERS[settings["name"]]
+    kind: type[Optimizer] = Optimizer._kinds[settings["name"]]
     given = kind._from_told(settings) | {"use_ema": settings["ema_decay"] is not None}
     if given["gradient_accumulation_steps"] == 1:
         del given["gradient_accumulation_steps"]
@@ -246,8 +222,6 @@ def get(identifier: str | Optimizer) -> Optimizer:
         ValueError: the name is not known.
         TypeError: neither a name nor an optimizer.
     """
-    if isinstance(identifier, str):
-        return entry(identifier, "optimizer", _OPTIMIZERS)()
-    if isinstance(identifier, Optimizer) and type(identifier) is not Optimizer:
-        return identifier
-    raise ArgumentError(f"optimizer must be a name or one of swiftcnn.optimizers, got {identifier!r}")
+    if isinstance(identifier, type) or type(identifier) is Optimizer:  # which would be made without a learning rate
+        raise ArgumentError(f"optimizer must be a name or one of swiftcnn.optimizers, got {identifier!r}")
+    return chosen(identifier, "optimizer", Optimizer, Optimizer._kinds)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._checks import unknown
-from ._described import WithOptions, checked, core, options
+from ._described import Name, WithOptions, checked, core, options
 
 __all__ = [
     "ConstantSchedule",
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class LearningRateSchedule(WithOptions):
+class LearningRateSchedule(WithOptions, section="schedules"):
     """The base of all schedules.
 
     Attributes:
@@ -31,9 +31,9 @@ class LearningRateSchedule(WithOptions):
         settings: the curve, as the library is told.
     """
 
-    def __init__(self, *values: Any, **named: Any) -> None:
-        super().__init__(*values, **named)
-        self.name: str | None = vars(self)["name"] or type(self).__name__
+    name = Name()
+
+    def __post_init__(self) -> None:
         rate, curve = self._curve()
         self.learning_rate: float = rate
         self.settings: dict[str, Any] = {"name": self._place[1]} | {
@@ -54,42 +54,36 @@ class LearningRateSchedule(WithOptions):
         return f"{type(self).__name__}({', '.join(map(repr, values))})"
 
 
-class ConstantSchedule(LearningRateSchedule):
+class ConstantSchedule(LearningRateSchedule, kind="constant"):
     """The same rate at every step."""
 
-    _place = ("schedules", "constant")
-
     learning_rate: float
-    name: str | None = None
+    name: Name = Name()
 
     def _curve(self) -> tuple[float, dict[str, Any]]:
         return self.learning_rate, {}
 
 
-class StepDecay(LearningRateSchedule):
+class StepDecay(LearningRateSchedule, kind="step"):
     """The rate times ``gamma`` after every ``step_size`` steps."""
-
-    _place = ("schedules", "step")
 
     initial_learning_rate: float
     step_size: int
     gamma: float = core()
-    name: str | None = None
+    name: Name = Name()
 
     def _curve(self) -> tuple[float, dict[str, Any]]:
         return self.initial_learning_rate, self._told()
 
 
-class ExponentialDecay(LearningRateSchedule):
+class ExponentialDecay(LearningRateSchedule, kind="exponential"):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``; ``staircase`` rounds the exponent down."""
-
-    _place = ("schedules", "exponential")
 
     initial_learning_rate: float
     decay_steps: int
     decay_rate: float
     staircase: bool = False
-    name: str | None = "ExponentialDecay"
+    name: Name = Name(is_told=True)
 
     def _curve(self) -> tuple[float, dict[str, Any]]:
         if self.staircase:
@@ -98,7 +92,7 @@ class ExponentialDecay(LearningRateSchedule):
         return self.initial_learning_rate, self._told()
 
 
-class CosineDecay(LearningRateSchedule):
+class CosineDecay(LearningRateSchedule, kind="cosine"):
     """Half a cosine from a rate down to ``alpha`` times it over ``decay_steps`` (Loshchilov and Hutter, SGDR,
     arXiv:1608.03983), after a linear warm-up where ``warmup_target`` is given.
 
@@ -110,12 +104,10 @@ class CosineDecay(LearningRateSchedule):
         warmup_steps: of the warm-up.
     """
 
-    _place = ("schedules", "cosine")
-
     initial_learning_rate: float
     decay_steps: int | None
     alpha: float = 0.0
-    name: str | None = "CosineDecay"
+    name: Name = Name(is_told=True)
     warmup_target: float | None = None
     warmup_steps: int = core()
 
@@ -132,20 +124,20 @@ class CosineDecay(LearningRateSchedule):
         }
 
 
-class OneCycle(LearningRateSchedule):
+class OneCycle(LearningRateSchedule, kind="one_cycle"):
     """Up to ``maximum`` and down again in one cosine-shaped cycle (Smith and Topin, arXiv:1708.07120)."""
-
-    _place = ("schedules", "one_cycle")
 
     maximum: float
     total_steps: int | None = core()
     start_share: float = core()
     divisor: float = core()
     final_divisor: float = core()
-    name: str | None = None
+    name: Name = Name()
 
     def _curve(self) -> tuple[float, dict[str, Any]]:
         return self.maximum, self._told()
+
+
 _SCHEDULES: dict[str, type[LearningRateSchedule]] = {
     kind.__name__: kind for kind in (ConstantSchedule, StepDecay, ExponentialDecay, CosineDecay, OneCycle)
 }
