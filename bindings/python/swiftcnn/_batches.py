@@ -6,6 +6,7 @@ batch whether it is the last, since the next is drawn before the batch is given.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import chain, islice
@@ -13,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from ._arrays import Data, count_of, part_of
 from ._folders import ImageFolder
 from ._interchange import is_array
 from ._warnings import warn
 
 if TYPE_CHECKING:
-    from ._arrays import Array, Samples
+    from ._arrays import Array
 
 Item = TypeVar("Item")
 Other = TypeVar("Other")
@@ -99,16 +99,12 @@ class Feed(Generic[Item]):
 
     def map(self, convert: Callable[[Item], Other]) -> Feed[Other]:
         """The same batches, converted; those that are drawn already are not lost."""
-        feed: Feed[Other] = Feed(
-            self._converted(convert), self._length, None, self._ended, self._redraws, self._goes_on
-        )
-        feed._takes_all, feed.steps = self._takes_all, self.steps
+        feed: Any = copy.copy(self)
+        feed._draw, feed._ahead = lambda epoch, passed: map(convert, self._draw(epoch, passed)), []
         if self._iterator is not None:
             feed._iterator = map(convert, chain(self._ahead, self._iterator))
-        return feed
-
-    def _converted(self, convert: Callable[[Item], Other]) -> Callable[[int, int], Iterator[Other]]:
-        return lambda epoch, passed: map(convert, self._draw(epoch, passed))
+        result: Feed[Other] = feed
+        return result
 
     def peek(self, epoch: int) -> Item | None:
         """The first batch of an epoch, or None where there is none."""
@@ -231,25 +227,21 @@ def _length(source: Any) -> int | None:
         return None
 
 
-Slices = TypeVar("Slices", Data, "Samples")
+def feed_of_arrays(
+    count: int,
+    part: Callable[[slice | Array], Item],
+    batch_size: int,
+    steps: int | None,
+    shuffle_seed: int | None = None,
+) -> Feed[Item]:
+    """The batches of so many samples, of which ``part`` gives some; with ``shuffle_seed`` in another order each time
+    that they are gone through."""
 
-
-def feed_of_arrays(data: Slices, batch_size: int, steps: int | None, shuffle_seed: int | None = None) -> Feed[Slices]:
-    """The batches of images, with what belongs to them; with ``shuffle_seed`` in another order each time that they are
-    gone through."""
-    count = data.samples if isinstance(data, Data) else count_of(data)
-
-    def drawn(epoch: int, passed: int) -> Iterator[Slices]:
+    def drawn(epoch: int, passed: int) -> Iterator[Item]:
         starts = range(0, count, batch_size)[passed:]
         if shuffle_seed is None:
-            return (_part(data, slice(start, start + batch_size)) for start in starts)
+            return (part(slice(start, start + batch_size)) for start in starts)
         order = np.random.default_rng((shuffle_seed, epoch)).permutation(count)
-        return (_part(data, order[start : start + batch_size]) for start in starts)
+        return (part(order[start : start + batch_size]) for start in starts)
 
     return Feed(drawn, -(-count // batch_size), steps)
-
-
-def _part(data: Slices, indices: slice | Array) -> Slices:
-    part: Any = data.part(indices) if isinstance(data, Data) else part_of(data, indices)
-    result: Slices = part
-    return result

@@ -76,22 +76,42 @@ class Fed(Compiled):
         images, targets, _ = _batches.unpack(first, name)
         self._settle(images, targets)
 
-    def _converted(self, feed: Feed[Any], class_weight: Mapping[Any, float] | None, prefix: str = "") -> Feed[Data]:
-        """The batches as the library takes them."""
+    def _fed(
+        self,
+        source: Any,
+        steps: int | None,
+        purpose: str = "evaluation",
+        name: str = "x",
+        training: Any = None,
+        class_weight: Mapping[Any, float] | None = None,
+        shuffle_seed: int | None = None,
+        epoch: int = 0,
+    ) -> Feed[Data]:
+        """The batches of a source as the library takes them. Builds and compiles the model where that is still due.
+
+        Args:
+            purpose, training: of ``ImageFolder._for``.
+            name: of the argument that it was.
+            epoch: the first.
+        """
+        if isinstance(source, ImageFolder):
+            folder = self._folder(source, purpose, name, training)
+            class_weight = source._weights_for(folder, class_weight)
+            source = folder
+        raw = _batches.feed_of(source, steps, shuffle_seed)
+        self._settle_for(raw, epoch, name)
+        prefix = "" if name == "x" else f"{name}: "
 
         def convert(item: Any) -> Data:
-            x, y, weight = _batches.unpack(item, prefix.removesuffix(": ") or "x")
-            return self._data(x, y, weight, class_weight, prefix)
+            return self._data(*_batches.unpack(item, name), class_weight, prefix)
 
-        return feed.map(convert)
+        return raw.map(convert)
 
-    def _folder(
-        self, folder: ImageFolder, purpose: str, name: str = "x", training: ImageFolder | None = None
-    ) -> ImageFolder:
+    def _folder(self, folder: ImageFolder, purpose: str, name: str = "x", training: Any = None) -> ImageFolder:
         """A folder of pictures as the model reads it. Builds and compiles the model where that is still due."""
         if not self._built or self._compile_is_due:
             self._settle_for(_batches.feed_of(folder, None), 0, name)
-        return folder._for(self._handle, purpose, name, training)
+        return folder._for(self._handle, purpose, name, training if isinstance(training, ImageFolder) else None)
 
     def _images(self, x: Any, name: str = "x") -> Samples:
         return _arrays.samples(x, self._handle, name)
@@ -108,22 +128,16 @@ class Fed(Compiled):
         targets = _arrays.targets(y, self._handle.output_shape(_arrays.shapes_of(images), None), prefix + "y")
         return Data(images, targets, _arrays.weights(sample_weight, class_weight, targets, prefix + "sample_weight"))
 
-    def _validation(self, given: Any, batch_size: int, steps: int | None, training: ImageFolder | None) -> Feed[Data]:
+    def _validation(self, given: Any, batch_size: int, steps: int | None, training: Any) -> Feed[Data]:
         if _batches.is_source(given):
-            if isinstance(given, ImageFolder):
-                given = self._folder(given, "evaluation", "validation_data", training)
-            feed = _batches.feed_of(given, steps)
-            if feed.peek(0) is None:
-                raise ValueError("validation_data yields no batches: expected at least one")
-            return self._converted(feed, None, "validation_data: ")
+            return self._fed(given, steps, name="validation_data", training=training)
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise ValueError(
                 "validation_data must be (x, y) or (x, y, sample_weight), or batches of such, "
                 f"got {reprlib.repr(given)}"
             )
-        weight = given[2] if len(given) == 3 else None
-        data = self._data(given[0], given[1], weight, prefix="validation_data: ")
-        return _batches.feed_of_arrays(data, batch_size, steps)
+        data = self._data(*_batches.unpack(given, "validation_data"), prefix="validation_data: ")
+        return _batches.feed_of_arrays(data.samples, data.part, batch_size, steps)
 
     def _fit_data(
         self,
@@ -138,17 +152,13 @@ class Fed(Compiled):
         source: Data | Feed[Data]
         held_back: Data | None = None
         samples = size = None
-        folder: ImageFolder | None = None
         share = given.share if validation_data is None else 0.0
+        shuffle_seed = self._seed if given.shuffles else None
         if _batches.is_source(x):
             refuse_with_batches(x, y=y, sample_weight=sample_weight, validation_split=share or None)
-            if isinstance(x, ImageFolder):
-                folder = self._folder(x, "training")
-                class_weight = x._weights_for(folder, class_weight)
-                x = folder
-            raw = _batches.feed_of(x, given.steps, self._seed if given.shuffles else None)
-            self._settle_for(raw, given.first, "x")
-            source = self._converted(raw, class_weight)
+            source = self._fed(
+                x, given.steps, "training", class_weight=class_weight, shuffle_seed=shuffle_seed, epoch=given.first
+            )
         else:
             self._settle(x, y)
             source, held_back = _split(self._data(x, y, sample_weight), share)
@@ -159,13 +169,14 @@ class Fed(Compiled):
             if steps is None or steps == -(-count // size):
                 samples = count
             else:
-                source = _batches.feed_of_arrays(source, size, steps, self._seed if given.shuffles else None)
+                source = _batches.feed_of_arrays(count, source.part, size, steps, shuffle_seed)
         validation: Feed[Data] | None = None
-        validation_size = given.validation_batch_size or size or batch_size_of(None)
+        validation_size = batch_size_of(given.validation_batch_size or size or given.batch_size)
         if held_back:
-            validation = _batches.feed_of_arrays(held_back, validation_size, given.validation_steps)
+            count = held_back.samples
+            validation = _batches.feed_of_arrays(count, held_back.part, validation_size, given.validation_steps)
         elif validation_data is not None:
-            validation = self._validation(validation_data, validation_size, given.validation_steps, folder)
+            validation = self._validation(validation_data, validation_size, given.validation_steps, x)
         return FitData(source, validation, size, samples)
 
 
@@ -214,8 +225,8 @@ def epochs_of(frequency: int | Collection[int]) -> Any:
     return lambda epoch: epoch % every == 0
 
 
-def batch_size_of(value: int | None, name: str = "batch_size") -> int:
-    return 32 if value is None else integer(value, name, minimum=1)
+def batch_size_of(value: int | None) -> int:
+    return 32 if value is None else integer(value, "batch_size", minimum=1)
 
 
 def size_of(batch_size: int | None, steps: int | None, samples: int) -> int:
@@ -223,7 +234,7 @@ def size_of(batch_size: int | None, steps: int | None, samples: int) -> int:
     return -(-samples // steps) if batch_size is None and steps else batch_size_of(batch_size)
 
 
-def steps_of(value: int | None, name: str) -> int | None:
+def count_if_given(value: int | None, name: str) -> int | None:
     return None if value is None else integer(value, name, minimum=1)
 
 

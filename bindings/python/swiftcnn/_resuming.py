@@ -284,8 +284,10 @@ class OwnMetrics(Callback):
             metric.reset_state()
 
     def state_dict(self) -> dict[str, Any]:
-        return {metric.name: {name: getattr(metric, name) for name in _plain.plain_parts(vars(metric))}
-                for metric in self._metrics}
+        return {
+            metric.name: {name: getattr(metric, name) for name in _plain.plain_parts(vars(metric))}
+            for metric in self._metrics
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for metric in self._metrics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import json
 import math
@@ -12,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _batches
-from ._arrays import Data, count_of, shapes_of
+from ._arrays import Data, count_of, part_of, shapes_of
 from ._checks import boolean, integer, suggesting, text
 from ._folders import ImageFolder
 from ._inputs import (
     Fed,
     FitArguments,
     batch_size_of,
+    count_if_given,
     epochs_of,
     refuse_with_batches,
     share_of,
     size_of,
-    steps_of,
     verbosity,
 )
 from ._output import is_terminal
@@ -164,9 +165,9 @@ class Trainer(Fed):
         names = self._measured_names()
         given = FitArguments(
             epochs=integer(epochs, "epochs", minimum=1),
-            batch_size=None if batch_size is None else batch_size_of(batch_size),
+            batch_size=count_if_given(batch_size, "batch_size"),
             first=integer(initial_epoch, "initial_epoch"),
-            steps=steps_of(steps_per_epoch, "steps_per_epoch"),
+            steps=count_if_given(steps_per_epoch, "steps_per_epoch"),
             resumes=boolean(resume, "resume"),
             shuffles=boolean(shuffle, "shuffle"),
             options={
@@ -175,12 +176,8 @@ class Trainer(Fed):
                 "crop_padding": integer(crop_padding, "crop_padding"),
             },
             level=verbosity(verbose),
-            validation_batch_size=(
-                batch_size
-                if validation_batch_size is None
-                else batch_size_of(validation_batch_size, "validation_batch_size")
-            ),
-            validation_steps=steps_of(validation_steps, "validation_steps"),
+            validation_batch_size=count_if_given(validation_batch_size, "validation_batch_size"),
+            validation_steps=count_if_given(validation_steps, "validation_steps"),
             validates_after=epochs_of(validation_freq),
             validates_ema=boolean(validation_ema, "validation_ema"),
             share=share_of(validation_split),
@@ -419,22 +416,18 @@ class Trainer(Fed):
         if uses_ema:
             self._require_ema("use_ema")
         batch_size_of(batch_size)
-        count = steps_of(steps, "steps")
+        count = count_if_given(steps, "steps")
         verbosity(verbose)
         as_dictionary = boolean(return_dict, "return_dict")
         hooks = CallbackList(callbacks)
         samples: int | None = None
         if _batches.is_source(x):
             refuse_with_batches(x, y=y, sample_weight=sample_weight)
-            if isinstance(x, ImageFolder):
-                x = self._folder(x, "evaluation")
-            raw = _batches.feed_of(x, count)
-            self._settle_for(raw, 0, "x")
-            feed = self._converted(raw, None)
+            feed = self._fed(x, count)
         else:
             self._settle(x, y)
             data = self._data(x, y, sample_weight)
-            feed = _batches.feed_of_arrays(data, size_of(batch_size, count, data.samples), count)
+            feed = _batches.feed_of_arrays(data.samples, data.part, size_of(batch_size, count, data.samples), count)
             samples = data.samples if count is None else None
         with self._told(hooks, verbose, "test", samples, feed.steps) as (all_hooks, bar):
             return _results(self._evaluate(feed, all_hooks, bar, uses_ema), as_dictionary)
@@ -515,7 +508,7 @@ class Trainer(Fed):
             ValueError, TypeError: an argument does not fit; the message names it.
         """
         batch_size_of(batch_size)
-        count = steps_of(steps, "steps")
+        count = count_if_given(steps, "steps")
         level = verbosity(verbose)
         chosen = None if output is None else _names(output, "output")
         hooks = CallbackList(callbacks)
@@ -536,7 +529,7 @@ class Trainer(Fed):
             images = self._images(x)
             size = size_of(batch_size, count, count_of(images))
             samples = count_of(images) if count is None else min(count_of(images), count * size)
-            feed = _batches.feed_of_arrays(images, size, count)
+            feed = _batches.feed_of_arrays(count_of(images), functools.partial(part_of, images), size, count)
             is_quiet = level == 0 or (verbose == "auto" and not is_terminal())
             if is_quiet and not hooks.callbacks and count in (None, 1) and count_of(images) <= size:
                 return self._chosen(self._computed(images, chosen or self.output_names), output)
