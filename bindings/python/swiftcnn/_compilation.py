@@ -197,7 +197,7 @@ class Compiled:
         settings = {
             "optimizer": optimizer.settings,
             "schedule": None if optimizer.schedule is None else optimizer.schedule.settings,
-            **loss._told(self._handle.tensor_shape(None)),
+            **loss._settings_for(self._handle.tensor_shape(None)),
             "metrics": _told(self._metrics),
             "weighted_metrics": _told(self._weighted_metrics),
             "custom_metrics": [

@@ -64,10 +64,15 @@ def declared(made: _Init) -> _Init:
 
 
 def chosen(
-    given: object, name: str, base: type[_Made], kinds: Mapping[str, Callable[..., _Made]], which: str = "a name or one"
+    given: object,
+    name: str,
+    base: type[_Made],
+    kinds: Mapping[str, Callable[..., _Made]],
+    of_function: Callable[[Callable[..., Any]], _Made] | None = None,
 ) -> _Made:
     """The object that an argument is: itself, or with default arguments that of its class or name, or as a layer's
-    configuration tells it, ``{"class_name": "HeNormal", "config": {...}}``.
+    configuration tells it, ``{"class_name": "HeNormal", "config": {...}}``, or what ``of_function`` makes of another
+    function.
 
     Raises:
         ValueError: the name is not known, or it is something else; then a TypeError too.
@@ -80,7 +85,10 @@ def chosen(
         return entry(given, name, kinds)()
     if isinstance(given, Mapping) and isinstance(given.get("config"), Mapping) and "class_name" in given:
         return entry(text(given["class_name"], "class_name"), name, kinds)(**given["config"])
-    raise ArgumentError(f"{name} must be {which} of {base.__module__}, got {given!r}")
+    if of_function is not None and callable(given) and not isinstance(given, type):
+        return of_function(given)
+    function = ", or a function" if of_function else ""
+    raise ArgumentError(f"{name} must be a name or one of {base.__module__}{function}, got {given!r}")
 
 
 def told(settings: object) -> str:

@@ -284,5 +284,5 @@ class WithOptions(Described):
         return {each.name: each.key for each in cls._arguments.values() if each.key and each.option(cls._place)}
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments by name."""
-        return {name: getattr(self, name) for name in self._arguments}
+        """The constructor's arguments by name, but for the dtype, of which there is one."""
+        return {name: getattr(self, name) for name in self._arguments if name != "dtype"}

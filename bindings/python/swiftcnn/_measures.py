@@ -18,114 +18,6 @@ if TYPE_CHECKING:
     from ._arrays import Array, Floats
 
 
-def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
-    """``mean((y_pred - y_true) ** 2)`` over the last axis."""
-    return _cost("mean_squared_error", y_true, y_pred)
-
-
-def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
-    """``mean(abs(y_pred - y_true))`` over the last axis."""
-    return _cost("mean_absolute_error", y_true, y_pred)
-
-
-def huber(y_true: ArrayLike, y_pred: ArrayLike, delta: float = 1.0) -> Floats:
-    """Over the last axis the mean of ``d ** 2 / 2`` where ``d = abs(y_pred - y_true)`` is at most ``delta``, and of
-    ``delta * d - delta ** 2 / 2`` elsewhere."""
-    return _cost("huber", y_true, y_pred, delta=delta)
-
-
-def log_cosh(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
-    """``mean(log(cosh(y_pred - y_true)))`` over the last axis."""
-    return _cost("log_cosh", y_true, y_pred)
-
-
-def kl_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
-    """``sum(y_true * log(y_true / y_pred))`` over the last axis; both are clipped to 1e-7 to 1."""
-    return _cost("kl_divergence", y_true, y_pred)
-
-
-def binary_crossentropy(
-    y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
-) -> Floats:
-    """``-mean(y_true * log(y_pred) + (1 - y_true) * log(1 - y_pred))`` over the last axis. Probabilities are clipped to
-    1e-7 to 1 - 1e-7."""
-    _check_axis(axis)
-    return _cost("binary_crossentropy", y_true, y_pred, from_logits=from_logits, label_smoothing=label_smoothing)
-
-
-def binary_focal_crossentropy(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    apply_class_balancing: bool = False,
-    alpha: float = 0.25,
-    gamma: float = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-) -> Floats:
-    """The mean over the last axis of ``(1 - q) ** gamma`` times the terms of ``binary_crossentropy``, where ``q`` is
-    what the prediction says of the target; with ``apply_class_balancing`` those of 1 weigh ``alpha``, those of 0
-    ``1 - alpha``."""
-    _check_axis(axis)
-    return _cost(
-        "binary_focal_crossentropy",
-        y_true,
-        y_pred,
-        apply_class_balancing=apply_class_balancing,
-        alpha=alpha,
-        gamma=gamma,
-        from_logits=from_logits,
-        label_smoothing=label_smoothing,
-    )
-
-
-def categorical_crossentropy(
-    y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
-) -> Floats:
-    """``-sum(y_true * log(y_pred))`` over the last axis. Probabilities are divided by their sum and clipped to 1e-7 to
-    1 - 1e-7."""
-    _check_axis(axis)
-    return _cost("categorical_crossentropy", y_true, y_pred, from_logits=from_logits, label_smoothing=label_smoothing)
-
-
-def categorical_focal_crossentropy(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    alpha: float | list[float] = 0.25,
-    gamma: float = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-) -> Floats:
-    """``-sum(alpha * (1 - y_pred) ** gamma * y_true * log(y_pred))`` over the last axis; ``alpha`` is a number, or one
-    for each class."""
-    _check_axis(axis)
-    return _cost(
-        "categorical_focal_crossentropy",
-        y_true,
-        y_pred,
-        alpha=alpha,
-        gamma=gamma,
-        from_logits=from_logits,
-        label_smoothing=label_smoothing,
-    )
-
-
-def sparse_categorical_crossentropy(
-    y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, ignore_class: None = None, axis: int = -1
-) -> Floats:
-    """``-log(y_pred[label])`` over the last axis. Probabilities are divided by their sum and clipped to 1e-7 to
-    1 - 1e-7.
-
-    Raises:
-        ValueError: a label is no class.
-    """
-    _check_axis(axis)
-    if ignore_class is not None:
-        raise unsupported("ignore_class", ignore_class, "None")
-    return _cost("sparse_categorical_crossentropy", y_true, y_pred, from_logits=from_logits)
-
-
 def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> Floats:
     """1 for each prediction that lies on the target's side of ``threshold``, else 0; shaped as they are, as Keras's."""
     y, p = _pair(y_true, y_pred)
@@ -184,13 +76,9 @@ def one_hot(array: Array, count: int, name: str) -> Array:
     return np.pad(array, [(0, 0), (0, count - array.shape[-1])])
 
 
-def cost(settings: dict[str, object], y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+def costs(settings: dict[str, Any], y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     """What a loss of these settings costs for each row."""
     return _rows({"loss": settings}, *_pair(y_true, y_pred, settings["name"] == "sparse_categorical_crossentropy"))
-
-
-def _cost(name: str, y_true: ArrayLike, y_pred: ArrayLike, **options: object) -> Floats:
-    return cost({"name": name, **options}, y_true, y_pred)
 
 
 def _rows(settings: Mapping[str, object], y: Array, p: Array) -> Floats:
@@ -216,8 +104,3 @@ def _pair(y_true: ArrayLike, y_pred: ArrayLike, has_labels: bool = False) -> tup
     if y.shape != p.shape:
         raise ValueError(f"y_true must be shaped as y_pred, got {y.shape} and {p.shape}")
     return _arrays.dense(y, np.float32), _arrays.dense(p, np.float32)
-
-
-def _check_axis(axis: int) -> None:
-    if axis != -1:
-        raise unsupported("axis", axis, "-1")

@@ -17,33 +17,21 @@ operators and ``swiftcnn.ops`` is a loss too: the library makes its gradient.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import ops
-from ._checks import ArgumentError, boolean, entry, number, unsupported
-from ._config import Configured, check_dtype, declared, name_or
-from ._measures import (
-    binary_crossentropy,
-    binary_focal_crossentropy,
-    categorical_crossentropy,
-    categorical_focal_crossentropy,
-    cost,
-    huber,
-    kl_divergence,
-    log_cosh,
-    mean_absolute_error,
-    mean_squared_error,
-    sparse_categorical_crossentropy,
-)
+from . import _measures, ops
+from ._config import Described, chosen
+from ._described import DTYPE, Name, WithOptions, core, only
 
 if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
+
     from numpy.typing import ArrayLike
 
-    from ._arrays import Array
+    from ._arrays import Array, Floats
 
 __all__ = [
     "BinaryCrossentropy",
@@ -70,10 +58,10 @@ __all__ = [
     "sparse_categorical_crossentropy",
 ]
 
-_REDUCTION = "sum_over_batch_size"
+_REDUCTION: Any = only("sum_over_batch_size", "mean")
 
 
-class Loss(Configured):
+class Loss(Described):
     """The base of all losses: of those here, and of your own, which have ``call(y_true, y_pred)``, written with the
     operators and ``swiftcnn.ops``, which gives a number for each sample or one for the batch.
 
@@ -85,15 +73,23 @@ class Loss(Configured):
         name, reduction: as they were given.
     """
 
-    name: str
+    name = Name()
     reduction: str
 
-    def __init__(self, name: str | None = None, reduction: str = _REDUCTION, dtype: str | None = None) -> None:
-        if reduction not in ("sum_over_batch_size", "mean"):
-            raise unsupported("reduction", reduction, f"{_REDUCTION!r} or 'mean'")
-        check_dtype(dtype)
-        self.name, self.reduction = name_or(name, type(self).__name__), reduction
-        super().__init__({"reduction": reduction, "name": self.name})
+    def __init__(
+        self, name: str | None = None, reduction: str = "sum_over_batch_size", dtype: str | None = None
+    ) -> None:
+        _REDUCTION.check(reduction, "reduction")
+        DTYPE.check(dtype, "dtype")
+        self.name, self.reduction = name, reduction
+
+    @classmethod
+    def _usual_name(cls) -> str:
+        return cls.__name__
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name."""
+        return {"reduction": self.reduction, "name": self.name}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """What each sample costs."""
@@ -105,7 +101,7 @@ class Loss(Configured):
         weight = 1.0 if sample_weight is None else np.asarray(sample_weight, np.float64)
         return float(np.mean(costs.reshape(len(costs), -1).mean(axis=1) * weight if costs.ndim else costs * weight))
 
-    def _told(self, output_shape: Sequence[int]) -> dict[str, Any]:
+    def _settings_for(self, output_shape: Sequence[int]) -> dict[str, Any]:
         """What the library is told, for predictions of a shape with -1 for what varies."""
         shape = tuple(None if size < 0 else size for size in output_shape)
         return {"custom_loss": ops.traced(self.call, self.name, shape)}
@@ -117,14 +113,17 @@ class LossFunctionWrapper(Loss):
     def __init__(
         self,
         fn: Callable[..., Any],
-        reduction: str = _REDUCTION,
+        reduction: str = "sum_over_batch_size",
         name: str | None = None,
         dtype: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(getattr(fn, "__name__", type(fn).__name__) if name is None else name, reduction, dtype)
         self._fn, self._fn_kwargs = fn, kwargs
-        self._config |= {"fn": fn, **kwargs}
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name."""
+        return super().get_config() | {"fn": self._fn, **self._fn_kwargs}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self._fn(y_true, y_pred, **self._fn_kwargs)
@@ -137,245 +136,215 @@ class LoadedLoss(Loss):
         super().__init__(settings["name"])
         self._settings = dict(settings)
 
-    def _told(self, output_shape: Sequence[int]) -> dict[str, Any]:
+    def _settings_for(self, output_shape: Sequence[int]) -> dict[str, Any]:
         return {"custom_loss": self._settings}
 
 
-class CoreLoss(Loss):
-    """A loss of the library's.
+class CoreLoss(WithOptions, Loss, section="losses"):
+    """A loss of the library's."""
 
-    Attributes:
-        settings: what the library is told.
-    """
+    @classmethod
+    def _usual_name(cls) -> str:
+        return cls._place[1]
 
-    settings: dict[str, object]
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the library is told."""
+        return {"name": self._place[1], **self._told()}
 
-    _kind: str
+    def call(self, y_true: Any, y_pred: Any) -> Floats:
+        return _measures.costs(self.settings, y_true, y_pred)
 
-    def _declare(
-        self,
-        *,
-        name: str | None = None,
-        reduction: str = _REDUCTION,
-        dtype: str | None = None,
-        axis: int = -1,
-        **settings: Any,
-    ) -> None:
-        Loss.__init__(self, self._kind if name is None else name, reduction, dtype)
-        if axis != -1:
-            raise unsupported("axis", axis, "-1")
-        for option, value in settings.items():
-            settings[option] = _CHECKS[option](value, option) if option in _CHECKS else value
-        self.settings = {"name": self._kind, **settings}
-        self._config = settings | self._config
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return cost(self.settings, y_true, y_pred)
-
-    def _told(self, output_shape: Sequence[int]) -> dict[str, Any]:
+    def _settings_for(self, output_shape: Sequence[int]) -> dict[str, Any]:
         return {"loss": self.settings}
 
 
-def _smoothing(value: float, name: str) -> float:
-    share = number(value, name)
-    if not 0 <= share < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {share}")
-    return share
-
-
-def _positive(value: float, name: str) -> float:
-    bound = number(value, name)
-    if bound <= 0:
-        raise ValueError(f"{name} must be above 0, got {bound}")
-    return bound
-
-
-_CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "apply_class_balancing": boolean,
-    "delta": _positive,
-    "from_logits": lambda value, name: None if value is None else boolean(value, name),
-    "gamma": number,
-    "label_smoothing": _smoothing,
-}
-
-
-class SparseCategoricalCrossentropy(CoreLoss):
+class SparseCategoricalCrossentropy(CoreLoss, kind="sparse_categorical_crossentropy"):
     """``-log p[label]``, for integer labels (N,) or (N, 1)."""
 
-    _kind = "sparse_categorical_crossentropy"
-
-    @declared
-    def __init__(
-        self,
-        from_logits: bool | None = None,
-        ignore_class: int | None = None,
-        reduction: str = _REDUCTION,
-        axis: int = -1,
-        name: str | None = "sparse_categorical_crossentropy",
-        dtype: str | None = None,
-        *,
-        label_smoothing: float = 0.0,
-    ) -> None: ...
-
-    def _declare(self, *, ignore_class: int | None = None, **given: Any) -> None:
-        if ignore_class is not None:
-            raise unsupported("ignore_class", ignore_class, "None; give the images of that class a weight of 0")
-        super()._declare(**given)
+    from_logits: bool | None = core()
+    ignore_class: int | None = only(None, advice="give the images of that class a weight of 0")
+    reduction: str = _REDUCTION
+    axis: int = only(-1)
+    name: Name = Name(is_told=True)
+    dtype: str | None = DTYPE
+    _: KW_ONLY
+    label_smoothing: float = core()
 
 
-class CategoricalCrossentropy(CoreLoss):
+class CategoricalCrossentropy(CoreLoss, kind="categorical_crossentropy"):
     """``-sum(y * log p)``, for targets shaped as the output, as one-hot rows."""
 
-    _kind = "categorical_crossentropy"
-
-    @declared
-    def __init__(
-        self,
-        from_logits: bool | None = None,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str = _REDUCTION,
-        name: str | None = "categorical_crossentropy",
-        dtype: str | None = None,
-    ) -> None: ...
+    from_logits: bool | None = core()
+    label_smoothing: float = core()
+    axis: int = only(-1)
+    reduction: str = _REDUCTION
+    name: Name = Name(is_told=True)
+    dtype: str | None = DTYPE
 
 
-class BinaryCrossentropy(CoreLoss):
-    """``-mean(y * log p + (1 - y) * log(1 - p))``, for targets shaped as the output."""
-
-    _kind = "binary_crossentropy"
-
-    @declared
-    def __init__(
-        self,
-        from_logits: bool | None = None,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str = _REDUCTION,
-        name: str | None = "binary_crossentropy",
-        dtype: str | None = None,
-    ) -> None: ...
+class BinaryCrossentropy(CategoricalCrossentropy, kind="binary_crossentropy"):
+    """``-mean(y * log(p) + (1 - y) * log(1 - p))``, for targets shaped as the output."""
 
 
-class BinaryFocalCrossentropy(CoreLoss):
+class BinaryFocalCrossentropy(CoreLoss, kind="binary_focal_crossentropy"):
     """``BinaryCrossentropy`` whose terms are multiplied by ``(1 - q) ** gamma``, where ``q`` is what the prediction
     says of the target (Lin et al., Focal Loss for Dense Object Detection, 2017); with ``apply_class_balancing`` terms
     of yes weigh ``alpha``, those of no ``1 - alpha``."""
 
-    _kind = "binary_focal_crossentropy"
-
-    @declared
-    def __init__(
-        self,
-        apply_class_balancing: bool = False,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
-        from_logits: bool | None = None,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str = _REDUCTION,
-        name: str | None = "binary_focal_crossentropy",
-        dtype: str | None = None,
-    ) -> None: ...
+    apply_class_balancing: bool = core()
+    alpha: float = core(default=0.25)
+    gamma: float = core()
+    from_logits: bool | None = core()
+    label_smoothing: float = core()
+    axis: int = only(-1)
+    reduction: str = _REDUCTION
+    name: Name = Name(is_told=True)
+    dtype: str | None = DTYPE
 
 
-class CategoricalFocalCrossentropy(CoreLoss):
+class CategoricalFocalCrossentropy(CoreLoss, kind="categorical_focal_crossentropy"):
     """``-sum(alpha * (1 - p) ** gamma * y * log p)``, for targets shaped as the output, as one-hot rows; ``alpha`` is a
     number, or a list of one for each class."""
 
-    _kind = "categorical_focal_crossentropy"
-
-    @declared
-    def __init__(
-        self,
-        alpha: float | Sequence[float] = 0.25,
-        gamma: float = 2.0,
-        from_logits: bool | None = None,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str = _REDUCTION,
-        name: str | None = "categorical_focal_crossentropy",
-        dtype: str | None = None,
-    ) -> None: ...
+    alpha: float | Sequence[float] = core(default=0.25)
+    gamma: float = core()
+    from_logits: bool | None = core()
+    label_smoothing: float = core()
+    axis: int = only(-1)
+    reduction: str = _REDUCTION
+    name: Name = Name(is_told=True)
+    dtype: str | None = DTYPE
 
 
-class MeanSquaredError(CoreLoss):
+class MeanSquaredError(CoreLoss, kind="mean_squared_error"):
     """``mean((y - p) ** 2)``, for targets shaped as the output."""
 
-    _kind = "mean_squared_error"
-
-    @declared
-    def __init__(
-        self, reduction: str = _REDUCTION, name: str | None = "mean_squared_error", dtype: str | None = None
-    ) -> None: ...
+    reduction: str = _REDUCTION
+    name: Name = Name(is_told=True)
+    dtype: str | None = DTYPE
 
 
-class MeanAbsoluteError(CoreLoss):
+class MeanAbsoluteError(MeanSquaredError, kind="mean_absolute_error"):
     """``mean(abs(y - p))``, for targets shaped as the output."""
 
-    _kind = "mean_absolute_error"
 
-    @declared
-    def __init__(
-        self, reduction: str = _REDUCTION, name: str | None = "mean_absolute_error", dtype: str | None = None
-    ) -> None: ...
+class LogCosh(MeanSquaredError, kind="log_cosh"):
+    """``mean(log(cosh(y - p)))``, for targets shaped as the output."""
 
 
-class Huber(CoreLoss):
+class KLDivergence(MeanSquaredError, kind="kl_divergence"):
+    """``sum(y * log(y / p))``, for targets shaped as the output whose rows are distributions."""
+
+
+class Huber(CoreLoss, kind="huber"):
     """The mean of ``d ** 2 / 2`` where ``d = abs(y - p)`` is at most ``delta``, and of ``delta * d - delta ** 2 / 2``
     elsewhere (Huber, Annals of Mathematical Statistics 35, 1964), for targets shaped as the output."""
 
-    _kind = "huber"
+    delta: float = core()
+    reduction: str = _REDUCTION
+    name: Name = Name(is_told=True)
+    dtype: str | None = DTYPE
 
-    @declared
-    def __init__(
-        self,
-        delta: float = 1.0,
-        reduction: str = _REDUCTION,
-        name: str | None = "huber_loss",
-        dtype: str | None = None,
-    ) -> None: ...
+    @classmethod
+    def _usual_name(cls) -> str:
+        return "huber_loss"
 
 
-class LogCosh(CoreLoss):
-    """``mean(log(cosh(y - p)))``, for targets shaped as the output."""
-
-    _kind = "log_cosh"
-
-    @declared
-    def __init__(
-        self, reduction: str = _REDUCTION, name: str | None = "log_cosh", dtype: str | None = None
-    ) -> None: ...
-
-
-class KLDivergence(CoreLoss):
-    """``sum(y * log(y / p))``, for targets shaped as the output whose rows are distributions."""
-
-    _kind = "kl_divergence"
-
-    @declared
-    def __init__(
-        self, reduction: str = _REDUCTION, name: str | None = "kl_divergence", dtype: str | None = None
-    ) -> None: ...
-
-
-class _Crossentropy(CoreLoss):
+class _Fitting(CoreLoss, kind="crossentropy"):
     """The cross-entropy that fits the targets, which are not known before the first of them are seen."""
 
-    _kind = "crossentropy"
-
-    @declared
-    def __init__(self) -> None: ...
+    name: Name = Name()
 
 
-_LOSSES: dict[str, type[CoreLoss]] = {
-    kind._kind: kind
-    for kind in vars().copy().values()
-    if isinstance(kind, type) and issubclass(kind, CoreLoss) and kind is not CoreLoss
-}
-_LOSSES |= {
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """``mean((y_pred - y_true) ** 2)`` over the last axis."""
+    return MeanSquaredError().call(y_true, y_pred)
+
+
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """``mean(abs(y_pred - y_true))`` over the last axis."""
+    return MeanAbsoluteError().call(y_true, y_pred)
+
+
+def huber(y_true: ArrayLike, y_pred: ArrayLike, delta: float = 1.0) -> Floats:
+    """Over the last axis the mean of ``d ** 2 / 2`` where ``d = abs(y_pred - y_true)`` is at most ``delta``, and of
+    ``delta * d - delta ** 2 / 2`` elsewhere."""
+    return Huber(delta).call(y_true, y_pred)
+
+
+def log_cosh(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """``mean(log(cosh(y_pred - y_true)))`` over the last axis."""
+    return LogCosh().call(y_true, y_pred)
+
+
+def kl_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """``sum(y_true * log(y_true / y_pred))`` over the last axis; both are clipped to 1e-7 to 1."""
+    return KLDivergence().call(y_true, y_pred)
+
+
+def binary_crossentropy(
+    y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Floats:
+    """``-mean(y_true * log(y_pred) + (1 - y_true) * log(1 - y_pred))`` over the last axis. Probabilities are clipped to
+    1e-7 to 1 - 1e-7."""
+    return BinaryCrossentropy(from_logits, label_smoothing, axis).call(y_true, y_pred)
+
+
+def binary_focal_crossentropy(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    apply_class_balancing: bool = False,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Floats:
+    """The mean over the last axis of ``(1 - q) ** gamma`` times the terms of ``binary_crossentropy``, where ``q`` is
+    what the prediction says of the target; with ``apply_class_balancing`` those of 1 weigh ``alpha``, those of 0
+    ``1 - alpha``."""
+    loss = BinaryFocalCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+    return loss.call(y_true, y_pred)
+
+
+def categorical_crossentropy(
+    y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Floats:
+    """``-sum(y_true * log(y_pred))`` over the last axis. Probabilities are divided by their sum and clipped to 1e-7 to
+    1 - 1e-7."""
+    return CategoricalCrossentropy(from_logits, label_smoothing, axis).call(y_true, y_pred)
+
+
+def categorical_focal_crossentropy(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    alpha: float | list[float] = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Floats:
+    """``-sum(alpha * (1 - y_pred) ** gamma * y_true * log(y_pred))`` over the last axis; ``alpha`` is a number, or one
+    for each class."""
+    return CategoricalFocalCrossentropy(alpha, gamma, from_logits, label_smoothing, axis).call(y_true, y_pred)
+
+
+def sparse_categorical_crossentropy(
+    y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, ignore_class: None = None, axis: int = -1
+) -> Floats:
+    """``-log(y_pred[label])`` over the last axis. Probabilities are divided by their sum and clipped to 1e-7 to
+    1 - 1e-7.
+
+    Raises:
+        ValueError: a label is no class.
+    """
+    return SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis).call(y_true, y_pred)
+
+
+_LOSSES: dict[str, type[CoreLoss]] = CoreLoss._kinds | {
     "bce": BinaryCrossentropy,
-    "ce": _Crossentropy,
+    "ce": _Fitting,
     "mse": MeanSquaredError,
     "mae": MeanAbsoluteError,
     "kld": KLDivergence,
@@ -393,31 +362,23 @@ def get(identifier: str | Loss | Callable[..., Array]) -> Loss:
         ValueError: the name is not known.
         TypeError: neither a name nor a loss; a ValueError too.
     """
-    if isinstance(identifier, str):
-        return entry(identifier, "loss", _LOSSES)()
-    if isinstance(identifier, Loss):
-        return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Loss):
-        return identifier()
-    if callable(identifier):
-        return _FUNCTIONS[identifier]() if identifier in _FUNCTIONS else LossFunctionWrapper(identifier)
-    raise ArgumentError(f"loss must be a name or one of swiftcnn.losses, got {identifier!r}")
+    return chosen(
+        identifier, "loss", Loss, _LOSSES, lambda fn: _FUNCTIONS[fn]() if fn in _FUNCTIONS else LossFunctionWrapper(fn)
+    )
 
 
 def of_settings(compiled: Mapping[str, Any]) -> Loss:
     """The loss of a loaded checkpoint, from what the library says of how it was compiled."""
     if compiled.get("custom_loss"):
         return LoadedLoss(compiled["custom_loss"])
-    settings = compiled["loss"]
-    kind = _LOSSES[settings["name"]]
-    parameters = inspect.signature(kind).parameters
-    return kind(**{name: value for name, value in settings.items() if name != "name" and name in parameters})
+    kind = _LOSSES[compiled["loss"]["name"]]
+    return kind(**kind._from_told(compiled["loss"]))
 
 
 def fitting(loss: Loss, label_targets: bool, outputs: int) -> Loss:
     """The loss itself, or for ``"crossentropy"`` the one that fits targets that are labels, or else rows as those of
     the output, of that many numbers."""
-    if not isinstance(loss, _Crossentropy):
+    if not isinstance(loss, _Fitting):
         return loss
     if outputs == 1:
         return BinaryCrossentropy()
@@ -426,4 +387,4 @@ def fitting(loss: Loss, label_targets: bool, outputs: int) -> Loss:
 
 def is_open(loss: Loss) -> bool:
     """Whether the targets are still to decide which loss it is."""
-    return isinstance(loss, _Crossentropy)
+    return isinstance(loss, _Fitting)

@@ -22,12 +22,11 @@ from ._described import options
 from ._measures import (
     binary_accuracy,
     categorical_accuracy,
-    mean_absolute_error,
-    mean_squared_error,
     sparse_categorical_accuracy,
     sparse_top_k_categorical_accuracy,
     top_k_categorical_accuracy,
 )
+from .losses import mean_absolute_error, mean_squared_error
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
