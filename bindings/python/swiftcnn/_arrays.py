@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     Samples = Array | tuple[Array, ...]  # what a model reads: of several inputs an array for each
 
 
-def count_of(x: Samples) -> int:
+def count_of(x: Samples | Data) -> int:
     """The number of samples."""
-    return len(x[0]) if isinstance(x, tuple) else len(x)
+    return count_of(x[0]) if isinstance(x, tuple) else len(x)
 
 
 def part_of(x: Samples, chosen: slice | Array) -> Samples:

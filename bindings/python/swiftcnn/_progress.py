@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._output import is_terminal, say, terminal_width
-from .callbacks import Callback
 
 if TYPE_CHECKING:
     from .callbacks import Logs
@@ -18,88 +17,55 @@ _REDRAW_AFTER = 0.1  # seconds
 _BAR = 24  # characters
 
 
-class ProgressBar(Callback):
+class ProgressBar:
     """Shows images/s, the loss, the metrics and the time left, where it is known how much there is to do.
 
     Args:
         verbose: 0 shows nothing, 1 redraws the line where the output is a terminal, 2 shows it when it is complete;
             ``"auto"`` is 1, but shows nothing of an evaluation or prediction of one batch in a log.
-        task: ``"train"``, ``"test"`` or ``"predict"``; the hooks of others, as of a validation in training, are not
-            heard.
+        task: ``"train"``, ``"test"`` or ``"predict"``.
         epochs: the number of the epoch to end with.
         samples: the images of an epoch, where that is known.
         steps: the batches of an epoch, where that is known.
     """
 
     def __init__(self, verbose: int | str, task: str, epochs: int, samples: int | None, steps: int | None) -> None:
-        self._task = task if verbose else None
+        self._task = task
+        self._shows = bool(verbose)
         self._redraw = verbose in (1, "auto") and is_terminal()
         self._shows_one = verbose != "auto" or task == "train" or self._redraw
         self._epochs = epochs
         self._samples = samples
         self._steps = steps
         self._drawn = 0  # characters on the line
-        self._begin(0)
+        self.begin()
 
-    def count(self, samples: int) -> None:
-        """Says how many images the batch has whose end is told next."""
-        self._done += samples
-        self._batches += 1
-
-    def skip(self, samples: int, batches: int) -> None:
-        """Says what of an epoch was done before a resumed run began."""
-        self._skipped, self._done, self._batches = samples, samples, batches
-
-    def _begin(self, epoch: int) -> None:
+    def begin(self, epoch: int = 0, samples: int = 0, batches: int = 0) -> None:
+        """An epoch begins, of which a resumed run has done so much already."""
         self._epoch = epoch
         self._began = time.perf_counter()
         self._ended: float | None = None
         self._shown = 0.0
-        self._skipped = self._done = self._batches = 0
+        self._skipped = self._done = samples
+        self._batches = batches
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._begin(epoch)
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._update("train", logs)
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._finish("train", logs)
-
-    def on_test_begin(self, logs: Logs | None = None) -> None:
-        if self._task == "test":
-            self._begin(0)
-
-    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._update("test", logs)
-
-    def on_test_end(self, logs: Logs | None = None) -> None:
-        self._finish("test", logs)
-
-    def on_predict_begin(self, logs: Logs | None = None) -> None:
-        self._begin(0)
-
-    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._update("predict", None)
-
-    def on_predict_end(self, logs: Logs | None = None) -> None:
-        self._finish("predict", None)
-
-    def _update(self, task: str, logs: Logs | None) -> None:
-        if self._task != task:
-            return
+    def count(self, samples: int, logs: Logs) -> None:
+        """A batch of so many images has ended."""
+        self._done += samples
+        self._batches += 1
         self._ended = now = time.perf_counter()
-        if self._redraw and now - self._shown >= _REDRAW_AFTER:
+        if self._shows and self._redraw and now - self._shown >= _REDRAW_AFTER:
             self._shown = now
             width = terminal_width() - 1
-            self._draw(self._with_bar(_fitted(self._parts(logs or {}), width), width))
+            self._draw(self._with_bar(_fitted(self._parts(logs), width), width))
 
-    def _finish(self, task: str, logs: Logs | None) -> None:
-        if self._task == task and (self._shows_one or self._batches > 1):
-            self._draw("  ".join(self._parts(logs or {}, whole=True)))
-            self.end_line()
+    def finish(self, logs: Logs) -> None:
+        """The epoch has ended."""
+        if self._shows and (self._shows_one or self._batches > 1):
+            self._draw("  ".join(self._parts(logs, whole=True)))
+            self.close()
 
-    def end_line(self) -> None:
+    def close(self) -> None:
         """Leaves the line as it stands; also when training is interrupted."""
         if self._drawn:
             say("")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ._batches import Feed
 from ._warnings import pass_on
@@ -49,19 +49,12 @@ class Run:
         schedule: str | None,
     ) -> None:
         self._handle = handle
-        self._current: tuple[int, Data | None, bool] = (0, None, False)
         self._run: _swiftcnn.Fit | None = None
+        self._batch: Data | int = 0
         self.epochs = given.epochs
-        options = {**given.options, "initial_epoch": given.first, "resume": resumed is not None}
-        if isinstance(source, Feed):
-            self._feed: Feed[Data] | None = source
-            self._count = self.batch_size = 0
-            self.steps = source.steps
-            options["steps"] = self.steps
-        else:
-            self._feed, self._count, self.batch_size = None, source.samples, batch_size
-            self.steps = -(-self._count // batch_size)
-            options |= {"batch_size": batch_size, "shuffle": given.shuffles}
+        self.batch_size = 0 if isinstance(source, Feed) else batch_size
+        self._feed: Feed[Any] = source if isinstance(source, Feed) else _counts(source.samples, batch_size)
+        self.steps = self._feed.steps
         self.start = resumed or (given.first, 0)
         if self.steps is not None and self.start[1] >= self.steps:  # of an epoch that has fewer batches now
             self.start = self.start[0] + 1, 0
@@ -72,41 +65,37 @@ class Run:
                 f"the learning rate {schedule} is to extend over the whole fit, but x does not tell how many batches "
                 "an epoch has: give the schedule total_steps (CosineDecay: decay_steps), or fit steps_per_epoch"
             )
-        x, y, weight = (None, None, None) if isinstance(source, Feed) else source
-        self._run = handle.fit(x, y, weight, json.dumps(options))
+        options = {**given.options, "initial_epoch": given.first, "resume": resumed is not None}
+        if isinstance(source, Feed):
+            self._run = handle.fit(None, None, None, json.dumps(options | {"steps": self.steps}))
+        else:
+            options |= {"batch_size": batch_size, "shuffle": given.shuffles}
+            self._run = handle.fit(*source, json.dumps(options))
         pass_on(handle)
-        if self._feed and resumed:
+        if resumed:
             self._feed.resume(self.start[0], given.first, self.start[1])
 
     def has_batch(self, epoch: int) -> bool:
         """Whether there is anything to train on in this epoch."""
-        if self._feed is None or self._feed.peek(epoch) is not None:
+        if self._feed.peek(epoch) is not None:
             return self._run is not None
         self._feed.warn()
         return False
 
     def batches(self, epoch: int, first: int) -> Iterator[int]:
         """The numbers of the batches in this epoch, from one on."""
-        if self._feed is None:
-            for number in range(first, self.steps or 0):
-                self._current = number, None, False
-                yield number
-        else:
-            for number, (data, is_last) in enumerate(self._feed.epoch(epoch, first), first):
-                self._current, self.epoch_ended = (number, data, is_last), is_last
-                yield number
+        for number, (batch, is_last) in enumerate(self._feed.epoch(epoch, first), first):
+            self._batch, self.epoch_ended = batch, is_last
+            yield number
 
     def step(self) -> tuple[float, ...]:
         """Trains on the batch whose number was given last; the means over the epoch so far."""
         assert self._run is not None  # has_batch
-        number, data, is_last = self._current
-        if data is None:
-            self.samples = min(self.batch_size, self._count - number * self.batch_size)
-            self.epoch_ended, results = self._run.step()
+        if isinstance(self._batch, int):
+            self.samples, (_, results) = self._batch, self._run.step()
         else:
-            self.samples = data.samples
-            _, results = self._run.on_batch(*data)
-            if is_last:
+            self.samples, (_, results) = self._batch.samples, self._run.on_batch(*self._batch)
+            if self.epoch_ended:
                 self._run.end_epoch()
             pass_on(self._handle)
         return results
@@ -118,4 +107,10 @@ class Run:
         """Lets go of the data."""
         if self._run is not None:
             self._run.close()
-        self._run, self._current = None, (0, None, False)
+        self._run, self._batch = None, 0
+
+
+def _counts(samples: int, batch_size: int) -> Feed[int]:
+    """The images in each batch of arrays."""
+    counts = [min(batch_size, samples - start) for start in range(0, samples, batch_size)]
+    return Feed(lambda epoch, passed: iter(counts[passed:]), len(counts), None)

@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -196,7 +196,7 @@ class Trainer(Fed):
         own = next((known for known in hooks.callbacks if isinstance(known, History)), None)
         self.history = history = own or History()
         bar = ProgressBar(given.level, "train", given.epochs, data.samples, run.steps)
-        hooks = FitHooks(hooks, [bar] if own else [history, bar])
+        hooks = FitHooks(hooks, [] if own else [history])
         hooks.set_model(self._model)
         hooks.set_params(
             {
@@ -209,7 +209,7 @@ class Trainer(Fed):
             }
         )
         self.stop_training = False
-        with run, self._storing(hooks, notes if given.resumes else ("", b"")):
+        with run, contextlib.closing(bar), self._storing(hooks, notes if given.resumes else ("", b"")):
             self._validates_ema = given.validates_ema
             hooks.on_train_begin()
             place = Place(*run.start)
@@ -222,9 +222,11 @@ class Trainer(Fed):
                 has_trained = True
                 if validation and given.validates_after(epoch + 1):
                     validation.restart()
-                    measured = self._evaluate(validation, hooks, None, given.validates_ema)
+                    silent = ProgressBar(0, "test", 1, None, None)
+                    measured = self._evaluate(validation, hooks, silent, given.validates_ema)
                     logs.update({"val_" + name: value for name, value in measured.items()})
                 hooks.on_epoch_end(epoch, logs)
+                bar.finish(logs)
             if has_trained or not hooks.ended_before:
                 with contextlib.suppress(RuntimeError):  # where no average is kept
                     self._handle.apply_ema()  # as Keras: the average is what a training run gives
@@ -252,9 +254,6 @@ class Trainer(Fed):
             raise
         finally:
             self._hooks, self._validates_ema = before, False
-            for callback in hooks.callbacks:
-                if isinstance(callback, ProgressBar):
-                    callback.end_line()
 
     def _store_callbacks(self) -> None:
         """Has what the callbacks of the fit that runs know go with the state of training."""
@@ -292,7 +291,7 @@ class Trainer(Fed):
             logs: Logs = dict(place.logs or {})
             if not place.is_begun:
                 hooks.on_epoch_begin(epoch)
-            bar.skip(batch * run.batch_size, batch)
+            bar.begin(epoch, batch * run.batch_size, batch)
             for number_ in [] if place.is_done or is_over else run.batches(epoch, batch):
                 hooks.on_train_batch_begin(number_)
                 try:
@@ -301,8 +300,8 @@ class Trainer(Fed):
                     if not bears_nan:
                         raise
                     logs = dict.fromkeys(names, math.nan)
-                bar.count(run.samples)
                 hooks.on_train_batch_end(number_, logs)
+                bar.count(run.samples, logs)
                 if self.stop_training:
                     if not run.epoch_ended:
                         hooks.keep(self._handle.get_learning_rate())
@@ -429,23 +428,41 @@ class Trainer(Fed):
             data = self._data(x, y, sample_weight)
             feed = _batches.feed_of_arrays(data.samples, data.part, size_of(batch_size, count, data.samples), count)
             samples = data.samples if count is None else None
-        with self._told(hooks, verbose, "test", samples, feed.steps) as (all_hooks, bar):
-            return _results(self._evaluate(feed, all_hooks, bar, uses_ema), as_dictionary)
+        with self._told(hooks, verbose, "test", samples, feed.steps) as bar:
+            return _results(self._evaluate(feed, hooks, bar, uses_ema), as_dictionary)
 
     @contextlib.contextmanager
     def _told(
         self, hooks: CallbackList, verbose: int | str, task: str, samples: int | None, steps: int | None
-    ) -> Iterator[tuple[CallbackList, ProgressBar]]:
-        """Within it the callbacks, and a progress bar after them, are told of an evaluation or a prediction."""
-        bar = ProgressBar(verbose, task, 1, samples, steps)
-        hooks = CallbackList(hooks, bar)
+    ) -> Iterator[ProgressBar]:
+        """Within it the callbacks know of an evaluation or a prediction, whose progress is shown."""
         hooks.set_model(self._model)
         hooks.set_params({"verbose": verbosity(verbose), "epochs": 1, "steps": steps})
-        try:
-            yield hooks, bar
-        finally:
-            hooks.put_weights_back()
-            bar.end_line()
+        with contextlib.closing(ProgressBar(verbose, task, 1, samples, steps)) as bar:
+            try:
+                yield bar
+            finally:
+                hooks.put_weights_back()
+
+    def _go_through(
+        self, task: str, feed: Feed[Any], hooks: CallbackList, bar: ProgressBar, compute: Callable[[Any], Logs]
+    ) -> Logs:
+        """Computes batch by batch, so that Ctrl-C is heard between two; the logs of the last."""
+        has_logs, stop = (True, "stop_evaluating") if task == "test" else (False, "stop_predicting")
+        setattr(self, stop, False)
+        hooks._tell(f"on_{task}_begin", {})
+        bar.begin()
+        logs: Logs = {}
+        for number_, (batch, _) in enumerate(feed.epoch(0)):
+            hooks._tell(f"on_{task}_batch_begin", number_, {})
+            logs = compute(batch)
+            hooks._tell(f"on_{task}_batch_end", number_, logs)
+            bar.count(count_of(batch), logs if has_logs else {})
+            if getattr(self, stop):
+                break
+        hooks._tell(f"on_{task}_end", logs if has_logs else {})
+        bar.finish(logs if has_logs else {})
+        return logs
 
     def _require_ema(self, argument: str) -> None:
         """Raises where no moving average of the weights is kept that this argument asks for."""
@@ -454,27 +471,15 @@ class Trainer(Fed):
                 f"{argument} needs a moving average of the weights: compile with an optimizer of use_ema=True"
             )
 
-    def _evaluate(self, feed: Feed[Data], hooks: CallbackList, bar: ProgressBar | None, uses_ema: bool) -> Logs:
-        """The means over all images, batch by batch, so that Ctrl-C is heard between two. Without any image, which is
-        not so before the first batch of a ``feed``, nothing is measured."""
+    def _evaluate(self, feed: Feed[Data], hooks: CallbackList, bar: ProgressBar, uses_ema: bool) -> Logs:
+        """The means over all images. Without any image, which is not so before the first batch of a ``feed``, nothing
+        is measured."""
         if feed.peek(0) is None:
             feed.warn()
             return {}
-        self.stop_evaluating = False
-        hooks.on_test_begin()
         sums = self._handle.measures(False)
         self._reset_own_metrics()
-        logs: Logs = {}
-        for batch, (data, _) in enumerate(feed.epoch(0)):
-            hooks.on_test_batch_begin(batch)
-            logs = self._evaluate_batch(sums, data, uses_ema)
-            if bar:
-                bar.count(data.samples)
-            hooks.on_test_batch_end(batch, logs)
-            if self.stop_evaluating:
-                break
-        hooks.on_test_end(logs)
-        return logs
+        return self._go_through("test", feed, hooks, bar, lambda data: self._evaluate_batch(sums, data, uses_ema))
 
     # ---------------------------------------------------------------------------------------------------- prediction
 
@@ -533,9 +538,8 @@ class Trainer(Fed):
             is_quiet = level == 0 or (verbose == "auto" and not is_terminal())
             if is_quiet and not hooks.callbacks and count in (None, 1) and count_of(images) <= size:
                 return self._chosen(self._computed(images, chosen or self.output_names), output)
-        with self._told(hooks, verbose, "predict", samples, feed.steps) as (all_hooks, bar):
-            names = chosen or self.output_names
-            return self._chosen(self._predict(feed, samples, names, all_hooks, bar), output)
+        with self._told(hooks, verbose, "predict", samples, feed.steps) as bar:
+            return self._chosen(self._predict(feed, samples, chosen or self.output_names, hooks, bar), output)
 
     def _chosen(self, results: list[Floats], output: str | Sequence[str] | None) -> Any:
         """The results in the form that they were asked for."""
@@ -562,20 +566,17 @@ class Trainer(Fed):
         wholes: list[Floats] = []
         batches: list[list[Floats]] = []
         done = 0
-        hooks.on_predict_begin()
-        for batch, (images, _) in enumerate(feed.epoch(0)):
-            hooks.on_predict_batch_begin(batch)
+
+        def compute(images: Samples) -> Logs:
+            nonlocal wholes, done
             if not wholes and samples is not None:
                 wholes = self._room(images, names, samples)
-            end = done + count_of(images)
-            parts = self._computed(images, names, [whole[done:end] for whole in wholes])
+            begin, done = done, done + count_of(images)
+            parts = self._computed(images, names, [whole[begin:done] for whole in wholes])
             batches.append(parts)
-            done = end
-            bar.count(count_of(images))
-            hooks.on_predict_batch_end(batch, {"outputs": parts[0] if len(parts) == 1 else parts})
-            if self.stop_predicting:
-                break
-        hooks.on_predict_end()
+            return {"outputs": parts[0] if len(parts) == 1 else parts}
+
+        self._go_through("predict", feed, hooks, bar, compute)
         return [whole[:done] for whole in wholes] or [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
     def predict_on_batch(self, x: Any) -> Any:
