@@ -1,9 +1,11 @@
 """Layers by themselves: calls, names, weights, configurations, layers made of layers."""
 
+import inspect
+
 import numpy as np
 import pytest
 from conftest import make_model
-from swiftcnn import activations, layers, models, utils
+from swiftcnn import activations, initializers, layers, models, regularizers, utils
 
 RANDOM = np.random.default_rng(5)
 IMAGES = RANDOM.standard_normal((4, 8, 8, 3)).astype(np.float32)
@@ -495,3 +497,34 @@ def test_depthwise_weights_survive_saving_in_kerass_layout(tmp_path, multiplier)
     found = models.load_model(tmp_path / "m.safetensors").get_layer("dw")
     for weight, saved in zip(layer.get_weights(), found.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, saved)
+
+
+def test_classes_made_of_layers_have_an_init_and_attributes_of_their_own():
+    class Wide(layers.Conv2D):
+        note: str = "no argument"
+
+        def __init__(self, factor, **options):
+            super().__init__(4 * factor, 3, **options)
+
+    class Plain(layers.Conv2D):
+        note: str = "no argument"
+
+    wide = Wide(2, padding="SAME", name="wide")
+    assert list(inspect.signature(Wide).parameters) == ["factor", "options"]
+    assert (wide.filters, wide.kernel_size, wide.padding, wide.note) == (8, (3, 3), "same", "no argument")
+    assert wide.get_config() == {"name": "wide", "trainable": True, "factor": 2, "padding": "SAME"}
+    assert inspect.signature(Plain) == inspect.signature(layers.Conv2D)
+    assert Plain.from_config(Plain(5, 3).get_config()).filters == 5
+    with pytest.raises(TypeError, match="note"):
+        Plain(5, 3, note="a")
+
+
+def test_arguments_go_by_place_as_far_as_those_of_the_weights():
+    conv = layers.Conv2D(4, 3, 1, "same", None, 1, 1, "relu", True, "zeros", "ones", "l1", "l2", None, None, None, "c")
+    assert isinstance(conv.kernel_initializer, initializers.Zeros)
+    assert isinstance(conv.bias_initializer, initializers.Ones)
+    assert isinstance(conv.kernel_regularizer, regularizers.L1)
+    assert isinstance(conv.bias_regularizer, regularizers.L2) and conv.name == "c"
+    assert layers.MaxPooling2D(2, None, "valid", None, "pool").name == "pool"
+    with pytest.raises(TypeError, match="too many positional"):
+        layers.Flatten(None, "flat", True)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .._checks import integer
+from .._checks import ArgumentError, integer
 from .._names import unique_name
 from .._symbolic import functions
-from ..activations import Function, Kind, relu_kind
-from .arguments import declared, one_of
+from ..activations import Kind, relu_kind
+from .arguments import default
 from .operation import Operation, WeightedLayer, finish, known
 
 if TYPE_CHECKING:
     from .._symbolic import Network, Tensor
-    from ..initializers import Initializer
-    from ..regularizers import Regularizer
-    from .base import LayerOptions
+    from .arguments import ActivationLike, Check, InitializerLike, LastAxis, RegularizerLike
 
 
 class _Activation(Operation):
     def _what(self) -> Kind | None:
         """The activation as a layer of the library."""
         raise NotImplementedError
+
+    def _check(self) -> None:
+        self._what()
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         kind = self._what()
@@ -32,12 +33,11 @@ class _Activation(Operation):
 class KindLayer(_Activation):
     """An activation with its constants."""
 
-    def __init__(self, kind: Kind, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(**options)
-        self._activation = Kind(*kind)
+    _checks: ClassVar[Mapping[str, Check]] = {"kind": lambda value, _: Kind(*value)}
+    kind: Kind
 
     def _what(self) -> Kind:
-        return self._activation
+        return self.kind
 
 
 class Activation(_Activation):
@@ -47,11 +47,7 @@ class Activation(_Activation):
         activation: a name or function of ``swiftcnn.activations``, or a function of tensors.
     """
 
-    activation: Function
-
-    @declared
-    def __init__(self, activation: str | Function | None, **options: Unpack[LayerOptions]) -> None:
-        pass
+    activation: ActivationLike
 
     def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
         return finish(self.activation, super().call(inputs, training))
@@ -63,19 +59,9 @@ class Activation(_Activation):
 class ReLU(_Activation):
     """``max_value`` at most, ``x`` from ``threshold`` on, ``negative_slope * (x - threshold)`` below."""
 
-    max_value: float | None
-    negative_slope: float
-    threshold: float
-
-    @declared
-    def __init__(
-        self,
-        max_value: float | None = None,
-        negative_slope: float = 0.0,
-        threshold: float = 0.0,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        self._what()
+    max_value: float | None = None
+    negative_slope: float = 0.0
+    threshold: float = 0.0
 
     def _what(self) -> Kind:
         return relu_kind(self.negative_slope, self.max_value, self.threshold)
@@ -84,11 +70,7 @@ class ReLU(_Activation):
 class LeakyReLU(_Activation):
     """``x`` above 0, ``negative_slope * x`` below (Maas et al. 2013)."""
 
-    negative_slope: float
-
-    @declared
-    def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
-        self._what()
+    negative_slope: float = 0.3
 
     def _what(self) -> Kind:
         return relu_kind(self.negative_slope)
@@ -97,11 +79,7 @@ class LeakyReLU(_Activation):
 class ELU(_Activation):
     """``x`` above 0, ``alpha * (exp(x) - 1)`` below (Clevert et al. 2016)."""
 
-    alpha: float
-
-    @declared
-    def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
-        pass
+    alpha: float = 1.0
 
     def _what(self) -> Kind:
         return Kind.of("elu", alpha=self.alpha)
@@ -110,13 +88,14 @@ class ELU(_Activation):
 class Softmax(Operation):
     """``exp(x) / sum(exp(x))`` over the last axis."""
 
-    axis: int
     _kind = "softmax"
-    _checks = {"axis": one_of(-1)}
+    axis: LastAxis = -1
 
-    @declared
-    def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
-        pass
+
+def _axes(value: Any, name: str) -> list[int] | None:
+    if value is not None and not isinstance(value, (list, tuple)):
+        raise ArgumentError(f"{name} must be None or a list of axes, as [1, 2], got {value!r}")
+    return None if value is None else sorted(integer(axis, name) for axis in value)
 
 
 class PReLU(WeightedLayer):
@@ -127,22 +106,13 @@ class PReLU(WeightedLayer):
             every element of an image one of its own.
     """
 
-    shared_axes: list[int] | None
     _kind = "prelu"
     _weight_names: ClassVar[Mapping[str, str]] = {"weight": "alpha"}
-
-    @declared
-    def __init__(
-        self,
-        alpha_initializer: str | Initializer = "zeros",
-        alpha_regularizer: str | Regularizer | None = None,
-        alpha_constraint: None = None,
-        shared_axes: Sequence[int] | None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        if shared_axes is not None and not isinstance(shared_axes, (list, tuple)):
-            raise TypeError(f"shared_axes must be None or a list of axes, as [1, 2], got {shared_axes!r}")
-        self.shared_axes = None if shared_axes is None else sorted(integer(axis, "shared_axes") for axis in shared_axes)
+    _checks: ClassVar[Mapping[str, Check]] = {"shared_axes": _axes}
+    alpha_initializer: InitializerLike = default("zeros")
+    alpha_regularizer: RegularizerLike = default(None)
+    alpha_constraint: None = None
+    shared_axes: Sequence[int] | None = None
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         shape = network.shape(operand)[1:]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from .. import _arrays, activations, initializers, regularizers
-from .._checks import ArgumentError, boolean, choice, integer, text, unrecognized
+from .._checks import ArgumentError, boolean, choice, integer, suggesting, text
 from .._comparison import same_network
 from .._interchange import is_array
 from .._names import class_name, unique_name
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from .._arrays import Floats
     from .._symbolic import Shape
+    from .arguments import Name
 
 _numbers = count()
 
@@ -86,30 +87,6 @@ def begun(given: Any, is_trial: bool = False) -> Any:
     return structured(given if isinstance(given, Mapping) or _is_list(given) else None, tensors)
 
 
-class UnnamedOptions(TypedDict, total=False):
-    """What every layer takes beside its own arguments and a name.
-
-    Attributes:
-        trainable: whether training changes the weights.
-        dtype: None or ``"float32"``, the only type there is.
-        input_shape: without the batch: the input's shape, for the first layer of a ``Sequential`` model.
-    """
-
-    trainable: bool
-    dtype: str | None
-    input_shape: Sequence[int | None]
-
-
-class LayerOptions(UnnamedOptions, total=False):
-    """What every layer takes beside its own arguments.
-
-    Attributes:
-        name: unique in a model; None makes one of the class's name.
-    """
-
-    name: str | None
-
-
 class Layer:
     """A layer, and the base of your own, which are made of other layers::
 
@@ -125,12 +102,19 @@ class Layer:
     Called with tensors (``layers.Input``, or what another layer gave) a layer gives a tensor; called with an array, or
     a list of arrays, it gives an array, computed as in inference.
 
+    Args:
+        name: unique in a model; None makes one of the class's name.
+        trainable: whether training changes the weights.
+        dtype: None or ``"float32"``, the only type there is.
+        input_shape: without the batch: the input's shape, for the first layer of a ``Sequential`` model.
+
     Attributes:
         name: unique in a model.
         built: whether there are weights, where there should be.
         dtype: ``"float32"``.
     """
 
+    name: Name
     dtype = "float32"
     compute_dtype = "float32"
     _asks = True  # ``call`` may give another network in training
@@ -143,27 +127,36 @@ class Layer:
         layer = super().__new__(cls)
         vars(layer)["_number"] = next(_numbers)
         try:
-            arguments = inspect.signature(cls.__init__).bind(None, *args, **kwargs).arguments
-            vars(layer)["_arguments"] = dict(list(arguments.items())[1:])  # not looked through for layers
+            given = dict(cls._made_with().bind(*args, **kwargs).arguments)
         except TypeError:
-            layer._arguments = {}  # __init__ is about to say what is wrong
+            given = {}  # __init__ is about to say what is wrong
+        vars(layer)["_arguments"] = given  # not looked through for layers
         return layer
 
-    def __init__(self, **options: Unpack[LayerOptions]) -> None:
-        unknown = sorted(set(options) - LayerOptions.__optional_keys__)
-        if unknown:
-            raise unrecognized(type(self), unknown)
-        name = options.get("name")
-        choice(options.get("dtype"), "dtype", (None, "float32"))
+    @suggesting
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | None = None,
+        input_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        choice(dtype, "dtype", (None, "float32"))
         self.name = unique_name(class_name(type(self))) if name is None else text(name, "name")
         if not self.name:
             raise ValueError("name must not be empty")
         self.built = False
-        self._trainable = boolean(options.get("trainable", True), "trainable")
+        self._trainable = boolean(trainable, "trainable")
         self._freezes = not self._trainable  # the layers within do not know it yet
-        shape = options.get("input_shape")
-        self._input_shape = None if shape is None else shape_of(shape, "input_shape")
+        self._input_shape = None if input_shape is None else shape_of(input_shape, "input_shape")
         self._first_call: tuple[Any, Any] | None = None
+
+    @classmethod
+    def _made_with(cls) -> inspect.Signature:
+        """What an object is made with."""
+        whole = inspect.signature((cls._constructor or cls).__init__)
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
 
     # ------------------------------------------------------------------------------------------------------- calling
 
@@ -343,7 +336,7 @@ class Layer:
         is_known = maker.__init__.__module__.startswith(__name__.partition(".")[0] + ".")
         config: dict[str, Any] = {}
         takes_all = False
-        for parameter in list(inspect.signature(maker.__init__).parameters.values())[1:]:
+        for parameter in self._made_with().parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 takes_all = True
                 config |= self._arguments.get(parameter.name, {})
@@ -438,14 +431,20 @@ class Layer:
     def trainable(self) -> bool:
         """Whether training changes the weights. Setting it sets it for all layers within; it takes effect at the next
         step. Batch normalisation that is not trainable runs in inference mode."""
-        return self._trainable
+        return self._is_trainable()
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = boolean(value, "trainable")
         self._freezes = False
+        self._let_train(value)
+
+    def _is_trainable(self) -> bool:
+        return self._trainable
+
+    def _let_train(self, trainable: bool) -> None:
         for layer in self._sublayers():
-            layer.trainable = value
+            layer.trainable = trainable
 
 
 def serialized(value: Any, name: str) -> Any:

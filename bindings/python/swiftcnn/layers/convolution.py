@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Unpack
+from typing import TYPE_CHECKING, ClassVar
 
-from .arguments import absent, declared
-from .operation import ActivatedLayer
+from .arguments import default
+from .operation import ActivatedLayer, KernelLayer
 
 if TYPE_CHECKING:
     from .._symbolic import Network
-    from ..activations import Function
-    from ..initializers import Initializer
-    from ..regularizers import Regularizer
-    from .arguments import Pair
-    from .base import LayerOptions
+    from .arguments import ActivationLike, DataFormat, InitializerLike, Padding, Pair, RegularizerLike, Size
 
 
 class _Convolution(ActivatedLayer):
-    kernel_size: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilation_rate: tuple[int, ...]
-    padding: str
-    use_bias: bool
-
     def _check(self) -> None:
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(f"strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be above 1")
 
-    def _options(self) -> dict[str, object]:
-        window = {"kernel": self.kernel_size, "stride": self.strides, "dilation": self.dilation_rate}
-        return {**window, "bias": self.use_bias, **({"padding": "same"} if self.padding.lower() == "same" else {})}
 
-
-class Conv2D(_Convolution):
+class Conv2D(KernelLayer, _Convolution):
     """A convolution of images (N, H, W, C), which gives (N, H', W', filters). Weights: ``kernel`` (height, width,
     C / groups, filters) and ``bias`` (filters,).
 
@@ -48,37 +34,21 @@ class Conv2D(_Convolution):
         activation: a name or function of ``swiftcnn.activations``.
     """
 
-    filters: int
-    groups: int
     _kind = "conv2d"
+    filters: Size
+    kernel_size: Pair
+    strides: Pair = default((1, 1))
+    padding: Padding = "valid"
+    data_format: DataFormat = None
+    dilation_rate: Pair = default((1, 1))
+    groups: Size = 1
+    activation: ActivationLike = default(None)
+    use_bias: bool = True
 
-    @declared
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Pair,
-        strides: Pair = (1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Pair = (1, 1),
-        groups: int = 1,
-        activation: str | Function | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | Initializer = "glorot_uniform",
-        bias_initializer: str | Initializer = "zeros",
-        kernel_regularizer: str | Regularizer | None = None,
-        bias_regularizer: str | Regularizer | None = None,
-        activity_regularizer: None = None,
-        kernel_constraint: None = None,
-        bias_constraint: None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        self._check()
+    def _check(self) -> None:
+        super()._check()
         if self.filters % self.groups:
             raise ValueError(f"filters must be divisible by groups, got {self.filters} and {self.groups}")
-
-    def _options(self) -> dict[str, object]:
-        return super()._options() | {"filters": self.filters, "groups": self.groups}
 
 
 class DepthwiseConv2D(_Convolution):
@@ -89,34 +59,23 @@ class DepthwiseConv2D(_Convolution):
         depth_multiplier: the number of results for each channel.
     """
 
-    depth_multiplier: int
     _kind, _depthwise = "depthwise_conv2d", "kernel"
     _stems: ClassVar[Mapping[str, str]] = {"kernel": "depthwise"}
-
-    @declared
-    def __init__(
-        self,
-        kernel_size: Pair,
-        strides: Pair = (1, 1),
-        padding: str = "valid",
-        depth_multiplier: int = 1,
-        data_format: str | None = None,
-        dilation_rate: Pair = (1, 1),
-        activation: str | Function | None = None,
-        use_bias: bool = True,
-        depthwise_initializer: str | Initializer = "glorot_uniform",
-        bias_initializer: str | Initializer = "zeros",
-        depthwise_regularizer: str | Regularizer | None = None,
-        bias_regularizer: str | Regularizer | None = None,
-        activity_regularizer: None = None,
-        depthwise_constraint: None = None,
-        bias_constraint: None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        self._check()
-
-    def _options(self) -> dict[str, object]:
-        return super()._options() | {"multiplier": self.depth_multiplier}
+    kernel_size: Pair
+    strides: Pair = default((1, 1))
+    padding: Padding = "valid"
+    depth_multiplier: Size = 1
+    data_format: DataFormat = None
+    dilation_rate: Pair = default((1, 1))
+    activation: ActivationLike = default(None)
+    use_bias: bool = True
+    depthwise_initializer: InitializerLike = default("glorot_uniform")
+    bias_initializer: InitializerLike = default("zeros")
+    depthwise_regularizer: RegularizerLike = default(None)
+    bias_regularizer: RegularizerLike = default(None)
+    activity_regularizer: None = None
+    depthwise_constraint: None = None
+    bias_constraint: None = None
 
 
 class SeparableConv2D(_Convolution):
@@ -126,8 +85,6 @@ class SeparableConv2D(_Convolution):
     Args: as of ``Conv2D`` and ``DepthwiseConv2D``.
     """
 
-    filters: int
-    depth_multiplier: int
     _kind, _depthwise = "conv2d", "depthwise_kernel"
     _stems: ClassVar[Mapping[str, str]] = {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}
     _weight_names: ClassVar[Mapping[str, str]] = {
@@ -135,41 +92,34 @@ class SeparableConv2D(_Convolution):
         "pointwise.weight": "pointwise_kernel",
         "pointwise.bias": "bias",
     }
-
-    @declared
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Pair,
-        strides: Pair = (1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Pair = (1, 1),
-        depth_multiplier: int = 1,
-        activation: str | Function | None = None,
-        use_bias: bool = True,
-        depthwise_initializer: str | Initializer = "glorot_uniform",
-        pointwise_initializer: str | Initializer = "glorot_uniform",
-        bias_initializer: str | Initializer = "zeros",
-        depthwise_regularizer: str | Regularizer | None = None,
-        pointwise_regularizer: str | Regularizer | None = None,
-        bias_regularizer: str | Regularizer | None = None,
-        activity_regularizer: None = None,
-        depthwise_constraint: None = None,
-        pointwise_constraint: None = None,
-        bias_constraint: None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        self._check()
+    filters: Size
+    kernel_size: Pair
+    strides: Pair = default((1, 1))
+    padding: Padding = "valid"
+    data_format: DataFormat = None
+    dilation_rate: Pair = default((1, 1))
+    depth_multiplier: Size = 1
+    activation: ActivationLike = default(None)
+    use_bias: bool = True
+    depthwise_initializer: InitializerLike = default("glorot_uniform")
+    pointwise_initializer: InitializerLike = default("glorot_uniform")
+    bias_initializer: InitializerLike = default("zeros")
+    depthwise_regularizer: RegularizerLike = default(None)
+    pointwise_regularizer: RegularizerLike = default(None)
+    bias_regularizer: RegularizerLike = default(None)
+    activity_regularizer: None = None
+    depthwise_constraint: None = None
+    pointwise_constraint: None = None
+    bias_constraint: None = None
 
     def _linear(self, network: Network, operand: int, inference: bool) -> int:
-        window = super()._options() | {"multiplier": self.depth_multiplier, "bias": False}
+        window = self._options() | {"bias": False}
+        pointwise = {"filters": window.pop("filters"), "kernel": (1, 1), "bias": self.use_bias}
         depthwise = network.layer("depthwise_conv2d", f"{self.name}.depthwise", window, operand)
-        options = {"filters": self.filters, "kernel": (1, 1), "bias": self.use_bias}
-        return network.layer("conv2d", f"{self.name}.pointwise", options, depthwise)
+        return network.layer("conv2d", f"{self.name}.pointwise", pointwise, depthwise)
 
 
-class Conv2DTranspose(_Convolution):
+class Conv2DTranspose(KernelLayer, _Convolution):
     """What the gradient of a convolution does to that of its result: with ``strides`` images become larger. Weights:
     ``kernel`` (height, width, filters, C) and ``bias`` (filters,).
 
@@ -178,32 +128,13 @@ class Conv2DTranspose(_Convolution):
         output_padding: None: as much as that takes.
     """
 
-    filters: int
     _kind = "conv2d_transpose"
-    _checks = {"output_padding": absent}
-
-    @declared
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Pair,
-        strides: Pair = (1, 1),
-        padding: str = "valid",
-        output_padding: None = None,
-        data_format: str | None = None,
-        dilation_rate: Pair = (1, 1),
-        activation: str | Function | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | Initializer = "glorot_uniform",
-        bias_initializer: str | Initializer = "zeros",
-        kernel_regularizer: str | Regularizer | None = None,
-        bias_regularizer: str | Regularizer | None = None,
-        activity_regularizer: None = None,
-        kernel_constraint: None = None,
-        bias_constraint: None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        self._check()
-
-    def _options(self) -> dict[str, object]:
-        return super()._options() | {"filters": self.filters}
+    filters: Size
+    kernel_size: Pair
+    strides: Pair = default((1, 1))
+    padding: Padding = "valid"
+    output_padding: None = None
+    data_format: DataFormat = None
+    dilation_rate: Pair = default((1, 1))
+    activation: ActivationLike = default(None)
+    use_bias: bool = True

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._checks import choice, integer
 from .._names import unique_name
 from .._symbolic import Tensor
-from .arguments import declared, pair
-from .base import Layer, LayerOptions, batched, shape_of
-from .operation import ActivatedLayer, Operation
+from .arguments import default, pair
+from .base import Layer, batched, shape_of
+from .operation import KernelLayer, Operation
 
 if TYPE_CHECKING:
     from .._symbolic import Network
-    from ..activations import Function
-    from ..initializers import Initializer
-    from ..regularizers import Regularizer
-    from .arguments import Pair
+    from .arguments import ActivationLike, Check, DataFormat, Shape, Sides, Size
 
 
 class InputLayer(Layer):
@@ -71,7 +68,7 @@ def Input(  # noqa: N802 (Keras's name)
     return tensor
 
 
-class Dense(ActivatedLayer):
+class Dense(KernelLayer):
     """``activation(x @ kernel + bias)`` over the last axis. Weights: ``kernel`` (features, units), ``bias`` (units,).
 
     Args:
@@ -79,29 +76,10 @@ class Dense(ActivatedLayer):
         activation: a name or function of ``swiftcnn.activations``.
     """
 
-    units: int
-    use_bias: bool
     _kind = "dense"
-
-    @declared
-    def __init__(
-        self,
-        units: int,
-        activation: str | Function | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | Initializer = "glorot_uniform",
-        bias_initializer: str | Initializer = "zeros",
-        kernel_regularizer: str | Regularizer | None = None,
-        bias_regularizer: str | Regularizer | None = None,
-        activity_regularizer: None = None,
-        kernel_constraint: None = None,
-        bias_constraint: None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        pass
-
-    def _options(self) -> dict[str, object]:
-        return {"units": self.units, "bias": self.use_bias}
+    units: Size
+    activation: ActivationLike = default(None)
+    use_bias: bool = True
 
 
 class Dropout(Operation):
@@ -114,40 +92,34 @@ class Dropout(Operation):
         seed: not used: the numbers depend on the seed of ``compile``, the step and the layer's place in the network.
     """
 
-    rate: float
     _kind, _acts_in_training_alone = "dropout", True
+    rate: float
+    noise_shape: None = None
+    seed: int | None = None
 
-    @declared
-    def __init__(
-        self,
-        rate: float,
-        noise_shape: None = None,
-        seed: int | None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
+    def _check(self) -> None:
         if not 0 <= self.rate <= 1:
             raise ValueError(f"rate must be 0 to 1, got {self.rate}")
-        if noise_shape is not None:
-            raise ValueError(f"noise_shape must be None, got {noise_shape!r}")
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         return super()._define(network, operand, inference or self.rate == 0)
-
-    def _options(self) -> dict[str, object]:
-        return {"rate": self.rate}
 
 
 class Flatten(Operation):
     """All axes but the batch in one: (N, H, W, C) becomes (N, H * W * C)."""
 
     _kind = "reshape"
+    _constants: ClassVar[Mapping[str, object]] = {"shape": [-1]}
+    data_format: DataFormat = None
 
-    @declared
-    def __init__(self, data_format: str | None = None, **options: Unpack[LayerOptions]) -> None:
-        pass
 
-    def _options(self) -> dict[str, object]:
-        return {"shape": [-1]}
+def _shape(value: Any, name: str) -> tuple[int, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise ValueError(f"{name} must be a tuple of whole numbers, got {value!r}")
+    shape = tuple(integer(size, name, minimum=-1) for size in value)
+    if shape.count(-1) > 1 or 0 in shape:
+        raise ValueError(f"{name} must have positive sizes and at most one -1, got {shape}")
+    return shape
 
 
 class Reshape(Operation):
@@ -157,16 +129,9 @@ class Reshape(Operation):
         target_shape: without the batch; one size may be -1, which makes it what is left.
     """
 
-    target_shape: tuple[int, ...]
     _kind = "reshape"
-
-    @declared
-    def __init__(self, target_shape: Sequence[int], **options: Unpack[LayerOptions]) -> None:
-        if isinstance(target_shape, (str, bytes)) or not isinstance(target_shape, Sequence):
-            raise ValueError(f"target_shape must be a tuple of whole numbers, got {target_shape!r}")
-        self.target_shape = tuple(integer(size, "target_shape", minimum=-1) for size in target_shape)
-        if self.target_shape.count(-1) > 1 or 0 in self.target_shape:
-            raise ValueError(f"target_shape must have positive sizes and at most one -1, got {self.target_shape}")
+    _checks: ClassVar[Mapping[str, Check]] = {"target_shape": _shape}
+    target_shape: Shape
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         shape = network.shape(operand)[1:]
@@ -176,8 +141,13 @@ class Reshape(Operation):
                 raise ValueError(f"target_shape {self.target_shape} has not the {count} elements of {shape}")
         return super()._define(network, operand, inference)
 
-    def _options(self) -> dict[str, object]:
-        return {"shape": self.target_shape}
+
+def _sides(padding: Any, name: str) -> tuple[tuple[int, ...], ...]:
+    if not isinstance(padding, (list, tuple)):
+        return (pair(padding, name, minimum=0),) * 2
+    if len(padding) != 2:
+        raise ValueError(f"{name} must be a number, two numbers or two pairs, got {padding!r}")
+    return tuple(pair(side, name, minimum=0) for side in padding)
 
 
 class ZeroPadding2D(Operation):
@@ -187,30 +157,14 @@ class ZeroPadding2D(Operation):
         padding: one number for all sides; two, for (top and bottom, left and right); or ((top, bottom), (left, right)).
     """
 
-    padding: tuple[tuple[int, ...], ...]
     _kind = "zero_pad"
-    _checks = {"padding": lambda value, name: _sides(value, name)}
-
-    @declared
-    def __init__(
-        self,
-        padding: int | Sequence[Pair] = (1, 1),
-        data_format: str | None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        pass
+    _checks: ClassVar[Mapping[str, Check]] = {"padding": _sides}
+    padding: Sides = default((1, 1))
+    data_format: DataFormat = None
 
     def _options(self) -> dict[str, object]:
         (top, bottom), (left, right) = self.padding
         return {"padding": [top, left, bottom, right]}
-
-
-def _sides(padding: Any, name: str) -> tuple[tuple[int, ...], ...]:
-    if not isinstance(padding, (list, tuple)):
-        return (pair(padding, name, minimum=0),) * 2
-    if len(padding) != 2:
-        raise ValueError(f"{name} must be a number, two numbers or two pairs, got {padding!r}")
-    return tuple(pair(side, name, minimum=0) for side in padding)
 
 
 class Identity(Operation):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .._symbolic import functions
-from .arguments import declared
 from .operation import Operation
 
 if TYPE_CHECKING:
     from .._symbolic import Call, Network, Shape, Tensor
-    from .base import LayerOptions
 
 
 class _Pairwise(Operation):
@@ -79,12 +77,8 @@ class Concatenate(Operation):
         axis: any but the batch.
     """
 
-    axis: int
     _kind = "concat"
-
-    @declared
-    def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
-        pass
+    axis: int = -1
 
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         if len(operands) < 1:
@@ -92,34 +86,19 @@ class Concatenate(Operation):
         return network.layer(self._kind, self.name, {"axis": self.axis}, *operands)
 
 
-def add(inputs: Sequence[Tensor], **options: Unpack[LayerOptions]) -> Tensor:
-    """``Add()(inputs)``"""
-    result: Tensor = Add(**options)(inputs)
-    return result
+def _function(kind: type[Operation]) -> Callable[..., Tensor]:
+    """The layer as a function of its inputs and its arguments."""
+
+    def apply(inputs: Sequence[Tensor], *args: Any, **options: Any) -> Tensor:
+        result: Tensor = kind(*args, **options)(inputs)
+        return result
+
+    apply.__name__ = apply.__qualname__ = kind.__name__.lower()
+    apply.__doc__ = f"``{kind.__name__}(...)(inputs)``"
+    return apply
 
 
-def multiply(inputs: Sequence[Tensor], **options: Unpack[LayerOptions]) -> Tensor:
-    """``Multiply()(inputs)``"""
-    result: Tensor = Multiply(**options)(inputs)
-    return result
-
-
-def maximum(inputs: Sequence[Tensor], **options: Unpack[LayerOptions]) -> Tensor:
-    """``Maximum()(inputs)``"""
-    result: Tensor = Maximum(**options)(inputs)
-    return result
-
-
-def minimum(inputs: Sequence[Tensor], **options: Unpack[LayerOptions]) -> Tensor:
-    """``Minimum()(inputs)``"""
-    result: Tensor = Minimum(**options)(inputs)
-    return result
-
-
-def concatenate(inputs: Sequence[Tensor], axis: int = -1, **options: Unpack[LayerOptions]) -> Tensor:
-    """``Concatenate(axis)(inputs)``"""
-    result: Tensor = Concatenate(axis, **options)(inputs)
-    return result
-
+add, multiply, maximum, minimum = _function(Add), _function(Multiply), _function(Maximum), _function(Minimum)
+concatenate = _function(Concatenate)
 
 functions["add"], functions["multiply"] = add, multiply

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._checks import integer
-from .arguments import declared, one_of
+from .arguments import default, one_of
 from .operation import Operation, WeightedLayer
 
 if TYPE_CHECKING:
     from .._symbolic import Call, Network
-    from ..initializers import Initializer
-    from ..regularizers import Regularizer
-    from .base import LayerOptions
+    from .arguments import Check, InitializerLike, LastAxis, RegularizerLike
 
 
 class BatchNormalization(WeightedLayer):
@@ -32,11 +30,6 @@ class BatchNormalization(WeightedLayer):
         scale: whether there is a ``gamma``.
     """
 
-    axis: int
-    momentum: float
-    epsilon: float
-    center: bool
-    scale: bool
     _kind = "batch_norm"
     _weight_names: ClassVar[Mapping[str, str]] = {
         "weight": "gamma",
@@ -44,28 +37,23 @@ class BatchNormalization(WeightedLayer):
         "running_mean": "moving_mean",
         "running_var": "moving_variance",
     }
+    _checks: ClassVar[Mapping[str, Check]] = {"synchronized": one_of(False)}
+    axis: int = -1
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: InitializerLike = default("zeros")
+    gamma_initializer: InitializerLike = default("ones")
+    moving_mean_initializer: InitializerLike = default("zeros")
+    moving_variance_initializer: InitializerLike = default("ones")
+    beta_regularizer: RegularizerLike = default(None)
+    gamma_regularizer: RegularizerLike = default(None)
+    beta_constraint: None = None
+    gamma_constraint: None = None
+    synchronized: bool = False
 
-    @declared
-    def __init__(
-        self,
-        axis: int = -1,
-        momentum: float = 0.99,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: str | Initializer = "zeros",
-        gamma_initializer: str | Initializer = "ones",
-        moving_mean_initializer: str | Initializer = "zeros",
-        moving_variance_initializer: str | Initializer = "ones",
-        beta_regularizer: str | Regularizer | None = None,
-        gamma_regularizer: str | Regularizer | None = None,
-        beta_constraint: None = None,
-        gamma_constraint: None = None,
-        synchronized: bool = False,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        if synchronized:
-            raise ValueError("synchronized must be False: there is one process")
+    def _check(self) -> None:
         if not 0 <= self.momentum <= 1:
             raise ValueError(f"momentum must be 0 to 1, got {self.momentum}")
 
@@ -80,8 +68,7 @@ class BatchNormalization(WeightedLayer):
         return super()._define(network, operand, inference)
 
     def _options(self) -> dict[str, object]:
-        told: dict[str, object] = {"epsilon": self.epsilon, "scale": self.scale, "center": self.center}
-        return told | {"momentum": 1 - self.momentum, "unbiased": False}
+        return super()._options() | {"momentum": 1 - self.momentum, "unbiased": False}
 
 
 class GroupNormalization(WeightedLayer):
@@ -96,36 +83,30 @@ class GroupNormalization(WeightedLayer):
         scale: whether there is a ``gamma``.
     """
 
-    groups: int
-    axis: int
-    epsilon: float
-    center: bool
-    scale: bool
     _kind = "group_norm"
     _weight_names: ClassVar[Mapping[str, str]] = {"weight": "gamma", "bias": "beta"}
-    _checks = {"groups": partial(integer, minimum=-1), "axis": one_of(-1)}
+    _checks: ClassVar[Mapping[str, Check]] = {"groups": partial(integer, minimum=-1)}
+    groups: int = 32
+    axis: LastAxis = -1
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: InitializerLike = default("zeros")
+    gamma_initializer: InitializerLike = default("ones")
+    beta_regularizer: RegularizerLike = default(None)
+    gamma_regularizer: RegularizerLike = default(None)
+    beta_constraint: None = None
+    gamma_constraint: None = None
 
-    @declared
-    def __init__(
-        self,
-        groups: int = 32,
-        axis: int = -1,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: str | Initializer = "zeros",
-        gamma_initializer: str | Initializer = "ones",
-        beta_regularizer: str | Regularizer | None = None,
-        gamma_regularizer: str | Regularizer | None = None,
-        beta_constraint: None = None,
-        gamma_constraint: None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
+    def _check(self) -> None:
         if self.groups == 0:
             raise ValueError("groups must be -1 or at least 1, got 0")
 
-    def _options(self) -> dict[str, object]:
-        return {"groups": self.groups, "epsilon": self.epsilon, "scale": self.scale, "center": self.center}
+
+def _axes(value: Any, name: str) -> int | list[int]:
+    if isinstance(value, (list, tuple)):
+        return [integer(axis, name, minimum=-8) for axis in value]
+    return integer(value, name, minimum=-8)
 
 
 class UnitNormalization(Operation):
@@ -135,19 +116,9 @@ class UnitNormalization(Operation):
         axis: any but the batch, or a list of them.
     """
 
-    axis: int | list[int]
     _kind = "unit_norm"
-    _checks = {"axis": lambda value, name: _axes(value, name)}
-
-    @declared
-    def __init__(self, axis: int | Sequence[int] = -1, **options: Unpack[LayerOptions]) -> None:
-        pass
+    _checks: ClassVar[Mapping[str, Check]] = {"axis": _axes}
+    axis: int | Sequence[int] = -1
 
     def _options(self) -> dict[str, object]:
         return {"axes": self.axis if isinstance(self.axis, list) else [self.axis]}
-
-
-def _axes(value: Any, name: str) -> int | list[int]:
-    if isinstance(value, (list, tuple)):
-        return [integer(axis, name, minimum=-8) for axis in value]
-    return integer(value, name, minimum=-8)

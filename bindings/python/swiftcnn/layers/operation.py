@@ -5,25 +5,61 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .._checks import boolean
 from .._symbolic import Call, Network, Tensor, context, is_rebuilding, limited, parts_of, spent
 from ..activations import Function, Kind, kind_of
-from .base import Layer, batched
+from .arguments import Declared, default
+from .base import batched
 from .variable import Variable
 
 if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
+
     from .. import _swiftcnn
     from .._symbolic import Shape
-    from .arguments import Check
+    from .arguments import InitializerLike, Name, RegularizerLike
+
+# What the library calls the arguments that it takes.
+_LIBRARY = {
+    "depth_multiplier": "multiplier",
+    "dilation_rate": "dilation",
+    "keepdims": "keep_axes",
+    "kernel_size": "kernel",
+    "pool_size": "kernel",
+    "strides": "stride",
+    "target_shape": "shape",
+    "use_bias": "bias",
+} | {
+    name: name
+    for name in (
+        "center",
+        "epsilon",
+        "filters",
+        "groups",
+        "height",
+        "offset",
+        "padding",
+        "rate",
+        "scale",
+        "units",
+        "width",
+    )
+}
 
 
-class Operation(Layer):
+class Operation(Declared):
     """A layer that the library knows. It has no weights, unless it is a ``WeightedLayer``."""
+
+    if TYPE_CHECKING:  # what all layers take
+        _: KW_ONLY
+        name: Name = default(None)
+        trainable: bool = True  # pyright: ignore[reportIncompatibleMethodOverride]
+        dtype: Name = default(None)
+        input_shape: Sequence[int | None] | None = None
 
     _asks = False
     _kind: ClassVar[str]  # what the library calls it
     _acts_in_training_alone: ClassVar[bool] = False
-    _checks: ClassVar[Mapping[str, Check]] = {}  # of arguments whose names mean something else in other layers
+    _constants: ClassVar[Mapping[str, object]] = {}  # options of the library's layer that are always so
 
     def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
         """The result of the layer itself, for tensors."""
@@ -48,9 +84,12 @@ class Operation(Layer):
             return operand
         return network.layer(self._kind, self.name, self._options(), operand)
 
-    def _options(self) -> Mapping[str, object]:
+    def _options(self) -> dict[str, Any]:
         """The options of the library's layer."""
-        return {}
+        told = self._given(_LIBRARY)
+        if told.get("padding") == "valid":
+            del told["padding"]  # none, which the library has no word for
+        return {**told, **self._constants}
 
 
 class WeightedLayer(Operation):
@@ -65,7 +104,7 @@ class WeightedLayer(Operation):
     # What the names of a weight's initializer and regularizer begin with, where that is not its own name.
     _stems: ClassVar[Mapping[str, str]] = {}
     _depthwise: ClassVar[str] = ""  # the weight of a convolution of each channel by itself
-    _home: _swiftcnn.Model | None = None
+    _home: ClassVar[_swiftcnn.Model | None] = None  # an object's own
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the weights for inputs of a shape, the batch included."""
@@ -92,11 +131,11 @@ class WeightedLayer(Operation):
                 variable.assign(own[f"{stem}_initializer"](variable.shape))
             if (penalty := own.get(f"{stem}_regularizer")) is not None:
                 home.set_regularization(variable.parameter, penalty.l1, penalty.l2)
-        self._home = home
+        vars(self)["_home"] = home
         self.built = True
         self._freezes = False
         if not self._trainable:
-            self._set_trainable(home, False)
+            self._let_train(False)
         return home
 
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
@@ -141,29 +180,17 @@ class WeightedLayer(Operation):
             raise AttributeError(f"layer {self.name!r} has no weight {name!r}, or is not built yet")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights; see ``Layer.trainable``."""
+    def _is_trainable(self) -> bool:
         learned = [] if self._home is None else [row[2] for row in self._home.parameters() if row[1] != "statistic"]
         return any(learned) if learned else self._trainable
 
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = boolean(value, "trainable")
-        self._freezes = False
-        if self._home is not None:
-            self._set_trainable(self._home, self._trainable)
-
-    @staticmethod
-    def _set_trainable(home: _swiftcnn.Model, trainable: bool) -> None:
-        if any(row[1] != "statistic" for row in home.parameters()):
-            home.set_trainable("*", trainable)
+    def _let_train(self, trainable: bool) -> None:
+        if self._home is not None and any(row[1] != "statistic" for row in self._home.parameters()):
+            self._home.set_trainable("*", trainable)
 
 
 class ActivatedLayer(WeightedLayer):
     """A layer with weights and an activation."""
-
-    activation: Function
 
     def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
         return finish(self.activation, super().call(inputs, training))
@@ -177,6 +204,19 @@ class ActivatedLayer(WeightedLayer):
     def _linear(self, network: Network, operand: int, inference: bool) -> int:
         """Adds what comes before the activation."""
         return super()._define(network, operand, inference)
+
+
+class KernelLayer(ActivatedLayer):
+    """One whose weights are ``kernel`` and ``bias``."""
+
+    _: KW_ONLY
+    kernel_initializer: InitializerLike = default("glorot_uniform")
+    bias_initializer: InitializerLike = default("zeros")
+    kernel_regularizer: RegularizerLike = default(None)
+    bias_regularizer: RegularizerLike = default(None)
+    activity_regularizer: None = None
+    kernel_constraint: None = None
+    bias_constraint: None = None
 
 
 def known(function: Function) -> Kind | None:

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
-from .arguments import declared, optional, pair
+from .arguments import default
 from .operation import Operation
 
 if TYPE_CHECKING:
-    from .arguments import Pair
-    from .base import LayerOptions, UnnamedOptions
+    from .arguments import DataFormat, Padding, Pair, Strides
 
 
 class _Pooling(Operation):
-    pool_size: tuple[int, ...]
-    strides: tuple[int, ...]
-    padding: str
     _kind = "pool2d"
-    _checks = {"strides": optional(pair)}
-    _how: ClassVar[str]
-
-    @declared
-    def __init__(
-        self,
-        pool_size: Pair,
-        strides: Pair | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        name: str | None = None,
-        **options: Unpack[UnnamedOptions],
-    ) -> None:
-        self._check()
+    pool_size: Pair
+    strides: Strides = default(None)
+    padding: Padding = "valid"
+    data_format: DataFormat = None
 
     def _check(self) -> None:
-        if vars(self)["strides"] is None:
-            self.strides = self.pool_size
-
-    def _options(self) -> dict[str, object]:
-        # Padding does not count in a mean, as in TensorFlow.
-        exclusive = {"count_include_pad": False} if self._how == "average" else {}
-        padding = {"padding": "same"} if self.padding.lower() == "same" else {}
-        return {"kind": self._how, "kernel": self.pool_size, "stride": self.strides, **exclusive, **padding}
+        self.strides = self.strides or self.pool_size
 
 
 class MaxPooling2D(_Pooling):
@@ -52,19 +32,8 @@ class MaxPooling2D(_Pooling):
         padding: ``"valid"`` for none, ``"same"`` for as much as gives ceil(H / stride) rows.
     """
 
-    _how = "max"
-
-    @declared
-    def __init__(
-        self,
-        pool_size: Pair = (2, 2),
-        strides: Pair | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        name: str | None = None,
-        **options: Unpack[UnnamedOptions],
-    ) -> None:
-        self._check()
+    _constants: ClassVar[Mapping[str, object]] = {"kind": "max"}
+    pool_size: Pair = default((2, 2))
 
 
 class AveragePooling2D(_Pooling):
@@ -73,32 +42,26 @@ class AveragePooling2D(_Pooling):
     Args: as of ``MaxPooling2D``.
     """
 
-    _how = "average"
+    # As in TensorFlow.
+    _constants: ClassVar[Mapping[str, object]] = {"kind": "average", "count_include_pad": False}
 
 
 class _GlobalPooling(Operation):
-    keepdims: bool
     _kind = "global_pool2d"
-    _how: ClassVar[str]
-
-    @declared
-    def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Unpack[LayerOptions]) -> None:
-        pass
-
-    def _options(self) -> dict[str, object]:
-        return {"kind": self._how, "keep_axes": self.keepdims}
+    data_format: DataFormat = None
+    keepdims: bool = False
 
 
 class GlobalAveragePooling2D(_GlobalPooling):
     """The mean over height and width: (N, H, W, C) becomes (N, C), or with ``keepdims`` (N, 1, 1, C)."""
 
-    _how = "average"
+    _constants: ClassVar[Mapping[str, object]] = {"kind": "average"}
 
 
 class GlobalMaxPooling2D(_GlobalPooling):
     """The maximum over height and width: (N, H, W, C) becomes (N, C), or with ``keepdims`` (N, 1, 1, C)."""
 
-    _how = "max"
+    _constants: ClassVar[Mapping[str, object]] = {"kind": "max"}
 
 
 MaxPool2D = MaxPooling2D

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from .. import _arrays
 from .._symbolic import Call, Network, functions
-from .arguments import declared, one_of, optional, pair
+from .arguments import default, one_of, optional
 from .operation import Operation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .arguments import Pair
-    from .base import LayerOptions, UnnamedOptions
+    from .arguments import Check, DataFormat, Kept, Pair, Size
+
+    Constant = Kept[ArrayLike, float | list[float]]
+    Constants = Kept[ArrayLike | None, list[float] | None]
 
 
 def _constants(value: ArrayLike, name: str) -> list[float]:
@@ -38,17 +40,10 @@ def _constant(value: ArrayLike, name: str) -> float | list[float]:
 class Rescaling(Operation):
     """``x * scale + offset``, each one number or one a channel: ``Rescaling(1 / 255)`` brings pixels to 0...1."""
 
-    scale: float | list[float]
-    offset: float | list[float]
     _kind = "rescaling"
-    _checks = {"scale": _constant, "offset": _constant}
-
-    @declared
-    def __init__(self, scale: ArrayLike, offset: ArrayLike = 0.0, **options: Unpack[LayerOptions]) -> None:
-        pass
-
-    def _options(self) -> dict[str, object]:
-        return {"scale": self.scale, "offset": self.offset}
+    _checks: ClassVar[Mapping[str, Check]] = {"scale": _constant, "offset": _constant}
+    scale: Constant
+    offset: Constant = default(0.0)
 
 
 class Normalization(Operation):
@@ -60,23 +55,19 @@ class Normalization(Operation):
         invert: the reverse, ``x * sqrt(variance) + mean``.
     """
 
-    axis: int | None
-    invert: bool
-    mean: list[float] | None
-    variance: list[float] | None
     _kind = "rescaling"
-    _checks = {"axis": one_of(-1, None), "mean": optional(_constants), "variance": optional(_constants)}
+    _checks: ClassVar[Mapping[str, Check]] = {
+        "axis": one_of(-1, None),
+        "mean": optional(_constants),
+        "variance": optional(_constants),
+    }
+    axis: int | None = -1
+    mean: Constants = default(None)
+    variance: Constants = default(None)
+    invert: bool = False
 
-    @declared
-    def __init__(
-        self,
-        axis: int | None = -1,
-        mean: ArrayLike | None = None,
-        variance: ArrayLike | None = None,
-        invert: bool = False,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        if (mean is None) != (variance is None):
+    def _check(self) -> None:
+        if (self.mean is None) != (self.variance is None):
             raise ValueError("mean and variance must be given both, or neither")
         if self.variance and min(self.variance) < 0:
             raise ValueError(f"variance must be 0 or more, got {min(self.variance)}")
@@ -116,21 +107,11 @@ class UpSampling2D(Operation):
         interpolation: ``"nearest"`` repeats them, ``"bilinear"`` draws lines between them.
     """
 
-    size: tuple[int, ...]
-    interpolation: str
     _kind = "resize"
-    _checks = {"size": pair, "interpolation": one_of("nearest", "bilinear")}
-
-    @declared
-    def __init__(
-        self,
-        size: Pair = (2, 2),
-        data_format: str | None = None,
-        interpolation: str = "nearest",
-        name: str | None = None,
-        **options: Unpack[UnnamedOptions],
-    ) -> None:
-        pass
+    _checks: ClassVar[Mapping[str, Check]] = {"interpolation": one_of("nearest", "bilinear")}
+    size: Pair = default((2, 2))
+    data_format: DataFormat = None
+    interpolation: str = "nearest"
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         if len(network.shape(operand)) != 4:
@@ -148,19 +129,11 @@ class RandomFlip(Operation):
         seed: not used: the numbers depend on the seed of ``compile``, the step and the layer's place in the network.
     """
 
-    mode: str
     _kind, _acts_in_training_alone = "random_flip", True
-    _checks = {"mode": one_of("horizontal", "vertical", "horizontal_and_vertical")}
-
-    @declared
-    def __init__(
-        self,
-        mode: str = "horizontal_and_vertical",
-        seed: int | None = None,
-        data_format: str | None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        pass
+    _checks: ClassVar[Mapping[str, Check]] = {"mode": one_of("horizontal", "vertical", "horizontal_and_vertical")}
+    mode: str = "horizontal_and_vertical"
+    seed: int | None = None
+    data_format: DataFormat = None
 
     def _options(self) -> dict[str, object]:
         return {"horizontal": "horizontal" in self.mode, "vertical": "vertical" in self.mode}
@@ -174,21 +147,11 @@ class RandomCrop(Operation):
         seed: not used: the numbers depend on the seed of ``compile``, the step and the layer's place in the network.
     """
 
-    height: int
-    width: int
     _kind = "random_crop"
-
-    @declared
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        seed: int | None = None,
-        data_format: str | None = None,
-        name: str | None = None,
-        **options: Unpack[UnnamedOptions],
-    ) -> None:
-        pass
+    height: Size
+    width: Size
+    seed: int | None = None
+    data_format: DataFormat = None
 
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         if not call.inference:
@@ -196,9 +159,6 @@ class RandomCrop(Operation):
         alone = Network()
         middle = alone.model(self._define(alone, alone.input(call.inputs[0], "input"), inference=False))
         return network.apply(middle, operands, inference=True)
-
-    def _options(self) -> dict[str, object]:
-        return {"height": self.height, "width": self.width}
 
 
 def _rescaled(x: Any, scale: ArrayLike, offset: ArrayLike = 0.0) -> Any:

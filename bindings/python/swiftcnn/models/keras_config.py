@@ -113,7 +113,7 @@ class _Builder:
 
     def _arguments(self, kind: type[Layer], config: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a class here for those of Keras's."""
-        known = set(inspect.signature(kind.__init__).parameters) | {"name", "trainable"}
+        known = set(inspect.signature(kind).parameters) | {"name", "trainable"}
         arguments: dict[str, Any] = {}
         for key, value in config.items():
             if key == "dtype":

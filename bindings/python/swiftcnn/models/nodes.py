@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import layers
-from .._checks import boolean
 from .._symbolic import Call, Tensor
 from ..layers.base import Layer
 from ..layers.variable import Variable, is_trained
@@ -71,21 +70,17 @@ class Node(Layer):
             result.append(Variable(handle, row.name, name, self.name, row.shape, channels, shape))
         return result
 
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights."""
+    def _is_trainable(self) -> bool:
         if not hasattr(self, "_rows"):
             return self._trainable
         learned = [row.name for row, _ in self._rows if row.role != "statistic"]
         handle = self._owner[0]._handle
         return any(is_trained(handle, name) for name in learned) if learned else self._trainable
 
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = boolean(value, "trainable")
+    def _let_train(self, trainable: bool) -> None:
         for row, _ in self._rows:
             if row.role != "statistic":
-                self._owner[0]._handle.set_trainable(literally(row.name), value)
+                self._owner[0]._handle.set_trainable(literally(row.name), trainable)
 
     def _sublayers(self) -> Iterator[Layer]:
         return iter(())
