@@ -112,7 +112,7 @@ def test_a_copy_predicts_and_trains_on_in_the_same_bits(make, copied, data):
     assert type(other) is type(model) and other.name == model.name
     assert [type(layer) for layer in other.layers] == [type(layer) for layer in model.layers]
     assert other.metrics_names == model.metrics_names and other.optimizer.iterations == model.optimizer.iterations == 6
-    assert [type(metric) for metric in other._metrics] == [type(metric) for metric in model._metrics]
+    assert [type(metric) for metric in other._all_metrics] == [type(metric) for metric in model._all_metrics]
     assert other.optimizer is not model.optimizer and other.optimizer.get_config() == model.optimizer.get_config()
     assert other._handle.training_settings() == model._handle.training_settings()
     other.fit(*data, verbose=0)
@@ -171,7 +171,7 @@ def test_a_model_without_a_network_yet_is_copied_with_its_settings(make, copied,
     model = make()
     model.compile("adam", "crossentropy", metrics=["accuracy"], seed=9)
     other = copied(model)
-    assert type(other) is type(model) and other.compiled and other._compile_seed == 9
+    assert type(other) is type(model) and other.compiled and other._seed == 9
     assert len(other.layers) == len(model.layers)
     if model.layers:
         assert other.layers[0] is not model.layers[0]

@@ -33,30 +33,25 @@ _WEIGHTED = " (weighted)"  # behind the name of an own metric in a checkpoint
 class GivenSettings(NamedTuple):
     """What ``compile`` was given, as copies of a model carry it beside the training state."""
 
-    optimizer: Optimizer | None
-    loss: Loss | None
-    metrics: tuple[Metric, ...]
-    weighted_metrics: tuple[Metric, ...]
-    seed: int | None
-    memory: str
-    is_due: bool
+    optimizer: Optimizer | None = None  # before compile
+    loss: Loss | None = None  # where compile was given none
+    metrics: tuple[Metric, ...] = ()
+    weighted_metrics: tuple[Metric, ...] = ()
+    seed: int | None = None  # of a loaded checkpoint
+    memory: str = "normal"
+    is_due: bool = False  # the library does not know the settings yet
 
 
 class Compiled:
     """The half of a model's training that is settings. The library is told them once there is a network and it is known
-    which loss it is.
+    which loss it is."""
 
-    Attributes:
-        optimizer: None before ``compile``.
-    """
+    _given: GivenSettings = GivenSettings()
 
-    optimizer: Optimizer | None = None
-    _compile_seed: int | None = None  # of the last compile; None of a loaded checkpoint
-    _compile_memory: str = "normal"
-    _compile_is_due: bool = False  # the library does not know the settings yet
-    _loss: Loss | None = None  # None where compile was given none
-    _metrics: tuple[Metric, ...] = ()
-    _weighted_metrics: tuple[Metric, ...] = ()
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """How gradients change the weights; None before ``compile``."""
+        return self._given.optimizer
 
     @property
     def _handle(self) -> _swiftcnn.Model:
@@ -74,16 +69,23 @@ class Compiled:
 
     def _adopt(self) -> None:
         """Called when there is a new handle: compiles it as was asked; a loaded checkpoint has settings of its own."""
-        if self._compile_seed is not None:
-            self._compile_is_due = True
+        if self._given.seed is not None:
+            self._given = self._given._replace(is_due=True)
             self._apply_compile_settings()
-        elif self.compiled:
+            return
+        try:
             settings = json.loads(self._handle.training_settings())
-            self._loss = losses.of_settings(settings)
-            self._metrics = tuple(metrics.of_settings(metric) for metric in settings["metrics"])
-            self._weighted_metrics = tuple(metrics.of_settings(metric) for metric in settings["weighted_metrics"])
-            self.optimizer = optimizers.of_settings(settings["optimizer"], settings["schedule"])
-            self.optimizer._bind(self._handle)
+        except RuntimeError:  # it is not compiled
+            self._given = GivenSettings()
+            return
+        self._take_settings(
+            GivenSettings(
+                optimizers.of_settings(settings["optimizer"], settings["schedule"]),
+                losses.of_settings(settings),
+                tuple(map(metrics.of_settings, settings["metrics"])),
+                tuple(map(metrics.of_settings, settings["weighted_metrics"])),
+            )
+        )
 
     def _restore_own_metrics(self, objects: Mapping[str, Any]) -> None:
         """Has the metrics of a loaded checkpoint that the library does not measure, which are found by their names."""
@@ -96,39 +98,22 @@ class Compiled:
                 continue
             metric = metrics.get(objects[name])
             metric.name = name
+            given = self._given
             if name == text:
-                self._metrics = (*self._metrics, metric)
+                self._given = given._replace(metrics=(*given.metrics, metric))
             else:
-                self._weighted_metrics = (*self._weighted_metrics, metric)
+                self._given = given._replace(weighted_metrics=(*given.weighted_metrics, metric))
         if missing:
             warn(
                 f"the model was compiled with metrics of your own, which it is without now: {', '.join(missing)}; give "
                 "them as custom_objects, or compile again",
             )
 
-    def _given_settings(self) -> GivenSettings:
-        return GivenSettings(
-            self.optimizer,
-            self._loss,
-            self._metrics,
-            self._weighted_metrics,
-            self._compile_seed,
-            self._compile_memory,
-            self._compile_is_due,
-        )
-
     def _take_settings(self, given: GivenSettings) -> None:
         """Lets a copy, which has the training state already, have the settings of the original. They become its own."""
-        self._compile_seed, self._compile_memory, self._compile_is_due = given.seed, given.memory, given.is_due
-        self._loss, self._metrics, self.optimizer = given.loss, given.metrics, given.optimizer
-        self._weighted_metrics = given.weighted_metrics
-        if self.optimizer is not None and self._built and not given.is_due:
-            self.optimizer._bind(self._handle)
-
-    def _forget_settings(self) -> None:
-        """Called when the handle was changed so much that it has to be compiled again."""
-        self._compile_seed, self._compile_is_due = None, False
-        self._loss, self._metrics, self._weighted_metrics, self.optimizer = None, (), (), None
+        self._given = given
+        if given.optimizer is not None and self._built and not given.is_due:
+            given.optimizer._bind(self._handle)
 
     @suggesting
     def compile(
@@ -174,52 +159,48 @@ class Compiled:
             jit_compile=(jit_compile, [None, False, "auto"], "'auto' or False"),
         )
         boolean(auto_scale_loss, "auto_scale_loss")  # has no effect on float32
-        chosen = optimizers.get(optimizer)
-        chosen_loss = None if loss is None else losses.get(loss)
-        chosen_metrics = _metrics_of(metrics, "metrics", [])
-        chosen_weighted = _metrics_of(weighted_metrics, "weighted_metrics", [metric.name for metric in chosen_metrics])
-        chosen_seed, chosen_memory = integer(seed, "seed"), choice(memory, "memory", ("normal", "low"))
-        before = self._given_settings()
-        self._take_settings(
-            GivenSettings(chosen, chosen_loss, chosen_metrics, chosen_weighted, chosen_seed, chosen_memory, True)
+        measured = _metrics_of(metrics, "metrics", [])
+        weighted = _metrics_of(weighted_metrics, "weighted_metrics", [metric.name for metric in measured])
+        before, self._given = (
+            self._given,
+            GivenSettings(
+                optimizers.get(optimizer),
+                None if loss is None else losses.get(loss),
+                measured,
+                weighted,
+                integer(seed, "seed"),
+                choice(memory, "memory", ("normal", "low")),
+                is_due=True,
+            ),
         )
         try:
             self._apply_compile_settings()
         except BaseException:
-            self._take_settings(before)
+            self._given = before
             raise
 
     def _apply_compile_settings(self) -> None:
         """Tells the library the settings that it does not know yet, once there is a network and the loss is known."""
-        loss, optimizer = self._loss, self.optimizer
-        if not self._compile_is_due or not self._built or loss is None or optimizer is None or losses.is_open(loss):
+        optimizer, loss, measured, weighted, seed, memory, is_due = self._given
+        if not is_due or not self._built or loss is None or optimizer is None or losses.is_open(loss):
             return
         settings = {
             "optimizer": optimizer.settings,
             "schedule": None if optimizer.schedule is None else optimizer.schedule.settings,
             **loss._settings_for(self._handle.tensor_shape(None)),
-            "metrics": _told(self._metrics),
-            "weighted_metrics": _told(self._weighted_metrics),
-            "custom_metrics": [
-                metric.name + _WEIGHTED * (metric in self._weighted_metrics) for metric in self._own_metrics
-            ],
-            "seed": self._compile_seed,
-            "memory": self._compile_memory,
+            "metrics": _told(measured),
+            "weighted_metrics": _told(weighted),
+            "custom_metrics": [metric.name + _WEIGHTED * (metric in weighted) for metric in self._own_metrics],
+            "seed": seed,
+            "memory": memory,
         }
         self._handle.compile(told(settings))
-        self._compile_is_due = False
-        optimizer._bind(self._handle)
+        self._take_settings(self._given._replace(is_due=False))
 
     @property
     def compiled(self) -> bool:
         """Whether ``compile`` was called, or the model was loaded with its training state."""
-        if self._compile_is_due or not self._built:
-            return self._compile_is_due
-        try:
-            self._handle.metric_names()
-        except RuntimeError:
-            return False
-        return True
+        return self.optimizer is not None
 
     @property
     def metrics_names(self) -> list[str]:
@@ -228,16 +209,14 @@ class Compiled:
         Raises:
             RuntimeError: the model is not compiled.
         """
-        if self._compile_seed is not None or self._own_metrics:
-            return ["loss", *(metric.name for metric in self._all_metrics)]
-        if not self._built:
+        if not self.compiled:
             raise RuntimeError("the model is not compiled; call compile first")
-        return self._handle.metric_names().split("\n")
+        return ["loss", *(metric.name for metric in self._all_metrics)]
 
     @property
     def _all_metrics(self) -> tuple[Metric, ...]:
         """The metrics, those that are weighted behind the others."""
-        return self._metrics + self._weighted_metrics
+        return self._given.metrics + self._given.weighted_metrics
 
     @property
     def _own_metrics(self) -> list[Metric]:
@@ -259,7 +238,7 @@ class Compiled:
                 metric._adopt(sums, place)
             elif has_batch:
                 y, p, weight = batch_of(sums)
-                metric.update_state(y, p, *([weight] if metric in self._weighted_metrics else []))
+                metric.update_state(y, p, *([weight] if metric in self._given.weighted_metrics else []))
             result = metric.result()
             logs[metric.name] = float(result) if np.ndim(result) == 0 else np.asarray(result)
         return logs
@@ -272,7 +251,7 @@ class Compiled:
             ValueError: it is, without a loss.
         """
         names = self.metrics_names
-        if self._compile_seed is not None and self._loss is None:
+        if self._given.loss is None:
             raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
         return names
 
@@ -289,7 +268,7 @@ class Compiled:
         Raises:
             RuntimeError: the model is not compiled.
         """
-        if self._compile_is_due and self.optimizer is not None:
+        if self._given.is_due and self.optimizer is not None:
             return self.optimizer.learning_rate
         return self._handle.get_learning_rate()
 
@@ -304,9 +283,8 @@ class Compiled:
     @property
     def _seed(self) -> int:
         """Of shuffling."""
-        if self._compile_seed is not None:
-            return self._compile_seed
-        return int(json.loads(self._handle.training_settings())["seed"])
+        seed = self._given.seed
+        return int(json.loads(self._handle.training_settings())["seed"]) if seed is None else seed
 
     @property
     def _open_schedule(self) -> str | None:

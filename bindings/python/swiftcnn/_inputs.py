@@ -60,12 +60,12 @@ class Fed(Compiled):
     def _settle(self, x: Any, y: ArrayLike | None) -> None:
         """Builds the model for these images and compiles it for these targets, where that is still due."""
         self._prepare(x)
-        if self._compile_is_due and self._loss is not None:
-            if losses.is_open(self._loss):
+        if self._given.is_due and self._given.loss is not None:
+            if losses.is_open(self._given.loss):
                 images, targets = self._images(x), _arrays.numeric(y, "y")
                 output = self._handle.output_shape(_arrays.shapes_of(images), None)
                 is_label = targets.ndim < len(output) or (targets.shape[-1] == 1 and output[-1] > 1)
-                self._loss = losses.fitting(self._loss, is_label, output[-1])
+                self._given = self._given._replace(loss=losses.fitting(self._given.loss, is_label, output[-1]))
             self._apply_compile_settings()
 
     def _settle_for(self, feed: Feed[Any], epoch: int, name: str) -> None:
@@ -109,7 +109,7 @@ class Fed(Compiled):
 
     def _folder(self, folder: ImageFolder, purpose: str, name: str = "x", training: Any = None) -> ImageFolder:
         """A folder of pictures as the model reads it. Builds and compiles the model where that is still due."""
-        if not self._built or self._compile_is_due:
+        if not self._built or self._given.is_due:
             self._settle_for(_batches.feed_of(folder, None), 0, name)
         return folder._for(self._handle, purpose, name, training if isinstance(training, ImageFolder) else None)
 

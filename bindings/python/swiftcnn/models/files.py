@@ -142,7 +142,7 @@ def copied(model: Model) -> Model:
     else:
         objects = keep_description(model)
         other = with_layers(model._handle, objects)
-    other._take_settings(copy.deepcopy(model._given_settings()))
+    other._take_settings(copy.deepcopy(model._given))
     return other
 
 

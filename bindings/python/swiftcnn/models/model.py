@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _arrays, _swiftcnn
 from .._checks import boolean, integer, number, path_of, readable, text, unknown
+from .._compilation import GivenSettings
 from .._interchange import is_array
 from .._names import unique_name
 from .._output import say
@@ -565,7 +566,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         self._handle.set_metadata(KEY, None)
         self._ends, self._keys = None, None
         self._members.layers = self._members.nodes = self._members.steps = None
-        self._forget_settings()
+        self._take_settings(GivenSettings())
 
     # --------------------------------------------------------------------------------------------------------- files
 
@@ -596,7 +597,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
     def _with_training_state(self, wanted: bool | None) -> bool:
         """Whether a file gets the training state, which then has that of the callbacks; None: where there is one."""
         if wanted is None:
-            wanted = self.compiled and not self._compile_is_due
+            wanted = self.compiled and not self._given.is_due
         if boolean(wanted, "include_optimizer"):
             self._store_callbacks()
         return wanted
@@ -711,7 +712,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         contents, objects = to_bytes(self)
         # From protocol 5 on, those who share memory between processes may do so with the file.
         data = contents if operator.index(protocol) < 5 else pickle.PickleBuffer(contents)
-        return from_bytes, (data, objects, self._given_settings())
+        return from_bytes, (data, objects, self._given)
 
     def get_config(self) -> dict[str, Any]:
         """What ``from_config`` makes the same model of, with other weights: the layers and how they are connected; of a

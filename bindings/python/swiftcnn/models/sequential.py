@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _swiftcnn, initializers
 from .._checks import ArgumentError, integer
+from .._compilation import GivenSettings
 from .._symbolic import Tensor
 from ..layers.base import Layer, batched
 from ..layers.core import Dense, InputLayer
@@ -158,7 +159,7 @@ class Sequential(Model):
         self.add(type(dense[-1]).from_config(config | {"kernel_initializer": initializer}))
         for layer in after:
             self.add(layer)
-        self._forget_settings()
+        self._take_settings(GivenSettings())
 
     @property
     def _handle(self) -> _swiftcnn.Model:
