@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Floats = NDArray[np.float32]
-    Shape = Sequence[int | None]
     Samples = Array | tuple[Array, ...]  # what a model reads: of several inputs an array for each
 
 
@@ -87,7 +86,7 @@ def dense(array: Array, dtype: DTypeLike) -> Array:
         return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
-def _images(x: ArrayLike | None, model: _swiftcnn.Model, shape: Shape, pixels: bool, name: str) -> Array:
+def _images(x: ArrayLike | None, model: _swiftcnn.Model, shape: tuple[int, ...], pixels: bool, name: str) -> Array:
     """Samples (N, *shape) as an input of a model takes them: integers as pixels, uint8, which must be from 0 to 255
     where the model normalises those; floats as they stand, float32; of an input that takes no pixels all are that.
 
@@ -96,39 +95,41 @@ def _images(x: ArrayLike | None, model: _swiftcnn.Model, shape: Shape, pixels: b
         ValueError: no batch axis, another shape, no images, or integers that are no pixels.
     """
     array = numeric(x, name)
-    wanted = "(N, " + ", ".join("any" if size is None else str(size) for size in shape) + ")"
-    if array.ndim == len(shape) and _fits(array.shape, shape):
-        raise ValueError(
-            f"{name} has no batch axis: expected {wanted}, got {array.shape}; for one image give {name}[None]"
-        )
-    if array.ndim != len(shape) + 1 or not _fits(array.shape[1:], shape):
+    if array.ndim == 0 or not _fits(array.shape[1:], shape):
+        wanted = "(N, " + ", ".join("any" if size < 0 else str(size) for size in shape) + ")"
+        if _fits(array.shape, shape):
+            raise ValueError(
+                f"{name} has no batch axis: expected {wanted}, got {array.shape}; for one image give {name}[None]"
+            )
         hint = ""
-        if array.ndim == 4 and len(shape) == 3 and _fits((*array.shape[2:], array.shape[1]), shape):
+        if array.ndim == 4 and _fits((*array.shape[2:], array.shape[1]), shape):
             call = "permute" if hasattr(x, "permute") else "transpose"
             hint = f"; channels come last: give {name.rpartition(': ')[2]}.{call}(0, 2, 3, 1)"
         raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}{hint}")
     if array.shape[0] == 0:
         raise ValueError(f"{name} holds no images: its shape is {array.shape}")
-    return dense(array, _dtype_of_pixels(array, model, name) if pixels else _dtype_of_numbers(array))
+    return dense(array, _dtype(array, model, pixels, name))
 
 
-def _dtype_of_numbers(array: Array) -> str:
-    """Integers for an image that takes no pixels stay what they are: the library says so."""
-    is_image = array.ndim == 4
-    return ("uint8" if array.dtype == np.uint8 else "int32") if is_image and array.dtype.kind in "ui" else "float32"
+def _fits(got: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a shape is the wanted one, of which -1 may be any size."""
+    if len(got) != len(wanted):
+        return False
+    return got == wanted or all(size in (-1, have) for size, have in zip(wanted, got, strict=True))
 
 
-def _dtype_of_pixels(array: Array, model: _swiftcnn.Model, name: str) -> str:
-    if array.dtype == np.uint8:
-        return "uint8"
-    if array.dtype.kind == "f":
-        return "float32"
+def _dtype(array: Array, model: _swiftcnn.Model, pixels: bool, name: str) -> str:
+    is_byte, kind = array.dtype == np.uint8, array.dtype.kind
+    if not pixels:  # Integers for an image stay what they are: the library says that it takes none.
+        return "float32" if array.ndim != 4 or kind in "bf" else "uint8" if is_byte else "int32"
+    if is_byte or kind == "f":
+        return "uint8" if is_byte else "float32"
     smallest, largest = (max(-(2**63), min(int(end), 2**63 - 1)) for end in (array.min(), array.max()))
     try:
         dtype = model.integer_dtype(smallest, largest)
     except ValueError as error:
         raise ValueError(f"{name}{str(error).removeprefix('x')}") from None
-    if array.dtype.kind == "b" and dtype == "uint8":
+    if kind == "b" and dtype == "uint8":
         raise ArgumentError(
             f"{name} holds booleans, which are neither pixels nor what becomes of them: give "
             f"{name}.astype('uint8') * 255 for black and white, or {name}.astype('float32') as it stands"
@@ -144,28 +145,26 @@ def samples(x: Any, model: _swiftcnn.Model, name: str = "x") -> Samples:
         TypeError: not numbers, or no list or dictionary of arrays.
         ValueError: arrays are missing or left over, one has another shape, or they differ in the number of samples.
     """
-    inputs = [(key, [size if size > 0 else None for size in shape], pixels) for key, shape, pixels in model.inputs()]
+    inputs = model.inputs()
+    if len(inputs) == 1 and not isinstance(x, Mapping):
+        return _images(x, model, *inputs[0][1:], name)
     names = [key for key, *_ in inputs]
     if isinstance(x, Mapping):
         if unknown := [key for key in x if key not in names]:
             raise ValueError(f"{name} has no input {unknown[0]!r} to give it to: expected {_listed(names)}")
         if missing := [key for key in names if key not in x]:
             raise ValueError(f"{name} has nothing for the input {missing[0]!r}: expected {_listed(names)}")
-        given = [x[key] for key in names]
-    elif len(names) == 1:
-        given = [x]
-    elif not isinstance(x, (list, tuple)):
+        if len(inputs) == 1:
+            return samples(x[names[0]], model, name)
+        x = [x[key] for key in names]
+    if not isinstance(x, (list, tuple)):
         kind = f"an array of shape {np.shape(x)}" if is_array(x) else repr(type(x).__name__)
         raise ArgumentError(f"{name} must be a list or a dictionary of arrays for {_listed(names)}, got {kind}")
-    else:
-        given = list(x)
-    if len(given) != len(names):
-        raise ValueError(f"{name} must have an array for each of {_listed(names)}, got {len(given)}")
-    if len(names) == 1:
-        return _images(given[0], model, *inputs[0][1:], name)
+    if len(x) != len(names):
+        raise ValueError(f"{name} must have an array for each of {_listed(names)}, got {len(x)}")
     arrays = [
         _images(array, model, shape, pixels, f"{name}[{key!r}]")
-        for array, (key, shape, pixels) in zip(given, inputs, strict=True)
+        for array, (key, shape, pixels) in zip(x, inputs, strict=True)
     ]
     for key, array in zip(names, arrays, strict=True):
         if len(array) != len(arrays[0]):
@@ -178,10 +177,6 @@ def samples(x: Any, model: _swiftcnn.Model, name: str = "x") -> Samples:
 
 def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} inputs, {', '.join(map(repr, names))}" if len(names) > 1 else f"the input {names[0]!r}"
-
-
-def _fits(got: tuple[int, ...], wanted: Sequence[int | None]) -> bool:
-    return all(size is None or size == have for have, size in zip(got, wanted, strict=True))
 
 
 def targets(y: ArrayLike | None, output_shape: tuple[int, ...], name: str = "y") -> Array:
@@ -199,10 +194,10 @@ def targets(y: ArrayLike | None, output_shape: tuple[int, ...], name: str = "y")
     count, classes, rest = output_shape[0], output_shape[-1], output_shape[:-1]
     if array.ndim == 0 or array.shape[0] != count:
         raise ValueError(f"{name}: expected targets for {count} images, got shape {array.shape}")
-    if array.shape in (rest, (*rest, 1)):
-        if classes > 1:
-            return dense(labels(array.reshape(rest), classes, name), np.int32)
-    elif array.shape != output_shape:
+    is_list = array.shape in (rest, (*rest, 1))
+    if is_list and classes > 1:
+        return dense(labels(array.reshape(rest), classes, name), np.int32)
+    if not is_list and array.shape != output_shape:
         raise ValueError(f"{name}: expected labels {rest} or targets {output_shape}, got shape {array.shape}")
     result = dense(array, np.float32).reshape(output_shape)
     _check_finite(result, name)

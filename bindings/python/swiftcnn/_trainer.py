@@ -534,10 +534,10 @@ class Trainer(Fed):
             images = self._images(x)
             size = size_of(batch_size, count, count_of(images))
             samples = count_of(images) if count is None else min(count_of(images), count * size)
-            feed = _batches.feed_of_arrays(count_of(images), functools.partial(part_of, images), size, count)
             is_quiet = level == 0 or (verbose == "auto" and not is_terminal())
             if is_quiet and not hooks.callbacks and count in (None, 1) and count_of(images) <= size:
                 return self._chosen(self._computed(images, chosen or self.output_names), output)
+            feed = _batches.feed_of_arrays(count_of(images), functools.partial(part_of, images), size, count)
         with self._told(hooks, verbose, "predict", samples, feed.steps) as bar:
             return self._chosen(self._predict(feed, samples, chosen or self.output_names, hooks, bar), output)
 
