@@ -265,7 +265,7 @@ def test_metrics_are_copied_and_pickled():
         (lambda: metrics.MeanSquaredError()(LABELS, SCORES), "targets shaped as"),
         (lambda: mirror(metrics=["presision"]), "did you mean 'precision'"),
         (lambda: mirror(metrics=[metrics.Precision(name="a"), metrics.Recall(name="a")]), "'a' is given twice"),
-        (lambda: mirror(metrics=[3]), "metrics must hold names"),
+        (lambda: mirror(metrics=[3]), "metric must be a name or one of swiftcnn.metrics"),
         (lambda: mirror(metrics=[lambda y, p: [1, 2]]).evaluate(SCORES, LABELS, verbose=0), "gave an array of shape"),
     ],
 )
@@ -284,3 +284,11 @@ def test_focal_losses_train(kind):
     assert losses.get(kind).get_config() == type(made)().get_config()
     with pytest.raises(ValueError, match="alpha has 2 numbers"):
         mirror(losses.CategoricalFocalCrossentropy(alpha=[0.1, 0.2]))
+
+
+def test_a_metric_of_ones_own_needs_no_constructor_of_its_base():
+    class SureShare(metrics.Metric):
+        def __init__(self):
+            pass
+
+    assert SureShare().name == "sure_share" and not SureShare().has_usual_name

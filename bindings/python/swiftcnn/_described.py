@@ -89,8 +89,9 @@ class Name:
         self.is_told = is_told
 
     def __get__(self, instance: Any, owner: Any = None) -> str:
-        found: str = owner._usual_name() if instance is None else vars(instance)["name"]
-        return found
+        given: str | None = None if instance is None else vars(instance).get("name")
+        usual: str = owner._usual_name()
+        return usual if given is None else given
 
     def __set__(self, instance: Any, value: str | None) -> None:
         vars(instance)["name"] = instance._usual_name() if value is None else text(value, "name")

@@ -9,44 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arrays, _swiftcnn
-from ._checks import unsupported
 from ._config import told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ._arrays import Array, Floats
-
-
-def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> Floats:
-    """1 for each prediction that lies on the target's side of ``threshold``, else 0; shaped as they are, as Keras's."""
-    y, p = _pair(y_true, y_pred)
-    settings = {"metric": {"name": "binary_accuracy", "threshold": threshold}}
-    return _rows(settings, y[..., None], p[..., None])
-
-
-def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
-    """1 where the largest prediction is the largest target, else 0."""
-    return _rows({"metric": "accuracy"}, *_pair(y_true, y_pred))
-
-
-def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
-    """1 where the largest prediction is that of the label, else 0."""
-    return _rows({"metric": "accuracy"}, *_pair(y_true, y_pred, True))
-
-
-def top_k_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5) -> Floats:
-    """1 where the class of the largest target is among the ``k`` largest predictions, else 0."""
-    return _rows({"metric": {"name": "top_k", "k": k}}, *_pair(y_true, y_pred))
-
-
-def sparse_top_k_categorical_accuracy(
-    y_true: ArrayLike, y_pred: ArrayLike, k: int = 5, from_sorted_ids: bool = False
-) -> Floats:
-    """1 where the label is among the ``k`` largest predictions, else 0."""
-    if from_sorted_ids is not False:
-        raise unsupported("from_sorted_ids", from_sorted_ids, "False")
-    return _rows({"metric": {"name": "top_k", "k": k}}, *_pair(y_true, y_pred, True))
 
 
 def arrays(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Array, Array, Array | None]:
@@ -57,7 +25,7 @@ def arrays(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None
     if p.ndim == 0:
         raise ValueError("y_pred must be an array of predictions, got a single number")
     has_labels = p.ndim > 1 and p.shape[-1] > 1 and y.shape in (p.shape[:-1], (*p.shape[:-1], 1))
-    y, p = _pair(y, p, has_labels)
+    y, p = pair(y, p, has_labels)
     if sample_weight is None:
         return y, p, None
     weight = _arrays.numeric(sample_weight, "sample_weight").reshape(-1)
@@ -78,10 +46,10 @@ def one_hot(array: Array, count: int, name: str) -> Array:
 
 def costs(settings: dict[str, Any], y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     """What a loss of these settings costs for each row."""
-    return _rows({"loss": settings}, *_pair(y_true, y_pred, settings["name"] == "sparse_categorical_crossentropy"))
+    return rows({"loss": settings}, *pair(y_true, y_pred, settings["name"] == "sparse_categorical_crossentropy"))
 
 
-def _rows(settings: Mapping[str, object], y: Array, p: Array) -> Floats:
+def rows(settings: Mapping[str, object], y: Array, p: Array) -> Floats:
     rows = np.empty(p.shape[:-1], np.float32)
     flat = p.reshape(1, -1) if p.ndim == 1 else p
     if rows.size:
@@ -89,7 +57,7 @@ def _rows(settings: Mapping[str, object], y: Array, p: Array) -> Floats:
     return rows
 
 
-def _pair(y_true: ArrayLike, y_pred: ArrayLike, has_labels: bool = False) -> tuple[Array, Array]:
+def pair(y_true: ArrayLike, y_pred: ArrayLike, has_labels: bool = False) -> tuple[Array, Array]:
     """Targets, shaped as the predictions or as int32 labels, and predictions in float32."""
     y, p = (_arrays.numeric(each, name) for each, name in ((y_true, "y_true"), (y_pred, "y_pred")))
     if p.ndim == 0:

@@ -73,7 +73,7 @@ class Loss(Described):
         name, reduction: as they were given.
     """
 
-    name = Name()
+    name: Name = Name()
     reduction: str
 
     def __init__(

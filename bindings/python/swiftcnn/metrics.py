@@ -9,29 +9,24 @@ of a class of your own, made from ``Metric``."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import _measures, _swiftcnn
-from ._checks import ArgumentError, boolean, entry, integer, number, unsupported
-from ._config import Configured, Described, check_dtype, declared, name_or, told
-from ._described import options
-from ._measures import (
-    binary_accuracy,
-    categorical_accuracy,
-    sparse_categorical_accuracy,
-    sparse_top_k_categorical_accuracy,
-    top_k_categorical_accuracy,
-)
+from ._checks import entry, integer
+from ._config import Described, chosen, told
+from ._described import DTYPE, Name, WithOptions, core, only
+from ._names import class_name
 from .losses import mean_absolute_error, mean_squared_error
 
 if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
+
     from numpy.typing import ArrayLike
 
-    from ._arrays import Array
+    from ._arrays import Array, Floats
 
     Thresholds = float | Sequence[float] | None
 
@@ -74,6 +69,14 @@ __all__ = [
 ]
 
 
+class _Name(Name):
+    """Of a metric, which has its usual name where None is given first; ``compile`` may number it then."""
+
+    def __set__(self, instance: Any, value: str | None) -> None:
+        vars(instance).setdefault("has_usual_name", value is None)
+        super().__set__(instance, value)
+
+
 class Metric(Described):
     """The base of all metrics: of those here, and of your own, which have ``update_state``, ``result`` and
     ``reset_state``. What a run that is resumed has to know of it are its attributes that are numbers or arrays.
@@ -87,15 +90,16 @@ class Metric(Described):
     """
 
     more_is_better: bool | None = None
-    is_array = False  # whether it has several numbers
     has_usual_name = False
+    name: _Name = _Name()
 
     def __init__(self, dtype: str | None = None, name: str | None = None) -> None:
-        check_dtype(dtype)
-        self.has_usual_name = name is None
-        self.name = name_or(
-            name, re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
-        )
+        DTYPE.check(dtype, "dtype")
+        self.name = name
+
+    @classmethod
+    def _usual_name(cls) -> str:
+        return class_name(cls)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments by name."""
@@ -129,53 +133,36 @@ class Metric(Described):
         return self.result()
 
 
-_CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "integer": lambda value, name: integer(value, name, minimum=-(2**31)),
-    "number": number,
-    "flag": boolean,
-}
+class CoreMetric(WithOptions, Metric, section="metrics"):
+    """A metric that the library measures."""
 
+    more_is_better = True
+    _usual: ClassVar[str] = ""  # name, where it is not the kind
+    _sums = None  # type: _swiftcnn.Measures | None
+    _index = 0  # in the sums
+    _is_own = True  # whether nobody else adds to them
 
-class CoreMetric(Configured, Metric):
-    """A metric that the library measures.
-
-    Attributes:
-        settings: what the library is told.
-    """
-
-    name: str
-    more_is_better: bool | None = True
-    settings: dict[str, object]
-    _sums: _swiftcnn.Measures | None = None
-    _place = 0  # in the sums
-
-    _kind: str
-    _usual = ""  # name, where it is not the kind
-
-    def _declare(self, *, name: str | None = None, dtype: object = None, **settings: Any) -> None:
-        check_dtype(dtype)
-        for option, value in settings.items():
-            check = _CHECKS.get(options("metrics", self._kind).get(option, {}).get("type", ""))
-            settings[option] = value if value is None or check is None else check(value, option)
-        self.settings = {"name": self._kind, **settings}
-        if "average" in settings:
-            self.is_array = settings["average"] is None and settings.get("class_id") is None
-            self.settings["average"] = settings["average"] or "none"
-        self.is_array = self.is_array or (self._kind != "auc" and np.size(settings.get("thresholds")) > 1)  # type: ignore
+    def __post_init__(self) -> None:
         self._own_sums()  # the library checks the settings
-        self.name = name_or(name, (self._usual or self._kind).format(**settings))
-        self.has_usual_name = name is None
-        Configured.__init__(self, settings | {"name": self.name})
+
+    @classmethod
+    def _usual_name(cls) -> str:
+        return cls._usual or cls._place[1]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What the library is told."""
+        found: dict[str, object] = {"name": self._place[1], **self._told()}
+        if "average" in found:
+            found["average"] = found["average"] or "none"
+        return found
 
     def _own_sums(self) -> _swiftcnn.Measures:
-        self._sums, self._place = _swiftcnn.create_measures(told({"metrics": [self.settings]})), 0
+        self._sums, self._index = _swiftcnn.create_measures(told({"metrics": [self.settings]})), 0
         return self._sums
 
     def _adopt(self, sums: _swiftcnn.Measures, place: int) -> None:
-        """Has ``result`` tell what a model measured."""
-        self._sums, self._place, self._is_own = sums, place, False
-
-    _is_own = True
+        self._sums, self._index, self._is_own = sums, place, False
 
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         y, p, weight = _measures.arrays(y_true, y_pred, sample_weight)
@@ -184,7 +171,7 @@ class CoreMetric(Configured, Metric):
         sums.add(y, p, weight)
 
     def result(self) -> Any:
-        numbers, shape = (self._sums or self._own_sums()).values(self._place)
+        numbers, shape = (self._sums or self._own_sums()).values(self._index)
         return np.asarray(numbers, np.float32).reshape(shape) if shape else float(numbers[0])
 
     def reset_state(self) -> None:
@@ -192,7 +179,7 @@ class CoreMetric(Configured, Metric):
         self._is_own = True
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_sums", "_place", "_is_own")}
+        return {name: value for name, value in vars(self).items() if name not in ("_sums", "_index", "_is_own")}
 
 
 class MeanMetricWrapper(Metric):
@@ -233,329 +220,213 @@ class MeanMetricWrapper(Metric):
         self.total = self.count = 0.0
 
 
-class Accuracy(CoreMetric):
+class Accuracy(CoreMetric, kind="accuracy"):
     """The share of images whose most probable class is the right one; with one output
     the share of yes or no answers that are right. What Keras chooses for the name ``"accuracy"``."""
 
-    _kind = "accuracy"
-
-    @declared
-    def __init__(self, name: str | None = "accuracy", dtype: str | None = None) -> None: ...
+    name: _Name = _Name(is_told=True)
+    dtype: str | None = DTYPE
 
 
-class CategoricalAccuracy(CoreMetric):
+class CategoricalAccuracy(Accuracy):
     """The share of images whose most probable class is the right one."""
 
-    _kind, _usual = "accuracy", "categorical_accuracy"
-
-    @declared
-    def __init__(self, name: str | None = "categorical_accuracy", dtype: str | None = None) -> None: ...
+    _usual = "categorical_accuracy"
 
 
-class SparseCategoricalAccuracy(CoreMetric):
+class SparseCategoricalAccuracy(Accuracy):
     """The share of images whose most probable class is the right one."""
 
-    _kind, _usual = "accuracy", "sparse_categorical_accuracy"
-
-    @declared
-    def __init__(self, name: str | None = "sparse_categorical_accuracy", dtype: str | None = None) -> None: ...
+    _usual = "sparse_categorical_accuracy"
 
 
-class BinaryAccuracy(CoreMetric):
+class BinaryAccuracy(Accuracy, kind="binary_accuracy"):
     """The share of yes or no answers that are right: yes is a probability above ``threshold``."""
 
-    _kind = "binary_accuracy"
-
-    @declared
-    def __init__(
-        self, name: str | None = "binary_accuracy", dtype: str | None = None, threshold: float = 0.5
-    ) -> None: ...
+    threshold: float = core()
 
 
-class MeanSquaredError(CoreMetric):
+class MeanSquaredError(CoreMetric, kind="mean_squared_error"):
     """``mean((y - p) ** 2)``, for targets shaped as the output."""
 
-    _kind = "mean_squared_error"
     more_is_better = False
 
-    @declared
-    def __init__(self, name: str | None = "mean_squared_error", dtype: str | None = None) -> None: ...
+    name: _Name = _Name(is_told=True)
+    dtype: str | None = DTYPE
 
 
-class RootMeanSquaredError(CoreMetric):
+class RootMeanSquaredError(MeanSquaredError, kind="root_mean_squared_error"):
     """``sqrt(mean((y - p) ** 2))``, for targets shaped as the output."""
 
-    _kind = "root_mean_squared_error"
-    more_is_better = False
 
-    @declared
-    def __init__(self, name: str | None = "root_mean_squared_error", dtype: str | None = None) -> None: ...
-
-
-class MeanAbsoluteError(CoreMetric):
+class MeanAbsoluteError(MeanSquaredError, kind="mean_absolute_error"):
     """``mean(abs(y - p))``, for targets shaped as the output."""
 
-    _kind = "mean_absolute_error"
-    more_is_better = False
 
-    @declared
-    def __init__(self, name: str | None = "mean_absolute_error", dtype: str | None = None) -> None: ...
-
-
-class TopKAccuracy(CoreMetric):
+class TopKAccuracy(CoreMetric, kind="top_k"):
     """The share of images whose right class is among the ``k`` most probable; by default ``"top_5_accuracy"``."""
 
-    _kind, _usual = "top_k", "top_{k}_accuracy"
+    k: int = core()
+    name: _Name = _Name()
+    dtype: str | None = DTYPE
 
-    @declared
-    def __init__(self, k: int = 5, name: str | None = None, dtype: str | None = None) -> None: ...
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.has_usual_name:
+            self.name = f"top_{self.k}_accuracy"
 
 
-class TopKCategoricalAccuracy(CoreMetric):
+class TopKCategoricalAccuracy(CoreMetric, kind="top_k"):
     """The share of images whose right class is among the ``k`` most probable."""
 
-    _kind, _usual = "top_k", "top_k_categorical_accuracy"
+    _usual = "top_k_categorical_accuracy"
 
-    @declared
-    def __init__(
-        self, k: int = 5, name: str | None = "top_k_categorical_accuracy", dtype: str | None = None
-    ) -> None: ...
+    k: int = core()
+    name: _Name = _Name(is_told=True)
+    dtype: str | None = DTYPE
 
 
-class SparseTopKCategoricalAccuracy(CoreMetric):
+class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     """The share of images whose right class is among the ``k`` most probable."""
 
-    _kind, _usual = "top_k", "sparse_top_k_categorical_accuracy"
+    _usual = "sparse_top_k_categorical_accuracy"
 
-    @declared
-    def __init__(
-        self,
-        k: int = 5,
-        name: str | None = "sparse_top_k_categorical_accuracy",
-        dtype: str | None = None,
-        from_sorted_ids: bool = False,
-    ) -> None: ...
-
-    def _declare(self, *, from_sorted_ids: bool = False, **given: Any) -> None:
-        if from_sorted_ids is not False:
-            raise unsupported("from_sorted_ids", from_sorted_ids, "False")
-        super()._declare(**given)
+    from_sorted_ids: bool = only(False)
 
 
-class Precision(CoreMetric):
-    """Of what was said to be so, the share that is.
+class Precision(CoreMetric, kind="precision"):
+    """Of what was said to be so, the share that is."""
 
-    Args:
-        thresholds: a score above it says yes; None is 0.5, or any score with ``top_k``. A list gives a number each.
-        top_k: only so many of the largest scores of an image say yes.
-        class_id: the one class that is looked at.
-        average: over the answers for all classes together (``"micro"``, as Keras), the mean over the classes
-            (``"macro"``), weighted by how often they are so (``"weighted"``), or None: a number for each class.
-    """
-
-    _kind = "precision"
-
-    @declared
-    def __init__(
-        self,
-        thresholds: Thresholds = None,
-        top_k: int | None = None,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: str | None = None,
-        *,
-        average: str | None = "micro",
-    ) -> None: ...
+    thresholds: Thresholds = core()
+    top_k: int | None = core()
+    class_id: int | None = core()
+    name: _Name = _Name()
+    dtype: str | None = DTYPE
+    _: KW_ONLY
+    average: str | None = core()
 
 
-class Recall(Precision):
-    """Of what is so, the share that was said to be; arguments as of ``Precision``."""
-
-    _kind = "recall"
+class Recall(Precision, kind="recall"):
+    """Of what is so, the share that was said to be."""
 
 
-class Specificity(Precision):
-    """Of what is not so, the share that was said not to be; arguments as of ``Precision``."""
-
-    _kind = "specificity"
+class Specificity(Precision, kind="specificity"):
+    """Of what is not so, the share that was said not to be."""
 
 
-class TruePositives(CoreMetric):
+class TruePositives(CoreMetric, kind="true_positives"):
     """How many scores above the threshold, 0.5 by default, are of what is so."""
 
-    _kind = "true_positives"
+    thresholds: Thresholds = core(default=None)
+    name: _Name = _Name()
+    dtype: str | None = DTYPE
 
-    @declared
-    def __init__(self, thresholds: Thresholds = None, name: str | None = None, dtype: str | None = None) -> None: ...
 
-
-class TrueNegatives(TruePositives):
+class TrueNegatives(TruePositives, kind="true_negatives"):
     """How many scores not above the threshold are of what is not so."""
 
-    _kind = "true_negatives"
 
-
-class FalsePositives(TruePositives):
+class FalsePositives(TruePositives, kind="false_positives"):
     """How many scores above the threshold are of what is not so."""
 
-    _kind = "false_positives"
     more_is_better = False
 
 
-class FalseNegatives(TruePositives):
+class FalseNegatives(TruePositives, kind="false_negatives"):
     """How many scores not above the threshold are of what is so."""
 
-    _kind = "false_negatives"
     more_is_better = False
 
 
-class FBetaScore(CoreMetric):
-    """``(1 + beta ** 2) * precision * recall / (beta ** 2 * precision + recall)``.
+class FBetaScore(CoreMetric, kind="fbeta_score"):
+    """``(1 + beta ** 2) * precision * recall / (beta ** 2 * precision + recall)``."""
 
-    Args:
-        average: as of ``Precision``; None gives a number for each class.
-        threshold: a score above it says yes; None: the largest score of an image does.
-    """
-
-    _kind = "fbeta_score"
-
-    @declared
-    def __init__(
-        self,
-        average: str | None = None,
-        beta: float = 1.0,
-        threshold: float | None = None,
-        name: str | None = "fbeta_score",
-        dtype: str | None = None,
-    ) -> None: ...
+    average: str | None = core(default=None)
+    beta: float = core()
+    threshold: float | None = core()
+    name: _Name = _Name(is_told=True)
+    dtype: str | None = DTYPE
 
 
-class F1Score(CoreMetric):
-    """``2 * precision * recall / (precision + recall)``; arguments as of ``FBetaScore``."""
+class F1Score(CoreMetric, kind="f1_score"):
+    """``2 * precision * recall / (precision + recall)``."""
 
-    _kind = "f1_score"
-
-    @declared
-    def __init__(
-        self,
-        average: str | None = None,
-        threshold: float | None = None,
-        name: str | None = "f1_score",
-        dtype: str | None = None,
-    ) -> None: ...
+    average: str | None = core(default=None)
+    threshold: float | None = core()
+    name: _Name = _Name(is_told=True)
+    dtype: str | None = DTYPE
 
 
-class AUC(CoreMetric):
+class AUC(CoreMetric, kind="auc"):
     """The area under a curve of two rates, from their values at many thresholds.
 
     Args:
-        num_thresholds: how many, evenly from 0 to 1, both included.
-        curve: ``"ROC"`` (recall over false positive rate), ``"PR"`` (precision over recall) or ``"PRGAIN"``.
-        summation_method: ``"interpolation"``, ``"majoring"`` or ``"minoring"``.
-        thresholds: thresholds of your own between 0 and 1.
-        multi_label: whether each class has a curve of its own, and the mean of the areas counts; else all scores make
-            one.
-        num_labels: how many classes that are; needed for nothing.
-        label_weights: what each class weighs.
-        from_logits: whether predictions are logits, of which a sigmoid is taken.
+        num_labels: how many classes there are; needed for nothing.
     """
 
-    _kind = "auc"
+    num_thresholds: int = core()
+    curve: str = core()
+    summation_method: str = core()
+    name: _Name = _Name()
+    dtype: str | None = DTYPE
+    thresholds: Sequence[float] | None = core()
+    multi_label: bool = core()
+    num_labels: int | None = None
+    label_weights: Sequence[float] | None = core()
+    from_logits: bool = core()
 
-    @declared
-    def __init__(
-        self,
-        num_thresholds: int = 200,
-        curve: str = "ROC",
-        summation_method: str = "interpolation",
-        name: str | None = None,
-        dtype: str | None = None,
-        thresholds: Sequence[float] | None = None,
-        multi_label: bool = False,
-        num_labels: int | None = None,
-        label_weights: Sequence[float] | None = None,
-        from_logits: bool = False,
-    ) -> None: ...
-
-    def _declare(self, *, num_labels: int | None = None, curve: str = "ROC", **given: Any) -> None:
-        if num_labels and not given["multi_label"]:
+    def __post_init__(self) -> None:
+        if self.num_labels and not self.multi_label:
             raise ValueError("num_labels is needed only where multi_label is True")
-        super()._declare(curve=str(curve).upper(), **given)
+        super().__post_init__()
 
 
-class SensitivityAtSpecificity(CoreMetric):
+class SensitivityAtSpecificity(CoreMetric, kind="sensitivity_at_specificity"):
     """The largest sensitivity (recall) at a threshold where the specificity is at least so much."""
 
-    _kind = "sensitivity_at_specificity"
-
-    @declared
-    def __init__(
-        self,
-        specificity: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: str | None = None,
-    ) -> None: ...
+    specificity: float
+    num_thresholds: int = core()
+    class_id: int | None = core()
+    name: _Name = _Name()
+    dtype: str | None = DTYPE
 
 
-class SpecificityAtSensitivity(CoreMetric):
+class SpecificityAtSensitivity(CoreMetric, kind="specificity_at_sensitivity"):
     """The largest specificity at a threshold where the sensitivity (recall) is at least so much."""
 
-    _kind = "specificity_at_sensitivity"
-
-    @declared
-    def __init__(
-        self,
-        sensitivity: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: str | None = None,
-    ) -> None: ...
+    sensitivity: float
+    num_thresholds: int = core()
+    class_id: int | None = core()
+    name: _Name = _Name()
+    dtype: str | None = DTYPE
 
 
-class PrecisionAtRecall(CoreMetric):
+class PrecisionAtRecall(CoreMetric, kind="precision_at_recall"):
     """The largest precision at a threshold where the recall is at least so much."""
 
-    _kind = "precision_at_recall"
-
-    @declared
-    def __init__(
-        self,
-        recall: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: str | None = None,
-    ) -> None: ...
+    recall: float
+    num_thresholds: int = core()
+    class_id: int | None = core()
+    name: _Name = _Name()
+    dtype: str | None = DTYPE
 
 
-class RecallAtPrecision(CoreMetric):
+class RecallAtPrecision(CoreMetric, kind="recall_at_precision"):
     """The largest recall at a threshold where the precision is at least so much."""
 
-    _kind = "recall_at_precision"
-
-    @declared
-    def __init__(
-        self,
-        precision: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: str | None = None,
-    ) -> None: ...
+    precision: float
+    num_thresholds: int = core()
+    class_id: int | None = core()
+    name: _Name = _Name()
+    dtype: str | None = DTYPE
 
 
-class ConfusionMatrix(CoreMetric):
-    """How many images of each class (rows) were taken for each class (columns). A single score is yes, class 1, above
-    ``threshold``."""
+class ConfusionMatrix(CoreMetric, kind="confusion_matrix"):
+    """How many images of each class (rows) were taken for each class (columns)."""
 
-    _kind = "confusion_matrix"
-    is_array = True
-
-    @declared
-    def __init__(self, threshold: float = 0.5, name: str | None = None, dtype: str | None = None) -> None: ...
+    threshold: float = core()
+    name: _Name = _Name()
+    dtype: str | None = DTYPE
 
 
 def confusion_matrix(
@@ -580,14 +451,38 @@ def confusion_matrix(
     return np.asarray(matrix, np.float32 if sample_weight is not None else np.int64)
 
 
-# By the names of the library.
-_CLASSES: Mapping[str, Callable[..., CoreMetric]] = {
-    kind._kind: kind
-    for kind in vars().copy().values()
-    if isinstance(kind, type) and issubclass(kind, CoreMetric) and kind is not CoreMetric and not kind._usual
-} | {"top_k": TopKAccuracy}
+def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> Floats:
+    """1 for each prediction that lies on the target's side of ``threshold``, else 0; shaped as they are, as Keras's."""
+    y, p = _measures.pair(y_true, y_pred)
+    settings = {"metric": {"name": "binary_accuracy", "threshold": threshold}}
+    return _measures.rows(settings, y[..., None], p[..., None])
+
+
+def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """1 where the largest prediction is the largest target, else 0."""
+    return _measures.rows({"metric": "accuracy"}, *_measures.pair(y_true, y_pred))
+
+
+def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """1 where the largest prediction is that of the label, else 0."""
+    return _measures.rows({"metric": "accuracy"}, *_measures.pair(y_true, y_pred, True))
+
+
+def top_k_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5) -> Floats:
+    """1 where the class of the largest target is among the ``k`` largest predictions, else 0."""
+    return _measures.rows({"metric": {"name": "top_k", "k": k}}, *_measures.pair(y_true, y_pred))
+
+
+def sparse_top_k_categorical_accuracy(
+    y_true: ArrayLike, y_pred: ArrayLike, k: int = 5, from_sorted_ids: bool = False
+) -> Floats:
+    """1 where the label is among the ``k`` largest predictions, else 0."""
+    SparseTopKCategoricalAccuracy(from_sorted_ids=from_sorted_ids)  # which checks it
+    return _measures.rows({"metric": {"name": "top_k", "k": k}}, *_measures.pair(y_true, y_pred, True))
+
+
 _NAMES: dict[str, Callable[..., CoreMetric]] = {
-    **{name: kind for name, kind in _CLASSES.items() if "_at_" not in name},
+    **{name: kind for name, kind in CoreMetric._kinds.items() if "_at_" not in name},
     "acc": Accuracy,
     "categorical_accuracy": CategoricalAccuracy,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
@@ -598,26 +493,10 @@ _NAMES: dict[str, Callable[..., CoreMetric]] = {
     "top_k_categorical_accuracy": TopKCategoricalAccuracy,
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
 }
-
-_CALLED_AS_GIVEN = {
-    Accuracy,
-    BinaryAccuracy,
-    CategoricalAccuracy,
-    SparseCategoricalAccuracy,
-    MeanSquaredError,
-    MeanAbsoluteError,
-    TopKCategoricalAccuracy,
-    SparseTopKCategoricalAccuracy,
+_FUNCTIONS: dict[Callable[..., Any], Callable[..., CoreMetric]] = {
+    function: _NAMES[name] for name, function in vars().copy().items() if name in _NAMES and name != "confusion_matrix"
 }
-_FUNCTIONS = {
-    binary_accuracy,
-    categorical_accuracy,
-    mean_absolute_error,
-    mean_squared_error,
-    sparse_categorical_accuracy,
-    sparse_top_k_categorical_accuracy,
-    top_k_categorical_accuracy,
-}
+_CALLED_AS_GIVEN = {Accuracy, *_FUNCTIONS.values()}
 
 
 def get(identifier: str | Metric | Callable[..., Array]) -> Metric:
@@ -628,22 +507,18 @@ def get(identifier: str | Metric | Callable[..., Array]) -> Metric:
         ValueError: the name is not known.
         TypeError: neither a name nor a metric; a ValueError too.
     """
-    if isinstance(identifier, str):
-        kind = entry(identifier, "metric", _NAMES)
-        return kind(name=identifier) if kind in _CALLED_AS_GIVEN else kind()
-    if isinstance(identifier, Metric):
-        return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Metric):
-        return identifier()
-    if callable(identifier):
-        return get(identifier.__name__) if identifier in _FUNCTIONS else MeanMetricWrapper(identifier)
-    raise ArgumentError(f"metrics must hold names or objects of swiftcnn.metrics, got {identifier!r}")
+    if isinstance(identifier, str) and (kind := entry(identifier, "metric", _NAMES)) in _CALLED_AS_GIVEN:
+        return kind(name=identifier)
+    return chosen(
+        identifier, "metric", Metric, _NAMES, lambda fn: _FUNCTIONS[fn]() if fn in _FUNCTIONS else MeanMetricWrapper(fn)
+    )
 
 
 def of_settings(settings: Mapping[str, Any]) -> CoreMetric:
     """The metric of a loaded checkpoint, from what the library says of it."""
-    given = dict(settings)
-    kind, name = given.pop("name"), given.pop("reported_as", None)
+    kind = CoreMetric._kinds[settings["name"]]
+    given = kind._from_told(settings)
     if given.get("average") == "none":
         given["average"] = None
-    return _CLASSES[kind](name=name, **given)
+    made: CoreMetric = kind(name=settings.get("reported_as"), **given)
+    return made
