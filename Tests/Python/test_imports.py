@@ -65,3 +65,21 @@ def reaches(start):
 def test_what_is_below_knows_nothing_of_what_is_above(below, above):
     found = {name for name in reaches(f"swiftcnn.{below}") if f"{name}.".startswith(f"swiftcnn.{above}.")}
     assert not found
+
+
+LAZY = """
+import sys, swiftcnn
+assert [name for name in sys.modules if name.startswith("swiftcnn.")] == ["swiftcnn._swiftcnn"]
+assert swiftcnn.create_model is swiftcnn.models.create_model
+for name in swiftcnn.__all__:
+    getattr(swiftcnn, name)
+"""
+
+
+def test_a_module_is_read_when_it_is_first_asked_for(run_python):
+    run_python(LAZY)
+
+
+def test_what_is_not_there_is_said():
+    with pytest.raises(AttributeError, match="module 'swiftcnn' has no attribute 'Modle'"):
+        swiftcnn.Modle  # noqa: B018

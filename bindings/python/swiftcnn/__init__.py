@@ -49,35 +49,32 @@ as training before ``compile``.
 
 from __future__ import annotations
 
-from . import (
-    activations,
-    callbacks,
-    datasets,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    models,
-    onnx,
-    ops,
-    optimizers,
-    regularizers,
-    schedules,
-    utils,
-)
-from ._folders import ImageFolder
-from ._interchange import from_dlpack
-from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
-from ._swiftcnn import version as _version
-from .layers import Input
-from .models import Model, Sequential, create_model, list_models, load_model
+from typing import TYPE_CHECKING, Any
 
-for _module in (
-    *(activations, callbacks, datasets, initializers, layers, losses, metrics, models, onnx, optimizers, regularizers),
-    *(schedules, utils),
-):
-    # What completion offers of a module is what it is for.
-    vars(_module)["__dir__"] = vars(_module)["__all__"].copy
+from ._swiftcnn import version as _version
+
+if TYPE_CHECKING:
+    from . import (
+        activations,
+        callbacks,
+        datasets,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        onnx,
+        ops,
+        optimizers,
+        regularizers,
+        schedules,
+        utils,
+    )
+    from ._folders import ImageFolder
+    from ._interchange import from_dlpack
+    from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
+    from .layers import Input
+    from .models import Model, Sequential, create_model, list_models, load_model
 
 __version__: str = _version()
 
@@ -109,7 +106,24 @@ __all__ = [
     "set_thread_pinning",
     "utils",
 ]
+__dir__ = __all__.copy
 
 
-def __dir__() -> list[str]:
-    return __all__
+# Where what is no module of its own is; all is read when it is first asked for.
+_PLACES = {
+    "ImageFolder": "_folders",
+    "from_dlpack": "_interchange",
+    "Input": "layers",
+    **dict.fromkeys(["get_num_threads", "set_num_threads", "set_thread_pinning"], "_runtime"),
+    **dict.fromkeys(["Model", "Sequential", "create_model", "list_models", "load_model"], "models"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: Any = import_module(f"{__name__}.{_PLACES.get(name, name)}")
+    globals()[name] = found = getattr(found, name) if name in _PLACES else found
+    return found

@@ -32,6 +32,7 @@ __all__ = [
     "swish",
     "tanh",
 ]
+__dir__ = __all__.copy  # what completion offers
 
 Function = Callable[[Any], Any]
 

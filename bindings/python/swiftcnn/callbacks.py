@@ -40,6 +40,7 @@ __all__ = [
     "TensorBoard",
     "TerminateOnNaN",
 ]
+__dir__ = __all__.copy  # what completion offers
 
 
 class Callback:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Labels = NDArray[np.int32]
 
 __all__ = ["fashion_mnist"]
+__dir__ = __all__.copy  # what completion offers
 
 _ROOT = "/usr/share/datasets"
 

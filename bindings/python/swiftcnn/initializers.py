@@ -36,6 +36,7 @@ __all__ = [
     "VarianceScaling",
     "Zeros",
 ]
+__dir__ = __all__.copy  # what completion offers
 
 
 class Initializer(Described):

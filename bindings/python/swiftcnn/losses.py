@@ -57,6 +57,7 @@ __all__ = [
     "mean_squared_error",
     "sparse_categorical_crossentropy",
 ]
+__dir__ = __all__.copy  # what completion offers
 
 _REDUCTION: Any = only("sum_over_batch_size", "mean")
 

@@ -67,6 +67,7 @@ __all__ = [
     "sparse_top_k_categorical_accuracy",
     "top_k_categorical_accuracy",
 ]
+__dir__ = __all__.copy  # what completion offers
 
 
 class _Name(Name):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
 
 __all__ = ["ImportReport", "load", "operations", "report"]
+__dir__ = __all__.copy  # what completion offers
 
 
 class ImportReport(NamedTuple):

@@ -55,6 +55,7 @@ __all__ = [
     "tanh",
     "where",
 ]
+__dir__ = __all__.copy  # what completion offers
 
 Shape = tuple[int | None, ...]
 

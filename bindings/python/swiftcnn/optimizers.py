@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._swiftcnn import Model as Handle
 
 __all__ = ["SGD", "Adam", "AdamW", "LearningRate", "Optimizer", "RMSprop", "schedules"]
+__dir__ = __all__.copy  # what completion offers
 
 
 class LearningRate(float):

@@ -9,6 +9,7 @@ from ._checks import entry, number
 from ._config import Described
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "l1", "l1_l2", "l2"]
+__dir__ = __all__.copy  # what completion offers
 
 
 class Regularizer(Described):

@@ -20,6 +20,7 @@ __all__ = [
     "OneCycle",
     "StepDecay",
 ]
+__dir__ = __all__.copy  # what completion offers
 
 
 class LearningRateSchedule(WithOptions, section="schedules"):

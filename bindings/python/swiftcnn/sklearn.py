@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     ImageShape = tuple[int, int, int]
 
 __all__ = ["SwiftCNNClassifier"]
+__dir__ = __all__.copy  # what completion offers
 
 
 class _Fitted:
@@ -380,7 +381,3 @@ def _rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
 def _with_channels(shape: tuple[int, ...]) -> ImageShape:
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     return height, width, channels
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -30,6 +30,7 @@ __all__ = [
     "set_random_seed",
     "to_categorical",
 ]
+__dir__ = __all__.copy  # what completion offers
 
 
 def set_random_seed(seed: int | None) -> None:

@@ -93,6 +93,7 @@ __all__ = [
     "minimum",
     "multiply",
 ]
+__dir__ = __all__.copy  # what completion offers
 
 # By name, for those who read what layers a model has.
 _CLASSES: dict[str, type[Layer]] = {

@@ -25,3 +25,4 @@ __all__ = [
     "list_models",
     "load_model",
 ]
+__dir__ = __all__.copy  # what completion offers
