@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import losses, metrics, optimizers
-from ._checks import ArgumentError, boolean, choice, integer, number, suggesting, unsupported
+from ._checks import ArgumentError, boolean, choice, integer, number, suggesting
 from ._config import told
+from ._described import only
 from ._measures import batch_of
 from ._warnings import warn
 
@@ -148,16 +149,14 @@ class Compiled:
         Raises:
             ValueError: a name is not known, or a setting is outside its domain.
         """
-        _refuse_unsupported(
-            loss_weights=(
-                loss_weights,
-                [None],
-                f"None, since a model has one output; metrics go by name: metrics={loss_weights!r}",
-            ),
-            run_eagerly=(run_eagerly, [None, False], "False"),
-            steps_per_execution=(steps_per_execution, [None, 1], "1"),
-            jit_compile=(jit_compile, [None, False, "auto"], "'auto' or False"),
-        )
+        by_name = f"a model has one output; metrics go by name: metrics={loss_weights!r}"
+        for name, value, supported in (
+            ("loss_weights", loss_weights, only(None, advice=by_name)),
+            ("run_eagerly", run_eagerly, only(False, None)),
+            ("steps_per_execution", steps_per_execution, only(1, None)),
+            ("jit_compile", jit_compile, only("auto", False, None)),
+        ):
+            supported.check(value, name)
         boolean(auto_scale_loss, "auto_scale_loss")  # has no effect on float32
         measured = _metrics_of(metrics, "metrics", [])
         weighted = _metrics_of(weighted_metrics, "weighted_metrics", [metric.name for metric in measured])
@@ -315,13 +314,6 @@ def _told(measured: tuple[Metric, ...]) -> list[dict[str, object]]:
     return [
         metric.settings | {"reported_as": metric.name} for metric in measured if isinstance(metric, metrics.CoreMetric)
     ]
-
-
-def _refuse_unsupported(**given: tuple[object, list[object], str]) -> None:
-    """Raises for the first argument whose value is none of those that mean nothing."""
-    for name, (value, harmless, expected) in given.items():
-        if not any(value is known or (type(value) is type(known) and value == known) for known in harmless):
-            raise unsupported(name, value, expected)
 
 
 def _metrics_of(

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from . import _swiftcnn
-from ._checks import integer, number, path_of, text, unsupported
-from ._described import WithOptions
+from ._checks import integer, number, path_of, text
+from ._described import WithOptions, only
 from ._output import say
 from ._plain import plain_parts
 from ._tensorboard import EventWriter
@@ -335,10 +335,10 @@ class MonitorCallback(Callback):
         return value
 
     def _is_improvement(self, value: float, reference: float | None) -> bool:
-        more = self._more_is_better()
         if reference is None:
             return True
-        return value - self.min_delta > reference if more else value + self.min_delta < reference
+        delta = self.min_delta
+        return value - delta > reference if self._more_is_better() else value + delta < reference
 
 
 class ModelCheckpoint(_Declared, MonitorCallback):
@@ -851,22 +851,14 @@ class TensorBoard(_Declared, Callback):
     log_dir: str | os.PathLike[str] = "logs"
     histogram_freq: int = 0
     write_graph: bool = True
-    write_images: bool = False
+    write_images: bool = only(False, advice="histograms, by histogram_freq, are")
     write_steps_per_second: bool = False
     update_freq: str | int = "epoch"
-    profile_batch: int = 0
-    embeddings_freq: int = 0
-    embeddings_metadata: None = None
+    profile_batch: int = only(0, advice="model.profile(x, y) measures it")
+    embeddings_freq: int = only(0)
+    embeddings_metadata: None = only(None)
 
     def __post_init__(self) -> None:
-        for name, hint in (
-            ("write_images", "histograms, by histogram_freq"),
-            ("profile_batch", "model.profile(x, y)"),
-            ("embeddings_freq", "0"),
-            ("embeddings_metadata", "None"),
-        ):
-            if given := getattr(self, name):
-                raise unsupported(name, given, hint)
         self.log_dir = os.fsdecode(path_of(self.log_dir, "log_dir"))
         named: dict[str | int, int] = {"epoch": 0, "batch": 1}
         self._every = integer(named.get(self.update_freq, self.update_freq), "update_freq")
