@@ -39,7 +39,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib onnx-schema onnx-nodes onnx-families supported-python python wheel test test-swift \
   test-c test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize sanitize-build sanitize-races \
-  sanitize-leaks memcheck fuzz golden golden-check keras-check parity asm-check asm-golden bench bench-training \
+  sanitize-leaks memcheck fuzz golden golden-check keras-check parity asm-check asm-golden code-golden bench bench-training \
   bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-calls bench-processes soak \
   fork-soak clean docs
 
@@ -389,6 +389,9 @@ asm-check: deps ## Compares what the assembler writes with outside assemblers' c
 
 asm-golden: deps ## Makes the stored encodings in Tests/X86AssemblerTests again, from an outside assembler's code
 	SWIFTCNN_ASM_CHECK=write $(SWIFT_TEST) --filter outsideAssemblersAgree
+
+code-golden: deps ## Makes Tests/SwiftCNNTests/generated_code.txt again, for a change that is meant to change generated code
+	SWIFTCNN_CODE_GOLDEN=write $(SWIFT_TEST) --filter codeIsWhatItWas
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 

@@ -44,7 +44,7 @@ let package = Package(
     .testTarget(name: "CNNPicturesTests", dependencies: ["CNNPictures"]),
     .testTarget(name: "CNNGraphTests", dependencies: ["CNNGraph"]),
     .testTarget(name: "CNNCompilerTests", dependencies: ["CNNCompiler", "X86Assembler"]),
-    .testTarget(name: "SwiftCNNTests", dependencies: ["SwiftCNN"]),
+    .testTarget(name: "SwiftCNNTests", dependencies: ["SwiftCNN", "X86Assembler"], exclude: ["generated_code.txt"]),
     .testTarget(name: "SwiftCNNFoundationTests", dependencies: ["SwiftCNNFoundation"]),
     .testTarget(name: "CNNONNXTests", dependencies: ["SwiftCNNONNX"]),
   ],

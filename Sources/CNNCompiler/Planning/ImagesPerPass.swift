@@ -12,7 +12,7 @@ extension Compiler {
   ///   - threads: what a pass is divided by.
   public static func imagesPerPass(_ one: Graph, threads: Int) -> Int {
     let largest = one.nodes.flatMap(\.results).map { one.type(of: $0).byteCount }.max() ?? 1
-    let perThread = Double(CodeTarget.lastCacheByteCount / 2) / Double(max(1, largest)) / Double(threads)
+    let perThread = Double(HostProcessor.lastCacheByteCount / 2) / Double(max(1, largest)) / Double(threads)
     return max(1, Int(min(perThread, 1e6).rounded())) * threads
   }
 }

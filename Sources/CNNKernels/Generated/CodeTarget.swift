@@ -6,24 +6,23 @@ public struct CodeTarget: Hashable, Sendable {
   public let instructionSet: InstructionSet
   /// The size of one core's second cache in bytes: what a thread's working set should stay below.
   public let secondCacheByteCount: Int
+  /// The size of the last cache in bytes, which all cores share.
+  public let lastCacheByteCount: Int
 
   /// A target of these properties.
-  public init(_ instructionSet: InstructionSet, secondCacheByteCount: Int = 1 << 20) {
-    (self.instructionSet, self.secondCacheByteCount) = (instructionSet, secondCacheByteCount)
+  public init(_ instructionSet: InstructionSet, secondCacheByteCount: Int = 1 << 20, lastCacheByteCount: Int = 8 << 20)
+  {
+    self.instructionSet = instructionSet
+    (self.secondCacheByteCount, self.lastCacheByteCount) = (secondCacheByteCount, lastCacheByteCount)
   }
 
   /// The processor this runs on, or what `SWIFTCNN_ISA` says; nil where only portable code runs.
   public static let host: CodeTarget? = {
     let set = InstructionSet.selected
     if set == .portable { return nil }
-    return CodeTarget(set, secondCacheByteCount: max(Processor.host.l2ByteCount, 1 << 18))
-  }()
-
-  /// The size of the last cache in bytes, which all cores share; at most 32 MiB, since some virtual machines report a whole
-  /// server's.
-  public static let lastCacheByteCount = {
-    let cache = Processor.host.l3ByteCount
-    return cache == 0 ? 8 << 20 : min(cache, 32 << 20)
+    return CodeTarget(
+      set, secondCacheByteCount: max(Processor.host.l2ByteCount, 1 << 18),
+      lastCacheByteCount: HostProcessor.lastCacheByteCount)
   }()
 
   var hasAVX512: Bool { instructionSet == .avx512 }

@@ -45,7 +45,7 @@ struct FilterPacking: Sendable {
     let channelsPerRound = takesChannels ? 4 : 1
     self.channelsPerRound = channelsPerRound
     let isStreamed =
-      depth * filter.laneCount * 4 > CodeTarget.lastCacheByteCount / 4
+      depth * filter.laneCount * 4 > library.target.lastCacheByteCount / 4
       && filter.panels.indices.allSatisfy { filter.lanes(of: $0) % 16 == 0 }
 
     func kernel(_ inputs: Int, lanes: Int, used: Int, panelLanes: Int) -> GeneratedKernel? {

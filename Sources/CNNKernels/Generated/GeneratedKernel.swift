@@ -70,6 +70,20 @@ public final class KernelLibrary {
   func finish(workers: Workers = Workers(count: 1)) throws(CNNError) {
     let waiting = order.filter { $0.generate != nil }
     if waiting.isEmpty { return }
+    let memory = try ExecutableMemory(code(of: waiting, workers: workers))
+    for (index, kernel) in waiting.enumerated() {
+      kernel.entry = unsafeBitCast(memory.address(of: index), to: GeneratedKernel.Entry.self)
+      kernel.memory = memory
+      kernel.generate = nil
+    }
+  }
+
+  /// The code of the kernels that are not finished yet, in the order in which they were asked for first.
+  func code(workers: Workers = Workers(count: 1)) throws(CNNError) -> [MachineCode] {
+    try code(of: order.filter { $0.generate != nil }, workers: workers)
+  }
+
+  private func code(of waiting: [GeneratedKernel], workers: Workers) throws(CNNError) -> [MachineCode] {
     let results = CodeResults(count: waiting.count)
     // One by one, since they take from a few microseconds to a few hundred.
     workers.run { worker in
@@ -86,12 +100,7 @@ public final class KernelLibrary {
     for index in waiting.indices {
       if let result = results.codes[index] { codes.append(try result.get()) }
     }
-    let memory = try ExecutableMemory(codes)
-    for (index, kernel) in waiting.enumerated() {
-      kernel.entry = unsafeBitCast(memory.address(of: index), to: GeneratedKernel.Entry.self)
-      kernel.memory = memory
-      kernel.generate = nil
-    }
+    return codes
   }
 }
 

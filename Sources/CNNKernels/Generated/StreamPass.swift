@@ -13,6 +13,7 @@ struct StreamPass: Sendable {
   private let isPerImage: Bool
   /// Pixels of one run, the stretches of a run and how many runs a block has.
   private let runPixels, stretches, runs: Int
+  private let lastCacheByteCount: Int
 
   /// Pixels of a stretch at most: few enough to be summed in single precision, many enough to hide what a call costs.
   private static let stretchPixels = 1024
@@ -21,6 +22,7 @@ struct StreamPass: Sendable {
     let key = StreamKernel(target: library.target, program: program)
     kernel = library.kernel(key, name: key.name) { key.code() }
     (self.program, self.tensor, isPerImage) = (program, tensor, perImage)
+    lastCacheByteCount = library.target.lastCacheByteCount
     runs = perImage ? tensor.images : 1
     runPixels = tensor.pixels / max(1, runs)
     stretches = max(1, (runPixels + Self.stretchPixels - 1) / Self.stretchPixels)
@@ -101,7 +103,7 @@ struct StreamPass: Sendable {
   /// as stay in half of the last cache.
   /// - Parameter streams: how many tensors the passes read and write.
   func forEachGroup(streams: Int, _ body: (_ blocks: Range<Int>) -> Void) {
-    let size = max(1, CodeTarget.lastCacheByteCount / 2 / max(1, tensor.blockByteCount * streams))
+    let size = max(1, lastCacheByteCount / 2 / max(1, tensor.blockByteCount * streams))
     for first in stride(from: 0, to: tensor.blocks, by: size) { body(first..<min(first + size, tensor.blocks)) }
   }
 

@@ -56,7 +56,9 @@ struct WinogradGradientPlan: Sendable {
   private static let product = 16.0, nearSums = 60.0
 
   /// The same where sums of so many bytes are in the last cache or do not stay there.
-  private static func farSums(_ byteCount: Int) -> Double { byteCount > CodeTarget.lastCacheByteCount / 2 ? 500 : 250 }
+  private static func farSums(_ byteCount: Int, _ target: CodeTarget) -> Double {
+    byteCount > target.lastCacheByteCount / 2 ? 500 : 250
+  }
 
   private static func dividingTiles(_ sizes: Sizes) -> WinogradGradientPlan {
     let cache = sizes.target.secondCacheByteCount, share = (sizes.tiles + sizes.threads - 1) / sizes.threads
@@ -68,17 +70,18 @@ struct WinogradGradientPlan: Sendable {
     let sums = Double(blocks * sizes.pairs * sizes.transform.positions)
     return WinogradGradientPlan(
       dividesTiles: true, blockTiles: blockTiles, groupInputs: sizes.inputBlocks, groupOutputs: sizes.outputBlocks,
-      cycles: products * product + sums * (isNear ? nearSums : farSums(sumsBytes * sizes.threads)) + sizes.transforming
+      cycles: products * product + sums * (isNear ? nearSums : farSums(sumsBytes * sizes.threads, sizes.target))
+        + sizes.transforming
         + sizes.transformingBack
         + (sizes.threads > 1 ? Double(sumsBytes) / 4 + 10_000 : 0))
   }
 
   private static func dividingPairs(_ sizes: Sizes) -> WinogradGradientPlan {
-    let room = CodeTarget.lastCacheByteCount * 2 / 3
+    let room = sizes.target.lastCacheByteCount * 2 / 3
     let blocks = max(1, (sizes.tiles * sizes.tileByteCount + room - 1) / room)
     let blockTiles = (sizes.tiles + blocks - 1) / blocks
     let limit = max(1, sizes.target.secondCacheByteCount / 2 / sizes.sumsByteCount)
-    let perSum = blocks > 1 ? farSums(sizes.pairs * sizes.sumsByteCount) : nearSums
+    let perSum = blocks > 1 ? farSums(sizes.pairs * sizes.sumsByteCount, sizes.target) : nearSums
     var best: (inputs: Int, outputs: Int) = (1, 1), lowest = Double.infinity
     for outputs in 1...min(sizes.outputBlocks, limit) {
       for inputs in 1...min(sizes.inputBlocks, limit / outputs) {

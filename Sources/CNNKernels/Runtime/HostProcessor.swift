@@ -20,6 +20,13 @@ public enum HostProcessor {
     [Processor.host.l1ByteCount, Processor.host.l2ByteCount, Processor.host.l3ByteCount]
   }
 
+  /// The size of its last cache in bytes, which all cores share; at most 32 MiB, since some virtual machines report a
+  /// whole server's.
+  public static let lastCacheByteCount = {
+    let cache = Processor.host.l3ByteCount
+    return cache == 0 ? 8 << 20 : min(cache, 32 << 20)
+  }()
+
   /// What kernels are written in: `avx512`, `avx2` or `portable`.
   public static var instructionSet: String { InstructionSet.selected.rawValue }
 

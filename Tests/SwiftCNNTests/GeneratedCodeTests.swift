@@ -1,0 +1,106 @@
+import CNNCore
+import CNNGraph
+import Glibc
+import Testing
+import X86Assembler
+
+@testable import CNNCompiler
+@testable import CNNKernels
+@testable import SwiftCNN
+
+/// The generated code of a list of plans is, byte for byte, that of `generated_code.txt`. A change that is not meant to
+/// change code leaves the file alone; one that is writes it anew (`make code-golden`), and its diff shows what changed.
+@Suite struct GeneratedCodeTests {
+  /// Two kinds of processors of which code is generated on any.
+  static let targets = [
+    CodeTarget(.avx2, secondCacheByteCount: 512 << 10, lastCacheByteCount: 16 << 20),
+    CodeTarget(.avx512, secondCacheByteCount: 1 << 20, lastCacheByteCount: 32 << 20),
+  ]
+  static let models = [
+    ("resnet18", 224, 8), ("resnet50", 224, 8), ("resnext50_32x4d", 224, 8), ("efficientnet_b0", 224, 8),
+    ("efficientnet_v2_s", 224, 4), ("tf_efficientnet_lite0", 224, 8), ("resnet20", 32, 32),
+  ]
+
+  /// The kernels of a plan: each its name and the hash of its bytes, sorted.
+  static func kernels(_ library: KernelLibrary) throws -> [String] {
+    try library.code().map { code in
+      // Behind the last "_" is the kernel's number in its plan.
+      let end = code.name.lastIndex(of: "_") ?? code.name.endIndex
+      return "\(code.name[..<end]) \(hash(code.bytes))"
+    }.sorted()
+  }
+
+  /// FNV-1a.
+  private static func hash(_ bytes: some Sequence<UInt8>) -> String {
+    String(bytes.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }, radix: 16)
+  }
+
+  /// The kernels of each of a model's plans, by what the plan is.
+  static func plans(
+    _ model: (name: String, size: Int, batch: Int), _ target: CodeTarget
+  ) throws -> [(plan: String, kernels: [String])] {
+    var options = ModelOptions()
+    (options.inputShape, options.classes) = ([model.size, model.size, 3], 1000)
+    let network = try ModelRegistry.graph(model.name, options)
+    let normalization = try Compiler.PixelNormalization(mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25])
+    let loss = Loss(.sparseCategoricalCrossEntropy, fromLogits: false)
+    var found: [(String, [String])] = []
+    func add(_ purpose: String, _ batch: Int, _ make: ([TensorType], CodeGeneration) throws -> Graph) throws {
+      let library = KernelLibrary(target)
+      let image = try TensorType(.float32, [batch, model.size, model.size, 3])
+      _ = try make([image], CodeGeneration(library: library, workers: Workers(count: 2)))
+      found.append(try ("\(target.instructionSet.rawValue) \(model.name) \(purpose) \(batch)", kernels(library)))
+    }
+    for batch in [1, model.batch] {
+      try add("prediction", batch) {
+        try Compiler.inferenceGraph(network, inputs: $0, normalization: normalization, generation: $1)
+      }
+    }
+    try add("evaluation", model.batch) {
+      try Compiler.evaluationGraph(network, inputs: $0, normalization: normalization, loss: loss, generation: $1)
+    }
+    try add("training", model.batch) {
+      try Compiler.trainingGraph(network, inputs: $0, normalization: normalization, loss: loss, generation: $1)
+    }
+    return found
+  }
+
+  private static let path =
+    #filePath.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/generated_code.txt"
+
+  /// What the file holds: every kernel once, and for every plan how many it has and a hash of them all.
+  private static func lines() throws -> [String] {
+    var kernels: Set<String> = []
+    var plans: [String] = []
+    for target in targets {
+      for model in models {
+        for (plan, found) in try Self.plans(model, target) {
+          kernels.formUnion(found)
+          plans.append("\(plan) \(found.count) \(hash(found.joined(separator: "\n").utf8))")
+        }
+      }
+    }
+    return kernels.sorted() + plans
+  }
+
+  @Test func codeIsWhatItWas() throws {
+    let found = try Self.lines()
+    if getenv("SWIFTCNN_CODE_GOLDEN").map({ String(cString: $0) }) == "write" {
+      let file = try #require(fopen(Self.path, "w"))
+      defer { fclose(file) }
+      for line in found { fputs(line + "\n", file) }
+    }
+    let stored = try Self.storedLines(), lost = Set(stored).subtracting(found), new = Set(found).subtracting(stored)
+    #expect(
+      lost.isEmpty && new.isEmpty, "not made any more: \(lost.sorted().prefix(9)); new: \(new.sorted().prefix(9))")
+  }
+
+  private static func storedLines() throws -> [String] {
+    let file = try #require(fopen(path, "r"), "\(path) is missing")
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+    return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
+  }
+}
