@@ -193,17 +193,19 @@ class FitHooks(CallbackList):
         """
         self.is_resumed = True
         found = self._matched(stored, progress["step"] > 0)
-        self.ended_before = stored is not None and (stored.has_ended or stored.hook == "on_train_end")
-        is_done = stored is not None and (place.epoch, place.batch) == (stored.epoch + 1, 0)
-        is_within = stored is not None and (is_done or place.epoch == stored.epoch) and stored.hook in _IN_EPOCH
-        is_at_end = stored is not None and is_done and stored.hook == "on_epoch_end"
-        before: list[Callback] = []
-        behind: list[Callback] = []
+        if stored is None:
+            _put_weights_back(model, progress["average_in_place"], [])
+            self.is_begun = True
+            return place
+        self.ended_before = stored.has_ended or stored.hook == "on_train_end"
+        is_done = (place.epoch, place.batch) == (stored.epoch + 1, 0)
+        is_within = (is_done or place.epoch == stored.epoch) and stored.hook in _IN_EPOCH
+        is_at_end = is_done and stored.hook == "on_epoch_end"
+        before = [callback for callback, index in found if index < stored.told]
+        behind = [callback for callback, index in found if index >= stored.told]
         for callback, index in found:
-            assert stored is not None
-            is_behind = index >= stored.told
-            (behind if is_behind else before).append(callback)
             callback.load_state_dict(stored.state(index))
+            is_behind = index >= stored.told
             if is_at_end and is_behind or is_within and not (stored.hook == "on_epoch_begin" and is_behind):
                 rate = model.learning_rate
                 callback.on_epoch_begin(stored.epoch, {})
@@ -211,29 +213,17 @@ class FitHooks(CallbackList):
                     model.learning_rate = rate
                 callback.load_state_dict(stored.state(index))
         _put_weights_back(model, progress["average_in_place"], before + behind)
-        if stored is not None and stored.rate not in (None, model.learning_rate):
+        if stored.rate not in (None, model.learning_rate):
             model.learning_rate = stored.rate
         self.is_begun = True
-        if stored is not None and stored.hook == "on_train_end":
-            self._passed_over = ("on_train_end", before)
-        if stored is None or not (is_within or is_at_end):
+        if stored.hook == "on_train_end":
+            self._passed_over = (stored.hook, before)
+        if not (is_within or is_at_end):
             return place
         self._epoch, self._batch, self._logs = stored.epoch, stored.batch, stored.logs
         if is_at_end:
             self._tell_only(behind, stored.hook, stored.epoch, stored.logs)
             return place
-        return self._rejoin(stored, progress, place, is_done, before, behind)
-
-    def _rejoin(
-        self,
-        stored: Stored,
-        progress: dict[str, Any],
-        place: Place,
-        is_done: bool,
-        before: list[Callback],
-        behind: list[Callback],
-    ) -> Place:
-        """In the midst of an epoch."""
         others = [callback for callback in self.callbacks if not _is_one_of(callback, before + behind)]
         begin = others + (behind if stored.hook == "on_epoch_begin" else [])
         self._tell_only(begin, "on_epoch_begin", stored.epoch, {})
