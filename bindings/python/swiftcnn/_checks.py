@@ -8,8 +8,8 @@ import inspect
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ParamSpec, SupportsFloat, SupportsIndex, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import ParamSpec, SupportsFloat, SupportsIndex, TypeVar
 
 _Entry = TypeVar("_Entry")
 _Arguments = ParamSpec("_Arguments")
@@ -107,23 +107,9 @@ def unknown(kind: str, value: str, names: Iterable[str]) -> ValueError:
     return ValueError(f"unknown {kind} {value!r}{hint}")
 
 
-def unrecognized(called: Any, names: Sequence[str]) -> ValueError:
-    """The error for arguments by names that a function or class does not have, which suggests the nearest."""
-    hints = [f"{name}, did you mean {near!r}?" for name in names for near in _close_arguments(called, name)]
-    whose = called.__qualname__.removesuffix(".__init__").rpartition(".")[2]
-    return ArgumentError(f"{whose}: unrecognized keyword arguments {', '.join(hints or names)}")
-
-
-def _close_arguments(called: Any, name: str) -> list[str]:
-    """The argument of a function or class that is nearest to a name, if one is near."""
-    from difflib import get_close_matches
-
-    return get_close_matches(name, [*inspect.signature(called).parameters], n=1)
-
-
-def unexpected(called: str, name: str, hint: str = "") -> ArgumentError:
-    """The error for an argument that there is not, in Python's words."""
-    return ArgumentError(f"{called}() got an unexpected keyword argument {name!r}{hint}")
+def unexpected(called: str, name: str, names: Iterable[str] = ()) -> ArgumentError:
+    """The error for an argument that is none of ``names``, in Python's words; suggests the nearest."""
+    return ArgumentError(f"{called}() got an unexpected keyword argument {name!r}{nearest(name, names)}")
 
 
 def suggesting(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
@@ -137,8 +123,7 @@ def suggesting(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
             names = [name for name in kwargs if f"() got an unexpected keyword argument {name!r}" in str(error)]
             if not names or error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
-        hints = [f"; did you mean {near!r}?" for near in _close_arguments(function, names[0])]
-        raise unexpected(call.__qualname__, names[0], "".join(hints))
+        raise unexpected(call.__qualname__, names[0], inspect.signature(function).parameters)
 
     return call
 

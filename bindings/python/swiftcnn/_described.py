@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 from . import _swiftcnn
-from ._checks import boolean, choice, integer, nearest, number, text, unexpected, unsupported
+from ._checks import boolean, choice, integer, number, text, unexpected, unsupported
 from ._config import Described
 
 
@@ -261,7 +261,7 @@ class WithOptions(Described):
         """All arguments by name, as they were given or by default."""
         for name in named:
             if name not in cls._arguments:
-                raise unexpected(cls.__name__, name, nearest(name, cls._arguments))
+                raise unexpected(cls.__name__, name, cls._arguments)
         try:
             bound = _signature(cls).bind(*values, **named)
         except TypeError as error:

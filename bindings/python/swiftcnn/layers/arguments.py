@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, dataclass_transform
 
 from .. import activations, initializers, regularizers
-from .._checks import choice, integer, text, unrecognized
+from .._checks import choice, integer, text, unexpected
 from .._described import checked
 from .base import Layer
 
@@ -136,7 +136,7 @@ class Declared(Layer):
         kind = type(self)
         signature, checks = self._declared()
         if unknown := sorted(set(named) - set(signature.parameters)):
-            raise unrecognized(kind, unknown)
+            raise unexpected(kind.__name__, unknown[0], signature.parameters)
         try:
             bound = signature.bind(*values, **named)
         except TypeError as error:
