@@ -131,4 +131,5 @@ def fidelity():
     keras = keras_peer.keras("float64")
     updates = {name: fidelity_models.updates(keras, name, "float64") for name in fidelity_models.UPDATES}
     averaged = fidelity_models.averaged(keras, "float64")
-    return {"tolerance": 1e-6, **found, "updates": updates, "averaged": averaged, "measured": measured}
+    # Keras's Adam has 1 - beta_2**step in float32 whatever the data: a processor's power function moves its losses.
+    return {"tolerance": 1e-5, **found, "updates": updates, "averaged": averaged, "measured": measured}

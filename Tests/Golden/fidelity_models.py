@@ -121,8 +121,8 @@ MODELS = {"resnet": resnet, "efficientnet": efficientnet}
 
 # Of Keras and swiftcnn: name: (class in `optimizers`, arguments).
 KERAS_OPTIMIZERS = {
-    "sgd": ("SGD", {"learning_rate": 0.005, "momentum": 0.9, "nesterov": True}),
-    "adam": ("Adam", {"learning_rate": 0.001}),
+    "sgd": ("SGD", {"learning_rate": 0.002, "momentum": 0.9, "nesterov": True}),
+    "adam": ("Adam", {"learning_rate": 0.0005}),
     "rmsprop": ("RMSprop", {"learning_rate": 0.0002}),
     "adamw": ("AdamW", {"learning_rate": 0.001, "weight_decay": 0.01}),
 }
