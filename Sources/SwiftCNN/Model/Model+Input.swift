@@ -105,7 +105,7 @@ extension Model {
       try read(
         "a batch of 1 sample leaves batch normalisation a single value for each channel in \(layers) "
           + "layer\(layers == 1 ? "" : "s"): what comes out of it there does not depend on the sample, and the running variance "
-          + "takes up 0, as in Keras; choose another batch_size, or leave out the last sample")
+          + "takes up 0, as in Keras; choose another batch size, or leave out the last sample")
       warnings.clearSingleValues()
     } else {
       try read("")
