@@ -264,7 +264,8 @@ class Trainer(Fed):
     def _weights_behind(self, name: str) -> Iterator[None]:
         """Within it the weights are those that a number in the logs of the fit that runs is measured with: of the
         validation data the averages, with ``validation_ema``."""
-        swaps = self._validates_ema and name.startswith("val_") and not self._average_is_in_place
+        progress = json.loads(self._handle.training_progress())
+        swaps = self._validates_ema and name.startswith("val_") and not progress["average_in_place"]
         if swaps:
             self._handle.swap_ema()
         try:
@@ -272,11 +273,6 @@ class Trainer(Fed):
         finally:
             if swaps:
                 self._handle.swap_ema()
-
-    @property
-    def _average_is_in_place(self) -> bool:
-        """Whether the weights have the values of their moving average, exchanged with them."""
-        return bool(json.loads(self._handle.training_progress())["average_in_place"])
 
     def _epochs(
         self, run: Run, hooks: FitHooks, bar: ProgressBar, names: list[str], place: Place

@@ -53,12 +53,9 @@ def relu_kind(negative_slope: float = 0.0, max_value: float | None = None, thres
     """``max_value`` at most, ``x`` from ``threshold`` on, ``negative_slope * (x - threshold)`` below."""
     slope, start = number(negative_slope, "negative_slope"), number(threshold, "threshold")
     largest = None if max_value is None else number(max_value, "max_value")
-    if slope < 0:
-        raise ValueError(f"negative_slope must be 0 or more, got {slope}")
-    if start < 0:
-        raise ValueError(f"threshold must be 0 or more, got {start}")
-    if largest is not None and largest < 0:
-        raise ValueError(f"max_value must be 0 or more, got {largest}")
+    for name, value in (("negative_slope", slope), ("threshold", start), ("max_value", largest)):
+        if value is not None and value < 0:
+            raise ValueError(f"{name} must be 0 or more, got {value}")
     if slope == 0 and start == 0 and largest in (None, 6):
         return Kind.of("relu" if largest is None else "relu6")
     limit = {} if largest is None else {"maximum": largest}
@@ -109,66 +106,6 @@ def _last_axis(kind: Kind, axis: int, x: Any) -> Kind:
     return kind
 
 
-def relu6(x: Any) -> Any:
-    """``min(max(x, 0), 6)``"""
-    return _apply(x, Kind.of("relu6"))
-
-
-def selu(x: Any) -> Any:
-    """``elu`` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
-    return _apply(x, Kind.of("selu"))
-
-
-def silu(x: Any) -> Any:
-    """``x * sigmoid(x)`` (Ramachandran et al. 2017)."""
-    return _apply(x, Kind.of("silu"))
-
-
-def sigmoid(x: Any) -> Any:
-    """``1 / (1 + exp(-x))``"""
-    return _apply(x, Kind.of("sigmoid"))
-
-
-def hard_sigmoid(x: Any) -> Any:
-    """``relu6(x + 3) / 6``"""
-    return _apply(x, Kind.of("hard_sigmoid"))
-
-
-def hard_silu(x: Any) -> Any:
-    """``x * relu6(x + 3) / 6`` (Howard et al. 2019)."""
-    return _apply(x, Kind.of("hard_swish"))
-
-
-def tanh(x: Any) -> Any:
-    """The hyperbolic tangent."""
-    return _apply(x, Kind.of("tanh"))
-
-
-def softplus(x: Any) -> Any:
-    """``log(1 + exp(x))``"""
-    return _apply(x, Kind.of("softplus"))
-
-
-def softsign(x: Any) -> Any:
-    """``x / (1 + |x|)``"""
-    return _apply(x, Kind.of("softsign"))
-
-
-def exponential(x: Any) -> Any:
-    """``exp(x)``"""
-    return _apply(x, Kind.of("exponential"))
-
-
-def mish(x: Any) -> Any:
-    """``x * tanh(softplus(x))`` (Misra 2020)."""
-    return _apply(x, Kind.of("mish"))
-
-
-swish = silu
-hard_swish = hard_silu
-
-_FUNCTIONS: dict[str, Function] = {name: globals()[name] for name in __all__}
-
 # What a function is, with its default arguments, as a layer of the library.
 _KINDS: dict[Function, Kind | None] = {
     linear: None,
@@ -178,18 +115,35 @@ _KINDS: dict[Function, Kind | None] = {
     gelu: Kind.of("gelu"),
     softmax: Kind("softmax", {}),
     log_softmax: Kind("log_softmax", {}),
-    relu6: Kind.of("relu6"),
-    selu: Kind.of("selu"),
-    silu: Kind.of("silu"),
-    sigmoid: Kind.of("sigmoid"),
-    hard_sigmoid: Kind.of("hard_sigmoid"),
-    hard_silu: Kind.of("hard_swish"),
-    tanh: Kind.of("tanh"),
-    softplus: Kind.of("softplus"),
-    softsign: Kind.of("softsign"),
-    exponential: Kind.of("exponential"),
-    mish: Kind.of("mish"),
 }
+
+
+def _elementwise(name: str, doc: str, function: str = "") -> Function:
+    """The function without arguments that the library has under its name, or under another."""
+    kind = Kind.of(function or name)
+
+    def activation(x: Any) -> Any:
+        return _apply(x, kind)
+
+    activation.__name__ = activation.__qualname__ = name
+    activation.__doc__ = doc
+    _KINDS[activation] = kind
+    return activation
+
+
+relu6 = _elementwise("relu6", "``min(max(x, 0), 6)``")
+selu = _elementwise("selu", "``elu`` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017).")
+silu = swish = _elementwise("silu", "``x * sigmoid(x)`` (Ramachandran et al. 2017).")
+sigmoid = _elementwise("sigmoid", "``1 / (1 + exp(-x))``")
+hard_sigmoid = _elementwise("hard_sigmoid", "``relu6(x + 3) / 6``")
+hard_silu = hard_swish = _elementwise("hard_silu", "``x * relu6(x + 3) / 6`` (Howard et al. 2019).", "hard_swish")
+tanh = _elementwise("tanh", "The hyperbolic tangent.")
+softplus = _elementwise("softplus", "``log(1 + exp(x))``")
+softsign = _elementwise("softsign", "``x / (1 + |x|)``")
+exponential = _elementwise("exponential", "``exp(x)``")
+mish = _elementwise("mish", "``x * tanh(softplus(x))`` (Misra 2020).")
+
+_FUNCTIONS: dict[str, Function] = {name: globals()[name] for name in __all__}
 
 
 def get(identifier: str | Function | None) -> Function:
