@@ -527,4 +527,4 @@ def test_arguments_go_by_place_as_far_as_those_of_the_weights():
     assert isinstance(conv.bias_regularizer, regularizers.L2) and conv.name == "c"
     assert layers.MaxPooling2D(2, None, "valid", None, "pool").name == "pool"
     with pytest.raises(TypeError, match="too many positional"):
-        layers.Flatten(None, "flat", True)
+        layers.Flatten(None, "flat", True, None, None, 1)

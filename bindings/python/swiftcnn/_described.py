@@ -97,7 +97,8 @@ class Name:
         vars(instance)["name"] = instance._usual_name() if value is None else text(value, "name")
 
 
-_CHECKS: dict[str, Callable[[Any, str], Any]] = {
+#: How a value is checked, by the type that an argument tells; where a module has types of its own, it adds them.
+CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "int": lambda value, name: integer(value, name, minimum=-(2**31)),
     "float": number,
     "bool": boolean,
@@ -120,9 +121,9 @@ def checked(value: Any, name: str, types: str, option: Mapping[str, Any]) -> Any
         words = {word.lower(): word for word in option["choices"]}
         return choice(words.get(value.lower(), value) if isinstance(value, str) else value, name, (*words.values(),))
     kinds = [kind for kind in kinds if kind != "None"]
-    if len(kinds) != 1 or kinds[0] not in _CHECKS:
+    if len(kinds) != 1 or kinds[0] not in CHECKS:
         return value  # which the class looks at itself
-    found = _CHECKS[kinds[0]](value, name)
+    found = CHECKS[kinds[0]](value, name)
     if not all(holds(found, option[bound]) for bound, holds in _BOUNDS.items() if bound in option):
         raise ValueError(f"{name} must be {option['expected']}, got {found!r}")
     return found
@@ -158,7 +159,8 @@ class _Argument(NamedTuple):
             default = default.values[0]
         elif isinstance(default, Name):
             default = kind._usual_name() if default.is_told else None
-        where = inspect.Parameter.KEYWORD_ONLY if self.is_keyword else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        is_keyword = self.is_keyword and not kind._all_by_place
+        where = inspect.Parameter.KEYWORD_ONLY if is_keyword else inspect.Parameter.POSITIONAL_OR_KEYWORD
         return inspect.Parameter(self.name, where, default=default, annotation=self.types)
 
     def checked(self, value: object, place: tuple[str, ...]) -> Any:
@@ -170,13 +172,13 @@ class _Argument(NamedTuple):
 
 @functools.cache
 def _signature(kind: Any) -> inspect.Signature:
-    found = [argument.parameter(kind) for argument in kind._arguments.values()]
-    return inspect.Signature(sorted(found, key=lambda parameter: parameter.kind))
+    found = sorted(kind._arguments.values(), key=lambda argument: argument.is_keyword)
+    return inspect.Signature([argument.parameter(kind) for argument in found])
 
 
 class _Signature:
-    def __get__(self, instance: object, owner: Any) -> inspect.Signature:
-        return _signature(owner)
+    def __get__(self, instance: object, owner: Any) -> inspect.Signature | None:
+        return _signature(owner) if instance is None else None
 
 
 def _documented(name: str, option: Mapping[str, Any], indent: str) -> list[str]:
@@ -194,11 +196,11 @@ def _documented(name: str, option: Mapping[str, Any], indent: str) -> list[str]:
 
 class _Documentation:
     def __init__(self, own: str) -> None:
-        self.own = inspect.cleandoc(own)
+        self.own = own
 
     def __get__(self, instance: object, owner: type[WithOptions]) -> str:
         lines = [line for each in owner._arguments.values() for line in each.documentation(owner._place)]
-        own: str = self.own
+        own = inspect.cleandoc(self.own)
         if not own and len(owner._place) == 2:
             own = _description()[owner._place[0]].get(owner._place[1], {}).get("doc", "")
         return "\n".join([own, "", "Options:", *lines]) if lines else own
@@ -216,6 +218,7 @@ class WithOptions(Described):
     _place: ClassVar[tuple[str, ...]] = ()  # of the options in the description
     _kinds: ClassVar[dict[str, type[Any]]] = {}
     _arguments: ClassVar[dict[str, _Argument]] = {}
+    _all_by_place: ClassVar[bool] = False  # also those behind KW_ONLY, which are the last
     __signature__: ClassVar[_Signature | None] = _Signature()
 
     def __init_subclass__(cls, section: str = "", kind: str = "") -> None:
@@ -244,9 +247,12 @@ class WithOptions(Described):
         cls.__doc__ = _Documentation(cls.__doc__ or "")  # type: ignore[assignment]
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        kind = type(self)
-        for name, value in self._bound(*values, **named).items():
-            setattr(self, name, kind._arguments[name].checked(value, kind._place))
+        self._take(self._bound(*values, **named))
+
+    def _take(self, arguments: Mapping[str, Any]) -> None:
+        """Makes arguments attributes."""
+        for name, value in arguments.items():
+            setattr(self, name, self._arguments[name].checked(value, self._place))
         self.__post_init__()
 
     def __post_init__(self) -> None:

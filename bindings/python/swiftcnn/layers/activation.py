@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._checks import ArgumentError, integer
+from .._described import CHECKS, only
 from .._names import unique_name
 from .._symbolic import functions
 from ..activations import Kind, relu_kind
-from .arguments import default
+from .arguments import NOTHING, default
 from .operation import Operation, WeightedLayer, finish, known
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from .._symbolic import Network, Tensor
-    from .arguments import ActivationLike, Check, InitializerLike, LastAxis, RegularizerLike
+    from .arguments import ActivationLike, InitializerLike, RegularizerLike
+
+    SharedAxes: TypeAlias = Sequence[int] | None
 
 
 class _Activation(Operation):
@@ -22,7 +27,7 @@ class _Activation(Operation):
         """The activation as a layer of the library."""
         raise NotImplementedError
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         self._what()
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
@@ -30,10 +35,12 @@ class _Activation(Operation):
         return operand if kind is None else network.layer(kind.layer, self.name, kind.options, operand)
 
 
+CHECKS["Kind"] = lambda value, _: Kind(*value)
+
+
 class KindLayer(_Activation):
     """An activation with its constants."""
 
-    _checks: ClassVar[Mapping[str, Check]] = {"kind": lambda value, _: Kind(*value)}
     kind: Kind
 
     def _what(self) -> Kind:
@@ -89,13 +96,16 @@ class Softmax(Operation):
     """``exp(x) / sum(exp(x))`` over the last axis."""
 
     _kind = "softmax"
-    axis: LastAxis = -1
+    axis: int = only(-1)
 
 
 def _axes(value: Any, name: str) -> list[int] | None:
     if value is not None and not isinstance(value, (list, tuple)):
         raise ArgumentError(f"{name} must be None or a list of axes, as [1, 2], got {value!r}")
     return None if value is None else sorted(integer(axis, name) for axis in value)
+
+
+CHECKS["SharedAxes"] = _axes
 
 
 class PReLU(WeightedLayer):
@@ -108,11 +118,10 @@ class PReLU(WeightedLayer):
 
     _kind = "prelu"
     _weight_names: ClassVar[Mapping[str, str]] = {"weight": "alpha"}
-    _checks: ClassVar[Mapping[str, Check]] = {"shared_axes": _axes}
     alpha_initializer: InitializerLike = default("zeros")
     alpha_regularizer: RegularizerLike = default(None)
-    alpha_constraint: None = None
-    shared_axes: Sequence[int] | None = None
+    alpha_constraint: None = NOTHING
+    shared_axes: SharedAxes = None
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         shape = network.shape(operand)[1:]

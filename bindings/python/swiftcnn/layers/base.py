@@ -118,7 +118,7 @@ class Layer:
     dtype = "float32"
     compute_dtype = "float32"
     _asks = True  # ``call`` may give another network in training
-    _arguments: dict[str, Any]
+    _made_of: dict[str, Any]
     _sealed: list[Layer] | None = None  # the layers within, once there can be no others
     _tracked: Sequence[Layer] = ()  # the layers among the attributes, as they came there
     _number = 0  # how many layers were made before it
@@ -130,7 +130,7 @@ class Layer:
             given = dict(cls._made_with().bind(*args, **kwargs).arguments)
         except TypeError:
             given = {}  # __init__ is about to say what is wrong
-        vars(layer)["_arguments"] = given  # not looked through for layers
+        vars(layer)["_made_of"] = given  # not looked through for layers
         return layer
 
     @suggesting
@@ -293,7 +293,7 @@ class Layer:
         found = {
             id(layer): layer
             for name, value in vars(self).items()
-            if name not in ("_first_call", "_arguments", "_sealed", "_tracked")
+            if name not in ("_first_call", "_made_of", "_sealed", "_tracked")
             for layer in layers_in(value)
         }
         known = {id(layer): layer for layer in self._tracked if id(layer) in found}
@@ -339,9 +339,9 @@ class Layer:
         for parameter in self._made_with().parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 takes_all = True
-                config |= self._arguments.get(parameter.name, {})
-            elif parameter.name in self._arguments or parameter.default is not parameter.empty:
-                config[parameter.name] = self._arguments.get(parameter.name, parameter.default)
+                config |= self._made_of.get(parameter.name, {})
+            elif parameter.name in self._made_of or parameter.default is not parameter.empty:
+                config[parameter.name] = self._made_of.get(parameter.name, parameter.default)
         own: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
         if is_known:
             config.pop("input_shape", None)

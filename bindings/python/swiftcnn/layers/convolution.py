@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from .arguments import default
+from .arguments import DATA_FORMAT, NOTHING, default
 from .operation import ActivatedLayer, KernelLayer
 
 if TYPE_CHECKING:
     from .._symbolic import Network
-    from .arguments import ActivationLike, DataFormat, InitializerLike, Padding, Pair, RegularizerLike, Size
+    from .arguments import ActivationLike, InitializerLike, Padding, Pair, RegularizerLike, Size
 
 
 class _Convolution(ActivatedLayer):
-    def _check(self) -> None:
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ValueError(f"strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be above 1")
+    def __post_init__(self) -> None:
+        strides, dilation = vars(self)["strides"], vars(self)["dilation_rate"]
+        if max(strides) > 1 and max(dilation) > 1:
+            raise ValueError(f"strides {strides} and dilation_rate {dilation} cannot both be above 1")
 
 
 class Conv2D(KernelLayer, _Convolution):
@@ -39,14 +40,14 @@ class Conv2D(KernelLayer, _Convolution):
     kernel_size: Pair
     strides: Pair = default((1, 1))
     padding: Padding = "valid"
-    data_format: DataFormat = None
+    data_format: str | None = DATA_FORMAT
     dilation_rate: Pair = default((1, 1))
     groups: Size = 1
     activation: ActivationLike = default(None)
     use_bias: bool = True
 
-    def _check(self) -> None:
-        super()._check()
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.filters % self.groups:
             raise ValueError(f"filters must be divisible by groups, got {self.filters} and {self.groups}")
 
@@ -65,7 +66,7 @@ class DepthwiseConv2D(_Convolution):
     strides: Pair = default((1, 1))
     padding: Padding = "valid"
     depth_multiplier: Size = 1
-    data_format: DataFormat = None
+    data_format: str | None = DATA_FORMAT
     dilation_rate: Pair = default((1, 1))
     activation: ActivationLike = default(None)
     use_bias: bool = True
@@ -73,9 +74,9 @@ class DepthwiseConv2D(_Convolution):
     bias_initializer: InitializerLike = default("zeros")
     depthwise_regularizer: RegularizerLike = default(None)
     bias_regularizer: RegularizerLike = default(None)
-    activity_regularizer: None = None
-    depthwise_constraint: None = None
-    bias_constraint: None = None
+    activity_regularizer: None = NOTHING
+    depthwise_constraint: None = NOTHING
+    bias_constraint: None = NOTHING
 
 
 class SeparableConv2D(_Convolution):
@@ -96,7 +97,7 @@ class SeparableConv2D(_Convolution):
     kernel_size: Pair
     strides: Pair = default((1, 1))
     padding: Padding = "valid"
-    data_format: DataFormat = None
+    data_format: str | None = DATA_FORMAT
     dilation_rate: Pair = default((1, 1))
     depth_multiplier: Size = 1
     activation: ActivationLike = default(None)
@@ -107,10 +108,10 @@ class SeparableConv2D(_Convolution):
     depthwise_regularizer: RegularizerLike = default(None)
     pointwise_regularizer: RegularizerLike = default(None)
     bias_regularizer: RegularizerLike = default(None)
-    activity_regularizer: None = None
-    depthwise_constraint: None = None
-    pointwise_constraint: None = None
-    bias_constraint: None = None
+    activity_regularizer: None = NOTHING
+    depthwise_constraint: None = NOTHING
+    pointwise_constraint: None = NOTHING
+    bias_constraint: None = NOTHING
 
     def _linear(self, network: Network, operand: int, inference: bool) -> int:
         window = self._options() | {"bias": False}
@@ -133,8 +134,8 @@ class Conv2DTranspose(KernelLayer, _Convolution):
     kernel_size: Pair
     strides: Pair = default((1, 1))
     padding: Padding = "valid"
-    output_padding: None = None
-    data_format: DataFormat = None
+    output_padding: None = NOTHING
+    data_format: str | None = DATA_FORMAT
     dilation_rate: Pair = default((1, 1))
     activation: ActivationLike = default(None)
     use_bias: bool = True

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._checks import choice, integer
+from .._described import CHECKS
 from .._names import unique_name
 from .._symbolic import Tensor
-from .arguments import default, pair
+from .arguments import DATA_FORMAT, NOTHING, default, pair
 from .base import Layer, batched, shape_of
 from .operation import KernelLayer, Operation
 
 if TYPE_CHECKING:
     from .._symbolic import Network
-    from .arguments import ActivationLike, Check, DataFormat, Shape, Sides, Size
+    from .arguments import ActivationLike, Shape, Sides, Size
 
 
 class InputLayer(Layer):
@@ -94,10 +95,10 @@ class Dropout(Operation):
 
     _kind, _acts_in_training_alone = "dropout", True
     rate: float
-    noise_shape: None = None
+    noise_shape: None = NOTHING
     seed: int | None = None
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         if not 0 <= self.rate <= 1:
             raise ValueError(f"rate must be 0 to 1, got {self.rate}")
 
@@ -110,7 +111,7 @@ class Flatten(Operation):
 
     _kind = "reshape"
     _constants: ClassVar[Mapping[str, object]] = {"shape": [-1]}
-    data_format: DataFormat = None
+    data_format: str | None = DATA_FORMAT
 
 
 def _shape(value: Any, name: str) -> tuple[int, ...]:
@@ -122,6 +123,9 @@ def _shape(value: Any, name: str) -> tuple[int, ...]:
     return shape
 
 
+CHECKS["Shape"] = _shape
+
+
 class Reshape(Operation):
     """Another shape for the same elements.
 
@@ -130,7 +134,6 @@ class Reshape(Operation):
     """
 
     _kind = "reshape"
-    _checks: ClassVar[Mapping[str, Check]] = {"target_shape": _shape}
     target_shape: Shape
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
@@ -150,6 +153,9 @@ def _sides(padding: Any, name: str) -> tuple[tuple[int, ...], ...]:
     return tuple(pair(side, name, minimum=0) for side in padding)
 
 
+CHECKS["Sides"] = _sides
+
+
 class ZeroPadding2D(Operation):
     """Rows and columns of zeros around images (N, H, W, C).
 
@@ -158,9 +164,8 @@ class ZeroPadding2D(Operation):
     """
 
     _kind = "zero_pad"
-    _checks: ClassVar[Mapping[str, Check]] = {"padding": _sides}
     padding: Sides = default((1, 1))
-    data_format: DataFormat = None
+    data_format: str | None = DATA_FORMAT
 
     def _options(self) -> dict[str, object]:
         (top, bottom), (left, right) = self.padding

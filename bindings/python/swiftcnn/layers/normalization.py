@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._checks import integer
-from .arguments import default, one_of
+from .._described import CHECKS, only
+from .arguments import NOTHING, default
 from .operation import Operation, WeightedLayer
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from .._symbolic import Call, Network
-    from .arguments import Check, InitializerLike, LastAxis, RegularizerLike
+    from .arguments import InitializerLike, RegularizerLike
+
+    Axes: TypeAlias = int | Sequence[int]
 
 
 class BatchNormalization(WeightedLayer):
@@ -37,7 +41,6 @@ class BatchNormalization(WeightedLayer):
         "running_mean": "moving_mean",
         "running_var": "moving_variance",
     }
-    _checks: ClassVar[Mapping[str, Check]] = {"synchronized": one_of(False)}
     axis: int = -1
     momentum: float = 0.99
     epsilon: float = 1e-3
@@ -49,11 +52,11 @@ class BatchNormalization(WeightedLayer):
     moving_variance_initializer: InitializerLike = default("ones")
     beta_regularizer: RegularizerLike = default(None)
     gamma_regularizer: RegularizerLike = default(None)
-    beta_constraint: None = None
-    gamma_constraint: None = None
-    synchronized: bool = False
+    beta_constraint: None = NOTHING
+    gamma_constraint: None = NOTHING
+    synchronized: bool = only(False, advice="there is one process")
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         if not 0 <= self.momentum <= 1:
             raise ValueError(f"momentum must be 0 to 1, got {self.momentum}")
 
@@ -85,9 +88,8 @@ class GroupNormalization(WeightedLayer):
 
     _kind = "group_norm"
     _weight_names: ClassVar[Mapping[str, str]] = {"weight": "gamma", "bias": "beta"}
-    _checks: ClassVar[Mapping[str, Check]] = {"groups": partial(integer, minimum=-1)}
     groups: int = 32
-    axis: LastAxis = -1
+    axis: int = only(-1)
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
@@ -95,18 +97,21 @@ class GroupNormalization(WeightedLayer):
     gamma_initializer: InitializerLike = default("ones")
     beta_regularizer: RegularizerLike = default(None)
     gamma_regularizer: RegularizerLike = default(None)
-    beta_constraint: None = None
-    gamma_constraint: None = None
+    beta_constraint: None = NOTHING
+    gamma_constraint: None = NOTHING
 
-    def _check(self) -> None:
-        if self.groups == 0:
-            raise ValueError("groups must be -1 or at least 1, got 0")
+    def __post_init__(self) -> None:
+        if self.groups < 1 and self.groups != -1:
+            raise ValueError(f"groups must be -1 or at least 1, got {self.groups}")
 
 
 def _axes(value: Any, name: str) -> int | list[int]:
     if isinstance(value, (list, tuple)):
         return [integer(axis, name, minimum=-8) for axis in value]
     return integer(value, name, minimum=-8)
+
+
+CHECKS["Axes"] = _axes
 
 
 class UnitNormalization(Operation):
@@ -117,8 +122,7 @@ class UnitNormalization(Operation):
     """
 
     _kind = "unit_norm"
-    _checks: ClassVar[Mapping[str, Check]] = {"axis": _axes}
-    axis: int | Sequence[int] = -1
+    axis: Axes = -1
 
     def _options(self) -> dict[str, object]:
         return {"axes": self.axis if isinstance(self.axis, list) else [self.axis]}

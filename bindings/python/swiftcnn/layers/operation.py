@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._symbolic import Call, Network, Tensor, context, is_rebuilding, limited, parts_of, spent
 from ..activations import Function, Kind, kind_of
-from .arguments import Declared, default
+from .arguments import NOTHING, Declared, default
 from .base import batched
 from .variable import Variable
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .arguments import InitializerLike, Name, RegularizerLike
 
 # What the library calls the arguments that it takes.
-_LIBRARY = {
+_AS_HERE = ("center", "epsilon", "filters", "groups", "height", "offset", "padding", "rate", "scale", "units", "width")
+_LIBRARY = {name: name for name in _AS_HERE} | {
     "depth_multiplier": "multiplier",
     "dilation_rate": "dilation",
     "keepdims": "keep_axes",
@@ -28,33 +29,17 @@ _LIBRARY = {
     "strides": "stride",
     "target_shape": "shape",
     "use_bias": "bias",
-} | {
-    name: name
-    for name in (
-        "center",
-        "epsilon",
-        "filters",
-        "groups",
-        "height",
-        "offset",
-        "padding",
-        "rate",
-        "scale",
-        "units",
-        "width",
-    )
 }
 
 
 class Operation(Declared):
     """A layer that the library knows. It has no weights, unless it is a ``WeightedLayer``."""
 
-    if TYPE_CHECKING:  # what all layers take
-        _: KW_ONLY
-        name: Name = default(None)
-        trainable: bool = True  # pyright: ignore[reportIncompatibleMethodOverride]
-        dtype: Name = default(None)
-        input_shape: Sequence[int | None] | None = None
+    _: KW_ONLY
+    name: Name = default(None)
+    trainable: bool = default(True)  # pyright: ignore[reportIncompatibleMethodOverride]
+    dtype: Name = default(None)
+    input_shape: Sequence[int | None] | None = default(None)
 
     _asks = False
     _kind: ClassVar[str]  # what the library calls it
@@ -86,7 +71,7 @@ class Operation(Declared):
 
     def _options(self) -> dict[str, Any]:
         """The options of the library's layer."""
-        told = self._given(_LIBRARY)
+        told = {_LIBRARY[name]: getattr(self, name) for name in self._arguments if name in _LIBRARY}
         if told.get("padding") == "valid":
             del told["padding"]  # none, which the library has no word for
         return {**told, **self._constants}
@@ -193,10 +178,10 @@ class ActivatedLayer(WeightedLayer):
     """A layer with weights and an activation."""
 
     def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        return finish(self.activation, super().call(inputs, training))
+        return finish(vars(self)["activation"], super().call(inputs, training))
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
-        value, kind = self._linear(network, operand, inference), known(self.activation)
+        value, kind = self._linear(network, operand, inference), known(vars(self)["activation"])
         if kind is None:
             return value
         return network.layer(kind.layer, f"{self.name}.{kind.options.get('function', kind.layer)}", kind.options, value)
@@ -214,9 +199,9 @@ class KernelLayer(ActivatedLayer):
     bias_initializer: InitializerLike = default("zeros")
     kernel_regularizer: RegularizerLike = default(None)
     bias_regularizer: RegularizerLike = default(None)
-    activity_regularizer: None = None
-    kernel_constraint: None = None
-    bias_constraint: None = None
+    activity_regularizer: None = NOTHING
+    kernel_constraint: None = NOTHING
+    bias_constraint: None = NOTHING
 
 
 def known(function: Function) -> Kind | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from .arguments import default
+from .arguments import DATA_FORMAT, default
 from .operation import Operation
 
 if TYPE_CHECKING:
-    from .arguments import DataFormat, Padding, Pair, Strides
+    from .arguments import Padding, Pair, Strides
 
 
 class _Pooling(Operation):
@@ -17,9 +17,9 @@ class _Pooling(Operation):
     pool_size: Pair
     strides: Strides = default(None)
     padding: Padding = "valid"
-    data_format: DataFormat = None
+    data_format: str | None = DATA_FORMAT
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         self.strides = self.strides or self.pool_size
 
 
@@ -48,7 +48,7 @@ class AveragePooling2D(_Pooling):
 
 class _GlobalPooling(Operation):
     _kind = "global_pool2d"
-    data_format: DataFormat = None
+    data_format: str | None = DATA_FORMAT
     keepdims: bool = False
 
 

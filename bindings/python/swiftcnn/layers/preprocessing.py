@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _arrays
+from .._described import CHECKS, only
 from .._symbolic import Call, Network, functions
-from .arguments import default, one_of, optional
+from .arguments import DATA_FORMAT, default, optional
 from .operation import Operation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .arguments import Check, DataFormat, Kept, Pair, Size
+    from .arguments import Kept, Pair, Size
 
     Constant = Kept[ArrayLike, float | list[float]]
     Constants = Kept[ArrayLike | None, list[float] | None]
@@ -37,11 +38,13 @@ def _constant(value: ArrayLike, name: str) -> float | list[float]:
     return constants[0] if np.ndim(value) == 0 else constants
 
 
+CHECKS.update(Constant=_constant, Constants=optional(_constants))
+
+
 class Rescaling(Operation):
     """``x * scale + offset``, each one number or one a channel: ``Rescaling(1 / 255)`` brings pixels to 0...1."""
 
     _kind = "rescaling"
-    _checks: ClassVar[Mapping[str, Check]] = {"scale": _constant, "offset": _constant}
     scale: Constant
     offset: Constant = default(0.0)
 
@@ -56,17 +59,12 @@ class Normalization(Operation):
     """
 
     _kind = "rescaling"
-    _checks: ClassVar[Mapping[str, Check]] = {
-        "axis": one_of(-1, None),
-        "mean": optional(_constants),
-        "variance": optional(_constants),
-    }
-    axis: int | None = -1
+    axis: int | None = only(-1, None)
     mean: Constants = default(None)
     variance: Constants = default(None)
     invert: bool = False
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         if (self.mean is None) != (self.variance is None):
             raise ValueError("mean and variance must be given both, or neither")
         if self.variance and min(self.variance) < 0:
@@ -108,10 +106,9 @@ class UpSampling2D(Operation):
     """
 
     _kind = "resize"
-    _checks: ClassVar[Mapping[str, Check]] = {"interpolation": one_of("nearest", "bilinear")}
     size: Pair = default((2, 2))
-    data_format: DataFormat = None
-    interpolation: str = "nearest"
+    data_format: str | None = DATA_FORMAT
+    interpolation: str = only("nearest", "bilinear")
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         if len(network.shape(operand)) != 4:
@@ -130,10 +127,9 @@ class RandomFlip(Operation):
     """
 
     _kind, _acts_in_training_alone = "random_flip", True
-    _checks: ClassVar[Mapping[str, Check]] = {"mode": one_of("horizontal", "vertical", "horizontal_and_vertical")}
-    mode: str = "horizontal_and_vertical"
+    mode: str = only("horizontal_and_vertical", "horizontal", "vertical")
     seed: int | None = None
-    data_format: DataFormat = None
+    data_format: str | None = DATA_FORMAT
 
     def _options(self) -> dict[str, object]:
         return {"horizontal": "horizontal" in self.mode, "vertical": "vertical" in self.mode}
@@ -151,7 +147,7 @@ class RandomCrop(Operation):
     height: Size
     width: Size
     seed: int | None = None
-    data_format: DataFormat = None
+    data_format: str | None = DATA_FORMAT
 
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         if not call.inference:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: The deviations by which Keras's EfficientNets divide a second time where they have ImageNet's weights.
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 _UNSCALED = (("scale", 1.0), ("offset", 0.0))
-_NO_ATTRIBUTES = ("_arguments", "_first_call", "_sealed", "_tracked")
+_NO_ATTRIBUTES = ("_first_call", "_made_of", "_sealed", "_tracked")
 class Wanted(NamedTuple):
     """A layer of a model: see ``Stored``."""
 

@@ -35,7 +35,7 @@ class Node(Layer):
         """``row`` is what the library says of it: see "layers" of ``scnn_model_graph`` in the C header."""
         public: Any = (self._constructor or Layer).__init__
         public(self, **row["config"], name=row["name"])
-        self._arguments = row["config"]
+        self._made_of = row["config"]
         self.operation = row["operation"]
         self.attributes = row["attributes"]
         self.built = True
