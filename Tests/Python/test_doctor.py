@@ -90,7 +90,7 @@ def test_no_memory_for_code_is_a_problem(run_python):
     output = run_python(
         FORBID_EXECUTABLE_MEMORY
         + """
-import json, runpy, sys, swiftcnn
+import json, runpy, sys, numpy, swiftcnn
 sys.argv[1:] = ["--json"]
 if not forbid():
     print("no filter")

@@ -80,6 +80,17 @@ def test_a_module_is_read_when_it_is_first_asked_for(run_python):
     run_python(LAZY)
 
 
+ALONE = """
+import numpy as np
+from swiftcnn.activations import relu
+assert relu(np.float32([-1, 2])).tolist() == [0, 2]
+"""
+
+
+def test_a_module_works_alone(run_python):
+    run_python(ALONE)
+
+
 def test_what_is_not_there_is_said():
     with pytest.raises(AttributeError, match="module 'swiftcnn' has no attribute 'Modle'"):
         swiftcnn.Modle  # noqa: B018

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +64,7 @@ def relu_kind(negative_slope: float = 0.0, max_value: float | None = None, thres
 
 
 def _apply(x: Any, kind: Kind) -> Any:
+    import_module("swiftcnn.layers")  # which know how; by name, since they are above of this module
     return functions["activate"](x, kind)
 
 

@@ -16,7 +16,6 @@ from . import _swiftcnn
 from ._checks import boolean, readable, text
 from ._warnings import warn
 from .models import Model
-from .models.kinds import KINDS
 from .models.pictures import checked_names, described
 
 if TYPE_CHECKING:
@@ -114,6 +113,3 @@ def _contents(given: Any) -> Buffer | None:
 def operations() -> list[str]:
     """The names of the ONNX operations that ``load`` reads."""
     return _swiftcnn.onnx_operations().split("\n")
-
-
-KINDS["load_onnx"] = load

@@ -9,6 +9,7 @@ import pickle
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from .._warnings import warn
 from . import keras_weights
 from .description import KEY, UnknownPartError, Writer, from_description, keep_description
 from .keras_files import is_keras, is_made_up, opened, read
-from .kinds import KINDS, is_model, model_class
+from .kinds import is_model, model_class
 from .weights import WeightsReport, tell, told
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def load_model(
     if is_keras(file):
         return _of_keras(file, custom_objects or {})
     if os.fsdecode(file).lower().endswith(".onnx"):
-        model: Model = KINDS["load_onnx"](os.fsdecode(file))
+        # By name, since what is above of this module is read only where it is needed.
+        model: Model = import_module("swiftcnn.onnx").load(os.fsdecode(file))
         return model
     core = _swiftcnn.load_model(file)
     if not boolean(compile, "compile"):

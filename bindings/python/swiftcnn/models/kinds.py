@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 if TYPE_CHECKING:
     from .model import Model
 
-#: "Model", "Sequential", "create_model" and "load_onnx", which bring themselves here.
+#: "Model", "Sequential" and "create_model", which bring themselves here.
 KINDS: dict[str, Any] = {}
 
 
