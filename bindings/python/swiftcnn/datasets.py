@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -69,9 +70,6 @@ def _read_idx(path: str, axes: int) -> Images:
         raise ValueError(f"{path}: not an IDX file of bytes with {axes} axes")
     shape = tuple(int.from_bytes(contents[at : at + 4], "big") for at in range(4, start, 4))
     elements = np.frombuffer(contents, np.uint8, offset=start)
-    length = 1
-    for size in shape:
-        length *= size
-    if length != elements.size:
+    if math.prod(shape) != elements.size:
         raise ValueError(f"{path}: the header says {shape}, but there are {elements.size} elements")
     return elements.reshape(shape).copy()  # writable, as arrays are expected to be

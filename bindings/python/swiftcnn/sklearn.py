@@ -11,8 +11,9 @@ This module needs scikit-learn 1.6 or later; nothing else in the package does.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -219,7 +220,9 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator, _Fitted):
                 f"got one of shape {model.output_shape}"
             )
         model.compile(self._optimizer(), loss, metrics=["accuracy"], seed=seed)
-        model.class_names = [str(label) for label in self.classes_] if _are_names(self.classes_) else None
+        model.class_names = None
+        with suppress(ValueError):  # of labels that are no texts of a line each
+            model.class_names = [str(label) for label in self.classes_]
         self.model_ = model
         self.n_iter_ = 0
 
@@ -311,8 +314,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator, _Fitted):
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
         """Images to learn from and their labels; with ``reset`` these say what images are."""
         rows, shape = _rows(X)
-        validate: Callable[..., Any] = validate_data
-        rows, labels = validate(self, rows, array_of(y, "y") if speaks_dlpack(y) else y, reset=reset, **_CHECKS)
+        rows, labels = _validate(self, rows, array_of(y, "y") if speaks_dlpack(y) else y, reset=reset)
         check_classification_targets(labels)
         if reset:
             self.image_shape_ = self._shape_of_images(shape, rows.shape[1])
@@ -321,8 +323,7 @@ class SwiftCNNClassifier(ClassifierMixin, BaseEstimator, _Fitted):
     def _images(self, X: Any) -> Array:
         """Images to predict."""
         rows, shape = _rows(X)
-        validate: Callable[..., Any] = validate_data
-        return self._as_images(validate(self, rows, reset=False, **_CHECKS), shape)
+        return self._as_images(_validate(self, rows, reset=False), shape)
 
     def _as_images(self, rows: Array, given: tuple[int, ...] | None) -> Array:
         if given is not None and _with_channels(given) != self.image_shape_:
@@ -359,14 +360,8 @@ def _threads(count: int | None) -> Iterator[None]:
         set_num_threads(before)
 
 
-def _are_names(classes: Array) -> bool:
-    """Whether labels can be the names of classes: a line of text each."""
-    texts = [str(label) for label in classes]
-    return len(set(texts)) == len(texts) and all(text.isprintable() and text for text in texts)
-
-
 # What scikit-learn makes of all else than pixels, of which the network knows what to do.
-_CHECKS: dict[str, Any] = {"dtype": [np.float32, *map(np.dtype, "BbhHiIlL")], "order": "C"}
+_validate: Any = functools.partial(validate_data, dtype=[np.float32, *map(np.dtype, "BbhHiIlL")], order="C")
 
 
 def _rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
