@@ -160,6 +160,16 @@ CASES = {
     ),
     "a size that varies": (lambda: layers.Dense(3)(layers.Input((None,))), ValueError, "must have a fixed size"),
     "slopes for a size that varies": (lambda: layers.PReLU()(layers.Input((None, 8, 3))), ValueError, "must not vary"),
+    "an argument misspelt": (
+        lambda: layers.Dense(3, ativation="relu"),
+        TypeError,
+        r"Dense\(\) got an unexpected keyword argument 'ativation'; did you mean 'activation'\?",
+    ),
+    "an argument of no layer": (
+        lambda: layers.Dense(3, frobnicate=1),
+        ValueError,
+        r"Dense\(\) got an unexpected keyword argument 'frobnicate'$",
+    ),
     # Calls.
     "called with nothing": (lambda: layers.Dense(3)(), TypeError, "missing a required argument: 'inputs'"),
     "called with None": (lambda: layers.Dense(3)(None), TypeError, "input of dense.* is missing"),

@@ -372,6 +372,10 @@ def test_arguments_that_batches_bring_themselves_are_refused(model, data):
                 call(Loader(x, y), **{name: value}, verbose=0)
     with pytest.raises(ValueError, match="`validation_split` is only supported for .* arrays.*generator"):
         model.fit(endless(x, y), validation_split=0.5, steps_per_epoch=2, verbose=0)
+    with pytest.raises(ValueError, match="validation_split must be at least 0 and below 1, got 1.5"):
+        model.fit(x, y, validation_split=1.5, validation_data=(x, y), verbose=0)
+    history = model.fit(endless(x, y), validation_split=0.5, validation_data=(x, y), steps_per_epoch=2, verbose=0)
+    assert len(history.history["val_loss"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,19 @@ def test_evaluation_is_pillows(folder):
         np.testing.assert_array_equal(pixels, np.asarray(image.crop((left, top, left + 20, top + 24))))
 
 
+def test_what_was_asked_for_can_be_read_again(folder):
+    found = ImageFolder(folder, (16, 24), class_names=("red", "blue"), random_erasing={"fill": "noise"})
+    assert (found.size, found.batch_size, found.channels) == ((16, 24), 32, 3)
+    assert found.class_names == ["red", "blue"]  # a list, whatever it was
+    assert found.random_erasing == {"fill": "noise"}
+    again = ImageFolder(**found.get_config())
+    np.testing.assert_array_equal(next(found.epoch(3))[0], next(again.epoch(3))[0])
+    with pytest.raises(AttributeError, match="class_names cannot be set"):
+        found.class_names = ["blue"]
+    with pytest.raises(TypeError, match=r"ImageFolder\(\) got an unexpected keyword argument 'shufle'; did you mean"):
+        ImageFolder(folder, shufle=True)
+
+
 def test_grey(folder):
     x, _ = next(iter(ImageFolder(folder, 16, channels=1)))
     assert x.shape == (15, 16, 16, 1)

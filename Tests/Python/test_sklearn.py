@@ -215,6 +215,27 @@ def test_parts_are_learned_one_after_another(digits):
             classifier.partial_fit(x, **{"y": y, **wrong})
 
 
+def test_labels_that_can_be_no_names_leave_the_network_without_class_names(digits):
+    x, xt, y, _ = digits
+    y = y % 2
+    for labels, names in (
+        (["even", "odd"], ["even", "odd"]),
+        (["even\n", "odd"], None),
+        (["", "odd"], None),
+        ([10, 20], ["10", "20"]),
+    ):
+        classifier = quick(epochs=1).fit(x[:64], np.array(labels)[y[:64]])
+        assert classifier.model_.class_names == names
+        assert set(classifier.predict(xt)) <= set(labels)
+
+
+def test_the_batch_size_is_that_of_the_model_where_none_is_given(digits):
+    x, xt, y, _ = digits
+    assert SwiftCNNClassifier().batch_size is None
+    by_default, told = (quick(epochs=1, **given).fit(x, y) for given in ({}, {"batch_size": 32}))
+    np.testing.assert_array_equal(by_default.predict_proba(xt), told.predict_proba(xt))
+
+
 def test_weights_of_samples_and_classes_count(digits):
     x, xt, y, _ = digits
     y = y % 2
