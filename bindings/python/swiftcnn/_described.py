@@ -11,12 +11,26 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, ClassVar, NamedTuple, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, dataclass_transform
 
 from . import _swiftcnn
-from ._checks import boolean, choice, integer, number, text, unexpected, unsupported
+from ._checks import boolean, choice, integer, number, path_of, text, unexpected, unsupported
 from ._config import Described
+
+if TYPE_CHECKING:
+    _Given = TypeVar("_Given", contravariant=True)
+    _Attribute = TypeVar("_Attribute", covariant=True)
+
+    class Kept(Generic[_Given, _Attribute]):
+        """The type of an argument that the attribute is made of, and is of another type."""
+
+        def __get__(self, instance: object, kind: type) -> _Attribute: ...
+        def __set__(self, instance: object, value: _Given) -> None: ...
+
+    Count: TypeAlias = int
+    Path = Kept[str | os.PathLike[str], str]
 
 
 @functools.cache
@@ -103,6 +117,8 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "float": number,
     "bool": boolean,
     "str": text,
+    "Count": integer,
+    "Path": lambda value, name: os.fsdecode(path_of(value, name)),
 }
 _BOUNDS: dict[str, Callable[[float, float], bool]] = {
     "minimum": lambda value, end: value >= end,

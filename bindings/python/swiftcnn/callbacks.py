@@ -14,13 +14,14 @@ import numpy as np
 
 from . import _swiftcnn
 from ._checks import integer, number, path_of, text
-from ._described import WithOptions, only
+from ._described import WithOptions, core, only
 from ._output import say
 from ._plain import plain_parts
 from ._tensorboard import EventWriter
 from ._warnings import warn
 
 if TYPE_CHECKING:
+    from ._described import Count, Path
     from .models import Model
 
     Logs = dict[str, Any]
@@ -257,22 +258,6 @@ class History(Callback):
         plot_history(self, os.fsdecode(path_of(filename, "filename")))
 
 
-class _Declared(WithOptions):
-    """The base of callbacks that tell their arguments as a dataclass does. Integers are counts."""
-
-    @classmethod
-    def _bound(cls, *values: Any, **named: Any) -> dict[str, Any]:
-        found = super()._bound(*values, **named)
-        for name, argument in cls._arguments.items():
-            if argument.types == "int":
-                integer(found[name], name)
-        return found
-
-    def _report(self, epoch: int, message: str) -> None:
-        if vars(self)["verbose"]:
-            say(f"\nEpoch {epoch + 1}: {message}")
-
-
 class MonitorCallback(Callback):
     """The base of callbacks that ask whether a number in the logs has become better.
 
@@ -341,7 +326,12 @@ class MonitorCallback(Callback):
         return value - delta > reference if self._more_is_better() else value + delta < reference
 
 
-class ModelCheckpoint(_Declared, MonitorCallback):
+def _report(callback: Any, epoch: int, message: str) -> None:
+    if callback.verbose:
+        say(f"\nEpoch {epoch + 1}: {message}")
+
+
+class ModelCheckpoint(WithOptions, MonitorCallback):
     """Saves the model as it is trained; by default a checkpoint from which training goes on in the same bits::
 
         model.fit(x, y, epochs=9, callbacks=[ModelCheckpoint("m.safetensors")])    # interrupted in the fifth epoch
@@ -364,9 +354,9 @@ class ModelCheckpoint(_Declared, MonitorCallback):
         initial_value_threshold: the value that the first saved model must be better than.
     """
 
-    filepath: str | os.PathLike[str]
+    filepath: Path
     monitor: str = "val_loss"
-    verbose: int = 0
+    verbose: Count = 0
     save_best_only: bool = False
     save_weights_only: bool = False
     mode: str = "auto"
@@ -377,7 +367,6 @@ class ModelCheckpoint(_Declared, MonitorCallback):
         self.min_delta = 0.0
         MonitorCallback.__post_init__(self)
         self.best = self.initial_value_threshold
-        self.filepath = os.fsdecode(path_of(self.filepath, "filepath"))
         if self.save_freq != "epoch":
             if not isinstance(self.save_freq, int) or isinstance(self.save_freq, bool):
                 raise ValueError(
@@ -412,7 +401,7 @@ class ModelCheckpoint(_Declared, MonitorCallback):
 
     def _save(self, logs: Logs, fields: Logs) -> None:
         try:
-            path = os.fspath(self.filepath).format(epoch=self._epoch + 1, **(fields | logs))
+            path = self.filepath.format(epoch=self._epoch + 1, **(fields | logs))
         except KeyError as error:
             raise KeyError(f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}') from None
         if not self._is_due(logs, path):
@@ -430,25 +419,25 @@ class ModelCheckpoint(_Declared, MonitorCallback):
                 self.model.save_weights(path)
             else:
                 self.model.save(path, include_optimizer=True)
-        self._report(self._epoch, f"finished saving model to {path}")
+        _report(self, self._epoch, f"finished saving model to {path}")
 
     def _is_due(self, logs: Logs, path: str) -> bool:
         if not self.save_best_only:
-            self._report(self._epoch, f"saving model to {path}")
+            _report(self, self._epoch, f"saving model to {path}")
             return True
         value = self._value(logs, "Can save best model only with {monitor} available.")
         if value is None:
             return True
         best = "None" if self.best is None else f"{self.best:.5f}"
         if not self._is_improvement(value, self.best):
-            self._report(self._epoch, f"{self.monitor} did not improve from {best}")
+            _report(self, self._epoch, f"{self.monitor} did not improve from {best}")
             return False
-        self._report(self._epoch, f"{self.monitor} improved from {best} to {value:.5f}, saving model to {path}")
+        _report(self, self._epoch, f"{self.monitor} improved from {best} to {value:.5f}, saving model to {path}")
         self.best = value
         return True
 
 
-class EarlyStopping(_Declared, MonitorCallback):
+class EarlyStopping(WithOptions, MonitorCallback):
     """Ends training when a number in the logs has stopped becoming better.
 
     Args:
@@ -469,12 +458,12 @@ class EarlyStopping(_Declared, MonitorCallback):
 
     monitor: str = "val_loss"
     min_delta: float = 0.0
-    patience: int = 0
-    verbose: int = 0
+    patience: Count = 0
+    verbose: Count = 0
     mode: str = "auto"
     baseline: float | None = None
     restore_best_weights: bool = False
-    start_from_epoch: int = 0
+    start_from_epoch: Count = 0
 
     def __post_init__(self) -> None:
         MonitorCallback.__post_init__(self)
@@ -535,7 +524,7 @@ class EarlyStopping(_Declared, MonitorCallback):
             self._has_restored = True
 
 
-class ReduceLROnPlateau(_Declared, MonitorCallback):
+class ReduceLROnPlateau(WithOptions, MonitorCallback):
     """Lowers the learning rate when a number in the logs has stopped becoming better, and logs it as
     ``learning_rate``.
 
@@ -552,11 +541,11 @@ class ReduceLROnPlateau(_Declared, MonitorCallback):
 
     monitor: str = "val_loss"
     factor: float = 0.1
-    patience: int = 10
-    verbose: int = 0
+    patience: Count = 10
+    verbose: Count = 0
     mode: str = "auto"
     min_delta: float = 1e-4
-    cooldown: int = 0
+    cooldown: Count = 0
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
@@ -593,7 +582,7 @@ class ReduceLROnPlateau(_Declared, MonitorCallback):
             if self.wait >= self.patience and rate > self.min_lr:
                 new = max(rate * self.factor, self.min_lr)
                 self.model.learning_rate = new
-                self._report(epoch, f"ReduceLROnPlateau reducing learning rate to {new}.")
+                _report(self, epoch, f"ReduceLROnPlateau reducing learning rate to {new}.")
                 self.cooldown_counter = self.cooldown
                 self.wait = 0
 
@@ -602,7 +591,7 @@ class ReduceLROnPlateau(_Declared, MonitorCallback):
         return self.cooldown_counter > 0
 
 
-class LearningRateScheduler(_Declared, Callback):
+class LearningRateScheduler(WithOptions, Callback):
     """Sets the learning rate at the beginning of each epoch, and logs it as ``learning_rate``.
 
     Args:
@@ -611,7 +600,7 @@ class LearningRateScheduler(_Declared, Callback):
     """
 
     schedule: Callable[..., float]
-    verbose: int = 0
+    verbose: Count = 0
 
     def __post_init__(self) -> None:
         if not callable(self.schedule):
@@ -629,14 +618,14 @@ class LearningRateScheduler(_Declared, Callback):
         if not isinstance(rate, (float, np.floating)):
             raise ValueError(f"The output of the `schedule` function should be a float. Got: {rate}")
         self.model.learning_rate = float(rate)
-        self._report(epoch, f"LearningRateScheduler setting learning rate to {rate}.")
+        _report(self, epoch, f"LearningRateScheduler setting learning rate to {rate}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
             logs["learning_rate"] = self.model.learning_rate
 
 
-class CSVLogger(_Declared, Callback):
+class CSVLogger(WithOptions, Callback):
     """Writes the logs of each epoch as a line of a CSV file, with NA for what is not measured.
 
     A run that is resumed goes on behind the last line that its checkpoint knows of: later ones are taken away.
@@ -647,12 +636,11 @@ class CSVLogger(_Declared, Callback):
         append: lines are added to the file, if there is one; otherwise it is begun anew, when the first epoch begins.
     """
 
-    filename: str | os.PathLike[str]
+    filename: Path
     separator: str = ","
     append: bool = False
 
     def __post_init__(self) -> None:
-        self.filename = os.fsdecode(path_of(self.filename, "filename"))
         if len(self.separator) != 1 or self.separator in '"\r\n':
             raise ValueError(f"separator must be one character, got {self.separator!r}")
         self.csv_file: IO[str] | None = None
@@ -717,7 +705,7 @@ class CSVLogger(_Declared, Callback):
             self.csv_file = None
 
 
-def _ends_with(path: str | os.PathLike[str], size: int, row: bytes) -> bool:
+def _ends_with(path: str, size: int, row: bytes) -> bool:
     """Whether a file has these bytes before this place."""
     try:
         with open(path, "rb") as file:
@@ -735,7 +723,7 @@ def _field(value: object) -> object:
     return f'"[{", ".join(map(str, value))}]"'
 
 
-class TerminateOnNaN(_Declared, Callback):
+class TerminateOnNaN(WithOptions, Callback):
     """Ends training quietly at a loss that is NaN or infinite. Without it that is a FloatingPointError; in both cases
     the model keeps the parameters from before the step.
 
@@ -757,7 +745,7 @@ class TerminateOnNaN(_Declared, Callback):
         self.model.stop_training = True
 
 
-class SwapEMAWeights(_Declared, Callback):
+class SwapEMAWeights(WithOptions, Callback):
     """Puts the moving average of the weights (an optimizer's ``use_ema``) in their place while the model is evaluated
     and while it predicts. A ``ModelCheckpoint`` after it in the list then saves the averages, with ``swap_on_epoch``.
 
@@ -833,7 +821,7 @@ class LambdaCallback(Callback):
             setattr(self, name, function)
 
 
-class TensorBoard(_Declared, Callback):
+class TensorBoard(WithOptions, Callback):
     """Writes what TensorBoard shows (``tensorboard --logdir logs``): the curves of training to ``log_dir/train``, those
     of the validation data to ``log_dir/validation``, the network, and the weights as histograms.
 
@@ -848,8 +836,8 @@ class TensorBoard(_Declared, Callback):
         ImportError: neither tensorboard nor tensorboardX is installed, whose writer it uses.
     """
 
-    log_dir: str | os.PathLike[str] = "logs"
-    histogram_freq: int = 0
+    log_dir: Path = core(default="logs")
+    histogram_freq: Count = 0
     write_graph: bool = True
     write_images: bool = only(False, advice="histograms, by histogram_freq, are")
     write_steps_per_second: bool = False
@@ -859,7 +847,6 @@ class TensorBoard(_Declared, Callback):
     embeddings_metadata: None = only(None)
 
     def __post_init__(self) -> None:
-        self.log_dir = os.fsdecode(path_of(self.log_dir, "log_dir"))
         named: dict[str | int, int] = {"epoch": 0, "batch": 1}
         self._every = integer(named.get(self.update_freq, self.update_freq), "update_freq")
         self._step, self._started = 0, (0, 0.0)

@@ -3,7 +3,6 @@ layout and gives float32; your own may be any such function. The library draws t
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arrays, _random, _swiftcnn
-from ._checks import choice, entry, integer, number, text
+from ._checks import choice, entry, integer
 from ._config import Described
+from ._described import WithOptions
 from ._names import class_name
 
 if TYPE_CHECKING:
     from ._arrays import Array
+    from ._described import Count
 
 __all__ = [
     "Constant",
@@ -54,9 +55,7 @@ class Initializer(Described):
 
     def _settings(self) -> str:
         """What the library knows it by."""
-        kind = next(kind for kind in type(self).__mro__ if kind.__module__ == __name__)
-        options = {name: getattr(self, name) for name in inspect.signature(kind).parameters if name != "seed"}
-        return json.dumps({"name": class_name(kind), **options})
+        raise NotImplementedError
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         """Values of a shape, float32.
@@ -72,50 +71,50 @@ class Initializer(Described):
         return values
 
 
-class Constant(Initializer):
+class CoreInitializer(WithOptions, Initializer):
+    """One of those that the library draws by name."""
+
+    def _settings(self) -> str:
+        kind = next(kind for kind in type(self).__mro__ if kind.__module__ == __name__)
+        options = {name: getattr(self, name) for name in self._arguments if name != "seed"}
+        return json.dumps({"name": class_name(kind), **options})
+
+
+class Constant(CoreInitializer):
     """The same value everywhere."""
 
-    def __init__(self, value: float = 0.0) -> None:
-        self.value = number(value, "value")
+    value: float = 0.0
 
 
-class Zeros(Initializer):
+class Zeros(CoreInitializer):
     """Zeros."""
 
-    def __init__(self) -> None:
-        pass
 
-
-class Ones(Initializer):
+class Ones(CoreInitializer):
     """Ones."""
 
-    def __init__(self) -> None:
-        pass
 
-
-class RandomNormal(Initializer):
+class RandomNormal(CoreInitializer):
     """Normal with this mean and standard deviation."""
 
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        super().__init__(seed)
-        self.mean = number(mean, "mean")
-        self.stddev = number(stddev, "stddev")
+    mean: float = 0.0
+    stddev: float = 0.05
+    seed: Count | None = None
 
 
 class TruncatedNormal(RandomNormal):
     """Normal, with values beyond two standard deviations drawn again."""
 
 
-class RandomUniform(Initializer):
+class RandomUniform(CoreInitializer):
     """Uniform from ``minval`` to ``maxval``."""
 
-    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
-        super().__init__(seed)
-        self.minval = number(minval, "minval")
-        self.maxval = number(maxval, "maxval")
+    minval: float = -0.05
+    maxval: float = 0.05
+    seed: Count | None = None
 
 
-class VarianceScaling(Initializer):
+class VarianceScaling(CoreInitializer):
     """A variance of ``scale`` divided by the number of inputs, outputs or their mean.
 
     Args:
@@ -124,57 +123,54 @@ class VarianceScaling(Initializer):
         distribution: ``"truncated_normal"`` (or ``"normal"``), ``"untruncated_normal"`` or ``"uniform"``.
     """
 
-    def __init__(
-        self,
-        scale: float = 1.0,
-        mode: str = "fan_in",
-        distribution: str = "truncated_normal",
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(seed)
-        self.scale = number(scale, "scale")
-        self.mode = text(mode, "mode")
-        self.distribution = text(distribution, "distribution")
-        _swiftcnn.initial_values(self._settings(), 0, None)
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+    seed: Count | None = None
+
+    def __post_init__(self) -> None:
+        _swiftcnn.initial_values(self._settings(), 0, None)  # the library looks at them
 
 
-class GlorotUniform(Initializer):
+class _Seeded(CoreInitializer):
+    seed: Count | None = None
+
+
+class GlorotUniform(_Seeded):
     """Uniform with a variance of 2 / (inputs + outputs) (Glorot and Bengio 2010, eq. 16)."""
 
 
-class GlorotNormal(Initializer):
+class GlorotNormal(_Seeded):
     """Truncated normal with a variance of 2 / (inputs + outputs)."""
 
 
-class HeUniform(Initializer):
+class HeUniform(_Seeded):
     """Uniform with a variance of 2 / inputs (He et al. 2015, eq. 10)."""
 
 
-class HeNormal(Initializer):
+class HeNormal(_Seeded):
     """Truncated normal with a variance of 2 / inputs."""
 
 
-class LecunUniform(Initializer):
+class LecunUniform(_Seeded):
     """Uniform with a variance of 1 / inputs (LeCun et al. 1998)."""
 
 
-class LecunNormal(Initializer):
+class LecunNormal(_Seeded):
     """Truncated normal with a variance of 1 / inputs."""
 
 
-class Orthogonal(Initializer):
+class Orthogonal(CoreInitializer):
     """A matrix with orthonormal rows or columns (Saxe et al. 2014), all axes but the last taken together."""
 
-    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
-        super().__init__(seed)
-        self.gain = number(gain, "gain")
+    gain: float = 1.0
+    seed: Count | None = None
 
 
-class Identity(Initializer):
+class Identity(CoreInitializer):
     """The identity matrix times ``gain``."""
 
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = number(gain, "gain")
+    gain: float = 1.0
 
 
 _INITIALIZERS: dict[str, Callable[..., Initializer]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeAlias, dataclass_transform
 
 from .. import activations, initializers, regularizers
 from .._checks import choice, integer, text
@@ -15,14 +15,7 @@ from .base import Layer
 Check = Callable[[Any, str], Any]
 
 if TYPE_CHECKING:
-    _Given = TypeVar("_Given", contravariant=True)
-    _Attribute = TypeVar("_Attribute", covariant=True)
-
-    class Kept(Generic[_Given, _Attribute]):
-        """The type of an argument that the attribute is made of, and is of another type."""
-
-        def __get__(self, layer: object, kind: type) -> _Attribute: ...
-        def __set__(self, layer: object, value: _Given) -> None: ...
+    from .._described import Kept
 
     Size: TypeAlias = int
     Padding: TypeAlias = str

@@ -16,7 +16,8 @@ from .operation import Operation
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .arguments import Kept, Pair, Size
+    from .._described import Kept
+    from .arguments import Pair, Size
 
     Constant = Kept[ArrayLike, float | list[float]]
     Constants = Kept[ArrayLike | None, list[float] | None]
