@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex
 
 from . import _swiftcnn
 
@@ -22,11 +22,48 @@ _numbers = count()
 functions: dict[str, Callable[..., Tensor]] = {}
 
 
-class Tensor:
-    """What a layer will give, and does not give yet: what ``layers.Input`` returns and layers pass on.
+class Operand:
+    """The operators of what stands for numbers, in terms of a sum, a product and a quotient.
 
     Attributes:
         shape: with None for the batch and for sizes that vary.
+    """
+
+    __array_ufunc__ = None  # so that ``array * tensor`` comes here, and does not make an array of tensors
+    dtype = "float32"
+    shape: Shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes, the batch among them."""
+        return len(self.shape)
+
+    def __add__(self, other: Any) -> Self:
+        raise NotImplementedError
+
+    def __mul__(self, other: Any) -> Self:
+        raise NotImplementedError
+
+    def __radd__(self, other: Any) -> Self:
+        return self.__add__(other)
+
+    def __rmul__(self, other: Any) -> Self:
+        return self.__mul__(other)
+
+    def __neg__(self) -> Self:
+        return self.__mul__(-1)
+
+    def __sub__(self, other: Any) -> Self:
+        return self.__add__(-other)
+
+    def __rsub__(self, other: Any) -> Self:
+        return (-self).__add__(other)
+
+
+class Tensor(Operand):
+    """What a layer will give, and does not give yet: what ``layers.Input`` returns and layers pass on.
+
+    Attributes:
         name: of the layer that gives it.
         call: which layer gives it, and of what; None where a network begins.
         origin: the layer of an input.
@@ -34,8 +71,6 @@ class Tensor:
             a layer.
         is_trial: only shapes or a single result are asked for: layers do not remember the call.
     """
-
-    __array_ufunc__ = None  # so that ``array * tensor`` comes here, and does not make an array of tensors
 
     def __init__(
         self,
@@ -54,30 +89,11 @@ class Tensor:
         self.number = next(_numbers)
         self.is_trial: bool = is_trial or (call is not None and any(each.is_trial for each in call.inputs))
 
-    dtype = "float32"
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes, the batch among them."""
-        return len(self.shape)
-
     def __add__(self, other: Tensor | float) -> Tensor:
         return functions["add"]([self, other]) if isinstance(other, Tensor) else functions["rescale"](self, 1, other)
 
     def __mul__(self, other: Tensor | float) -> Tensor:
         return functions["multiply"]([self, other]) if isinstance(other, Tensor) else functions["rescale"](self, other)
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-
-    def __neg__(self) -> Tensor:
-        return self * -1
-
-    def __sub__(self, other: Tensor | float) -> Tensor:
-        return self + -other
-
-    def __rsub__(self, other: float) -> Tensor:
-        return -self + other
 
     def __truediv__(self, other: float) -> Tensor:
         if isinstance(other, Tensor):

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._checks import ArgumentError
+from ._symbolic import Operand
 
 __all__ = [
     "abs",
@@ -57,26 +58,15 @@ __all__ = [
 ]
 __dir__ = __all__.copy  # what completion offers
 
-Shape = tuple[int | None, ...]
+if TYPE_CHECKING:
+    from ._symbolic import Shape
 
 
-class Symbol:
-    """What a loss of your own computes with.
-
-    Attributes:
-        shape: with None for the batch.
-    """
-
-    __array_ufunc__ = None  # so that ``array * symbol`` comes here
-    dtype = "float32"
+class Symbol(Operand):
+    """What a loss of your own computes with."""
 
     def __init__(self, nodes: list[dict[str, Any]], name: str, shape: Shape) -> None:
         self._nodes, self._name, self.shape = nodes, name, shape
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise ArgumentError("NumPy computes no losses: use the operators and swiftcnn.ops, as ops.mean(...)")
@@ -120,17 +110,6 @@ class Symbol:
 
     def __mul__(self, other: Any) -> Symbol:
         return self._with("multiply", other) if isinstance(other, Symbol) else self._rescaled(other)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __neg__(self) -> Symbol:
-        return self._rescaled(-1.0)
-
-    def __sub__(self, other: Any) -> Symbol:
-        return self.__add__(-other)
-
-    def __rsub__(self, other: Any) -> Symbol:
-        return self._rescaled(-1.0, other)
 
     def __truediv__(self, other: Any) -> Symbol:
         if isinstance(other, Symbol):
@@ -193,15 +172,19 @@ def _broadcast(a: Shape, b: Shape) -> Shape:
     return tuple(result)
 
 
+def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
 def _elementwise(name: str, numpy: Callable[[Any], Any], function: str, **constants: float) -> Callable[[Any], Any]:
     def compute(x: Any) -> Any:
         if isinstance(x, Symbol):
             return x._activation(function, **constants)
         return numpy(np.asarray(x))
 
-    compute.__name__ = compute.__qualname__ = name
-    compute.__doc__ = f"``{name}`` of each element."
-    return compute
+    return _named(compute, name, f"``{name}`` of each element.")
 
 
 def _softplus(x: Any) -> Any:
@@ -226,9 +209,7 @@ def _pair(name: str, numpy: Callable[[Any, Any], Any], symbols: Callable[[Symbol
             return symbols(x2._symbol(x1), x2)
         return numpy(x1, x2)
 
-    compute.__name__ = compute.__qualname__ = name
-    compute.__doc__ = f"``{name}`` of the elements of two; one of them may be a number."
-    return compute
+    return _named(compute, name, f"``{name}`` of the elements of two; one of them may be a number.")
 
 
 def _mask(numpy: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -304,9 +285,7 @@ def _reduction(name: str, numpy: Callable[..., Any]) -> Callable[..., Any]:
             return _reduced(x, name, axis, keepdims)
         return numpy(x, axis=tuple(axis) if isinstance(axis, list) else axis, keepdims=keepdims)
 
-    compute.__name__ = compute.__qualname__ = name
-    compute.__doc__ = f"The {name} over an axis or several, by default all, the batch among them."
-    return compute
+    return _named(compute, name, f"The {name} over an axis or several, by default all, the batch among them.")
 
 
 sum = _reduction("sum", np.sum)
@@ -326,22 +305,21 @@ def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = 
     return total + (largest if keepdims else max(x, axis))
 
 
-def _last_axis(x: Any, axis: int, name: str, operation: str, numpy: Callable[[Any], Any]) -> Any:
-    if isinstance(x, Symbol):
+def _over_last_axis(name: str, doc: str, numpy: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def compute(x: Any, axis: int = -1) -> Any:
+        if not isinstance(x, Symbol):
+            return numpy(np.asarray(x), logsumexp(x, axis, True))
         if axis not in (-1, x.ndim - 1):
             raise ValueError(f"{name} of a symbol is over the last axis, got axis={axis}")
-        return x._apply(operation)
-    return numpy(np.asarray(x))
+        return x._apply(name)
+
+    return _named(compute, name, doc)
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
-    """The logarithm of ``softmax``."""
-    return _last_axis(x, axis, "log_softmax", "log_softmax", lambda x: x - logsumexp(x, axis, True))
-
-
-def softmax(x: Any, axis: int = -1) -> Any:
-    """Exponentials divided by their sum over an axis."""
-    return _last_axis(x, axis, "softmax", "softmax", lambda x: np.exp(x - logsumexp(x, axis, True)))
+log_softmax = _over_last_axis("log_softmax", "The logarithm of ``softmax``.", lambda x, total: x - total)
+softmax = _over_last_axis(
+    "softmax", "Exponentials divided by their sum over an axis.", lambda x, total: np.exp(x - total)
+)
 
 
 def traced(loss: Callable[[Any, Any], Any], name: str, shape: Shape) -> dict[str, Any]:

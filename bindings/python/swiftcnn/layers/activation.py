@@ -126,18 +126,13 @@ class PReLU(WeightedLayer):
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         shape = network.shape(operand)[1:]
         inner = list(range(1, len(shape)))
-        if self.shared_axes == inner and inner:
-            self._alpha_shape = (*(1 for _ in inner), shape[-1] or 0)
-            return network.layer("prelu", self.name, {}, operand)
-        if self.shared_axes:
+        is_shared = bool(inner) and self.shared_axes == inner
+        if self.shared_axes and not is_shared:
             raise ValueError(f"shared_axes must be None or {inner}, all but the channels, got {self.shared_axes}")
-        if None in shape:
+        if None in shape and not is_shared:
             raise ValueError(f"layer {self.name!r} has a slope for each element, so its input's size must not vary")
-        sizes = [size for size in shape if size is not None]
-        self._alpha_shape = tuple(sizes)
-        flat = network.layer("reshape", f"{self.name}.flatten", {"shape": [-1]}, operand)
-        result = network.layer("prelu", self.name, {}, flat)
-        return network.layer("reshape", f"{self.name}.reshape", {"shape": sizes}, result)
+        self._alpha_shape = tuple(1 if is_shared and axis in inner else size or 0 for axis, size in enumerate(shape, 1))
+        return network.layer(self._kind, self.name, {"shared": is_shared}, operand)
 
     def _keras_shape(self, name: str) -> tuple[int, ...]:
         return self._alpha_shape

@@ -71,10 +71,6 @@ class Normalization(Operation):
         if self.variance and min(self.variance) < 0:
             raise ValueError(f"variance must be 0 or more, got {min(self.variance)}")
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments for ``from_config``, with what ``adapt`` measured."""
-        return super().get_config() | {"mean": self.mean, "variance": self.variance}
-
     def adapt(self, data: ArrayLike) -> None:
         """Measures mean and variance of data (N, ..., C). A model that was made before keeps its own.
 

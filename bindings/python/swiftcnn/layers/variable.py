@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .. import _swiftcnn
-    from .._arrays import Array, Floats
+    from .._arrays import Floats
 
 
 class Variable(Lender):
@@ -49,28 +49,15 @@ class Variable(Lender):
         self.parameter = parameter
         self._handle = handle
         self._stored_shape = stored_shape
-        self._channels = channels
-        self._reshaped = shape
-        self.shape: tuple[int, ...] = self._to_keras(np.empty(stored_shape, np.bool_)).shape
-
-    def _to_keras(self, stored: Array) -> Array:
-        if self._reshaped is not None:
-            return stored.reshape(self._reshaped)
-        if self._channels is not None:
-            # Stored as (channels * multiplier, 1, height, width), channel by channel.
-            return stored.reshape(self._channels, -1, *stored.shape[2:]).transpose(2, 3, 0, 1)
-        return stored.transpose(2, 3, 1, 0) if stored.ndim == 4 else stored.T
-
-    def _from_keras(self, value: Array) -> Array:
-        if self._reshaped is not None:
-            value = value.reshape(self._stored_shape)
-        elif self._channels is not None:
-            value = value.transpose(2, 3, 0, 1).reshape(self._stored_shape)
-        elif value.ndim == 4:
-            value = value.transpose(3, 2, 0, 1)
-        else:
-            value = value.T
-        return np.ascontiguousarray(value)
+        rank = len(stored_shape)
+        split, axes = stored_shape, (2, 3, 1, 0) if rank == 4 else tuple(range(rank)[::-1])
+        if channels is not None:  # (channels * multiplier, 1, height, width), channel by channel
+            split, axes = (channels, stored_shape[0] // channels, *stored_shape[2:]), (2, 3, 0, 1)
+        elif shape is not None:
+            split, axes = shape, tuple(range(len(shape)))
+        # The axes as they are stored, and their order in Keras.
+        self._split, self._axes = split, axes
+        self.shape: tuple[int, ...] = tuple(split[axis] for axis in axes)
 
     @property
     def ndim(self) -> int:
@@ -86,7 +73,7 @@ class Variable(Lender):
         """A copy of the value, float32."""
         stored = np.empty(self._stored_shape, np.float32)
         self._handle.get_parameter(self.parameter, stored)
-        return np.ascontiguousarray(self._to_keras(stored))
+        return np.ascontiguousarray(stored.reshape(self._split).transpose(self._axes))
 
     value = numpy
 
@@ -98,7 +85,8 @@ class Variable(Lender):
             TypeError: not numbers.
         """
         checked = _arrays.named(value, self.shape, self.path)
-        self._handle.set_parameter(self.parameter, self._from_keras(checked))
+        stored = checked.transpose(np.argsort(self._axes)).reshape(self._stored_shape)
+        self._handle.set_parameter(self.parameter, np.ascontiguousarray(stored))
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path} shape={self.shape} dtype={self.dtype}>"

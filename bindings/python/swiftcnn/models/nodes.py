@@ -66,7 +66,8 @@ class Node(Layer):
         result = []
         for row, name in self._rows:
             channels = self._depthwise if name == "kernel" else None
-            shape = (1, 1, *row.shape) if row.role == "slope" and self.output.ndim == 4 else None
+            missing = self.output.ndim - 1 - len(row.shape)
+            shape = (*(1 for _ in range(missing)), *row.shape) if row.role == "slope" else None
             result.append(Variable(handle, row.name, name, self.name, row.shape, channels, shape))
         return result
 

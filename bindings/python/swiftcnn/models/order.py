@@ -26,9 +26,10 @@ def by_depth(outputs: Sequence[Hashable], steps: Mapping[Hashable, Step]) -> lis
     comes first which is met first on the way from the outputs back, through the inputs of each layer in turn. ``steps``
     are by the results that they give; a step that gives several is one object.
     """
-    finished = list(_finished(outputs, steps))
+    search = list(_search(outputs, steps))
+    finished = [step for step, is_done in search if is_done]  # each after those it depends on
     met: dict[int, int] = {}
-    for position, step in enumerate(_met(outputs, steps)):
+    for position, (step, _) in enumerate(search):
         met.setdefault(id(step.layer), position)
     depths: dict[int, int] = {}  # by step
     of_layers: dict[int, int] = {}
@@ -42,18 +43,8 @@ def by_depth(outputs: Sequence[Hashable], steps: Mapping[Hashable, Step]) -> lis
     return sorted(layers.values(), key=lambda layer: (-of_layers[id(layer)], met[id(layer)]))
 
 
-def _met(outputs: Sequence[Hashable], steps: Mapping[Hashable, Step]) -> Iterator[Step]:
-    """The steps as a search from the outputs back, depth first, comes to them."""
-    return (step for step, is_done in _search(outputs, steps) if not is_done)
-
-
-def _finished(outputs: Sequence[Hashable], steps: Mapping[Hashable, Step]) -> Iterator[Step]:
-    """The steps as that search leaves them: each after those it depends on."""
-    return (step for step, is_done in _search(outputs, steps) if is_done)
-
-
 def _search(outputs: Sequence[Hashable], steps: Mapping[Hashable, Step]) -> Iterator[tuple[Step, bool]]:
-    """Each step twice: when the search comes to it, and when it leaves it."""
+    """Each step twice: when a search from the outputs back, depth first, comes to it, and when it leaves it."""
     seen: set[int] = set()
     stack = [(steps[key], False) for key in reversed(outputs)]
     while stack:
