@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         def __set__(self, instance: object, value: _Given) -> None: ...
 
     Count: TypeAlias = int
+    Size: TypeAlias = int
     Path = Kept[str | os.PathLike[str], str]
 
 
@@ -118,6 +119,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "bool": boolean,
     "str": text,
     "Count": integer,
+    "Size": functools.partial(integer, minimum=1),
     "Path": lambda value, name: os.fsdecode(path_of(value, name)),
 }
 _BOUNDS: dict[str, Callable[[float, float], bool]] = {

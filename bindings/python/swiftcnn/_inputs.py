@@ -4,40 +4,65 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 from . import _arrays, _batches, losses
 from ._arrays import Data
 from ._batches import Feed
 from ._checks import integer, number
 from ._compilation import Compiled
+from ._described import CHECKS, WithOptions
 from ._folders import ImageFolder
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ._arrays import Samples
+    from ._described import Count, Kept, Size
 
     # Arrays, or batches: an iterator, an iterable, or a sequence of (x, y) or (x, y, sample_weight).
     Inputs = ArrayLike | Iterable[Any] | None
+    # Types of arguments.
+    Epochs = Kept[int | Collection[int], Callable[[int], bool]]
+    Share: TypeAlias = float
+    Verbosity = Kept[int | str, int]
+
+USUAL_BATCH_SIZE = 32
 
 
-class FitArguments(NamedTuple):
-    """The arguments of ``fit`` that are no data, each checked."""
+class Arguments(WithOptions):
+    """Arguments that are no data, each checked."""
 
-    batch_size: int | None
-    first: int  # epoch
-    epochs: int
-    steps: int | None
-    resumes: bool
-    shuffles: bool
-    options: dict[str, object]  # for the library
-    level: int  # of verbosity
-    validation_batch_size: int | None
-    validation_steps: int | None
-    validates_after: Callable[[int], bool]  # whether an epoch, counted from 1, is followed by validation
-    validates_ema: bool
-    share: float  # of the images, that is held back where there is no other data to validate with
+    batch_size: Size | None
+    verbose: Verbosity
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """They are among the variables of a function that has just been called."""
+        return cls(**{name: given[name] for name in cls._arguments})
+
+
+class PassArguments(Arguments):
+    """Those of ``evaluate`` and ``predict``."""
+
+    steps: Size | None
+
+
+class FitArguments(Arguments):
+    """Those of ``fit``."""
+
+    epochs: Size
+    validation_split: Share
+    shuffle: bool
+    initial_epoch: Count
+    steps_per_epoch: Size | None
+    validation_steps: Size | None
+    validation_batch_size: Size | None
+    validation_freq: Epochs
+    validation_ema: bool
+    horizontal_flip: bool
+    crop_padding: Count
+    resume: bool
 
 
 class FitData(NamedTuple):
@@ -152,26 +177,27 @@ class Fed(Compiled):
         source: Data | Feed[Data]
         held_back: Data | None = None
         samples = size = None
-        share = given.share if validation_data is None else 0.0
-        shuffle_seed = self._seed if given.shuffles else None
+        steps = given.steps_per_epoch
+        share = given.validation_split if validation_data is None else 0.0
+        shuffle_seed = self._seed if given.shuffle else None
         if _batches.is_source(x):
             refuse_with_batches(x, y=y, sample_weight=sample_weight, validation_split=share or None)
             source = self._fed(
-                x, given.steps, "training", class_weight=class_weight, shuffle_seed=shuffle_seed, epoch=given.first
+                x, steps, "training", class_weight=class_weight, shuffle_seed=shuffle_seed, epoch=given.initial_epoch
             )
         else:
             self._settle(x, y)
             source, held_back = _split(self._data(x, y, sample_weight), share)
             if class_weight is not None:  # of training alone
                 source = source._replace(sample_weight=_arrays.weights(source.sample_weight, class_weight, source.y))
-            count, steps = source.samples, given.steps
+            count = source.samples
             size = size_of(given.batch_size, steps, count)
             if steps is None or steps == -(-count // size):
                 samples = count
             else:
                 source = _batches.feed_of_arrays(count, source.part, size, steps, shuffle_seed)
         validation: Feed[Data] | None = None
-        validation_size = batch_size_of(given.validation_batch_size or size or given.batch_size)
+        validation_size = given.validation_batch_size or size or given.batch_size or USUAL_BATCH_SIZE
         if held_back:
             count = held_back.samples
             validation = _batches.feed_of_arrays(count, held_back.part, validation_size, given.validation_steps)
@@ -216,31 +242,26 @@ def _split(data: Data, share: float) -> tuple[Data, Data | None]:
     return data.part(slice(count)), data.part(slice(count, None))
 
 
-def epochs_of(frequency: int | Collection[int]) -> Any:
-    """Whether validation follows an epoch, counted from 1."""
+def _epochs(frequency: Any, name: str) -> Callable[[int], bool]:
+    """Whether something follows an epoch, counted from 1: every so many, or those in a list."""
     if isinstance(frequency, Collection) and not isinstance(frequency, (str, bytes)):
-        chosen = {integer(epoch, "validation_freq", minimum=1) for epoch in frequency}
+        chosen = {integer(epoch, name, minimum=1) for epoch in frequency}
         return chosen.__contains__
-    every = integer(frequency, "validation_freq", minimum=1)
+    every = integer(frequency, name, minimum=1)
     return lambda epoch: epoch % every == 0
-
-
-def batch_size_of(value: int | None) -> int:
-    return 32 if value is None else integer(value, "batch_size", minimum=1)
 
 
 def size_of(batch_size: int | None, steps: int | None, samples: int) -> int:
     """The images of a batch: as many as are asked for, or as give so many steps."""
-    return -(-samples // steps) if batch_size is None and steps else batch_size_of(batch_size)
+    return batch_size or (-(-samples // steps) if steps else USUAL_BATCH_SIZE)
 
 
-def count_if_given(value: int | None, name: str) -> int | None:
-    return None if value is None else integer(value, name, minimum=1)
-
-
-def verbosity(value: int | str) -> int:
+def _verbosity(value: Any, name: str) -> int:
     if isinstance(value, str) and value == "auto":
         return 1
     if isinstance(value, int) and value in (0, 1, 2):
         return int(value)
-    raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {value!r}")
+    raise ValueError(f"{name} must be 'auto', 0, 1 or 2, got {value!r}")
+
+
+CHECKS.update(Epochs=_epochs, Share=share_of, Verbosity=_verbosity)

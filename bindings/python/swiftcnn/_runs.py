@@ -55,25 +55,27 @@ class Run:
         self.batch_size = 0 if isinstance(source, Feed) else batch_size
         self._feed: Feed[Any] = source if isinstance(source, Feed) else _counts(source.samples, batch_size)
         self.steps = self._feed.steps
-        self.start = resumed or (given.first, 0)
+        first = given.initial_epoch
+        self.start = resumed or (first, 0)
         if self.steps is not None and self.start[1] >= self.steps:  # of an epoch that has fewer batches now
             self.start = self.start[0] + 1, 0
-        if max(given.first, self.start[0]) >= given.epochs:
+        if max(first, self.start[0]) >= given.epochs:
             return
         if schedule is not None and self.steps is None:
             raise ValueError(
                 f"the learning rate {schedule} is to extend over the whole fit, but x does not tell how many batches "
                 "an epoch has: give the schedule total_steps (CosineDecay: decay_steps), or fit steps_per_epoch"
             )
-        options = {**given.options, "initial_epoch": given.first, "resume": resumed is not None}
+        told = ("epochs", "initial_epoch", "horizontal_flip", "crop_padding", "resume")
+        options = {name: getattr(given, name) for name in told}
         if isinstance(source, Feed):
             self._run = handle.fit(None, None, None, json.dumps(options | {"steps": self.steps}))
         else:
-            options |= {"batch_size": batch_size, "shuffle": given.shuffles}
+            options |= {"batch_size": batch_size, "shuffle": given.shuffle}
             self._run = handle.fit(*source, json.dumps(options))
         pass_on(handle)
         if resumed:
-            self._feed.resume(self.start[0], given.first, self.start[1])
+            self._feed.resume(self.start[0], first, self.start[1])
 
     def has_batch(self, epoch: int) -> bool:
         """Whether there is anything to train on in this epoch."""

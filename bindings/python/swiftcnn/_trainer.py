@@ -14,19 +14,9 @@ import numpy as np
 
 from . import _batches
 from ._arrays import Data, count_of, part_of, shapes_of
-from ._checks import boolean, integer, suggesting, text
+from ._checks import boolean, suggesting, text
 from ._folders import ImageFolder
-from ._inputs import (
-    Fed,
-    FitArguments,
-    batch_size_of,
-    count_if_given,
-    epochs_of,
-    refuse_with_batches,
-    share_of,
-    size_of,
-    verbosity,
-)
+from ._inputs import USUAL_BATCH_SIZE, Fed, FitArguments, PassArguments, refuse_with_batches, size_of
 from ._output import is_terminal
 from ._progress import ProgressBar
 from ._resuming import FitHooks, OwnMetrics, Place, Stored
@@ -163,39 +153,21 @@ class Trainer(Fed):
             RuntimeError: the model is not compiled.
         """
         names = self._measured_names()
-        given = FitArguments(
-            epochs=integer(epochs, "epochs", minimum=1),
-            batch_size=count_if_given(batch_size, "batch_size"),
-            first=integer(initial_epoch, "initial_epoch"),
-            steps=count_if_given(steps_per_epoch, "steps_per_epoch"),
-            resumes=boolean(resume, "resume"),
-            shuffles=boolean(shuffle, "shuffle"),
-            options={
-                "epochs": int(epochs),
-                "horizontal_flip": boolean(horizontal_flip, "horizontal_flip"),
-                "crop_padding": integer(crop_padding, "crop_padding"),
-            },
-            level=verbosity(verbose),
-            validation_batch_size=count_if_given(validation_batch_size, "validation_batch_size"),
-            validation_steps=count_if_given(validation_steps, "validation_steps"),
-            validates_after=epochs_of(validation_freq),
-            validates_ema=boolean(validation_ema, "validation_ema"),
-            share=share_of(validation_split),
-        )
-        if given.validates_ema:
+        given = FitArguments.of(locals())
+        if given.validation_ema:
             self._require_ema("validation_ema")
         hooks = CallbackList(callbacks, *([OwnMetrics(self._own_metrics)] if self._own_metrics else []))
         data = self._fit_data(given, x, y, sample_weight, class_weight, validation_data)
         validation = data.validation
         notes = self._handle.training_notes()
-        stored = Stored.of(*notes) if given.resumes and notes[0] else None
+        stored = Stored.of(*notes) if given.resume and notes[0] else None
         progress = json.loads(self._handle.training_progress()) | {"names": names}
-        resumed = (progress["epoch"], progress["batch"]) if given.resumes else None
-        size = batch_size_of(data.batch_size)
+        resumed = (progress["epoch"], progress["batch"]) if given.resume else None
+        size = data.batch_size or USUAL_BATCH_SIZE
         run = Run(self._handle, data.source, size, given, resumed, self._open_schedule)
         own = next((known for known in hooks.callbacks if isinstance(known, History)), None)
         self.history = history = own or History()
-        bar = ProgressBar(given.level, "train", given.epochs, data.samples, run.steps)
+        bar = ProgressBar(given.verbose, "train", given.epochs, data.samples, run.steps)
         hooks = FitHooks(hooks, [] if own else [history])
         hooks.set_model(self._model)
         hooks.set_params(
@@ -204,26 +176,26 @@ class Trainer(Fed):
                 "steps": run.steps,
                 "batch_size": data.batch_size,
                 "samples": data.samples,
-                "verbose": given.level,
+                "verbose": given.verbose,
                 "metrics": names + (["val_" + name for name in names] if validation else []),
             }
         )
         self.stop_training = False
-        with run, contextlib.closing(bar), self._storing(hooks, notes if given.resumes else ("", b"")):
-            self._validates_ema = given.validates_ema
+        with run, contextlib.closing(bar), self._storing(hooks, notes if given.resume else ("", b"")):
+            self._validates_ema = given.validation_ema
             hooks.on_train_begin()
             place = Place(*run.start)
-            if given.resumes:
+            if given.resume:
                 place = hooks.resume(self._model, stored, progress, place)
             else:
                 hooks.is_begun = True
             has_trained = False
             for epoch, logs in self._epochs(run, hooks, bar, names, place):
                 has_trained = True
-                if validation and given.validates_after(epoch + 1):
+                if validation and given.validation_freq(epoch + 1):
                     validation.restart()
                     silent = ProgressBar(0, "test", 1, None, None)
-                    measured = self._evaluate(validation, hooks, silent, given.validates_ema)
+                    measured = self._evaluate(validation, hooks, silent, given.validation_ema)
                     logs.update({"val_" + name: value for name, value in measured.items()})
                 hooks.on_epoch_end(epoch, logs)
                 bar.finish(logs)
@@ -407,23 +379,23 @@ class Trainer(Fed):
             RuntimeError: the model is not compiled.
         """
         self._measured_names()
+        given = PassArguments.of(locals())
         uses_ema = boolean(use_ema, "use_ema")
         if uses_ema:
             self._require_ema("use_ema")
-        batch_size_of(batch_size)
-        count = count_if_given(steps, "steps")
-        verbosity(verbose)
         as_dictionary = boolean(return_dict, "return_dict")
         hooks = CallbackList(callbacks)
         samples: int | None = None
         if _batches.is_source(x):
             refuse_with_batches(x, y=y, sample_weight=sample_weight)
-            feed = self._fed(x, count)
+            feed = self._fed(x, given.steps)
         else:
             self._settle(x, y)
             data = self._data(x, y, sample_weight)
-            feed = _batches.feed_of_arrays(data.samples, data.part, size_of(batch_size, count, data.samples), count)
-            samples = data.samples if count is None else None
+            count = data.samples
+            size = size_of(given.batch_size, given.steps, count)
+            feed = _batches.feed_of_arrays(count, data.part, size, given.steps)
+            samples = count if given.steps is None else None
         with self._told(hooks, verbose, "test", samples, feed.steps) as bar:
             return _results(self._evaluate(feed, hooks, bar, uses_ema), as_dictionary)
 
@@ -433,7 +405,7 @@ class Trainer(Fed):
     ) -> Iterator[ProgressBar]:
         """Within it the callbacks know of an evaluation or a prediction, whose progress is shown."""
         hooks.set_model(self._model)
-        hooks.set_params({"verbose": verbosity(verbose), "epochs": 1, "steps": steps})
+        hooks.set_params({"verbose": 1 if verbose == "auto" else verbose, "epochs": 1, "steps": steps})
         with contextlib.closing(ProgressBar(verbose, task, 1, samples, steps)) as bar:
             try:
                 yield bar
@@ -508,9 +480,7 @@ class Trainer(Fed):
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
         """
-        batch_size_of(batch_size)
-        count = count_if_given(steps, "steps")
-        level = verbosity(verbose)
+        given = PassArguments.of(locals())
         chosen = None if output is None else _names(output, "output")
         hooks = CallbackList(callbacks)
         self.stop_predicting = False
@@ -519,7 +489,7 @@ class Trainer(Fed):
         if _batches.is_source(x):
             if isinstance(x, ImageFolder):
                 x = self._folder(x, "prediction")
-            raw = _batches.feed_of(x, count)
+            raw = _batches.feed_of(x, given.steps)
             first = raw.peek(0)
             if first is None:
                 raise ValueError("x yields no batches: expected at least one")
@@ -528,12 +498,13 @@ class Trainer(Fed):
         else:
             self._prepare(x)
             images = self._images(x)
-            size = size_of(batch_size, count, count_of(images))
-            samples = count_of(images) if count is None else min(count_of(images), count * size)
-            is_quiet = level == 0 or (verbose == "auto" and not is_terminal())
-            if is_quiet and not hooks.callbacks and count in (None, 1) and count_of(images) <= size:
+            count = count_of(images)
+            size = size_of(given.batch_size, given.steps, count)
+            samples = count if given.steps is None else min(count, given.steps * size)
+            is_quiet = given.verbose == 0 or (verbose == "auto" and not is_terminal())
+            if is_quiet and not hooks.callbacks and given.steps in (None, 1) and count <= size:
                 return self._chosen(self._computed(images, chosen or self.output_names), output)
-            feed = _batches.feed_of_arrays(count_of(images), functools.partial(part_of, images), size, count)
+            feed = _batches.feed_of_arrays(count, functools.partial(part_of, images), size, given.steps)
         with self._told(hooks, verbose, "predict", samples, feed.steps) as bar:
             return self._chosen(self._predict(feed, samples, chosen or self.output_names, hooks, bar), output)
 

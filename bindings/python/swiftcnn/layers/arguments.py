@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, dataclass_transform
@@ -66,7 +65,6 @@ CHECKS.update(
     Padding=_padding,
     Pair=pair,
     RegularizerLike=regularizers.get,
-    Size=functools.partial(integer, minimum=1),
     Strides=optional(pair),
 )
 
