@@ -129,8 +129,6 @@ class PReLU(WeightedLayer):
         is_shared = bool(inner) and self.shared_axes == inner
         if self.shared_axes and not is_shared:
             raise ValueError(f"shared_axes must be None or {inner}, all but the channels, got {self.shared_axes}")
-        if None in shape and not is_shared:
-            raise ValueError(f"layer {self.name!r} has a slope for each element, so its input's size must not vary")
         self._alpha_shape = tuple(1 if is_shared and axis in inner else size or 0 for axis, size in enumerate(shape, 1))
         return network.layer(self._kind, self.name, {"shared": is_shared}, operand)
 

@@ -46,11 +46,6 @@ class Conv2D(KernelLayer, _Convolution):
     activation: ActivationLike = default(None)
     use_bias: bool = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.filters % self.groups:
-            raise ValueError(f"filters must be divisible by groups, got {self.filters} and {self.groups}")
-
 
 class DepthwiseConv2D(_Convolution):
     """A convolution of each channel by itself, which gives C * depth_multiplier channels. Weights: ``kernel`` (height,

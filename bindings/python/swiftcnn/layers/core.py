@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -98,10 +97,6 @@ class Dropout(Operation):
     noise_shape: None = NOTHING
     seed: int | None = None
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1:
-            raise ValueError(f"rate must be 0 to 1, got {self.rate}")
-
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         return super()._define(network, operand, inference or self.rate == 0)
 
@@ -135,14 +130,6 @@ class Reshape(Operation):
 
     _kind = "reshape"
     target_shape: Shape
-
-    def _define(self, network: Network, operand: int, inference: bool) -> int:
-        shape = network.shape(operand)[1:]
-        if -1 not in self.target_shape and None not in shape:
-            count = math.prod(size or 1 for size in shape)
-            if count != math.prod(self.target_shape):
-                raise ValueError(f"target_shape {self.target_shape} has not the {count} elements of {shape}")
-        return super()._define(network, operand, inference)
 
 
 def _sides(padding: Any, name: str) -> tuple[tuple[int, ...], ...]:

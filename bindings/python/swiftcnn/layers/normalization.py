@@ -60,10 +60,10 @@ class BatchNormalization(WeightedLayer):
         if not 0 <= self.momentum <= 1:
             raise ValueError(f"momentum must be 0 to 1, got {self.momentum}")
 
-    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+    def _add_to(self, network: Network, operand: int, call: Call) -> int:
         if not (self.center or self.scale or self.trainable):
             call = call._replace(inference=True)  # no parameter can tell the library so
-        return super()._emit(network, operands, call)
+        return super()._add_to(network, operand, call)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         if self.axis not in (-1, len(network.shape(operand)) - 1):
@@ -99,10 +99,6 @@ class GroupNormalization(WeightedLayer):
     gamma_regularizer: RegularizerLike = default(None)
     beta_constraint: None = NOTHING
     gamma_constraint: None = NOTHING
-
-    def __post_init__(self) -> None:
-        if self.groups < 1 and self.groups != -1:
-            raise ValueError(f"groups must be -1 or at least 1, got {self.groups}")
 
 
 def _axes(value: Any, name: str) -> int | list[int]:

@@ -61,7 +61,11 @@ class Operation(Declared):
     def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
         if len(operands) != 1:
             raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
-        return self._define(network, operands[0], call.inference)
+        return self._add_to(network, operands[0], call)
+
+    def _add_to(self, network: Network, operand: int, call: Call) -> int:
+        """Adds what the layer computes of the one tensor that it takes."""
+        return self._define(network, operand, call.inference)
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
         """Adds what the layer computes of one value."""
@@ -123,12 +127,9 @@ class WeightedLayer(Operation):
             self._let_train(False)
         return home
 
-    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
-        if len(operands) != 1:
-            raise ValueError(f"layer {self.name!r} takes one tensor, got {len(operands)}")
+    def _add_to(self, network: Network, operand: int, call: Call) -> int:
         self._check_last_axis(call.inputs[0].shape)
-        home = self._home or self._make_home(call.inputs[0])
-        return network.apply(home, operands, call.inference)
+        return network.apply(self._home or self._make_home(call.inputs[0]), [operand], call.inference)
 
     def _check_last_axis(self, shape: Shape) -> None:
         if shape[-1] is None and len(shape) > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,12 +145,12 @@ class RandomCrop(Operation):
     seed: int | None = None
     data_format: str | None = DATA_FORMAT
 
-    def _emit(self, network: Network, operands: Sequence[int], call: Call) -> int:
+    def _add_to(self, network: Network, operand: int, call: Call) -> int:
         if not call.inference:
-            return super()._emit(network, operands, call)
+            return super()._add_to(network, operand, call)
         alone = Network()
         middle = alone.model(self._define(alone, alone.input(call.inputs[0], "input"), inference=False))
-        return network.apply(middle, operands, inference=True)
+        return network.apply(middle, [operand], inference=True)
 
 
 def _rescaled(x: Any, scale: ArrayLike, offset: ArrayLike = 0.0) -> Any:
