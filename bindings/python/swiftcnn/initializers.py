@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arrays, _random, _swiftcnn
-from ._checks import choice, entry, integer
-from ._config import Described
+from ._checks import choice, integer
+from ._config import Described, chosen
 from ._described import WithOptions
 from ._names import class_name
 
@@ -201,17 +201,4 @@ def get(
     Raises:
         ValueError: the name is not known, or it is neither a name nor a function.
     """
-    if initializer is None:
-        return GlorotUniform()
-    if isinstance(initializer, str):
-        return entry(initializer, name, _INITIALIZERS)()
-    if isinstance(initializer, Mapping) and set(initializer) >= {"class_name", "config"}:
-        found: Initializer = entry(initializer["class_name"], name, _INITIALIZERS)(**initializer["config"])
-        return found
-    if isinstance(initializer, type) and issubclass(initializer, Initializer):
-        return initializer()
-    if isinstance(initializer, Initializer):
-        return initializer
-    if callable(initializer):
-        return _Function(initializer)
-    raise ValueError(f"{name} must be a name, one of swiftcnn.initializers or a function, got {initializer!r}")
+    return GlorotUniform() if initializer is None else chosen(initializer, name, Initializer, _INITIALIZERS, _Function)

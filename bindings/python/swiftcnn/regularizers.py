@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._checks import entry, number
-from ._config import Described
+from ._checks import number
+from ._config import Described, chosen
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "l1", "l1_l2", "l2"]
 __dir__ = __all__.copy  # what completion offers
@@ -63,11 +63,6 @@ def get(regularizer: str | Regularizer | Mapping[str, Any] | None, name: str = "
     Raises:
         ValueError: the name is not known, or it is neither a name nor a regularizer.
     """
-    if regularizer is None or isinstance(regularizer, Regularizer):
-        return regularizer
-    if isinstance(regularizer, str):
-        return entry(regularizer, name, _REGULARIZERS)()
-    if isinstance(regularizer, Mapping) and set(regularizer) >= {"class_name", "config"}:
-        found: Regularizer = entry(regularizer["class_name"], name, _REGULARIZERS)(**regularizer["config"])
-        return found
-    raise ValueError(f"{name} must be None, a name or one of swiftcnn.regularizers, got {regularizer!r}")
+    if regularizer is None:
+        return None
+    return chosen(regularizer, name, Regularizer, _REGULARIZERS, may_be_none=True)
