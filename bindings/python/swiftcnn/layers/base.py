@@ -431,7 +431,8 @@ class Layer:
     def trainable(self) -> bool:
         """Whether training changes the weights. Setting it sets it for all layers within; it takes effect at the next
         step. Batch normalisation that is not trainable runs in inference mode."""
-        return self._is_trainable()
+        learned = self._learned()
+        return any(learned) if learned else self._trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
@@ -439,8 +440,9 @@ class Layer:
         self._freezes = False
         self._let_train(value)
 
-    def _is_trainable(self) -> bool:
-        return self._trainable
+    def _learned(self) -> list[bool]:
+        """Of each weight that is learned and not measured, whether training changes it; none of layers of others."""
+        return []
 
     def _let_train(self, trainable: bool) -> None:
         for layer in self._sublayers():

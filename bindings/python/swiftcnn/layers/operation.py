@@ -166,12 +166,11 @@ class WeightedLayer(Operation):
             raise AttributeError(f"layer {self.name!r} has no weight {name!r}, or is not built yet")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def _is_trainable(self) -> bool:
-        learned = [] if self._home is None else [row[2] for row in self._home.parameters() if row[1] != "statistic"]
-        return any(learned) if learned else self._trainable
+    def _learned(self) -> list[bool]:
+        return [] if self._home is None else [row[2] for row in self._home.parameters() if row[1] != "statistic"]
 
     def _let_train(self, trainable: bool) -> None:
-        if self._home is not None and any(row[1] != "statistic" for row in self._home.parameters()):
+        if self._home is not None and self._learned():
             self._home.set_trainable("*", trainable)
 
 

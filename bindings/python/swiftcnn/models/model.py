@@ -529,24 +529,14 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
     # ---------------------------------------------------------------------------------------------------- parameters
 
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes any weight. Setting it sets it for all layers; it takes effect at the next step.
-        Batch normalisation that is not trainable runs in inference mode."""
-        if self._core is None:
-            return self._trainable
-        learned = [row.trainable for row in self.parameters if row.role != "statistic"]
-        return any(learned) if learned else self._trainable
+    def _learned(self) -> list[bool]:
+        return [] if self._core is None else [row.trainable for row in self.parameters if row.role != "statistic"]
 
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = boolean(value, "trainable")
-        self._freezes = False
-        if self._core is None or not any(row.role != "statistic" for row in self.parameters):
-            for layer in self._sublayers():
-                layer.trainable = value
+    def _let_train(self, trainable: bool) -> None:
+        if self._core is not None and self._learned():
+            self._core.set_trainable("*", trainable)
         else:
-            self._core.set_trainable("*", value)
+            super()._let_train(trainable)
 
     def reset_classifier(self, classes: int, *, seed: int = 0) -> None:
         """Replaces the last dense layer by a new one for so many classes; all else keeps its weights. The model has to

@@ -71,12 +71,9 @@ class Node(Layer):
             result.append(Variable(handle, row.name, name, self.name, row.shape, channels, shape))
         return result
 
-    def _is_trainable(self) -> bool:
-        if not hasattr(self, "_rows"):
-            return self._trainable
-        learned = [row.name for row, _ in self._rows if row.role != "statistic"]
-        handle = self._owner[0]._handle
-        return any(is_trained(handle, name) for name in learned) if learned else self._trainable
+    def _learned(self) -> list[bool]:
+        rows = vars(self).get("_rows", ())
+        return [is_trained(self._owner[0]._handle, row.name) for row, _ in rows if row.role != "statistic"]
 
     def _let_train(self, trainable: bool) -> None:
         for row, _ in self._rows:
