@@ -162,21 +162,13 @@ class CallbackList(Callback):
     """Several callbacks as one, called in their order."""
 
     def __init__(self, callbacks: Callback | Iterable[Callback] | None, *more: Callback) -> None:
-        if callbacks is None:
-            given = []
-        elif isinstance(callbacks, CallbackList):
-            given = callbacks.callbacks
-        elif isinstance(callbacks, Callback):
-            given = [callbacks]
-        elif isinstance(callbacks, Iterable):
-            given = list(callbacks)
-        else:
+        given: object = [callbacks] if isinstance(callbacks, Callback) else () if callbacks is None else callbacks
+        if not isinstance(given, Iterable):
             raise TypeError(f"callbacks must be a list of callbacks, got {callbacks!r}")
-        for callback in given:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must hold objects of swiftcnn.callbacks.Callback, got {callback!r}")
         self.callbacks: list[Callback] = []
         for callback in (*given, *more):
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must hold objects of swiftcnn.callbacks.Callback, got {callback!r}")
             self.callbacks += callback.callbacks if isinstance(callback, CallbackList) else [callback]
 
     def _tell(self, hook: str, *arguments: Any) -> None:
@@ -643,6 +635,7 @@ class CSVLogger(WithOptions, Callback):
     def __post_init__(self) -> None:
         if len(self.separator) != 1 or self.separator in '"\r\n':
             raise ValueError(f"separator must be one character, got {self.separator!r}")
+        self.sep = self.separator  # Keras's name of it
         self.csv_file: IO[str] | None = None
         self.on_train_begin()
 
@@ -688,7 +681,7 @@ class CSVLogger(WithOptions, Callback):
         import csv  # at this place, since most never need it
 
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, ["epoch", *self.keys], delimiter=self.separator)
+        writer = csv.DictWriter(text, ["epoch", *self.keys], delimiter=self.sep)
         if file.tell() == 0:
             writer.writeheader()
         writer.writerow({"epoch": epoch} | {key: _field(logs.get(key, "NA")) for key in self.keys})
