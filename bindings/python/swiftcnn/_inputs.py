@@ -39,7 +39,9 @@ class Arguments(WithOptions):
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
         """They are among the variables of a function that has just been called."""
-        return cls(**{name: given[name] for name in cls._arguments})
+        found = cls.__new__(cls)  # without looking for what is missing: predict has little time
+        found._take({name: given[name] for name in cls._arguments})
+        return found
 
 
 class PassArguments(Arguments):
