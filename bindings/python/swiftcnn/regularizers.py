@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ._checks import number
-from ._config import Described, chosen
+from ._config import chosen
+from ._described import WithOptions
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "l1", "l1_l2", "l2"]
 __dir__ = __all__.copy  # what completion offers
 
 
-class Regularizer(Described):
+class Regularizer(WithOptions):
     """``l1 * sum(|w|) + l2 * sum(w ** 2)``.
 
     Attributes:
         l1, l2: 0 or more.
     """
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1 = number(l1, "l1")
-        self.l2 = number(l2, "l2")
+    l1 = 0.0
+    l2 = 0.0
+
+    def __post_init__(self) -> None:
         for name, factor in (("l1", self.l1), ("l2", self.l2)):
             if factor < 0:
                 raise ValueError(f"{name} must be 0 or more, got {factor}")
@@ -30,30 +31,25 @@ class Regularizer(Described):
 class L1(Regularizer):
     """``l1 * sum(|w|)``."""
 
-    def __init__(self, l1: float = 0.01) -> None:
-        super().__init__(l1=l1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"l1": self.l1}
+    l1: float = 0.01
 
 
 class L2(Regularizer):
     """``l2 * sum(w ** 2)``."""
 
-    def __init__(self, l2: float = 0.01) -> None:
-        super().__init__(l2=l2)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"l2": self.l2}
+    l2: float = 0.01
 
 
 class L1L2(Regularizer):
     """Both: ``l1 * sum(|w|) + l2 * sum(w ** 2)``."""
 
+    l1: float = 0.0
+    l2: float = 0.0
+
 
 l1, l2, l1_l2 = L1, L2, L1L2
 
-_REGULARIZERS: dict[str, Callable[..., Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2}
+_REGULARIZERS: dict[str, type[Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2}
 
 
 def get(regularizer: str | Regularizer | Mapping[str, Any] | None, name: str = "regularizer") -> Regularizer | None:
