@@ -126,11 +126,12 @@ typedef struct scnn_tensor {
 
 /* What there is by name, with its options: a JSON object made of what the functions themselves read.
  *   "layers": kinds of scnn_graph_layer; "activations": functions of its "activation"; "losses", "metrics", "optimizers",
- *       "schedules" of scnn_compile: objects by name of {"doc": text, "options": options}
+ *       "schedules" of scnn_compile; "initializers" of scnn_initial_values: objects by name of {"doc": text, "options":
+ *       options}
  *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "preprocessing", "image_folder", "drawing":
  *       options of scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_set_preprocessing,
  *       scnn_image_folder_open and scnn_model_draw
- *   "initializers", "picture_operations": names
+ *   "picture_operations": names
  * where options are an object by key of
  *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "integers", "numbers",
  *               "texts", "object", "list"; "size" (pixels, or [height, width]), "sizes" (whole numbers and null),

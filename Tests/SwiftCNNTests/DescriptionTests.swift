@@ -19,6 +19,7 @@ import Testing
     ("losses", { _ = try compiled("loss", $0, $1) }), ("metrics", { _ = try NamedMetric(named: $0, $1) }),
     ("optimizers", { _ = try OptimizerSettings(named: $0, $1) }),
     ("schedules", { _ = try LearningRateSchedule(named: $0, $1) }),
+    ("initializers", { _ = try NamedInitialValues(named: $0, $1) }),
   ]
 
   private static func compiled(_ key: String, _ name: String, _ options: JSONObject) throws {

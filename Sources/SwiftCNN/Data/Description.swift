@@ -9,7 +9,7 @@ package enum Description {
     [
       "layers": GraphBuilder.description,
       "activations": GraphBuilder.activationDescription,
-      "initializers": .strings(Initializer.allCases.map(\.rawValue)),
+      "initializers": NamedInitialValues.description,
       "losses": TrainingSettings.lossDescription,
       "metrics": NamedMetric.description,
       "optimizers": OptimizerSettings.description,

@@ -40,76 +40,10 @@ public enum InitialValues: Sendable, Equatable {
     case uniform
   }
 
-  /// The names that are known, each with its usual options and what is made of them.
-  private static let table: [(name: String, usual: JSON, make: @Sendable (JSONObject) throws(CNNError) -> Self)] = [
-    ("constant", ["value": 0], { (o) throws(CNNError) in .constant(try o.number("value")) }),
-    ("glorot_normal", [:], { _ in .varianceScaling(scale: 1, mode: .fanAverage) }),
-    ("glorot_uniform", [:], { _ in .varianceScaling(scale: 1, mode: .fanAverage, distribution: .uniform) }),
-    ("he_normal", [:], { _ in .varianceScaling(scale: 2) }),
-    ("he_uniform", [:], { _ in .varianceScaling(scale: 2, distribution: .uniform) }),
-    ("identity", ["gain": 1], { (o) throws(CNNError) in .identity(gain: try o.number("gain")) }),
-    ("lecun_normal", [:], { _ in .varianceScaling(scale: 1) }),
-    ("lecun_uniform", [:], { _ in .varianceScaling(scale: 1, distribution: .uniform) }),
-    ("ones", [:], { _ in .constant(1) }),
-    ("orthogonal", ["gain": 1], { (o) throws(CNNError) in .orthogonal(gain: try o.number("gain")) }),
-    ("random_normal", ["mean": 0, "stddev": 0.05], { (o) throws(CNNError) in try normal(o, isTruncated: false) }),
-    (
-      "random_uniform", ["minval": -0.05, "maxval": 0.05],
-      { (o) throws(CNNError) in .uniform(from: try o.number("minval"), to: try o.number("maxval")) }
-    ),
-    ("truncated_normal", ["mean": 0, "stddev": 0.05], { (o) throws(CNNError) in try normal(o, isTruncated: true) }),
-    (
-      "variance_scaling", ["scale": 1, "mode": "fan_in", "distribution": "truncated_normal"],
-      { (o) throws(CNNError) in
-        let scale = try o.number("scale")
-        guard scale > 0 else { throw CNNError(.invalidArgument, "scale is \(scale); expected above 0") }
-        return .varianceScaling(scale: scale, mode: try choice("mode", o), distribution: try choice("distribution", o))
-      }
-    ),
-    ("zeros", [:], { _ in .constant(0) }),
-  ]
-
-  private static func normal(_ options: JSONObject, isTruncated: Bool) throws(CNNError) -> Self {
-    .normal(mean: try options.number("mean"), deviation: try options.number("stddev"), isTruncated: isTruncated)
-  }
-
-  private static func choice<Choice: RawRepresentable & CaseIterable>(_ key: String, _ options: JSONObject)
-    throws(CNNError) -> Choice where Choice.RawValue == String
-  {
-    let word = try options.string(key)
-    guard let choice = Choice(rawValue: word) else {
-      throw unknownName(key, word, among: Choice.allCases.map(\.rawValue))
-    }
-    return choice
-  }
-
-  /// All of them by name with their usual options.
-  static var description: JSON {
-    var result = JSONObject()
-    for row in table { result[row.name] = row.usual }
-    return .object(result)
-  }
-
   /// Reads a JSON object with a "name" and options, as `include/swiftcnn.h` lists them.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the option.
   public init(json: JSONObject) throws(CNNError) {
-    guard let name = json["name"]?.stringValue else {
-      throw CNNError(.invalidArgument, "the initializer has no name")
-    }
-    guard let row = Self.table.first(where: { $0.name == name }) else {
-      throw unknownName("initializer", name, among: Self.table.map(\.name))
-    }
-    var options = row.usual.objectValue ?? JSONObject()
-    for (key, value) in json.members where key != "name" {
-      guard options[key] != nil else { throw unknownName("option", key, among: options.keys).prefixed("'\(name)'") }
-      options[key] = value
-    }
-    do throws(CNNError) {
-      self = try row.make(options)
-    } catch {
-      // The JSON readers speak of files; here the text is an argument.
-      throw CNNError(error.code == .malformedFile ? .invalidArgument : error.code, "'\(name)': \(error.message)")
-    }
+    self = try NamedInitialValues(.object(json), "initializer").values
   }
 
   /// Fills `values`, a weight of that shape, in row-major order.

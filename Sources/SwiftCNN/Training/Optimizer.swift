@@ -192,7 +192,9 @@ extension OptimizerSettings: Named {
       "After every so many updates the weights take the values of their moving average.")
     try options.integer(
       "gradient_accumulation_steps", &gradientAccumulationSteps, in: .atLeast(1),
-      "How many steps it takes for one update, with the mean of their gradients.")
+      "So many steps make one update, with the mean of their gradients, as one batch of all their samples would: for "
+        + "batches for which there is no memory. The count goes on from epoch to epoch. Schedules count steps, the "
+        + "moving average updates.")
     movingAverage = decay.map { MovingAverage(decay: $0, overwriteFrequency: frequency) }
   }
 
@@ -205,7 +207,8 @@ extension OptimizerSettings: Named {
     case nil: break
     }
     try options.number(
-      "clip_norm", swift: "clipping", &norm, in: .above(0), "The largest norm of all gradients together.")
+      "clip_norm", swift: "clipping", &norm, in: .above(0),
+      "The largest norm of all gradients together; at most one of the three limits is given.")
     try options.number(
       "clip_norm_each", swift: "clipping", &each, in: .above(0), "The largest norm of each parameter's gradient.")
     try options.number(

@@ -159,7 +159,7 @@ extension LossSettings {
     if loss.isFocal {
       try options.number("gamma", &focus.gamma, in: .atLeast(0), "The power of what a prediction lacks of its target.")
       var alpha: [Double]? = focus.alpha
-      try options.numbers("alpha", &alpha, "The weight of yes, or of the classes.")
+      try options.numbers("alpha", &alpha, "The weight of yes, or of each class, one for all or several.")
       focus.alpha = alpha ?? focus.alpha
       if loss.isBinary {
         try options.flag("apply_class_balancing", &focus.balancesClasses, "Whether yes weighs alpha and no 1 - alpha.")

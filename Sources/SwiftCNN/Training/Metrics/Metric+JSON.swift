@@ -78,25 +78,27 @@ struct NamedMetric: Named {
     switch metric {
     case .accuracy, .meanSquaredError, .meanAbsoluteError, .rootMeanSquaredError: break
     case .binaryAccuracy(var threshold):
-      try options.number("threshold", &threshold, "What a score above means yes.")
+      try options.number("threshold", &threshold, "A score above it says yes.")
       metric = .binaryAccuracy(threshold: threshold)
     case .confusionMatrix(var threshold):
-      try options.number("threshold", &threshold, "What a single score above means yes.")
+      try options.number("threshold", &threshold, "A single score above it says yes, class 1.")
       metric = .confusionMatrix(threshold: threshold)
     case .topK(var k):
       try options.integer("k", &k, in: .atLeast(1), "How many scores count.")
       metric = .topK(k)
     case .rate(let rate, var chosen):
       try options.numbers(
-        "thresholds", &chosen.thresholds, "What a score above means yes; null is 0.5, or any with top_k.")
-      try options.integer("top_k", &chosen.topK, in: .atLeast(1), "How many of the largest scores mean yes.")
+        "thresholds", &chosen.thresholds,
+        "A score above it says yes; null is 0.5, or any score with top_k. Several give a number each.")
+      try options.integer(
+        "top_k", &chosen.topK, in: .atLeast(1), "Only so many of the largest scores of a sample say yes.")
       try options.integer(
         "class_id", swift: "classNumber", &chosen.classNumber, in: .atLeast(0), "The one class that is looked at.")
       try options.average(&chosen.average)
       metric = .rate(rate, chosen)
     case .count(let outcome, let usual):
       var thresholds: [Double]? = usual
-      try options.numbers("thresholds", &thresholds, "What a score above means yes.")
+      try options.numbers("thresholds", &thresholds, "A score above it says yes. Several give a number each.")
       metric = .count(outcome, thresholds: thresholds ?? usual)
     case .fBeta(var score):
       if hasBeta || score.beta != 1 {
@@ -104,24 +106,28 @@ struct NamedMetric: Named {
       }
       try options.average(&score.average)
       try options.number(
-        "threshold", &score.threshold, in: .above(0, upTo: 1), "What a score above means yes; null: the largest does.")
+        "threshold", &score.threshold, in: .above(0, upTo: 1),
+        "A score above it says yes; null: the largest score of a sample does.")
       metric = .fBeta(score)
     case .areaUnderCurve(var area):
       try options.integer(
         "num_thresholds", swift: "thresholdCount", &area.thresholdCount, in: .within(2...100_000),
-        "How many thresholds.")
-      try options.choice("curve", &area.curve, "Which rates.")
+        "How many thresholds, evenly from 0 to 1, both included.")
+      try options.choice(
+        "curve", &area.curve, "Recall over false positive rate (ROC), precision over recall (PR), or PRGAIN.")
       try options.choice("summation_method", &area.summation, "How high the curve is between two thresholds.")
-      try options.numbers("thresholds", &area.thresholds, "Thresholds of one's own.")
-      try options.flag("multi_label", &area.isPerClass, "Whether each class has an area of its own.")
+      try options.numbers("thresholds", &area.thresholds, "Thresholds of one's own between 0 and 1, in their place.")
+      try options.flag(
+        "multi_label", &area.isPerClass,
+        "Whether each class has a curve of its own, and the mean of the areas counts; else all scores make one.")
       try options.numbers("label_weights", &area.labelWeights, "What each class weighs.")
-      try options.flag("from_logits", &area.fromLogits, "Whether a sigmoid is taken of scores.")
+      try options.flag("from_logits", &area.fromLogits, "Whether scores are logits, of which a sigmoid is taken.")
       metric = .areaUnderCurve(area)
     case .best(var best):
       try options.number(best.optionName, &best.value, needed: true, in: .within(0...1), "What has to be reached.")
       try options.integer(
         "num_thresholds", swift: "thresholdCount", &best.thresholdCount, in: .within(1...100_000),
-        "How many thresholds.")
+        "How many thresholds, evenly from 0 to 1, both included.")
       try options.integer(
         "class_id", swift: "classNumber", &best.classNumber, in: .atLeast(0), "The one class that is looked at.")
       metric = .best(best)
@@ -143,7 +149,10 @@ extension OptionReader {
   /// "average": "none" is nil.
   fileprivate mutating func average(_ average: inout Average?) throws(CNNError) {
     var word = average.flatMap { Word(rawValue: $0.rawValue) } ?? .none
-    try choice("average", &word, "How the classes' numbers become one.")
+    try choice(
+      "average", &word,
+      "Over the answers for all classes together (micro), the mean over the classes (macro), weighted by how often they "
+        + "are so (weighted), or a number for each class (none).")
     average = Average(rawValue: word.rawValue)
   }
 }
