@@ -298,11 +298,9 @@ typedef scnn_status (*TextFunction)(void *handle, const char *argument, char *bu
 /* The whole text, however long: what another thread changes between asking the length and reading is asked again. */
 static PyObject *read_text(TextFunction function, void *handle, const char *argument) {
   char *buffer = NULL;
-  size_t capacity = 0, length = 0;
+  size_t capacity = 0, length = 0xffff; /* enough for nearly all, which are then made once */
   scnn_status status;
-  for (;;) {
-    UNLOCKED(status, function(handle, argument, buffer, capacity, &length));
-    if (status != SCNN_BUFFER_TOO_SMALL) break;
+  do {
     capacity = length + 1;
     char *larger = capacity <= (size_t)PY_SSIZE_T_MAX ? PyMem_Realloc(buffer, capacity) : NULL;
     if (!larger) {
@@ -310,10 +308,11 @@ static PyObject *read_text(TextFunction function, void *handle, const char *argu
       return PyErr_NoMemory();
     }
     buffer = larger;
-  }
+    UNLOCKED(status, function(handle, argument, buffer, capacity, &length));
+  } while (status == SCNN_BUFFER_TOO_SMALL);
   PyObject *text = NULL;
   if (status == SCNN_OK) {
-    text = PyUnicode_DecodeUTF8(buffer ? buffer : "", (Py_ssize_t)length, "replace");
+    text = PyUnicode_DecodeUTF8(buffer, (Py_ssize_t)length, "replace");
   } else {
     raise_status(status);
   }
