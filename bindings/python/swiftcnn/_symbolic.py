@@ -96,8 +96,6 @@ class Tensor(Operand):
         return functions["multiply"]([self, other]) if isinstance(other, Tensor) else functions["rescale"](self, other)
 
     def __truediv__(self, other: float) -> Tensor:
-        if isinstance(other, Tensor):
-            return NotImplemented
         return self * (1 / other)
 
     def __bool__(self) -> bool:

@@ -121,7 +121,7 @@ class Symbol(Operand):
 
     def __pow__(self, exponent: Any) -> Symbol:
         if isinstance(exponent, Symbol):
-            return _power(self, exponent)
+            return (exponent * self._activation("log"))._activation("exponential")
         return self._activation("power", exponent=float(exponent))
 
     def __rpow__(self, base: Any) -> Symbol:
@@ -141,10 +141,6 @@ class Symbol(Operand):
 
     def __le__(self, other: Any) -> Symbol:
         return self._symbol(other)._with("compare", self, kind="greater_or_equal")
-
-
-def _power(base: Symbol, exponent: Symbol) -> Symbol:
-    return (exponent * base._activation("log"))._activation("exponential")
 
 
 def _plain(value: Any, like: Symbol) -> Any:

@@ -11,7 +11,7 @@ from .._names import unique_name
 from .._symbolic import functions
 from ..activations import Kind, relu_kind
 from .arguments import NOTHING, default
-from .operation import Operation, WeightedLayer, finish, known
+from .operation import Operation, WeightedLayer, divided
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -57,10 +57,10 @@ class Activation(_Activation):
     activation: ActivationLike
 
     def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        return finish(self.activation, super().call(inputs, training))
+        return divided(self.activation)[1](super().call(inputs, training))
 
     def _what(self) -> Kind | None:
-        return known(self.activation)
+        return divided(self.activation)[0]
 
 
 class ReLU(_Activation):

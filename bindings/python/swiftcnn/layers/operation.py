@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._symbolic import Call, Network, Tensor, context, is_rebuilding, limited, parts_of, spent
-from ..activations import Function, Kind, kind_of
+from ..activations import Function, Kind, kind_of, linear
 from .arguments import NOTHING, Declared, default
 from .base import batched
 from .variable import Variable
@@ -178,10 +178,10 @@ class ActivatedLayer(WeightedLayer):
     """A layer with weights and an activation."""
 
     def call(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Any:
-        return finish(vars(self)["activation"], super().call(inputs, training))
+        return divided(vars(self)["activation"])[1](super().call(inputs, training))
 
     def _define(self, network: Network, operand: int, inference: bool) -> int:
-        value, kind = self._linear(network, operand, inference), known(vars(self)["activation"])
+        value, (kind, _) = self._linear(network, operand, inference), divided(vars(self)["activation"])
         if kind is None:
             return value
         return network.layer(kind.layer, f"{self.name}.{kind.options.get('function', kind.layer)}", kind.options, value)
@@ -204,18 +204,9 @@ class KernelLayer(ActivatedLayer):
     bias_constraint: None = NOTHING
 
 
-def known(function: Function) -> Kind | None:
-    """An activation as a layer of the library; None for ``linear``, and for one of the user's: see ``finish``."""
+def divided(function: Function) -> tuple[Kind | None, Function]:
+    """An activation as a layer of the library, None where it is ``linear`` or the user's, and what is left to apply."""
     try:
-        return kind_of(function)
+        return kind_of(function), linear
     except KeyError:
-        return None
-
-
-def finish(function: Function, result: Tensor) -> Any:
-    """Applies a function of the user's to what a layer gave."""
-    try:
-        kind_of(function)
-    except KeyError:
-        return function(result)
-    return result
+        return None, function
