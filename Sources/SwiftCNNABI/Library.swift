@@ -47,7 +47,7 @@ public func scnn_set_interruption(_ isWanted: (@convention(c) () -> Int32)!) -> 
 public func scnn_describe(
   _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int, _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in try write(Description.json.serialized(), to: buffer, capacity, length) }
+  call { () throws(CNNError) in try write(Description.text.value.get(), to: buffer, capacity, length) }
 }
 
 @_cdecl("scnn_list_models") @implementation

@@ -26,5 +26,8 @@ package enum Description {
     ]
   }
 
+  /// The same as text, which is made once: a caller in C asks for its length first.
+  package static let text = Lazy { Result { () throws(CNNError) in try json.serialized() } }
+
   private static func options(_ thing: some Configurable) -> JSON { OptionDeclaration.json(thing.declarations) }
 }

@@ -190,6 +190,14 @@ class Feed(Generic[Item]):
         return bool(self._ahead)
 
 
+def first_of(feed: Feed[Any], epoch: int, name: str) -> tuple[Any, Any, Any]:
+    """The images, targets and weights of the first batch, which there must be."""
+    first = feed.peek(epoch)
+    if first is None:
+        raise ValueError(f"{name} yields no batches: expected at least one")
+    return unpack(first, name)
+
+
 def feed_of(source: Any, steps: int | None, shuffle_seed: int | None = None) -> Feed[Any]:
     """The batches of a source as they are. ``shuffle_seed``: those of a sequence come in a new order in each epoch."""
     length = _length(source)

@@ -95,14 +95,6 @@ class Fed(Compiled):
                 self._given = self._given._replace(loss=losses.fitting(self._given.loss, is_label, output[-1]))
             self._apply_compile_settings()
 
-    def _settle_for(self, feed: Feed[Any], epoch: int, name: str) -> None:
-        """As ``_settle``, for the first batch."""
-        first = feed.peek(epoch)
-        if first is None:
-            raise ValueError(f"{name} yields no batches: expected at least one")
-        images, targets, _ = _batches.unpack(first, name)
-        self._settle(images, targets)
-
     def _fed(
         self,
         source: Any,
@@ -126,7 +118,7 @@ class Fed(Compiled):
             class_weight = source._weights_for(folder, class_weight)
             source = folder
         raw = _batches.feed_of(source, steps, shuffle_seed)
-        self._settle_for(raw, epoch, name)
+        self._settle(*_batches.first_of(raw, epoch, name)[:2])
         prefix = "" if name == "x" else f"{name}: "
 
         def convert(item: Any) -> Data:
@@ -137,7 +129,7 @@ class Fed(Compiled):
     def _folder(self, folder: ImageFolder, purpose: str, name: str = "x", training: Any = None) -> ImageFolder:
         """A folder of pictures as the model reads it. Builds and compiles the model where that is still due."""
         if not self._built or self._given.is_due:
-            self._settle_for(_batches.feed_of(folder, None), 0, name)
+            self._settle(*_batches.first_of(_batches.feed_of(folder, None), 0, name)[:2])
         return folder._for(self._handle, purpose, name, training if isinstance(training, ImageFolder) else None)
 
     def _images(self, x: Any, name: str = "x") -> Samples:

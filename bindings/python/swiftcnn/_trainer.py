@@ -490,10 +490,7 @@ class Trainer(Fed):
             if isinstance(x, ImageFolder):
                 x = self._folder(x, "prediction")
             raw = _batches.feed_of(x, given.steps)
-            first = raw.peek(0)
-            if first is None:
-                raise ValueError("x yields no batches: expected at least one")
-            self._prepare(_batches.unpack(first, "x")[0])
+            self._prepare(_batches.first_of(raw, 0, "x")[0])
             feed = raw.map(lambda item: self._images(_batches.unpack(item, "x")[0]))
         else:
             self._prepare(x)
