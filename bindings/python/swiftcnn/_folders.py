@@ -37,7 +37,7 @@ class _ClassNames:
         raise AttributeError("class_names cannot be set: ImageFolder takes them when it is made")
 
 
-class ImageFolder(WithOptions):
+class ImageFolder(WithOptions, section="image_folder"):
     """Pictures in folders, one folder for each class, as ``train/cat/tom.jpg`` and ``train/dog/more/rex.png``.
 
     The folders sorted by name are the classes 0, 1 and so on; what lies in folders within them belongs to them. Hidden
@@ -73,8 +73,6 @@ class ImageFolder(WithOptions):
         ValueError, TypeError: an argument does not fit, there are no classes, or a class has no pictures.
     """
 
-    _place = ("image_folder",)
-
     path: str | bytes | os.PathLike[str]
     size: Size = core()
     batch_size: int = core()
@@ -102,10 +100,10 @@ class ImageFolder(WithOptions):
     prefetch: int = core()
     reduced_decoding: bool = core()
 
-    def __init__(self, *values: Any, **named: Any) -> None:
-        given = self._bound(*values, **named)
-        vars(self).update(given)
-        options = {name: given[name] for name in self._keys()}
+    def _take(self, arguments: Mapping[str, Any]) -> None:
+        """Opens the folder; what the options may be is the library's to say."""
+        vars(self).update(arguments)
+        options = {name: arguments[name] for name in self._keys()}
         for name, value in options.items():
             try:
                 options[name] = json.loads(json.dumps(value, default=_plain, allow_nan=False))
