@@ -537,6 +537,7 @@ def test_layers_of_loaded_networks_have_the_attributes_of_their_classes(tmp_path
     ignored = {"name", "trainable", "seed", "scale", "offset", "shared_axes", "alpha_initializer"}
     for layer, original in zip(found, made, strict=True):
         assert isinstance(layer, type(original))
+        assert type(layer).__doc__ == type(original).__doc__
         config, expected = layer.get_config(), original.get_config()
         for name in expected.keys() - ignored:
             wanted = pytest.approx(expected[name]) if isinstance(expected[name], float) else expected[name]

@@ -332,26 +332,19 @@ class Layer:
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same layer with ``from_config``, with their defaults; objects of
         ``swiftcnn.initializers`` and ``regularizers`` as ``{"class_name": ..., "config": ...}``."""
-        maker = self._constructor or type(self)
-        is_known = maker.__init__.__module__.startswith(__name__.partition(".")[0] + ".")
-        config: dict[str, Any] = {}
-        takes_all = False
-        for parameter in self._made_with().parameters.values():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                takes_all = True
-                config |= self._made_of.get(parameter.name, {})
-            elif parameter.name in self._made_of or parameter.default is not parameter.empty:
-                config[parameter.name] = self._made_of.get(parameter.name, parameter.default)
         own: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
-        if is_known:
+        parameters = self._made_with().parameters
+        config = {name: each.default for name, each in parameters.items() if each.default is not each.empty}
+        config |= self._made_of
+        for name, each in parameters.items():
+            if each.kind is each.VAR_KEYWORD:
+                config |= own | config.pop(name, {})
+        if (self._constructor or type(self)).__init__.__module__.startswith(__name__.partition(".")[0] + "."):
             config.pop("input_shape", None)
             own["dtype"] = self.dtype
             config = {name: self._configured(name, value) for name, value in config.items()}
-        return (
-            {key: value for key, value in own.items() if takes_all or key in config}
-            | config
-            | {key: value for key, value in own.items() if key in config}
-        )
+        own = {name: value for name, value in own.items() if name in config}
+        return own | config | own
 
     def _configured(self, name: str, value: Any) -> Any:
         """An argument as it is told in the configuration."""

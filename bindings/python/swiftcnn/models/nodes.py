@@ -114,7 +114,8 @@ def _class_for(public: type[Layer]) -> type[Node]:
     """Nodes that are of a public class too, under its name."""
     name = public.__name__
     if name not in _classes:
-        _classes[name] = type(name, (Node, public), {"__doc__": public.__doc__, "_constructor": public})
+        _classes[name] = type(name, (Node, public), {"_constructor": public})
+        _classes[name].__doc__ = public.__doc__
     return _classes[name]
 
 
