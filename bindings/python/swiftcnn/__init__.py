@@ -118,12 +118,13 @@ _PLACES = {
     **dict.fromkeys(["Model", "Sequential", "create_model", "list_models", "load_model"], "models"),
 }
 
+if not TYPE_CHECKING:  # which knows by the imports above what there is, and what there is not
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
+    def __getattr__(name: str) -> Any:
+        from importlib import import_module
 
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: Any = import_module(f"{__name__}.{_PLACES.get(name, name)}")
-    globals()[name] = found = getattr(found, name) if name in _PLACES else found
-    return found
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = import_module(f"{__name__}.{_PLACES.get(name, name)}")
+        globals()[name] = found = getattr(found, name) if name in _PLACES else found
+        return found

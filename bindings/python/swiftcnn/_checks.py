@@ -9,7 +9,7 @@ import math
 import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import ParamSpec, SupportsFloat, SupportsIndex, TypeVar
+from typing import Any, ParamSpec, SupportsFloat, SupportsIndex, TypeVar
 
 _Entry = TypeVar("_Entry")
 _Arguments = ParamSpec("_Arguments")
@@ -22,10 +22,10 @@ class ArgumentError(TypeError, ValueError):
     """An argument of the wrong kind: what Python calls a TypeError, and Keras mostly a ValueError."""
 
 
-def integer(value: object, name: str, *, minimum: int = 0) -> int:
+def integer(value: Any, name: str, *, minimum: int = 0) -> int:
     """``value`` as an int; a ``bool`` or a float is a TypeError, out of ``minimum`` to 2^31 - 1 a ValueError."""
     try:
-        if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        if isinstance(value, bool):
             raise TypeError
         number = operator.index(value)
     except TypeError:  # also of an array, which has the method but is no number
