@@ -67,12 +67,9 @@ class Optimizer(WithOptions, section="optimizers", kind="sgd"):
     Args:
         learning_rate: a number or one of ``schedules``.
         weight_decay: None or 0 for none.
-        clipnorm, clipvalue, global_clipnorm: at most one of the three.
         use_ema: an exponential moving average of the weights is kept; see ``Model.swap_ema``. At the end of ``fit``
             they take its values, as in Keras.
-        gradient_accumulation_steps: so many batches, 2 or more, make one update, with the mean of their gradients, as
-            one batch of all their images would: for batches for which there is no memory. The count goes on from epoch
-            to epoch. Schedules count batches, as in Keras; ``iterations`` and the average of the weights count updates.
+        gradient_accumulation_steps: 2 or more batches; ``iterations`` counts updates.
         name: how it is called; by default as its class, in small letters.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._checks import unknown
+from ._config import chosen
 from ._described import Name, WithOptions, checked, core, options
 
 __all__ = [
@@ -42,8 +42,8 @@ class LearningRateSchedule(WithOptions, section="schedules"):
         }
 
     def _curve(self) -> tuple[float, dict[str, Any]]:
-        """The rate that the curve is relative to, and the library's options."""
-        raise NotImplementedError
+        """The rate that the curve is relative to, by default the first argument, and the library's options."""
+        return getattr(self, next(iter(self._arguments))), self._told()
 
     @property
     def is_open(self) -> bool:
@@ -61,9 +61,6 @@ class ConstantSchedule(LearningRateSchedule, kind="constant"):
     learning_rate: float
     name: Name = Name()
 
-    def _curve(self) -> tuple[float, dict[str, Any]]:
-        return self.learning_rate, {}
-
 
 class StepDecay(LearningRateSchedule, kind="step"):
     """The rate times ``gamma`` after every ``step_size`` steps."""
@@ -72,9 +69,6 @@ class StepDecay(LearningRateSchedule, kind="step"):
     step_size: int
     gamma: float = core()
     name: Name = Name()
-
-    def _curve(self) -> tuple[float, dict[str, Any]]:
-        return self.initial_learning_rate, self._told()
 
 
 class ExponentialDecay(LearningRateSchedule, kind="exponential"):
@@ -90,7 +84,7 @@ class ExponentialDecay(LearningRateSchedule, kind="exponential"):
         if self.staircase:
             stairs = {"name": "step", "step_size": self.decay_steps, "gamma": self.decay_rate}
             return self.initial_learning_rate, stairs
-        return self.initial_learning_rate, self._told()
+        return super()._curve()
 
 
 class CosineDecay(LearningRateSchedule, kind="cosine"):
@@ -135,14 +129,6 @@ class OneCycle(LearningRateSchedule, kind="one_cycle"):
     final_divisor: float = core()
     name: Name = Name()
 
-    def _curve(self) -> tuple[float, dict[str, Any]]:
-        return self.maximum, self._told()
-
-
-_SCHEDULES: dict[str, type[LearningRateSchedule]] = {
-    kind.__name__: kind for kind in (ConstantSchedule, StepDecay, ExponentialDecay, CosineDecay, OneCycle)
-}
-
 
 def serialize(schedule: LearningRateSchedule) -> dict[str, object]:
     """The name of a schedule's class and its arguments."""
@@ -155,12 +141,10 @@ def deserialize(config: object) -> LearningRateSchedule:
     Raises:
         ValueError: no such description.
     """
-    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+    if not isinstance(config, Mapping) or not {"class_name", "config"} <= config.keys():
         raise ValueError(f"a schedule must be a dictionary with 'class_name' and 'config', got {config!r}")
-    name = config.get("class_name")
-    if name not in _SCHEDULES:
-        raise unknown("schedule", str(name), _SCHEDULES)
-    return _SCHEDULES[name].from_config(config["config"])
+    kinds = {kind.__name__: kind for kind in LearningRateSchedule._kinds.values()}
+    return chosen(config, "schedule", LearningRateSchedule, kinds)
 
 
 def of_settings(settings: Mapping[str, Any], rate: float) -> LearningRateSchedule | None:
@@ -171,12 +155,9 @@ def of_settings(settings: Mapping[str, Any], rate: float) -> LearningRateSchedul
     found: LearningRateSchedule | None = None
     if kind == "constant":
         return None
-    if kind == "step":
-        found = StepDecay(rate, given["step_size"], given["gamma"])
-    elif kind == "exponential":
-        found = ExponentialDecay(rate, given["decay_steps"], given["decay_rate"])
-    elif kind == "one_cycle":
-        found = OneCycle(**{key: value for key, value in given.items() if key != "name"})
+    if kind != "cosine":
+        made: type[LearningRateSchedule] = LearningRateSchedule._kinds[kind]
+        found = made(**{next(iter(made._arguments)): rate, **made._from_told(given)})
     else:
         total, warmup, start = given.get("total_steps"), given["warmup_steps"], given.get("warmup_start")
         if rate > 0 and (total is None or total > warmup) and (start is None) == (warmup == 0):
