@@ -234,8 +234,25 @@ scnn_status scnn_model_load_weights(scnn_model *model, const char *path, int32_t
  * it, the own last; "" for others], "kind": "conv2d", "label": "for messages", "weights": [{"shape": [3, 3, 1, 8], and of
  * the model "name": "kernel", "parameter": "conv.weight", "label": "conv/kernel"}]}. The result: "pairs" of numbers of
  * layers that fit, "missing" parameters, "left_over" and "misshapen" layers, those matched "by_order" alone, and
- * "other_classes", the number of classes of a classifier for another, or null. */
+ * "other_classes", the number of classes of a classifier for another, or null.
+ * With "pixels" in `layers`, {"stored": the file's layers that normalise pixels, each {"label", "name", "mean", "variance"},
+ * "own": the model's, "has_reader": whether a model in it normalises pixels itself, "channels": how many they have,
+ * "network": what the file says of its network, as scnn_keras_network takes it, or null, "rescalings": how many layers scale
+ * pixels}, the result has "pixels" too: the "mean" and "std" of scnn_model_set_preprocessing that the file's layers come
+ * to, or null. */
 scnn_status scnn_match_layers(const char *layers, char *buffer, size_t capacity, size_t *length);
+
+/* What a network is that Keras describes, as in the `config.json` of its files, for those who make it of layers. The
+ * result is {"version": 1, "inputs": [{"name", "shape"} of what networks begin with], "layers": [...]}, where a layer is
+ *   {"keras": its class, "name", "is_function": whether it is a function of Keras's, as of `a + b`, "config": its arguments,
+ *    arrays as {"$array": numbers, "dtype": "<f4"}},
+ * and after them networks, the last being the whole, are
+ *   {"model": "sequential", "name", "trainable", "layers": numbers of layers, "input": that of an input, if one is known, and
+ *    then "begins": false}
+ * or {"model": "functional", "name", "trainable", "input": numbers of inputs, "input_names" and "keys": the keys where the
+ * inputs and outputs are in a dictionary, else null, "calls": [{"layer", "args", "kwargs", "results": numbers of tensors}],
+ * "outputs": such numbers}. Tensors have numbers, the inputs the first; {"$tensor": number} stands for one in "args". */
+scnn_status scnn_keras_network(const char *config, char *buffer, size_t capacity, size_t *length);
 
 /* What the last file of weights had for the model, a JSON object: "path", "naming" (as of scnn_model_save_weights),
  * "loaded" (the number of parameters), "missing", "left_over" and "misshapen" (lists), "other_classes" (the number of
@@ -322,7 +339,9 @@ scnn_status scnn_model_fused_summary(scnn_model *model, char *buffer, size_t cap
  * (as in the model file), or "layers": a list of its layers as Keras has them, each with "name", "class" (as "Conv2D";
  * "Layer" where Keras has none), "config" (the arguments), "operation", "attributes", "nodes" (the results of which it is),
  * "operands" (what it reads) and "weights" (pairs of a parameter and Keras's name for it); "sides" is padding that
- * "config" has no word for, "depthwise" the number of channels that are convolved separately. */
+ * "config" has no word for, "depthwise" the number of channels that are convolved separately. "structure" is JSON that is
+ * equal where two networks compute the same way, whatever their results are called: "inputs", "steps", "outputs", and the
+ * names ("parameters") and "shapes" of parameters. */
 scnn_status scnn_model_graph(scnn_model *model, const char *format, char *buffer, size_t capacity, size_t *length);
 
 /* The network as a picture, an SVG document that browsers show: boxes of operations from the inputs down to the outputs,

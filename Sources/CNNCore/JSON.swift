@@ -56,14 +56,20 @@ extension JSON {
     return converted.count == arrayValue.count ? converted : nil
   }
 
-  /// What this is, for an error message.
-  var kind: String {
+  /// What this is, for an error message: the value itself, as far as it is short.
+  var shown: String {
+    guard case .array(let elements) = self else { return shownAlone }
+    let first = elements.prefix(6).map(\.shownAlone)
+    return "[" + (first + (elements.count > 6 ? ["..."] : [])).joined(separator: ", ") + "]"
+  }
+
+  private var shownAlone: String {
     switch self {
     case .null: "null"
-    case .bool: "a boolean"
-    case .integer: "an integer"
-    case .number: "a number"
-    case .string: "a string"
+    case .bool(let value): "\(value)"
+    case .integer(let value): "\(value)"
+    case .number(let value): "\(value)"
+    case .string(let value): value.utf8.count > 100 ? "a string" : "'\(value)'"
     case .array: "an array"
     case .object: "an object"
     }

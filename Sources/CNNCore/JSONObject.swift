@@ -81,7 +81,7 @@ extension JSONObject {
     var sizes: [Int?] = []
     for element in try array(key) {
       guard element == .null || element.integerValue != nil else {
-        throw CNNError(.malformedFile, "member '\(key)': expected integers and null, found \(element.kind)")
+        throw CNNError(.malformedFile, "member '\(key)': expected integers and null, found \(element.shown)")
       }
       sizes.append(element.integerValue)
     }
@@ -109,7 +109,7 @@ extension JSONObject {
       throw CNNError(.malformedFile, "member '\(key)' is missing; expected \(expected)")
     }
     guard let converted = convert(value) else {
-      throw CNNError(.malformedFile, "member '\(key)': expected \(expected), found \(value.kind)")
+      throw CNNError(.malformedFile, "member '\(key)': expected \(expected), found \(value.shown)")
     }
     return converted
   }

@@ -177,6 +177,17 @@ public func scnn_match_layers(
   }
 }
 
+@_cdecl("scnn_keras_network") @implementation
+public func scnn_keras_network(
+  _ config: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let network = try KerasNetwork(options(required(config, "config"), "config"))
+    try write(network.json.serialized(), to: buffer, capacity, length)
+  }
+}
+
 @_cdecl("scnn_model_weights_report") @implementation
 public func scnn_model_weights_report(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,

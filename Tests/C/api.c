@@ -327,6 +327,14 @@ static void test_front_end(void) {
   CHECK(found != NULL && strstr(found, "\"left_over\":[\"other\"]") != NULL);
   free(found);
 
+  const char *network =
+      "{\"class_name\": \"Sequential\", \"config\": {\"name\": \"s\", \"layers\": [{\"class_name\": \"Dense\", "
+      "\"config\": {\"name\": \"fc\", \"units\": 3}}]}}";
+  TEXT(found, scnn_keras_network(network, buffer, capacity, &length));
+  CHECK(found != NULL && strstr(found, "{\"keras\":\"Dense\",\"name\":\"fc\"") != NULL);
+  CHECK(found != NULL && strstr(found, "\"model\":\"sequential\"") != NULL);
+  free(found);
+
   const int64_t shape[2] = {30, 40};
   static float values[1200], again[1200];
   OK(scnn_initial_values("{\"name\": \"glorot_uniform\"}", 7, shape, 2, values, 1200));

@@ -38,6 +38,15 @@ static void test_initial_values(void) {
   for (size_t i = 0; i < sizeof matches / sizeof *matches; i++) REFUSES(scnn_match_layers(matches[i], NULL, 0, NULL));
   FAILS(SCNN_BUFFER_TOO_SMALL,
         scnn_match_layers("{\"wanted\": [], \"stored\": [], \"has_order\": false, \"last\": \"\"}", NULL, 0, NULL));
+
+  static const char *const networks[] = {
+      NULL, "", "[]", "{}", "{\"class_name\": \"Dense\"}", "{\"class_name\": \"Functional\", \"config\": 3}",
+      "{\"class_name\": \"Sequential\", \"config\": {\"name\": \"a\", \"layers\": [3]}}",
+      "{\"class_name\": \"Functional\", \"config\": {\"name\": \"a\", \"layers\": [], \"input_layers\": [\"x\", 0, 0], "
+      "\"output_layers\": [\"x\", 0, 0]}}"};
+  for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+    REFUSES(scnn_keras_network(networks[i], NULL, 0, NULL));
+  }
 }
 
 static void test_graphs(void) {

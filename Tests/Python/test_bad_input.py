@@ -323,7 +323,7 @@ CASES = {
     "weights too few": (lambda m, p: m.set_weights([]), ValueError, "weights: .* expects"),
     "pattern that matches nothing": (lambda m, p: m.freeze("layer9.*"), ValueError, "layer"),
     "normalization of two channels": (lambda m, p: m.set_normalization([0, 0], [1, 1]), ValueError, "mean|channel"),
-    "normalization unequal": (lambda m, p: m.set_normalization([0], [1, 1]), ValueError, "mean and std"),
+    "normalization unequal": (lambda m, p: m.set_normalization([0], [1, 1]), ValueError, "mean is .* and std"),
     "unknown graph format": (lambda m, p: m.graph("dots"), ValueError, "dot"),
     # Files.
     "no such file": (lambda m, p: swiftcnn.load_model(p), FileNotFoundError, "m.safetensors"),

@@ -556,6 +556,20 @@ def test_models_of_keras_2_are_read_too(tmp_path):
     np.testing.assert_allclose(model.predict(X, verbose=0), X @ a[0] + a[1] + X, rtol=1e-5, atol=1e-6)
 
 
+def test_a_model_with_several_inputs_and_outputs_by_key_is_read(tmp_path):
+    rows = [image("left"), image("right"), layer("Dense", "a", [called(tensor("right"))], units=2),
+            layer("Add", "sum", [called([tensor("left"), tensor("a")])])]
+    config = functional(rows, {"dense": ["a", 0, 0], "sum": ["sum", 0, 0]})
+    config["config"]["input_layers"] = {"l": ["left", 0, 0], "r": ["right", 0, 0]}
+    a = values((2, 2), (2,))
+    model = swiftcnn.load_model(write(tmp_path / "m.keras", [("layers/dense", "a", a)], config=config))
+    found = model.predict({"l": X, "r": X[::-1]}, verbose=0)
+    dense = X[::-1] @ a[0] + a[1]
+    assert model.input_names == ["l", "r"] and list(found) == ["dense", "sum"]
+    np.testing.assert_allclose(found["dense"], dense, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["sum"], X + dense, rtol=1e-5, atol=1e-6)
+
+
 def test_a_normalization_is_made_of_what_the_file_has(tmp_path):
     config = {"class_name": "Sequential", "config": {"name": "s", "layers": [image(), layer("Normalization", "n", axis=[-1], mean=None, variance=None)]}}
     rows = [("layers/normalization", "n", [np.float32([1, 2]), np.float32([4, 9]), np.int64(7)])]

@@ -269,7 +269,7 @@ def test_a_new_head_prepares_as_its_backbone(photo):
         ({"interpolation": "cubic"}, "unknown interpolation 'cubic'"),
         ({"mean": [1]}, "mean is"),
         ({"std": [0, 1, 1]}, "std is|std above 0"),
-        ({"mean": [float("nan")] * 3}, "preprocessing"),
+        ({"mean": [float("nan")] * 3}, "mean: .*nan"),
     ],
 )
 def test_wrong_settings_are_named(options, message):
@@ -280,9 +280,9 @@ def test_wrong_settings_are_named(options, message):
     assert model.preprocessing == before
     with pytest.raises(ValueError, match=message):
         classifier(preprocessing=options)
-    with pytest.raises(TypeError, match="no argument 'size'"):
+    with pytest.raises(TypeError, match="unknown option 'size'"):
         model.set_preprocessing(size=3)
-    with pytest.raises(ValueError, match="preprocessing must be a dictionary"):
+    with pytest.raises(ValueError, match="'preprocessing': expected an object"):
         classifier(preprocessing=[1])
 
 
@@ -341,10 +341,10 @@ def test_imagenets_names_are_the_default():
     "names, message",
     [
         (["a"], "there are 1 class names; the model has 4 classes"),
-        ("abcd", "class_names must be a list"),
-        (["a", "b", 3, "d"], r"class_names\[2\] must be a string"),
-        (["a", "b", "", "d"], r"class_names\[2\] must be a line of text"),
-        (["a", "b\nc", "x", "d"], r"class_names\[1\] must be a line of text"),
+        ("abcd", "class_names.*abcd"),
+        (["a", "b", 3, "d"], r"class_names.*3"),
+        (["a", "b", "", "d"], "class 2 is empty"),
+        (["a", "b\nc", "x", "d"], r"(class_names\[1\]|name of class 1) .*line of text"),
     ],
 )
 def test_wrong_names_are_refused(names, message):

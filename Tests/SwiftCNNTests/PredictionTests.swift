@@ -98,6 +98,9 @@ import Testing
     let model = try Model(randomNetwork(), name: "random")
     #expect(try model.graphText("text") == model.graph.text)
     #expect(try model.graphText("dot").hasPrefix("digraph"))
+    let structure = try #require(try JSON(parsing: model.graphText("structure")).objectValue)
+    #expect(try structure.strings("parameters") == model.parameterList.map(\.name))
+    #expect(try structure.array("steps").count == model.tensorNames.count)
     #expect(try Graph(json: JSON(parsing: model.graphText("json"))).text == model.graph.text)
     expectError(.unknownName, "unknown format 'png'; did you mean 'svg'?") { _ = try model.graphText("png") }
     #expect(model.summary.contains("[N, 6, 5, 4]"))

@@ -110,8 +110,8 @@ extension Model: CustomStringConvertible {
   /// The names of all tensors that `predict` can give, in the order they are computed.
   public var tensorNames: [String] { lock.reading { network.nodes.map(\.name) } }
 
-  /// The network as text: one line per value, `dot` for Graphviz, `svg` as `drawing` gives it, `json`, or `layers`,
-  /// its layers as Keras has them in JSON.
+  /// The network as text: one line per value, `dot` for Graphviz, `svg` as `drawing` gives it, `json`, `layers`, its layers
+  /// as Keras has them in JSON, or `structure`, what is equal where two networks compute the same way.
   /// - Throws: `.unknownName` for another format.
   package func graphText(_ format: String) throws(CNNError) -> String {
     switch format {
@@ -120,7 +120,8 @@ extension Model: CustomStringConvertible {
     case "svg": return try drawing()
     case "json": return try graph.json.serialized()
     case "layers": return try graph.kerasLayers.serialized()
-    default: throw unknownName("format", format, among: ["text", "dot", "svg", "json", "layers"])
+    case "structure": return try graph.structure.serialized()
+    default: throw unknownName("format", format, among: ["text", "dot", "svg", "json", "layers", "structure"])
     }
   }
 

@@ -39,14 +39,10 @@ extension Model {
     let new = try preprocessing.replacing(json)
     if json["mean"] != nil || json["std"] != nil {
       let old = normalization
-      func numbers(_ key: String, _ old: [Double]) throws(CNNError) -> [Double] {
-        guard let value = json[key], value != .null else { return old }
-        guard let numbers = value.numbersValue else {
-          throw CNNError(.invalidArgument, "'\(key)': expected a list of numbers")
-        }
-        return numbers
-      }
-      try setNormalization(mean: numbers("mean", old.mean), deviation: numbers("std", old.deviation))
+      do throws(CNNError) {
+        let (mean, deviation) = (try json.optionalNumbers("mean"), try json.optionalNumbers("std"))
+        try setNormalization(mean: mean ?? old.mean, deviation: deviation ?? old.deviation)
+      } catch { throw error.code == .malformedFile ? error.coded(.invalidArgument) : error }
     }
     setPreprocessing(new)
   }

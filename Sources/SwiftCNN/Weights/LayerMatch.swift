@@ -52,6 +52,8 @@ public struct LayerMatch {
   private let hasOrder: Bool
   /// The last parameter of the model, which may be of a classifier for other classes.
   private let last: String
+  /// The normalisation of pixels, if it was asked for.
+  private var pixels: KerasPixels?
   /// The file's layer for each of the model's.
   private var found: [Int: Int] = [:]
   private var taken: Set<Int> = []
@@ -69,9 +71,10 @@ public struct LayerMatch {
       return result
     }
     do throws(CNNError) {
-      try json.requireKeys(among: ["wanted", "stored", "has_order", "last"])
+      try json.requireKeys(among: ["wanted", "stored", "has_order", "last", "pixels"])
       (wanted, stored) = (try layers("wanted"), try layers("stored"))
       (hasOrder, last) = (try json.bool("has_order"), try json.string("last"))
+      if let object = try json.optionalObject("pixels") { pixels = try KerasPixels(object) }
     } catch { throw error.coded(.invalidArgument) }
     matchNames()
     matchPaths()
@@ -158,7 +161,8 @@ public struct LayerMatch {
     return [
       "pairs": .array(pairs), "missing": .strings(missing),
       "left_over": .strings(stored.indices.filter { !taken.contains($0) }.map { stored[$0].label }),
-      "misshapen": .strings(misshapen), "by_order": .strings(byOrder),
+      "misshapen": .strings(misshapen + (pixels?.faults ?? [])), "pixels": pixels?.json ?? .null,
+      "by_order": .strings(byOrder),
       "other_classes": classes.map { .integer(Int64($0)) } ?? .null,
     ]
   }

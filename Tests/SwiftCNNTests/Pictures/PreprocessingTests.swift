@@ -112,7 +112,7 @@ import Testing
     (#"{"interpolation": "cubic"}"#, .unknownName, "interpolation 'cubic'"),
     (#"{"interpolation": 3}"#, .invalidArgument, "'interpolation': expected one of nearest"),
     (#"{"size": 3}"#, .unknownName, "option 'size'"), (#"{"mean": [1]}"#, .invalidArgument, "mean is [1.0]"),
-    (#"{"mean": "x"}"#, .invalidArgument, "'mean': expected a list of numbers"),
+    (#"{"mean": "x"}"#, .invalidArgument, "'mean': expected an array of numbers, found 'x'"),
   ])
   func whatIsOutOfRangeIsNamed(_ text: String, _ code: CNNError.Code, _ message: String) throws {
     let model = try model("resnet20"), before = model.preprocessingDescription

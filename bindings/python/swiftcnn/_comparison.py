@@ -23,10 +23,10 @@ def same_network(inputs: list[Tensor], first: Any, second: Any) -> bool:
     return all(same_network(inputs, *pair) for pair in zip(first, second, strict=True))
 
 
-def _structure(inputs: list[Tensor], outputs: list[Tensor]) -> list[object]:
+def _structure(inputs: list[Tensor], outputs: list[Tensor]) -> str:
     """What a network computes in inference, without names of results; parameters are the same where names are."""
     if len(outputs) == 1 and outputs[0] in inputs:
-        return [f"input {inputs.index(outputs[0])}"]
+        return f"input {inputs.index(outputs[0])}"
     network, frozen = Network(), Network()
     for tensor in inputs:
         network.input(tensor)
@@ -34,31 +34,11 @@ def _structure(inputs: list[Tensor], outputs: list[Tensor]) -> list[object]:
     x = [frozen.input(tensor) for tensor in inputs]
     values = [frozen.apply(whole, x, inference=True, tensor=name) for name in whole.output_names().split("\n")]
     if len(values) == 1 and values[0] in x:
-        return [f"input {x.index(values[0])}"]
-    graph = json.loads(frozen.model(*values).graph("json"))
-    return _steps(graph, {row["name"]: row["name"] for row in graph["parameters"]})
+        return f"input {x.index(values[0])}"
+    return frozen.model(*values).graph("structure")
 
 
 def same_form(first: _swiftcnn.Model, second: _swiftcnn.Model) -> bool:
     """Whether two models are the same but for names and values; the parameters are then so in their order."""
-    forms = []
-    for model in (first, second):
-        graph = json.loads(model.graph("json"))
-        parameters = [(row["name"], row["shape"], row["role"]) for row in graph["parameters"]]
-        numbers = {name: f"parameter {index}" for index, (name, _, _) in enumerate(parameters)}
-        shapes = [row["shape"] for row in graph["inputs"]]
-        inputs = [shape for _, shape, _ in model.inputs()]
-        forms.append((_steps(graph, numbers), [row[1:] for row in parameters], shapes, inputs))
-    return forms[0] == forms[1]
-
-
-def _steps(graph: dict[str, Any], parameters: Mapping[str, str]) -> list[object]:
-    """The operations in order, each with numbers for what it reads, and which of them are the outputs."""
-    inputs = {row["name"]: f"input {index}" for index, row in enumerate(graph["inputs"])}
-    number: dict[str, object] = {**parameters, **inputs}
-    result: list[object] = []
-    for row in graph["nodes"]:
-        operands = [number[name] for name in row["operands"]]
-        number[row["name"]] = len(result)
-        result.append((row["operation"], row["attributes"], operands))
-    return [*result, *(number[output["value"]] for output in graph["outputs"])]
+    forms = [json.loads(model.graph("structure")) | {"parameters": None} for model in (first, second)]
+    return bool(forms[0] == forms[1])

@@ -64,6 +64,23 @@ def chosen(
     raise ArgumentError(f"{name} must be {none}a name or one of {base.__module__}{function}, got {given!r}")
 
 
-def told(settings: object) -> str:
-    """Settings as the library is told them; NumPy's numbers and arrays are numbers and lists."""
-    return json.dumps(settings, default=lambda value: value.tolist())
+def told(settings: object, name: str = "settings") -> str:
+    """Settings as the library is told them; NumPy's numbers and arrays are numbers and lists.
+
+    Raises:
+        ArgumentError: JSON has no such value; the message says of which setting.
+    """
+    try:
+        return json.dumps(settings, allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        for key, value in settings.items() if isinstance(settings, Mapping) else ():
+            told(value, str(key))
+        raise ArgumentError(f"{name}: {error}, got {settings!r}") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"expected numbers, texts, and lists and dictionaries of such, not {type(value).__name__}")

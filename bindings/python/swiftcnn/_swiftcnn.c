@@ -1852,6 +1852,17 @@ static PyObject *module_match_layers(PyObject *Py_UNUSED(module), PyObject *args
   return read_text(match_text, NULL, layers);
 }
 
+static scnn_status keras_text(void *Py_UNUSED(handle), const char *config, char *buffer, size_t capacity,
+                              size_t *length) {
+  return scnn_keras_network(config, buffer, capacity, length);
+}
+
+static PyObject *module_keras_network(PyObject *Py_UNUSED(module), PyObject *args) {
+  const char *config;
+  if (!PyArg_ParseTuple(args, "s:keras_network", &config)) return NULL;
+  return read_text(keras_text, NULL, config);
+}
+
 static PyObject *module_initial_values(PyObject *Py_UNUSED(module), PyObject *args) {
   const char *initializer;
   unsigned long long seed;
@@ -2052,6 +2063,7 @@ static PyMethodDef module_functions[] = {
     {"onnx_operations", module_onnx_operations, METH_NOARGS, "onnx_operations() -> str, one a line"},
     {"model_from_graph", module_model_from_graph, METH_VARARGS, "model_from_graph(json, options or None) -> Model"},
     {"match_layers", module_match_layers, METH_VARARGS, "match_layers(layers) -> str, JSON"},
+    {"keras_network", module_keras_network, METH_VARARGS, "keras_network(config) -> str, JSON"},
     {"initial_values", module_initial_values, METH_VARARGS, "initial_values(initializer, seed, output or None)"},
     {"create_graph", module_create_graph, METH_NOARGS, "create_graph() -> Graph"},
     {"create_measures", module_create_measures, METH_VARARGS, "create_measures(settings) -> Measures"},

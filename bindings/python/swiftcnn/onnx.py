@@ -13,10 +13,10 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _swiftcnn
-from ._checks import boolean, readable, text
+from ._checks import boolean, readable
+from ._config import told
 from ._warnings import warn
 from .models import Model
-from .models.pictures import checked_names, described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,20 +67,17 @@ def load(
             node.
         RuntimeError: libswiftcnn_onnx.so is not installed.
     """
-    given: dict[str, Any] = {"layout": text(layout, "layout"), "batch": boolean(batch, "batch")}
-    if preprocessing is not None:
-        given["preprocessing"] = json.loads(described(preprocessing, "preprocessing"))
-    if class_names is not None:
-        given["class_names"] = checked_names(class_names)
-    options = json.dumps(given)
+    options = told(
+        {"layout": layout, "batch": boolean(batch, "batch"), "preprocessing": preprocessing, "class_names": class_names}
+    )
     contents = _contents(filepath)
     if contents is None:
         core = _swiftcnn.import_onnx(readable(filepath, "filepath"), options)
     else:
         core = _swiftcnn.import_onnx_bytes(contents, options)
     model = Model._of(core)
-    told = report(model)
-    for sentence in told.warnings if told else []:
+    found = report(model)
+    for sentence in found.warnings if found else []:
         warn(sentence)
     return model
 

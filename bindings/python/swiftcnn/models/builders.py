@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _swiftcnn
-from .._checks import ArgumentError, boolean, integer, number, readable, text
+from .._checks import ArgumentError, readable, text
+from .._config import told
 from .._warnings import pass_on, warn
-from ..layers.base import shape_of
 from .files import load_weights
 from .keras_files import is_keras, opened
-from .keras_weights import family_of
+from .keras_weights import counterpart
 from .kinds import KINDS
-from .model import Model, numbers
-from .pictures import checked_names, described
-from .weights import told
+from .model import Model
+from .weights import report_on
 
 if TYPE_CHECKING:
     Path = str | os.PathLike[str]
@@ -90,9 +88,7 @@ def create_model(
         TypeError: there is no such argument.
         OSError: ``weights`` cannot be read.
     """
-    given = {key: value for key, value in locals().items() if key in _CHECKS}
-    options: dict[str, object] = {key: _CHECKS[key](value, key) for key, value in given.items() if value is not None}
-    options["classifier_activation"] = classifier_activation and text(classifier_activation, "classifier_activation")
+    options = {key: value for key, value in locals().items() if key not in ("name", "weights", "others")}
     options |= dict.fromkeys(others)
     wanted, path = text(name, "name"), None if weights is None else _weights(weights)
     is_kerass = path is not None and is_keras(path)
@@ -101,13 +97,11 @@ def create_model(
     elif path is not None:
         options["weights"] = os.fsdecode(path)
     try:
-        core = _swiftcnn.create_model(wanted, json.dumps(options))
+        core = _swiftcnn.create_model(wanted, told(options))
     except ValueError as error:
-        if others:
-            raise ArgumentError(f"create_model: {error}") from None
-        raise
+        raise ArgumentError(f"create_model: {error}") from None
     if "weights" in options:
-        told(core)
+        report_on(core)
     model = Model._of(core)
     if path is not None and is_kerass:
         load_weights(model, path, strict=True)
@@ -118,15 +112,14 @@ def create_model(
 def _counterpart(name: str, path: str | bytes) -> str:
     """The name of the network whose weights a file of Keras's holds, where the one that was asked for is another."""
     with opened(path) as file:
-        family = family_of(file.names, published_name(name))
-    if family is None:
+        found = counterpart(file.names, published_name(name))
+    if found is None:
         return name
-    here = family.here + published_name(name)
     warn(
-        f"weights: {os.fsdecode(path)!r} is of keras.applications.{family.there}..., another network than {name!r}: "
-        f"the model is {here!r}, which computes what Keras's does",
+        f"weights: {os.fsdecode(path)!r} is of {found[0]}, another network than {name!r}: the model is {found[1]!r}, "
+        "which computes what Keras's does",
     )
-    return here
+    return found[1]
 
 
 def published_name(name: str) -> str:
@@ -165,38 +158,5 @@ class EfficientNet(Model):
         super().__init__(name=core.name())
         self._set_core(core)
 
-
-def _stages(stages: Any, name: str) -> list[object]:
-    return [dict(each) if isinstance(each, Mapping) else integer(each, name, minimum=1) for each in _list(stages, name)]
-
-
-def _list(value: Any, name: str) -> Sequence[Any]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise ArgumentError(f"{name} must be a list, got {value!r}")
-    return value
-
-
-def _input_shape(value: Any, name: str) -> list[int | None]:
-    shape = shape_of(value, name)
-    if len(shape) != 3:
-        raise ValueError(f"{name} must be (height, width, channels), got {value!r}")
-    return list(shape)
-
-
-_CHECKS: dict[str, Callable[[Any, str], object]] = {
-    "input_shape": _input_shape,
-    "include_top": boolean,
-    "features_only": boolean,
-    "pooling": text,
-    "stages": _stages,
-    "mean": numbers,
-    "std": numbers,
-    "preprocessing": lambda value, name: json.loads(described(value, name)),
-    "class_names": lambda value, _: checked_names(value),
-    "out_indices": lambda value, name: [integer(each, name, minimum=-99) for each in _list(value, name)],
-    **dict.fromkeys(("classes", "divisor", "seed"), integer),
-    **dict.fromkeys(("dropout", "drop_path"), number),
-    **{f"{kind}_coefficient": number for kind in ("width", "depth", "resolution", "compound")},
-}
 
 KINDS["create_model"] = create_model

@@ -45,15 +45,6 @@ def is_own(kind: type) -> bool:
     return kind.__module__.partition(".")[0] == _PACKAGE
 
 
-def described(model: Model) -> dict[str, Any]:
-    """What ``from_description`` makes a model of.
-
-    Raises:
-        UnknownPartError: a part of it cannot be told.
-    """
-    return Writer().written(model)
-
-
 def keep_description(model: Model) -> dict[str, Any]:
     """Puts the description into the library's model, which carries it into files and copies.
 
@@ -99,7 +90,11 @@ class Writer:
         self._inputs: list[Tensor] = []
 
     def written(self, model: Model) -> dict[str, Any]:
-        """The description."""
+        """What ``from_description`` makes a model of.
+
+        Raises:
+            UnknownPartError: a part of it cannot be told.
+        """
         self._layer(model)
         inputs = [{"name": tensor.name, "shape": list(tensor.shape)} for tensor in self._inputs]
         return {"version": _VERSION, "inputs": inputs, "layers": self._entries}
@@ -257,7 +252,7 @@ class Reader:
         if description.get("version") != _VERSION:
             raise UnknownPartError("its layers were described by another version of swiftcnn")
         self._objects = objects
-        self._layers: list[Layer] = []
+        self._layers: list[Any] = []
         self._inputs = [
             InputLayer(batch_shape=each["shape"], name=each["name"]).output for each in description["inputs"]
         ]
@@ -267,16 +262,16 @@ class Reader:
         """The model that was described."""
         for entry in self._entries:
             layer = self._made(entry)
-            keep_name(layer.name)
+            if isinstance(layer, Layer):
+                keep_name(layer.name)
             self._layers.append(layer)
         return self._layers[-1]
 
-    def _made(self, entry: Mapping[str, Any]) -> Layer:
+    def _made(self, entry: Mapping[str, Any]) -> Any:
         if "custom" in entry:
             return self._custom(entry)
         if "model" not in entry:
-            found: Layer = _CLASSES[entry["class"]].from_config(self._value(entry["config"]))
-            return found
+            return _CLASSES[entry["class"]].from_config(self._value(entry["config"]))
         kinds = {"network": self._network, "sequential": self._sequential, "functional": self._functional}
         model: Model = kinds[entry["model"]](entry)
         model._trainable = entry["trainable"]
@@ -329,9 +324,9 @@ class Reader:
                 if "training" in call:
                     options["training"] = call["training"]
                 results = list(_distinct(layer(*(self._value(each, tensors) for each in call["args"]), **options)))
-            if len(results) != len(call["results"]):
-                raise UnknownPartError(f"layer {layer.name!r} gives another number of tensors")
-            for number, tensor in zip(call["results"], results, strict=True):
+            if len(results) < len(call["results"]):
+                raise UnknownPartError(f"layer {layer.name!r} gives fewer tensors")
+            for number, tensor in zip(call["results"], results, strict=False):
                 tensors.setdefault(number, tensor)
         outputs: Any = [tensors[number] for number in entry["outputs"]]
         if entry["keys"] is not None:

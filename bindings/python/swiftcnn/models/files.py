@@ -25,7 +25,7 @@ from . import keras_weights
 from .description import KEY, UnknownPartError, Writer, from_description, keep_description
 from .keras_files import is_keras, is_made_up, opened, read
 from .kinds import is_model, model_class
-from .weights import WeightsReport, tell, told
+from .weights import WeightsReport, report_on, tell
 
 if TYPE_CHECKING:
     from .._compilation import GivenSettings
@@ -80,7 +80,7 @@ def _room(elements: int) -> int:
 
 def _of_keras(path: str | bytes, objects: Mapping[str, Any]) -> Model:
     """The model of a file that Keras wrote."""
-    from .keras_config import UnknownLayersError, build
+    from .keras_config import build
 
     name = os.fsdecode(path)
     with opened(path) as file:
@@ -97,7 +97,7 @@ def _of_keras(path: str | bytes, objects: Mapping[str, Any]) -> Model:
         try:
             with rebuilding(_room(sum(array.size for stored in file.layers for array in stored.arrays))):
                 model = build(file.config, constants, objects)
-        except UnknownLayersError as error:
+        except UnknownPartError as error:
             raise ValueError(
                 f"{name!r} is a model of Keras's that cannot be made here: {error}. Its weights go into a network like "
                 "it by load_weights, or by create_model(weights=...) where keras.applications has it"
@@ -218,7 +218,7 @@ def load_weights(model: Model, path: str | bytes, strict: bool) -> WeightsReport
         if not count:
             raise
         return WeightsReport(os.fsdecode(path), "native", count, [], [], [], matched_by="order")
-    return told(core)
+    return report_on(core)
 
 
 def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:

@@ -6,16 +6,15 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from .. import _swiftcnn, layers
+from .._config import told
 from .._names import class_name
 from ..layers.base import Layer
 from ..layers.operation import WeightedLayer
-from .keras_files import KerasFile, Stored, is_made_up, members_of, opened, place, read
+from .keras_files import KerasFile, Stored, is_made_up, opened, place, read
 from .kinds import is_functional, is_model, model_class
 from .nodes import Node
 from .weights import WeightsReport
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
     from ..layers.variable import Variable
     from .model import Model
 
-#: The deviations by which Keras's EfficientNets divide a second time where they have ImageNet's weights.
-_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-_UNSCALED = (("scale", 1.0), ("offset", 0.0))
 _NO_ATTRIBUTES = ("_first_call", "_made_of", "_sealed", "_tracked")
+
+
 class Wanted(NamedTuple):
     """A layer of a model: see ``Stored``."""
 
@@ -63,42 +61,32 @@ def load_from(file: KerasFile, model: Model) -> None:
 # ------------------------------------------------------------------------------------------------ networks by name
 
 
-class Family(NamedTuple):
-    """Networks of ``keras.applications`` whose counterparts here differ from torchvision's of nearly that name.
-
-    Attributes:
-        sign: the name of a layer that they all have.
-        there: what they are called in Keras.
-        other: a pattern of the names here that are another network.
-        here: what the right one begins with, before the other's name.
-    """
-
-    sign: str
-    there: str
-    other: str
-    here: str
-
-
-FAMILIES = (
-    Family("conv2_block1_1_conv", "ResNet", r"(wide_)?resne(t|xt)\d+.*", "keras_"),
-    Family("block1a_dwconv", "EfficientNet", r"efficientnet_b\d", "tf_"),
+#: Networks of ``keras.applications`` whose counterparts here differ from torchvision's of nearly that name: a layer
+#: that they all have, their name there, a pattern of the other's names, and what the right one's begins with here.
+_FAMILIES = (
+    ("conv2_block1_1_conv", "ResNet", r"(wide_)?resne(t|xt)\d+.*", "keras_"),
+    ("block1a_dwconv", "EfficientNet", r"efficientnet_b\d", "tf_"),
 )
 
 
-def family_of(names: Iterable[str], model: str) -> Family | None:
-    """The family of a file with layers of these names, where a model here is another network than its."""
-    known = set(names)
-    return next((each for each in FAMILIES if each.sign in known and re.fullmatch(each.other, model)), None)
+def counterpart(layer_names: Iterable[str], model: str) -> tuple[str, str] | None:
+    """The name in Keras of the network that a file with layers of these names is of, and that here, where the model is
+    another network."""
+    known = set(layer_names)
+    for sign, there, others, prefix in _FAMILIES:
+        if sign in known and re.fullmatch(others, model):
+            return f"keras.applications.{there}...", prefix + model
+    return None
 
 
 def _check_family(model: Model, names: Iterable[str]) -> None:
     """Raises ValueError where a file is that of another network than the model's, or one within."""
     owners = {layer._owner[0]._handle.name() for layer in _all_layers(model) if isinstance(layer, Node)}
     for name in sorted(owners):
-        if family := family_of(names, name):
+        if found := counterpart(names, name):
             raise ValueError(
-                f"the weights are those of keras.applications.{family.there}..., another network than {name!r}: make a "
-                f"{family.here + name!r}, which computes what Keras's does"
+                f"the weights are those of {found[0]}, another network than {name!r}: make a {found[1]!r}, which "
+                "computes what Keras's does"
             )
 
 
@@ -169,14 +157,14 @@ class _Loading:
 
     def run(self, strict: bool, path: str = "") -> WeightsReport:
         """Finds what belongs together, checks all of it, and then takes it over."""
-        match = json.loads(_swiftcnn.match_layers(json.dumps(self._described())))
-        pixels, faults = self._normalization()
-        match["misshapen"].extend(faults)
+        readers = _readers(self._model)
+        match = json.loads(_swiftcnn.match_layers(told(self._described() | {"pixels": self._pixels(readers)})))
+        pixels = match.pop("pixels")
         groups = {what: match[what.replace(" ", "_")] for what in ("missing", "left over", "misshapen")}
-        told = [f"{len(names)} {what}: {', '.join(names[:20])}" for what, names in groups.items() if names]
+        faults = [f"{len(names)} {what}: {', '.join(names[:20])}" for what, names in groups.items() if names]
         pairs = [(self._wanted[wanted].weights, self._stored[stored].arrays) for wanted, stored in match.pop("pairs")]
-        if told and (strict or not pairs):
-            raise ValueError(f"the weights do not fit the network; {'; '.join(told)}")
+        if faults and (strict or not pairs):
+            raise ValueError(f"the weights do not fit the network; {'; '.join(faults)}")
         # Read first, all of it, so that a fault leaves the model as it was.
         values = [
             (weight, read(array, array.name).reshape(weight.shape))
@@ -185,8 +173,8 @@ class _Loading:
         ]
         for weight, value in values:
             weight.assign(value)
-        for reader, constants in pixels:
-            reader.set_normalization(*constants)
+        for reader in readers if pixels else ():
+            reader.set_preprocessing(**pixels)
         matched_by = "order" if match["by_order"] else "name"
         return WeightsReport(path, "keras", len(values), matched_by=matched_by, **match)
 
@@ -194,7 +182,7 @@ class _Loading:
         """The layers of both sides, for the library, which matches them."""
         wanted = [
             {
-                **_told(each, "/".join(each.names)),
+                **_keyed(each, "/".join(each.names)),
                 "weights": [
                     {"name": weight.name, "parameter": weight.parameter, "label": weight.path, "shape": weight.shape}
                     for weight in each.weights
@@ -203,7 +191,7 @@ class _Loading:
             for each in self._wanted
         ]
         stored = [
-            {**_told(each, each.label), "weights": [{"shape": array.shape} for array in each.arrays]}
+            {**_keyed(each, each.label), "weights": [{"shape": array.shape} for array in each.arrays]}
             for each in self._stored
         ]
         last = self._model.weights[-1].parameter if self._wanted else ""
@@ -211,62 +199,27 @@ class _Loading:
 
     # ------------------------------------------------------------------------------------------------------ pixels
 
-    def _normalization(self) -> tuple[list[tuple[Model, tuple[list[float], list[float]]]], list[str]]:
-        """What a file's normalisation of pixels means here: the models that read pixels with their means and
-        deviations, and what does not fit."""
-        stored = [each for each in self._file.layers if each.kind == "normalization"]
-        if not stored:
-            return [], []
-        own = [layer for layer in _all_layers(self._model) if isinstance(layer, layers.Normalization)]
-        readers = _readers(self._model)
+    def _pixels(self, readers: Sequence[Model]) -> dict[str, Any]:
+        """The normalisations of pixels of both sides, for the library."""
         channels = len(self._model.normalization[0])
-        sizes = [array.size for array in stored[0].arrays[:2]]
-        if len(stored) > 1 or len(own) > 1 or not (own or readers) or not {*sizes} <= {1, channels}:
-            return [], [f"{each.label}: the model has no place for it" for each in stored]
-        mean, variance = (read(each, each.name).astype(np.float64).ravel() for each in stored[0].arrays[:2])
-        if own:
-            same = all(
-                ours is not None and len(ours) in (1, theirs.size) and np.allclose(ours, theirs, rtol=1e-5, atol=1e-7)
-                for ours, theirs in ((own[0].mean, mean), (own[0].variance, variance))
-            )
-            fault = (
-                f"{stored[0].label}: mean {mean.tolist()} and variance {variance.tolist()}, where layer "
-                f"{own[0].name!r} has {own[0].mean} and {own[0].variance}: make it with the file's"
-            )
-            return [], [] if same else [fault]
-        try:
-            scale, offset, again, shift = self._around(stored[0])
-            deviation = np.maximum(np.sqrt(np.broadcast_to(variance, channels)), 1e-7)
-            factor = scale / deviation * again
-            constant = (offset - mean) / deviation * again + shift
-            deviations = 1 / (255 * np.broadcast_to(factor, channels))
-            means = -constant * deviations
-        except (TypeError, ValueError):
-            return [], [f"{stored[0].label}: {mean.size} means do not fit the {channels} channels of the model"]
-        if not (np.isfinite(means).all() and np.isfinite(deviations).all() and (deviations > 0).all()):
-            return [], [f"{stored[0].label}: mean {mean.tolist()} and variance {variance.tolist()} are no such"]
-        return [(reader, (means.tolist(), deviations.tolist())) for reader in readers], []
-
-    def _around(self, normalization: Stored) -> tuple[Any, Any, Any, Any]:
-        """Factor and offset of the scaling before a normalisation and of that after it."""
-        found = list(_scalings(self._file.config, normalization.names[-1]))
-        if not found:
-            again = sum(name == "rescaling" or name.startswith("rescaling_") for name in self._file.names) > 1
-            return 1 / 255, 0.0, 1 / np.sqrt(_IMAGENET_DEVIATION) if again else 1.0, 0.0
-        before, after = found[0]
-        return (*before, *after)
-
-
-def _scalings(config: Any, name: str) -> Iterator[list[tuple[Any, ...]]]:
-    """Of the described network in which a normalisation of that name is: factor and offset before it and after it."""
-    rows = members_of(config)
-    for index, row in enumerate(rows):
-        if row["class_name"] == "Normalization" and row["config"].get("name") == name:
-            near = [rows[place] if 0 <= place < len(rows) else row for place in (index - 1, index + 1)]
-            given = [each["config"] if each["class_name"] == "Rescaling" else {} for each in near]
-            yield [tuple(np.asarray(each.get(*usual), float) for usual in _UNSCALED) for each in given]
-        else:
-            yield from _scalings(row, name)
+        stored = [each for each in self._file.layers if each.kind == "normalization"]
+        own = [layer for layer in _all_layers(self._model) if isinstance(layer, layers.Normalization)]
+        return {
+            "stored": [
+                {"label": each.label, "name": each.names[-1]}
+                | {
+                    # Of a size that cannot be right nothing is read.
+                    key: read(array, array.name).ravel() if array.size in (1, channels) else []
+                    for key, array in zip(("mean", "variance"), each.arrays, strict=False)
+                }
+                for each in stored
+            ],
+            "own": [{"name": each.name, "mean": each.mean, "variance": each.variance} for each in own],
+            "has_reader": bool(readers),
+            "channels": channels,
+            "network": self._file.config if stored else None,
+            "rescalings": sum(name == "rescaling" or name.startswith("rescaling_") for name in self._file.names),
+        }
 
 
 def _readers(model: Model) -> list[Model]:
@@ -298,6 +251,6 @@ def _all_layers(model: Layer) -> Iterator[Layer]:
             yield from _all_layers(layer)
 
 
-def _told(layer: Wanted | Stored, label: str) -> dict[str, Any]:
+def _keyed(layer: Wanted | Stored, label: str) -> dict[str, Any]:
     """What both sides are told by."""
     return {"path": layer.path, "given": layer.given, "kind": layer.kind, "label": label}

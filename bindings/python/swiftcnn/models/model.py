@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 import numpy as np
 
 from .. import _arrays, _swiftcnn
-from .._checks import boolean, integer, number, path_of, readable, text, unknown
+from .._checks import boolean, integer, path_of, readable, text, unknown
 from .._compilation import GivenSettings
+from .._config import told
 from .._interchange import is_array
 from .._names import unique_name
 from .._output import say
@@ -23,7 +24,7 @@ from .._symbolic import Call, Context, Made, Network, Tensor, context, parts_of,
 from .._trainer import Trainer
 from ..layers.base import Layer, begun, shapes_in
 from ..layers.core import InputLayer
-from .description import KEY, described, from_description, is_own, keep_description
+from .description import KEY, Writer, from_description, is_own, keep_description
 from .features import Features
 from .files import copied, from_bytes, load_weights, to_bytes
 from .kinds import KINDS
@@ -31,7 +32,7 @@ from .nodes import Node, nodes_of, tensor_of
 from .order import Step, by_depth
 from .parameters import Parameters
 from .pictures import Pictures
-from .profile import Profile, measure, measure_training
+from .profile import Profile, measured
 from .weights import WeightsReport
 
 if TYPE_CHECKING:
@@ -435,12 +436,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         Raises:
             ValueError: not one number a channel, or a deviation that is not above 0.
         """
-        means, deviations, channels = numbers(mean, "mean"), numbers(std, "std"), len(self._rule()["mean"])
-        if not len(means) == len(deviations) == channels:
-            raise ValueError(
-                f"mean and std must have {channels} numbers each, one a channel, got {means!r} and {deviations!r}"
-            )
-        self._handle.set_normalization(means, deviations)
+        self.set_preprocessing(mean=mean, std=std)
 
     def summary(
         self,
@@ -515,12 +511,14 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
             self._measured_names()
             self._settle(x, y)
             data = self._data(x, y, sample_weight)
-            return measure_training(self._handle, data if size is None else data.part(slice(size)), count)
+            batch = data if size is None else data.part(slice(size))
+            return measured(self._handle, lambda: self._handle.profile_training(*batch, count))
         if sample_weight is not None:
             raise ValueError("sample_weight is for the profile of a training step, which needs y")
         self._prepare(x)
         images = self._images(x)
-        return measure(self._handle, images if size is None else _arrays.part_of(images, slice(size)), count)
+        part = images if size is None else _arrays.part_of(images, slice(size))
+        return measured(self._handle, lambda: self._handle.profile(part, count))
 
     def graph(self, format: str = "text") -> str:
         """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz), ``"svg"`` (a picture, as
@@ -577,11 +575,10 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
             TypeError: the ``state_dict`` of a callback of the running ``fit`` gives what cannot be stored.
         """
         path = path_of(filepath, "filepath")
-        is_model = _swiftcnn.file_format(path, "checkpoint" if include_optimizer else "model") != "onnx"
-        if not boolean(overwrite, "overwrite") and os.path.exists(path):
-            raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
+        is_onnx = _swiftcnn.file_format(path, "checkpoint" if include_optimizer else "model") == "onnx"
+        _check_overwriting(path, overwrite)
         keep_description(self)
-        is_bare = include_optimizer is None and not is_model
+        is_bare = include_optimizer is None and is_onnx
         self._handle.save(path, self._with_training_state(False if is_bare else include_optimizer))
 
     def _with_training_state(self, wanted: bool | None) -> bool:
@@ -619,8 +616,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         """
         if text(format, "format") != "onnx":
             raise ValueError(f"format must be 'onnx', got {format!r}")
-        options = {"layout": text(layout, "layout"), "pixels": boolean(pixels, "pixels")}
-        self._handle.export_onnx(path_of(filepath, "filepath"), json.dumps(options))
+        self._handle.export_onnx(path_of(filepath, "filepath"), told({"layout": layout, "pixels": pixels}))
 
     def save_weights(self, filepath: Path, overwrite: bool = True, *, naming: str | None = None) -> None:
         """Writes the weights alone, whole or not at all.
@@ -642,8 +638,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         path = path_of(filepath, "filepath")
         if naming is None and _swiftcnn.file_format(path, "weights") == "safetensors":
             return self.save(filepath, overwrite, include_optimizer=False)
-        if not boolean(overwrite, "overwrite") and os.path.exists(path):
-            raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
+        _check_overwriting(path, overwrite)
         self._handle.save_weights(path, None if naming is None else text(naming, "naming"))
 
     def load_weights(self, filepath: Path, skip_mismatch: bool = False, *, strict: bool = True) -> WeightsReport:
@@ -713,7 +708,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         """
         if not is_own(type(self)):
             return super().get_config()
-        return {"name": self.name, "trainable": self.trainable, **described(self)}
+        return {"name": self.name, "trainable": self.trainable, **Writer().written(self)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
@@ -750,6 +745,11 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
 
 KINDS["Model"] = Model
+
+
+def _check_overwriting(path: str | bytes, overwrite: bool) -> None:
+    if not boolean(overwrite, "overwrite") and os.path.exists(path):
+        raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
 
 
 def _shapes_of_data(x: Any) -> Any:
@@ -841,9 +841,3 @@ def _pixels(core: _swiftcnn.Model, inputs: list[Tensor], calls: Sequence[tuple[T
         if len(found["mean"]) == channels:
             return found
     return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
-
-
-def numbers(values: Sequence[float], name: str) -> list[float]:
-    if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
-        raise TypeError(f"{name} must be a list of numbers, one a channel, got {values!r}")
-    return [number(value, name) for value in values]

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _pictures, _swiftcnn
 from .._checks import ArgumentError, choice, integer, text
+from .._config import told
 from .._runtime import get_num_threads
 from .._warnings import pass_on, warn
 
@@ -68,11 +69,10 @@ class Pictures:
             ValueError: an argument is outside its domain.
             TypeError: there is no such argument.
         """
-        names = ("resize", "crop", "interpolation", "mean", "std")
-        for name in options:
-            if name not in names:
-                raise TypeError(f"set_preprocessing has no argument {name!r}: expected one of {', '.join(names)}")
-        self._handle.set_preprocessing(described(options, "preprocessing"))
+        try:
+            self._handle.set_preprocessing(told(options))
+        except ValueError as error:
+            raise ArgumentError(f"set_preprocessing: {error}") from None
 
     @property
     def class_names(self) -> Any:
@@ -93,7 +93,12 @@ class Pictures:
         if not self._built:
             vars(self)["class_names"] = names
             return
-        self._handle.set_class_names(None if names is None else "\n".join(checked_names(names)))
+        if isinstance(names, (str, bytes)):
+            raise ArgumentError(f"class_names must be a list with a name for each class, got {names!r}")
+        for index, name in enumerate(names or ()):
+            if "\n" in text(name, f"class_names[{index}]"):  # which stands between names
+                raise ValueError(f"class_names[{index}] is {name!r}; expected one line of text")
+        self._handle.set_class_names(None if names is None else "\n".join(names))
 
     def _take_names(self) -> None:
         """Gives the network the names that were set before it was there."""
@@ -199,31 +204,3 @@ class Pictures:
         # Each file is decoded by one thread, so several are read at once.
         with ThreadPoolExecutor(min(len(pictures), get_num_threads())) as threads:
             return list(threads.map(prepare, pictures))
-
-
-def described(options: Mapping[str, Any], name: str) -> str:
-    """Options of the preprocessing as JSON."""
-    if not isinstance(options, Mapping):
-        raise ArgumentError(f"{name} must be a dictionary, as Model.preprocessing gives it, got {options!r}")
-    try:
-        return json.dumps({key: _plain(value) for key, value in options.items()}, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{name}: {error}, got {dict(options)!r}") from None
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers, arrays and tuples as Python's numbers and lists."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-def checked_names(names: Sequence[str]) -> list[str]:
-    """Names of classes, each a line of text."""
-    if isinstance(names, (str, bytes)):
-        raise ArgumentError(f"class_names must be a list with a name for each class, got {names!r}")
-    found = [text(each, f"class_names[{index}]") for index, each in enumerate(names)]
-    for index, each in enumerate(found):
-        if "\n" in each or not each:
-            raise ValueError(f"class_names[{index}] must be a line of text, got {each!r}")
-    return found

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .. import _swiftcnn
-    from .._arrays import Data, Samples
 
 
 class Step(NamedTuple):
@@ -93,17 +92,8 @@ class Profile:
 _lock = allocate_lock()
 
 
-def measure(handle: _swiftcnn.Model, x: Samples, repeats: int) -> Profile:
-    """The profile of a prediction of ``x``, or of the images of it that are computed first."""
-    return _measured(handle, lambda: handle.profile(x, repeats))
-
-
-def measure_training(handle: _swiftcnn.Model, data: Data, repeats: int) -> Profile:
-    """The profile of a training step on a batch."""
-    return _measured(handle, lambda: handle.profile_training(*data, repeats))
-
-
-def _measured(handle: _swiftcnn.Model, run: Callable[[], None]) -> Profile:
+def measured(handle: _swiftcnn.Model, run: Callable[[], None]) -> Profile:
+    """The profile that a call of the library makes."""
     with _lock:
         run()
         table, numbers, trace = (handle.profile_text(format) for format in ("text", "json", "trace"))

@@ -43,7 +43,7 @@ class WeightsReport(NamedTuple):
     by_order: Sequence[str] = ()
 
 
-def told(core: _swiftcnn.Model) -> WeightsReport:
+def report_on(core: _swiftcnn.Model) -> WeightsReport:
     """The report on the file that was just loaded, after a warning where something in it is not what was asked for."""
     report = WeightsReport(**json.loads(core.weights_report()))
     tell(report)
