@@ -226,16 +226,16 @@ class Compiled:
         for metric in self._own_metrics:
             metric.reset_state()
 
-    def _logs_of(self, loss: float, sums: _swiftcnn.Measures, has_batch: bool = True) -> Logs:
+    def _logs_of(self, loss: float, sums: _swiftcnn.Measures) -> Logs:
         """The loss and the metrics by name. The library's tell of these sums; others are given the batch that was
-        measured last, if there is one."""
+        measured last."""
         logs: Logs = {"loss": loss}
         place = 0
         for metric in self._all_metrics:
             if isinstance(metric, metrics.CoreMetric):
                 place += 1
                 metric._adopt(sums, place)
-            elif has_batch:
+            else:
                 y, p, weight = batch_of(sums)
                 metric.update_state(y, p, *([weight] if metric in self._given.weighted_metrics else []))
             result = metric.result()
