@@ -351,7 +351,7 @@ def test_pixels_are_normalised_as_before(tmp_path):
 def test_what_c_set_for_pixels_is_kept(tmp_path):
     models.Sequential([layers.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4)]).save(tmp_path / "m.st")
     core = _swiftcnn.load_model(str(tmp_path / "m.st"))
-    core.set_normalization([0.5, 0.25, 0.125], [1, 2, 4])
+    core.set_preprocessing('{"mean": [0.5, 0.25, 0.125], "std": [1, 2, 4]}')
     core.save(str(tmp_path / "m.st"), False)
     assert models.load_model(tmp_path / "m.st").normalization == ((0.5, 0.25, 0.125), (1, 2, 4))
 

@@ -272,26 +272,6 @@ static int read_integers(PyObject *sequence, const char *argument, int64_t *valu
   return (int)count;
 }
 
-/* Reads a sequence of numbers into memory that the caller frees with PyMem_Free; NULL with an exception. */
-static double *read_floats(PyObject *sequence, Py_ssize_t count) {
-  if (PySequence_Size(sequence) != count) {
-    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "mean and std must have equal lengths");
-    return NULL;
-  }
-  double *values = PyMem_Malloc((size_t)(count + 1) * sizeof(double));
-  if (!values) return (double *)PyErr_NoMemory();
-  for (Py_ssize_t i = 0; i < count; i++) {
-    PyObject *item = PySequence_GetItem(sequence, i);
-    values[i] = item ? PyFloat_AsDouble(item) : -1;
-    Py_XDECREF(item);
-    if (values[i] == -1 && PyErr_Occurred()) {
-      PyMem_Free(values);
-      return NULL;
-    }
-  }
-  return values;
-}
-
 /* A function of the library that writes a text; `argument` is whatever the text depends on beside the handle. */
 typedef scnn_status (*TextFunction)(void *handle, const char *argument, char *buffer, size_t capacity, size_t *length);
 
@@ -723,45 +703,6 @@ static PyObject *model_tensor_shape(PyObject *self, PyObject *args) {
   scnn_status status;
   UNLOCKED(status, scnn_model_tensor_shape(model_of(self), name, shape, &rank));
   return status == SCNN_OK ? tuple_of_integers(shape, rank) : raise_status(status);
-}
-
-static PyObject *model_get_normalization(PyObject *self, PyObject *args) {
-  Py_ssize_t channels;
-  if (!PyArg_ParseTuple(args, "n:get_normalization", &channels)) return NULL;
-  if (channels < 0 || channels > PY_SSIZE_T_MAX / (Py_ssize_t)(2 * sizeof(double))) return PyErr_NoMemory();
-  double *values = PyMem_Malloc((size_t)(2 * channels + 1) * sizeof(double));
-  if (!values) return PyErr_NoMemory();
-  scnn_status status;
-  UNLOCKED(status, scnn_model_get_normalization(model_of(self), values, values + channels, (size_t)channels));
-  PyObject *pair = NULL;
-  if (status == SCNN_OK) {
-    PyObject *mean = tuple_of_floats(values, channels), *deviation = tuple_of_floats(values + channels, channels);
-    if (mean && deviation) pair = PyTuple_Pack(2, mean, deviation);
-    Py_XDECREF(mean);
-    Py_XDECREF(deviation);
-  } else {
-    raise_status(status);
-  }
-  PyMem_Free(values);
-  return pair;
-}
-
-static PyObject *model_set_normalization(PyObject *self, PyObject *args) {
-  PyObject *mean_object, *deviation_object;
-  if (!PyArg_ParseTuple(args, "OO:set_normalization", &mean_object, &deviation_object)) return NULL;
-  Py_ssize_t channels = PySequence_Size(mean_object);
-  if (channels < 0) return NULL;
-  PyObject *result = NULL;
-  double *mean = read_floats(mean_object, channels);
-  double *deviation = mean ? read_floats(deviation_object, channels) : NULL;
-  if (deviation) {
-    scnn_status status;
-    UNLOCKED(status, scnn_model_set_normalization(model_of(self), mean, deviation, (size_t)channels));
-    result = none_or_raise(status);
-  }
-  PyMem_Free(deviation);
-  PyMem_Free(mean);
-  return result;
 }
 
 static scnn_status preprocessing_text(void *model, const char *unused, char *buffer, size_t capacity,
@@ -1972,8 +1913,6 @@ static PyMethodDef model_methods[] = {
     {"inputs", model_inputs, METH_NOARGS, "inputs() -> list of (name, shape without the batch, whether it takes pixels)"},
     {"output_shape", model_output_shape, METH_VARARGS, "output_shape(list of shapes, tensor or None) -> tuple"},
     {"tensor_shape", model_tensor_shape, METH_VARARGS, "tensor_shape(tensor or None) -> tuple, -1 where it varies"},
-    {"get_normalization", model_get_normalization, METH_VARARGS, "get_normalization(channels) -> (mean, std)"},
-    {"set_normalization", model_set_normalization, METH_VARARGS, "set_normalization(mean, std)"},
     {"warning", model_warning, METH_NOARGS, "warning() -> str, what was noticed about the data"},
     {"integer_dtype", model_integer_dtype, METH_VARARGS, "integer_dtype(minimum, maximum) -> 'uint8' or 'float32'"},
     {"gives_logits", model_gives_logits, METH_NOARGS, "gives_logits() -> bool"},

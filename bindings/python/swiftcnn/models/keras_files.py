@@ -375,24 +375,16 @@ def _is_normalization(arrays: list[Any]) -> bool:
     return len(arrays) == 3 and arrays[2].shape == () and arrays[0].shape == arrays[1].shape
 
 
-def members_of(config: Any) -> list[dict[str, Any]]:
-    """The layers of a network that is described, each with a "class_name" and a "config"."""
-    inner = config.get("config") if isinstance(config, dict) else None
-    rows = inner.get("layers") if isinstance(inner, dict) else None
-    return [
-        row
-        for row in (rows if isinstance(rows, list) else ())
-        if isinstance(row, dict) and isinstance(row.get("class_name"), str) and isinstance(row.get("config"), dict)
-    ]
-
-
 def _order_of(config: Any) -> dict[str, int]:
     """The places of layers in a network that is described, also of those in models within."""
     found: dict[str, int] = {}
 
     def walk(entry: Any) -> None:
-        for row in members_of(entry):
-            if isinstance(name := row["config"].get("name"), str):
+        inner = entry.get("config") if isinstance(entry, dict) else None
+        rows = inner.get("layers") if isinstance(inner, dict) else None
+        for row in rows if isinstance(rows, list) else ():
+            told = row.get("config") if isinstance(row, dict) else None
+            if isinstance(told, dict) and isinstance(name := told.get("name"), str):
                 found.setdefault(name, len(found))
             walk(row)
 
