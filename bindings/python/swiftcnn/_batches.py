@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -64,6 +65,7 @@ def unpack(item: object, name: str) -> tuple[Any, Any, Any]:
     return parts[0], parts[1], parts[2]
 
 
+@dataclass(eq=False)
 class Feed(Generic[Item]):
     """Batches, epoch by epoch.
 
@@ -76,22 +78,16 @@ class Feed(Generic[Item]):
         goes_on: whether somebody has read from it already.
     """
 
-    def __init__(
-        self,
-        draw: Callable[[int, int], Iterator[Item]],
-        length: int | None,
-        steps: int | None,
-        ended: Callable[[], object] = lambda: None,
-        redraws: bool = True,
-        goes_on: bool = False,
-    ) -> None:
-        self._draw = draw
-        self._length = length
-        self._redraws = redraws
-        self._goes_on = goes_on
-        self._ended = ended
-        self._takes_all = steps is None
-        self.steps = steps or length
+    draw: Callable[[int, int], Iterator[Item]]
+    length: int | None
+    steps: int | None
+    ended: Callable[[], object] = lambda: None
+    redraws: bool = True
+    goes_on: bool = False
+
+    def __post_init__(self) -> None:
+        self._takes_all = self.steps is None
+        self.steps = self.steps or self.length
         self._iterator: Iterator[Item] | None = None
         self._ahead: list[Item] = []  # the batch that is drawn already, if one is
         self._warned = False
@@ -100,7 +96,7 @@ class Feed(Generic[Item]):
     def map(self, convert: Callable[[Item], Other]) -> Feed[Other]:
         """The same batches, converted; those that are drawn already are not lost."""
         feed: Any = copy.copy(self)
-        feed._draw, feed._ahead = lambda epoch, passed: map(convert, self._draw(epoch, passed)), []
+        feed.draw, feed._ahead = lambda epoch, passed: map(convert, self.draw(epoch, passed)), []
         if self._iterator is not None:
             feed._iterator = map(convert, chain(self._ahead, self._iterator))
         result: Feed[Other] = feed
@@ -109,7 +105,7 @@ class Feed(Generic[Item]):
     def peek(self, epoch: int) -> Item | None:
         """The first batch of an epoch, or None where there is none."""
         if not self._look_ahead():
-            self._iterator = self._draw(epoch, 0)
+            self._iterator = self.draw(epoch, 0)
             self._look_ahead()
         return self._ahead[0] if self._ahead else None
 
@@ -132,30 +128,30 @@ class Feed(Generic[Item]):
                 if self.steps is not None:
                     self.warn()
             yield item, is_last
-        self._ended()
+        self.ended()
 
     def resume(self, epoch: int, first: int, batch: int) -> None:
         """The next batch is this one of this epoch of a run that began with epoch ``first``: what that run has taken is
         passed over. An iterator that somebody has read from goes on as it stands."""
         steps = self.steps or 0
-        if not self._redraws:
-            if not self._goes_on:
+        if not self.redraws:
+            if not self.goes_on:
                 self._pass_over((epoch - first) * steps + batch)
             return
         if (epoch, batch) == (first, 0):
             return
         self._ahead.clear()
         if self._takes_all:
-            self._iterator = self._draw(epoch, batch)
-        elif self._length:
+            self._iterator = self.draw(epoch, batch)
+        elif self.length:
             # Epochs of so many steps go through the source in rounds, of which the last step may be missing.
-            passed = (epoch - first) % -(-self._length // steps)
-            self._iterator = self._draw(epoch - passed, passed * steps + batch)
+            passed = (epoch - first) % -(-self.length // steps)
+            self._iterator = self.draw(epoch - passed, passed * steps + batch)
         else:
-            self._iterator = self._draw(first, 0)
+            self._iterator = self.draw(first, 0)
             for number in range(first, epoch):
                 if not self._look_ahead():
-                    self._iterator = self._draw(number, 0)
+                    self._iterator = self.draw(number, 0)
                 self._pass_over(steps)
             if batch:
                 self.peek(epoch)
