@@ -282,6 +282,7 @@ METHODS = {
     "two means": (lambda m: m.set_normalization([1, 2], [1, 2]), ValueError, "expected 3 finite numbers each"),
     "a deviation of 0": (lambda m: m.set_normalization([1, 2, 3], [1, 2, 0]), ValueError, "std above 0"),
     "a mean of NaN": (lambda m: m.set_normalization([1, 2, NAN], [1, 2, 3]), ValueError, "mean: .*nan"),
+    "no mean": (lambda m: m.set_normalization(None, [1, 2, 3]), TypeError, "mean and std must be lists of numbers, got None"),
     "a mean of text": (lambda m: m.set_normalization("abc", [1, 2, 3]), TypeError, "'mean': expected an array of numbers"),
     "a penalty for none": (lambda m: m.set_regularization("x*", l1=1), ValueError, r"x\*"),
     "a penalty below 0": (lambda m: m.set_regularization(l2=-1), ValueError, "l2 .*-1.*0 or more|l2 .*0 or more.*-1"),

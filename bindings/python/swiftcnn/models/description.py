@@ -58,7 +58,7 @@ def keep_description(model: Model) -> dict[str, Any]:
         description = writer.written(model)
     except Exception as error:  # also whatever a get_config of the user's raises
         writer.objects.clear()
-        description = {"version": _VERSION, "reason": _reason(error)}
+        description = {"version": _VERSION, "reason": reason_of(error)}
     model._handle.set_metadata(KEY, json.dumps(description))
     return writer.objects
 
@@ -72,7 +72,8 @@ def from_description(description: Mapping[str, Any], custom_objects: Mapping[str
     return Reader(description, custom_objects or {}).model()
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a part of a model could not be told or made."""
     return str(error) if isinstance(error, UnknownPartError) else f"{type(error).__name__}: {error}"
 
 

@@ -14,15 +14,13 @@ from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import _swiftcnn
 from .._checks import boolean, readable
 from .._comparison import same_form
 from .._symbolic import rebuilding
 from .._warnings import warn
 from . import keras_weights
-from .description import KEY, UnknownPartError, Writer, from_description, keep_description
+from .description import KEY, UnknownPartError, Writer, from_description, keep_description, reason_of
 from .keras_files import is_keras, is_made_up, opened, read
 from .kinds import is_model, model_class
 from .weights import WeightsReport, report_on, tell
@@ -30,6 +28,7 @@ from .weights import WeightsReport, report_on, tell
 if TYPE_CHECKING:
     from .._compilation import GivenSettings
     from .model import Model
+    from .parameters import Parameter
 
     Path = str | os.PathLike[str]
 
@@ -123,10 +122,9 @@ def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
         model._handle.set_preprocessing(core.preprocessing())
         model._handle.copy_state(core)
     except Exception as error:  # whatever the user's classes raise
-        reason = error if isinstance(error, UnknownPartError) else f"{type(error).__name__}: {error}"
         warn(
             f"model {core.name()!r} is a functional model of the layers of its network, not of the classes it was made "
-            f"of: {reason}",
+            f"of: {reason_of(error)}",
         )
         return model_class()._of(core)
     model._handle.set_class_names(core.class_names() or None)
@@ -234,28 +232,24 @@ def load_in_order(core: _swiftcnn.Model, path: str | bytes) -> int:
         return 0  # no model file, which alone has an order
     if other.import_report():
         return 0  # another tool's, whose order is its own
-    here, there = _in_order(core), _in_order(other)
-    if [row[1:] for row in here] != [row[1:] for row in there]:
+    source = model_class()._of(other)
+    here, there = _in_order(model_class()._of(core)), _in_order(source)
+    if [(row.role, row.shape) for row in here] != [(row.role, row.shape) for row in there]:
         return 0
-    names, sources = [row[0] for row in here], [row[0] for row in there]
-    known = set(names) & set(sources)
-    for name, source in zip(names, sources, strict=True):
-        if name != source and any(each in known and not _is_made_up(each) for each in (name, source)):
-            return 0
-    values = {}
-    for name, source, shape in zip(names, sources, (row[2] for row in here), strict=True):
-        values[name] = np.empty(shape, np.float32)
-        other.get_parameter(source, values[name])
+    pairs = [(row.name, twin.name) for row, twin in zip(here, there, strict=True)]
+    known = {name for name, _ in pairs} & {name for _, name in pairs}
+    if any(name in known and not _is_made_up(name) for pair in pairs if pair[0] != pair[1] for name in pair):
+        return 0
+    values = {name: source.get_parameter(twin) for name, twin in pairs}
     for name, value in values.items():
         core.set_parameter(name, value)
     return len(values)
 
 
-def _in_order(core: _swiftcnn.Model) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Name, role and shape of all parameters, in Keras's order of the network."""
-    rows = {name: (name, role, shape) for name, role, _, shape in core.parameters()}
-    order = [weight.parameter for weight in model_class()._of(core).weights]
-    return [rows[name] for name in dict.fromkeys([*order, *rows])]
+def _in_order(model: Model) -> list[Parameter]:
+    """All parameters, in Keras's order of the network."""
+    rows = {row.name: row for row in model.parameters}
+    return [rows[name] for name in dict.fromkeys([*(weight.parameter for weight in model.weights), *rows])]
 
 
 def _is_made_up(parameter: str) -> bool:

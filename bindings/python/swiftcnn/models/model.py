@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 import numpy as np
 
 from .. import _arrays, _swiftcnn
-from .._checks import boolean, integer, path_of, readable, text, unknown
+from .._checks import ArgumentError, boolean, integer, path_of, readable, text, unknown
 from .._compilation import GivenSettings
 from .._config import told
 from .._interchange import is_array
@@ -436,6 +436,8 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         Raises:
             ValueError: not one number a channel, or a deviation that is not above 0.
         """
+        if mean is None or std is None:  # which there would leave them as they are
+            raise ArgumentError(f"mean and std must be lists of numbers, got {mean!r} and {std!r}")
         self.set_preprocessing(mean=mean, std=std)
 
     def summary(
