@@ -7,18 +7,25 @@ import sys
 
 import pytest
 
-from swiftcnn import ImageFolder, _described, _swiftcnn, optimizers, schedules
+from swiftcnn import ImageFolder, _described, _swiftcnn, initializers, losses, metrics, optimizers, schedules
 
 DESCRIPTION = json.loads(_swiftcnn.describe())
+BASES = (
+    optimizers.Optimizer,
+    schedules.LearningRateSchedule,
+    losses.CoreLoss,
+    metrics.CoreMetric,
+    initializers.CoreInitializer,
+)
 CLASSES = {
-    **{kind.__name__: kind for kind in (optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.RMSprop)},
-    **{
-        name: getattr(schedules, name)
-        for name in ("ConstantSchedule", "StepDecay", "ExponentialDecay", "CosineDecay", "OneCycle")
-    },
+    f"{section}.{kind}": made
+    for base in BASES
+    for section in [base._place[0]]
+    for kind, made in base._kinds.items()
+    if kind in DESCRIPTION[section]
 }
 NEEDED = {"initial_learning_rate": 0.1, "learning_rate": 0.1, "maximum": 0.1, "step_size": 2, "decay_steps": 2}
-NEEDED |= {"decay_rate": 0.5}
+NEEDED |= dict.fromkeys(["decay_rate", "specificity", "sensitivity", "precision", "recall"], 0.5)
 
 
 def made(kind, **options):
@@ -43,6 +50,11 @@ def test_an_optimizer_has_what_is_described_and_nothing_else(kind):
     assert told == {"name": kind} | {name: option["default"] for name, option in options.items()}
     with pytest.raises(ValueError, match="no_such_option"):
         compiled({"name": kind, "no_such_option": 1})
+
+
+def test_every_kind_that_is_described_has_a_class():
+    kinds = {f"{base._place[0]}.{kind}" for base in BASES for kind in DESCRIPTION[base._place[0]]}
+    assert kinds - {"metrics.acc"} == set(CLASSES)  # which is short for "accuracy"
 
 
 @pytest.mark.parametrize("name", CLASSES)

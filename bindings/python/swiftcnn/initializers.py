@@ -3,7 +3,6 @@ layout and gives float32; your own may be any such function. The library draws t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,8 @@ import numpy as np
 
 from . import _arrays, _random, _swiftcnn
 from ._checks import choice, integer
-from ._config import Described, chosen
-from ._described import WithOptions
-from ._names import class_name
+from ._config import Described, chosen, told
+from ._described import WithOptions, core
 
 if TYPE_CHECKING:
     from ._arrays import Array
@@ -53,129 +51,110 @@ class Initializer(Described):
     def __init__(self, seed: int | None = None) -> None:
         self.seed = None if seed is None else integer(seed, "seed")
 
-    def _settings(self) -> str:
-        """What the library knows it by."""
-        raise NotImplementedError
-
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         """Values of a shape, float32.
 
         Raises:
             ValueError: no shape, or one that the initializer has no values for.
         """
+        raise NotImplementedError
+
+
+class CoreInitializer(WithOptions, Initializer, section="initializers"):
+    """One of those that the library draws by name."""
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         if isinstance(shape, (str, bytes)) or not isinstance(shape, (Sequence, np.ndarray)):
             raise ValueError(f"shape must be a tuple of whole numbers, got {shape!r}")
         choice(dtype, "dtype", (None, "float32", np.float32))
         values = np.empty(tuple(integer(size, "shape") for size in shape), np.float32)
-        _swiftcnn.initial_values(self._settings(), _random.next_seed() if self.seed is None else self.seed, values)
+        seed = _random.next_seed() if self.seed is None else self.seed
+        _swiftcnn.initial_values(told({"name": self._place[1], **self._told()}), seed, values)
         return values
 
 
-class CoreInitializer(WithOptions, Initializer):
-    """One of those that the library draws by name."""
-
-    def _settings(self) -> str:
-        kind = next(kind for kind in type(self).__mro__ if kind.__module__ == __name__)
-        options = {name: getattr(self, name) for name in self._arguments if name != "seed"}
-        return json.dumps({"name": class_name(kind), **options})
-
-
-class Constant(CoreInitializer):
+class Constant(CoreInitializer, kind="constant"):
     """The same value everywhere."""
 
-    value: float = 0.0
+    value: float = core()
 
 
-class Zeros(CoreInitializer):
+class Zeros(CoreInitializer, kind="zeros"):
     """Zeros."""
 
 
-class Ones(CoreInitializer):
+class Ones(CoreInitializer, kind="ones"):
     """Ones."""
 
 
-class RandomNormal(CoreInitializer):
+class RandomNormal(CoreInitializer, kind="random_normal"):
     """Normal with this mean and standard deviation."""
 
-    mean: float = 0.0
-    stddev: float = 0.05
+    mean: float = core()
+    stddev: float = core()
     seed: Count | None = None
 
 
-class TruncatedNormal(RandomNormal):
+class TruncatedNormal(RandomNormal, kind="truncated_normal"):
     """Normal, with values beyond two standard deviations drawn again."""
 
 
-class RandomUniform(CoreInitializer):
+class RandomUniform(CoreInitializer, kind="random_uniform"):
     """Uniform from ``minval`` to ``maxval``."""
 
-    minval: float = -0.05
-    maxval: float = 0.05
+    minval: float = core()
+    maxval: float = core()
     seed: Count | None = None
 
 
-class VarianceScaling(CoreInitializer):
-    """A variance of ``scale`` divided by the number of inputs, outputs or their mean.
+class VarianceScaling(CoreInitializer, kind="variance_scaling"):
+    """A variance of ``scale`` divided by the number of inputs, outputs or their mean."""
 
-    Args:
-        scale: above 0.
-        mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
-        distribution: ``"truncated_normal"`` (or ``"normal"``), ``"untruncated_normal"`` or ``"uniform"``.
-    """
-
-    scale: float = 1.0
-    mode: str = "fan_in"
-    distribution: str = "truncated_normal"
+    scale: float = core()
+    mode: str = core()
+    distribution: str = core()
     seed: Count | None = None
-
-    def __post_init__(self) -> None:
-        _swiftcnn.initial_values(self._settings(), 0, None)  # the library looks at them
 
 
 class _Seeded(CoreInitializer):
     seed: Count | None = None
 
 
-class GlorotUniform(_Seeded):
+class GlorotUniform(_Seeded, kind="glorot_uniform"):
     """Uniform with a variance of 2 / (inputs + outputs) (Glorot and Bengio 2010, eq. 16)."""
 
 
-class GlorotNormal(_Seeded):
+class GlorotNormal(_Seeded, kind="glorot_normal"):
     """Truncated normal with a variance of 2 / (inputs + outputs)."""
 
 
-class HeUniform(_Seeded):
+class HeUniform(_Seeded, kind="he_uniform"):
     """Uniform with a variance of 2 / inputs (He et al. 2015, eq. 10)."""
 
 
-class HeNormal(_Seeded):
+class HeNormal(_Seeded, kind="he_normal"):
     """Truncated normal with a variance of 2 / inputs."""
 
 
-class LecunUniform(_Seeded):
+class LecunUniform(_Seeded, kind="lecun_uniform"):
     """Uniform with a variance of 1 / inputs (LeCun et al. 1998)."""
 
 
-class LecunNormal(_Seeded):
+class LecunNormal(_Seeded, kind="lecun_normal"):
     """Truncated normal with a variance of 1 / inputs."""
 
 
-class Orthogonal(CoreInitializer):
+class Orthogonal(CoreInitializer, kind="orthogonal"):
     """A matrix with orthonormal rows or columns (Saxe et al. 2014), all axes but the last taken together."""
 
-    gain: float = 1.0
+    gain: float = core()
     seed: Count | None = None
 
 
-class Identity(CoreInitializer):
+class Identity(CoreInitializer, kind="identity"):
     """The identity matrix times ``gain``."""
 
-    gain: float = 1.0
-
-
-_INITIALIZERS: dict[str, Callable[..., Initializer]] = {
-    class_name(globals()[name]): globals()[name] for name in __all__ if name != "Initializer"
-}
+    gain: float = core()
 
 
 class _Function(Initializer):
@@ -201,4 +180,6 @@ def get(
     Raises:
         ValueError: the name is not known, or it is neither a name nor a function.
     """
-    return GlorotUniform() if initializer is None else chosen(initializer, name, Initializer, _INITIALIZERS, _Function)
+    if initializer is None:
+        return GlorotUniform()
+    return chosen(initializer, name, Initializer, CoreInitializer._kinds, _Function)
