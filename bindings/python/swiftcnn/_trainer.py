@@ -480,6 +480,7 @@ class Trainer(Fed):
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
         """
+        self.stop_predicting = False
         # What is asked for most, one small batch without a word: looking at the arguments takes longer than converting it.
         is_plain = batch_size is None and steps is None and callbacks is None and output is None
         if is_plain and type(x) is np.ndarray and x.ndim > 1 and 1 <= len(x) <= USUAL_BATCH_SIZE:
@@ -488,7 +489,6 @@ class Trainer(Fed):
         given = PassArguments.of(locals())
         chosen = None if output is None else _names(output, "output")
         hooks = CallbackList(callbacks)
-        self.stop_predicting = False
         samples: int | None = None
         feed: Feed[Samples]
         if _batches.is_source(x):
