@@ -481,11 +481,14 @@ class Trainer(Fed):
             ValueError, TypeError: an argument does not fit; the message names it.
         """
         self.stop_predicting = False
-        # What is asked for most, one small batch without a word: looking at the arguments takes longer than converting it.
+        # What is asked for most, a small batch without a word: to look at all arguments would take longest.
         is_plain = batch_size is None and steps is None and callbacks is None and output is None
-        if is_plain and type(x) is np.ndarray and x.ndim > 1 and 1 <= len(x) <= USUAL_BATCH_SIZE:
-            if (type(verbose) is int and verbose == 0) or (verbose == "auto" and not is_terminal()):
-                return self.predict_on_batch(x)
+        is_small = type(x) is np.ndarray and x.ndim > 1 and 1 <= len(x) <= USUAL_BATCH_SIZE
+        is_quiet = (type(verbose) is int and verbose == 0) or (
+            isinstance(verbose, str) and verbose == "auto" and not is_terminal()
+        )
+        if is_plain and is_small and is_quiet:
+            return self.predict_on_batch(x)
         given = PassArguments.of(locals())
         chosen = None if output is None else _names(output, "output")
         hooks = CallbackList(callbacks)
@@ -503,7 +506,6 @@ class Trainer(Fed):
             count = count_of(images)
             size = size_of(given.batch_size, given.steps, count)
             samples = count if given.steps is None else min(count, given.steps * size)
-            is_quiet = given.verbose == 0 or (verbose == "auto" and not is_terminal())
             if is_quiet and not hooks.callbacks and given.steps in (None, 1) and count <= size:
                 return self._chosen(self._computed(images, chosen or self.output_names), output)
             feed = _batches.feed_of_arrays(count, functools.partial(part_of, images), size, given.steps)
