@@ -12,6 +12,7 @@ import functools
 import inspect
 import json
 import os
+import re
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, dataclass_transform
 
@@ -200,7 +201,8 @@ class _Signature:
 
 
 def _documented(name: str, option: Mapping[str, Any], indent: str) -> list[str]:
-    """What an option is for and may be, a line for it and one for each of its own options."""
+    """What an option is for and may be, in Python's words, a line for it and one for each of its own options."""
+    doc = re.sub(r"\bnull\b", "None", option["doc"])
     choices = f" One of {', '.join(map(repr, option['choices']))}." if option.get("type") == "choice" else ""
     inner = option.get("options", {}).items()
     lines = [
@@ -209,7 +211,7 @@ def _documented(name: str, option: Mapping[str, Any], indent: str) -> list[str]:
         for line in _documented(f"{key} (by default {each['default']})", each, indent + "    ")
     ]
     dictionary = " True, or a dictionary with any of:" if lines else ""
-    return [f"{indent}{name}: {option['doc']}{choices}{dictionary}", *lines]
+    return [f"{indent}{name}: {doc}{choices}{dictionary}", *lines]
 
 
 class _Documentation:
