@@ -4,7 +4,7 @@ Keras's can."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from ._checks import ArgumentError, entry, text
@@ -83,4 +83,6 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return list(value)
     raise TypeError(f"expected numbers, texts, and lists and dictionaries of such, not {type(value).__name__}")

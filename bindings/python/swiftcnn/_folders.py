@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _swiftcnn
-from ._checks import ArgumentError, integer, path_of
+from ._checks import integer, path_of
+from ._config import told
 from ._described import WithOptions, core
 from ._warnings import warn
 
@@ -104,12 +104,7 @@ class ImageFolder(WithOptions, section="image_folder"):
         """Opens the folder; what the options may be is the library's to say."""
         vars(self).update(arguments)
         options = {name: arguments[name] for name in self._keys()}
-        for name, value in options.items():
-            try:
-                options[name] = json.loads(json.dumps(value, default=_plain, allow_nan=False))
-            except (TypeError, ValueError) as error:
-                raise ArgumentError(f"{name}: {error}") from None
-        self._folder = _swiftcnn.open_folder(path_of(self.path, "path"), json.dumps(options))
+        self._folder = _swiftcnn.open_folder(path_of(self.path, "path"), told(options))
         self._next_epoch = 0
         self._read_for: ImageFolder | None = None
         self.skipped = 0
@@ -194,14 +189,3 @@ class ImageFolder(WithOptions, section="image_folder"):
 
     def __repr__(self) -> str:
         return f"ImageFolder({os.fsdecode(self.path)!r}: {self.count} pictures of {len(self.class_names)} classes)"
-
-
-def _plain(value: object) -> object:
-    """NumPy's scalars and arrays, and sets of names, as what JSON has."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence):
-        return list(value)
-    raise TypeError(f"expected numbers, texts and dictionaries of such, got {value!r}")

@@ -531,11 +531,6 @@ static scnn_status output_text(void *model, const char *unused, char *buffer, si
   return scnn_model_output_names(model, buffer, capacity, length);
 }
 
-static scnn_status metric_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
-  (void)unused;
-  return scnn_metric_names(model, buffer, capacity, length);
-}
-
 static scnn_status settings_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
   (void)unused;
   return scnn_training_settings(model, buffer, capacity, length);
@@ -599,10 +594,6 @@ static PyObject *model_tensor_names(PyObject *self, PyObject *Py_UNUSED(ignored)
 
 static PyObject *model_output_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(output_text, model_of(self), NULL);
-}
-
-static PyObject *model_metric_names(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-  return read_text(metric_text, model_of(self), NULL);
 }
 
 static PyObject *model_training_settings(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -1904,7 +1895,6 @@ static PyMethodDef model_methods[] = {
     {"draw", model_draw, METH_VARARGS, "draw(options) -> str, SVG"},
     {"tensor_names", model_tensor_names, METH_NOARGS, "tensor_names() -> str, one a line"},
     {"output_names", model_output_names, METH_NOARGS, "output_names() -> str, one a line"},
-    {"metric_names", model_metric_names, METH_NOARGS, "metric_names() -> str, one a line"},
     {"training_settings", model_training_settings, METH_NOARGS, "training_settings() -> str, as compile takes it"},
     {"trained_steps", model_trained_steps, METH_NOARGS, "trained_steps() -> int"},
     {"training_progress", model_training_progress, METH_NOARGS, "training_progress() -> str, JSON"},

@@ -70,6 +70,10 @@ __all__ = [
 __dir__ = __all__.copy  # what completion offers
 
 
+#: Of the argument ``from_sorted_ids``.
+_UNSORTED: Any = only(False)
+
+
 class _Name(Name):
     """Of a metric, which has its usual name where None is given first; ``compile`` may number it then."""
 
@@ -292,7 +296,7 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
 
     _usual = "sparse_top_k_categorical_accuracy"
 
-    from_sorted_ids: bool = only(False)
+    from_sorted_ids: bool = _UNSORTED
 
 
 class Precision(CoreMetric, kind="precision"):
@@ -478,7 +482,7 @@ def sparse_top_k_categorical_accuracy(
     y_true: ArrayLike, y_pred: ArrayLike, k: int = 5, from_sorted_ids: bool = False
 ) -> Floats:
     """1 where the label is among the ``k`` largest predictions, else 0."""
-    SparseTopKCategoricalAccuracy(from_sorted_ids=from_sorted_ids)  # which checks it
+    _UNSORTED.check(from_sorted_ids, "from_sorted_ids")
     return _measures.rows({"metric": {"name": "top_k", "k": k}}, *_measures.pair(y_true, y_pred, True))
 
 

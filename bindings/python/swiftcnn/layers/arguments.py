@@ -16,7 +16,6 @@ Check = Callable[[Any, str], Any]
 if TYPE_CHECKING:
     from .._described import Kept
 
-    Size: TypeAlias = int
     Padding: TypeAlias = str
     Name = Kept[str | None, str]
     Pair = Kept[int | Sequence[int], tuple[int, ...]]

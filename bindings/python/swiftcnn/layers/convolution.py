@@ -9,8 +9,9 @@ from .arguments import DATA_FORMAT, NOTHING, default
 from .operation import ActivatedLayer, KernelLayer
 
 if TYPE_CHECKING:
+    from .._described import Size
     from .._symbolic import Network
-    from .arguments import ActivationLike, InitializerLike, Padding, Pair, RegularizerLike, Size
+    from .arguments import ActivationLike, InitializerLike, Padding, Pair, RegularizerLike
 
 
 class _Convolution(ActivatedLayer):

@@ -14,8 +14,9 @@ from .base import Layer, batched, shape_of
 from .operation import KernelLayer, Operation
 
 if TYPE_CHECKING:
+    from .._described import Size
     from .._symbolic import Network
-    from .arguments import ActivationLike, Shape, Sides, Size
+    from .arguments import ActivationLike, Shape, Sides
 
 
 class InputLayer(Layer):

@@ -15,8 +15,8 @@ from .operation import Operation
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .._described import Kept
-    from .arguments import Pair, Size
+    from .._described import Kept, Size
+    from .arguments import Pair
 
     Constant = Kept[ArrayLike, float | list[float]]
     Constants = Kept[ArrayLike | None, list[float] | None]
