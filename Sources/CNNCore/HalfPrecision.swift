@@ -12,7 +12,4 @@ extension Float {
       }
     self.init(bitPattern: sign | magnitude)
   }
-
-  /// The value of a bfloat16, which is the upper half of a single.
-  public init(bfloat16Bits bits: UInt16) { self.init(bitPattern: UInt32(bits) << 16) }
 }

@@ -106,7 +106,7 @@ struct TensorReader {
     let floats = try ONNXFloats(count: count, name ?? "a constant") { target throws(CNNError) in
       switch code {
       case ElementCode.float16: for i in 0..<count { target[i] = Float(halfBits: number(i, UInt16.self)) }
-      case ElementCode.bfloat16: for i in 0..<count { target[i] = Float(bfloat16Bits: number(i, UInt16.self)) }
+      case ElementCode.bfloat16: for i in 0..<count { target[i] = Float(BFloat16(bitPattern: number(i, UInt16.self))) }
       case ElementCode.float64: for i in 0..<count { target[i] = Float(number(i, Double.self)) }
       default: UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes)
       }
@@ -145,7 +145,7 @@ struct TensorReader {
       let floats = try ONNXFloats(
         tensor.int32Data.map { value in
           let bits = UInt16(truncatingIfNeeded: value)
-          return isHalf ? Float(halfBits: bits) : Float(bfloat16Bits: bits)
+          return isHalf ? Float(halfBits: bits) : Float(BFloat16(bitPattern: bits))
         })
       return try Constant(shape: shape, .floats(floats), source: name)
     case ElementCode.int64:

@@ -63,7 +63,8 @@ public enum StoredType: String, Sendable, Hashable, CaseIterable {
       map(bytes, to: destination) { (bits: UInt64) in Float(Double(bitPattern: UInt64(littleEndian: bits))) }
     case .float32: map(bytes, to: destination) { (bits: UInt32) in Float(bitPattern: UInt32(littleEndian: bits)) }
     case .float16: map(bytes, to: destination) { (bits: UInt16) in Float(halfBits: UInt16(littleEndian: bits)) }
-    case .bfloat16: map(bytes, to: destination) { (bits: UInt16) in Float(bfloat16Bits: UInt16(littleEndian: bits)) }
+    case .bfloat16:
+      map(bytes, to: destination) { (bits: UInt16) in Float(BFloat16(bitPattern: UInt16(littleEndian: bits))) }
     case .int64: map(bytes, to: destination) { Float(Int64(littleEndian: $0)) }
     case .int32: map(bytes, to: destination) { Float(Int32(littleEndian: $0)) }
     case .int16: map(bytes, to: destination) { Float(Int16(littleEndian: $0)) }
