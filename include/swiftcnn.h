@@ -88,8 +88,10 @@ const char *scnn_slow_reason(void);
 /* What this process computes with, and what stands in the way of it. `format`: "text" (a table) or "json":
  *   "version", "file"                    of this library
  *   "processor", "features", "caches"    its name, "" where not known; which of "avx2", "fma", "f16c", "avx512",
- *                                        "avx512_vnni" and "avx512_bf16" it has; bytes of its three data caches
- *   "instruction_set"                    of the kernels: "avx512", "avx2" or "portable"
+ *                                        "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8" and "amx_bf16" it has;
+ *                                        bytes of its three data caches
+ *   "instruction_set"                    of the kernels: "amx", "avx512_bf16", "avx512_vnni", "avx512", "avx2" or
+ *                                        "portable", each with those after it
  *   "threads", "thread_pinning"          as set, or as they are by default
  *   "executable_memory"                  whether the system grants memory for generated code
  *   "libraries"                          "OpenBLAS", "JPEG", "PNG" and "ONNX": which was found, or null

@@ -1,44 +1,96 @@
 import CNNCore
 import Glibc
 
-/// What kernels are written in, the least capable first.
-public enum InstructionSet: String, Sendable, Comparable, CaseIterable {
-  /// Swift and OpenBLAS, no generated code.
-  case portable
-  /// 16 vector registers of 256 bits: AVX2 and FMA.
-  case avx2
-  /// 32 vector registers of 512 bits and masks: AVX-512 F, DQ, BW, VL and CD.
-  case avx512
+/// The instructions beyond those of every processor that kernels are made of: a set, since processors have parts that
+/// others lack. What may be used where is asked by inclusion, `contains(.avx512BF16)`.
+///
+/// Each member holds those that it stands on.
+public struct InstructionSet: OptionSet, Hashable, Sendable {
+  /// The bits of its members.
+  public let rawValue: UInt32
+  /// The set of these bits.
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// The best that the processor has, or less where `SWIFTCNN_ISA` says so.
+  private init(_ bit: Int, on foundation: InstructionSet = []) {
+    self.init(rawValue: 1 << UInt32(bit) | foundation.rawValue)
+  }
+
+  /// Swift and OpenBLAS, no generated code.
+  public static let portable: InstructionSet = []
+  /// Fused multiplication and addition of 256-bit vectors.
+  public static let fma = InstructionSet(0)
+  /// Conversion of half floats.
+  public static let f16c = InstructionSet(1)
+  /// 16 vector registers of 256 bits: AVX2, and FMA with it.
+  public static let avx2 = InstructionSet(2, on: .fma)
+  /// 32 vector registers of 512 bits and masks: AVX-512 F, DQ, BW, VL and CD.
+  public static let avx512 = InstructionSet(3, on: .avx2)
+  /// Sums of products of bytes in AVX-512 (`vpdpbusd`).
+  public static let avx512VNNI = InstructionSet(4, on: .avx512)
+  /// Sums of products of bfloat16 in AVX-512 (`vdpbf16ps`).
+  public static let avx512BF16 = InstructionSet(5, on: .avx512)
+  /// Eight tiles of 16 rows of 64 bytes, beside AVX-512.
+  public static let amxTile = InstructionSet(6, on: .avx512)
+  /// Products of tiles of bytes (`tdpbusd`).
+  public static let amxInt8 = InstructionSet(7, on: .amxTile)
+  /// Products of tiles of bfloat16 (`tdpbf16ps`).
+  public static let amxBF16 = InstructionSet(8, on: .amxTile)
+
+  /// The members by their names, as they are shown.
+  private static let members: [(name: String, set: InstructionSet)] = [
+    ("avx2", .avx2), ("fma", .fma), ("f16c", .f16c), ("avx512", .avx512), ("avx512_vnni", .avx512VNNI),
+    ("avx512_bf16", .avx512BF16), ("amx_tile", .amxTile), ("amx_int8", .amxInt8), ("amx_bf16", .amxBF16),
+  ]
+
+  /// The names of its members.
+  public var names: [String] { Self.members.filter { contains($0.set) }.map(\.name) }
+}
+
+// MARK: - Levels
+
+extension InstructionSet {
+  /// A step of the ladder that `SWIFTCNN_ISA` climbs.
+  private struct Level {
+    let name: String
+    /// What a processor of this level has.
+    let mark: InstructionSet
+    /// All that this level allows, which is also what those below it do.
+    let limit: InstructionSet
+  }
+
+  /// From the least capable on.
+  private static let levels = [
+    Level(name: "portable", mark: .portable, limit: .portable),
+    Level(name: "avx2", mark: .avx2, limit: [.avx2, .f16c]),
+    Level(name: "avx512", mark: .avx512, limit: [.avx512, .f16c]),
+    Level(name: "avx512_vnni", mark: .avx512VNNI, limit: [.avx512VNNI, .f16c]),
+    Level(name: "avx512_bf16", mark: .avx512BF16, limit: [.avx512VNNI, .avx512BF16, .f16c]),
+    Level(name: "amx", mark: .amxTile, limit: InstructionSet(rawValue: .max)),
+  ]
+
+  /// The name of the highest level that it reaches, as of `SWIFTCNN_ISA`.
+  public var name: String { Self.levels.last { contains($0.mark) }?.name ?? "portable" }
+
+  /// What the processor has, or less where `SWIFTCNN_ISA` says so.
   public static let selected: InstructionSet = select(
-    getenv("SWIFTCNN_ISA").map { String(cString: $0) }, on: Processor.host
+    getenv("SWIFTCNN_ISA").map { String(cString: $0) }, of: Processor.host.instructionSet
   ) { message in writeToErrorStream(message) }
 
-  /// The best that a processor has.
-  public static func best(on processor: Processor) -> InstructionSet {
-    guard processor.avx2 && processor.fma else { return .portable }
-    return processor.avx512 ? .avx512 : .avx2
-  }
-
-  static func select(_ wish: String?, on processor: Processor, report: (String) -> Void) -> InstructionSet {
-    let best = best(on: processor)
-    guard let wish, !wish.isEmpty else { return best }
-    guard let limit = InstructionSet(rawValue: wish) else {
-      report("swiftcnn: SWIFTCNN_ISA is '\(wish)'; portable, avx2 or avx512 is needed, so \(best.rawValue) is used\n")
-      return best
+  static func select(
+    _ wish: String?, of present: InstructionSet, report: (String) -> Void
+  ) -> InstructionSet {
+    guard let wish, !wish.isEmpty else { return present }
+    guard let level = levels.first(where: { $0.name == wish }) else {
+      let names = levels.map(\.name)
+      let wanted = names.dropLast().joined(separator: ", ") + " or \(names.last ?? "")"
+      report("swiftcnn: SWIFTCNN_ISA is '\(wish)'; \(wanted) is needed, so \(present.name) is used\n")
+      return present
     }
-    return min(limit, best)
+    return present.intersection(level.limit)
   }
+}
 
-  /// Whether `a` is the less capable.
-  public static func < (a: InstructionSet, b: InstructionSet) -> Bool { a.rank < b.rank }
-
-  private var rank: Int {
-    switch self {
-    case .portable: 0
-    case .avx2: 1
-    case .avx512: 2
-    }
-  }
+extension InstructionSet: CustomStringConvertible {
+  /// Its name.
+  public var description: String { name }
 }

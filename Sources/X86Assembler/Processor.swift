@@ -5,18 +5,8 @@ public struct Processor: Sendable {
 
   /// What its maker calls it; empty if not known.
   public let name: String
-  /// 256-bit vectors of floats and integers, which the operating system saves.
-  public let avx2: Bool
-  /// Fused multiplication and addition.
-  public let fma: Bool
-  /// Conversion of half floats.
-  public let f16c: Bool
-  /// 512-bit vectors and masks, which the operating system saves: AVX-512 F, DQ, BW, VL and CD.
-  public let avx512: Bool
-  /// Sums of products of bytes in AVX-512 (`vpdpbusd`).
-  public let vnni: Bool
-  /// Sums of products of bfloat16 in AVX-512 (`vdpbf16ps`).
-  public let bf16: Bool
+  /// The instructions it has whose registers the operating system saves.
+  public let instructionSet: InstructionSet
   /// The first-level data cache of a core, in bytes; 0 if not known.
   public let l1ByteCount: Int
   /// The second-level cache, in bytes; 0 if not known.
@@ -32,16 +22,8 @@ extension Processor {
     let isLeaf7Known = (query?.identify(leaf: 0) ?? .none).a >= 7
     let extended = isLeaf7Known ? query?.identify(leaf: 7) ?? .none : .none
     let extended1 = isLeaf7Known && extended.a >= 1 ? query?.identify(leaf: 7, 1) ?? .none : .none
-    // What the operating system saves: XMM and YMM; masks, upper ZMM halves and registers above 15.
     let saved = basic.has(.c, 27) ? query?.savedRegisters() ?? 0 : 0
-    let savesYmm = saved & 0x6 == 0x6, savesZmm = saved & 0xE6 == 0xE6
-    avx2 = savesYmm && basic.has(.c, 28) && extended.has(.b, 5)
-    fma = savesYmm && basic.has(.c, 12)
-    f16c = savesYmm && basic.has(.c, 29)
-    // F, DQ, CD, BW, VL
-    avx512 = savesZmm && [16, 17, 28, 30, 31].allSatisfy { extended.has(.b, $0) }
-    vnni = avx512 && extended.has(.c, 11)
-    bf16 = avx512 && extended1.has(.a, 5)
+    instructionSet = InstructionSet(basic, extended, extended1, savedRegisters: saved)
     name = Self.name(query)
     let caches = Self.caches(query)
     l1ByteCount = caches[1]
@@ -80,6 +62,38 @@ extension Processor {
       sizes[level] = ways * partitions * (Int(answer.b & 4095) + 1) * (Int(answer.c) + 1)
     }
     return sizes
+  }
+}
+
+extension InstructionSet {
+  /// - Parameters:
+  ///   - basic: the answer to leaf 1.
+  ///   - extended, extended1: those to the parts 0 and 1 of leaf 7.
+  ///   - savedRegisters: what the operating system saves, by bits.
+  init(
+    _ basic: ProcessorQuery.Answer, _ extended: ProcessorQuery.Answer, _ extended1: ProcessorQuery.Answer,
+    savedRegisters: UInt64
+  ) {
+    func saves(_ bits: ClosedRange<Int>...) -> Bool {
+      bits.joined().allSatisfy { savedRegisters >> UInt64($0) & 1 == 1 }
+    }
+    // XMM and YMM; besides masks, upper ZMM halves and registers above 15; configuration and data of tiles.
+    let savesYmm = saves(1...2), savesZmm = saves(1...2, 5...7), savesTiles = saves(17...18)
+    self = .portable
+    /// Adds a member where the processor says so and has what it stands on.
+    func add(_ member: InstructionSet, to foundation: InstructionSet = .portable, where isThere: Bool) {
+      if isThere && isSuperset(of: foundation) { formUnion(member) }
+    }
+    add(.f16c, where: savesYmm && basic.has(.c, 29))
+    add(.fma, where: savesYmm && basic.has(.c, 12))
+    add(.avx2, to: .fma, where: basic.has(.c, 28) && extended.has(.b, 5))
+    // F, DQ, CD, BW, VL
+    add(.avx512, to: .avx2, where: savesZmm && [16, 17, 28, 30, 31].allSatisfy { extended.has(.b, $0) })
+    add(.avx512VNNI, to: .avx512, where: extended.has(.c, 11))
+    add(.avx512BF16, to: .avx512, where: extended1.has(.a, 5))
+    add(.amxTile, to: .avx512, where: savesTiles && extended.has(.d, 24))
+    add(.amxInt8, to: .amxTile, where: extended.has(.d, 25))
+    add(.amxBF16, to: .amxTile, where: extended.has(.d, 22))
   }
 }
 

@@ -49,7 +49,7 @@ import X86Assembler
       let library = KernelLibrary(target)
       let image = try TensorType(.float32, [batch, model.size, model.size, 3])
       _ = try make([image], CodeGeneration(library: library, workers: Workers(count: 2)))
-      found.append(try ("\(target.instructionSet.rawValue) \(model.name) \(purpose) \(batch)", kernels(library)))
+      found.append(try ("\(target.vectorName) \(model.name) \(purpose) \(batch)", kernels(library)))
     }
     for batch in [1, model.batch] {
       try add("prediction", batch) {
@@ -93,6 +93,14 @@ import X86Assembler
     let stored = try Self.storedLines(), lost = Set(stored).subtracting(found), new = Set(found).subtracting(stored)
     #expect(
       lost.isEmpty && new.isEmpty, "not made any more: \(lost.sorted().prefix(9)); new: \(new.sorted().prefix(9))")
+  }
+
+  /// Code for float32 is of vectors, whatever a processor has beside them.
+  @Test func codeForVectorsIsTheSameOnEveryProcessorThatHasThem() throws {
+    let more: InstructionSet = [.f16c, .avx512VNNI, .avx512BF16, .amxInt8, .amxBF16]
+    let plain = try Self.plans(("resnet20", 32, 2), CodeTarget(.avx512))
+    let found = try Self.plans(("resnet20", 32, 2), CodeTarget(more))
+    #expect(found.map(\.plan) == plain.map(\.plan) && found.map(\.kernels) == plain.map(\.kernels))
   }
 
   private static func storedLines() throws -> [String] {

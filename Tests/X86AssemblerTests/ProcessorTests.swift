@@ -9,13 +9,12 @@ import Testing
     let lines = readSystemFile("/proc/cpuinfo").split(separator: "\n")
     let flags = Set(try #require(lines.first { $0.hasPrefix("flags") }).split(separator: " "))
     let host = Processor.host
-    #expect(host.avx2 == flags.contains("avx2"))
-    #expect(host.fma == flags.contains("fma"))
-    #expect(host.f16c == flags.contains("f16c"))
+    var expected = flags.intersection([
+      "avx2", "fma", "f16c", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16",
+    ])
     let parts: [Substring] = ["avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"]
-    #expect(host.avx512 == flags.isSuperset(of: parts))
-    #expect(host.vnni == flags.contains("avx512_vnni"))
-    #expect(host.bf16 == flags.contains("avx512_bf16"))
+    if flags.isSuperset(of: parts) { expected.insert("avx512") }
+    #expect(Set(host.instructionSet.names) == Set(expected.map(String.init)))
     let name = try #require(lines.first { $0.hasPrefix("model name") }).split(separator: ":")[1]
     #expect(host.name.split(separator: " ") == name.split(separator: " "))
   }
@@ -34,29 +33,92 @@ import Testing
 
   @Test func whereNoCodeCanBeMadeThereIsNothing() {
     let processor = Processor(asking: nil)
-    #expect(!processor.avx2 && !processor.fma && !processor.avx512)
+    #expect(processor.instructionSet == .portable)
     #expect(processor.l1ByteCount == 0 && processor.name.isEmpty)
-    #expect(InstructionSet.best(on: processor) == .portable)
+  }
+
+  /// What a processor answers that has everything, and an operating system that saves all registers.
+  private struct Answers {
+    // FMA, AVX, F16C
+    var basic = ProcessorQuery.Answer(c: 1 << 12 | 1 << 28 | 1 << 29)
+    // AVX2 and the five parts of AVX-512; VNNI; AMX BF16, TILE and INT8
+    var extended = ProcessorQuery.Answer(
+      b: 1 << 5 | 1 << 16 | 1 << 17 | 1 << 28 | 1 << 30 | 1 << 31, c: 1 << 11, d: 1 << 22 | 1 << 24 | 1 << 25)
+    // AVX-512 BF16
+    var extended1 = ProcessorQuery.Answer(a: 1 << 5)
+    var saved: UInt64 = 0x600E7
+
+    var instructionSet: InstructionSet { InstructionSet(basic, extended, extended1, savedRegisters: saved) }
+  }
+
+  private static let everything: InstructionSet = [.f16c, .avx512VNNI, .avx512BF16, .amxInt8, .amxBF16]
+
+  @Test func aProcessorIsWhatItAnswers() {
+    #expect(Answers().instructionSet == Self.everything)
+    #expect(Self.everything.contains(.amxTile) && Self.everything.contains(.avx2) && Self.everything.contains(.fma))
+    func without(_ bits: UInt32, _ word: WritableKeyPath<Answers, UInt32>) -> InstructionSet {
+      var answers = Answers()
+      answers[keyPath: word] &= ~bits
+      return answers.instructionSet
+    }
+    // A feature that is not there takes with it what stands on it, and nothing else.
+    #expect(without(1 << 29, \.basic.c) == [.avx512VNNI, .avx512BF16, .amxInt8, .amxBF16])
+    #expect(without(1 << 12, \.basic.c) == .f16c)
+    #expect(without(1 << 28, \.basic.c) == [.f16c, .fma])
+    #expect(without(1 << 5, \.extended.b) == [.f16c, .fma])
+    for bit: UInt32 in [16, 17, 28, 30, 31] { #expect(without(1 << bit, \.extended.b) == [.f16c, .avx2]) }
+    #expect(without(1 << 11, \.extended.c) == [.f16c, .avx512BF16, .amxInt8, .amxBF16])
+    #expect(without(1 << 5, \.extended1.a) == [.f16c, .avx512VNNI, .amxInt8, .amxBF16])
+    #expect(without(1 << 22, \.extended.d) == [.f16c, .avx512VNNI, .avx512BF16, .amxInt8])
+    #expect(without(1 << 25, \.extended.d) == [.f16c, .avx512VNNI, .avx512BF16, .amxBF16])
+    #expect(without(1 << 24, \.extended.d) == [.f16c, .avx512VNNI, .avx512BF16])
+  }
+
+  @Test func whatTheSystemDoesNotSaveIsNotThere() {
+    func with(saved: UInt64) -> InstructionSet {
+      var answers = Answers()
+      answers.saved = saved
+      return answers.instructionSet
+    }
+    #expect(with(saved: 0) == .portable)
+    for bits: UInt64 in [0x3, 0x5] { #expect(with(saved: bits) == .portable) }
+    #expect(with(saved: 0x7) == [.f16c, .avx2])
+    for bits: UInt64 in [0x67, 0xA7, 0xC7] { #expect(with(saved: bits) == [.f16c, .avx2]) }
+    for bits: UInt64 in [0xE7, 0x200E7, 0x400E7] {
+      #expect(with(saved: bits) == [.f16c, .avx512VNNI, .avx512BF16])
+    }
+    #expect(with(saved: 0x60007) == [.f16c, .avx2])
   }
 
   @Test func aWishLimitsTheInstructionSet() {
-    let best = InstructionSet.best(on: .host), none = Processor(asking: nil)
     var reports: [String] = []
-    func select(_ wish: String?, on processor: Processor = .host) -> InstructionSet {
-      InstructionSet.select(wish, on: processor) { reports.append($0) }
+    func select(_ wish: String?, of present: InstructionSet = Self.everything) -> InstructionSet {
+      InstructionSet.select(wish, of: present) { reports.append($0) }
     }
-    #expect(select(nil) == best)
-    #expect(select("") == best)
-    #expect(select("portable") == .portable)
-    #expect(select("avx2") == min(.avx2, best))
-    #expect(select("avx512") == best)
-    #expect(select("avx512", on: none) == .portable)
+    #expect(select(nil) == Self.everything)
+    #expect(select("") == Self.everything)
+    // From level to level there is more of it, and each is named as it is wished for.
+    let ladder: [(String, InstructionSet)] = [
+      ("portable", []), ("avx2", [.f16c, .avx2]), ("avx512", [.f16c, .avx512]),
+      ("avx512_vnni", [.f16c, .avx512VNNI]), ("avx512_bf16", [.f16c, .avx512VNNI, .avx512BF16]),
+      ("amx", Self.everything),
+    ]
+    for (name, expected) in ladder {
+      #expect(select(name) == expected)
+      #expect(expected.name == name)
+      // A processor that has less has it still.
+      #expect(select(name, of: .portable) == .portable)
+      #expect(select("amx", of: expected) == expected)
+    }
+    #expect(select("avx512_bf16", of: [.avx512BF16]) == .avx512BF16)
+    #expect(select("avx512_vnni", of: [.avx512BF16]) == .avx512)
+    #expect(([.f16c, .fma] as InstructionSet).name == "portable")
     #expect(reports.isEmpty)
-    #expect(select("AVX9") == best)
+    #expect(select("AVX9", of: [.avx512VNNI]) == .avx512VNNI)
     #expect(
       reports == [
-        "swiftcnn: SWIFTCNN_ISA is 'AVX9'; portable, avx2 or avx512 is needed, so \(best.rawValue) is used\n"
+        "swiftcnn: SWIFTCNN_ISA is 'AVX9'; portable, avx2, avx512, avx512_vnni, avx512_bf16 or amx is needed, so "
+          + "avx512_vnni is used\n"
       ])
-    #expect(InstructionSet.allCases == InstructionSet.allCases.sorted())
   }
 }

@@ -43,8 +43,8 @@ private func addVectors<V: VectorRegister>(_ k: Assembler, _: V.Type) {
   k.vzeroupper()
 }
 
-private let hasAVX2 = InstructionSet.best(on: .host) >= .avx2
-private let hasAVX512 = InstructionSet.best(on: .host) >= .avx512
+private let hasAVX2 = Processor.host.instructionSet.contains(.avx2)
+private let hasAVX512 = Processor.host.instructionSet.contains(.avx512)
 
 @Suite struct RunningTests {
   @Test(.enabled(if: hasAVX2), arguments: ExecutableMemory.Way.allCases)

@@ -19,13 +19,16 @@ public struct CodeTarget: Hashable, Sendable {
   /// The processor this runs on, or what `SWIFTCNN_ISA` says; nil where only portable code runs.
   public static let host: CodeTarget? = {
     let set = InstructionSet.selected
-    if set == .portable { return nil }
+    guard set.contains(.avx2) else { return nil }
     return CodeTarget(
       set, secondCacheByteCount: max(Processor.host.l2ByteCount, 1 << 18),
       lastCacheByteCount: HostProcessor.lastCacheByteCount)
   }()
 
-  var hasAVX512: Bool { instructionSet == .avx512 }
+  var hasAVX512: Bool { instructionSet.contains(.avx512) }
+  /// The instructions on vectors of float32, by which kernels of them are named: what else the set has does not change
+  /// their code.
+  package var vectorName: String { hasAVX512 ? "avx512" : "avx2" }
   /// The widest register's lanes.
   var lanes: Int { hasAVX512 ? 16 : 8 }
   /// How many vector registers there are.

@@ -37,7 +37,7 @@ struct FilterPackingKernel: Hashable, Sendable {
 
   var name: String {
     let kind = transform.map { "winograd_\($0.transform.name)_" } ?? ""
-    return "pack_\(kind)\(target.instructionSet.rawValue)_\(usedLanes)of\(lanes)x\(columns.count)"
+    return "pack_\(kind)\(target.vectorName)_\(usedLanes)of\(lanes)x\(columns.count)"
   }
 
   func code() -> VectorCode {

@@ -19,7 +19,7 @@ struct OuterProductKernel: Hashable, Sendable {
   var fetchesAhead = false
 
   var name: String {
-    "outer_product_\(target.instructionSet.rawValue)_\(rows)x\(lanes)" + (fetchesAhead ? "_ahead" : "")
+    "outer_product_\(target.vectorName)_\(rows)x\(lanes)" + (fetchesAhead ? "_ahead" : "")
   }
 
   /// The machine code.

@@ -90,7 +90,7 @@ extension ProductKernel {
 
   /// A readable name, which is the kernel's identity in dumps and profiles.
   var name: String {
-    var parts = ["product", target.instructionSet.rawValue, "\(rows.count)x\(columns.reduce(0, +))"]
+    var parts = ["product", target.vectorName, "\(rows.count)x\(columns.reduce(0, +))"]
     parts.append("k" + (loops.map { "\($0.count)" } + ["\(depth)"]).joined(separator: "x"))
     if epilogue.hasBias { parts.append("bias") }
     if epilogue.addsResidual { parts.append("add") }

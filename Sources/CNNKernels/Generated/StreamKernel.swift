@@ -8,7 +8,7 @@ struct StreamKernel: Hashable, Sendable {
   /// The most streams, constants and sums that a program can have.
   static let streamLimit = 6, constantLimit = 8, sumLimit = 4
 
-  var name: String { "stream_\(target.instructionSet.rawValue)_\(program.name)" }
+  var name: String { "stream_\(target.vectorName)_\(program.name)" }
 
   func code() -> VectorCode {
     let code = VectorCode(target)

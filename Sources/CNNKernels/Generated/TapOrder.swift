@@ -88,7 +88,7 @@ struct TapOrderKernel: Hashable, Sendable {
   let target: CodeTarget
   var order: TapOrder
 
-  var name: String { "tap_order_\(target.instructionSet.rawValue)_\(order.channels)x\(order.taps)" }
+  var name: String { "tap_order_\(target.vectorName)_\(order.channels)x\(order.taps)" }
 
   /// The machine code.
   func code() -> VectorCode {

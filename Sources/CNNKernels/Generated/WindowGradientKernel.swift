@@ -15,7 +15,7 @@ struct WindowGradientKernel: Hashable, Sendable {
   var rowStride, lineStride: Int
 
   var name: String {
-    "depthwise_gradient_\(target.instructionSet.rawValue)_\(rows)x\(taps)s\(stride)_w\(outputWidth)"
+    "depthwise_gradient_\(target.vectorName)_\(rows)x\(taps)s\(stride)_w\(outputWidth)"
   }
 
   /// How many rows of so many taps can be summed at once.

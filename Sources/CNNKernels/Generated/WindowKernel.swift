@@ -38,7 +38,7 @@ struct WindowKernel: Hashable, Sendable {
       case .average: "average"
       }
     return [
-      kind, target.instructionSet.rawValue, "\(taps)s\(stride)", "w\(outputWidth)",
+      kind, target.vectorName, "\(taps)s\(stride)", "w\(outputWidth)",
       epilogue.activation?.function.rawValue,
       accumulatesSum ? "sum" : nil,
     ].compactMap { $0 }.joined(separator: "_")

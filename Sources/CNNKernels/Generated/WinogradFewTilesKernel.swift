@@ -35,7 +35,7 @@ struct WinogradFewTilesKernel: Hashable, Sendable {
   static let inputFactors = zip(WinogradTransform.f4.filterFactors, [1.0, 1, 1, 2, 2, 1]).map { $0 * $1 }
 
   var name: String {
-    "winograd_few_\(target.instructionSet.rawValue)_\(extent.tiles)tiles_\(extent.tiles(at: 4, 4).count)whole_"
+    "winograd_few_\(target.vectorName)_\(extent.tiles)tiles_\(extent.tiles(at: 4, 4).count)whole_"
       + "\(blocks)blocks"
   }
 

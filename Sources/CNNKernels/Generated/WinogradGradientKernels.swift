@@ -20,7 +20,7 @@ struct WinogradGradientKernel: Hashable, Sendable {
   var rowStride, positionStride: Int
 
   var name: String {
-    "winograd_gradient_\(target.instructionSet.rawValue)_\(transform.name)_\(shape.rows.outputs)x\(shape.columns.outputs)"
+    "winograd_gradient_\(target.vectorName)_\(transform.name)_\(shape.rows.outputs)x\(shape.columns.outputs)"
   }
 
   /// The machine code, which is called with `WinogradInputArguments`.
@@ -78,7 +78,7 @@ struct WinogradFilterGradientKernel: Hashable, Sendable {
   /// Bytes from a position of the sums to the next.
   var positionStride: Int
 
-  var name: String { "winograd_filter_gradient_\(target.instructionSet.rawValue)_\(transform.name)_\(channels)" }
+  var name: String { "winograd_filter_gradient_\(target.vectorName)_\(transform.name)_\(channels)" }
 
   /// The machine code, which is called with `TapOrderArguments`; of the strides with that of the result.
   func code() -> VectorCode {

@@ -16,7 +16,7 @@ struct WinogradInputKernel: Hashable, Sendable {
 
   var name: String {
     let rows = shape.rows.inside, columns = shape.columns.inside
-    return "winograd_input_\(target.instructionSet.rawValue)_\(transform.name)_r\(rows.lowerBound)to\(rows.upperBound)"
+    return "winograd_input_\(target.vectorName)_\(transform.name)_r\(rows.lowerBound)to\(rows.upperBound)"
       + "_c\(columns.lowerBound)to\(columns.upperBound)"
   }
 
@@ -94,7 +94,7 @@ struct WinogradOutputKernel: Hashable, Sendable {
   var epilogue: Epilogue
 
   var name: String {
-    "winograd_output_\(target.instructionSet.rawValue)_\(transform.name)_\(shape.rows.outputs)x\(shape.columns.outputs)"
+    "winograd_output_\(target.vectorName)_\(transform.name)_\(shape.rows.outputs)x\(shape.columns.outputs)"
       + (epilogue.addsResidual ? "_add" : "") + (epilogue.activation.map { "_\($0.function.rawValue)" } ?? "")
   }
 

@@ -6,14 +6,7 @@ public enum HostProcessor {
   public static var name: String { Processor.host.name }
 
   /// Which of the instructions that kernels are made of it has.
-  public static var features: [String] {
-    let processor = Processor.host
-    let all = [
-      ("avx2", processor.avx2), ("fma", processor.fma), ("f16c", processor.f16c), ("avx512", processor.avx512),
-      ("avx512_vnni", processor.vnni), ("avx512_bf16", processor.bf16),
-    ]
-    return all.filter(\.1).map(\.0)
-  }
+  public static var features: [String] { Processor.host.instructionSet.names }
 
   /// The sizes of its data caches in bytes, from the first level to the third; 0 where one is not known.
   public static var cacheByteCounts: [Int] {
@@ -27,9 +20,10 @@ public enum HostProcessor {
     return cache == 0 ? 8 << 20 : min(cache, 32 << 20)
   }()
 
-  /// What kernels are written in: `avx512`, `avx2` or `portable`.
-  public static var instructionSet: String { InstructionSet.selected.rawValue }
+  /// What kernels are written in: `amx`, `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2` or `portable`, which each stand
+  /// for those after it as well.
+  public static var instructionSet: String { InstructionSet.selected.name }
 
   /// What they would be written in without `SWIFTCNN_ISA`.
-  public static var bestInstructionSet: String { InstructionSet.best(on: .host).rawValue }
+  public static var bestInstructionSet: String { Processor.host.instructionSet.name }
 }

@@ -55,8 +55,8 @@ public struct MachineLimits: Sendable, Equatable {
   private static func operationRate(_ workers: Workers) -> Double {
     let rounds = 50_000
     // Portable steps call OpenBLAS, which uses all that the processor has.
-    let set = CodeTarget.host?.instructionSet ?? InstructionSet.best(on: .host)
-    if set != .portable {
+    let set = CodeTarget.host?.instructionSet ?? Processor.host.instructionSet
+    if set.contains(.avx2) {
       let target = CodeTarget(set), library = KernelLibrary(target)
       let kernel = library.kernel("peak", name: "multiply_add_peak") { multiplyAddLoop(target) }
       if (try? library.finish()) != nil {

@@ -25,7 +25,8 @@ public struct SystemReport: Sendable {
   public let features: [String]
   /// The sizes of the processor's data caches in bytes, from the first level to the third; 0 where one is not known.
   public let cacheByteCounts: [Int]
-  /// What kernels are written in: `avx512`, `avx2` or `portable`.
+  /// What kernels are written in: `amx`, `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2` or `portable`, which each stand
+  /// for those after it as well.
   public let instructionSet: String
   /// How many threads a computation is divided over.
   public let threadCount: Int
