@@ -143,3 +143,31 @@ public enum Masking: Hashable, Sendable {
     if case .zero = self { true } else { false }
   }
 }
+
+/// A tile of AMX: up to 16 rows of up to 64 bytes, as `ldtilecfg` has set.
+public struct TileRegister: Hashable, Sendable {
+  /// The number in the encoding, 0...7.
+  public let number: Int
+
+  private init(_ number: Int) { self.number = number }
+
+  /// All eight, in the order of their numbers.
+  public static let all: [TileRegister] = (0...7).map { TileRegister($0) }
+
+  /// Tile 0.
+  public static let tmm0 = TileRegister(0)
+  /// Tile 1.
+  public static let tmm1 = TileRegister(1)
+  /// Tile 2.
+  public static let tmm2 = TileRegister(2)
+  /// Tile 3.
+  public static let tmm3 = TileRegister(3)
+  /// Tile 4.
+  public static let tmm4 = TileRegister(4)
+  /// Tile 5.
+  public static let tmm5 = TileRegister(5)
+  /// Tile 6.
+  public static let tmm6 = TileRegister(6)
+  /// Tile 7.
+  public static let tmm7 = TileRegister(7)
+}

@@ -78,7 +78,7 @@ private let outsideWish = getenv("SWIFTCNN_ASM_CHECK").map { String(cString: $0)
   @Test func everyInstructionIsSwept() throws {
     let folder = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
     let swept = Set(SweptInstruction.all.map(\.name))
-    for file in ["FloatArithmetic", "IntegerArithmetic", "Moves", "Masks", "General", "Control"] {
+    for file in ["FloatArithmetic", "IntegerArithmetic", "Moves", "Masks", "Tiles", "General", "Control"] {
       let source = String(
         decoding: try readFile("\(folder)/Sources/X86Assembler/Instructions/\(file).swift"), as: UTF8.self)
       for line in source.split(separator: "\n") {

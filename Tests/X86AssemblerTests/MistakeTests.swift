@@ -43,6 +43,29 @@ private let rdi = GeneralRegister.rdi
     #expect(mistake { $0.vgatherdps(Ymm(0), rdi[.rax], Ymm(1)) } == index)
   }
 
+  @Test func tilesThatDoNotExist() {
+    let stride = "its address needs a base register and, as an index, one that holds the stride of rows"
+    #expect(mistake { $0.tileloadd(.tmm0, rdi[64]) } == "tileloadd at offset 0: \(stride)")
+    #expect(mistake { $0.tileloaddt1(.tmm0, rdi[]) } == "tileloaddt1 at offset 0: \(stride)")
+    #expect(mistake { $0.tilestored($0.constant(1), .tmm0) } == "tilestored at offset 0: \(stride)")
+    #expect(mistake { $0.tileloadd(.tmm0, rdi[.rsp]) } == "tileloadd at offset 0: rsp cannot be an index")
+    #expect(
+      mistake { $0.tileloadd(.tmm0, rdi[.rax, 3]) } == "tileloadd at offset 0: a scale of 3; 1, 2, 4 or 8 is needed")
+    #expect(
+      mistake { $0.tileloadd(.tmm0, rdi[Zmm(1)]) } == "tileloadd at offset 0: its index cannot be a vector register")
+    #expect(
+      mistake { $0.tilestored(rdi[.rax].splat, .tmm0) }
+        == "tilestored at offset 0: its memory operand cannot be a splat")
+    #expect(
+      mistake { $0.ldtilecfg(rdi[0x8000_0000]) }
+        == "ldtilecfg at offset 0: a displacement of 2147483648 bytes, which is beyond 32 bits")
+    let same = "its three tiles must be different ones"
+    #expect(mistake { $0.tdpbf16ps(.tmm0, .tmm0, .tmm1) } == "tdpbf16ps at offset 0: \(same)")
+    #expect(mistake { $0.tdpbssd(.tmm0, .tmm1, .tmm0) } == "tdpbssd at offset 0: \(same)")
+    #expect(mistake { $0.tdpbuud(.tmm2, .tmm1, .tmm1) } == "tdpbuud at offset 0: \(same)")
+    #expect(mistake { $0.tdpbuud(.tmm2, .tmm1, .tmm0) } == nil)
+  }
+
   @Test func registersThatDoNotExist() {
     let absent = "registers above 15, masks and splats do not exist in it"
     #expect(mistake { $0.vhaddps(Ymm(16), Ymm(1), Ymm(2)) } == "vhaddps at offset 0: \(absent)")

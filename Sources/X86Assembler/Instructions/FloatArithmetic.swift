@@ -115,4 +115,6 @@ extension Assembler {
   public var vcvtps2ph: NarrowHalfI { row(.p66, .m0F3A, 0x1D, .w0, .halfMemory) }
   /// Floats to bfloat16, rounded to nearest even.
   public var vcvtneps2bf16: NarrowToBrain { row(.pF3, .m0F38, 0x72, .w0, .full, .evexOnly) }
+  /// Floats of `b`, then those of `a`, to one vector of bfloat16, rounded to nearest even.
+  public var vcvtne2ps2bf16: RVM { row(.pF2, .m0F38, 0x72, .w0, .full, .evexOnly) }
 }

@@ -56,7 +56,11 @@ extension Assembler {
   /// `vpdpbusd` of AVX-VNNI.
   public var vpdpbusdVEX: RVM { row(.p66, .m0F38, 0x50, .w0, .full, .vexOnly) }
   /// Two products of 16-bit lanes, added to the 32 bits of the destination.
+  ///
+  /// Always EVEX, as `vpdpbusd`; `vpdpwssdVEX` is that of AVX-VNNI.
   public var vpdpwssd: RVM { row(.p66, .m0F38, 0x52, .w0, .full, .evexOnly) }
+  /// `vpdpwssd` of AVX-VNNI.
+  public var vpdpwssdVEX: RVM { row(.p66, .m0F38, 0x52, .w0, .full, .vexOnly) }
 
   // MARK: - Widening and narrowing
 

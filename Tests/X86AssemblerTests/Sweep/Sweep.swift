@@ -62,7 +62,8 @@ extension OpcodeRow {
 
   var text: String {
     let name = mnemonic.description
-    return name == "vpdpbusdVEX" ? "{vex} vpdpbusd" : name
+    // GNU's takes EVEX for the instructions that are in both AVX-512 and AVX-VNNI.
+    return name.hasSuffix("VEX") ? "{vex} \(name.dropLast(3))" : name
   }
 
   /// All addresses as the instruction's memory operand, some of them as splats, with their texts.

@@ -32,7 +32,7 @@ struct SweptInstruction: Sendable {
     return sweep
   }
 
-  static let all: [SweptInstruction] = vectorArithmetic + vectorMoves + masks + general
+  static let all: [SweptInstruction] = vectorArithmetic + vectorMoves + masks + tiles + general
 
   private static let vectorArithmetic: [SweptInstruction] = [
     .init(\.vaddps), .init(\.vsubps), .init(\.vmulps), .init(\.vdivps), .init(\.vmaxps), .init(\.vminps),
@@ -43,11 +43,13 @@ struct SweptInstruction: Sendable {
     .init(\.vscalefps), .init(\.vgetexpps), .init(\.vgetmantps), .init(\.vrcpps), .init(\.vrcp14ps), .init(\.vrsqrtps),
     .init(\.vrsqrt14ps), .init(\.vandps), .init(\.vandnps), .init(\.vorps), .init(\.vxorps), .init(\.vcmpps),
     .init(\.vblendvps), .init(\.vblendmps), .init(\.vcvtps2dq), .init(\.vcvttps2dq), .init(\.vcvtdq2ps),
-    .init(\.vcvtph2ps), .init(\.vcvtps2ph), .init(\.vcvtneps2bf16), .init(\.vpaddd), .init(\.vpsubd), .init(\.vpmulld),
+    .init(\.vcvtph2ps), .init(\.vcvtps2ph), .init(\.vcvtneps2bf16), .init(\.vcvtne2ps2bf16), .init(\.vpaddd),
+    .init(\.vpsubd), .init(\.vpmulld),
     .init(\.vpmaxsd), .init(\.vpminsd), .init(\.vpslld), .init(\.vpsrld), .init(\.vpsrad), .init(\.vpsllvd),
     .init(\.vpsrlvd), .init(\.vpsravd), .init(\.vpcmpd), .init(\.vpand), .init(\.vpor), .init(\.vpxor), .init(\.vpandd),
     .init(\.vpord), .init(\.vpxord), .init(\.vpternlogd), .init(\.vpmaddubsw), .init(\.vpmaddwd), .init(\.vpdpbusd),
-    .init(\.vpdpbusdVEX), .init(\.vpdpwssd), .init(\.vpmovzxbd), .init(\.vpmovsxbd), .init(\.vpmovzxwd),
+    .init(\.vpdpbusdVEX), .init(\.vpdpwssd), .init(\.vpdpwssdVEX), .init(\.vpmovzxbd), .init(\.vpmovsxbd),
+    .init(\.vpmovzxwd),
     .init(\.vpmovsxwd), .init(\.vpmovdb), .init(\.vpmovusdb), .init(\.vpmovsdb), .init(\.vpmovdw), .init(\.vpackssdw),
     .init(\.vpackusdw), .init(\.vpacksswb), .init(\.vpackuswb),
   ]
