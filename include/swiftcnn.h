@@ -130,8 +130,9 @@ typedef struct scnn_tensor {
  *   "layers": kinds of scnn_graph_layer; "activations": functions of its "activation"; "losses", "metrics", "optimizers",
  *       "schedules" of scnn_compile; "initializers" of scnn_initial_values: objects by name of {"doc": text, "options":
  *       options}
- *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "preprocessing", "image_folder", "drawing":
- *       options of scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_set_preprocessing,
+ *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "model_file", "weights_file",
+ *       "preprocessing", "image_folder", "drawing": options of scnn_compile, scnn_fit_begin, scnn_model_create,
+ *       scnn_graph_model, scnn_model_save_as, scnn_model_save_weights_as, scnn_model_set_preprocessing,
  *       scnn_image_folder_open and scnn_model_draw
  *   "picture_operations": names
  * where options are an object by key of
@@ -205,6 +206,16 @@ scnn_status scnn_model_load(const char *path, scnn_model **model);
  * .tflite, ...) is SCNN_INVALID_ARGUMENT with the call that writes such a file, if there is one. */
 scnn_status scnn_model_save(scnn_model *model, const char *path, int32_t training_state);
 
+/* As scnn_model_save, with options:
+ *   "training_state": false
+ *   "dtype": "float32"      what the file has of the parameters, running means and variances included. "bfloat16": each is
+ *                           rounded to the nearest (halves to even), the file has half the size, and any safetensors
+ *                           reader sees tensors of BF16. The model stays as it is; what is loaded from the file has
+ *                           float32 parameters with exactly the rounded values. A training state goes with "float32"
+ *                           alone, since training could not go on in the same bits, and so does a path that ends in .onnx:
+ *                           else the status is SCNN_INVALID_ARGUMENT */
+scnn_status scnn_model_save_as(scnn_model *model, const char *path, const char *options);
+
 /* The same contents in memory, to be sent, stored or copied: scnn_model_save_memory writes them to `buffer`, and `*length`
  * (may be NULL) becomes how many bytes they are. Where `capacity` is smaller nothing is written and the status is
  * SCNN_BUFFER_TOO_SMALL: ask with (NULL, 0) first. scnn_model_load_memory makes a model of such bytes, which are read until
@@ -212,6 +223,10 @@ scnn_status scnn_model_save(scnn_model *model, const char *path, int32_t trainin
 scnn_status scnn_model_save_memory(scnn_model *model, int32_t training_state, void *buffer, size_t capacity,
                                    size_t *length);
 scnn_status scnn_model_load_memory(const void *bytes, size_t count, scnn_model **model);
+
+/* As scnn_model_save_memory, with the options of scnn_model_save_as. */
+scnn_status scnn_model_save_memory_as(scnn_model *model, const char *options, void *buffer, size_t capacity,
+                                      size_t *length);
 
 /* In which format a file of this name is written, by its ending: "safetensors", "torch" or "onnx"; SCNN_INVALID_ARGUMENT
  * where the ending is that of a format that is not written so, which is better known before training than after it.
@@ -267,6 +282,11 @@ scnn_status scnn_model_weights_report(scnn_model *model, char *buffer, size_t ca
 /* Writes the parameters alone, whole or not at all: where the path ends in .pth, .pt or .bin a state_dict that torch.load
  * reads, else safetensors. `naming` is "native" (NULL), "torchvision", "timm", "efficientnet_pytorch" or "huggingface". */
 scnn_status scnn_model_save_weights(scnn_model *model, const char *path, const char *naming);
+
+/* As scnn_model_save_weights, with options:
+ *   "naming": "native"
+ *   "dtype": "float32"      as of scnn_model_save_as; a .pth file has tensors of torch.bfloat16 then */
+scnn_status scnn_model_save_weights_as(scnn_model *model, const char *path, const char *options);
 
 /* Writes the network as it predicts, with its weights, as an ONNX file: operator set 17, weights as initializers, a batch
  * of any size. The file appears whole or not at all. ONNX is in a library of its own, libswiftcnn_onnx.so beside this

@@ -106,35 +106,6 @@ public func scnn_model_load(
   }
 }
 
-@_cdecl("scnn_model_save") @implementation
-public func scnn_model_save(_ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ trainingState: Int32)
-  -> scnn_status
-{
-  call { () throws(CNNError) in
-    let model = try model(handle), path = try text(path, "path")
-    switch try FileEnding.format(of: path, for: trainingState != 0 ? .checkpoint : .model) {
-    case .onnx: try exportONNX(model, path, JSONObject())
-    default: try model.write(to: path, includingTrainingState: trainingState != 0)
-    }
-  }
-}
-
-@_cdecl("scnn_model_save_memory") @implementation
-public func scnn_model_save_memory(
-  _ handle: OpaquePointer!, _ trainingState: Int32, _ buffer: UnsafeMutableRawPointer!, _ capacity: Int,
-  _ length: UnsafeMutablePointer<Int>!
-) -> scnn_status {
-  call { () throws(CNNError) in
-    let model = try model(handle)
-    let room = UnsafeMutableRawBufferPointer(start: buffer, count: buffer == nil ? 0 : max(capacity, 0))
-    let count = try model.write(into: room, includingTrainingState: trainingState != 0)
-    length?.pointee = count
-    guard count <= room.count else {
-      throw CNNError(.bufferTooSmall, "the model has \(count) bytes; the buffer has \(room.count)")
-    }
-  }
-}
-
 @_cdecl("scnn_model_load_memory") @implementation
 public func scnn_model_load_memory(
   _ bytes: UnsafeRawPointer!, _ count: Int, _ model: UnsafeMutablePointer<OpaquePointer?>!
@@ -195,16 +166,6 @@ public func scnn_model_weights_report(
 ) -> scnn_status {
   writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in
     try model.lastWeightsReport?.json.serialized() ?? ""
-  }
-}
-
-@_cdecl("scnn_model_save_weights") @implementation
-public func scnn_model_save_weights(
-  _ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ naming: UnsafePointer<CChar>!
-) -> scnn_status {
-  call { () throws(CNNError) in
-    try model(handle).writeWeights(
-      to: text(path, "path"), naming: WeightNaming(named: optionalText(naming, "naming") ?? "native"))
   }
 }
 

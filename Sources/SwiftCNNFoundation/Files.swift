@@ -17,8 +17,10 @@ extension Model {
 
   /// Writes the model to one file, whole or not at all.
   /// - Throws: as with a path.
-  public func write(to url: URL, includingTrainingState: Bool = false) throws(CNNError) {
-    try write(to: url.filePath(), includingTrainingState: includingTrainingState)
+  public func write(to url: URL, includingTrainingState: Bool = false, precision: Precision = .float32)
+    throws(CNNError)
+  {
+    try write(to: url.filePath(), includingTrainingState: includingTrainingState, precision: precision)
   }
 
   /// Replaces the parameters by those of a file.
@@ -30,8 +32,10 @@ extension Model {
 
   /// Writes the parameters alone, whole or not at all.
   /// - Throws: as with a path.
-  public func writeWeights(to url: URL, naming: WeightNaming = .native) throws(CNNError) {
-    try writeWeights(to: url.filePath(), naming: naming)
+  public func writeWeights(to url: URL, naming: WeightNaming = .native, precision: Precision = .float32)
+    throws(CNNError)
+  {
+    try writeWeights(to: url.filePath(), naming: naming, precision: precision)
   }
 
   /// The most probable classes of a picture file, most probable first.

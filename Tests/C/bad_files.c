@@ -148,6 +148,65 @@ static void test_memory(scnn_model *model) {
   free(bytes);
 }
 
+/* What files have of the parameters, and that no more is lost than is said. */
+static void test_types(scnn_model *model) {
+  scnn_model *other = NULL;
+  float before[3 * 3 * 3 * 16], after[3 * 3 * 3 * 16];
+  const size_t count = sizeof before / sizeof *before;
+  const char *half = "{\"dtype\": \"bfloat16\"}";
+  OK(scnn_model_get_parameter(model, "conv1.weight", before, count));
+  OK(scnn_model_save_as(model, "half.safetensors", half));
+  OK(scnn_model_load("half.safetensors", &other));
+  OK(scnn_model_get_parameter(other, "conv1.weight", after, count));
+  int rounded = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, &after[i], sizeof bits);
+    float error = after[i] - before[i], size = before[i] < 0 ? -before[i] : before[i];
+    CHECK((bits & 0xFFFF) == 0 && (error < 0 ? -error : error) <= size / 256);
+    rounded += error != 0;
+  }
+  CHECK(rounded > 0);
+
+  size_t length = 0, full = 0;
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_model_save_memory_as(model, NULL, NULL, 0, &full));
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_model_save_memory_as(model, half, NULL, 0, &length));
+  CHECK(length < full * 6 / 10);
+  unsigned char *bytes = calloc(1, length);
+  if (bytes == NULL) return;
+  OK(scnn_model_save_memory_as(model, half, bytes, length, NULL));
+  OK(scnn_model_free(other));
+  other = NULL;
+  OK(scnn_model_load_memory(bytes, length, &other));
+  OK(scnn_model_get_parameter(other, "conv1.weight", before, count));
+  CHECK(memcmp(before, after, sizeof before) == 0);
+  free(bytes);
+
+  OK(scnn_model_save_weights_as(model, "half.pth", "{\"dtype\": \"bfloat16\", \"naming\": \"torchvision\"}"));
+  OK(scnn_model_load_weights(other, "half.pth", 1));
+  OK(scnn_model_get_parameter(other, "conv1.weight", before, count));
+  CHECK(memcmp(before, after, sizeof before) == 0);
+  OK(scnn_model_free(other));
+
+  FAILS(SCNN_UNKNOWN_NAME, scnn_model_save_as(model, "half.safetensors", "{\"dtype\": \"bf16\"}"));
+  SAYS("'bf16'");
+  FAILS(SCNN_UNKNOWN_NAME, scnn_model_save_weights_as(model, "half.pth", "{\"dtype\": \"float64\"}"));
+  FAILS(SCNN_INVALID_ARGUMENT,
+        scnn_model_save_as(model, "half.safetensors", "{\"dtype\": \"bfloat16\", \"training_state\": true}"));
+  SAYS("dtype is 'bfloat16'");
+  FAILS(SCNN_INVALID_ARGUMENT,
+        scnn_model_save_memory_as(model, "{\"dtype\": \"bfloat16\", \"training_state\": true}", NULL, 0, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_as(model, "half.onnx", half));
+  SAYS("ONNX");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_as(model, "half.h5", half));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_as(NULL, "half.safetensors", half));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_as(model, NULL, half));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_as(model, "half.safetensors", "{"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save_weights_as(model, NULL, NULL));
+  remove("half.safetensors");
+  remove("half.pth");
+}
+
 static void test_paths(scnn_model *model) {
   scnn_model *other = NULL;
   FAILS(SCNN_IO, scnn_model_load("no such file", &other));
@@ -328,6 +387,7 @@ int main(void) {
   test_hostile_headers(model);
   test_damaged_files(model);
   test_memory(model);
+  test_types(model);
   test_paths(model);
   test_other_kinds(model);
   test_onnx(model);

@@ -135,7 +135,7 @@ def test_a_checkpoint_keeps_the_schedule(schedule, data, tmp_path):
 def test_a_checkpoint_keeps_what_python_cannot_set(data, tmp_path):
     model = network(seed=1)
     model._handle.compile('{"optimizer": {"name": "sgd", "momentum": 0.9}, "loss": "mean_squared_error"}')
-    model._handle.save(tmp_path / "m.safetensors", True)
+    model._handle.save(tmp_path / "m.safetensors", '{"training_state": true}')
     weights = []
     for compiles_anew in (False, True):
         loaded = swiftcnn.load_model(tmp_path / "m.safetensors")

@@ -100,6 +100,17 @@ def test_names_decide(tmp_path, end, swapped):
 
 
 @pytest.mark.parametrize("end", ENDS)
+def test_bfloat16_is_two_bytes_without_a_meaning(tmp_path, end):
+    bits = [[(array.view(np.uint32) >> 16).astype("<u2") for array in arrays] for _, _, arrays in ROWS]
+    rows = [(groups, name, [half.view("V2") for half in halves]) for (groups, name, _), halves in zip(ROWS, bits, strict=True)]
+    model = parallel("stem", "shortcut", "main1", "main2")
+    model.load_weights(write(tmp_path / f"w{end}", rows))
+    found = weights_of(model)
+    for (_, name, _), halves in zip(ROWS, bits, strict=True):
+        assert same(found[name], [(half.astype(np.uint32) << 16).view(np.float32) for half in halves])
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_where_names_were_made_up_kerass_order_decides(tmp_path, end):
     layers.Conv2D(1, 1)  # here the numbers are others
     model = parallel()
@@ -637,7 +648,7 @@ def test_nor_can_that_of_a_model_file(tmp_path):
     text = json.loads(core.metadata("swiftcnn.python"))
     text["layers"][0]["config"]["units"] = 1 << 29
     core.set_metadata("swiftcnn.python", json.dumps(text))
-    core.save(str(tmp_path / "m.safetensors"), False)
+    core.save(str(tmp_path / "m.safetensors"), None)
     with pytest.warns(UserWarning, match="more than .* elements"):
         other = soon_and_small(lambda: models.load_model(tmp_path / "m.safetensors"))
     np.testing.assert_array_equal(other.get_parameter("d.weight"), model.get_parameter("d.weight"))

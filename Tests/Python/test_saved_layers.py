@@ -204,7 +204,7 @@ def built_in_c(function, constants=()):
 
 
 def test_a_layer_and_its_activation_are_one_layer_in_files_without_a_description(tmp_path):
-    built_in_c("silu").save(str(tmp_path / "m.st"), False)
+    built_in_c("silu").save(str(tmp_path / "m.st"), None)
     model = silently(models.load_model, tmp_path / "m.st")
     assert [(layer.name, type(layer).__name__) for layer in model.layers[1:]] == [
         ("conv", "Conv2D"), ("flat", "Flatten"), ("dense", "Dense"),
@@ -242,7 +242,7 @@ def test_programs_in_c_carry_the_layers_on(tmp_path):
     model.save(tmp_path / "m.st")
     core = _swiftcnn.load_model(str(tmp_path / "m.st"))
     core.set_parameter("head.bias", np.ones(2, np.float32))
-    core.clone().save(str(tmp_path / "m.st"), False)
+    core.clone().save(str(tmp_path / "m.st"), None)
     loaded = silently(models.load_model, tmp_path / "m.st", {"Scaled": Scaled})
     assert type(loaded.get_layer("scaled")) is Scaled
     assert list(loaded.get_layer("head").bias.numpy()) == [1, 1]
@@ -252,7 +252,7 @@ def test_what_c_changed_in_the_network_is_seen(tmp_path):
     models.Sequential([layers.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4)]).save(tmp_path / "m.st")
     core = _swiftcnn.load_model(str(tmp_path / "m.st"))
     core.reset_classifier(7, 0)
-    core.save(str(tmp_path / "m.st"), False)
+    core.save(str(tmp_path / "m.st"), None)
     with pytest.warns(UserWarning, match="another network now"):
         assert models.load_model(tmp_path / "m.st").output_shape == (None, 7)
 
@@ -275,7 +275,7 @@ def test_a_spoilt_description_leaves_the_network(text, tmp_path):
     model.save(tmp_path / "m.st")
     core = _swiftcnn.load_model(str(tmp_path / "m.st"))
     core.set_metadata(KEY, text)
-    core.save(str(tmp_path / "m.st"), False)
+    core.save(str(tmp_path / "m.st"), None)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         loaded = models.load_model(tmp_path / "m.st")
@@ -352,7 +352,7 @@ def test_what_c_set_for_pixels_is_kept(tmp_path):
     models.Sequential([layers.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4)]).save(tmp_path / "m.st")
     core = _swiftcnn.load_model(str(tmp_path / "m.st"))
     core.set_preprocessing('{"mean": [0.5, 0.25, 0.125], "std": [1, 2, 4]}')
-    core.save(str(tmp_path / "m.st"), False)
+    core.save(str(tmp_path / "m.st"), None)
     assert models.load_model(tmp_path / "m.st").normalization == ((0.5, 0.25, 0.125), (1, 2, 4))
 
 

@@ -76,6 +76,79 @@ import Testing
     }
   }
 
+  /// Each number of a model, rounded as `BFloat16` rounds.
+  private func rounded(_ model: Model) throws -> [UInt32] {
+    try model.bits().map { Float(BFloat16(Float(bitPattern: $0))).bitPattern }
+  }
+
+  @Test func aFileInBFloat16HasHalfTheSizeAndTheRoundedNumbers() throws {
+    let model = try Model(randomNetwork(), name: "random"), before = try model.bits()
+    try model.write(to: path, precision: .bfloat16)
+    let file = try SafetensorsFile(path: path)
+    #expect(file.tensors.allSatisfy { $0.type == .bfloat16 && $0.byteRange.count == 2 * $0.elementCount })
+    #expect(file.tensors.count == model.parameterList.count)
+    #expect(file.metadata[ModelFile.modelKey]?.contains(#""dtype":"bfloat16""#) == true)
+    let loaded = try Model(contentsOf: path)
+    #expect(try loaded.bits() == rounded(model))
+    #expect(try model.bits() == before && loaded.bits() != before)
+    #expect(directory.names() == ["model.safetensors"])
+    // What is rounded already stays, whatever it is written as.
+    try loaded.write(to: path)
+    #expect(try Model(contentsOf: path).bits() == loaded.bits())
+    #expect(try SafetensorsFile(path: path).tensors.allSatisfy { $0.type == .float32 })
+  }
+
+  @Test func memoryInBFloat16HoldsTheSameAsAFile() throws {
+    let model = try Model(randomNetwork(), name: "random")
+    try model.write(to: path, precision: .bfloat16)
+    let count = try model.write(into: .init(start: nil, count: 0), precision: .bfloat16)
+    var copy = [UInt8](repeating: 7, count: count + 1)
+    #expect(try copy.withUnsafeMutableBytes { try model.write(into: $0, precision: .bfloat16) } == count)
+    #expect(copy.dropLast() == contents(of: path)?[...] && copy.last == 7)
+  }
+
+  @Test(arguments: ["w.safetensors", "w.pth"])
+  func weightsInBFloat16AreLoadedAsRounded(name: String) throws {
+    let model = try Model(randomNetwork(), name: "random", seed: 1), path = directory.file(name)
+    try model.writeWeights(to: path, precision: .bfloat16)
+    let other = try Model(randomNetwork(), name: "random", seed: 2)
+    #expect(try other.loadWeights(from: path).isComplete)
+    #expect(try other.bits() == rounded(model))
+  }
+
+  @Test func aTrainingStateIsFloat32() throws {
+    _ = try checkpoint()
+    let bytes = contents(of: path), model = try Model(contentsOf: path)
+    expectError(.invalidArgument, "precision is 'bfloat16'") {
+      try model.write(to: path, includingTrainingState: true, precision: .bfloat16)
+    }
+    expectError(.invalidArgument, "precision is 'bfloat16'") {
+      _ = try model.write(into: .init(start: nil, count: 0), includingTrainingState: true, precision: .bfloat16)
+    }
+    #expect(contents(of: path) == bytes)
+  }
+
+  @Test func aModelFileMayHaveAnyTypeForEachTensor() throws {
+    let model = try Model(randomNetwork(), name: "random")
+    try model.write(to: path)
+    let file = try SafetensorsFile(path: path)
+    let half = try Memory(byteCount: 4 * (model.parameterList.map { $0.shape.reduce(1, *) }.max() ?? 0), for: "test")
+    half.floats.update(repeating: 1.00390625)  // between two of bfloat16
+    try SafetensorsWriter.write(
+      to: path,
+      tensors: model.parameterList.enumerated().map { index, parameter in
+        .init(
+          name: parameter.name, shape: parameter.shape, type: .float32,
+          storedAs: index % 2 == 0 ? .bfloat16 : .float32,
+          bytes: UnsafeRawBufferPointer(start: half.base, count: 4 * parameter.shape.reduce(1, *)))
+      }, metadata: file.metadata)
+    let loaded = try Model(contentsOf: path)
+    for (index, parameter) in model.parameterList.enumerated() {
+      let expected: Float = index % 2 == 0 ? 1 : 1.00390625
+      #expect(try loaded.values(parameter.name).allSatisfy { $0 == expected })
+    }
+  }
+
   @Test func aBareStateDictIsLoaded() throws {
     let model = try Model(randomNetwork(), name: "random"), data = try imageData(2)
     let before = try model.predict(data.x.view).bits

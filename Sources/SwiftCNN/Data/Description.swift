@@ -19,6 +19,8 @@ package enum Description {
       "model": options(ModelOptions()),
       "stage": options(EfficientNetStage(.mbconv, kernel: 3, stride: 1, expandRatio: 1, channels: 1, repeats: 1)),
       "graph_model": options(CustomModelOptions()),
+      "model_file": options(ModelFileOptions()),
+      "weights_file": options(WeightsFileOptions()),
       "preprocessing": options(Preprocessing(resizing: nil, crop: nil)),
       "image_folder": options(ImageFolderOptions()),
       "drawing": options(DrawingOptions()),

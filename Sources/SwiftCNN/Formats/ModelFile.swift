@@ -48,32 +48,45 @@ extension Model {
   /// - Parameters:
   ///   - path: where; it ends in `.safetensors`, or as no other format does.
   ///   - includingTrainingState: whether training can go on from the file in the same bits.
+  ///   - precision: what the file has of the parameters, means and variances included: with `.bfloat16` each is rounded to
+  ///     the nearest, and the file has half the size. The model itself, and what is read from the file, is float32.
   /// - Throws: `.inputOutput` naming the path; `.invalidState` where there is no training state to write;
-  ///   `.invalidArgument` for a path that ends as files of another format do.
-  public func write(to path: String, includingTrainingState: Bool = false) throws(CNNError) {
+  ///   `.invalidArgument` for a path that ends as files of another format do, and for a training state in another
+  ///   precision than float32.
+  public func write(to path: String, includingTrainingState: Bool = false, precision: Precision = .float32)
+    throws(CNNError)
+  {
     _ = try FileEnding.format(of: path, for: .checkpoint)
-    try withContents(includingTrainingState) { (tensors, metadata) throws(CNNError) in
+    try withContents(includingTrainingState, precision) { (tensors, metadata) throws(CNNError) in
       try SafetensorsWriter.write(to: path, tensors: tensors, metadata: metadata)
     }
   }
 
-  /// Writes what `write(to:includingTrainingState:)` writes to memory, where it fits in.
+  /// Writes what `write(to:includingTrainingState:precision:)` writes to memory, where it fits in.
   /// - Returns: how many bytes it is. Where `destination` has fewer nothing is written: ask with an empty one first.
-  /// - Throws: `.invalidState` where there is no training state to write.
-  public func write(into destination: UnsafeMutableRawBufferPointer, includingTrainingState: Bool = false)
-    throws(CNNError) -> Int
-  {
-    try withContents(includingTrainingState) { (tensors, metadata) throws(CNNError) in
+  /// - Throws: `.invalidState` where there is no training state to write; `.invalidArgument` for one in another precision
+  ///   than float32.
+  public func write(
+    into destination: UnsafeMutableRawBufferPointer, includingTrainingState: Bool = false,
+    precision: Precision = .float32
+  ) throws(CNNError) -> Int {
+    try withContents(includingTrainingState, precision) { (tensors, metadata) throws(CNNError) in
       try SafetensorsWriter.write(into: destination, tensors: tensors, metadata: metadata)
     }
   }
 
   /// Calls `body` with the tensors and metadata of the model's file, which stay as they are until it returns.
   private func withContents<Result>(
-    _ includingTrainingState: Bool,
+    _ includingTrainingState: Bool, _ precision: Precision,
     _ body: ([SafetensorsWriter.Tensor], [String: String]) throws(CNNError) -> Result
   ) throws(CNNError) -> Result {
-    try lock.reading { () throws(CNNError) in
+    guard precision == .float32 || !includingTrainingState else {
+      throw CNNError(
+        .invalidArgument,
+        "\(option: "dtype", swift: "precision") is '\(precision.rawValue)', in which training could not go on in the same "
+          + "bits; expected 'float32', or a file without the training state")
+    }
+    return try lock.reading { () throws(CNNError) in
       var header = JSONObject()
       header["format"] = 1
       header["name"] = .string(name)
@@ -82,6 +95,7 @@ extension Model {
       header["preprocessing"] = .object(lockedPreprocessing.json)
       header["class_names"] = lockedClassNames.map { .strings($0) } ?? .null
       header["trained_on"] = trainedOn.map { .string($0.rawValue) } ?? .null
+      header["dtype"] = .string(precision.rawValue)
       var metadata = [
         // What PyTorch's writer sets, and some of its readers ask for.
         "format": "pt",
@@ -96,7 +110,7 @@ extension Model {
         for (position, parameter) in storage.parameters.enumerated() {
           tensors.append(
             .init(
-              name: name(parameter.name), shape: parameter.shape, type: .float32,
+              name: name(parameter.name), shape: parameter.shape, type: .float32, storedAs: StoredType(precision),
               bytes: UnsafeRawBufferPointer(storage.values(at: position))))
         }
       }

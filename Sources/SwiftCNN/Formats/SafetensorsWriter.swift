@@ -8,33 +8,46 @@ public enum SafetensorsWriter {
     public var name: String
     /// The sizes, outermost first; empty for a scalar.
     public var shape: [Int]
-    /// The element type.
+    /// The element type in memory.
     public var type: ElementType
+    /// The element type in the file: that in memory, or of float32 a shorter one, to which numbers are rounded.
+    public var storedType: StoredType
     /// The elements in row-major order, in memory that stays valid until `write` returns.
     public var bytes: UnsafeRawBufferPointer
 
     /// Describes `bytes` as a tensor.
-    public init(name: String, shape: [Int], type: ElementType, bytes: UnsafeRawBufferPointer) {
+    /// - Parameter storedType: the element type in the file, where it is not that in memory.
+    public init(
+      name: String, shape: [Int], type: ElementType, storedAs storedType: StoredType? = nil,
+      bytes: UnsafeRawBufferPointer
+    ) {
       self.name = name
       self.shape = shape
       self.type = type
+      self.storedType = storedType ?? StoredType(type)
       self.bytes = bytes
     }
   }
 
   /// Replaces the file `path` by one with these tensors and metadata, at once and whole, or leaves it as it is.
   ///
-  /// Equal arguments give equal files. The bytes go from the caller's memory to the file without a copy; they start at
-  /// a multiple of 64, and wider element types come first so that every tensor is aligned, as the reference does it.
-  /// - Throws: `.invalidArgument` for a name used twice or reserved by the format; `.shapeMismatch` if bytes and shape
-  ///   disagree; `.inputOutput` naming the path if the system refuses, for example because the disk is full.
+  /// Equal arguments give equal files. The bytes go from the caller's memory to the file without a copy, where they are
+  /// stored in the type that they have; they start at a multiple of 64, and wider element types come first so that every
+  /// tensor is aligned, as the reference does it.
+  /// - Throws: `.invalidArgument` for a name used twice or reserved by the format, and for a type in which the elements
+  ///   cannot be stored; `.shapeMismatch` if bytes and shape disagree; `.inputOutput` naming the path if the system
+  ///   refuses, for example because the disk is full; `.outOfMemory`.
   public static func write(
     to path: String, tensors: [Tensor], metadata: [String: String] = [:]
   ) throws(CNNError) {
     let (header, ordered) = try layout(tensors, metadata)
     try AtomicFile.write(to: path) { (file) throws(CNNError) in
       try file.write(header)
-      for tensor in ordered { try file.write(tensor.bytes) }
+      for tensor in ordered {
+        let stored = try tensor.stored()
+        defer { withExtendedLifetime(stored.owner) {} }
+        try file.write(stored.bytes)
+      }
     }
   }
 
@@ -45,13 +58,15 @@ public enum SafetensorsWriter {
     into destination: UnsafeMutableRawBufferPointer, tensors: [Tensor], metadata: [String: String] = [:]
   ) throws(CNNError) -> Int {
     let (header, ordered) = try layout(tensors, metadata)
-    let byteCount = try Checked.sum([header.count] + ordered.map(\.bytes.count), "the contents of the file")
+    let byteCount = try Checked.sum([header.count] + ordered.map(\.storedByteCount), "the contents of the file")
     guard byteCount <= destination.count else { return byteCount }
     destination.copyBytes(from: header)
     var end = header.count
     for tensor in ordered {
-      UnsafeMutableRawBufferPointer(rebasing: destination[end...]).copyMemory(from: tensor.bytes)
-      end += tensor.bytes.count
+      let stored = try tensor.stored()
+      defer { withExtendedLifetime(stored.owner) {} }
+      UnsafeMutableRawBufferPointer(rebasing: destination[end...]).copyMemory(from: stored.bytes)
+      end += stored.bytes.count
     }
     return byteCount
   }
@@ -59,7 +74,8 @@ public enum SafetensorsWriter {
   /// The bytes before the tensors, the header's length first, and the tensors in the order in which they follow.
   private static func layout(_ tensors: [Tensor], _ metadata: [String: String]) throws(CNNError) -> ([UInt8], [Tensor])
   {
-    let ordered = [4, 1].flatMap { width in tensors.filter { $0.type.byteCount == width } }
+    for tensor in tensors { try tensor.checkType() }
+    let ordered = [4, 2, 1].flatMap { width in tensors.filter { $0.storedType.byteCount == width } }
     let header = Array(try headerText(ordered, metadata).utf8)
     return (withUnsafeBytes(of: UInt64(header.count).littleEndian, Array.init) + header, ordered)
   }
@@ -85,9 +101,9 @@ public enum SafetensorsWriter {
         )
       }
       let start = end
-      end = try Checked.sum([start, byteCount], "the tensors of the file")
+      end = try Checked.sum([start, tensor.storedByteCount], "the tensors of the file")
       header[tensor.name] = [
-        "dtype": .string(StoredType(tensor.type).rawValue),
+        "dtype": .string(tensor.storedType.rawValue),
         "shape": .integers(tensor.shape),
         "data_offsets": .integers([start, end]),
       ]
@@ -97,5 +113,26 @@ public enum SafetensorsWriter {
       throw CNNError(.invalidArgument, "names and metadata take \(text.utf8.count) bytes, too many for the format")
     }
     return text + String(repeating: " ", count: 63 - (text.utf8.count + 8 + 63) % 64)
+  }
+}
+
+extension SafetensorsWriter.Tensor {
+  /// How many bytes it has in the file.
+  var storedByteCount: Int { bytes.count / type.byteCount * storedType.byteCount }
+
+  /// Its bytes as the file has them: the caller's, or where they are converted, those in `owner`, which has to be kept.
+  func stored() throws(CNNError) -> (bytes: UnsafeRawBufferPointer, owner: Memory?) {
+    guard storedType != StoredType(type) else { return (bytes, nil) }
+    let rounded = try Memory(byteCount: storedByteCount, for: "'\(name)' as \(storedType)")
+    let result = UnsafeMutableRawBufferPointer(start: rounded.base, count: storedByteCount)
+    BFloat16.convert(bytes.bindMemory(to: Float.self), to: result.bindMemory(to: BFloat16.self))
+    return (UnsafeRawBufferPointer(result), rounded)
+  }
+
+  /// - Throws: `.invalidArgument` where elements of its type cannot be stored as it says.
+  func checkType() throws(CNNError) {
+    guard storedType == StoredType(type) || (type, storedType) == (.float32, .bfloat16) else {
+      throw CNNError(.invalidArgument, "tensor '\(name)' is \(type), which cannot be stored as \(storedType)")
+    }
   }
 }

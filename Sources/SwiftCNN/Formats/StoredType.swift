@@ -1,4 +1,5 @@
 import CNNCore
+import CNNGraph
 
 /// The element types that files of tensors have. Raw values are their names in safetensors.
 public enum StoredType: String, Sendable, Hashable, CaseIterable {
@@ -35,6 +36,14 @@ public enum StoredType: String, Sendable, Hashable, CaseIterable {
     case .float32: self = .float32
     case .int32: self = .int32
     case .uint8: self = .uint8
+    }
+  }
+
+  /// The type of the file for numbers of a precision.
+  public init(_ precision: Precision) {
+    switch precision {
+    case .float32: self = .float32
+    case .bfloat16: self = .bfloat16
     }
   }
 

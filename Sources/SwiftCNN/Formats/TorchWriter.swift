@@ -4,8 +4,9 @@ import CNNCore
 enum TorchWriter {
   private static let folder = "weights"
 
-  /// Replaces the file `path` by one with these float32 tensors, at once and whole, or leaves it as it is.
-  /// - Throws: `.invalidArgument` where the tensors are more than such a file holds; `.inputOutput` naming the path.
+  /// Replaces the file `path` by one with these tensors, which are float32 in memory, at once and whole, or leaves it as it is.
+  /// - Throws: `.invalidArgument` where the tensors are more than such a file holds; `.inputOutput` naming the path;
+  ///   `.outOfMemory`.
   static func write(to path: String, tensors: [SafetensorsWriter.Tensor]) throws(CNNError) {
     let pickle = try pickle(of: tensors)
     // torch.load tells byte orders apart; readers before 2.1 pass this entry over.
@@ -14,7 +15,11 @@ enum TorchWriter {
       var archive = ZipWriter()
       try archive.add("\(folder)/data.pkl", pickle, to: file)
       try archive.add("\(folder)/byteorder", order, to: file)
-      for (index, tensor) in tensors.enumerated() { try archive.add("\(folder)/data/\(index)", tensor.bytes, to: file) }
+      for (index, tensor) in tensors.enumerated() {
+        let stored = try tensor.stored()
+        defer { withExtendedLifetime(stored.owner) {} }
+        try archive.add("\(folder)/data/\(index)", stored.bytes, to: file)
+      }
       try archive.add("\(folder)/version", version, to: file)
       try archive.finish(file)
     }
@@ -53,10 +58,10 @@ enum TorchWriter {
       try tuple { () throws(CNNError) in
         try tuple { () throws(CNNError) in
           text("storage")
-          global("torch", "FloatStorage")
+          global("torch", tensor.storedType == .bfloat16 ? "BFloat16Storage" : "FloatStorage")
           text(String(index))
           text("cpu")
-          try integer(tensor.bytes.count / 4)
+          try integer(tensor.bytes.count / tensor.type.byteCount)
         }
         bytes.append(UInt8(ascii: "Q"))
         try integer(0)

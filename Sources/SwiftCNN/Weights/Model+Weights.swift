@@ -73,9 +73,12 @@ extension Model {
   /// - Parameters:
   ///   - path: where.
   ///   - naming: how the tensors are named, so that another library's model of this kind takes them.
+  ///   - precision: what the file has of them, as of `write(to:includingTrainingState:precision:)`.
   /// - Throws: `.inputOutput` naming the path; `.invalidArgument` where the network has no names by that convention,
   ///   and for a path that ends as files of another format do.
-  public func writeWeights(to path: String, naming: WeightNaming = .native) throws(CNNError) {
+  public func writeWeights(to path: String, naming: WeightNaming = .native, precision: Precision = .float32)
+    throws(CNNError)
+  {
     let format = try FileEnding.format(of: path, for: .weights)
     try lock.reading { () throws(CNNError) in
       guard let names = naming.names(of: parameters.parameters), names.count == parameters.parameters.count else {
@@ -89,7 +92,7 @@ extension Model {
       for (position, parameter) in parameters.parameters.enumerated() {
         tensors.append(
           .init(
-            name: names[position], shape: parameter.shape, type: .float32,
+            name: names[position], shape: parameter.shape, type: .float32, storedAs: StoredType(precision),
             bytes: UnsafeRawBufferPointer(parameters.values(at: position))))
       }
       if format == .torch {

@@ -249,6 +249,38 @@ func safetensors(_ header: String, dataCount: Int = 0) -> [UInt8] {
     #expect(contents(of: path) == safetensors(padded) + [0, 0, 0x80, 0x3F])
   }
 
+  @Test func roundsToTheTypeOfTheFileAndPutsWiderTypesFirst() throws {
+    try [UInt8(7)].withUnsafeBytes { byte in
+      try [Float(1.01), -3e38].withUnsafeBytes { numbers in
+        try SafetensorsWriter.write(
+          to: path,
+          tensors: [
+            .init(name: "byte", shape: [1], type: .uint8, bytes: byte),
+            .init(name: "short", shape: [2], type: .float32, storedAs: .bfloat16, bytes: numbers),
+            .init(name: "long", shape: [2], type: .float32, bytes: numbers),
+          ])
+      }
+    }
+    let file = try SafetensorsFile(path: path)
+    #expect(file.tensors.map(\.name) == ["long", "short", "byte"])
+    #expect(file.tensors.map(\.byteRange.count) == [8, 4, 1])
+    var bytes = [UInt8](repeating: 0, count: 4)
+    try bytes.withUnsafeMutableBytes { try file.readBytes("short", into: $0) }
+    #expect(bytes == [0x81, 0x3F, 0x62, 0xFF])
+  }
+
+  @Test(arguments: [(ElementType.uint8, StoredType.bfloat16), (.float32, .float16), (.float32, .float64)])
+  func refusesToStoreInATypeThatIsNotWritten(type: ElementType, stored: StoredType) throws {
+    let error = #expect(throws: CNNError.self) {
+      try [UInt8](repeating: 0, count: type.byteCount).withUnsafeBytes { bytes in
+        try SafetensorsWriter.write(
+          to: path, tensors: [.init(name: "x", shape: [1], type: type, storedAs: stored, bytes: bytes)])
+      }
+    }
+    #expect(error?.code == .invalidArgument && error?.mentions("'x'") == true)
+    #expect(directory.names() == [])
+  }
+
   @Test(arguments: [
     (["x", "x"], [1], CNNError.Code.invalidArgument), (["__metadata__"], [1], .invalidArgument),
     (["x"], [2], .shapeMismatch), (["x"], [-1], .outOfMemory), (["x"], [.max, 2], .outOfMemory),

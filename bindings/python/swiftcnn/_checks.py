@@ -72,6 +72,15 @@ def text(value: object, name: str) -> str:
     return value
 
 
+def type_name(value: object, name: str) -> str:
+    """The name of the element type that ``value`` is: a text as ``"bfloat16"``, or a type of NumPy's, PyTorch's, JAX's,
+    TensorFlow's or of ml_dtypes."""
+    if str(value).startswith("torch."):
+        return str(value).removeprefix("torch.")
+    found = value.__name__ if isinstance(value, type) else getattr(getattr(value, "dtype", value), "name", value)
+    return text(found, name)
+
+
 def path_of(value: object, name: str) -> str | bytes:
     """``value``, a str, bytes or path object, as what the system takes."""
     if not isinstance(value, (str, bytes, os.PathLike)):

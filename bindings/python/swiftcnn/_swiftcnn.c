@@ -386,10 +386,10 @@ static void model_dealloc(PyObject *self) {
 
 static PyObject *model_save(PyObject *self, PyObject *args) {
   PyObject *path;
-  int training_state;
-  if (!PyArg_ParseTuple(args, "O&p:save", PyUnicode_FSConverter, &path, &training_state)) return NULL;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "O&z:save", PyUnicode_FSConverter, &path, &options)) return NULL;
   scnn_status status;
-  UNLOCKED(status, scnn_model_save(model_of(self), PyBytes_AsString(path), training_state));
+  UNLOCKED(status, scnn_model_save_as(model_of(self), PyBytes_AsString(path), options));
   Py_DECREF(path);
   return none_or_raise(status);
 }
@@ -427,10 +427,10 @@ static PyObject *model_load_weights(PyObject *self, PyObject *args) {
 
 static PyObject *model_save_weights(PyObject *self, PyObject *args) {
   PyObject *path;
-  const char *naming;
-  if (!PyArg_ParseTuple(args, "O&z:save_weights", PyUnicode_FSConverter, &path, &naming)) return NULL;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "O&z:save_weights", PyUnicode_FSConverter, &path, &options)) return NULL;
   scnn_status status;
-  UNLOCKED(status, scnn_model_save_weights(model_of(self), PyBytes_AsString(path), naming));
+  UNLOCKED(status, scnn_model_save_weights_as(model_of(self), PyBytes_AsString(path), options));
   Py_DECREF(path);
   return none_or_raise(status);
 }
@@ -1873,11 +1873,11 @@ static PyObject *module_to_dlpack(PyObject *Py_UNUSED(module), PyObject *args) {
 /* ------------------------------------------------------------------------------------------------------------ tables */
 
 static PyMethodDef model_methods[] = {
-    {"save", model_save, METH_VARARGS, "save(path, training_state)"},
+    {"save", model_save, METH_VARARGS, "save(path, options)"},
     {"save_memory", model_save_memory, METH_VARARGS, "save_memory(training_state) -> bytes"},
     {"load_weights", model_load_weights, METH_VARARGS, "load_weights(path, strict)"},
     {"weights_report", model_weights_report, METH_NOARGS, "weights_report() -> str"},
-    {"save_weights", model_save_weights, METH_VARARGS, "save_weights(path, naming)"},
+    {"save_weights", model_save_weights, METH_VARARGS, "save_weights(path, options)"},
     {"import_report", model_import_report, METH_NOARGS, "import_report() -> str"},
     {"export_onnx", model_export_onnx, METH_VARARGS, "export_onnx(path, options)"},
     {"clone", model_clone, METH_NOARGS, "clone() -> Model"},

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+# The elements of bfloat16 in HDF5, which has no such type: two bytes without a meaning.
+_BFLOAT16 = np.dtype("V2")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
@@ -127,7 +129,10 @@ def read(stored: Any, what: str) -> Array:
         ValueError: they cannot be read.
     """
     with _faults(what):
-        return np.asarray(stored[()], np.float32)
+        values = np.asarray(stored[()])
+        if values.dtype == _BFLOAT16:
+            return (values.view("<u2").astype(np.uint32) << 16).view(np.float32)
+        return values.astype(np.float32, copy=False)
 
 
 @contextmanager
@@ -277,7 +282,8 @@ class _Reader:
             raise MalformedFileError(f"{found.name!r} is not a dataset, as there should be")
         if found.external or found.is_virtual:
             raise MalformedFileError(f"the values of {found.name!r} lie in another file, which is not read")
-        if found.shape is None or found.dtype.kind not in "fiu" or found.dtype.itemsize > 8:
+        is_number = found.dtype.kind in "fiu" and found.dtype.itemsize <= 8
+        if found.shape is None or not (is_number or found.dtype == _BFLOAT16):
             raise MalformedFileError(f"{found.name!r} holds no numbers but {found.dtype} of shape {found.shape}")
         there, declared = found.id.get_storage_size(), found.size * found.dtype.itemsize
         if declared > (_LONGEST * max(there, 1 << 20) if found.id.get_create_plist().get_nfilters() else there):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 import numpy as np
 
 from .. import _arrays, _swiftcnn
-from .._checks import ArgumentError, boolean, integer, path_of, readable, text, unknown
+from .._checks import ArgumentError, boolean, integer, path_of, readable, text, type_name, unknown
 from .._compilation import GivenSettings
 from .._config import told
 from .._interchange import is_array
@@ -560,7 +560,14 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
     # --------------------------------------------------------------------------------------------------------- files
 
-    def save(self, filepath: Path, overwrite: bool = True, include_optimizer: bool | None = None) -> None:
+    def save(
+        self,
+        filepath: Path,
+        overwrite: bool = True,
+        include_optimizer: bool | None = None,
+        *,
+        dtype: str = "float32",
+    ) -> None:
         """Writes a model file: safetensors, with the network in its metadata. It appears whole or not at all.
 
         Args:
@@ -568,11 +575,17 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
                 ending of another program's format, as ``.keras``, ``.h5`` or ``.pth``, is an error.
             overwrite: False refuses to replace a file.
             include_optimizer: the training state too, with that of the callbacks of the last ``fit``: what is loaded is
-                compiled and trains on in the same bits. None: where the model is compiled. False makes a smaller file.
+                compiled and trains on in the same bits. None: where the model is compiled and the file is float32.
+                False makes a smaller file.
+            dtype: what the file has of the parameters, running means and variances included. ``"bfloat16"`` makes a
+                file of half the size, whose tensors are BF16 to any safetensors reader: each number is rounded to the
+                nearest. The model stays as it is, and what is loaded from the file computes with exactly the rounded
+                numbers, in float32.
 
         Raises:
             OSError: the file cannot be written.
-            ValueError: the path ends as files of a format that is not written so; the message names the call.
+            ValueError: the path ends as files of a format that is not written so; the message names the call. Or
+                ``dtype`` is none that is written, or not ``"float32"`` with the training state or in an ONNX file.
             RuntimeError: ``include_optimizer`` is True, but the model is not compiled.
             TypeError: the ``state_dict`` of a callback of the running ``fit`` gives what cannot be stored.
         """
@@ -580,8 +593,10 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         is_onnx = _swiftcnn.file_format(path, "checkpoint" if include_optimizer else "model") == "onnx"
         _check_overwriting(path, overwrite)
         keep_description(self)
-        is_bare = include_optimizer is None and is_onnx
-        self._handle.save(path, self._with_training_state(False if is_bare else include_optimizer))
+        kind = type_name(dtype, "dtype")
+        is_bare = include_optimizer is None and (is_onnx or kind != "float32")
+        with_state = self._with_training_state(False if is_bare else include_optimizer)
+        self._handle.save(path, told({"training_state": with_state, "dtype": kind}))
 
     def _with_training_state(self, wanted: bool | None) -> bool:
         """Whether a file gets the training state, which then has that of the callbacks; None: where there is one."""
@@ -620,7 +635,9 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
             raise ValueError(f"format must be 'onnx', got {format!r}")
         self._handle.export_onnx(path_of(filepath, "filepath"), told({"layout": layout, "pixels": pixels}))
 
-    def save_weights(self, filepath: Path, overwrite: bool = True, *, naming: str | None = None) -> None:
+    def save_weights(
+        self, filepath: Path, overwrite: bool = True, *, naming: str | None = None, dtype: str = "float32"
+    ) -> None:
         """Writes the weights alone, whole or not at all.
 
         Args:
@@ -631,17 +648,21 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
                 ``"huggingface"``, so that such a model takes them, or ``"native"``, as here. None is the last, and a
                 safetensors file then holds the network too: it is a model file, from which layers with other names can
                 be loaded in their order.
+            dtype: what the file has of them, ``"float32"`` or ``"bfloat16"``, as of ``save``.
 
         Raises:
             OSError: the file cannot be written.
-            ValueError: the model's layers have no names by this convention, or the path ends as files of another
-                format.
+            ValueError: the model's layers have no names by this convention, the path ends as files of another format,
+                or ``dtype`` is none that is written.
         """
         path = path_of(filepath, "filepath")
         if naming is None and _swiftcnn.file_format(path, "weights") == "safetensors":
-            return self.save(filepath, overwrite, include_optimizer=False)
+            return self.save(filepath, overwrite, include_optimizer=False, dtype=dtype)
         _check_overwriting(path, overwrite)
-        self._handle.save_weights(path, None if naming is None else text(naming, "naming"))
+        options = {"dtype": type_name(dtype, "dtype")}
+        if naming is not None:
+            options["naming"] = text(naming, "naming")
+        self._handle.save_weights(path, told(options))
 
     def load_weights(self, filepath: Path, skip_mismatch: bool = False, *, strict: bool = True) -> WeightsReport:
         """Replaces the parameters by those of a file: safetensors, PyTorch's ``.pth`` (of which only tensors are read,

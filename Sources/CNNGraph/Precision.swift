@@ -1,0 +1,7 @@
+/// The type of the floating-point numbers that a model computes in, or that a file has of its parameters.
+public enum Precision: String, Sendable, Hashable, CaseIterable {
+  /// 32 bits, IEEE single.
+  case float32
+  /// 16 bits, the upper half of a single; half the memory.
+  case bfloat16
+}
