@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import Glibc
 
 /// Batches from a dataset in memory: chosen by index, and randomly cropped and flipped.

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Batch normalisation (Ioffe and Szegedy 2015) of a [rows, channels] tensor, where rows = images * height * width,
 /// with an addition and a relu that may follow it: `y = relu((x - mean) / √(variance + epsilon) * gamma + beta + residual)`.
 ///

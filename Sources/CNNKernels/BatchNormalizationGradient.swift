@@ -1,3 +1,5 @@
+import CNNRuntime
+
 extension BatchNormalization {
   /// The gradients of `trainingForward`, from its `x`, `mean`, `inverseDeviation` and the gradient `dy` of its output.
   ///

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Arithmetic between two tensors of which elements of either are repeated, and sums and maxima over any axes.
 public enum Broadcasting {

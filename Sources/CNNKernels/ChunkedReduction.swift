@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Reductions over long arrays, cut into pieces whose bounds depend on the length alone.
 ///
 /// The pieces' results are combined pairwise in one fixed order, so the outcome has the same bits for every number of

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Noise that switches parts of a tensor off in training and scales the rest so that the expectation stays.
 ///

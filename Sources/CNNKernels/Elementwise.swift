@@ -1,3 +1,4 @@
+import CNNRuntime
 import Glibc
 
 /// Arithmetic between tensors, element by element, with broadcasting over pixels, and the sums that undo it.

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Rounding to the levels of whole numbers, channel by channel (Jacob et al. 2018).
 public enum FakeQuantize {
   /// `y = (clip(round(x / scale) + zero, minimum, maximum) - zero) * scale` for `count` floats with the channels last,

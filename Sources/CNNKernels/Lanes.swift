@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Neighbouring floats that are computed together: 16, 4 or 1 of them.
 ///
 /// A kernel is written once over `Lanes` and specialised for each conforming type; a run of any length is then 16s,

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Rearrangements of tensors: transpositions, parts of the channel axis, borders. No arithmetic.
 public enum Layout {
   /// Transposes a tensor of up to four axes: axis `k` of `y` is axis `order[k]` of `x`, as NumPy's `transpose`.

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// PReLU (He et al. 2015). Tensors are `[rows, channels]` float32, slopes `[channels]`; where every element of a sample has
 /// a slope of its own, they are the channels.
 public enum ParametricRelu {

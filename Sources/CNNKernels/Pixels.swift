@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Images to the numbers a network reads, NHWC.
 public enum Pixels {
   /// `y = (x - mean[c]) / standardDeviation[c]`, each operation rounded to float32.

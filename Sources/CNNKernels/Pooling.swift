@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Max and average pooling of [images, height, width, channels] tensors.
 ///
 /// Global pooling is pooling with a window as large as the image.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Random flips and crops of a batch `[images, height, width, channels]` float32.
 ///

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Arithmetic with constants, channel by channel.
 public enum Rescaling {
   /// The constants of a rescaling, repeated to rows that are long enough for vectors.

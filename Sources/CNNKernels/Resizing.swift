@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Weighted sums of elements along an axis.
 public enum Resizing {
   /// `y[r, i] = Σ weights[t] * x[r, indices[t]]` over the taps `t` in `offsets[i]..<offsets[i + 1]`, elements of `step`

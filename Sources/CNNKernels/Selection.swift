@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Choices between tensors, and of the largest elements of one.
 public enum Selection {

@@ -1,3 +1,4 @@
+import CNNRuntime
 import Glibc
 
 /// Softmax over the last axis: `y[r, c] = exp(x[r, c]) / Σ exp(x[r, ·])`, float32.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Up to eight axes of a tensor with the distance of neighbours along each: an index counted through all of them becomes
 /// a place in memory.

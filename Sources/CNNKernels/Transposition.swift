@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// A transposition of four axes, reduced to what it does to memory.
 ///
 /// Axes of size 1 are dropped and axes that stay neighbours are joined, so that NCHW to NHWC is a plain transposition

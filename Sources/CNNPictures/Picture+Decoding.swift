@@ -1,6 +1,6 @@
 import CImageCodecs
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 /// What a pixel of a picture becomes when it is read.
 public enum PictureColor: String, Sendable, CaseIterable {

@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 extension Picture {
   /// The picture turned upright.

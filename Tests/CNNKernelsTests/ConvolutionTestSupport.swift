@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 @testable import CNNKernels
 

@@ -1,5 +1,6 @@
 import CNNCore
 import CNNGraph
+import CNNRuntime
 import Glibc
 import Testing
 import X86Assembler

@@ -1,6 +1,7 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 import Testing
 
 @testable import CNNCompiler

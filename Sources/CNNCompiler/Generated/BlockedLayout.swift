@@ -1,6 +1,7 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 /// What generated code a graph is compiled to: where its kernels are collected, and what its work is divided by.
 struct CodeGeneration {

@@ -1,6 +1,7 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 extension CNNGraph.Activation: Lowerable {
   /// The constants as the kernels take them.

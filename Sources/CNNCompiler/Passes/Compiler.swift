@@ -1,6 +1,7 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 /// From a network to the plans that run it: the passes in their order.
 public enum Compiler {

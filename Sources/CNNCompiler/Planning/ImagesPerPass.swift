@@ -1,5 +1,5 @@
 import CNNGraph
-import CNNKernels
+import CNNRuntime
 
 extension Compiler {
   /// How many images a prediction should compute at once.

@@ -1,6 +1,6 @@
 import CNNCore
 import CNNGraph
-import CNNKernels
+import CNNRuntime
 
 /// An operation for which there is a kernel. Each conformance is in `Lowering/`, one file a family.
 protocol Lowerable: Operation {

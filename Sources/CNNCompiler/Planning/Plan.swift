@@ -1,6 +1,6 @@
 import CNNCore
 import CNNGraph
-import CNNKernels
+import CNNRuntime
 
 /// A graph made ready to run: a flat list of steps over one arena, with every decision taken.
 ///

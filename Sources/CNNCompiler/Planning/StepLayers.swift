@@ -1,6 +1,5 @@
 import CNNCore
 import CNNGraph
-import CNNKernels
 
 extension Compiler {
   /// The layers that each step of a prediction computes, in the order of `plan.stepCosts`.

@@ -1,6 +1,6 @@
 import CNNCore
 import CNNGraph
-import CNNKernels
+import CNNRuntime
 
 /// The memory one run of a plan works in. Used by one thread at a time.
 public final class ExecutionContext: @unchecked Sendable {

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Two-dimensional convolution over NHWC float32 data, and its gradients.
 ///

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 extension Convolution {
   /// The size of the workspace of `weightGradient`.

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Convolution of every channel by itself, with `outputChannels / inputChannels` filters to a channel.
 ///
 /// There is too little arithmetic for matrix products: these are loops over pixels with the channels in vectors.

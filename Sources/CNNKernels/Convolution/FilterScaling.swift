@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// A filter `[channels, size]` times a factor for each of its output channels, and the gradient of that.
 public enum FilterScaling {
   /// `result[c, i] = filter[c, i] * factors[c]`; `result` may be `filter`.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// One sum per worker over its part of the work, added up afterwards in the order of the workers.
 ///

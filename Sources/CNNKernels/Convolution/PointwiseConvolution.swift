@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Convolution with one tap, stride 1 and no padding: matrix products over all pixels, with nothing to copy.
 ///

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// An activation of a blocked tensor: `y = f(x)`.
 public struct BlockedActivation: Sendable {

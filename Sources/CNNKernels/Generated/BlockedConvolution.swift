@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// A convolution by generated kernels, with its algorithm chosen and everything it needs to know worked out.
 ///

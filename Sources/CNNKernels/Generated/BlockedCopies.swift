@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import Glibc
 
 /// Ways into and out of the blocked layout. Plans need them at their edges, and for borders of zeros.

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Small things that are done to blocked tensors without generated code.
 public enum BlockedElementwise {
   /// The mean over the pixels of each image.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// The gradient of a convolution's input by generated kernels: for each phase of the strides a convolution of stride 1 over
 /// the gradient of the result, with input and output channels exchanged.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Batch normalisation of a blocked tensor by its own statistics, with what follows it in the same pass:
 /// `y = f(gamma (x - mean) / √(variance + epsilon) + beta + residual)`.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// The gradient of `BlockedNormalization`.
 public struct BlockedNormalizationGradient: Sendable {

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// A pooling by generated kernels.
 public struct BlockedPooling: Sendable {

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// The gradient of a pooling of blocked tensors.
 ///

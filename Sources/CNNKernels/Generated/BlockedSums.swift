@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Sums over the pixels of a blocked tensor, or of the products of two, for every channel.
 public struct BlockedSums: Sendable {

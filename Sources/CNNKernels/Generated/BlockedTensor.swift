@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// Where the numbers of a batch of images lie inside a plan: 16 channels side by side, then pixels, then images, then the
 /// next 16 channels.

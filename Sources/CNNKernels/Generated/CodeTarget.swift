@@ -1,3 +1,4 @@
+import CNNRuntime
 import X86Assembler
 
 /// What code is generated for: a value in every kernel's key, so that a generator never asks the processor it runs on.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// The first two convolutions of an inverted bottleneck in one: a pointwise one that makes many channels of few, and a
 /// depthwise one that reads them.

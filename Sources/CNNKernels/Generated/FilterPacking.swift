@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// How a filter is packed: divided among the threads, by generated code wherever there is some for its order.
 struct FilterPacking: Sendable {

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import Glibc
 
 /// Where the sums of a filter's gradient are until all pixels are summed: for each pair of a block of output and a block

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import X86Assembler
 
 /// A kernel's machine code, which can be called once the plan it belongs to has put all its code into memory.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import Glibc
 
 /// The input of a network's first layer: images as NHWC with few channels, which are copied once anyway, with a border or

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// The gradient of the filter that met a picture, whose few channels lie side by side: for each row of the filter the sum
 /// over the result's pixels of the picture's numbers under that row, which are neighbours, times the gradient's channels.

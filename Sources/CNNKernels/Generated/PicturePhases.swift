@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// A picture's four phases: its pixels in even and odd rows and columns, side by side as channels of an image of half the
 /// size.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// The gradient of a filter as products of matrices: for each tap the sum over the result's pixels of the gradient's
 /// channels times those of the pixel that the tap reads.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import X86Assembler
 
 /// Where the left side of a product lies: blocks of channels, or an image as NHWC, with its border of zeros in place.

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// A `StreamProgram` over whole blocked tensors, which are all of one size and have no border.
 ///

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import Glibc
 
 /// The gradient of a depthwise convolution's filter: one call of a kernel for rows of the result whose windows have the

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 
 /// A depthwise convolution or a pooling over a whole tensor: one call of a kernel for each row of each block of channels.
 struct WindowSchedule: Sendable {

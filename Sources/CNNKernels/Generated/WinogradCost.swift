@@ -1,3 +1,5 @@
+import CNNRuntime
+
 extension WinogradSchedule {
   /// What a convolution by Winograd's transforms takes, in cycles for 16 output channels of one input channel on all cores
   /// together.

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// How the gradient of a filter by Winograd's transforms is cut.
 ///
 /// Where there are few pairs of channels, every thread takes some of the tiles and has sums of its own, which are added at

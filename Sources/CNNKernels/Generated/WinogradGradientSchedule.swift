@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import Glibc
 
 /// The gradient of the filter of a convolution of stride 1 by Winograd's transforms: which tiles, by which kernels, and

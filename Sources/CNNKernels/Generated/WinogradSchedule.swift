@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import X86Assembler
 
 /// A convolution of stride 1 by Winograd's transforms: which tiles, by which kernels, and what each thread does.

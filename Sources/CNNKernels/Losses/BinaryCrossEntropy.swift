@@ -1,3 +1,4 @@
+import CNNRuntime
 import Glibc
 
 /// Cross-entropy of independent yes-or-no questions: the mean over each row of `-(t log p + (1 - t) log(1 - p))`.

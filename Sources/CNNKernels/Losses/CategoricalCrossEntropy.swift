@@ -1,3 +1,4 @@
+import CNNRuntime
 import Glibc
 
 /// Cross-entropy against a distribution over classes: `-Σ t log p` of each row.

@@ -1,3 +1,4 @@
+import CNNRuntime
 import Glibc
 
 /// Losses of the difference `d = p - t` alone: the mean over each row of a function of it.

@@ -1,3 +1,4 @@
+import CNNRuntime
 import Glibc
 
 /// Cross-entropies whose terms count less the surer a prediction is (Lin et al., Focal Loss, 2017): as Keras's

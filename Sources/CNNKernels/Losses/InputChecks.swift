@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Checks of a batch before it is computed with, so that bad data is an error with a place and not a wrong number.
 public enum InputChecks {
   /// The index of the first of `count` labels that is not in `0..<classes`; `nil` when all are.

@@ -1,3 +1,4 @@
+import CNNRuntime
 import Glibc
 
 /// The divergence `Σ t log(t / p)` of each row from its target distribution, both clipped to `[1e-7, 1]`, as in

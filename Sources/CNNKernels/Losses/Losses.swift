@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// What all losses share.
 ///
 /// Each loss has `forward`, one loss for every row of a `[rows, classes]` prediction, and `backward`, the derivative by

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Penalties for large weights, as Keras's `L1L2`.
 public enum Regularization {
   /// `l1 * Σ|w| + l2 * Σw²`, in double precision, with the same bits for every number of workers.

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// How many predictions of a batch are right. Divide by the number of rows (or elements) for the accuracy.
 ///
 /// Scores are `[rows, classes]` float32, logits or probabilities alike. A row that holds a NaN is wrong.

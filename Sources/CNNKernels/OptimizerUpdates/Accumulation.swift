@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// The mean of the gradients of several steps, with which an optimizer makes one update.
 extension OptimizerUpdates {
   /// `sum = (sum + gradient) * scale`: where the scale is 1 the sum grows, at last it becomes the mean.

@@ -1,3 +1,4 @@
+import CNNRuntime
 import Glibc
 
 /// Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019), as `torch.optim.Adam` and `torch.optim.AdamW`.

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// One step of an optimizer over all parameters: flat float32 arrays, each with its gradient and the optimizer's own
 /// arrays ("slots"), updated in place. Slots start as zeros.
 ///

@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// RMSprop (Hinton, "Neural networks for machine learning", lecture 6e; centered: Graves 2013, equations 38 to 45).
 extension OptimizerUpdates {
   /// The settings of one step of `rmsprop`.

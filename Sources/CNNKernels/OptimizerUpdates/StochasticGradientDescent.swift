@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// Stochastic gradient descent with momentum, as `torch.optim.SGD` with dampening 0.
 extension OptimizerUpdates {
   /// The settings of one step of `stochasticGradientDescent`.

@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 /// Pictures of a batch mixed with each other, and their targets by the same shares: mixup (Zhang et al., "mixup: beyond
 /// empirical risk minimization", 2017) lays one over the other, CutMix (Yun et al. 2019) puts a rectangle of one into the

@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 /// Random changes of brightness, contrast, saturation and hue, in a random order, as torchvision's ColorJitter.
 public struct ColorJitter: Sendable {

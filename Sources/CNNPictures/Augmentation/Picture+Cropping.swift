@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 extension Picture {
   /// A copy of a rectangle of the picture.

@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 /// What happens to a picture on its way into a training batch, in this order.
 public struct PictureAugmentation: Sendable {

@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 /// A change of a picture by an amount, in the arithmetic of Pillow and torchvision: what augmentations are made of.
 public enum PictureOperation: String, Sendable, CaseIterable {

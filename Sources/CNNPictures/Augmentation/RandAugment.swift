@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 /// A few of fourteen operations, drawn at random and all of one strength (Cubuk et al., "RandAugment: practical automated
 /// data augmentation with a reduced search space", 2019), with the strengths of torchvision.

@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 /// A rectangle of a picture, in pixels.
 public struct PictureRegion: Sendable, Equatable {

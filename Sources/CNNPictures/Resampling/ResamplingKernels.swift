@@ -1,4 +1,4 @@
-import CNNKernels
+import CNNRuntime
 
 /// The two passes of resizing: along rows, then along columns. Each result is rounded to a byte.
 ///

@@ -1,6 +1,5 @@
 import CNNCore
 import CNNGraph
-import CNNKernels
 
 /// A dense row-major array in memory that somebody else owns and keeps alive; the view of a `Tensor` keeps it alive
 /// itself.

@@ -1,5 +1,5 @@
 import CNNCore
-import struct CNNKernels.Workers
+import struct CNNRuntime.Workers
 import CNNPictures
 import Glibc
 

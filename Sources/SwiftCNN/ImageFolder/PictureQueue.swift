@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 import Glibc
 
 /// Pictures of an epoch that threads read ahead into a ring of places, in whichever order they are done, for one reader

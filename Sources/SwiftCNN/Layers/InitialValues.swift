@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 /// Initial values of a weight, by the names and with the arguments of Keras's initializers.
 ///

@@ -1,4 +1,5 @@
 import CNNKernels
+import CNNRuntime
 
 /// How this process computes.
 public enum Computing {

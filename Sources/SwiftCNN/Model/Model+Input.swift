@@ -1,6 +1,5 @@
 import CNNCore
 import CNNGraph
-import CNNKernels
 
 extension Model {
   /// What the model takes integers from `minimum` to `maximum` for: `.uint8` where they are pixels, which it normalises;

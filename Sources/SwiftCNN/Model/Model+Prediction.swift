@@ -1,7 +1,7 @@
 import CNNCompiler
 import CNNCore
 import CNNGraph
-import CNNKernels
+import CNNRuntime
 
 extension Model {
   /// Runs the model on `x` `[N, height, width, channels]`: pixels, uint8 or int32 from 0 to 255, which it normalises, or

@@ -2,6 +2,7 @@ import CNNCompiler
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 extension Model {
   /// Times the steps of a prediction of images, and measures once what the machine can do at most. Of a batch that is too

@@ -2,6 +2,7 @@ import CNNCompiler
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 extension Model {
   /// Sets how the model is trained; starts training anew.

@@ -1,7 +1,6 @@
 import CNNCompiler
 import CNNCore
 import CNNGraph
-import CNNKernels
 
 /// A network with its parameters: what is trained, saved, loaded and asked for predictions.
 ///

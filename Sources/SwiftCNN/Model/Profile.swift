@@ -1,6 +1,6 @@
 import CNNCompiler
 import CNNCore
-import CNNKernels
+import CNNRuntime
 
 /// Where the time of a prediction or of a training step goes, step by step.
 public struct Profile: Sendable, Equatable {

@@ -1,6 +1,6 @@
 import CNNCore
-import CNNKernels
 import CNNPictures
+import CNNRuntime
 
 /// What this process computes with: the processor, the threads, the libraries of the system; and what stands in the way.
 public struct SystemReport: Sendable {

@@ -1,5 +1,5 @@
 import CNNCore
-import CNNKernels
+import CNNRuntime
 import Synchronization
 
 /// The threads that computations are divided over.

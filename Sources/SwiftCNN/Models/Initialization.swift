@@ -1,7 +1,7 @@
 import CNNCompiler
 import CNNCore
 import CNNGraph
-import CNNKernels
+import CNNRuntime
 import Glibc
 
 extension ParameterStorage {

@@ -1,6 +1,6 @@
 import CNNCore
 import CNNGraph
-import struct CNNKernels.Workers
+import struct CNNRuntime.Workers
 import CNNPictures
 
 extension Picture {

@@ -1,5 +1,5 @@
 import CNNCore
-import struct CNNKernels.Workers
+import struct CNNRuntime.Workers
 import CNNPictures
 
 /// What is done to a picture before a model sees it, beside the normalisation of its pixels: it is resized, then its

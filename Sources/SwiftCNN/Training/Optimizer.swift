@@ -2,6 +2,7 @@ import CNNCompiler
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 /// The rule by which gradients change weights.
 public enum OptimizerRule: Sendable, Equatable {

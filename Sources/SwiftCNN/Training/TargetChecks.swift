@@ -1,6 +1,7 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 extension Model {
   /// Checks targets and sample weights against the network's output, values included.

@@ -1,6 +1,7 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 /// The arrays that a training run draws its batches from; they stay in place as long as the run.
 ///

@@ -1,4 +1,5 @@
 import CNNCore
+import CNNRuntime
 import Glibc
 import Testing
 import X86Assembler

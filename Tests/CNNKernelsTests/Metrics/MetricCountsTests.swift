@@ -1,3 +1,4 @@
+import CNNRuntime
 import Testing
 
 @testable import CNNKernels

@@ -1,3 +1,4 @@
+import CNNRuntime
 import Glibc
 import Testing
 

@@ -1,6 +1,7 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 import Glibc
 
 /// A batch's predictions and targets, to be measured.

@@ -1,6 +1,7 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 /// Sums of metrics over batches, of which their numbers are made: of an epoch of training, of an evaluation, or of
 /// predictions that come from elsewhere.

@@ -1,6 +1,5 @@
 import CNNCore
 import CNNGraph
-import CNNKernels
 
 /// What is measured beside the loss, over all samples since the beginning of an epoch or evaluation.
 ///

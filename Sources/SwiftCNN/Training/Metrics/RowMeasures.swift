@@ -2,6 +2,7 @@ import CNNCompiler
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 extension Loss {
   /// What each prediction costs, a number for each row of the last axis.

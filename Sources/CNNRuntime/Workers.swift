@@ -20,12 +20,13 @@ public struct Workers: Sendable {
   }
 
   /// Calls `body(worker)` once for every worker in `0..<count`, in parallel, and returns when all are done.
+  @inlinable
   public func run(_ body: (_ worker: Int) -> Void) {
     run(parts: count, body)
   }
 
   /// Calls `body(part)` once for every part, in parallel, and returns when all are done.
-  func run(parts: Int, _ body: (_ worker: Int) -> Void) {
+  public func run(parts: Int, _ body: (_ worker: Int) -> Void) {
     if let recorder = recorder?.takeUnretainedValue() {
       ThreadPool.shared.run(partCount: parts) { part in
         let start = monotonicNanoseconds()
@@ -39,6 +40,7 @@ public struct Workers: Sendable {
 
   /// Divides `0..<total` into at most `count` contiguous ranges whose bounds are multiples of `grain` and calls
   /// `body(range, worker)` for each that is not empty, in parallel.
+  @inlinable
   public func forEachRange(of total: Int, grain: Int = 1, _ body: (_ range: Range<Int>, _ worker: Int) -> Void) {
     let blocks = (total + grain - 1) / grain
     let parts = min(count, blocks)

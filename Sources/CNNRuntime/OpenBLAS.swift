@@ -53,7 +53,7 @@ public enum OpenBLAS {
   // MARK: - The library
 
   /// The library, or nil if there is none.
-  static var library: OpenBLASLibrary? { opened.value }
+  package static var library: OpenBLASLibrary? { opened.value }
 
   private static let opened = Lazy<OpenBLASLibrary?> {
     if isDeclined { return nil }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import CNNKernels
+@testable import CNNRuntime
 
 @Suite struct WorkRecorderTests {
   @Test func eachWorkerIsRecordedWhileItWorks() {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import CNNKernels
+@testable import CNNRuntime
 
 private let millisecond = 1_000_000
 

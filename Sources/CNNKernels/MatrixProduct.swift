@@ -1,3 +1,4 @@
+import CNNRuntime
 import COpenBLAS
 import CNNCore
 

@@ -2,7 +2,7 @@ import Glibc
 import Synchronization
 import Testing
 
-@testable import CNNKernels
+@testable import CNNRuntime
 
 /// A pool that runs as many threads as it is told to, whatever the machine has.
 private func pool(threads: Int, spinning: Bool) -> ThreadPool {

@@ -1,20 +1,27 @@
+import COpenBLAS
 import Glibc
 import Synchronization
 import Testing
 
-@testable import CNNKernels
+@testable import CNNRuntime
 
-/// 0 if a job of two parts and a matrix product give what they should.
+/// 0 if a job of two parts gives what it should, and OpenBLAS in each part of one, where it is there.
 private func work() -> Int32 {
+  let workers = Workers(count: 2)
   let sums = Scratch(2, repeating: 0)
-  Workers(count: 2).run { part in
+  workers.run { part in
     for value in 0..<10_000 { sums.base[part] += value % 7 }
   }
   if sums.base[0] != sums.base[1] || sums.base[0] != 29_994 { return 1 }
+  guard let library = OpenBLAS.library else { return 0 }
   let a = Scratch(200 * 100, repeating: Float(0.5)), c = Scratch(200 * 200, repeating: Float.nan)
-  MatrixProduct.multiplyParallel(
-    rows: 200, columns: 200, depth: 100, a: a.base, leadingDimensionA: 100, b: a.base, leadingDimensionB: 100,
-    transposeB: true, c: c.base, leadingDimensionC: 200, workers: Workers(count: 2))
+  OpenBLAS.withSingleThread {
+    workers.forEachRange(of: 200) { rows, _ in
+      library.sgemm(
+        CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows.count), 200, 100, 1, a.base + rows.lowerBound * 100, 100,
+        a.base, 100, 0, c.base + rows.lowerBound * 200, 200)
+    }
+  }
   return c.values.allSatisfy { $0 == 25 } ? 0 : 2
 }
 

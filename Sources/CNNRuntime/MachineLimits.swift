@@ -48,46 +48,47 @@ public struct MachineLimits: Sendable, Equatable {
   /// Enough accumulators for two units with a latency of four or five cycles; AVX2 has four registers left.
   private static let accumulatorCount = 12
 
-  private struct LoopArguments: BitwiseCopyable {
-    var rounds: Int
-  }
-
   private static func operationRate(_ workers: Workers) -> Double {
     let rounds = 50_000
     // Portable steps call OpenBLAS, which uses all that the processor has.
-    let set = CodeTarget.host?.instructionSet ?? Processor.host.instructionSet
-    if set.contains(.avx2) {
-      let target = CodeTarget(set), library = KernelLibrary(target)
-      let kernel = library.kernel("peak", name: "multiply_add_peak") { multiplyAddLoop(target) }
-      if (try? library.finish()) != nil {
-        let amount = workers.count * rounds * accumulatorCount * target.lanes * 2
-        return bestRate(trials: 300, amount: amount) {
-          workers.run { _ in
-            var arguments = LoopArguments(rounds: rounds)
-            kernel(&arguments)
-          }
-        }
-      }
+    let selected = InstructionSet.selected
+    let set = selected.contains(.avx2) ? selected : Processor.host.instructionSet
+    var measured: Double?
+    if set.contains(.avx512) {
+      measured = generatedRate(workers, rounds: rounds, Zmm.self)
+    } else if set.contains(.avx2) {
+      measured = generatedRate(workers, rounds: rounds, Ymm.self)
     }
+    if let measured { return measured }
     let amount = workers.count * rounds * 8 * 4 * 2
     return bestRate(trials: 300, amount: amount) { workers.run { portableLoop(rounds: rounds, seed: Float($0)) } }
   }
 
-  private static func multiplyAddLoop(_ target: CodeTarget) -> VectorCode {
-    let code = VectorCode(target), k = code.assembler
-    let sums = (0..<accumulatorCount).map { WideRegister(number: $0, lanes: target.lanes) }
-    let factor = WideRegister(number: accumulatorCount, lanes: target.lanes)
-    for register in sums + [factor] { code.zero(register) }
-    k.mov(.rcx, GeneralRegister.rdi[0])
+  /// The rate in registers of this kind; nil where the system gives no memory for code.
+  private static func generatedRate<Register: VectorRegister>(
+    _ workers: Workers, rounds: Int, _ kind: Register.Type
+  ) -> Double? {
+    guard let code = try? multiplyAddLoop(kind).finish(name: "multiply_add_peak"),
+      let memory = try? ExecutableMemory([code])
+    else { return nil }
+    let loop = unsafeBitCast(memory.address(of: 0), to: (@convention(c) (Int) -> Void).self)
+    let amount = workers.count * rounds * accumulatorCount * Register.laneCount * 2
+    return withExtendedLifetime(memory) { bestRate(trials: 300, amount: amount) { workers.run { _ in loop(rounds) } } }
+  }
+
+  /// Code that multiplies and adds in every accumulator, as many times as its argument says.
+  private static func multiplyAddLoop<Register: VectorRegister>(_ kind: Register.Type) -> Assembler {
+    let k = Assembler(), factor = accumulatorCount
+    for number in 0...accumulatorCount { k.vxorps(Xmm(number), Xmm(number), Xmm(number)) }
     let top = k.newLabel()
     k.align(32)
     k.bind(top)
-    for sum in sums { code.multiplyAdd(sum, factor, factor) }
-    k.dec(.rcx)
+    for sum in 0..<accumulatorCount { k.vfmadd231ps(Register(sum), Register(factor), Register(factor)) }
+    k.dec(.rdi)
     k.jump(.ne, top)
     k.vzeroupper()
     k.ret()
-    return code
+    return k
   }
 
   @inline(never)

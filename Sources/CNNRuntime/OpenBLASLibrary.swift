@@ -2,8 +2,8 @@ import COpenBLAS
 import Glibc
 
 /// The functions of OpenBLAS that are used, with the types of its C header.
-struct OpenBLASLibrary: Sendable {
-  typealias SGEMM =
+package struct OpenBLASLibrary: Sendable {
+  package typealias SGEMM =
     @convention(c) (
       CBLAS_ORDER, CBLAS_TRANSPOSE, CBLAS_TRANSPOSE, blasint, blasint, blasint, Float, UnsafePointer<Float>?, blasint,
       UnsafePointer<Float>?, blasint, Float, UnsafeMutablePointer<Float>?, blasint
@@ -13,7 +13,7 @@ struct OpenBLASLibrary: Sendable {
   typealias GetCoreName = @convention(c) () -> UnsafePointer<CChar>?
 
   /// `cblas_sgemm`
-  let sgemm: SGEMM
+  package let sgemm: SGEMM
   /// `openblas_get_num_threads`
   let getThreadCount: GetThreadCount
   /// `openblas_set_num_threads`
