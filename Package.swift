@@ -43,7 +43,7 @@ let package = Package(
     .target(name: "CNNONNXPlugin", dependencies: ["CNNONNX", "CONNXPlugin"]),
     .testTarget(name: "CNNCoreTests", dependencies: ["CNNCore"]),
     .testTarget(name: "X86AssemblerTests", dependencies: ["X86Assembler"], exclude: ["encodings.txt"]),
-    .testTarget(name: "CNNRuntimeTests", dependencies: ["CNNRuntime"]),
+    .testTarget(name: "CNNRuntimeTests", dependencies: ["CNNRuntime", "X86Assembler"]),
     .testTarget(name: "CNNKernelsTests", dependencies: ["CNNKernels", "X86Assembler"]),
     .testTarget(name: "CNNPicturesTests", dependencies: ["CNNPictures"]),
     .testTarget(name: "CNNGraphTests", dependencies: ["CNNGraph"]),
