@@ -13,7 +13,7 @@ struct InputGradientBlocks: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let gradient = gradient
     var cost = StepCost(of: gradient.geometry)
-    cost.algorithm = "input gradient" + (gradient.algorithm.map { " \($0.name)" } ?? "")
+    cost.algorithm = "input gradient" + (gradient.algorithm.map { " \($0)" } ?? "")
     if gradient.addsResidual { cost.algorithm += "+add" }
     cost.operations = gradient.operations
     return LoweredOperation(
@@ -32,7 +32,7 @@ struct InputGradientBlocks: CompiledOperation {
 /// layout of the parameter.
 struct WeightGradientBlocks: CompiledOperation {
   static let name = "weight_gradient_blocks"
-  let gradient: BlockedWeightGradient
+  let gradient: any BlockedWeightGradient
   let shape: [Int]
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [try TensorType(.float32, shape)] }
@@ -40,7 +40,7 @@ struct WeightGradientBlocks: CompiledOperation {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let gradient = gradient
     var cost = StepCost(of: gradient.geometry)
-    cost.algorithm = "weight gradient \(gradient.algorithm.name)"
+    cost.algorithm = "weight gradient \(gradient.algorithm)"
     cost.operations = gradient.operations
     return LoweredOperation(
       workspaceByteCount: gradient.workspaceByteCount, cost: cost,

@@ -32,7 +32,7 @@ struct BlockedLayoutPass {
 
   init(_ source: Graph, _ generation: CodeGeneration) throws(CNNError) {
     (self.source, self.generation) = (source, generation)
-    fusions = ConvolutionFusions(source)
+    fusions = ConvolutionFusions(source, generation)
     rewriter = try GraphRewriter(source)
     isRowMajor = (0..<source.valueCount).map { source.node(defining: Value(index: $0)) == nil }
     blocked = Array(repeating: nil, count: source.valueCount)
@@ -172,10 +172,11 @@ struct BlockedLayoutPass {
     guard let (input, layout) = try image(node.operands[0], geometry) else { return false }
     let epilogue = Epilogue(
       hasBias: node.operands.count == 3, addsResidual: fusion.residual != nil, activation: fusion.activation)
-    let hasMean = BlockedConvolution.isDepthwise(geometry) && fusion.isAveraged
-    let convolution = try BlockedConvolution(
-      geometry, input: layout, epilogue: epilogue, accumulatesSum: hasMean,
-      workers: generation.workers, library: generation.library)
+    let hasMean = geometry.isChannelwise && fusion.isAveraged
+    let convolution = try ConvolutionAlgorithms.plan(
+      ConvolutionRequest(
+        geometry, input: layout, epilogue: epilogue, accumulatesSum: hasMean, workers: generation.workers),
+      library: generation.library)
     var operands = [input]
     operands += try weights(of: node, PackFilter(convolution), biasCount: convolution.biasCount, name)
     if let residual = fusion.residual {
@@ -192,7 +193,7 @@ struct BlockedLayoutPass {
   /// What a convolution reads: a blocked tensor, or the few channels of a picture as they come.
   mutating func image(
     _ x: Value, _ geometry: ConvolutionGeometry
-  ) throws(CNNError) -> (value: Value, layout: BlockedConvolution.Input)? {
+  ) throws(CNNError) -> (value: Value, layout: ConvolutionInput)? {
     guard !isInBlocks(x), geometry.inputChannels < 8, geometry.groups == 1 else {
       return try inBlocks(x).map { ($0.value, .blocked) }
     }

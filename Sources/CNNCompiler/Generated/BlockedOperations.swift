@@ -65,7 +65,7 @@ struct PackFilter: CompiledOperation {
   let pack: @Sendable (StepArguments, _ weight: UnsafePointer<Float>, _ scale: UnsafePointer<Float>?) -> Void
 
   /// The filter of a convolution.
-  init(_ convolution: BlockedConvolution) {
+  init(_ convolution: any BlockedConvolution) {
     count = convolution.filterCount
     pack = { convolution.pack($1, scale: $2, into: $0.result(), workers: $0.workers) }
   }
@@ -122,15 +122,15 @@ struct PackBias: CompiledOperation {
 /// says the bias and a residual. Results: the image, and with `hasMean` its mean over the pixels.
 struct ConvolveBlocks: CompiledOperation {
   static let name = "convolve_blocks"
-  let convolution: BlockedConvolution
+  let convolution: any BlockedConvolution
   let epilogue: Epilogue
   var hasMean = false
 
-  var attributes: Attributes { ["algorithm": .text(convolution.algorithm.name)] }
+  var attributes: Attributes { ["algorithm": .text(convolution.algorithm)] }
 
   private var cost: StepCost {
     var cost = StepCost(of: convolution.geometry)
-    cost.algorithm = convolution.algorithm.name
+    cost.algorithm = convolution.algorithm
     if let activation = epilogue.activation { cost.algorithm += "+\(activation)" }
     if epilogue.addsResidual { cost.algorithm += "+add" }
     cost.operations = convolution.operations

@@ -148,11 +148,12 @@ extension BlockedLayoutPass {
   }
 
   private mutating func weightGradient(_ node: Node, _ geometry: ConvolutionGeometry) throws(CNNError) -> Bool {
-    guard BlockedWeightGradient.isPossible(geometry),
+    let workers = generation.workers, library = generation.library
+    guard WeightGradientAlgorithms.best(WeightGradientRequest(geometry, workers: workers), library.target) != nil,
       let (input, layout) = try image(node.operands[0], geometry), let (dy, _) = try inBlocks(node.operands[1])
     else { return false }
-    let gradient = try BlockedWeightGradient(
-      geometry, input: layout, workers: generation.workers, library: generation.library)
+    let gradient = try WeightGradientAlgorithms.plan(
+      WeightGradientRequest(geometry, input: layout, workers: workers), library: library)
     let operation = WeightGradientBlocks(gradient: gradient, shape: source.type(of: node.results[0]).shape)
     let result = try rewriter.result.addSingle(operation, [input, dy], name: node.name)
     defineRowMajor(node.results[0], result)

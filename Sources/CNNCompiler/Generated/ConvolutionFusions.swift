@@ -29,7 +29,7 @@ struct ConvolutionFusions {
   private(set) var absorbed: Set<Int> = []
 
   /// Finds the fusions of a graph.
-  init(_ graph: Graph) {
+  init(_ graph: Graph, _ generation: CodeGeneration) {
     let consumers = graph.consumers()
     /// The node that alone reads a value that is not seen from outside.
     func onlyReader(_ value: Value) -> Int? {
@@ -38,7 +38,7 @@ struct ConvolutionFusions {
     var taken: Set<Int> = []
     // From the back: of two convolutions that are added, the later one finds the other's result ready.
     for (position, node) in graph.nodes.enumerated().reversed() {
-      guard Self.hasKernels(node, graph) else { continue }
+      guard Self.hasKernels(node, graph, generation) else { continue }
       var fusion = Fusion(convolution: position)
       var last = position
       if !Self.isDepthwise(node, graph), let reader = onlyReader(node.results[0]), graph.nodes[reader].operation is Add,
@@ -92,7 +92,7 @@ struct ConvolutionFusions {
 
   /// Whether a node is a convolution in which every channel has a filter of its own.
   private static func isDepthwise(_ node: Node, _ graph: Graph) -> Bool {
-    geometry(of: node, graph).map(BlockedConvolution.isDepthwise) ?? false
+    geometry(of: node, graph)?.isChannelwise ?? false
   }
 
   private static func geometry(of node: Node, _ graph: Graph) -> ConvolutionGeometry? {
@@ -106,9 +106,13 @@ struct ConvolutionFusions {
     }
   }
 
-  private static func hasKernels(_ node: Node, _ graph: Graph) -> Bool {
+  private static func hasKernels(_ node: Node, _ graph: Graph, _ generation: CodeGeneration) -> Bool {
     switch node.operation {
-    case is Convolution2D: return geometry(of: node, graph).map(BlockedConvolution.isPossible) ?? false
+    case is Convolution2D:
+      return geometry(of: node, graph).map {
+        let request = ConvolutionRequest($0, workers: generation.workers)
+        return ConvolutionAlgorithms.best(request, generation.library.target) != nil
+      } ?? false
     case is Convolution2DInputGradient: return geometry(of: node, graph).map(BlockedInputGradient.canAdd) ?? false
     case is Dense: return BlockedLayoutPass.tensor(graph.type(of: node.operands[0])) != nil
     default: return false

@@ -15,19 +15,41 @@ struct PicturePhases: Sendable {
   let transform: WinogradTransform
   private let geometry: ConvolutionGeometry
 
+  /// Why a convolution is not computed by its phases and this transform; nil where it is.
+  static func refusal(_ g: ConvolutionGeometry, _ transform: WinogradTransform) -> String? {
+    if g.groups > 1 { return "the channels of a picture are in \(g.groups) groups" }
+    if g.strideHeight != 2 || g.strideWidth != 2 {
+      return "the stride is \(g.strideHeight)x\(g.strideWidth); four phases need 2x2"
+    }
+    if g.dilationHeight > 1 || g.dilationWidth > 1 {
+      return "the dilation is \(g.dilationHeight)x\(g.dilationWidth); phases need 1x1"
+    }
+    if g.kernelHeight < 5 || g.kernelWidth < 5 {
+      return "the filter is \(g.kernelHeight)x\(g.kernelWidth); phases pay from 5x5 on"
+    }
+    if 4 * g.inputChannels > BlockedTensor.blockChannels {
+      return "the picture has \(g.inputChannels) channels; four phases of 4 fit a block"
+    }
+    if g.inputHeight < 2 || g.inputWidth < 2 { return "the picture has one row or column" }
+    let taps = Self.taps(g), expected = transform.taps
+    return taps == expected ? nil : "the phases meet \(taps)x\(taps) taps, not \(expected)x\(expected)"
+  }
+
   /// The phases for a convolution; nil where it does not pay or there is no transform of that size.
   init?(_ g: ConvolutionGeometry) {
-    guard g.groups == 1, g.strideHeight == 2, g.strideWidth == 2, g.dilationHeight == 1, g.dilationWidth == 1,
-      g.kernelHeight >= 5, g.kernelWidth >= 5, 4 * g.inputChannels <= BlockedTensor.blockChannels,
-      g.inputHeight > 1, g.inputWidth > 1
-    else { return nil }
-    let taps = max(Self.taps(g.kernelHeight, padding: g.padTop), Self.taps(g.kernelWidth, padding: g.padLeft))
-    guard let transform: WinogradTransform = [3: .f4, 4: .f3WithFourTaps][taps] else { return nil }
+    guard let transform = [WinogradTransform.f4, .f3WithFourTaps].first(where: { Self.refusal(g, $0) == nil }) else {
+      return nil
+    }
     self.transform = transform
     geometry = g
     tensor = BlockedTensor(
       images: g.batch, height: (g.inputHeight + 1) / 2, width: (g.inputWidth + 1) / 2, channels: 4 * g.inputChannels)
     padding = BlockedTensor.Border(top: (g.padTop + 1) / 2, left: (g.padLeft + 1) / 2)
+  }
+
+  /// The taps of the filter over the phases, along the longer side.
+  private static func taps(_ g: ConvolutionGeometry) -> Int {
+    max(taps(g.kernelHeight, padding: g.padTop), taps(g.kernelWidth, padding: g.padLeft))
   }
 
   /// Tap `k` meets pixel `2 y + k - padding`, which is in row `y + (k - padding) / 2`, rounded down, of a phase.

@@ -6,6 +6,9 @@ public struct PixelGrid: Hashable, Sendable {
   /// Bytes from the tensor's first one to the first pixel, from a pixel to the next, and from a row to the next.
   let originByteOffset, pixelByteCount, rowByteCount: Int
 
+  /// Whether these are all pixels.
+  var isWhole: Bool { height == tensor.height && width == tensor.width }
+
   /// All pixels.
   init(_ tensor: BlockedTensor) {
     self.tensor = tensor

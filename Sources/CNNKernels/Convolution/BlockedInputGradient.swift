@@ -17,7 +17,7 @@ public struct BlockedInputGradient: Sendable {
   private struct Phase: Sendable {
     let places: PixelGrid
     /// nil where no output reads these pixels: their gradient is zero.
-    let convolution: BlockedConvolution?
+    let convolution: (any BlockedConvolution)?
     /// Where its filter begins, in floats.
     var filterOffset = 0
     let filterOrder: FilterOrder
@@ -47,11 +47,9 @@ public struct BlockedInputGradient: Sendable {
   ) throws(CNNError) {
     geometry = g
     self.addsResidual = addsResidual
-    gradient = BlockedTensor(
-      images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
-    result = BlockedTensor(images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
+    (gradient, result) = (g.blockedOutput, g.blockedInput)
     guard let (rows, columns) = Self.phases(of: g) else { return nil }
-    let isDepthwise = BlockedConvolution.isDepthwise(g), isWhole = rows.count == 1 && columns.count == 1
+    let isDepthwise = g.isChannelwise, isWhole = rows.count == 1 && columns.count == 1
     // All phases read one copy. Windows do without, and so may what computes all pixels at once.
     let border = BlockedTensor.Border(
       top: rows.map(\.paddingBefore).max() ?? 0, left: columns.map(\.paddingBefore).max() ?? 0,
@@ -59,7 +57,7 @@ public struct BlockedInputGradient: Sendable {
     padded = isDepthwise || isWhole || border == .none ? nil : gradient.with(border: border)
     let isGrouped = g.groups > 1 && !isDepthwise
     var phases: [Phase] = []
-    var filterEnd = 0
+    var filterEnd = 0, cycles = 0.0
     for row in rows {
       for column in columns {
         let places = PixelGrid(result, rows: row, columns: column)
@@ -75,11 +73,13 @@ public struct BlockedInputGradient: Sendable {
           outputChannels: g.inputChannels, kernelHeight: row.taps.count, kernelWidth: column.taps.count,
           dilationHeight: row.dilation, dilationWidth: column.dilation, padTop: row.paddingBefore,
           padLeft: column.paddingBefore, padBottom: row.paddingAfter, padRight: column.paddingAfter, groups: g.groups)
-        guard BlockedConvolution.isPossible(geometry) else { return nil }
-        let convolution = try BlockedConvolution(
+        let request = ConvolutionRequest(
           geometry, input: isDepthwise || isWhole ? .blocked : .padded(border),
-          epilogue: Epilogue(addsResidual: addsResidual), filterOrder: isGrouped ? nil : order, output: places,
-          workers: workers, library: library)
+          epilogue: Epilogue(addsResidual: addsResidual), filterOrder: isGrouped ? nil : order, places: places,
+          workers: workers)
+        guard let algorithm = ConvolutionAlgorithms.best(request, library.target) else { return nil }
+        let convolution = try algorithm.plan(request, library: library)
+        cycles += algorithm.cycles(request, library.target)
         phases.append(
           Phase(places: places, convolution: convolution, filterOffset: filterEnd, filterOrder: order))
         // Filters begin at whole cache lines, as kernels expect.
@@ -88,7 +88,7 @@ public struct BlockedInputGradient: Sendable {
     }
     self.phases = phases
     self.isGrouped = isGrouped
-    filterCount = filterEnd
+    (filterCount, self.cycles) = (filterEnd, cycles)
   }
 
   /// The number of floats of the packed filter.
@@ -106,9 +106,10 @@ public struct BlockedInputGradient: Sendable {
   public var operations: Int { phases.reduce(0) { $0 + ($1.convolution?.operations ?? 0) } }
 
   /// How it is computed, as profiles say it.
-  public var algorithm: BlockedConvolution.Algorithm? {
-    phases.compactMap { $0.convolution?.algorithm }.first
-  }
+  public var algorithm: String? { phases.compactMap { $0.convolution?.algorithm }.first }
+
+  /// How many cycles its convolutions will take each of the workers, as their algorithms say.
+  public let cycles: Double
 
   /// Packs `weight` `[output, input / groups, height, width]` of the forward convolution.
   public func pack(
@@ -177,8 +178,8 @@ public struct BlockedInputGradient: Sendable {
     }
     for phase in phases {
       phase.convolution?.run(
-        dy, filter: filter + phase.filterOffset, bias: nil, residual: residual, into: dx, workspace: workspace,
-        workers: workers)
+        dy, filter: filter + phase.filterOffset, bias: nil, residual: residual, into: dx, mean: nil,
+        workspace: workspace, workers: workers)
     }
     if phases.allSatisfy({ $0.convolution != nil }) || residual == UnsafeRawPointer(dx) { return }
     result.forEachImage(workers) { image, block in

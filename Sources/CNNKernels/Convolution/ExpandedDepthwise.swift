@@ -36,10 +36,7 @@ public struct ExpandedDepthwise: Sendable {
     epilogue: Epilogue, accumulatesSum: Bool, workers: Workers, library: KernelLibrary
   ) {
     let g = geometry, target = library.target
-    input = BlockedTensor(
-      images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: expansion.inputChannels)
-    hidden = BlockedTensor(images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
-    output = BlockedTensor(images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
+    (input, hidden, output) = (expansion.blockedInput, g.blockedInput, g.blockedOutput)
     threads = workers.count
     let columns = target.hasAVX512 ? [16] : [8, 8]
     let lastColumns = hidden.channels % 16 == 0 || hidden.channels % 16 > 8 ? columns : [8]
@@ -68,7 +65,7 @@ public struct ExpandedDepthwise: Sendable {
     depthwise = WindowSchedule(
       .weightedSum, hidden, kernel: [g.kernelHeight, g.kernelWidth], stride: [g.strideHeight, g.strideWidth],
       dilation: [g.dilationHeight, g.dilationWidth],
-      padding: .init(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight), output: PixelGrid(output),
+      padding: g.border, output: PixelGrid(output),
       epilogue: epilogue, accumulatesSum: accumulatesSum, library: library)
 
     var strips: [Strip] = []

@@ -2,7 +2,7 @@ import CNNCore
 import CNNRuntime
 
 /// How a filter is packed: divided among the threads, by generated code wherever there is some for its order.
-struct FilterPacking: Sendable {
+public struct FilterPacking: Sendable {
   let filter: PackedFilter
   private let order: FilterOrder
   private let tapFactors: [Float]?

@@ -36,8 +36,7 @@ struct PictureGradientSchedule: Sendable {
     _ g: ConvolutionGeometry, _ picture: Picture, output: BlockedTensor, workers: Workers, library: KernelLibrary
   ) {
     (self.picture, self.output) = (picture, output)
-    let border = BlockedTensor.Border(top: g.padTop, left: g.padLeft, bottom: g.padBottom, right: g.padRight)
-    self.border = border
+    border = g.border
     window = Window(
       height: g.kernelHeight, width: g.kernelWidth, strideHeight: g.strideHeight, strideWidth: g.strideWidth,
       reach: (g.kernelHeight - 1) * g.dilationHeight + 1)

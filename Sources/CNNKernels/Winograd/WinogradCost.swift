@@ -5,25 +5,22 @@ extension WinogradSchedule {
   /// together.
   struct Cost {
     private let transform: WinogradTransform
+    private let output: BlockedTensor
     private let tiles, products: Int
     private let workers: Workers
 
     init(_ transform: WinogradTransform, _ output: BlockedTensor, _ workers: Workers) {
       func count(_ size: Int) -> Int { transform.cut(size).count }
-      (self.transform, self.workers) = (transform, workers)
+      (self.transform, self.output, self.workers) = (transform, output, workers)
       tiles = output.images * count(output.height) * count(output.width)
-      products = WinogradTiles.products(
-        transform, images: output.images, height: output.height, width: output.width)
+      products = WinogradTiles.products(transform, output)
     }
-
-    /// Reading 16 floats of a filter from memory takes each core as long as so many products.
-    static let filterReading = 8.0
 
     var hasFewTiles: Bool { tiles <= 16 * workers.count }
 
     /// With the filter stored transformed: the products or reading the filter, whichever takes longer.
     private var withTransformedFilter: Double {
-      max(Double(products), Self.filterReading * Double(workers.count * transform.positions))
+      max(Double(products), ConvolutionCost.filterReading * Double(workers.count * transform.positions))
     }
 
     /// With the filter transformed on the way, where the channels are divided among the cores.
@@ -35,12 +32,13 @@ extension WinogradSchedule {
     /// Whether to transform the filter on the way.
     var transformsFilter: Bool { transformingFilter < 1.2 * withTransformedFilter }
 
-    /// The products, or reading the filter, whichever takes longer.
-    var multiplying: Double { min(withTransformedFilter, transformingFilter) }
-
-    /// The other two transforms, which take so many cycles for 16 channels of a tile.
-    func transforming(input: Double, output: Double, inputBlocks: Int, outputBlocks: Int) -> Double {
-      Double(tiles) * (input / Double(outputBlocks) + output / Double(inputBlocks))
+    /// Cycles of each worker for all channels: the products, or reading the filter, whichever takes longer, and the other
+    /// two transforms of each tile.
+    func cycles(from input: BlockedTensor) -> Double {
+      let ofInput = transform == .f2 ? 9.0 : 22.0, ofOutput = transform == .f2 ? 8.0 : 20.0
+      let multiplying = min(withTransformedFilter, transformingFilter)
+      let transforming = Double(tiles) * (ofInput / Double(output.blocks) + ofOutput / Double(input.blocks))
+      return (multiplying + transforming) * (Double(input.channels * output.blocks) / Double(workers.count))
     }
   }
 }

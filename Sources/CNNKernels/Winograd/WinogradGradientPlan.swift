@@ -31,8 +31,7 @@ struct WinogradGradientPlan: Sendable {
       func count(_ size: Int) -> Int { transform.cut(size).count }
       self.transform = transform
       tiles = output.images * count(output.height) * count(output.width)
-      products = WinogradTiles.products(
-        transform, images: output.images, height: output.height, width: output.width)
+      products = WinogradTiles.products(transform, output)
       (inputBlocks, outputBlocks, threads) = (input.blocks, output.blocks, workers.count)
       self.target = target
     }
@@ -75,7 +74,7 @@ struct WinogradGradientPlan: Sendable {
       cycles: products * product + sums * (isNear ? nearSums : farSums(sumsBytes * sizes.threads, sizes.target))
         + sizes.transforming
         + sizes.transformingBack
-        + (sizes.threads > 1 ? Double(sumsBytes) / 4 + 10_000 : 0))
+        + (sizes.threads > 1 ? ConvolutionCost.adding(sums: Double(sumsBytes)) : 0))
   }
 
   private static func dividingPairs(_ sizes: Sizes) -> WinogradGradientPlan {

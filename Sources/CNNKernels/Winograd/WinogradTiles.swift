@@ -80,9 +80,9 @@ struct WinogradTiles: Sendable {
   var count: Int { output.images * rows.count * columns.count }
 
   /// How many products of numbers it takes for each pair of channels.
-  static func products(_ transform: WinogradTransform, images: Int, height: Int, width: Int) -> Int {
+  static func products(_ transform: WinogradTransform, _ output: BlockedTensor) -> Int {
     func inputs(_ size: Int) -> Int { transform.cut(size).reduce(0) { $0 + $1 + transform.taps - 1 } }
-    return images * inputs(height) * inputs(width)
+    return output.images * inputs(output.height) * inputs(output.width)
   }
 
   /// The tiles of `range`, counted along the rows of one image after the other.

@@ -17,7 +17,7 @@ struct BlockedConvolutionTests {
     let y: [Float]
     let isGuardIntact: Bool
     let expected: [Double]
-    let algorithm: BlockedConvolution.Algorithm
+    let algorithm: String
 
     var error: Double {
       let largest = expected.map(\.magnitude).max() ?? 1
@@ -26,12 +26,11 @@ struct BlockedConvolutionTests {
   }
 
   static func run(
-    _ g: ConvolutionGeometry, _ target: CodeTarget, algorithm: BlockedConvolution.Algorithm?,
-    input layout: BlockedConvolution.Input = .blocked, epilogue: Epilogue, workers: Workers, seed: UInt64
+    _ request: ConvolutionRequest, _ algorithm: any ConvolutionAlgorithm, _ target: CodeTarget, seed: UInt64
   ) throws -> Run {
+    let (g, epilogue, workers) = (request.geometry, request.epilogue, request.workers)
     let library = KernelLibrary(target)
-    let convolution = try BlockedConvolution(
-      g, input: layout, epilogue: epilogue, algorithm: algorithm, workers: workers, library: library)
+    let convolution = try algorithm.plan(request, library: library)
     try library.finish()
     let x = try ConvolutionBuffer(randomCount: g.inputCount, seed: seed, stream: 1)
     let weight = try ConvolutionBuffer(randomCount: g.weightCount, seed: seed, stream: 2)
@@ -61,9 +60,9 @@ struct BlockedConvolutionTests {
     }
     convolution.pack(oihw.base, scale: scale.base, into: filter.base, workers: workers)
     convolution.run(
-      layout == .blocked ? xBlocked.base : x.base, filter: filter.base, bias: epilogue.hasBias ? bias.base : nil,
+      request.input == .blocked ? xBlocked.base : x.base, filter: filter.base, bias: epilogue.hasBias ? bias.base : nil,
       residual: epilogue.addsResidual ? UnsafeRawPointer(residualBlocked.base) : nil, into: yBlocked.base,
-      workspace: workspace.base, workers: workers)
+      mean: nil, workspace: workspace.base, workers: workers)
     BlockedCopies.unpack(yBlocked.base, convolution.output, into: y.base, workers: workers)
 
     var expected = [Double](repeating: .nan, count: g.outputCount)
@@ -123,8 +122,7 @@ struct BlockedConvolutionTests {
           batch: pick([1, 2]), inputHeight: pick(sizes), inputWidth: pick(sizes), inputChannels: inputs,
           outputChannels: groups * pick([1, 2, 3, 4, 8, 16, 24, 32]), kernelHeight: kernel, kernelWidth: kernel,
           strideHeight: stride, strideWidth: stride, padTop: pads[0], padLeft: pads[1], padBottom: pads[2],
-          padRight: pads[3], groups: groups), BlockedConvolution.isPossible(geometry),
-          !BlockedConvolution.isDepthwise(geometry)
+          padRight: pads[3], groups: groups), !geometry.isChannelwise
         {
           return geometry
         }
@@ -135,11 +133,16 @@ struct BlockedConvolutionTests {
         outputChannels: isDepthwise ? channels : pick([1, 7, 8, 16, 17, 24, 40, 64, 96, 112]), kernelHeight: kernel,
         kernelWidth: kernel, strideHeight: stride, strideWidth: stride, dilationHeight: dilation,
         dilationWidth: dilation, padTop: pads[0], padLeft: pads[1], padBottom: pads[2], padRight: pads[3],
-        groups: isDepthwise ? channels : 1), BlockedConvolution.isPossible(geometry)
+        groups: isDepthwise ? channels : 1), isPossible(geometry)
       {
         return geometry
       }
     }
+  }
+
+  /// Whether some algorithm computes a convolution.
+  static func isPossible(_ geometry: ConvolutionGeometry) -> Bool {
+    ConvolutionAlgorithms.best(ConvolutionRequest(geometry, workers: Workers(count: 1)), CodeTarget(.avx2)) != nil
   }
 
   @Test(arguments: targets, Kind.allCases)
@@ -151,23 +154,19 @@ struct BlockedConvolutionTests {
       let epilogue = Epilogue(
         hasBias: index % 3 != 0, addsResidual: kind != .depthwise && index % 4 == 1,
         activation: functions[index % functions.count].flatMap { VectorActivation($0, constants: []) })
-      var algorithms: [BlockedConvolution.Algorithm?] = [nil]
-      if kind != .depthwise { algorithms.append(.direct) }
-      if kind != .picture, BlockedConvolution.isWinogradPossible(g) { algorithms += [.winograd(.f2), .winograd(.f4)] }
+      let request = ConvolutionRequest(
+        g, input: kind == .picture ? .picture(.number) : .blocked, epilogue: epilogue,
+        workers: Workers(count: 1 + index % 3))
+      let algorithms = ConvolutionAlgorithms.all.filter { $0.refusal(request, target) == nil }
+      #expect(!algorithms.isEmpty, "\(g)")
       for algorithm in algorithms {
-        let run = try Self.run(
-          g, target, algorithm: algorithm, input: kind == .picture ? .picture(.number) : .blocked, epilogue: epilogue,
-          workers: Workers(count: 1 + index % 3), seed: UInt64(index))
+        let run = try Self.run(request, algorithm, target, seed: UInt64(index))
         // Rounding grows with the number of terms; Winograd's larger transforms multiply it.
         let terms = Double(g.inputChannels / g.groups * g.kernelHeight * g.kernelWidth)
-        let factor: Double
-        switch run.algorithm {
-        case .winograd(.f4), .phases: factor = 10
-        default: factor = 2
-        }
+        let factor = ["direct", "depthwise", "winograd_f2"].contains(run.algorithm) ? 2.0 : 10
         let bound = (2e-7 * terms.squareRoot() + 1e-6) * factor
-        #expect(run.error < bound, "\(g), \(String(describing: algorithm)), \(epilogue), \(target.instructionSet)")
-        #expect(run.isGuardIntact, "\(g), \(String(describing: algorithm))")
+        #expect(run.error < bound, "\(g), \(run.algorithm), \(epilogue), \(target.instructionSet)")
+        #expect(run.isGuardIntact, "\(g), \(run.algorithm)")
         if !(run.error < bound) { return }
       }
     }
@@ -188,8 +187,8 @@ struct BlockedConvolutionTests {
       let pixels = (0..<g.inputCount).map { UInt8(truncatingIfNeeded: $0 * 37 + $0 / 7) }
       let numbers = pixels.indices.map { (Float(pixels[$0]) - mean[$0 % channels]) / deviation[$0 % channels] }
       func result(_ element: Picture.Element, _ x: UnsafeRawPointer) throws -> [Float] {
-        let convolution = try BlockedConvolution(
-          g, input: .picture(element), epilogue: Epilogue(), workers: workers, library: library)
+        let convolution = try ConvolutionAlgorithms.plan(
+          ConvolutionRequest(g, input: .picture(element), workers: workers), library: library)
         try library.finish()
         let filter = try ConvolutionBuffer(count: convolution.filterCount)
         let workspace = try ConvolutionBuffer(byteCount: convolution.workspaceByteCount)
@@ -197,8 +196,8 @@ struct BlockedConvolutionTests {
         let y = try ConvolutionBuffer(count: g.outputCount)
         convolution.pack(weight.base, scale: nil, into: filter.base, workers: workers)
         convolution.run(
-          x, filter: filter.base, bias: nil, residual: nil, into: blocked.base, workspace: workspace.base,
-          workers: workers)
+          x, filter: filter.base, bias: nil, residual: nil, into: blocked.base, mean: nil,
+          workspace: workspace.base, workers: workers)
         BlockedCopies.unpack(blocked.base, convolution.output, into: y.base, workers: workers)
         let isIntact = [filter, workspace, blocked, y].allSatisfy(\.isGuardIntact)
         #expect(isIntact)
@@ -210,17 +209,5 @@ struct BlockedConvolutionTests {
       }
       #expect(ofPixels == ofNumbers && ofNumbers.contains { $0 != 0 }, "\(g)")
     }
-  }
-
-  @Test func windowsBesideTheImageHaveNoKernel() throws {
-    // The taps lie above and below the only row.
-    let beside = try ConvolutionGeometry(
-      batch: 1, inputHeight: 1, inputWidth: 8, inputChannels: 16, outputChannels: 16, kernelHeight: 2, kernelWidth: 2,
-      dilationHeight: 2, padTop: 1, padBottom: 1, groups: 16)
-    #expect(!BlockedConvolution.isPossible(beside))
-    let wide = try ConvolutionGeometry(
-      batch: 1, inputHeight: 4, inputWidth: 400, inputChannels: 16, outputChannels: 16, kernelHeight: 2,
-      kernelWidth: 2, dilationWidth: 300, groups: 16)
-    #expect(!BlockedConvolution.isPossible(wide))
   }
 }

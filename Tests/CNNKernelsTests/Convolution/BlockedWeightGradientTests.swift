@@ -18,17 +18,13 @@ struct BlockedWeightGradientTests {
     let expected: [Double]
     /// The sums of the magnitudes of all products.
     let scale: [Double]
-    let algorithm: BlockedWeightGradient.Algorithm
+    let algorithm: String
 
     /// The largest error, as a part of the sum of the products' magnitudes; Winograd's transforms mix the products of all
     /// taps.
     var error: Double {
       let all = scale.max() ?? 0
-      let isMixed =
-        switch algorithm {
-        case .direct, .depthwise: false
-        case .winograd, .phases: true
-        }
+      let isMixed = !["direct", "direct_picture", "depthwise"].contains(algorithm)
       var largest = 0.0
       for index in expected.indices {
         let error = abs(Double(dWeight[index]) - expected[index]) / max(isMixed ? all : scale[index], 1e-30)
@@ -51,12 +47,10 @@ struct BlockedWeightGradientTests {
   }
 
   static func run(
-    _ g: ConvolutionGeometry, _ target: CodeTarget, algorithm: BlockedWeightGradient.Algorithm?,
-    input layout: BlockedConvolution.Input = .blocked, workers: Workers, seed: UInt64
+    _ request: WeightGradientRequest, _ algorithm: any WeightGradientAlgorithm, _ target: CodeTarget, seed: UInt64
   ) throws -> Run {
-    let library = KernelLibrary(target)
-    let gradient = try BlockedWeightGradient(
-      g, input: layout, algorithm: algorithm, workers: workers, library: library)
+    let library = KernelLibrary(target), g = request.geometry, workers = request.workers
+    let gradient = try algorithm.plan(request, library: library)
     try library.finish()
     let x = try ConvolutionBuffer(randomCount: g.inputCount, seed: seed, stream: 1)
     let dy = try ConvolutionBuffer(randomCount: g.outputCount, seed: seed, stream: 2)
@@ -70,7 +64,7 @@ struct BlockedWeightGradientTests {
     let dWeight = try GuardedFloats(g.weightCount), again = try GuardedFloats(g.weightCount)
     for result in [dWeight, again] {
       gradient.run(
-        layout == .blocked ? xBlocked.base : x.base, gradient: dyBlocked.base, into: result.pointer,
+        request.input == .blocked ? xBlocked.base : x.base, gradient: dyBlocked.base, into: result.pointer,
         workspace: workspace.base, workers: workers)
     }
 
@@ -94,17 +88,21 @@ struct BlockedWeightGradientTests {
       algorithm: gradient.algorithm)
   }
 
-  static func check(
-    _ g: ConvolutionGeometry, _ target: CodeTarget, algorithm: BlockedWeightGradient.Algorithm?,
-    input layout: BlockedConvolution.Input = .blocked, workers: Int, seed: UInt64
-  ) throws -> Bool {
-    let run = try run(
-      g, target, algorithm: algorithm, input: layout, workers: Workers(count: workers), seed: seed)
-    let description = "\(g), \(run.algorithm), \(target.instructionSet), \(workers) workers: \(run.error)"
-    #expect(run.error < 1e-5, "\(description)")
-    #expect(run.isGuardIntact, "\(description)")
-    #expect(run.isRepeatable, "\(description)")
-    return run.error < 1e-5 && run.isGuardIntact && run.isRepeatable
+  /// Checks every algorithm that accepts a request.
+  static func check(_ request: WeightGradientRequest, _ target: CodeTarget, seed: UInt64) throws -> Bool {
+    let algorithms = WeightGradientAlgorithms.all.filter { $0.refusal(request, target) == nil }
+    #expect(!algorithms.isEmpty, "\(request)")
+    var isRight = true
+    for algorithm in algorithms {
+      let run = try run(request, algorithm, target, seed: seed)
+      let description =
+        "\(request.geometry), \(run.algorithm), \(target.instructionSet), \(request.workers.count) workers: \(run.error)"
+      #expect(run.error < 1e-5, "\(description)")
+      #expect(run.isGuardIntact, "\(description)")
+      #expect(run.isRepeatable, "\(description)")
+      isRight = isRight && run.error < 1e-5 && run.isGuardIntact && run.isRepeatable
+    }
+    return isRight
   }
 
   @Test(arguments: BlockedConvolutionTests.targets, BlockedConvolutionTests.Kind.allCases)
@@ -113,15 +111,9 @@ struct BlockedWeightGradientTests {
       seed: 11, stream: UInt64(BlockedConvolutionTests.Kind.allCases.firstIndex(of: kind) ?? 0))
     for index in 0..<70 {
       let g = try BlockedConvolutionTests.randomGeometry(&generator, kind: kind)
-      var algorithms: [BlockedWeightGradient.Algorithm?] = [nil]
-      if kind != .depthwise { algorithms.append(.direct) }
-      if kind != .picture, BlockedConvolution.isWinogradPossible(g) { algorithms += [.winograd(.f2), .winograd(.f4)] }
-      for algorithm in algorithms {
-        let isRight = try Self.check(
-          g, target, algorithm: algorithm, input: kind == .picture ? .picture(.number) : .blocked,
-          workers: 1 + index % 3, seed: UInt64(index))
-        if !isRight { return }
-      }
+      let request = WeightGradientRequest(
+        g, input: kind == .picture ? .picture(.number) : .blocked, workers: Workers(count: 1 + index % 3))
+      if try !Self.check(request, target, seed: UInt64(index)) { return }
     }
   }
 
@@ -151,12 +143,8 @@ struct BlockedWeightGradientTests {
   @Test(arguments: BlockedConvolutionTests.targets, shapes)
   func namedShapesEqualTheReference(_ target: CodeTarget, _ shape: String) throws {
     let g = try ConvolutionCase(shape).geometry
-    var algorithms: [BlockedWeightGradient.Algorithm?] = [nil]
-    if BlockedConvolution.isWinogradPossible(g) { algorithms += [.direct, .winograd(.f2), .winograd(.f4)] }
     for workers in 1...3 {
-      for algorithm in algorithms {
-        _ = try Self.check(g, target, algorithm: algorithm, workers: workers, seed: 5)
-      }
+      _ = try Self.check(WeightGradientRequest(g, workers: Workers(count: workers)), target, seed: 5)
     }
   }
 
@@ -173,7 +161,8 @@ struct BlockedWeightGradientTests {
     let numbers = pixels.indices.map { (Float(pixels[$0]) - mean[$0 % channels]) / deviation[$0 % channels] }
     func result(_ element: Picture.Element, _ x: UnsafeRawPointer) throws -> [Float] {
       let workers = Workers(count: 2), library = KernelLibrary(target)
-      let gradient = try BlockedWeightGradient(g, input: .picture(element), workers: workers, library: library)
+      let request = WeightGradientRequest(g, input: .picture(element), workers: workers)
+      let gradient = try WeightGradientAlgorithms.plan(request, library: library)
       try library.finish()
       let dy = try ConvolutionBuffer(randomCount: gradient.output.byteCount / 4, seed: 3, stream: 1)
       let workspace = try ConvolutionBuffer(byteCount: gradient.workspaceByteCount)
@@ -188,16 +177,5 @@ struct BlockedWeightGradientTests {
       try result(.pixel(mean: mean, deviation: deviation), #require($0.baseAddress))
     }
     #expect(ofPixels == ofNumbers && ofNumbers.contains { $0 != 0 }, "\(g)")
-  }
-
-  @Test func algorithmsThatDoNotFitAreRefused() throws {
-    guard let target = BlockedConvolutionTests.targets.first else { return }
-    let strided = try ConvolutionCase("n1 h8 w8 ic16 oc16 kh3 kw3 sh2 sw2").geometry
-    for algorithm in [BlockedWeightGradient.Algorithm.winograd(.f4), .depthwise, .phases(.f4)] {
-      #expect(throws: CNNError.self) {
-        try BlockedWeightGradient(
-          strided, algorithm: algorithm, workers: Workers(count: 1), library: KernelLibrary(target))
-      }
-    }
   }
 }

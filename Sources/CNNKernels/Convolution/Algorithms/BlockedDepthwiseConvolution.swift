@@ -1,0 +1,72 @@
+import CNNCore
+import CNNRuntime
+
+/// Every channel by itself.
+struct DepthwiseAlgorithm: ConvolutionAlgorithm {
+  let name = "depthwise"
+
+  func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
+    if request.input != .blocked { return "the image is not in blocks without a border" }
+    if request.epilogue.addsResidual { return "windows add no residual" }
+    return WindowSchedule.refusal(request.geometry)
+  }
+
+  /// The multiply-adds.
+  func cycles(_ request: ConvolutionRequest, _ target: CodeTarget) -> Double {
+    let g = request.geometry
+    return Double(g.taps * g.outputPixels * g.blockedOutput.blocks) / Double(request.workers.count)
+  }
+
+  func plan(_ request: ConvolutionRequest, library: KernelLibrary) throws(CNNError) -> any BlockedConvolution {
+    try check(request, library.target)
+    return BlockedDepthwiseConvolution(request, library: library)
+  }
+}
+
+extension WindowSchedule {
+  /// Why windows do not compute a convolution; nil where they do.
+  static func refusal(_ g: ConvolutionGeometry) -> String? {
+    if !g.isChannelwise { return "not every channel has a filter of its own" }
+    guard
+      isPossible(width: g.kernelWidth, stride: g.strideWidth, dilation: g.dilationWidth, outputWidth: g.outputWidth)
+    else { return "the window's columns, stride or dilation, or the result's columns, are too many" }
+    // A window of which no row lies inside the image has no kernel.
+    let hasRows = (0..<g.outputHeight).allSatisfy { row in
+      (0..<g.kernelHeight).contains {
+        (0..<g.inputHeight).contains(row * g.strideHeight - g.padTop + $0 * g.dilationHeight)
+      }
+    }
+    return hasRows ? nil : "some windows hold no row of the image"
+  }
+}
+
+/// A convolution of every channel by itself.
+struct BlockedDepthwiseConvolution: BlockedConvolution {
+  let request: ConvolutionRequest
+  let algorithm = DepthwiseAlgorithm().name
+  private let schedule: WindowSchedule
+
+  init(_ request: ConvolutionRequest, library: KernelLibrary) {
+    self.request = request
+    let g = request.geometry
+    schedule = WindowSchedule(
+      .weightedSum, g.blockedInput, kernel: [g.kernelHeight, g.kernelWidth], stride: [g.strideHeight, g.strideWidth],
+      dilation: [g.dilationHeight, g.dilationWidth], padding: g.border, output: request.outputGrid,
+      filterOrder: request.filterOrder, epilogue: request.epilogue, accumulatesSum: request.accumulatesSum,
+      library: library)
+  }
+
+  var filterCount: Int { schedule.filterCount }
+  var workspaceByteCount: Int { 0 }
+
+  func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
+    workers: Workers
+  ) { schedule.pack(weight, scale: scale, into: packed) }
+
+  func run(
+    _ x: UnsafeRawPointer, filter: UnsafePointer<Float>, bias: UnsafePointer<Float>?, residual: UnsafeRawPointer?,
+    into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>?, workspace: UnsafeMutableRawPointer,
+    workers: Workers
+  ) { schedule.run(x, filter: filter, bias: bias, into: y, mean: mean, workers: workers) }
+}

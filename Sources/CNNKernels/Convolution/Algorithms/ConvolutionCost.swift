@@ -1,0 +1,35 @@
+/// What algorithms count when they say how many cycles a convolution takes.
+enum ConvolutionCost {
+  /// The cheapest of some algorithms; the first of equally cheap ones.
+  static func cheapest<Algorithm>(_ algorithms: [Algorithm], cycles: (Algorithm) -> Double) -> Algorithm? {
+    algorithms.map { ($0, cycles($0)) }.min { $0.1 < $1.1 }?.0
+  }
+
+  /// Reading 16 floats of a filter from memory takes each core as long as so many multiply-adds.
+  static let filterReading = 8.0
+
+  /// Waiting for each other at the end and adding up sums of so many bytes that every worker has of its own.
+  static func adding(sums byteCount: Double) -> Double { byteCount / 4 + 10_000 }
+
+  /// The multiply-adds of 16 output channels for each tap and pixel, where groups are computed as products: for every
+  /// input channel that a block of output channels reads, zeros between merged groups counted.
+  static func products(_ g: ConvolutionGeometry) -> Double {
+    parts(g).reduce(0) { $0 + Double($1.groups * $1.inputs * blocks($1.outputs)) }
+  }
+
+  /// The pairs of a block of input channels and a block of output channels that it reads.
+  static func pairs(_ g: ConvolutionGeometry) -> Double {
+    parts(g).reduce(0) { $0 + Double($1.groups * blocks($1.inputs) * blocks($1.outputs)) }
+  }
+
+  private static func blocks(_ channels: Int) -> Int {
+    (channels + BlockedTensor.blockChannels - 1) / BlockedTensor.blockChannels
+  }
+
+  /// The groups as products compute them, and the channels of each.
+  private static func parts(_ g: ConvolutionGeometry) -> [(groups: Int, inputs: Int, outputs: Int)] {
+    ((try? ChannelGroups.parts(of: g)) ?? []).map {
+      ($0.count, $0.geometry.inputChannels / $0.count, $0.geometry.outputChannels / $0.count)
+    }
+  }
+}

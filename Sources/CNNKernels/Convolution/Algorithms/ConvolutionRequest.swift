@@ -1,0 +1,79 @@
+import CNNCore
+import CNNRuntime
+
+/// How an image lies in memory that a convolution reads.
+public enum ConvolutionInput: Hashable, Sendable {
+  case blocked
+  /// Blocked, with a border of zeros that is at least as wide as the convolution's; for products.
+  case padded(BlockedTensor.Border)
+  /// NHWC: the few channels of a picture.
+  case picture(Picture.Element)
+}
+
+/// What a convolution on images in blocks of channels is planned for.
+public struct ConvolutionRequest: Sendable {
+  /// The sizes.
+  public var geometry: ConvolutionGeometry
+  /// How the image lies in memory.
+  public var input: ConvolutionInput
+  /// What follows in the same pass over memory.
+  public var epilogue: Epilogue
+  /// Whether the results are also summed over the pixels of each image.
+  public var accumulatesSum: Bool
+  /// How the weight lies; nil for `[output, input / groups, height, width]`.
+  public var filterOrder: FilterOrder?
+  /// The pixels to which the results go; nil for a tensor of just these.
+  public var places: PixelGrid?
+  /// What the work is divided among.
+  public var workers: Workers
+
+  /// A convolution of one image in blocks, which nothing follows, unless told otherwise.
+  public init(
+    _ geometry: ConvolutionGeometry, input: ConvolutionInput = .blocked, epilogue: Epilogue = Epilogue(),
+    accumulatesSum: Bool = false, filterOrder: FilterOrder? = nil, places: PixelGrid? = nil, workers: Workers
+  ) {
+    (self.geometry, self.input, self.epilogue) = (geometry, input, epilogue)
+    (self.accumulatesSum, self.filterOrder, self.places) = (accumulatesSum, filterOrder, places)
+    self.workers = workers
+  }
+
+  /// The pixels to which the results go.
+  var outputGrid: PixelGrid { places ?? PixelGrid(geometry.blockedOutput) }
+}
+
+extension ConvolutionInput {
+  /// The images, where they are NHWC.
+  func picture(_ geometry: ConvolutionGeometry) -> Picture? {
+    if case .picture(let element) = self { Picture(element, geometry) } else { nil }
+  }
+
+  /// The border that the image comes with.
+  var border: BlockedTensor.Border? { if case .padded(let border) = self { border } else { nil } }
+}
+
+extension ConvolutionGeometry {
+  /// Whether every channel has a filter of its own, which gives one channel.
+  public var isChannelwise: Bool { groups > 1 && groups == inputChannels && outputChannels == inputChannels }
+
+  /// The image in blocks of channels.
+  var blockedInput: BlockedTensor {
+    BlockedTensor(images: batch, height: inputHeight, width: inputWidth, channels: inputChannels)
+  }
+
+  /// The result in blocks of channels.
+  var blockedOutput: BlockedTensor {
+    BlockedTensor(images: batch, height: outputHeight, width: outputWidth, channels: outputChannels)
+  }
+
+  /// The zeros around the image.
+  var border: BlockedTensor.Border {
+    BlockedTensor.Border(top: padTop, left: padLeft, bottom: padBottom, right: padRight)
+  }
+
+  /// The pixels of all results.
+  var outputPixels: Int { batch * outputHeight * outputWidth }
+  /// The numbers of a filter for each pair of channels.
+  var taps: Int { kernelHeight * kernelWidth }
+  /// Multiplications and additions of so many products for each pair of channels.
+  func operations(products: Int) -> Int { 2 * products * outputChannels * groupInputChannels }
+}

@@ -1,0 +1,150 @@
+import CNNCore
+import CNNRuntime
+
+/// A product of matrices whose left side is read where it lies: pointwise convolutions without a border, and all others
+/// from a copy of the image with its border.
+struct DirectAlgorithm: ConvolutionAlgorithm {
+  let name = "direct"
+
+  func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
+    let g = request.geometry
+    if g.isChannelwise { return "every channel has a filter of its own, which is no product" }
+    if request.accumulatesSum { return "products do not sum their results over the pixels" }
+    if g.groups > 1, request.filterOrder != nil { return "the filter of groups is in an order of its own" }
+    switch request.input {
+    case .blocked: return nil
+    case .padded(let border):
+      let isWide =
+        border.top >= g.padTop && border.left >= g.padLeft && border.bottom >= g.padBottom
+        && border.right >= g.padRight
+      return isWide ? nil : "the image's border is narrower than the padding"
+    case .picture: return g.groups > 1 ? "the channels of a picture are in \(g.groups) groups" : nil
+    }
+  }
+
+  /// The multiply-adds, or reading the filter, whichever takes longer.
+  func cycles(_ request: ConvolutionRequest, _ target: CodeTarget) -> Double {
+    let g = request.geometry, workers = Double(request.workers.count)
+    let perTap = max(Double(g.outputPixels), ConvolutionCost.filterReading * workers)
+    return Double(g.taps) * perTap * (ConvolutionCost.products(g) / workers)
+  }
+
+  func plan(_ request: ConvolutionRequest, library: KernelLibrary) throws(CNNError) -> any BlockedConvolution {
+    try check(request, library.target)
+    return try DirectConvolution(request, library: library)
+  }
+}
+
+/// A convolution as products, one for all groups or one for each part of them.
+struct DirectConvolution: BlockedConvolution {
+  let request: ConvolutionRequest
+  let algorithm = DirectAlgorithm().name
+  private let products: [Product]
+  private let picture: Picture?
+
+  /// The product of some groups, and where what they read and write begins.
+  private struct Product: Sendable {
+    let groups: ChannelGroups
+    let schedule: ProductSchedule
+    let inputByteOffset, outputByteOffset, filterOffset: Int
+  }
+
+  init(_ request: ConvolutionRequest, library: KernelLibrary) throws(CNNError) {
+    let g = request.geometry, places = request.outputGrid
+    self.request = request
+    picture = request.input.picture(g)
+    var products: [Product] = [], filterEnd = 0
+    for groups in try ChannelGroups.parts(of: g) {
+      let image = groups.part(g.blockedInput.with(border: request.input.border ?? g.border), isInput: true)
+      let source =
+        picture == nil
+        ? ProductInput(image.tensor)
+        : ProductInput(
+          images: g.batch, height: image.tensor.paddedHeight, width: image.tensor.paddedWidth,
+          channels: g.inputChannels)
+      let result = groups.part(places.tensor, isInput: false)
+      var grid = places
+      grid.tensor = result.tensor
+      let schedule = ProductSchedule(
+        source, groups: groups.count, kernel: [g.kernelHeight, g.kernelWidth],
+        stride: [g.strideHeight, g.strideWidth], dilation: [g.dilationHeight, g.dilationWidth], output: grid,
+        filterOrder: request.filterOrder, epilogue: request.epilogue, workers: request.workers, library: library)
+      products.append(
+        Product(
+          groups: groups, schedule: schedule, inputByteOffset: image.byteOffset,
+          outputByteOffset: result.byteOffset, filterOffset: filterEnd))
+      filterEnd += schedule.packing.count
+    }
+    self.products = products
+    filterCount = filterEnd
+  }
+
+  let filterCount: Int
+
+  var packing: FilterPacking? {
+    products.count == 1 && !products[0].groups.isMerged ? products[0].schedule.packing : nil
+  }
+
+  /// The bytes of the copy that is read instead of the image: with its border, or of numbers instead of pixels.
+  var workspaceByteCount: Int {
+    let border = geometry.border
+    if request.input.border != nil { return 0 }
+    if let picture { return border == .none && picture.isReadInPlace ? 0 : picture.paddedCount(border) * 4 }
+    return border == .none ? 0 : input.with(border: border).byteCount
+  }
+
+  func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
+    workers: Workers
+  ) {
+    for product in products {
+      let groups = product.groups, packing = product.schedule.packing
+      let weight = weight + groups.weightOffset, scale = scale.map { $0 + groups.firstOutput }
+      let packed = packed + product.filterOffset
+      guard groups.isMerged else {
+        packing.pack(weight, scale: scale, into: packed, workers: workers)
+        continue
+      }
+      let panels = packing.filter.panels.count / groups.count
+      for group in 0..<groups.count {
+        groups.filter(group, of: weight).withUnsafeBufferPointer {
+          guard let filter = $0.baseAddress else { return }
+          packing.pack(
+            filter, scale: scale, panels: panels * group..<panels * (group + 1), into: packed, workers: workers)
+        }
+      }
+    }
+  }
+
+  func run(
+    _ x: UnsafeRawPointer, filter: UnsafePointer<Float>, bias: UnsafePointer<Float>?, residual: UnsafeRawPointer?,
+    into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>?, workspace: UnsafeMutableRawPointer,
+    workers: Workers
+  ) {
+    let source = image(x, workspace: workspace, workers: workers)
+    for product in products {
+      product.schedule.run(
+        source + product.inputByteOffset, filter: filter + product.filterOffset,
+        bias: bias.map { $0 + product.groups.firstOutput }, residual: residual.map { $0 + product.outputByteOffset },
+        into: y + product.outputByteOffset, workers: workers)
+    }
+  }
+
+  /// Where the first window begins: in the image, or in a copy of it.
+  private func image(
+    _ x: UnsafeRawPointer, workspace: UnsafeMutableRawPointer, workers: Workers
+  ) -> UnsafeRawPointer {
+    let border = geometry.border
+    if let whole = request.input.border {
+      return x + (whole.top - border.top) * input.with(border: whole).rowByteCount
+        + (whole.left - border.left) * BlockedTensor.pixelByteCount
+    }
+    if workspaceByteCount == 0 { return x }
+    if let picture {
+      picture.pad(x, border, into: workspace.assumingMemoryBound(to: Float.self), workers: workers)
+    } else {
+      BlockedCopies.pad(x, input, into: workspace, input.with(border: border), workers: workers)
+    }
+    return UnsafeRawPointer(workspace)
+  }
+}

@@ -1,0 +1,63 @@
+import CNNCore
+import CNNRuntime
+
+/// A product of matrices for each tap.
+struct DirectWeightGradientAlgorithm: WeightGradientAlgorithm {
+  let name = "direct"
+
+  func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
+    if request.input != .blocked { return "the image is not in blocks without a border" }
+    if request.geometry.isChannelwise { return "every channel has a filter of its own, which is no product" }
+    return nil
+  }
+
+  /// For each pair of blocks 16 multiply-adds a tap and pixel, and what it takes to write the sums row by row.
+  func cycles(_ request: WeightGradientRequest, _ target: CodeTarget) -> Double {
+    let g = request.geometry, taps = Double(g.taps)
+    return ConvolutionCost.pairs(g) * (1.08 * taps * 16 * Double(g.outputPixels) + 2500 * taps / 9)
+      / Double(request.workers.count)
+  }
+
+  func plan(_ request: WeightGradientRequest, library: KernelLibrary) throws(CNNError) -> any BlockedWeightGradient {
+    try check(request, library.target)
+    return try DirectWeightGradient(request, library: library)
+  }
+}
+
+/// A filter's gradient as products, one for all groups or one for each part of them.
+struct DirectWeightGradient: BlockedWeightGradient {
+  let request: WeightGradientRequest
+  let algorithm = DirectWeightGradientAlgorithm().name
+  private let products: [Product]
+
+  /// The product of some groups, and where what they read and write begins.
+  private struct Product: Sendable {
+    let schedule: ProductGradientSchedule
+    let inputByteOffset, outputByteOffset, weightOffset: Int
+  }
+
+  init(_ request: WeightGradientRequest, library: KernelLibrary) throws(CNNError) {
+    self.request = request
+    let g = request.geometry
+    products = try ChannelGroups.parts(of: g).map { groups in
+      let image = groups.part(g.blockedInput, isInput: true), result = groups.part(g.blockedOutput, isInput: false)
+      return Product(
+        schedule: ProductGradientSchedule(
+          groups, input: image.tensor, output: result.tensor, workers: request.workers, library: library),
+        inputByteOffset: image.byteOffset, outputByteOffset: result.byteOffset, weightOffset: groups.weightOffset)
+    }
+  }
+
+  var workspaceByteCount: Int { products.map(\.schedule.workspaceByteCount).max() ?? 0 }
+
+  func run(
+    _ x: UnsafeRawPointer, gradient dy: UnsafeRawPointer, into dWeight: UnsafeMutablePointer<Float>,
+    workspace: UnsafeMutableRawPointer, workers: Workers
+  ) {
+    for product in products {
+      product.schedule.run(
+        x + product.inputByteOffset, gradient: dy + product.outputByteOffset,
+        into: dWeight + product.weightOffset, workspace: workspace, workers: workers)
+    }
+  }
+}
