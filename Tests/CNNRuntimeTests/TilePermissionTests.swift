@@ -34,7 +34,8 @@ import X86Assembler
     func refusal(_ number: Int32?) -> String? { TilePermission.refusal { number } }
     #expect(refusal(0) == nil)
     #expect(
-      refusal(ENOSPC)?.hasPrefix("the system does not allow tiles while a thread has an alternate signal stack") == true)
+      refusal(ENOSPC)?.hasPrefix("the system does not allow tiles while a thread has an alternate signal stack") == true
+    )
     #expect(refusal(EINVAL) == "this system does not know tiles, or does not allow their use here")
     #expect(refusal(EOPNOTSUPP) == refusal(EINVAL))
     #expect(refusal(EPERM) == "the system refused the use of tiles: Operation not permitted")

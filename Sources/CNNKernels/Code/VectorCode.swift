@@ -44,6 +44,25 @@ struct VectorCode {
     if v.number < 16 { k.vxorps(x, x, x) } else { k.vpxord(x, x, x) }
   }
 
+  // MARK: - bfloat16
+
+  /// Loads as many numbers of bfloat16, exactly.
+  func loadBFloat16(_ v: WideRegister, _ address: Address) {
+    if v.lanes == 16 {
+      k.vpmovzxwd(Zmm(v.number), address)
+      k.vpslld(Zmm(v.number), Zmm(v.number), 16)
+    } else {
+      k.vpmovzxwd(Ymm(v.number), address)
+      k.vpslld(Ymm(v.number), Ymm(v.number), 16)
+    }
+  }
+  /// Rounds 16 numbers to nearest even, into the lower half of `d`; the upper one becomes 0. Needs AVX-512 BF16.
+  func roundToBFloat16(_ d: WideRegister, _ a: WideRegister) { k.vcvtneps2bf16(Ymm(d.number), Zmm(a.number)) }
+  /// Rounds 32 numbers to nearest even, those of `a` first. Needs AVX-512 BF16.
+  func roundToBFloat16(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) {
+    k.vcvtne2ps2bf16(Zmm(d.number), Zmm(b.number), Zmm(a.number))
+  }
+
   // MARK: - Arithmetic
 
   /// Where an instruction's last operand comes from.

@@ -15,9 +15,11 @@ struct ChannelGroups: Sendable {
   /// The first input and output channel; a block begins with each.
   let firstInput, firstOutput: Int
 
-  /// All groups of a convolution, in one part or two.
-  static func parts(of g: ConvolutionGeometry) throws(CNNError) -> [ChannelGroups] {
-    let block = BlockedTensor.blockChannels, inputs = g.groupInputChannels, outputs = g.groupOutputChannels
+  /// All groups of a convolution, in one part or two, for blocks of so many channels.
+  static func parts(
+    of g: ConvolutionGeometry, blockChannels block: Int = BlockedTensor.blockChannels
+  ) throws(CNNError) -> [ChannelGroups] {
+    let inputs = g.groupInputChannels, outputs = g.groupOutputChannels
     let merged =
       g.groups == 1 ? 1 : (1..<block).first { $0 * inputs % block == 0 && $0 * outputs % block == 0 } ?? block
     let rest = g.groups % merged, whole = g.groups - rest

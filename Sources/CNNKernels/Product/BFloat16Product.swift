@@ -15,15 +15,12 @@ enum BFloat16Product {
   /// `tdpbf16ps`, one number of the tile: adds up the products of all even elements from zero, those of the odd ones too,
   /// then both, and that to the old sum. Where a longer sum is cut into tiles decides its bits.
   /// - Precondition: `a` and `b` have the same even number of elements, pairs of a tile's row and column.
-  static func addingTile(to sum: Float, _ a: some Collection<BFloat16>, _ b: some Collection<BFloat16>) -> Float {
+  static func addingTile(to sum: Float, _ a: [BFloat16], _ b: [BFloat16]) -> Float {
     precondition(a.count == b.count && a.count % 2 == 0)
     var sums: (even: Float, odd: Float) = (0, 0)
-    for (index, (x, y)) in zip(a, b).enumerated() {
-      if index % 2 == 0 {
-        sums.even = addingProduct(sums.even, x, y)
-      } else {
-        sums.odd = addingProduct(sums.odd, x, y)
-      }
+    for index in stride(from: 0, to: a.count, by: 2) {
+      sums.even = addingProduct(sums.even, a[index], b[index])
+      sums.odd = addingProduct(sums.odd, a[index + 1], b[index + 1])
     }
     return flushed(flushed(sum) + flushed(sums.even + sums.odd))
   }

@@ -1,0 +1,138 @@
+import CNNCore
+import CNNRuntime
+
+/// A convolution of bfloat16 by products of tiles, with everything it needs to know worked out.
+///
+/// Images lie in blocks of 64 bytes of a pixel, 32 channels; the lanes behind the last channel hold finite numbers, as each
+/// kernel that writes a block writes all of it. Sums are float32, and so is the epilogue. The filter is rounded and packed
+/// once, times a factor per output channel.
+public struct TileConvolution: Sendable {
+  /// The sizes.
+  public let geometry: ConvolutionGeometry
+  /// The image with the border that it comes with, and the result.
+  public let input, output: BlockedTensor
+
+  private let products: [Product]
+  /// The image with the border that the convolution reads, where it must be copied first.
+  private let padded: BlockedTensor?
+  /// Where in the image the first window begins, in bytes.
+  private let windowOffset: Int
+
+  /// The product of some groups, and where what they read and write begins.
+  private struct Product: Sendable {
+    let groups: ChannelGroups
+    let schedule: TileProductSchedule
+    let inputByteOffset, outputByteOffset, filterOffset: Int
+  }
+
+  /// How the numbers of images of bfloat16 lie: a lane of 32 bits is a pair of channels.
+  public static func layout(
+    images: Int, height: Int, width: Int, channels: Int, border: BlockedTensor.Border = .none
+  ) -> BlockedTensor {
+    BlockedTensor(images: images, height: height, width: width, channels: (channels + 1) / 2, border: border)
+  }
+
+  /// Whether there is code for a target.
+  public static func isPossible(on target: CodeTarget) -> Bool { TileProductKernel.isPossible(on: target) }
+
+  /// Plans a convolution.
+  /// - Parameters:
+  ///   - inputBorder: of zeros that the image comes with, at least as wide as the convolution's; nil where it is copied
+  ///     into one.
+  ///   - isRounded: whether the result, and the residual like it, are bfloat16; else float32 in blocks of 16 channels.
+  /// - Throws: `.invalidArgument` where the target has no tiles.
+  public init(
+    _ geometry: ConvolutionGeometry, inputBorder: BlockedTensor.Border? = nil, isRounded: Bool, epilogue: Epilogue,
+    workers: Workers, library: KernelLibrary
+  ) throws(CNNError) {
+    let g = geometry
+    guard Self.isPossible(on: library.target) else {
+      throw CNNError(.invalidArgument, "\(library.target.instructionSet) has no products of tiles of bfloat16")
+    }
+    self.geometry = g
+    let own = g.border
+    let plain = Self.layout(images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
+    input = plain.with(border: inputBorder ?? .none)
+    let source = inputBorder == nil ? plain.with(border: own) : input
+    padded = inputBorder == nil && own != .none ? source : nil
+    windowOffset =
+      (source.border.top - own.top) * source.rowByteCount
+      + (source.border.left - own.left) * BlockedTensor.pixelByteCount
+    let result =
+      isRounded
+      ? Self.layout(images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
+      : g.blockedOutput
+    output = result
+    var products: [Product] = [], filterEnd = 0
+    for groups in try ChannelGroups.parts(of: g, blockChannels: TileFilter.blockChannels) {
+      let schedule = TileProductSchedule(
+        groups.geometry, groups: groups.count, input: source, output: result, isBFloat16: isRounded,
+        epilogue: epilogue, workers: workers, library: library)
+      products.append(
+        Product(
+          groups: groups, schedule: schedule,
+          inputByteOffset: groups.firstInput / TileFilter.blockChannels * source.blockByteCount,
+          outputByteOffset: groups.firstOutput / (isRounded ? TileFilter.blockChannels : BlockedTensor.blockChannels)
+            * result.blockByteCount,
+          filterOffset: filterEnd))
+      filterEnd += schedule.filter.count
+    }
+    self.products = products
+  }
+
+  /// The numbers of the packed filter.
+  public var filterCount: Int { products.reduce(0) { $0 + $1.schedule.filter.count } }
+
+  /// The floats of the bias: one for each lane of whole tiles, those behind the last channel finite numbers.
+  public var biasCount: Int {
+    (geometry.outputChannels + TileFilter.tileChannels - 1) / TileFilter.tileChannels * TileFilter.tileChannels
+  }
+
+  /// The bytes it works in.
+  public var workspaceByteCount: Int { padded?.byteCount ?? 0 }
+
+  /// Packs a weight `[output, input / groups, height, width]`, each output channel times its `scale`, rounded.
+  public func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<BFloat16>,
+    workers: Workers
+  ) {
+    for product in products {
+      let groups = product.groups, filter = product.schedule.filter
+      let weight = weight + groups.weightOffset
+      for group in 0..<groups.count {
+        let scale = scale.map { $0 + groups.firstOutput + group * filter.outputChannels }
+        let place = packed + product.filterOffset + group * filter.groupCount
+        if groups.isMerged {
+          groups.filter(group, of: weight).withUnsafeBufferPointer {
+            if let merged = $0.baseAddress { filter.pack(merged, scale: scale, into: place, workers: workers) }
+          }
+        } else {
+          let size = filter.outputChannels * filter.inputChannels * filter.taps
+          filter.pack(weight + group * size, scale: scale, into: place, workers: workers)
+        }
+      }
+    }
+  }
+
+  /// Computes the convolution.
+  /// - Parameters:
+  ///   - x: the image, as `input` says.
+  ///   - bias: `biasCount` floats, where the epilogue has one.
+  ///   - residual: laid out like the result, where the epilogue adds one.
+  public func run(
+    _ x: UnsafeRawPointer, filter: UnsafePointer<BFloat16>, bias: UnsafePointer<Float>?, residual: UnsafeRawPointer?,
+    into y: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer, workers: Workers
+  ) {
+    var source = x + windowOffset
+    if let padded {
+      BlockedCopies.pad(x, input, into: workspace, padded, workers: workers)
+      source = UnsafeRawPointer(workspace)
+    }
+    for product in products {
+      product.schedule.run(
+        source + product.inputByteOffset, filter: filter + product.filterOffset,
+        bias: bias.map { $0 + product.groups.firstOutput }, residual: residual.map { $0 + product.outputByteOffset },
+        into: y + product.outputByteOffset, workers: workers)
+    }
+  }
+}

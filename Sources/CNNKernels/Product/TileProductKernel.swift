@@ -1,0 +1,252 @@
+import X86Assembler
+
+/// The kernel of products of bfloat16 by tiles: `ProductKernel`'s matrix product with up to 2 x 2 tiles of sums in place of
+/// vector registers.
+///
+/// The left side is read where it lies: a tile's row is a pixel's block of 32 channels, and its rows are pixels at a
+/// constant distance. On the right are the packed filter's tiles of 32 input by 16 output channels, in the order in which
+/// they are read. All of the depth is summed in tiles; then these go to the stack, and from there through the epilogue, in
+/// float32, to the places of those pixels that are results. So a tile may run over a border between two rows of an image.
+struct TileProductKernel: Hashable, Sendable {
+  let target: CodeTarget
+  /// How many tiles of pixels follow each other, and of output channels stand side by side: 1 or 2.
+  var tileRows, tileColumns: Int
+  /// The pixels of a tile, up to 16.
+  var pixels: Int
+  /// Bytes of the left side from one pixel to the next, and from the first tile to the second.
+  var pixelStride, secondTile: Int
+  /// Loops along the depth, outermost first.
+  var loops: [ProductKernel.Loop]
+  /// How the results lie.
+  var output: Output
+  /// What happens to the sums.
+  var epilogue: Epilogue
+
+  /// How results, and residuals like them, lie.
+  struct Output: Hashable, Sendable {
+    /// Whether they are rounded to bfloat16; else they are float32.
+    var isBFloat16: Bool
+    /// Bytes from one pixel to the next, and of float32 from a block of 16 channels to the next.
+    var pixelStride, blockStride: Int
+  }
+
+  /// Bytes of a filter's tile.
+  static let filterTileByteCount = 1024
+
+  /// Whether there is code for a target.
+  static func isPossible(on target: CodeTarget) -> Bool {
+    target.instructionSet.isSuperset(of: [.amxBF16, .avx512BF16])
+  }
+
+  /// The shapes of its tiles: sums in the first four, then two of the left side and two of the right.
+  static func configuration(pixels: Int) -> TileConfiguration {
+    var tiles = TileConfiguration()
+    for tile in TileRegister.all[..<6] { tiles[tile] = .init(rows: pixels, rowByteCount: 64) }
+    for tile in TileRegister.all[6...] { tiles[tile] = .init(rows: 16, rowByteCount: 64) }
+    return tiles
+  }
+
+  /// A readable name, which is the kernel's identity in dumps and profiles.
+  var name: String {
+    var parts = ["tiles_bf16", "\(tileRows * pixels)x\(tileColumns * 16)"]
+    parts.append("k" + (loops.map { "\($0.count)" } + ["32"]).joined(separator: "x"))
+    if !output.isBFloat16 { parts.append("float32") }
+    if epilogue.hasBias { parts.append("bias") }
+    if epilogue.addsResidual { parts.append("add") }
+    if let activation = epilogue.activation { parts.append(activation.function.rawValue) }
+    return parts.joined(separator: "_")
+  }
+
+  /// The machine code.
+  func code() -> VectorCode {
+    let code = VectorCode(target)
+    TileProductEmitter(kernel: self, code: code).emit()
+    return code
+  }
+}
+
+/// Neighbouring results of a round of a `TileProductKernel`.
+struct TileSpan: BitwiseCopyable, Sendable {
+  /// The first one's place among the round's sums, in bytes, and how many there are.
+  var source, pixels: Int
+  /// Where the first one goes, in bytes.
+  var output: Int
+}
+
+/// What one round of a `TileProductKernel` computes.
+struct TileRound: BitwiseCopyable, Sendable {
+  /// Where its first pixel lies, in bytes.
+  var input: Int
+  /// How many spans its results are.
+  var spans: Int
+}
+
+/// What a `TileProductKernel` is called with; its code knows the offsets.
+struct TileProductArguments {
+  var input, filter, bias: UnsafeRawPointer
+  var output: UnsafeMutableRawPointer
+  var residual: UnsafeRawPointer
+  /// What is computed in one round after the other.
+  var rounds: UnsafePointer<TileRound>
+  var spans: UnsafePointer<TileSpan>
+  var roundCount: Int
+}
+
+/// Writes the code of one `TileProductKernel`.
+private struct TileProductEmitter {
+  let kernel: TileProductKernel
+  let code: VectorCode
+  var k: Assembler { code.assembler }
+
+  let input = GeneralRegister.r10, filter = GeneralRegister.rcx, output = GeneralRegister.r11
+  let residual = GeneralRegister.rdx, rounds = GeneralRegister.r8, spans = GeneralRegister.r9
+  let roundCount = GeneralRegister.r15
+  /// The distance of rows, of the left side and of everything else.
+  let leftStride = GeneralRegister.r13, lineStride = GeneralRegister.r14
+  // While summing: both sides, as they move along the depth.
+  let a = GeneralRegister.rax, b = GeneralRegister.rsi
+  let counters: [GeneralRegister] = [.rdi, .rbx, .r12]
+  // Afterwards: a result's sums, its place and that of its residual.
+  let sums = GeneralRegister.rax, place = GeneralRegister.rsi, term = GeneralRegister.rdi
+  let pixelCount = GeneralRegister.rbx, spanCount = GeneralRegister.r12
+  let preserved: [GeneralRegister] = [.rbx, .r12, .r13, .r14, .r15]
+
+  func sum(_ row: Int, _ column: Int) -> TileRegister { TileRegister.all[row * kernel.tileColumns + column] }
+  func left(_ row: Int) -> TileRegister { TileRegister.all[4 + row] }
+  func right(_ column: Int) -> TileRegister { TileRegister.all[6 + column] }
+  /// Bytes on the stack from the sums of one column of tiles to those of the next.
+  var columnByteCount: Int { kernel.tileRows * kernel.pixels * 64 }
+
+  func emit() {
+    k.push(.rbp)
+    k.mov(.rbp, .rsp)
+    for register in preserved { k.push(register) }
+    k.sub(.rsp, kernel.tileColumns * columnByteCount)
+    k.and(.rsp, -64)
+    let arguments = GeneralRegister.rdi
+    for (index, register) in [input, filter, .rax, output, residual, rounds, spans, roundCount].enumerated() {
+      k.mov(register, arguments[8 * index])
+    }
+    if kernel.epilogue.hasBias {
+      for column in 0..<kernel.tileColumns { code.load(bias(column), GeneralRegister.rax[64 * column]) }
+    }
+    k.mov(leftStride, kernel.pixelStride)
+    k.mov(lineStride, 64)
+
+    let next = k.newLabel()
+    k.align(32)
+    k.bind(next)
+    k.mov(a, rounds[0])
+    k.add(a, input)
+    k.mov(b, filter)
+    for row in 0..<kernel.tileRows {
+      for column in 0..<kernel.tileColumns { k.tilezero(sum(row, column)) }
+    }
+    loop(0)
+    finish()
+    k.add(rounds, MemoryLayout<TileRound>.stride)
+    k.dec(roundCount)
+    k.jump(.ne, next)
+
+    k.lea(.rsp, GeneralRegister.rbp[-8 * preserved.count])
+    for register in preserved.reversed() { k.pop(register) }
+    k.pop(.rbp)
+    k.vzeroupper()
+    k.ret()
+  }
+
+  /// Loop number `level` and those within it. Leaves `a` where the loop would go on.
+  private func loop(_ level: Int) {
+    guard level < kernel.loops.count else { return step() }
+    let loop = kernel.loops[level], top = k.newLabel()
+    k.mov(counters[level], loop.count)
+    k.align(32)
+    k.bind(top)
+    self.loop(level + 1)
+    let advanced = level + 1 < kernel.loops.count ? kernel.loops[level + 1].count * kernel.loops[level + 1].stride : 0
+    if loop.stride != advanced { k.add(a, loop.stride - advanced) }
+    k.dec(counters[level])
+    k.jump(.ne, top)
+  }
+
+  /// 32 channels of the depth.
+  private func step() {
+    for column in 0..<kernel.tileColumns {
+      k.tileloadd(right(column), b[lineStride, 1, column * TileProductKernel.filterTileByteCount])
+      for row in 0..<kernel.tileRows {
+        if column == 0 { k.tileloadd(left(row), a[leftStride, 1, row * kernel.secondTile]) }
+        k.tdpbf16ps(sum(row, column), left(row), right(column))
+      }
+    }
+    k.add(b, kernel.tileColumns * TileProductKernel.filterTileByteCount)
+  }
+
+  // MARK: - The way to memory
+
+  private func register(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: 16) }
+  private func bias(_ column: Int) -> WideRegister { register(30 + column) }
+
+  private func finish() {
+    for column in 0..<kernel.tileColumns {
+      for row in 0..<kernel.tileRows {
+        let offset = column * columnByteCount + row * kernel.pixels * 64
+        k.tilestored(GeneralRegister.rsp[lineStride, 1, offset], sum(row, column))
+      }
+    }
+    let nextSpan = k.newLabel(), nextPixel = k.newLabel(), end = k.newLabel()
+    k.mov(spanCount, rounds[8])
+    k.test(spanCount, spanCount)
+    k.jump(.e, end)
+    k.bind(nextSpan)
+    k.mov(sums, spans[0])
+    k.add(sums, .rsp)
+    k.mov(pixelCount, spans[8])
+    k.mov(place, spans[16])
+    if kernel.epilogue.addsResidual {
+      k.mov(term, place)
+      k.add(term, residual)
+    }
+    k.add(place, output)
+    k.align(16)
+    k.bind(nextPixel)
+    finishPixel()
+    k.add(sums, 64)
+    k.add(place, kernel.output.pixelStride)
+    if kernel.epilogue.addsResidual { k.add(term, kernel.output.pixelStride) }
+    k.dec(pixelCount)
+    k.jump(.ne, nextPixel)
+    k.add(spans, MemoryLayout<TileSpan>.stride)
+    k.dec(spanCount)
+    k.jump(.ne, nextSpan)
+    k.bind(end)
+  }
+
+  /// The epilogue of one pixel's 16 or 32 channels.
+  private func finishPixel() {
+    let epilogue = kernel.epilogue, columns = 0..<kernel.tileColumns
+    let temporaries = (0..<max(1, epilogue.temporaryCount)).map { register(2 + $0) }
+    for column in columns {
+      let x = register(column)
+      code.load(x, sums[column * columnByteCount])
+      if epilogue.hasBias { code.add(x, x, bias(column)) }
+      if epilogue.addsResidual {
+        if kernel.output.isBFloat16 {
+          code.loadBFloat16(temporaries[0], term[column * 32])
+          code.add(x, x, temporaries[0])
+        } else {
+          code.add(x, x, .memory(term[column * kernel.output.blockStride]))
+        }
+      }
+      if let activation = epilogue.activation { code.apply(activation, to: x, temporaries: temporaries) }
+      if !kernel.output.isBFloat16 { code.store(place[column * kernel.output.blockStride], x) }
+    }
+    guard kernel.output.isBFloat16 else { return }
+    // A whole block in either case: what is behind the last 16 channels becomes 0.
+    if kernel.tileColumns == 2 {
+      code.roundToBFloat16(register(0), register(0), register(1))
+    } else {
+      code.roundToBFloat16(register(0), register(0))
+    }
+    code.store(place[], register(0))
+  }
+}

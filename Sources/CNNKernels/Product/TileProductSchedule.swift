@@ -1,0 +1,182 @@
+import CNNCore
+import CNNRuntime
+import X86Assembler
+
+/// A convolution of bfloat16 as products of tiles: which kernels, in which order, and what each thread does.
+///
+/// Each thread sets the shapes of its tiles before its share and gives them up after it, which takes as long as two products
+/// of tiles: so no call of a kernel does, and other libraries find the tiles as they left them: not set.
+struct TileProductSchedule: Sendable {
+  /// How the filter is packed.
+  let filter: TileFilter
+  private let configure, release: GeneratedKernel
+  private let panels: [Panel]
+  private let work: [Work]
+  private let spans: [TileSpan]
+  private let hasBias: Bool
+
+  private struct Panel: Sendable {
+    /// By the number of tiles of pixels, less 1.
+    let kernels: [GeneratedKernel]
+    /// Where its input channels, its filter, its bias and its output channels begin, in bytes.
+    let input, filter, bias, output: Int
+  }
+
+  private struct Work: Sendable {
+    let panels: Range<Int>
+    /// Rounds whose input stays in the second cache while the panels pass by.
+    let chunks: [[Calls]]
+  }
+
+  /// Rounds of the same kernel, one after the other.
+  private struct Calls: Sendable {
+    let tiles: Int
+    let rounds: [TileRound]
+    let firstSpan: Int
+  }
+
+  /// - Parameters:
+  ///   - g: the sizes; of the border, only what `input` has.
+  ///   - groups: in how many groups of whole blocks the channels are.
+  ///   - input: with its border in place; `output` without one or with.
+  ///   - isBFloat16: whether results are rounded; else they are float32 in blocks of 16 channels.
+  init(
+    _ g: ConvolutionGeometry, groups: Int, input: BlockedTensor, output: BlockedTensor, isBFloat16: Bool,
+    epilogue: Epilogue, workers: Workers, library: KernelLibrary
+  ) {
+    let walk = TileWalk(input, stride: [g.strideHeight, g.strideWidth], output: output)
+    let filter = TileFilter(
+      outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
+      taps: g.taps, groups: groups)
+    self.filter = filter
+    hasBias = epilogue.hasBias
+    var loops: [ProductKernel.Loop] = []
+    if filter.blocks > 1 { loops.append(.init(count: filter.blocks, stride: input.blockByteCount)) }
+    if g.kernelHeight > 1 {
+      loops.append(.init(count: g.kernelHeight, stride: g.dilationHeight * input.rowByteCount))
+    }
+    if g.kernelWidth > 1 {
+      loops.append(.init(count: g.kernelWidth, stride: g.dilationWidth * BlockedTensor.pixelByteCount))
+    }
+    func kernel(tiles: Int, columns: Int) -> GeneratedKernel {
+      let kernel = TileProductKernel(
+        target: library.target, tileRows: tiles, tileColumns: columns, pixels: walk.pixels,
+        pixelStride: walk.pixelStride, secondTile: walk.secondTile, loops: loops,
+        output: .init(
+          isBFloat16: isBFloat16, pixelStride: BlockedTensor.pixelByteCount, blockStride: output.blockByteCount),
+        epilogue: epilogue)
+      return library.kernel(kernel, name: kernel.name) { kernel.code() }
+    }
+    let needed = Set(walk.rounds.map(\.tiles))
+    // A round of one tile has the kernel of two where there is none.
+    func kernels(columns: Int) -> [GeneratedKernel] {
+      (1...2).map { kernel(tiles: needed.contains($0) ? $0 : 3 - $0, columns: columns) }
+    }
+    var panels: [Panel] = []
+    for group in 0..<groups {
+      var filterOffset = group * filter.groupCount * 2
+      for (index, tiles) in filter.panels.enumerated() {
+        let channel = group * filter.outputChannels + index * 2 * TileFilter.tileChannels
+        panels.append(
+          Panel(
+            kernels: kernels(columns: tiles), input: group * filter.blocks * input.blockByteCount,
+            filter: filterOffset, bias: channel * 4,
+            output: channel / (isBFloat16 ? 32 : BlockedTensor.blockChannels) * output.blockByteCount))
+        filterOffset += filter.count(ofPanel: tiles) * 2
+      }
+    }
+    self.panels = panels
+    let configuration = TileProductKernel.configuration(pixels: walk.pixels), target = library.target
+    configure = library.kernel(configuration, name: "tiles_of_\(walk.pixels)_pixels") {
+      let code = VectorCode(target)
+      code.assembler.configureTiles(configuration)
+      code.assembler.ret()
+      return code
+    }
+    release = library.kernel(TileConfiguration(), name: "tiles_released") {
+      let code = VectorCode(target)
+      code.assembler.tilerelease()
+      code.assembler.ret()
+      return code
+    }
+
+    // The spans of all rounds in a row, and the work of each thread.
+    var spans: [TileSpan] = []
+    let roundBytes =
+      2 * walk.pixels * max(walk.pixelStride, BlockedTensor.pixelByteCount) * g.strideHeight * filter.blocks * groups
+    let chunkRounds = max(1, library.target.secondCacheByteCount / 3 / max(1, roundBytes))
+    let count = workers.count, roundCount = walk.rounds.count
+    func busiest(_ units: Int) -> Double { Double((units + count - 1) / count) / Double(units) * Double(count) }
+    // What is not divided is read by every thread: that of panels costs the input, that of pixels the filter.
+    let byPanel = busiest(panels.count) + Double(input.byteCount) * 1e-8
+    let byRound = busiest(roundCount) + Double(filter.count * 2) * 1e-8
+    let dividesPanels = byPanel < byRound
+    let parts = min(count, dividesPanels ? panels.count : roundCount)
+    var work: [Work] = []
+    func chunks(_ range: Range<Int>) -> [[Calls]] {
+      stride(from: range.lowerBound, to: range.upperBound, by: chunkRounds).map { first in
+        let rounds = walk.rounds[first..<min(first + chunkRounds, range.upperBound)]
+        return [2, 1].compactMap { tiles in
+          let chosen = rounds.filter { $0.tiles == tiles }
+          if chosen.isEmpty { return nil }
+          let firstSpan = spans.count
+          for round in chosen { spans += round.spans }
+          return Calls(
+            tiles: tiles, rounds: chosen.map { TileRound(input: $0.input, spans: $0.spans.count) },
+            firstSpan: firstSpan)
+        }
+      }
+    }
+    if dividesPanels {
+      let all = chunks(0..<roundCount)
+      for part in 0..<parts {
+        work.append(
+          Work(panels: panels.count * part / parts..<panels.count * (part + 1) / parts, chunks: all))
+      }
+    } else {
+      for part in 0..<parts {
+        work.append(
+          Work(
+            panels: 0..<panels.count, chunks: chunks(roundCount * part / parts..<roundCount * (part + 1) / parts)))
+      }
+    }
+    (self.work, self.spans) = (work, spans)
+  }
+
+  /// Computes all of it.
+  func run(
+    _ input: UnsafeRawPointer, filter packed: UnsafePointer<BFloat16>, bias: UnsafePointer<Float>?,
+    residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer, workers: Workers
+  ) {
+    workers.run(parts: work.count) { worker in
+      var nothing = 0
+      configure(&nothing)
+      spans.withUnsafeBufferPointer { spans in
+        if let spans = spans.baseAddress { run(work[worker], spans, input, packed, bias, residual, output) }
+      }
+      release(&nothing)
+    }
+  }
+
+  private func run(
+    _ work: Work, _ spans: UnsafePointer<TileSpan>, _ input: UnsafeRawPointer, _ packed: UnsafePointer<BFloat16>,
+    _ bias: UnsafePointer<Float>?, _ residual: UnsafeRawPointer?, _ output: UnsafeMutableRawPointer
+  ) {
+    let filter = UnsafeRawPointer(packed)
+    for chunk in work.chunks {
+      for panel in panels[work.panels] {
+        for calls in chunk {
+          calls.rounds.withUnsafeBufferPointer { rounds in
+            guard let first = rounds.baseAddress else { return }
+            var arguments = TileProductArguments(
+              input: input + panel.input, filter: filter + panel.filter,
+              bias: bias.map { UnsafeRawPointer($0) + panel.bias } ?? filter, output: output + panel.output,
+              residual: (residual ?? UnsafeRawPointer(output)) + panel.output, rounds: first,
+              spans: spans + calls.firstSpan, roundCount: rounds.count)
+            panel.kernels[calls.tiles - 1](&arguments)
+          }
+        }
+      }
+    }
+  }
+}
