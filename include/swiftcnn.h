@@ -179,6 +179,7 @@ scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity,
  *   "preprocessing": null                       what is done to pictures, as scnn_model_set_preprocessing takes it; by
  *                                               default as it was published, or to fill another input in the same ratio
  *   "class_names": null                         a list of texts; by default ImageNet's where there are 1000 classes
+ *   "dtype": "float32"                          what predictions compute in, as scnn_model_set_precision takes it
  *   and to make another size of it (Tan and Le 2019, section 3.3):
  *   "width_coefficient": 1                      multiplies the numbers of channels,
  *   "depth_coefficient": 1                      the numbers of blocks,
@@ -397,6 +398,19 @@ scnn_status scnn_model_input(scnn_model *model, size_t index, scnn_input *input)
 scnn_status scnn_model_get_normalization(scnn_model *model, double *mean, double *deviation, size_t channels);
 scnn_status scnn_model_set_normalization(scnn_model *model, const double *mean, const double *deviation,
                                          size_t channels);
+
+/* What predictions and evaluations compute in: "float32", as every model does to begin with, or "bfloat16" in those layers
+ * where there is an implementation that is no slower on this processor. Inputs, outputs and parameters are float32, and so
+ * is all that training computes. It goes with the model into clones, model files and the bytes of
+ * scnn_model_save_memory. */
+scnn_status scnn_model_set_precision(scnn_model *model, const char *dtype);
+scnn_status scnn_model_get_precision(scnn_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* What each layer of a prediction is computed in, in the order in which they run, for one sample of the size that the
+ * network was built with, and each step between layers, as a copy into another layout: a JSON list of {"layer": its name,
+ * "dtype": "float32" or "bfloat16", "instruction": what it is computed with, as "avx512", or "portable" where no code is
+ * generated for it, "reason": why it is not what scnn_model_set_precision asked for, or ""}. */
+scnn_status scnn_model_layer_precisions(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
 /* What the model has noticed about the images it was given that may be a mistake, a sentence; "" where there is nothing
  * new. That float32 looks like pixels that nobody normalised (whole numbers up to 255, or from 0 to 1 where the model's
@@ -1000,8 +1014,9 @@ scnn_status scnn_graph_output(scnn_graph *graph, scnn_value output);
 /* Makes a model whose output is `output`; layers that it does not need are left out. The graph can be used further.
  * Options: "name": "custom", "seed": 0 (of the random initial values), "mean" and "std" (of the pixels; by default
  * ImageNet's where there are 3 channels, else 0 and 1, which makes pixels 0...1), "preprocessing" and "class_names" as of
- * scnn_model_create (by default as much of a picture's middle as fills the input, and none), "element_limit": null (how
- * many elements the parameters may have together that are not shared with other models: nothing is allocated beyond). */
+ * scnn_model_create (by default as much of a picture's middle as fills the input, and none), "dtype": "float32" (what
+ * predictions compute in, as scnn_model_set_precision takes it), "element_limit": null (how many elements the parameters may
+ * have together that are not shared with other models: nothing is allocated beyond). */
 scnn_status scnn_graph_model(scnn_graph *graph, scnn_value output, const char *options, scnn_model **model);
 
 #ifdef __cplusplus

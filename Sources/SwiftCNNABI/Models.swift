@@ -381,6 +381,29 @@ public func scnn_model_set_normalization(
   }
 }
 
+@_cdecl("scnn_model_set_precision") @implementation
+public func scnn_model_set_precision(_ handle: OpaquePointer!, _ dtype: UnsafePointer<CChar>!) -> scnn_status {
+  call { () throws(CNNError) in try model(handle).setPrecision(Precision(named: text(dtype, "dtype"))) }
+}
+
+@_cdecl("scnn_model_get_precision") @implementation
+public func scnn_model_get_precision(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in model.precision.rawValue }
+}
+
+@_cdecl("scnn_model_layer_precisions") @implementation
+public func scnn_model_layer_precisions(
+  _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  writeText(of: handle, to: buffer, capacity, length) { (model) throws(CNNError) in
+    try JSON.array(model.layerPrecisions().map(\.json)).serialized()
+  }
+}
+
 @_cdecl("scnn_model_warning") @implementation
 public func scnn_model_warning(
   _ handle: OpaquePointer!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,

@@ -207,6 +207,49 @@ static void test_types(scnn_model *model) {
   remove("half.pth");
 }
 
+static void test_precision(scnn_model *model) {
+  scnn_model *other = NULL;
+  char text[16];
+  char *rows = NULL;
+  size_t length = 0;
+  OK(scnn_model_get_precision(model, text, sizeof text, NULL));
+  CHECK(strcmp(text, "float32") == 0);
+  OK(scnn_model_set_precision(model, "bfloat16"));
+  OK(scnn_model_clone(model, &other));
+  OK(scnn_model_get_precision(other, text, sizeof text, &length));
+  CHECK(strcmp(text, "bfloat16") == 0 && length == 8);
+  OK(scnn_model_free(other));
+  OK(scnn_model_save(model, "precision.safetensors", 0));
+  OK(scnn_model_load("precision.safetensors", &other));
+  OK(scnn_model_get_precision(other, text, sizeof text, NULL));
+  CHECK(strcmp(text, "bfloat16") == 0);
+  OK(scnn_model_free(other));
+  remove("precision.safetensors");
+  other = NULL;
+  OK(scnn_model_create("resnet20", "{\"input_shape\": [8, 8, 3], \"dtype\": \"bfloat16\"}", &other));
+  OK(scnn_model_get_precision(other, text, sizeof text, NULL));
+  CHECK(strcmp(text, "bfloat16") == 0);
+  OK(scnn_model_free(other));
+
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_model_layer_precisions(model, NULL, 0, &length));
+  rows = malloc(length + 1);
+  if (rows == NULL) return;
+  OK(scnn_model_layer_precisions(model, rows, length + 1, NULL));
+  CHECK(strstr(rows, "\"layer\":\"conv1\"") != NULL && strstr(rows, "\"instruction\":\"") != NULL);
+  CHECK(strstr(rows, "\"reason\":\"") != NULL && strstr(rows, "\"dtype\":\"") != NULL);
+  free(rows);
+
+  FAILS(SCNN_UNKNOWN_NAME, scnn_model_set_precision(model, "float16"));
+  SAYS("precision 'float16'");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_precision(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_precision(NULL, "float32"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_get_precision(NULL, text, sizeof text, NULL));
+  FAILS(SCNN_BUFFER_TOO_SMALL, scnn_model_get_precision(model, text, 3, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_layer_precisions(NULL, NULL, 0, &length));
+  FAILS(SCNN_UNKNOWN_NAME, scnn_model_create("resnet20", "{\"dtype\": \"float16\"}", &other));
+  OK(scnn_model_set_precision(model, "float32"));
+}
+
 static void test_paths(scnn_model *model) {
   scnn_model *other = NULL;
   FAILS(SCNN_IO, scnn_model_load("no such file", &other));
@@ -388,6 +431,7 @@ int main(void) {
   test_damaged_files(model);
   test_memory(model);
   test_types(model);
+  test_precision(model);
   test_paths(model);
   test_other_kinds(model);
   test_onnx(model);

@@ -603,6 +603,15 @@ def test_all_layers_that_are_not_here_are_named_and_no_code_is_run(tmp_path):
         swiftcnn.load_model(write(path, [("layers/conv2d", "half", conv())], config={"class_name": "Mine", "config": {}}))
 
 
+@pytest.mark.parametrize("policy", ["float32", "bfloat16", "mixed_bfloat16"])
+@pytest.mark.parametrize("as_name", [True, False])
+def test_a_model_computes_in_what_a_layer_of_the_file_did(tmp_path, policy, as_name):
+    dtype = policy if as_name else {"module": "keras", "class_name": "DTypePolicy", "config": {"name": policy}}
+    config = functional([image(), conv_row("c", called(tensor("image")), dtype=dtype)], [["c", 0, 0]])
+    model = swiftcnn.load_model(write(tmp_path / "m.keras", [("layers/conv2d", "c", conv())], config=config))
+    assert model.dtype_policy.name == policy.removeprefix("mixed_")
+
+
 @pytest.mark.parametrize("end", [".weights.h5", ".h5"])
 def test_a_file_without_a_network_says_so(tmp_path, end):
     with pytest.raises(ValueError, match="Keras's with weights and no network.*load_weights"):

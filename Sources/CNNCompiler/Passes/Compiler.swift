@@ -47,11 +47,12 @@ public enum Compiler {
   }
 
   /// The plan that predicts: with generated kernels where this processor can run them, and else with portable ones.
+  /// - Parameter precision: what each layer is computed in where there is a kernel for it that is no slower; else float32.
   public static func inferencePlan(
     _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, outputs: [String] = [], threads: Int,
-    target: CodeTarget? = .host
+    precision: Precision = .float32, target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
-    try plan(threads: threads, target: target) { (generation) throws(CNNError) in
+    try plan(threads: threads, precision: precision, target: target) { (generation) throws(CNNError) in
       try inferenceGraph(
         network, inputs: inputs, normalization: normalization, outputs: outputs, generation: generation)
     }
@@ -60,26 +61,28 @@ public enum Compiler {
   /// The plan of the loss without training; see `evaluationGraph`.
   public static func evaluationPlan(
     _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss, threads: Int,
-    target: CodeTarget? = .host
+    precision: Precision = .float32, target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
-    try plan(threads: threads, target: target) { (generation) throws(CNNError) in
+    try plan(threads: threads, precision: precision, target: target) { (generation) throws(CNNError) in
       try evaluationGraph(network, inputs: inputs, normalization: normalization, loss: loss, generation: generation)
     }
   }
 
   /// A plan with generated kernels where there is a target and its code can be run, and else with portable ones.
   private static func plan(
-    threads: Int, target: CodeTarget?, preparing isKept: (Parameter) -> Bool = { _ in true },
+    threads: Int, precision: Precision = .float32, target: CodeTarget?,
+    preparing isKept: (Parameter) -> Bool = { _ in true },
     _ makeGraph: (CodeGeneration?) throws(CNNError) -> Graph
   ) throws(CNNError) -> Plan {
     if let target {
       let library = KernelLibrary(target), workers = Workers(count: threads)
       let graph = try makeGraph(CodeGeneration(library: library, workers: workers))
       if library.isUsable(workers: workers) {
-        return try Plan(graph, threads: threads, preparing: isKept)
+        return try Plan(
+          graph, threads: threads, precision: precision, instruction: target.vectorName, preparing: isKept)
       }
     }
-    return try Plan(makeGraph(nil), threads: threads, preparing: isKept)
+    return try Plan(makeGraph(nil), threads: threads, precision: precision, preparing: isKept)
   }
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.

@@ -42,6 +42,12 @@ public struct StepCost: Sendable, Equatable {
   public var operations = 0
   /// Bytes of the operands and results.
   public var byteCount = 0
+  /// The precision that it computes in.
+  public var precision = Precision.float32
+  /// The instructions that it is made of: `avx512`, `avx2`, or `portable` where no code is generated for it.
+  public var instruction = "portable"
+  /// Why it is not computed in the precision that was asked for; empty where it is.
+  public var reason = ""
 }
 
 /// The work of a step. Must not allocate.

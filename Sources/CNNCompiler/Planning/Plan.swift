@@ -32,15 +32,19 @@ public final class Plan: Sendable {
   /// Chooses a kernel for every node and a place for every tensor.
   /// - Parameters:
   ///   - threads: what work is divided by.
+  ///   - precision: what it is to compute in.
+  ///   - instruction: the instructions of generated kernels.
   ///   - isKept: whether what depends on such parameters alone is kept from run to run, or computed in every one.
   public init(
-    _ graph: Graph, threads: Int, preparing isKept: (Parameter) -> Bool = { _ in true }
+    _ graph: Graph, threads: Int, precision: Precision = .float32, instruction: String = "portable",
+    preparing isKept: (Parameter) -> Bool = { _ in true }
   ) throws(CNNError) {
     self.graph = graph
     workers = Workers(count: threads)
     let updated = Set(graph.updates.map(\.parameter))
     preparedParameters = graph.parameters.indices.filter { isKept(graph.parameters[$0]) && !updated.contains($0) }
     var placement = try Placement(graph, workers: workers, preparedParameters: preparedParameters)
+    (placement.precision, placement.instruction) = (precision, instruction)
     try placement.place()
     preparation = placement.preparation
     steps = placement.steps
@@ -65,6 +69,8 @@ private struct Placement {
   let graph: Graph
   let workers: Workers
   let preparedParameters: [Int]
+  var precision = Precision.float32
+  var instruction = "portable"
   var lowered: [LoweredOperation] = []
   var preparation: [Step] = []
   var steps: [Step] = []
@@ -137,6 +143,9 @@ private struct Placement {
     cost.byteCount = (types + results).reduce(0) { $0 + $1.byteCount }
     if cost.shape.isEmpty { cost.shape = results.map { describe($0.shape) }.joined(separator: ", ") }
     if cost.algorithm.isEmpty { cost.algorithm = type(of: node.operation).name }
+    let isCopy = node.operation is EnterBlocks || node.operation is LeaveBlocks
+    if node.operation is any CompiledOperation, !isCopy { cost.instruction = instruction }
+    if precision != cost.precision { cost.reason = "no \(precision.rawValue) implementation" }
     return cost
   }
 

@@ -95,7 +95,9 @@ extension Model {
       header["preprocessing"] = .object(lockedPreprocessing.json)
       header["class_names"] = lockedClassNames.map { .strings($0) } ?? .null
       header["trained_on"] = trainedOn.map { .string($0.rawValue) } ?? .null
+      // Of the parameters in the file, and of predictions.
       header["dtype"] = .string(precision.rawValue)
+      header["precision"] = .string(chosenPrecision.rawValue)
       var metadata = [
         // What PyTorch's writer sets, and some of its readers ask for.
         "format": "pt",
@@ -188,6 +190,7 @@ extension Model {
         preprocessing: header.optionalObject("preprocessing"), classNames: header.optionalStrings("class_names"))
       if header["class_names"] == .null { knownClasses = .unknown }
       trainedOn = InputValues(in: header)
+      if let word = try header.optionalString("precision") { chosenPrecision = try Precision(named: word) }
       metadata = file.metadata.filter { !ModelFile.isReserved($0.key) }
       try parameters.load(from: file)
       if let trainingText = file.metadata[ModelFile.trainingKey] {

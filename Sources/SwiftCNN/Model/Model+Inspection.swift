@@ -156,16 +156,10 @@ extension Model: CustomStringConvertible {
   /// - Throws: `.outOfMemory`.
   public func fusedSummary() throws(CNNError) -> String {
     let (graph, steps) = try lock.reading { () throws(CNNError) -> (Graph, [String: String]) in
-      var types: [TensorType] = []
-      for input in network.inputs {
-        types.append(try TensorType(.float32, [1] + network.type(of: input.value).shape.dropFirst()))
-      }
-      let plan = try Compiler.inferencePlan(
-        network, inputs: types, normalization: pixelNormalization, threads: Threads.count)
-      let layers = try Compiler.layers(of: plan, network: network)
+      let (layers, costs) = try stepsForOne()
       var steps: [String: String] = [:]
       for (index, names) in layers.enumerated() {
-        for name in names { steps[name] = "\(index + 1) \(plan.stepCosts[index].cost.algorithm)" }
+        for name in names { steps[name] = "\(index + 1) \(costs[index].algorithm)" }
       }
       return (networkWithFlags, steps)
     }
@@ -208,7 +202,7 @@ extension Model: CustomStringConvertible {
         rule,
         "parameters: \(grouped(total)), trainable: \(grouped(trainable)), non-trainable: \(grouped(total - trainable))"
           + (statistics == 0 ? "" : "; statistics: \(grouped(statistics))"),
-      ]
+      ] + (precision == .float32 ? [] : ["precision: \(precision.rawValue)"])
     return lines.joined(separator: "\n")
   }
 }

@@ -119,7 +119,8 @@ extension Model {
   }
 
   private func predictionKey(_ x: Samples, _ outputs: [String]) throws(CNNError) -> PlanCache.Key {
-    PlanCache.Key(purpose: .prediction(outputs: outputs), inputs: try x.types(), threads: Threads.count)
+    PlanCache.Key(
+      purpose: .prediction(outputs: outputs), inputs: try x.types(), threads: Threads.count, precision: chosenPrecision)
   }
 
   func withPredictionContext<Result>(
@@ -130,7 +131,8 @@ extension Model {
       key,
       makePlan: { () throws(CNNError) in
         let plan = try Compiler.inferencePlan(
-          network, inputs: key.inputs, normalization: pixelNormalization, outputs: outputs, threads: key.threads)
+          network, inputs: key.inputs, normalization: pixelNormalization, outputs: outputs, threads: key.threads,
+          precision: key.precision)
         try requireResults(plan.graph, samples: x.count)
         return plan
       }, body)

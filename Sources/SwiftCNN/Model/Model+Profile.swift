@@ -26,7 +26,7 @@ extension Model {
           measurement.add(run.map(Profile.Timing.init))
         }
         let rows = zip(layers, context.plan.stepCosts).map { ProfileRow($0, $1.cost) }
-        return profile(of: rows, measurement, images: x.count, limits)
+        return profile(of: rows, measurement, images: x.count, chosenPrecision, limits)
       }
     }
   }
@@ -85,7 +85,7 @@ extension Model {
             run.map(Profile.Timing.init) + zip(times, times.dropFirst()).map { Profile.Timing(start: $0, end: $1) })
         }
       }
-      return profile(of: rows, measurement, images: x.count, limits)
+      return profile(of: rows, measurement, images: x.count, .float32, limits)
     }
   }
 
@@ -96,7 +96,7 @@ extension Model {
   }
 
   private func profile(
-    of rows: [ProfileRow], _ measurement: Measurements, images: Int, _ limits: MachineLimits
+    of rows: [ProfileRow], _ measurement: Measurements, images: Int, _ precision: Precision, _ limits: MachineLimits
   ) -> Profile {
     let steps = zip(rows, measurement.medians).map { row, median in
       Profile.Step(
@@ -105,7 +105,7 @@ extension Model {
         shortestSeconds: limits.seconds(operations: row.operations, byteCount: row.byteCount))
     }
     return Profile(
-      model: name, imageCount: images, threadCount: Threads.count, repeats: measurement.count,
+      model: name, imageCount: images, threadCount: Threads.count, precision: precision, repeats: measurement.count,
       operationsPerSecond: limits.operationsPerSecond, bytesPerSecond: limits.bytesPerSecond, steps: steps,
       fastest: measurement.fastest)
   }

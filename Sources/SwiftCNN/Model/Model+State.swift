@@ -16,7 +16,8 @@ extension Model {
   }
 
   /// Takes over the values of all parameters, which of them are trained, their penalties and the state of training from
-  /// a model with the same parameters, paired in their order; names may differ. Texts and pixels' normalisation stay.
+  /// a model with the same parameters, paired in their order; names may differ. Texts, pixels' normalisation and the
+  /// precision stay.
   /// - Throws: `.shapeMismatch` where a role or a shape differs. The model is then unchanged.
   public func copyState(of other: Model) throws(CNNError) {
     guard other !== self else { return }
@@ -56,6 +57,7 @@ extension Model {
     try options.check(graph.parameters)
     try self.init(
       graph, name: options.name, seed: options.seed, mean: options.mean, deviation: options.deviation)
+    chosenPrecision = options.precision
     try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
   }
 }

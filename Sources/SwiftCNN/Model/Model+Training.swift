@@ -240,12 +240,14 @@ extension Model {
         if start > 0 { try interruption.check() }
         let end = start + min(atOnce, x.count - start)
         let batch = x[start..<end], targets = y.samples(start..<end)
-        let key = try PlanCache.Key(purpose: .evaluation, inputs: batch.types(), threads: Threads.count)
+        let key = try PlanCache.Key(
+          purpose: .evaluation, inputs: batch.types(), threads: Threads.count, precision: chosenPrecision)
         try plans.withContext(
           key,
           makePlan: { () throws(CNNError) in
             let plan = try Compiler.evaluationPlan(
-              network, inputs: key.inputs, normalization: pixelNormalization, loss: loss, threads: key.threads)
+              network, inputs: key.inputs, normalization: pixelNormalization, loss: loss, threads: key.threads,
+              precision: key.precision)
             try checkInputs(of: plan.graph, batch, targets)
             return plan
           }

@@ -16,6 +16,8 @@ public final class Model: @unchecked Sendable {
   var network: Graph
   var pixelNormalization: Compiler.PixelNormalization
   var training: TrainingState?
+  /// What predictions and evaluations are to compute in.
+  var chosenPrecision = Precision.float32
   /// The parameters behind the network's last feature map, which files of weights have and it has not.
   var cutOff: [Parameter] = []
   /// What to do for the weights that its name promises; nil where it promises none, or has them.
@@ -47,6 +49,7 @@ public final class Model: @unchecked Sendable {
       chosenPreprocessing = Preprocessing(of: variant, lockedInputShape)
     }
     cutOff = Array(whole.parameters.dropFirst(graph.parameters.count))
+    chosenPrecision = options.precision
     try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
     if let weights = options.weights {
       let report = try loadWeights(from: weights)
@@ -112,6 +115,7 @@ public final class Model: @unchecked Sendable {
   init(copying other: Model) throws(CNNError) {
     (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
     (chosenPreprocessing, knownClasses) = (other.chosenPreprocessing, other.knownClasses)
+    chosenPrecision = other.chosenPrecision
     (metadata, trainedOn, cutOff) = (other.metadata, other.trainedOn, other.cutOff)
     parameters = try other.parameters.copy()
     lock = LockSet(parameters.blocks.map(\.lock))

@@ -15,6 +15,8 @@ final class PlanCache: Sendable {
     let purpose: Purpose
     let inputs: [TensorType]
     let threads: Int
+    /// What it is to compute in; training does in float32.
+    var precision = Precision.float32
   }
 
   private struct Entry: Sendable {

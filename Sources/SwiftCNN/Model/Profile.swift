@@ -1,5 +1,6 @@
 import CNNCompiler
 import CNNCore
+import CNNGraph
 import CNNRuntime
 
 /// Where the time of a prediction or of a training step goes, step by step.
@@ -50,6 +51,8 @@ public struct Profile: Sendable, Equatable {
   public let imageCount: Int
   /// The number of threads.
   public let threadCount: Int
+  /// What the model is to compute in; float32 in training.
+  public let precision: Precision
   /// How often it was measured.
   public let repeats: Int
   /// Multiplications and additions that all threads can do in a second, as measured.
@@ -124,7 +127,8 @@ extension Profile: CustomStringConvertible {
     let images = "\(imageCount) image\(imageCount == 1 ? "" : "s")"
     let title =
       "\(model): \(isOfTraining ? "a training step on \(images)" : "\(images) at once"), \(threadCount) "
-      + "thread\(threadCount == 1 ? "" : "s"), median of \(repeats)\n"
+      + "thread\(threadCount == 1 ? "" : "s"), median of \(repeats)"
+      + (precision == .float32 ? "\n" : ", precision \(precision.rawValue)\n")
       + "limit of this machine: \(decimal(operationsPerSecond * 1e-9, 1)) GFLOP/s, "
       + "\(decimal(bytesPerSecond * 1e-9, 1)) GB/s"
     let body = lines.dropFirst().dropLast(sums.count)
@@ -146,7 +150,8 @@ extension Profile: CustomStringConvertible {
     return serialized(
       object([
         ("model", .string(model)), ("images", .integer(Int64(imageCount))), ("threads", .integer(Int64(threadCount))),
-        ("repeats", .integer(Int64(repeats))), ("operations_per_second", .number(operationsPerSecond)),
+        ("precision", .string(precision.rawValue)), ("repeats", .integer(Int64(repeats))),
+        ("operations_per_second", .number(operationsPerSecond)),
         ("bytes_per_second", .number(bytesPerSecond)), ("seconds", .number(seconds)), ("steps", .array(rows)),
       ]))
   }

@@ -13,15 +13,18 @@ public struct CustomModelOptions: Sendable, Configurable {
   package var preprocessing: JSONObject?
   /// The names of the classes.
   public var classNames: [String]?
+  /// What predictions compute in, as `Model.setPrecision(_:)` sets it.
+  public var precision = Precision.float32
   /// How many elements the parameters may have that are not shared with other models; nil for any number.
   public var elementLimit: Int?
 
   /// Options; those that are not given have their defaults.
   public init(
     name: String = "custom", seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil,
-    classNames: [String]? = nil
+    classNames: [String]? = nil, precision: Precision = .float32
   ) {
     (self.name, self.seed, self.mean, self.deviation, self.classNames) = (name, seed, mean, deviation, classNames)
+    self.precision = precision
   }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_graph_model`.
@@ -34,6 +37,7 @@ public struct CustomModelOptions: Sendable, Configurable {
     try options.text("name", &name, "The model's name.")
     try options.seed(&seed, "Of random weights.")
     try PictureOptions.visit(&mean, &deviation, &preprocessing, &classNames, &options)
+    try options.choice("dtype", &precision, "What predictions compute in.")
     try options.integer(
       "element_limit", &elementLimit, "How many elements the parameters may have that are no other model's; null: any.")
   }
@@ -76,6 +80,7 @@ extension Model {
     try self.init(
       uninitialized: graph, name: options.name, mean: options.mean, deviation: options.deviation,
       sharing: network.shared.filter { names.contains($0.key) })
+    chosenPrecision = options.precision
     try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
     parameters.initialize(seed: options.seed)
   }

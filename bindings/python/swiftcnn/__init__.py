@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from . import (
         activations,
         callbacks,
+        config,
         datasets,
         initializers,
         layers,
@@ -86,6 +87,7 @@ __all__ = [
     "__version__",
     "activations",
     "callbacks",
+    "config",
     "create_model",
     "datasets",
     "from_dlpack",

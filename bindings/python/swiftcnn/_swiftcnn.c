@@ -712,6 +712,33 @@ static scnn_status model_warning_text(void *model, const char *argument, char *b
   return scnn_model_warning(model, buffer, capacity, length);
 }
 
+static scnn_status precision_text(void *model, const char *unused, char *buffer, size_t capacity, size_t *length) {
+  (void)unused;
+  return scnn_model_get_precision(model, buffer, capacity, length);
+}
+
+static scnn_status layer_precisions_text(void *model, const char *unused, char *buffer, size_t capacity,
+                                         size_t *length) {
+  (void)unused;
+  return scnn_model_layer_precisions(model, buffer, capacity, length);
+}
+
+static PyObject *model_get_precision(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(precision_text, model_of(self), NULL);
+}
+
+static PyObject *model_set_precision(PyObject *self, PyObject *args) {
+  const char *dtype;
+  if (!PyArg_ParseTuple(args, "s:set_precision", &dtype)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_set_precision(model_of(self), dtype));
+  return none_or_raise(status);
+}
+
+static PyObject *model_layer_precisions(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  return read_text(layer_precisions_text, model_of(self), NULL);
+}
+
 static PyObject *model_warning(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return read_text(model_warning_text, model_of(self), NULL);
 }
@@ -1907,6 +1934,9 @@ static PyMethodDef model_methods[] = {
     {"integer_dtype", model_integer_dtype, METH_VARARGS, "integer_dtype(minimum, maximum) -> 'uint8' or 'float32'"},
     {"gives_logits", model_gives_logits, METH_NOARGS, "gives_logits() -> bool"},
     {"image_folder", model_image_folder, METH_VARARGS, "image_folder(folder, purpose, training or None) -> Folder"},
+    {"get_precision", model_get_precision, METH_NOARGS, "get_precision() -> str"},
+    {"set_precision", model_set_precision, METH_VARARGS, "set_precision(dtype)"},
+    {"layer_precisions", model_layer_precisions, METH_NOARGS, "layer_precisions() -> str, JSON"},
     {"preprocessing", model_preprocessing, METH_NOARGS, "preprocessing() -> str, JSON"},
     {"set_preprocessing", model_set_preprocessing, METH_VARARGS, "set_preprocessing(options)"},
     {"preprocess", model_preprocess, METH_VARARGS, "preprocess(picture) -> Picture"},

@@ -7,12 +7,14 @@ from .files import clone_model, load_model
 from .model import Model
 from .nodes import Node
 from .parameters import Parameter
+from .precision import LayerPrecision
 from .profile import Profile, Step
 from .sequential import Sequential
 from .weights import WeightsReport
 
 __all__ = [
     "EfficientNet",
+    "LayerPrecision",
     "Model",
     "Node",
     "Parameter",

@@ -10,6 +10,7 @@ from .. import _swiftcnn
 from .._checks import ArgumentError, readable, text
 from .._config import told
 from .._warnings import pass_on, warn
+from ..config import dtype_policy, precision
 from .files import load_weights
 from .keras_files import is_keras, opened
 from .keras_weights import counterpart
@@ -45,6 +46,7 @@ def create_model(
     class_names: Sequence[str] | None = None,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
+    dtype: str | None = None,
     **others: object,
 ) -> Model:
     """Builds a model by name.
@@ -81,6 +83,7 @@ def create_model(
             ``Model.feature_info`` tells more; weights of the whole network load into it. It can predict, and layers can
             go on from its outputs.
         out_indices: which of the maps, as ``[1, 2, -1]``; None is all.
+        dtype: what predictions compute in, as ``Model.set_precision`` takes it; None is ``config.dtype_policy()``.
         others: arguments of timm, torchvision and Keras, for a message that says what they are called here.
 
     Raises:
@@ -89,6 +92,7 @@ def create_model(
         OSError: ``weights`` cannot be read.
     """
     options = {key: value for key, value in locals().items() if key not in ("name", "weights", "others")}
+    options["dtype"] = dtype_policy().name if dtype is None else precision(dtype, "dtype")
     options |= dict.fromkeys(others)
     wanted, path = text(name, "name"), None if weights is None else _weights(weights)
     is_kerass = path is not None and is_keras(path)

@@ -121,6 +121,7 @@ def with_layers(core: _swiftcnn.Model, objects: Mapping[str, Any]) -> Model:
             raise UnknownPartError("its layers make another network now than when it was saved")
         model._handle.set_preprocessing(core.preprocessing())
         model._handle.copy_state(core)
+        model.set_precision(core.get_precision())
     except Exception as error:  # whatever the user's classes raise
         warn(
             f"model {core.name()!r} is a functional model of the layers of its network, not of the classes it was made "
@@ -271,4 +272,5 @@ def clone_model(model: Model, custom_objects: Mapping[str, Any] | None = None) -
     writer = Writer()
     description = writer.written(model)
     found: Model = from_description(description, writer.objects | dict(custom_objects or {}))
+    found.set_precision(model.dtype_policy.name)
     return found

@@ -51,12 +51,18 @@ def build(config: Any, constants: Mapping[str, tuple[Any, Any]], objects: Mappin
     if config["class_name"] not in ("Functional", "Model", "Sequential"):
         raise UnknownPartError(f"it is of the class {config['class_name']!r}, which is not here")
     description = json.loads(_swiftcnn.keras_network(json.dumps(config)))
-    model: Model = _KerasReader(description, objects, constants).model()
+    reader = _KerasReader(description, objects, constants)
+    model: Model = reader.model()
+    model.set_precision(reader.precision)
     return model
 
 
 class _KerasReader(Reader):
-    """Makes all layers first, so that everything that is not here is told at once, then the networks."""
+    """Makes all layers first, so that everything that is not here is told at once, then the networks.
+
+    Attributes:
+        precision: what the model computes in: bfloat16 where a layer does.
+    """
 
     def __init__(
         self, description: Mapping[str, Any], objects: Mapping[str, Any], constants: Mapping[str, tuple[Any, Any]]
@@ -64,6 +70,7 @@ class _KerasReader(Reader):
         super().__init__(description, objects)
         self._constants = constants
         self._faults: list[str] = []
+        self.precision = "float32"
         for entry in self._entries:  # so that sums and products get others
             keep_name(entry["name"])
 
@@ -99,7 +106,7 @@ class _KerasReader(Reader):
         arguments: dict[str, Any] = {}
         for key, value in config.items():
             if key == "dtype":
-                _check_dtype(value)
+                self._take_policy(value)
             elif key.endswith("_initializer"):
                 if (given := _initializer(value)) is not None:  # one that is not here is not needed: weights follow
                     arguments[key] = given
@@ -115,11 +122,12 @@ class _KerasReader(Reader):
                 arguments["mean"], arguments["variance"] = self._constants[arguments["name"]]
         return arguments
 
-
-def _check_dtype(value: Any) -> None:
-    name = value.get("config", {}).get("name") if isinstance(value, dict) else value
-    if name not in (None, "float32"):
-        raise ValueError(f"dtype must be float32, got {name!r}")
+    def _take_policy(self, value: Any) -> None:
+        name = value.get("config", {}).get("name") if isinstance(value, dict) else value
+        if name in ("bfloat16", "mixed_bfloat16"):
+            self.precision = "bfloat16"
+        elif name not in (None, "float32"):
+            raise ValueError(f"dtype must be float32 or bfloat16, got {name!r}")
 
 
 def _initializer(value: Any) -> Any:

@@ -22,6 +22,7 @@ from .._names import unique_name
 from .._output import say
 from .._symbolic import Call, Context, Made, Network, Tensor, context, parts_of, several, structured, tensors_in, within
 from .._trainer import Trainer
+from ..config import DTypePolicy, dtype_policy, precision
 from ..layers.base import Layer, begun, shapes_in
 from ..layers.core import InputLayer
 from .description import KEY, Writer, from_description, is_own, keep_description
@@ -32,6 +33,7 @@ from .nodes import Node, nodes_of, tensor_of
 from .order import Step, by_depth
 from .parameters import Parameters
 from .pictures import Pictures
+from .precision import LayerPrecision, of_layers
 from .profile import Profile, measured
 from .weights import WeightsReport
 
@@ -100,6 +102,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         self._ends: tuple[list[Tensor], list[Tensor]] | None = None
         self._built_for: Any = None  # the shape, or shapes, of a class of your own
         self._keys: list[str] | None = None  # of outputs that are a dictionary
+        self._precision = dtype_policy().name
         self._members = Members()
         if (inputs is None) != (outputs is None):
             raise ValueError("inputs and outputs must be given both, or neither")
@@ -126,7 +129,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         for tensor, key in zip(inputs, keys or [tensor.name for tensor in inputs], strict=True):
             network.input(tensor, key)
         values = [network.value(output) for output in outputs]
-        core = network.model(*values, options={"name": self.name})
+        core = network.model(*values, options={"name": self.name, "dtype": self._precision})
         core.set_preprocessing(json.dumps(_pixels(core, inputs, network.calls)))
         self._ends = (inputs, outputs)
         self._members.layers = distinct(_layers_of(inputs, _in_order(outputs, self._keys)))
@@ -150,6 +153,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
     def _set_core(self, core: _swiftcnn.Model) -> None:
         self._core = core
+        self._precision = core.get_precision()
         self.built = True
         self._adopt()
         self._take_names()
@@ -468,6 +472,35 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         else:
             table = self._handle.summary()
         (say if print_fn is None else print_fn)(table)
+
+    @property
+    def dtype_policy(self) -> DTypePolicy:
+        """What predictions and evaluations compute in, as ``set_precision`` or the policy of the time set it."""
+        return DTypePolicy(self._precision)
+
+    def set_precision(self, dtype: str) -> None:
+        """Sets what predictions and evaluations compute in: ``"float32"``, or ``"bfloat16"`` in those layers where
+        there is an implementation that is no slower on this processor, as ``precision()`` lists them.
+
+        Arrays that go in and come out are float32, and so are the parameters and all that ``fit`` and
+        ``train_on_batch`` compute: only the predictions and validations between are in this precision. It goes with the
+        model into copies and files. See ``save(dtype=...)`` for smaller files.
+
+        Raises:
+            ValueError: there is no such precision.
+        """
+        self._precision = precision(dtype, "dtype")
+        if self._core is not None:
+            self._core.set_precision(self._precision)
+
+    def precision(self) -> list[LayerPrecision]:
+        """What each layer of a prediction is computed in and why, in the order in which they run, for one sample of the
+        size that the network was built with. A layer that only gives another shape to its input is not computed.
+
+        Raises:
+            ValueError: the model is not built yet.
+        """
+        return of_layers(self._handle)
 
     def _outline(self) -> str:
         """The summary before there is a network."""

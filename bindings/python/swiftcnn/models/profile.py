@@ -54,6 +54,7 @@ class Profile:
         model: the model's name.
         images: of the batch.
         threads: the number of threads.
+        precision: what the model is to compute in, see ``Model.precision``; ``"float32"`` in training.
         repeats: how often it was measured.
         operations_per_second: multiplications and additions that all threads can do in a second, as measured.
         bytes_per_second: bytes that all threads can read from memory in a second, as measured.
@@ -64,6 +65,7 @@ class Profile:
     model: str
     images: int
     threads: int
+    precision: str
     repeats: int
     operations_per_second: float
     bytes_per_second: float
