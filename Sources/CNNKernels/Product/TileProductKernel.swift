@@ -114,16 +114,18 @@ private struct TileProductEmitter {
   func sum(_ row: Int, _ column: Int) -> TileRegister { TileRegister.all[row * kernel.tileColumns + column] }
   func left(_ row: Int) -> TileRegister { TileRegister.all[4 + row] }
   func right(_ column: Int) -> TileRegister { TileRegister.all[6 + column] }
-  /// Bytes on the stack from the sums of one column of tiles to those of the next.
+  /// Bytes on the stack from the sums of one column of tiles to those of the next, and of all.
   var columnByteCount: Int { kernel.tileRows * kernel.pixels * 64 }
+  var sumByteCount: Int { kernel.tileColumns * columnByteCount }
 
   func emit() {
     k.push(.rbp)
     k.mov(.rbp, .rsp)
     for register in preserved { k.push(register) }
-    k.sub(.rsp, kernel.tileColumns * columnByteCount)
+    // Behind the sums, how many spans the last round has: none before the first.
+    k.sub(.rsp, sumByteCount + 64)
     k.and(.rsp, -64)
-    let arguments = GeneralRegister.rdi
+    let arguments = GeneralRegister.rdi, waitingSpans = GeneralRegister.rsp[sumByteCount]
     for (index, register) in [input, filter, .rax, output, residual, rounds, spans, roundCount].enumerated() {
       k.mov(register, arguments[8 * index])
     }
@@ -132,10 +134,37 @@ private struct TileProductEmitter {
     }
     k.mov(leftStride, kernel.pixelStride)
     k.mov(lineStride, 64)
+    k.mov(waitingSpans, 0)
 
-    let next = k.newLabel()
+    // A round's sums go to memory after the next one's products in the program, so that the processor does both at once.
+    let next = k.newLabel(), last = k.newLabel(), end = k.newLabel()
     k.align(32)
     k.bind(next)
+    k.test(roundCount, roundCount)
+    k.jump(.e, last)
+    multiply()
+    k.bind(last)
+    k.mov(spanCount, waitingSpans)
+    finish()
+    k.test(roundCount, roundCount)
+    k.jump(.e, end)
+    storeSums()
+    k.mov(.rax, rounds[8])
+    k.mov(waitingSpans, .rax)
+    k.add(rounds, MemoryLayout<TileRound>.stride)
+    k.dec(roundCount)
+    k.jump(next)
+    k.bind(end)
+
+    k.lea(.rsp, GeneralRegister.rbp[-8 * preserved.count])
+    for register in preserved.reversed() { k.pop(register) }
+    k.pop(.rbp)
+    k.vzeroupper()
+    k.ret()
+  }
+
+  /// The sums of one round.
+  private func multiply() {
     k.mov(a, rounds[0])
     k.add(a, input)
     k.mov(b, filter)
@@ -143,16 +172,6 @@ private struct TileProductEmitter {
       for column in 0..<kernel.tileColumns { k.tilezero(sum(row, column)) }
     }
     loop(0)
-    finish()
-    k.add(rounds, MemoryLayout<TileRound>.stride)
-    k.dec(roundCount)
-    k.jump(.ne, next)
-
-    k.lea(.rsp, GeneralRegister.rbp[-8 * preserved.count])
-    for register in preserved.reversed() { k.pop(register) }
-    k.pop(.rbp)
-    k.vzeroupper()
-    k.ret()
   }
 
   /// Loop number `level` and those within it. Leaves `a` where the loop would go on.
@@ -186,15 +205,18 @@ private struct TileProductEmitter {
   private func register(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: 16) }
   private func bias(_ column: Int) -> WideRegister { register(30 + column) }
 
-  private func finish() {
+  private func storeSums() {
     for column in 0..<kernel.tileColumns {
       for row in 0..<kernel.tileRows {
         let offset = column * columnByteCount + row * kernel.pixels * 64
         k.tilestored(GeneralRegister.rsp[lineStride, 1, offset], sum(row, column))
       }
     }
+  }
+
+  /// The epilogue of the sums that lie on the stack, if there are any.
+  private func finish() {
     let nextSpan = k.newLabel(), nextPixel = k.newLabel(), end = k.newLabel()
-    k.mov(spanCount, rounds[8])
     k.test(spanCount, spanCount)
     k.jump(.e, end)
     k.bind(nextSpan)
