@@ -32,22 +32,49 @@ public struct TileConvolution: Sendable {
     BlockedTensor(images: images, height: height, width: width, channels: (channels + 1) / 2, border: border)
   }
 
-  /// Whether there is code for a target.
-  public static func isPossible(on target: CodeTarget) -> Bool { TileProductKernel.isPossible(on: target) }
+  /// Why a convolution cannot be computed by tiles, in a few words; nil where it can. Whether the process may use them, says
+  /// `TilePermission`.
+  public static func refusal(_ g: ConvolutionGeometry, _ target: CodeTarget) -> String? {
+    guard TileProductKernel.isPossible(on: target) else {
+      return "\(target.instructionSet) has no products of tiles of bfloat16"
+    }
+    return g.isChannelwise ? "every channel has a filter of its own, which is no product" : nil
+  }
+
+  /// How many cycles each of the workers will take, in the measure of `ConvolutionAlgorithm`: the products of tiles and, for
+  /// each of them, the way of its sums to memory; or reading the filter, whichever takes longer.
+  public static func cycles(_ g: ConvolutionGeometry, workers: Workers) -> Double {
+    let image = layout(images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
+    let result = layout(images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
+    let walk = TileWalk(
+      image.with(border: g.border), stride: [g.strideHeight, g.strideWidth], output: result)
+    let tilesOfPixels = Double(walk.rounds.reduce(0) { $0 + $1.tiles })
+    var products = 0.0, filterBytes = 0.0
+    for groups in (try? ChannelGroups.parts(of: g, blockChannels: TileFilter.blockChannels)) ?? [] {
+      let filter = TileFilter(
+        outputChannels: groups.geometry.outputChannels / groups.count,
+        inputChannels: groups.geometry.inputChannels / groups.count, taps: g.taps, groups: groups.count)
+      let tiles = tilesOfPixels * Double(groups.count * filter.panels.reduce(0, +))
+      // 16 cycles a product of whole tiles; 75 for a tile of sums, measured.
+      products += tiles * (Double(filter.blocks * filter.taps * walk.pixels) + 75)
+      filterBytes += Double(filter.count * 2)
+    }
+    return max(products / Double(workers.count), filterBytes / 64 * ConvolutionCost.filterReading)
+  }
 
   /// Plans a convolution.
   /// - Parameters:
   ///   - inputBorder: of zeros that the image comes with, at least as wide as the convolution's; nil where it is copied
   ///     into one.
   ///   - isRounded: whether the result, and the residual like it, are bfloat16; else float32 in blocks of 16 channels.
-  /// - Throws: `.invalidArgument` where the target has no tiles.
+  /// - Throws: `.invalidArgument` with the refusal.
   public init(
     _ geometry: ConvolutionGeometry, inputBorder: BlockedTensor.Border? = nil, isRounded: Bool, epilogue: Epilogue,
     workers: Workers, library: KernelLibrary
   ) throws(CNNError) {
     let g = geometry
-    guard Self.isPossible(on: library.target) else {
-      throw CNNError(.invalidArgument, "\(library.target.instructionSet) has no products of tiles of bfloat16")
+    if let reason = Self.refusal(g, library.target) {
+      throw CNNError(.invalidArgument, "a convolution cannot be computed by tiles: \(reason)")
     }
     self.geometry = g
     let own = g.border

@@ -1,0 +1,132 @@
+import CNNCore
+import CNNRuntime
+import Glibc
+import X86Assembler
+
+/// The way between images of float32 in blocks of 16 channels and of bfloat16 in blocks of 32: layout and type change in
+/// one trip over memory.
+public struct BFloat16Reorder: Sendable {
+  /// Which way.
+  public enum Direction: Hashable, Sendable {
+    /// To bfloat16, rounded to nearest even; lanes behind the last channel become 0.
+    case rounding
+    /// To float32, exactly.
+    case widening
+  }
+
+  /// What is read, and what is written.
+  public let source, target: BlockedTensor
+  private let direction: Direction
+  /// For blocks of 32 channels, and for the last one.
+  private let kernel, lastKernel: GeneratedKernel
+
+  /// Whether there is code for a target.
+  public static func isPossible(on target: CodeTarget) -> Bool { target.instructionSet.contains(.avx512BF16) }
+
+  /// - Parameters:
+  ///   - tensor: the images of float32, without a border.
+  ///   - border: of the images of bfloat16: of zeros where they are written, left out where they are read.
+  /// - Throws: `.invalidArgument` where the target has no instructions on bfloat16.
+  public init(
+    _ direction: Direction, _ tensor: BlockedTensor, border: BlockedTensor.Border = .none, library: KernelLibrary
+  ) throws(CNNError) {
+    guard Self.isPossible(on: library.target) else {
+      throw CNNError(.invalidArgument, "\(library.target.instructionSet) has no instructions on bfloat16")
+    }
+    let brains = TileConvolution.layout(
+      images: tensor.images, height: tensor.height, width: tensor.width, channels: tensor.channels, border: border)
+    self.direction = direction
+    (source, target) = direction == .rounding ? (tensor, brains) : (brains, tensor)
+    func kernel(channels: Int) -> GeneratedKernel {
+      let kernel = BFloat16ReorderKernel(target: library.target, direction: direction, channels: channels)
+      return library.kernel(kernel, name: kernel.name) { kernel.code() }
+    }
+    self.kernel = kernel(channels: 32)
+    lastKernel = kernel(channels: (tensor.channels - 1) % 32 + 1)
+  }
+
+  /// Copies all of it.
+  public func run(_ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
+    let brains = direction == .rounding ? target : source, floats = direction == .rounding ? source : target
+    brains.forEachImage(workers) { image, block in
+      let kernel = block == brains.blocks - 1 ? lastKernel : kernel
+      let brain = brains.byteOffset(image: image, block: block) + brains.originByteOffset
+      let float = floats.byteOffset(image: image, block: 2 * block)
+      if direction == .rounding, brains.border != .none {
+        memset(y + brains.byteOffset(image: image, block: block), 0, brains.imageByteCount)
+      }
+      // Without a border an image is one row.
+      let rows = brains.border == .none ? 1 : brains.height
+      for row in 0..<rows {
+        let (from, to) = (brain + row * brains.rowByteCount, float + row * floats.rowByteCount)
+        var arguments = BFloat16ReorderKernel.Arguments(
+          source: x + (direction == .rounding ? to : from), target: y + (direction == .rounding ? from : to),
+          blockByteCount: floats.blockByteCount, pixels: brains.height * brains.width / rows)
+        kernel(&arguments)
+      }
+    }
+  }
+}
+
+/// The code for a block of up to 32 channels.
+struct BFloat16ReorderKernel: Hashable, Sendable {
+  let target: CodeTarget
+  let direction: BFloat16Reorder.Direction
+  let channels: Int
+
+  /// What it is called with.
+  struct Arguments {
+    var source: UnsafeRawPointer
+    var target: UnsafeMutableRawPointer
+    /// From the first 16 channels of float32 to the others.
+    var blockByteCount: Int
+    var pixels: Int
+  }
+
+  var name: String { "\(direction == .rounding ? "round_to" : "widen")_bf16_\(channels)" }
+
+  func code() -> VectorCode {
+    let code = VectorCode(target), k = code.assembler
+    let arguments = GeneralRegister.rdi, source = GeneralRegister.rax, place = GeneralRegister.rdx
+    let distance = GeneralRegister.rsi, pixels = GeneralRegister.rcx
+    for (index, register) in [source, place, distance, pixels].enumerated() { k.mov(register, arguments[8 * index]) }
+    let parts = (0..<(channels + 15) / 16).map { (vector: WideRegister(number: $0, lanes: 16), index: $0) }
+    let lanes = (channels - 1) % 16 + 1
+    if lanes < 16 {
+      k.mov(.rdi, (1 << lanes) - 1)
+      k.kmovw(.k1, .rdi)
+    }
+    let next = k.newLabel()
+    k.align(32)
+    k.bind(next)
+    for (vector, index) in parts {
+      switch direction {
+      case .rounding:
+        let address = index == 0 ? source[] : source[distance]
+        if index == parts.count - 1 && lanes < 16 {
+          k.vmovups(Zmm(vector.number), address, .zero(.k1))
+        } else {
+          code.load(vector, address)
+        }
+      case .widening:
+        code.loadBFloat16(vector, source[32 * index])
+        code.store(index == 0 ? place[] : place[distance], vector)
+      }
+    }
+    if direction == .rounding {
+      if parts.count == 2 {
+        code.roundToBFloat16(parts[0].vector, parts[0].vector, parts[1].vector)
+      } else {
+        code.roundToBFloat16(parts[0].vector, parts[0].vector)
+      }
+      code.store(place[], parts[0].vector)
+    }
+    k.add(source, 64)
+    k.add(place, 64)
+    k.dec(pixels)
+    k.jump(.ne, next)
+    k.vzeroupper()
+    k.ret()
+    return code
+  }
+}
