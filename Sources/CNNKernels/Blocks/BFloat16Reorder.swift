@@ -53,7 +53,7 @@ public struct BFloat16Reorder: Sendable {
       let brain = brains.byteOffset(image: image, block: block) + brains.originByteOffset
       let float = floats.byteOffset(image: image, block: 2 * block)
       if direction == .rounding, brains.border != .none {
-        memset(y + brains.byteOffset(image: image, block: block), 0, brains.imageByteCount)
+        BlockedCopies.clearBorder(y + brains.byteOffset(image: image, block: block), of: brains)
       }
       // Without a border an image is one row.
       let rows = brains.border == .none ? 1 : brains.height

@@ -65,6 +65,17 @@ public enum BlockedCopies {
     }
   }
 
+  /// Writes the zeros around one image of one block.
+  static func clearBorder(_ image: UnsafeMutableRawPointer, of tensor: BlockedTensor) {
+    let size = BlockedTensor.pixelByteCount, border = tensor.border, row = tensor.rowByteCount
+    memset(image, 0, border.top * row)
+    for index in border.top..<border.top + tensor.height {
+      memset(image + index * row, 0, border.left * size)
+      memset(image + index * row + (border.left + tensor.width) * size, 0, border.right * size)
+    }
+    memset(image + (border.top + tensor.height) * row, 0, border.bottom * row)
+  }
+
   private static func padImage(
     _ x: UnsafeRawPointer, rowByteCount: Int, height: Int, border: BlockedTensor.Border, pixelByteCount: Int,
     into y: UnsafeMutableRawPointer

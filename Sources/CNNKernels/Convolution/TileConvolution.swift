@@ -9,7 +9,7 @@ import CNNRuntime
 public struct TileConvolution: Sendable {
   /// The sizes.
   public let geometry: ConvolutionGeometry
-  /// The image with the border that it comes with, and the result.
+  /// The image and the result with their borders.
   public let input, output: BlockedTensor
 
   private let products: [Product]
@@ -66,11 +66,13 @@ public struct TileConvolution: Sendable {
   /// - Parameters:
   ///   - inputBorder: of zeros that the image comes with, at least as wide as the convolution's; nil where it is copied
   ///     into one.
+  ///   - outputBorder: of zeros around the result, and the residual like it.
   ///   - isRounded: whether the result, and the residual like it, are bfloat16; else float32 in blocks of 16 channels.
   /// - Throws: `.invalidArgument` with the refusal.
   public init(
-    _ geometry: ConvolutionGeometry, inputBorder: BlockedTensor.Border? = nil, isRounded: Bool, epilogue: Epilogue,
-    workers: Workers, library: KernelLibrary
+    _ geometry: ConvolutionGeometry, inputBorder: BlockedTensor.Border? = nil,
+    outputBorder: BlockedTensor.Border = .none, isRounded: Bool, epilogue: Epilogue, workers: Workers,
+    library: KernelLibrary
   ) throws(CNNError) {
     let g = geometry
     if let reason = Self.refusal(g, library.target) {
@@ -86,9 +88,9 @@ public struct TileConvolution: Sendable {
       (source.border.top - own.top) * source.rowByteCount
       + (source.border.left - own.left) * BlockedTensor.pixelByteCount
     let result =
-      isRounded
+      (isRounded
       ? Self.layout(images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
-      : g.blockedOutput
+      : g.blockedOutput).with(border: outputBorder)
     output = result
     var products: [Product] = [], filterEnd = 0
     for groups in try ChannelGroups.parts(of: g, blockChannels: TileFilter.blockChannels) {

@@ -14,12 +14,15 @@ struct TileProductSchedule: Sendable {
   private let work: [Work]
   private let spans: [TileSpan]
   private let hasBias: Bool
+  private let output: BlockedTensor
 
   private struct Panel: Sendable {
     /// By the number of tiles of pixels, less 1.
     let kernels: [GeneratedKernel]
     /// Where its input channels, its filter, its bias and its output channels begin, in bytes.
     let input, filter, bias, output: Int
+    /// How many blocks its output channels are.
+    let outputBlocks: Int
   }
 
   private struct Work: Sendable {
@@ -38,7 +41,8 @@ struct TileProductSchedule: Sendable {
   /// - Parameters:
   ///   - g: the sizes; of the border, only what `input` has.
   ///   - groups: in how many groups of whole blocks the channels are.
-  ///   - input: with its border in place; `output` without one or with.
+  ///   - input: with its border in place.
+  ///   - output: the result, with a border of zeros or without one.
   ///   - isBFloat16: whether results are rounded; else they are float32 in blocks of 16 channels.
   init(
     _ g: ConvolutionGeometry, groups: Int, input: BlockedTensor, output: BlockedTensor, isBFloat16: Bool,
@@ -49,7 +53,7 @@ struct TileProductSchedule: Sendable {
       outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
       taps: g.taps, groups: groups)
     self.filter = filter
-    hasBias = epilogue.hasBias
+    (hasBias, self.output) = (epilogue.hasBias, output)
     var loops: [ProductKernel.Loop] = []
     if filter.blocks > 1 { loops.append(.init(count: filter.blocks, stride: input.blockByteCount)) }
     if g.kernelHeight > 1 {
@@ -81,7 +85,8 @@ struct TileProductSchedule: Sendable {
           Panel(
             kernels: kernels(columns: tiles), input: group * filter.blocks * input.blockByteCount,
             filter: filterOffset, bias: channel * 4,
-            output: channel / (isBFloat16 ? 32 : BlockedTensor.blockChannels) * output.blockByteCount))
+            output: channel / (isBFloat16 ? 32 : BlockedTensor.blockChannels) * output.blockByteCount,
+            outputBlocks: isBFloat16 ? 1 : tiles))
         filterOffset += filter.count(ofPanel: tiles) * 2
       }
     }
@@ -149,12 +154,24 @@ struct TileProductSchedule: Sendable {
     residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer, workers: Workers
   ) {
     workers.run(parts: work.count) { worker in
+      if self.output.border != .none {
+        for panel in stride(from: worker, to: panels.count, by: work.count) { clearBorder(panels[panel], output) }
+      }
       var nothing = 0
       configure(&nothing)
       spans.withUnsafeBufferPointer { spans in
         if let spans = spans.baseAddress { run(work[worker], spans, input, packed, bias, residual, output) }
       }
       release(&nothing)
+    }
+  }
+
+  /// Writes the zeros around the images of a panel's channels.
+  private func clearBorder(_ panel: Panel, _ result: UnsafeMutableRawPointer) {
+    for block in 0..<panel.outputBlocks {
+      for image in 0..<output.images {
+        BlockedCopies.clearBorder(result + panel.output + output.byteOffset(image: image, block: block), of: output)
+      }
     }
   }
 

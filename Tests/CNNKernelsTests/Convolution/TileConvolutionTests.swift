@@ -39,7 +39,10 @@ import X86Assembler
     _ y: ConvolutionBuffer, _ layout: BlockedTensor, isRounded: Bool, pixel: Int, channel: Int
   ) -> Float {
     let lanes = isRounded ? 32 : 16
-    let place = UnsafeRawPointer(y.base) + channel / lanes * layout.blockByteCount + pixel * 64
+    let line = pixel / layout.width, image = line / layout.height
+    let place =
+      UnsafeRawPointer(y.base) + layout.byteOffset(image: image, block: channel / lanes) + layout.originByteOffset
+      + line % layout.height * layout.rowByteCount + pixel % layout.width * 64
     return isRounded
       ? Float(place.load(fromByteOffset: channel % 32 * 2, as: BFloat16.self))
       : place.load(fromByteOffset: channel % 16 * 4, as: Float.self)
@@ -50,6 +53,7 @@ import X86Assembler
     var isRounded = true
     var epilogue = Epilogue()
     var border: BlockedTensor.Border?
+    var outputBorder = BlockedTensor.Border.none
     var workers = 1
     var seed: UInt64 = 1
   }
@@ -59,7 +63,8 @@ import X86Assembler
     let g = c.geometry, workers = Workers(count: c.workers)
     let library = KernelLibrary(CodeTarget(Processor.host.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
     let convolution = try TileConvolution(
-      g, inputBorder: c.border, isRounded: c.isRounded, epilogue: c.epilogue, workers: workers, library: library)
+      g, inputBorder: c.border, outputBorder: c.outputBorder, isRounded: c.isRounded, epilogue: c.epilogue,
+      workers: workers, library: library)
     try library.finish()
     let x = try ConvolutionBuffer(randomCount: g.inputCount, seed: c.seed, stream: 1)
     let weight = try ConvolutionBuffer(randomCount: g.weightCount, seed: c.seed, stream: 2)
@@ -74,8 +79,10 @@ import X86Assembler
     if c.isRounded {
       residualBlocked = try Self.blocked({ BFloat16(residual[$0]) }, convolution.output, channels: g.outputChannels)
     } else {
+      let plain = convolution.output.with(border: .none), buffer = try ConvolutionBuffer(byteCount: plain.byteCount)
       residualBlocked = try ConvolutionBuffer(byteCount: convolution.output.byteCount)
-      BlockedCopies.pack(residual.base, into: residualBlocked.base, convolution.output, workers: workers)
+      BlockedCopies.pack(residual.base, into: buffer.base, plain, workers: workers)
+      BlockedCopies.pad(buffer.base, plain, into: residualBlocked.base, convolution.output, workers: workers)
     }
     let packed = UnsafeMutableRawPointer(filter.base).assumingMemoryBound(to: BFloat16.self)
     convolution.pack(weight.base, scale: scale.base, into: packed, workers: workers)
@@ -85,6 +92,7 @@ import X86Assembler
       workspace: workspace.base, workers: workers)
     let isIntact = [input, filter, workspace, y].allSatisfy(\.isGuardIntact)
     #expect(isIntact, "\(g)")
+    checkBorder(y, convolution.output)
 
     // The right sides of each output channel's tiles, in order, and the left sides of each pixel's by their blocks.
     let taps = g.kernelHeight * g.kernelWidth, inputs = g.groupInputChannels
@@ -132,6 +140,25 @@ import X86Assembler
           let expected = c.isRounded ? Float(BFloat16Product.rounded(y)) : y
           #expect(found == expected, "\(g), \(c): \(pixel), \(channel)")
           if found != expected { return }
+        }
+      }
+    }
+  }
+
+  /// The border is zeros.
+  private static func checkBorder(_ y: ConvolutionBuffer, _ layout: BlockedTensor) {
+    let border = layout.border
+    for block in 0..<layout.blocks {
+      for image in 0..<layout.images {
+        for row in -border.top..<layout.height + border.bottom {
+          for column in -border.left..<layout.width + border.right {
+            if (0..<layout.height).contains(row) && (0..<layout.width).contains(column) { continue }
+            let place =
+              layout.byteOffset(image: image, block: block) + layout.originByteOffset + row * layout.rowByteCount
+              + column * 64
+            let isZero = (place / 4..<place / 4 + 16).allSatisfy { y[$0].bitPattern == 0 }
+            #expect(isZero, "\(layout), row \(row), column \(column)")
+          }
         }
       }
     }
@@ -191,6 +218,7 @@ import X86Assembler
       if done % 5 == 4 {
         c.border = .init(top: g.padTop + 1, left: g.padLeft + 2, bottom: g.padBottom, right: g.padRight + 1)
       }
+      if done % 3 > 0 { c.outputBorder = .init(top: done % 2, left: 1, bottom: 2, right: done % 4) }
       try Self.check(c)
       done += 1
     }
