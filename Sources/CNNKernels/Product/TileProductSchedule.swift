@@ -13,7 +13,6 @@ struct TileProductSchedule: Sendable {
   private let panels: [Panel]
   private let work: [Work]
   private let spans: [TileSpan]
-  private let hasBias: Bool
   private let output: BlockedTensor
 
   private struct Panel: Sendable {
@@ -53,7 +52,7 @@ struct TileProductSchedule: Sendable {
       outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
       taps: g.taps, groups: groups)
     self.filter = filter
-    (hasBias, self.output) = (epilogue.hasBias, output)
+    self.output = output
     var loops: [ProductKernel.Loop] = []
     if filter.blocks > 1 { loops.append(.init(count: filter.blocks, stride: input.blockByteCount)) }
     if g.kernelHeight > 1 {
