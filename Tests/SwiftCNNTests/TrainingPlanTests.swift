@@ -29,9 +29,9 @@ import X86Assembler
   /// its gradient is another, for portable kernels with one thread and with two as well, by up to 2 % of a deep ResNet's.
   func smooth(_ network: Graph) throws -> Graph {
     try network.rewriting { rewriter, node throws(CNNError) in
-      guard let activation = node.operation as? CNNGraph.Activation, [.relu, .relu6].contains(activation.function)
+      guard let activation = node.operation as? Activation, [.relu, .relu6].contains(activation.function)
       else { return false }
-      try rewriter.copy(node, as: CNNGraph.Activation(.silu))
+      try rewriter.copy(node, as: Activation(.silu))
       return true
     }
   }

@@ -127,7 +127,7 @@ struct BlockedLayoutPass {
       guard isInBlocks(node.operands[0]), let (x, tensor) = try inBlocks(node.operands[0]) else { return false }
       let operation = AverageBlocks(input: tensor)
       define(result, try rewriter.result.addSingle(operation, [x], name: node.name), operation.output)
-    case let activation as CNNGraph.Activation where isInBlocks(node.operands[0]):
+    case let activation as Activation where isInBlocks(node.operands[0]):
       guard let (x, tensor) = try inBlocks(node.operands[0]) else { return false }
       let operation: any Operation =
         VectorActivation(activation).map {

@@ -97,6 +97,6 @@ struct NormalizationGradientBlocks: CompiledOperation {
 }
 
 /// How profiles call a normalisation with what it does beside.
-private func label(_ name: String, _ activation: CNNGraph.Activation?, _ addsResidual: Bool) -> String {
+private func label(_ name: String, _ activation: Activation?, _ addsResidual: Bool) -> String {
   name + (addsResidual ? "+add" : "") + (activation.map { "+\($0.function.rawValue)" } ?? "")
 }

@@ -72,7 +72,7 @@ extension BlockedLayoutPass {
   }
 
   /// Whether a normalisation has no portable kernel: those apply but a ReLU.
-  private func isOnlyInBlocks(_ activation: CNNGraph.Activation?) -> Bool {
+  private func isOnlyInBlocks(_ activation: Activation?) -> Bool {
     activation.map { $0.function != .relu } ?? false
   }
 
@@ -161,7 +161,7 @@ extension BlockedLayoutPass {
   }
 
   private mutating func activationGradient(
-    _ node: Node, _ activation: CNNGraph.Activation
+    _ node: Node, _ activation: Activation
   ) throws(CNNError) -> Bool {
     guard let activation = VectorActivation(activation), isInBlocks(node.operands[0]),
       let (x, tensor) = try inBlocks(node.operands[0]), let (dy, _) = try inBlocks(node.operands[1])

@@ -53,7 +53,7 @@ struct ConvolutionFusions {
         }
       }
       if let reader = onlyReader(graph.nodes[last].results[0]),
-        let activation = graph.nodes[reader].operation as? CNNGraph.Activation,
+        let activation = graph.nodes[reader].operation as? Activation,
         let code = VectorActivation(activation)
       {
         fusion.activation = code
@@ -122,5 +122,5 @@ struct ConvolutionFusions {
 
 extension VectorActivation {
   /// The code of a graph's activation, or nil where there is none.
-  init?(_ activation: CNNGraph.Activation) { self.init(activation.function, constants: activation.constants) }
+  init?(_ activation: Activation) { self.init(activation.function, constants: activation.constants) }
 }

@@ -3,7 +3,7 @@ import CNNGraph
 import CNNKernels
 import CNNRuntime
 
-extension CNNGraph.Activation: Lowerable {
+extension Activation: Lowerable {
   /// The constants as the kernels take them.
   fileprivate var constantLanes: SIMD4<Float> {
     var lanes = SIMD4<Float>()
@@ -16,7 +16,7 @@ extension CNNGraph.Activation: Lowerable {
     return LoweredOperation(
       overwritableOperands: [[0]],
       kernel: {
-        CNNKernels.Activation.forward(
+        ActivationKernels.forward(
           function, constants: constants, $0.operand(0), into: $0.result(), count: count, workers: $0.workers)
       })
   }
@@ -29,7 +29,7 @@ extension ActivationGradient: Lowerable {
     return LoweredOperation(
       overwritableOperands: [[1]],
       kernel: {
-        CNNKernels.Activation.backward(
+        ActivationKernels.backward(
           function, constants: constants, $0.operand(0), $0.operand(1), into: $0.result(), count: count,
           workers: $0.workers)
       })

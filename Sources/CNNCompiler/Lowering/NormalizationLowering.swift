@@ -79,7 +79,7 @@ extension BatchNormalizationTrainingGradient: Lowerable {
 }
 
 /// Whether ReLU is applied, the only function that these kernels have.
-private func isRelu(_ activation: CNNGraph.Activation?) throws(CNNError) -> Bool {
+private func isRelu(_ activation: Activation?) throws(CNNError) -> Bool {
   guard let activation else { return false }
   guard activation.function == .relu else {
     throw CNNError(.internalFault, "the portable normalisation has no '\(activation.function.rawValue)'")

@@ -19,7 +19,7 @@ extension Recomputable {
   }
 }
 
-extension CNNGraph.Activation: Recomputable { var isCheap: Bool { true } }
+extension Activation: Recomputable { var isCheap: Bool { true } }
 extension ActivateBlocks: Recomputable { var isCheap: Bool { true } }
 extension ScaleBlocks: Recomputable { var isCheap: Bool { true } }
 extension ConvolveBlocks: Recomputable {}

@@ -14,9 +14,9 @@ struct StreamTests {
     BlockedTensor(images: 5, height: 1, width: 1, channels: 33),
     BlockedTensor(images: 2, height: 40, width: 33, channels: 24),
   ]
-  static let functions: [VectorActivation] = [
-    ActivationFunction.relu, .relu6, .silu, .sigmoid, .hardSigmoid, .hardSwish, .clip, .gelu,
-  ].compactMap { VectorActivation($0, constants: $0 == .clip ? [-0.25, 0.5] : []) }
+  static let functions = ActivationFunction.allCases.compactMap {
+    VectorActivation($0, constants: $0 == .clip ? [-0.25, 0.5] : $0.constants.map(\.usual))
+  }
 
   /// A tensor row-major and blocked, with NaN behind the last channel and between blocks.
   struct Image {
@@ -84,7 +84,7 @@ struct StreamTests {
       var constants = SIMD4<Float>()
       for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
       let expected = try ConvolutionBuffer(count: x.rows.count)
-      Activation.forward(
+      ActivationKernels.forward(
         activation.function, constants: constants, x.rows.base, into: expected.base, count: expected.count,
         workers: team)
       let what = "\(activation) \(tensor) \(target.instructionSet)"
@@ -150,9 +150,9 @@ struct StreamTests {
     if let activation {
       var constants = SIMD4<Float>()
       for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
-      Activation.forward(
+      ActivationKernels.forward(
         activation.function, constants: constants, sum.base, into: value.base, count: count, workers: team)
-      Activation.backward(
+      ActivationKernels.backward(
         activation.function, constants: constants, sum.base, dy.rows.base, into: dSum.base, count: count, workers: team)
     } else {
       value.base.update(from: sum.base, count: count)
@@ -212,7 +212,7 @@ struct StreamTests {
       var constants = SIMD4<Float>()
       for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
       let expected = try ConvolutionBuffer(count: dx.rows.count)
-      Activation.backward(
+      ActivationKernels.backward(
         activation.function, constants: constants, x.rows.base, dy.rows.base, into: expected.base,
         count: expected.count, workers: Workers(count: 1))
       for (index, (a, b)) in zip(dx.values, Self.doubles(expected)).enumerated() {

@@ -1,82 +1,8 @@
-import CNNCore
 import X86Assembler
 
-/// An activation function that is applied to registers, on their way to memory.
-public struct VectorActivation: Hashable, Sendable, CustomStringConvertible {
-  let function: ActivationFunction
-  /// The function's own numbers, as in `ActivationFunction.constants`.
-  let constants: [Float]
-
-  /// The function, or nil where there is no code for it: then it takes a pass of its own.
-  public init?(_ function: ActivationFunction, constants: [Double]) {
-    guard VectorCode.functions[function] != nil else { return nil }
-    self.function = function
-    self.constants = constants.map { Float($0) }
-  }
-
-  /// The function's name.
-  public var description: String { function.rawValue }
-
-  /// The registers the code needs beside that of its operand.
-  var temporaryCount: Int { VectorCode.functions[function]?.temporaryCount ?? 0 }
-}
-
 extension VectorCode {
-  /// The code of a function: replaces the numbers in `x`, whatever else it needs are `temporaries`.
-  struct Function: Sendable {
-    let temporaryCount: Int
-    let emit: @Sendable (VectorCode, _ x: WideRegister, _ temporaries: [WideRegister], _ constants: [Float]) -> Void
-  }
-
-  /// Emits an activation of `x`.
-  func apply(_ activation: VectorActivation, to x: WideRegister, temporaries: [WideRegister]) {
-    let temporaries = temporaries.map { WideRegister(number: $0.number, lanes: x.lanes) }
-    Self.functions[activation.function]?.emit(self, x, temporaries, activation.constants)
-  }
-
-  /// Every function there is code for. NaN stays NaN in all of them.
-  static let functions: [ActivationFunction: Function] = [
-    .relu: Function(temporaryCount: 1) { code, x, temporaries, _ in
-      // The second operand is the result where one is NaN.
-      code.zero(temporaries[0])
-      code.maximum(x, temporaries[0], x)
-    },
-    .relu6: Function(temporaryCount: 1) { code, x, temporaries, _ in
-      code.clamp(x, 0, 6, temporaries[0])
-    },
-    .clip: Function(temporaryCount: 1) { code, x, temporaries, constants in
-      code.clamp(x, constants[0], constants[1], temporaries[0])
-    },
-    .silu: Function(temporaryCount: 3) { code, x, temporaries, _ in
-      code.sigmoid(temporaries[0], x, temporaries[1], temporaries[2])
-      code.multiply(x, x, temporaries[0])
-    },
-    .sigmoid: Function(temporaryCount: 3) { code, x, temporaries, _ in
-      code.sigmoid(temporaries[0], x, temporaries[1], temporaries[2])
-      code.copy(x, temporaries[0])
-    },
-    .hardSigmoid: Function(temporaryCount: 1) { code, x, temporaries, _ in
-      code.hardSigmoid(x, x, temporaries[0])
-    },
-    .hardSwish: Function(temporaryCount: 2) { code, x, temporaries, _ in
-      code.hardSigmoid(temporaries[1], x, temporaries[0])
-      code.multiply(x, x, temporaries[1])
-    },
-    .gelu: Function(temporaryCount: 4) { code, x, t, _ in
-      // x Φ(x) = max(x, 0) - |x| Φ(-|x|)
-      code.normalBell(t[1], magnitude: t[0], denominator: t[2], x, t[3])
-      code.multiply(t[1], t[1], t[0])
-      code.reciprocal(t[3], t[2], temporary: t[0])
-      code.scaledNormalTail(t[0], t[3])
-      code.multiply(t[0], t[0], t[1])
-      code.zero(t[1])
-      code.maximum(x, t[1], x)
-      code.subtract(x, x, t[0])
-    },
-  ]
-
   /// x = min(max(x, minimum), maximum)
-  private func clamp(_ x: WideRegister, _ minimum: Float, _ maximum: Float, _ temporary: WideRegister) {
+  func clamp(_ x: WideRegister, _ minimum: Float, _ maximum: Float, _ temporary: WideRegister) {
     if minimum > -.infinity {
       if minimum == 0 { zero(temporary) } else { broadcast(temporary, assembler.constant(minimum)) }
       self.maximum(x, temporary, x)
@@ -88,7 +14,7 @@ extension VectorCode {
   }
 
   /// d = relu6(x + 3) / 6
-  private func hardSigmoid(_ d: WideRegister, _ x: WideRegister, _ temporary: WideRegister) {
+  func hardSigmoid(_ d: WideRegister, _ x: WideRegister, _ temporary: WideRegister) {
     add(d, x, constant(3, lanes: x.lanes))
     clamp(d, 0, 6, temporary)
     multiply(d, d, constant(1 / 6, lanes: x.lanes))

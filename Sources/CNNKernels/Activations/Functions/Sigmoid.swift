@@ -1,0 +1,26 @@
+/// `1 / (1 + exp(-x))`
+struct Sigmoid: PlainActivationDefinition {
+  static let bound = ActivationBound(relative: 2.5e-7, absolute: 1e-38)
+  static let gradientBound = ActivationBound(relative: 3e-7, absolute: 1e-7)
+
+  @inline(__always) func value(_ x: Vector) -> Vector { ActivationMath.sigmoid(x) }
+  @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
+    let s = ActivationMath.sigmoid(x)
+    return dy * (s * (1 - s))
+  }
+
+  static var code: ActivationCode? {
+    ActivationCode(
+      value: ActivationCode.Value(temporaryCount: 3) { code, x, temporaries, _ in
+        code.sigmoid(temporaries[0], x, temporaries[1], temporaries[2])
+        code.copy(x, temporaries[0])
+      },
+      gradient: ActivationCode.Gradient(temporaryCount: 3) { code, x, dy, t, _ in
+        code.sigmoid(t[0], x, t[1], t[2])
+        // s - s^2
+        code.copy(t[1], t[0])
+        code.multiplySubtract(t[1], t[0], .register(t[0]))
+        code.multiply(dy, dy, t[1])
+      })
+  }
+}

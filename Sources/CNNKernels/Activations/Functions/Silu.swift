@@ -1,0 +1,28 @@
+/// `x * sigmoid(x)`, also called swish (Ramachandran et al. 2017)
+struct Silu: PlainActivationDefinition {
+  // What the code's sigmoid has for the smallest numbers, 6e-39, a product with the operand shows.
+  static let bound = ActivationBound(relative: 2.5e-7, absolute: 2e-37, ofOperand: 6e-39)
+  static let gradientBound = ActivationBound(relative: 1e-6, absolute: 3e-7, ofOperand: 6e-39)
+
+  @inline(__always) func value(_ x: Vector) -> Vector { x * ActivationMath.sigmoid(x) }
+  @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
+    let s = ActivationMath.sigmoid(x)
+    return dy * (s * (1 + x * (1 - s)))
+  }
+
+  static var code: ActivationCode? {
+    ActivationCode(
+      value: ActivationCode.Value(temporaryCount: 3) { code, x, temporaries, _ in
+        code.sigmoid(temporaries[0], x, temporaries[1], temporaries[2])
+        code.multiply(x, x, temporaries[0])
+      },
+      gradient: ActivationCode.Gradient(temporaryCount: 3) { code, x, dy, t, _ in
+        code.sigmoid(t[0], x, t[1], t[2])
+        // s (1 + x (1 - s)) = s + x (s - s^2)
+        code.copy(t[1], t[0])
+        code.multiplySubtract(t[1], t[0], .register(t[0]))
+        code.multiplyAdd(t[0], x, t[1])
+        code.multiply(dy, dy, t[0])
+      })
+  }
+}
