@@ -344,8 +344,11 @@ uninstall: ## Removes what `make install` installed, of any version (PREFIX=/usr
 format: ## Formats the Swift sources in place
 	swift format --in-place --parallel --recursive Sources Tests Package.swift
 
-lint: ## Checks the Swift sources with the toolchain's swift-format
+lint: ## Checks the Swift sources with the toolchain's swift-format, and that each public type has a name of its own
 	swift format lint --strict --parallel --recursive Sources Tests Package.swift
+	@twice=$$(grep -roE '^public (final |indirect )*(struct|class|enum|protocol|typealias) \w+' Sources --include='*.swift' \
+	  | sed -E 's|^Sources/([^/]+)/.* (\w+)$$|\2 \1|' | sort -u | cut -d' ' -f1 | uniq -d); \
+	if [ -n "$$twice" ]; then echo "public types of one name in two modules: $$twice"; exit 1; fi
 
 typecheck: build/types/ready ## Checks the Python package with mypy, pyright and ruff
 	cd bindings/python && $(CURDIR)/build/types/bin/mypy --cache-dir $(CURDIR)/build/types/mypy

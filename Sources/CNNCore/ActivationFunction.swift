@@ -52,4 +52,15 @@ public enum ActivationFunction: String, Sendable, Hashable, CaseIterable {
     default: []
     }
   }
+
+  /// Throws unless these constants, in the order of `constants`, go together.
+  public func check(_ constants: [Double]) throws(CNNError) {
+    if self == .clip, let minimum = constants.first, let maximum = constants.last, !(minimum <= maximum) {
+      throw CNNError(
+        .invalidArgument, "minimum is \(minimum) and maximum \(maximum); expected no more than the maximum")
+    }
+  }
+
+  /// Whether the derivative at the result is that at the operand: a number on a flat side stays on it.
+  public var hasDerivativeOfResult: Bool { self == .relu || self == .relu6 }
 }

@@ -157,7 +157,7 @@ public struct RVMR: VectorForm {
 }
 
 /// Comparison of two vectors: to a mask with EVEX, to lanes of all ones or all zeros with VEX.
-public struct Comparison: VectorForm {
+public struct VectorComparison: VectorForm {
   let assembler: Assembler
   var row: OpcodeRow
 

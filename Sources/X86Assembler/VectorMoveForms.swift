@@ -201,7 +201,7 @@ public struct SignMaskedMove: VectorForm {
 }
 
 /// The elements that each lane's index points to.
-public struct Gather: VectorForm {
+public struct VectorGather: VectorForm {
   let assembler: Assembler
   var row: OpcodeRow
 

@@ -59,7 +59,7 @@ private struct Outputs {
     inverseDeviation = try GuardedFloats(p.channels)
     dGamma = try GuardedFloats(p.channels)
     dBeta = try GuardedFloats(p.channels)
-    let byteCount = BatchNormalization.workspaceByteCount(channels: p.channels, workers: team)
+    let byteCount = BatchNormalizationKernels.workspaceByteCount(channels: p.channels, workers: team)
     let workspace = try Memory(byteCount: byteCount + 64, for: "test")
     memset(workspace.base, 0xFF, byteCount + 64)
     try p.residual.withUnsafeBufferPointer { buffer in
@@ -67,20 +67,20 @@ private struct Outputs {
       let dShortcut = residual ? dResidual.pointer : nil
       let output = relu ? UnsafePointer(y.pointer) : nil
       if let fixed {
-        BatchNormalization.inference(
+        BatchNormalizationKernels.inference(
           p.x, rows: p.rows, channels: p.channels, gamma: p.gamma, beta: p.beta, mean: fixed.mean,
           variance: fixed.variance, epsilon: p.epsilon, residual: shortcut, relu: relu, into: y.pointer,
           workspace: workspace.base, workers: team)
-        BatchNormalization.inferenceBackward(
+        BatchNormalizationKernels.inferenceBackward(
           p.x, rows: p.rows, channels: p.channels, mean: fixed.mean, variance: fixed.variance, epsilon: p.epsilon,
           gamma: p.gamma, dy: p.dy, y: output, dx: dx.pointer, dGamma: dGamma.pointer, dBeta: dBeta.pointer,
           dResidual: dShortcut, workspace: workspace.base, workers: team)
       } else {
-        BatchNormalization.trainingForward(
+        BatchNormalizationKernels.trainingForward(
           p.x, rows: p.rows, channels: p.channels, gamma: p.gamma, beta: p.beta, epsilon: p.epsilon,
           residual: shortcut, relu: relu, into: y.pointer, mean: mean.pointer, variance: variance.pointer,
           inverseDeviation: inverseDeviation.pointer, workspace: workspace.base, workers: team)
-        BatchNormalization.trainingBackward(
+        BatchNormalizationKernels.trainingBackward(
           p.x, rows: p.rows, channels: p.channels, mean: mean.pointer, inverseDeviation: inverseDeviation.pointer,
           gamma: p.gamma, dy: p.dy, y: output, dx: dx.pointer, dGamma: dGamma.pointer, dBeta: dBeta.pointer,
           dResidual: dShortcut, workspace: workspace.base, workers: team)
@@ -192,19 +192,19 @@ func batchNormalizationGradientsOfLargeBatchesFollowTheFormula(_ workers: Int) t
     let out = try Outputs(p, workers: 1, residual: false, relu: true, fixed: fixed)
     let team = Workers(count: 1)
     let workspace = try Memory(
-      byteCount: BatchNormalization.workspaceByteCount(channels: 17, workers: team), for: "test")
+      byteCount: BatchNormalizationKernels.workspaceByteCount(channels: 17, workers: team), for: "test")
     for throughResidual in [false, true] {
       let inPlace = try GuardedFloats(p.dy), other = try GuardedFloats(70 * 17)
       let dGamma = try GuardedFloats(17), dBeta = try GuardedFloats(17)
       let dx = throughResidual ? other : inPlace
       let dResidual = throughResidual ? inPlace.pointer : nil
       if let fixed {
-        BatchNormalization.inferenceBackward(
+        BatchNormalizationKernels.inferenceBackward(
           p.x, rows: 70, channels: 17, mean: fixed.mean, variance: fixed.variance, epsilon: p.epsilon, gamma: p.gamma,
           dy: inPlace.pointer, y: out.y.pointer, dx: dx.pointer, dGamma: dGamma.pointer, dBeta: dBeta.pointer,
           dResidual: dResidual, workspace: workspace.base, workers: team)
       } else {
-        BatchNormalization.trainingBackward(
+        BatchNormalizationKernels.trainingBackward(
           p.x, rows: 70, channels: 17, mean: out.mean.pointer, inverseDeviation: out.inverseDeviation.pointer,
           gamma: p.gamma, dy: inPlace.pointer, y: out.y.pointer, dx: dx.pointer, dGamma: dGamma.pointer,
           dBeta: dBeta.pointer, dResidual: dResidual, workspace: workspace.base, workers: team)
@@ -218,7 +218,7 @@ func batchNormalizationGradientsOfLargeBatchesFollowTheFormula(_ workers: Int) t
 func runningStatisticsTakeUpTheVarianceUnbiasedOrNot(unbiased: Bool) throws {
   let expected: [Double] = unbiased ? [1.4, 3.7] : [1.3, 3.5]
   let runningMean = try GuardedFloats([1, 2]), runningVariance = try GuardedFloats([1, 3])
-  BatchNormalization.runningUpdate(
+  BatchNormalizationKernels.runningUpdate(
     mean: [3, -2], variance: [4, 8], rows: 5, channels: 2, momentum: 0.1, unbiased: unbiased,
     runningMean: runningMean.pointer, runningVariance: runningVariance.pointer)
   #expect(runningMean.distance([1.2, 1.6]) < 1e-6)

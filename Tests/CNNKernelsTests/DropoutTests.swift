@@ -5,13 +5,13 @@ import Testing
 
 private func dropout(_ x: [Float], rate: Float, seed: UInt64 = 5, stream: UInt64 = 7) -> [Float] {
   KernelChecks.floats(x.count) { y, workers in
-    Dropout.apply(x: x, y: y, count: x.count, rate: rate, seed: seed, stream: stream, workers: workers)
+    DropoutKernels.apply(x: x, y: y, count: x.count, rate: rate, seed: seed, stream: stream, workers: workers)
   }
 }
 
 private func stochasticDepth(_ x: [Float], samples: Int, rate: Float) -> [Float] {
   KernelChecks.floats(x.count) { y, workers in
-    Dropout.applyToSamples(
+    DropoutKernels.applyToSamples(
       x: x, y: y, samples: samples, sampleLength: x.count / samples, rate: rate, seed: 5, stream: 7, workers: workers)
   }
 }
@@ -53,7 +53,7 @@ private func stochasticDepth(_ x: [Float], samples: Int, rate: Float) -> [Float]
   let x = data.floats(1003)
   let inPlace = KernelChecks.floats(x.count) { y, workers in
     y.update(from: x, count: x.count)
-    Dropout.apply(x: y, y: y, count: x.count, rate: 0.5, seed: 5, stream: 7, workers: workers)
+    DropoutKernels.apply(x: y, y: y, count: x.count, rate: 0.5, seed: 5, stream: 7, workers: workers)
   }
   #expect(inPlace == dropout(x, rate: 0.5))
 }

@@ -61,7 +61,7 @@ import Testing
   private func mirror(_ shape: [Int]) throws -> Model {
     var builder = GraphBuilder()
     let x = try builder.input(shape: Array(shape.dropFirst()))
-    try builder.graph.addOutput("y", builder.apply(CNNGraph.Rescaling(), x))
+    try builder.graph.addOutput("y", builder.apply(Rescaling(), x))
     return try Model(builder.graph, name: "mirror")
   }
 
@@ -113,11 +113,11 @@ import Testing
     #expect(
       try isOfLogits { builder, x in
         var y = try builder.apply(GlobalPooling2D(.average), convolution(&builder, x))
-        y = try builder.apply(CNNGraph.Dropout(rate: 0.5, stream: 1), y)
+        y = try builder.apply(Dropout(rate: 0.5, stream: 1), y)
         return try builder.apply(Reshape([1, 2]), y)
       })
     #expect(try !isOfLogits(.meanSquaredError) { try $0.dense($1, "fc", units: 2) })
-    #expect(try !isOfLogits { try $0.apply(CNNGraph.Softmax(), convolution(&$0, $1)) })
+    #expect(try !isOfLogits { try $0.apply(Softmax(), convolution(&$0, $1)) })
     #expect(try !isOfLogits { try $0.activation(.relu, convolution(&$0, $1)) })
     #expect(try !isOfLogits { try $0.batchNormalization(convolution(&$0, $1), "bn") })
     #expect(try isOfLogits { try $0.apply(GlobalPooling2D(.max), convolution(&$0, $1)) })

@@ -143,7 +143,7 @@ struct DropImages: CompiledOperation {
     return LoweredOperation(
       overwritableOperands: [[0]], cost: StepCost(of: tensor),
       kernel: { arguments in
-        let factors = Dropout.SampleFactors(
+        let factors = DropoutKernels.SampleFactors(
           rate: rate, seed: arguments.randomness.seed, stream: arguments.randomness.stream(of: layer))
         BlockedElementwise.scale(
           arguments.operand(0), tensor, by: { factors[$0] }, into: arguments.result(), workers: arguments.workers)

@@ -33,7 +33,7 @@ struct NormalizeBatch: CompiledOperation {
           variance: variance, inverseDeviation: $0.result(2), workspace: $0.workspace, workers: $0.workers)
         nextMean.update(from: $0.operand(3), count: channels)
         nextVariance.update(from: $0.operand(4), count: channels)
-        CNNKernels.BatchNormalization.runningUpdate(
+        BatchNormalizationKernels.runningUpdate(
           mean: mean, variance: variance, rows: rows, channels: channels, momentum: momentum, unbiased: unbiased,
           runningMean: nextMean, runningVariance: nextVariance)
       })

@@ -36,13 +36,13 @@ extension ActivationGradient: Lowerable {
   }
 }
 
-extension CNNGraph.Softmax: Lowerable {
+extension Softmax: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(
       overwritableOperands: [[0]],
       kernel: {
-        CNNKernels.Softmax.forward(
+        SoftmaxKernels.forward(
           x: $0.operand(0), y: $0.result(), rows: shape.rows, classes: shape.columns, workers: $0.workers)
       })
   }
@@ -52,7 +52,7 @@ extension SoftmaxGradient: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(kernel: {
-      CNNKernels.Softmax.backward(
+      SoftmaxKernels.backward(
         y: $0.operand(0), dy: $0.operand(1), dx: $0.result(), rows: shape.rows, classes: shape.columns,
         workers: $0.workers)
     })
@@ -65,7 +65,7 @@ extension LogSoftmax: Lowerable {
     return LoweredOperation(
       overwritableOperands: [[0]],
       kernel: {
-        CNNKernels.Softmax.logarithm(
+        SoftmaxKernels.logarithm(
           x: $0.operand(0), y: $0.result(), rows: shape.rows, classes: shape.columns, workers: $0.workers)
       })
   }
@@ -77,20 +77,20 @@ extension LogSoftmaxGradient: Lowerable {
     return LoweredOperation(
       overwritableOperands: [[0, 1]],
       kernel: {
-        CNNKernels.Softmax.logarithmBackward(
+        SoftmaxKernels.logarithmBackward(
           y: $0.operand(0), dy: $0.operand(1), dx: $0.result(), rows: shape.rows, classes: shape.columns,
           workers: $0.workers)
       })
   }
 }
 
-extension CNNGraph.ParametricRelu: Lowerable {
+extension ParametricRelu: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let slopes = types.operands[1].count, rows = types.operands[0].count / slopes
     return LoweredOperation(
       overwritableOperands: [[0]],
       kernel: {
-        CNNKernels.ParametricRelu.forward(
+        ParametricReluKernels.forward(
           x: $0.operand(0), slope: $0.operand(1), y: $0.result(), rows: rows, channels: slopes,
           workers: $0.workers)
       })
@@ -103,27 +103,27 @@ extension ParametricReluInputGradient: Lowerable {
     return LoweredOperation(
       overwritableOperands: [[2]],
       kernel: {
-        CNNKernels.ParametricRelu.backward(
+        ParametricReluKernels.backward(
           x: $0.operand(0), slope: $0.operand(1), dy: $0.operand(2), dx: $0.result(), rows: rows,
           channels: slopes, workers: $0.workers)
       })
   }
 }
 
-extension CNNGraph.Rescaling: Lowerable {
+extension Rescaling: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let count = types.operands[0].count
-    let constants = CNNKernels.Rescaling.Constants(
+    let constants = RescalingKernels.Constants(
       scale: scale.map { Float($0) }, offset: offset.map { Float($0) }, channels: types.operands[0].shape.last ?? 1)
     return LoweredOperation(
       overwritableOperands: [[0]],
       kernel: {
-        CNNKernels.Rescaling.apply(constants, $0.operand(0), into: $0.result(), count: count, workers: $0.workers)
+        RescalingKernels.apply(constants, $0.operand(0), into: $0.result(), count: count, workers: $0.workers)
       })
   }
 }
 
-extension CNNGraph.FakeQuantize: Lowerable {
+extension FakeQuantize: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let count = types.operands[0].count, channels = types.operands[0].shape.last ?? 1
     let (scale, zero) = (scale.map { Float($0) }, zeroPoint.map { Float($0) })
@@ -131,7 +131,7 @@ extension CNNGraph.FakeQuantize: Lowerable {
     return LoweredOperation(
       overwritableOperands: [[0]],
       kernel: {
-        CNNKernels.FakeQuantize.apply(
+        FakeQuantizeKernels.apply(
           scale: scale, zero: zero, minimum: minimum, maximum: maximum, channels: channels, $0.operand(0),
           into: $0.result(), count: count, workers: $0.workers)
       })

@@ -118,12 +118,12 @@ extension LossGradient: Lowerable {
   }
 }
 
-extension CNNGraph.Regularization: Lowerable {
+extension Regularization: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (regularizer, count) = (regularizer, types.operands[0].count)
     return LoweredOperation(kernel: {
       $0.result()[0] = Float(
-        CNNKernels.Regularization.penalty(
+        RegularizationKernels.penalty(
           $0.operand(0), l1: regularizer.l1, l2: regularizer.l2, count: count, workers: $0.workers))
     })
   }
@@ -133,7 +133,7 @@ extension RegularizationGradient: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let regularizer = regularization.regularizer, count = types.operands[0].count
     return LoweredOperation(kernel: {
-      CNNKernels.Regularization.gradient(
+      RegularizationKernels.gradient(
         $0.operand(0), l1: Float(regularizer.l1), l2: Float(regularizer.l2), factor: $0.operand(1)[0],
         into: $0.result(), count: count, workers: $0.workers)
     })

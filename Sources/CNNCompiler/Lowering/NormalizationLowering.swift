@@ -2,15 +2,15 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-extension CNNGraph.BatchNormalization: Lowerable {
+extension BatchNormalization: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0]), epsilon = Float(epsilon)
     return LoweredOperation(
-      workspaceByteCount: CNNKernels.BatchNormalization.workspaceByteCount(
+      workspaceByteCount: BatchNormalizationKernels.workspaceByteCount(
         channels: shape.columns, workers: types.workers),
       overwritableOperands: [[0]],
       kernel: {
-        CNNKernels.BatchNormalization.inference(
+        BatchNormalizationKernels.inference(
           $0.operand(0), rows: shape.rows, channels: shape.columns, gamma: $0.operand(1), beta: $0.operand(2),
           mean: $0.operand(3), variance: $0.operand(4), epsilon: epsilon, into: $0.result(),
           workspace: $0.workspace, workers: $0.workers)
@@ -22,11 +22,11 @@ extension BatchNormalizationGradient: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0]), epsilon = Float(epsilon)
     return LoweredOperation(
-      workspaceByteCount: CNNKernels.BatchNormalization.workspaceByteCount(
+      workspaceByteCount: BatchNormalizationKernels.workspaceByteCount(
         channels: shape.columns, workers: types.workers),
       overwritableOperands: [[1]],
       kernel: {
-        CNNKernels.BatchNormalization.inferenceBackward(
+        BatchNormalizationKernels.inferenceBackward(
           $0.operand(0), rows: shape.rows, channels: shape.columns, mean: $0.operand(3), variance: $0.operand(4),
           epsilon: epsilon, gamma: $0.operand(2), dy: $0.operand(1), dx: $0.result(0), dGamma: $0.result(1),
           dBeta: $0.result(2), workspace: $0.workspace, workers: $0.workers)
@@ -40,20 +40,20 @@ extension BatchNormalizationTraining: Lowerable {
     let relu = try isRelu(activation)
     let (addsResidual, unbiased) = (addsResidual, unbiased)
     // The batch's variance is needed only until the running one is updated: it lies behind the kernel's own workspace.
-    let kernelBytes = CNNKernels.BatchNormalization.workspaceByteCount(channels: shape.columns, workers: types.workers)
+    let kernelBytes = BatchNormalizationKernels.workspaceByteCount(channels: shape.columns, workers: types.workers)
     return LoweredOperation(
       workspaceByteCount: try Checked.sum([kernelBytes, shape.columns * 4], "batch normalisation"),
       kernel: { arguments in
         let variance = (arguments.workspace + kernelBytes).assumingMemoryBound(to: Float.self)
         let (mean, nextMean, nextVariance) = (arguments.result(1), arguments.result(3), arguments.result(4))
-        CNNKernels.BatchNormalization.trainingForward(
+        BatchNormalizationKernels.trainingForward(
           arguments.operand(0), rows: shape.rows, channels: shape.columns, gamma: arguments.operand(1),
           beta: arguments.operand(2), epsilon: epsilon, residual: addsResidual ? arguments.operand(5) : nil,
           relu: relu, into: arguments.result(0), mean: mean, variance: variance,
           inverseDeviation: arguments.result(2), workspace: arguments.workspace, workers: arguments.workers)
         nextMean.update(from: arguments.operand(3), count: shape.columns)
         nextVariance.update(from: arguments.operand(4), count: shape.columns)
-        CNNKernels.BatchNormalization.runningUpdate(
+        BatchNormalizationKernels.runningUpdate(
           mean: mean, variance: variance, rows: shape.rows, channels: shape.columns, momentum: momentum,
           unbiased: unbiased, runningMean: nextMean, runningVariance: nextVariance)
       })
@@ -65,11 +65,11 @@ extension BatchNormalizationTrainingGradient: Lowerable {
     let shape = MatrixShape(types.operands[0])
     let relu = try isRelu(activation), addsResidual = addsResidual
     return LoweredOperation(
-      workspaceByteCount: CNNKernels.BatchNormalization.workspaceByteCount(
+      workspaceByteCount: BatchNormalizationKernels.workspaceByteCount(
         channels: shape.columns, workers: types.workers),
       overwritableOperands: [[1]],
       kernel: {
-        CNNKernels.BatchNormalization.trainingBackward(
+        BatchNormalizationKernels.trainingBackward(
           $0.operand(0), rows: shape.rows, channels: shape.columns, mean: $0.operand(3),
           inverseDeviation: $0.operand(4), gamma: $0.operand(2), dy: $0.operand(1), y: relu ? $0.operand(6) : nil,
           dx: $0.result(0), dGamma: $0.result(1), dBeta: $0.result(2), dResidual: addsResidual ? $0.result(3) : nil,

@@ -7,13 +7,13 @@ extension Randomness {
   func stream(of layer: Int) -> UInt64 { RandomStream.mask(layer: layer, step: step) }
 }
 
-extension CNNGraph.Dropout: Lowerable {
+extension Dropout: Lowerable {
   func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (rate, stream, count) = (Float(rate), stream, types.operands[0].count)
     return LoweredOperation(
       overwritableOperands: [[0]],
       kernel: {
-        CNNKernels.Dropout.apply(
+        DropoutKernels.apply(
           x: $0.operand(0), y: $0.result(), count: count, rate: rate, seed: $0.randomness.seed,
           stream: $0.randomness.stream(of: stream), workers: $0.workers)
       })
@@ -27,7 +27,7 @@ extension StochasticDepth: Lowerable {
     return LoweredOperation(
       overwritableOperands: [[0]],
       kernel: {
-        CNNKernels.Dropout.applyToSamples(
+        DropoutKernels.applyToSamples(
           x: $0.operand(0), y: $0.result(), samples: samples, sampleLength: length, rate: rate,
           seed: $0.randomness.seed, stream: $0.randomness.stream(of: stream),
           workers: $0.workers)

@@ -13,7 +13,7 @@ extension Graph {
   func foldingNormalization(learned: [Value] = []) throws(CNNError) -> Graph {
     let consumers = consumers(), isLearned = dependents(of: learned)
     var folded: [Int: Int] = [:]  // The convolution by the position of the normalisation.
-    for (position, node) in nodes.enumerated() where node.operation is CNNGraph.BatchNormalization {
+    for (position, node) in nodes.enumerated() where node.operation is BatchNormalization {
       guard case .node(let before, _) = definition(of: node.operands[0]), nodes[before].operation is Convolution2D,
         consumers[node.operands[0].index].count == 1, !isKept(node.operands[0]),
         !isLearned[node.operands[1].index] || isLearned[nodes[before].operands[1].index]
@@ -23,7 +23,7 @@ extension Graph {
     let absorbed = Set(folded.values)
     return try rewriting { rewriter, node throws(CNNError) in
       guard case .node(let position, _) = definition(of: node.results[0]) else { return false }
-      guard let before = folded[position], let normalization = node.operation as? CNNGraph.BatchNormalization else {
+      guard let before = folded[position], let normalization = node.operation as? BatchNormalization else {
         return absorbed.contains(position)
       }
       let convolution = nodes[before]
@@ -44,7 +44,7 @@ extension Graph {
   func normalizingByConvolution() throws(CNNError) -> Graph {
     try rewriting { rewriter, node throws(CNNError) in
       let shape = type(of: node.results[0]).shape
-      guard let normalization = node.operation as? CNNGraph.BatchNormalization, shape.count == 4, shape[3] >= 8 else {
+      guard let normalization = node.operation as? BatchNormalization, shape.count == 4, shape[3] >= 8 else {
         return false
       }
       let (factor, offset) = try rewriter.affineForm(of: normalization, node, bias: nil)
@@ -60,7 +60,7 @@ extension Graph {
 extension GraphRewriter {
   /// What a normalisation, after a `bias` where there is one, multiplies each channel by and then adds.
   fileprivate mutating func affineForm(
-    of normalization: CNNGraph.BatchNormalization, _ node: Node, bias: Value?
+    of normalization: BatchNormalization, _ node: Node, bias: Value?
   ) throws(CNNError) -> (factor: Value, offset: Value) {
     let gamma = try image(of: node.operands[1]), beta = try image(of: node.operands[2])
     let mean = try image(of: node.operands[3]), variance = try image(of: node.operands[4])

@@ -51,22 +51,16 @@ public struct Activation: Operation {
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     // The result rather than the input where either will do: only one of the two is then kept, or ever written.
-    let x = isCornerKept ? context.result(0) : context.operand(0)
+    let x = function.hasDerivativeOfResult ? context.result(0) : context.operand(0)
     return [try context.emit(ActivationGradient(self), x, context.upstream)]
   }
-
-  /// Whether the derivative at the result is that at the input: a number on a flat side stays on it.
-  private var isCornerKept: Bool { function == .relu || function == .relu6 }
 
   /// Throws unless the constants are floats that make a function.
   func checkConstants() throws(CNNError) {
     for (constant, value) in zip(function.constants, constants) where value != constant.usual {
       try checkFloat(value, constant.name)
     }
-    if function == .clip, !(constants[0] <= constants[1]) {
-      throw CNNError(
-        .invalidArgument, "minimum is \(constants[0]) and maximum \(constants[1]); expected no more than the maximum")
-    }
+    try function.check(constants)
   }
 }
 

@@ -98,7 +98,7 @@ struct PicturePhases: Sendable {
   private var rowByteCount: Int { (geometry.inputWidth * geometry.inputChannels * 4 + 63) / 64 * 64 }
 
   /// Writes the phases of NHWC images, and works behind them.
-  func split(_ picture: Picture, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
+  func split(_ picture: ImageInput, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
     workers.forEachRange(of: tensor.images * tensor.height, grain: 8) { range, worker in
       let numbers = (y + tensor.byteCount + worker * rowByteCount).assumingMemoryBound(to: Float.self)
       for line in range {

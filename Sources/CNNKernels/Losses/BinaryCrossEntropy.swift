@@ -18,7 +18,7 @@ public enum BinaryCrossEntropy {
   ) {
     let scale = 1 - labelSmoothing
     let offset = labelSmoothing / 2
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let prediction = prediction + row * classes
       let targets = targets + row * classes
       var sum = 0.0
@@ -51,7 +51,7 @@ public enum BinaryCrossEntropy {
   ) {
     let scale = 1 - labelSmoothing
     let offset = labelSmoothing / 2
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let prediction = prediction + row * classes
       let targets = targets + row * classes
       let gradient = dPrediction + row * classes

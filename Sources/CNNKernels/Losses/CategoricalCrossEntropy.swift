@@ -17,7 +17,7 @@ public enum CategoricalCrossEntropy {
     labelSmoothing: Float = 0, perSample: UnsafeMutablePointer<Float>, rows: Int, classes: Int, workers: Workers
   ) {
     let smoothing = Smoothing(labelSmoothing, classes: classes)
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let targets = targets + row * classes
       perSample[row] = CrossEntropyRow.loss(prediction + row * classes, kind, classes) {
         targets[$0] * smoothing.scale + smoothing.offset
@@ -33,7 +33,7 @@ public enum CategoricalCrossEntropy {
     rows: Int, classes: Int, workers: Workers
   ) {
     let smoothing = Smoothing(labelSmoothing, classes: classes)
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let targets = targets + row * classes
       CrossEntropyRow.gradient(
         prediction + row * classes, kind, classes, coefficient[row], into: dPrediction + row * classes
@@ -60,7 +60,7 @@ public enum SparseCategoricalCrossEntropy {
     labelSmoothing: Float = 0, perSample: UnsafeMutablePointer<Float>, rows: Int, classes: Int, workers: Workers
   ) {
     let smoothing = Smoothing(labelSmoothing, classes: classes)
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let label = Int(labels[row])
       perSample[row] = CrossEntropyRow.loss(prediction + row * classes, kind, classes) {
         $0 == label ? smoothing.scale + smoothing.offset : smoothing.offset
@@ -76,7 +76,7 @@ public enum SparseCategoricalCrossEntropy {
     rows: Int, classes: Int, workers: Workers
   ) {
     let smoothing = Smoothing(labelSmoothing, classes: classes)
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let label = Int(labels[row])
       CrossEntropyRow.gradient(
         prediction + row * classes, kind, classes, coefficient[row], into: dPrediction + row * classes
@@ -107,7 +107,7 @@ private enum CrossEntropyRow {
     var loss = 0.0
     switch kind {
     case .logits:
-      let logSum = Softmax.logSumOfExponentials(prediction, classes: classes)
+      let logSum = SoftmaxKernels.logSumOfExponentials(prediction, classes: classes)
       for c in 0..<classes {
         let target = target(c)
         // A class of no weight may have a logit of minus infinity.
@@ -136,7 +136,7 @@ private enum CrossEntropyRow {
       // d/dx_j of Σ t (log Σ exp(x) - x) is softmax_j Σ t - t_j.
       var targetSum = 0.0
       for c in 0..<classes { targetSum += Double(target(c)) }
-      let sum = Softmax.exponentials(of: prediction, into: gradient, classes: classes)
+      let sum = SoftmaxKernels.exponentials(of: prediction, into: gradient, classes: classes)
       let scale = Float(targetSum / sum)
       for c in 0..<classes { gradient[c] = coefficient * (gradient[c] * scale - target(c)) }
     case .probabilities:

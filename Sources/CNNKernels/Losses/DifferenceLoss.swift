@@ -17,7 +17,7 @@ public enum DifferenceLoss: Sendable, Hashable {
     prediction: UnsafePointer<Float>, targets: UnsafePointer<Float>, perSample: UnsafeMutablePointer<Float>,
     rows: Int, classes: Int, workers: Workers
   ) {
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       var sum = 0.0
       for index in row * classes..<(row + 1) * classes {
         sum += value(Double(prediction[index]) - Double(targets[index]))
@@ -31,7 +31,7 @@ public enum DifferenceLoss: Sendable, Hashable {
     prediction: UnsafePointer<Float>, targets: UnsafePointer<Float>, coefficient: UnsafePointer<Float>,
     dPrediction: UnsafeMutablePointer<Float>, rows: Int, classes: Int, workers: Workers
   ) {
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let share = coefficient[row] / Float(classes)
       for index in row * classes..<(row + 1) * classes {
         dPrediction[index] = share * slope(prediction[index] - targets[index])

@@ -23,7 +23,7 @@ public struct FocalCrossEntropy: Sendable, Hashable {
     prediction: UnsafePointer<Float>, kind: Losses.Prediction, targets: UnsafePointer<Float>, labelSmoothing: Float,
     perSample: UnsafeMutablePointer<Float>, rows: Int, classes: Int, workers: Workers
   ) {
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let terms = terms(prediction + row * classes, kind, targets + row * classes, labelSmoothing, classes)
       var sum = 0.0
       for c in 0..<classes { sum += isBinary ? binary(terms.term(c)).value : categorical(c, terms.term(c)).value }
@@ -37,7 +37,7 @@ public struct FocalCrossEntropy: Sendable, Hashable {
     coefficient: UnsafePointer<Float>, dPrediction: UnsafeMutablePointer<Float>, rows: Int, classes: Int,
     workers: Workers
   ) {
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let terms = terms(prediction + row * classes, kind, targets + row * classes, labelSmoothing, classes)
       let coefficient = Double(coefficient[row]), gradient = dPrediction + row * classes
       if isBinary {
@@ -116,7 +116,7 @@ public struct FocalCrossEntropy: Sendable, Hashable {
     var sum = 0.0
     if !isBinary {
       switch kind {
-      case .logits: sum = Softmax.logSumOfExponentials(prediction, classes: classes)
+      case .logits: sum = SoftmaxKernels.logSumOfExponentials(prediction, classes: classes)
       case .probabilities: for c in 0..<classes { sum += Double(prediction[c]) }
       }
     }

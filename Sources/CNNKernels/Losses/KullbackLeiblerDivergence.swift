@@ -9,7 +9,7 @@ public enum KullbackLeiblerDivergence {
     prediction: UnsafePointer<Float>, targets: UnsafePointer<Float>, perSample: UnsafeMutablePointer<Float>,
     rows: Int, classes: Int, workers: Workers
   ) {
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let prediction = prediction + row * classes
       let targets = targets + row * classes
       var sum = 0.0
@@ -26,7 +26,7 @@ public enum KullbackLeiblerDivergence {
     prediction: UnsafePointer<Float>, targets: UnsafePointer<Float>, coefficient: UnsafePointer<Float>,
     dPrediction: UnsafeMutablePointer<Float>, rows: Int, classes: Int, workers: Workers
   ) {
-    Softmax.forEachRow(rows, classes, workers) { row in
+    SoftmaxKernels.forEachRow(rows, classes, workers) { row in
       let prediction = prediction + row * classes
       let targets = targets + row * classes
       let gradient = dPrediction + row * classes

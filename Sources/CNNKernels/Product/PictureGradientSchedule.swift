@@ -6,7 +6,7 @@ import CNNRuntime
 ///
 /// Each thread takes some of the pixels, for which it copies the picture's rows with their border.
 struct PictureGradientSchedule: Sendable {
-  private let picture: Picture
+  private let picture: ImageInput
   private let border: BlockedTensor.Border
   private let output: BlockedTensor
   private let chunks: GradientChunks
@@ -33,7 +33,7 @@ struct PictureGradientSchedule: Sendable {
   }
 
   init(
-    _ g: ConvolutionGeometry, _ picture: Picture, output: BlockedTensor, workers: Workers, library: KernelLibrary
+    _ g: ConvolutionGeometry, _ picture: ImageInput, output: BlockedTensor, workers: Workers, library: KernelLibrary
   ) {
     (self.picture, self.output) = (picture, output)
     border = g.border

@@ -95,7 +95,7 @@ extension Assembler {
   // MARK: - Comparison and choice
 
   /// Compares; the predicate is 0 equal, 1 less, 2 less or equal, 3 unordered, 4 to 7 their negations, ... 31.
-  public var vcmpps: Comparison { row(.np, .m0F, 0xC2) }
+  public var vcmpps: VectorComparison { row(.np, .m0F, 0xC2) }
   /// The lanes of `b` where the sign bit of the fourth register is set, of `a` elsewhere.
   public var vblendvps: RVMR { row(.p66, .m0F3A, 0x4A, .w0, .full, .vexOnly) }
   /// The lanes of `b` where the mask is set; elsewhere those of `a`, or 0 with a zeroing mask.

@@ -24,7 +24,7 @@ extension Assembler {
   /// a shifted right by b, lane by lane, filled with the sign.
   public var vpsravd: RVM { row(.p66, .m0F38, 0x46) }
   /// Compares, signed, to a mask; the predicate is 0 equal, 1 less, 2 less or equal, 4 to 6 their negations.
-  public var vpcmpd: Comparison { row(.p66, .m0F3A, 0x1F, .w0, .full, .evexOnly) }
+  public var vpcmpd: VectorComparison { row(.p66, .m0F3A, 0x1F, .w0, .full, .evexOnly) }
 
   // MARK: - Bits
 

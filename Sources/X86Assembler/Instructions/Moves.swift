@@ -18,7 +18,7 @@ extension Assembler {
   /// Floats of the lanes whose sign bit is set, for AVX2.
   public var vmaskmovps: SignMaskedMove { row(.p66, .m0F38, 0x2C, .w0, .full, .vexOnly, second: 0x2E) }
   /// Floats at 32-bit indices.
-  public var vgatherdps: Gather { row(.p66, .m0F38, 0x92, .w0, .block(4)) }
+  public var vgatherdps: VectorGather { row(.p66, .m0F38, 0x92, .w0, .block(4)) }
   /// The floats of the mask's lanes, moved together from the lowest lane on.
   public var vcompressps: Compression { row(.p66, .m0F38, 0x8A, .w0, .block(4), .evexOnly) }
   /// Neighbouring floats, moved apart to the mask's lanes.

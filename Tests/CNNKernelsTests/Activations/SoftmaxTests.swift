@@ -17,7 +17,7 @@ private func softmax(_ x: [Double]) -> [Double] {
   for (rows, classes) in shapes {
     let x = data.floats(rows * classes, in: -30...30)
     let y = KernelChecks.floats(x.count) { y, workers in
-      Softmax.forward(x: x, y: y, rows: rows, classes: classes, workers: workers)
+      SoftmaxKernels.forward(x: x, y: y, rows: rows, classes: classes, workers: workers)
     }
     KernelChecks.expectClose(y, (0..<rows).flatMap { softmax(KernelChecks.row(x, $0, classes)) })
   }
@@ -26,7 +26,7 @@ private func softmax(_ x: [Double]) -> [Double] {
 @Test func softmaxSurvivesLargeLogitsAndPassesOnNaN() {
   let x: [Float] = [3e38, 0, -3e38, -.infinity, 1, 1, .nan, 1, 2]
   let y = KernelChecks.floats(9) { y, workers in
-    Softmax.forward(x: x, y: y, rows: 3, classes: 3, workers: workers)
+    SoftmaxKernels.forward(x: x, y: y, rows: 3, classes: 3, workers: workers)
   }
   #expect(Array(y[..<6]) == [1, 0, 0, 0, 0.5, 0.5])
   #expect(y[6...].allSatisfy { $0.isNaN })
@@ -36,11 +36,11 @@ private func softmax(_ x: [Double]) -> [Double] {
   var data = RandomData(seed: 2)
   let x = data.floats(21 * 10)
   let apart = KernelChecks.floats(x.count) { y, workers in
-    Softmax.forward(x: x, y: y, rows: 21, classes: 10, workers: workers)
+    SoftmaxKernels.forward(x: x, y: y, rows: 21, classes: 10, workers: workers)
   }
   let inPlace = KernelChecks.floats(x.count) { y, workers in
     y.update(from: x, count: x.count)
-    Softmax.forward(x: y, y: y, rows: 21, classes: 10, workers: workers)
+    SoftmaxKernels.forward(x: y, y: y, rows: 21, classes: 10, workers: workers)
   }
   #expect(apart == inPlace)
 }
@@ -52,7 +52,7 @@ private func softmax(_ x: [Double]) -> [Double] {
     let dy = data.floats(rows * classes)
     let y = (0..<rows).flatMap { softmax(KernelChecks.row(x, $0, classes)) }.map(Float.init)
     let dx = KernelChecks.floats(x.count) { dx, workers in
-      Softmax.backward(y: y, dy: dy, dx: dx, rows: rows, classes: classes, workers: workers)
+      SoftmaxKernels.backward(y: y, dy: dy, dx: dx, rows: rows, classes: classes, workers: workers)
     }
     let checked = min(rows, classes > 100 ? 1 : 7)
     let expected = (0..<checked).flatMap { row in

@@ -186,7 +186,7 @@ struct BlockedConvolutionTests {
       let weight = try ConvolutionBuffer(randomCount: g.weightCount, seed: 3, stream: 1)
       let pixels = (0..<g.inputCount).map { UInt8(truncatingIfNeeded: $0 * 37 + $0 / 7) }
       let numbers = pixels.indices.map { (Float(pixels[$0]) - mean[$0 % channels]) / deviation[$0 % channels] }
-      func result(_ element: Picture.Element, _ x: UnsafeRawPointer) throws -> [Float] {
+      func result(_ element: ImageInput.Element, _ x: UnsafeRawPointer) throws -> [Float] {
         let convolution = try ConvolutionAlgorithms.plan(
           ConvolutionRequest(g, input: .picture(element), workers: workers), library: library)
         try library.finish()

@@ -159,7 +159,7 @@ struct BlockedWeightGradientTests {
     let mean: [Float] = [100, 101, 102], deviation: [Float] = [50, 51, 52]
     let pixels = (0..<g.inputCount).map { UInt8(truncatingIfNeeded: $0 * 37 + $0 / 7) }
     let numbers = pixels.indices.map { (Float(pixels[$0]) - mean[$0 % channels]) / deviation[$0 % channels] }
-    func result(_ element: Picture.Element, _ x: UnsafeRawPointer) throws -> [Float] {
+    func result(_ element: ImageInput.Element, _ x: UnsafeRawPointer) throws -> [Float] {
       let workers = Workers(count: 2), library = KernelLibrary(target)
       let request = WeightGradientRequest(g, input: .picture(element), workers: workers)
       let gradient = try WeightGradientAlgorithms.plan(request, library: library)

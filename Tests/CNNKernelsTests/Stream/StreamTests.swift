@@ -141,8 +141,8 @@ struct StreamTests {
     let (z, sum, value, dSum, dx2) = (expected[0], expected[1], expected[2], expected[3], expected[4])
     let statistics = try (0..<5).map { _ in try ConvolutionBuffer(count: channels) }
     let space = try ConvolutionBuffer(
-      byteCount: BatchNormalization.workspaceByteCount(channels: channels, workers: team))
-    BatchNormalization.trainingForward(
+      byteCount: BatchNormalizationKernels.workspaceByteCount(channels: channels, workers: team))
+    BatchNormalizationKernels.trainingForward(
       x.rows.base, rows: rows, channels: channels, gamma: gamma.base, beta: beta.base, epsilon: 1e-3, into: z.base,
       mean: statistics[0].base, variance: statistics[1].base, inverseDeviation: statistics[2].base,
       workspace: space.base, workers: team)
@@ -158,7 +158,7 @@ struct StreamTests {
       value.base.update(from: sum.base, count: count)
       dSum.base.update(from: dy.rows.base, count: count)
     }
-    BatchNormalization.trainingBackward(
+    BatchNormalizationKernels.trainingBackward(
       x.rows.base, rows: rows, channels: channels, mean: statistics[0].base, inverseDeviation: statistics[2].base,
       gamma: gamma.base, dy: dSum.base, dx: dx2.base, dGamma: statistics[3].base, dBeta: statistics[4].base,
       workspace: space.base, workers: team)

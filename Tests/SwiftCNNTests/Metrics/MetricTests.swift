@@ -110,7 +110,7 @@ import Testing
       var builder = GraphBuilder()
       let input = try builder.input(shape: [4])
       var output = try builder.dense(input, "fc", units: 4)
-      if endsInSoftmax { output = try builder.apply(CNNGraph.Softmax(), output) }
+      if endsInSoftmax { output = try builder.apply(Softmax(), output) }
       try builder.graph.addOutput("y", output)
       let model = try Model(builder.graph, name: "two", seed: 3)
       try model.compile(#"{"metrics": \#(metrics)}"#)
@@ -125,7 +125,7 @@ import Testing
     let given = try inputs("classes")
     var builder = GraphBuilder()
     let x = try builder.input(shape: [5])
-    try builder.graph.addOutput("y", builder.apply(CNNGraph.Rescaling(), x))
+    try builder.graph.addOutput("y", builder.apply(Rescaling(), x))
     let model = try Model(builder.graph, name: "mirror")
     try model.compile(
       #"""
@@ -153,7 +153,7 @@ import Testing
     let labels = try Tensor((0..<40).map { Int32($0 * 7 % 5) }, shape: [40])
     var builder = GraphBuilder()
     let x = try builder.input(shape: [5])
-    try builder.graph.addOutput("y", builder.apply(CNNGraph.Softmax(), builder.dense(x, "fc", units: 5)))
+    try builder.graph.addOutput("y", builder.apply(Softmax(), builder.dense(x, "fc", units: 5)))
     let model = try Model(builder.graph, name: "classifier", seed: 1)
     let settings = #"{"optimizer": {"name": "sgd", "learning_rate": 0}, "metrics": ["f1_score", "confusion_matrix"]}"#
     try model.compile(settings)
@@ -196,7 +196,7 @@ import Testing
     expectError(.invalidArgument, "there is no metric 1") { _ = try measures.values(at: 1) }
     var builder = GraphBuilder()
     let x = try builder.input(shape: [5])
-    try builder.graph.addOutput("y", builder.apply(CNNGraph.Softmax(), x))
+    try builder.graph.addOutput("y", builder.apply(Softmax(), x))
     let model = try Model(builder.graph, name: "mirror")
     expectError(.invalidArgument, "top_k is 6; expected 5 at most") {
       try model.compile(#"{"metrics": [{"name": "recall", "top_k": 6}]}"#)

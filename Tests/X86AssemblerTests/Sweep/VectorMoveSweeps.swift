@@ -144,7 +144,7 @@ extension SignMaskedMove: SweepableForm {
   }
 }
 
-extension Gather: SweepableForm {
+extension VectorGather: SweepableForm {
   func sweep<V: VectorRegister>(_ sweep: Sweep, _ shape: OpcodeRow, _: V.Type) {
     let registers = shape.registers(V.self)
     for base in MemoryCase.bases {

@@ -140,7 +140,7 @@ extension RVMR: SweepableForm {
   }
 }
 
-extension Comparison: SweepableForm {
+extension VectorComparison: SweepableForm {
   func sweep<V: VectorRegister>(_ sweep: Sweep, _ shape: OpcodeRow, _: V.Type) {
     let registers = shape.registers(V.self), masks = [MaskRegister.k0, .k1, .k7]
     for d in masks {

@@ -1,7 +1,7 @@
 /// The error function, `2 Φ(√2 x) - 1`
 struct Erf: PlainActivationDefinition {
   static let bound = ActivationBound(relative: 2.5e-7)
-  static let gradientBound = ActivationBound(relative: 3e-7, absolute: 1e-10)
+  static let gradientBound = ActivationBound(relative: 5e-7, absolute: 1e-9)
 
   @inline(__always) func value(_ x: Vector) -> Vector {
     // Near 0, where 1 - (1 - erf x) cancels, the series; its next term is below 3e-8 of the result.

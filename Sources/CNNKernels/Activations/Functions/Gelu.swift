@@ -1,6 +1,6 @@
 /// `x * Φ(x)` with the exact normal distribution function (Hendrycks and Gimpel 2016)
 struct Gelu: PlainActivationDefinition {
-  static let bound = ActivationBound(relative: 5e-7, absolute: 1e-11)
+  static let bound = ActivationBound(relative: 1e-6, absolute: 1e-10)
   static let gradientBound = ActivationBound(relative: 6e-7, absolute: 2e-7)
 
   @inline(__always) func value(_ x: Vector) -> Vector { x * ActivationMath.normalDistribution(x).cumulative }

@@ -1,6 +1,6 @@
 /// The approximation of `gelu` by a hyperbolic tangent, `x / 2 * (1 + tanh(√(2/π) (x + 0.044715 x³)))`
 struct GeluTanh: PlainActivationDefinition {
-  static let bound = ActivationBound(relative: 7e-7, absolute: 1e-11)
+  static let bound = ActivationBound(relative: 1e-6, absolute: 1e-10)
   static let gradientBound = ActivationBound(relative: 3e-7, absolute: 1e-7)
 
   // (1 + tanh(u)) / 2 is sigmoid(2 u), which keeps its accuracy in the lower tail.

@@ -1,6 +1,6 @@
 /// `x * tanh(softplus(x))` (Misra 2020)
 struct Mish: PlainActivationDefinition {
-  static let bound = ActivationBound(relative: 2e-7, absolute: 1e-30)
+  static let bound = ActivationBound(relative: 3e-7, absolute: 1e-30)
   static let gradientBound = ActivationBound(relative: 3e-7, absolute: 2e-7)
 
   // With e = exp(x), tanh(log(1 + e)) is n / (n + 2), n = e (e + 2); from 20 on it is 1.

@@ -1,7 +1,7 @@
 /// `1 / (1 + exp(-x))`
 struct Sigmoid: PlainActivationDefinition {
   static let bound = ActivationBound(relative: 2.5e-7, absolute: 1e-38)
-  static let gradientBound = ActivationBound(relative: 3e-7, absolute: 1e-7)
+  static let gradientBound = ActivationBound(relative: 3e-7, absolute: 2e-7)
 
   @inline(__always) func value(_ x: Vector) -> Vector { ActivationMath.sigmoid(x) }
   @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {

@@ -7,7 +7,7 @@ public enum ConvolutionInput: Hashable, Sendable {
   /// Blocked, with a border of zeros that is at least as wide as the convolution's; for products.
   case padded(BlockedTensor.Border)
   /// NHWC: the few channels of a picture.
-  case picture(Picture.Element)
+  case picture(ImageInput.Element)
 }
 
 /// What a convolution on images in blocks of channels is planned for.
@@ -43,8 +43,8 @@ public struct ConvolutionRequest: Sendable {
 
 extension ConvolutionInput {
   /// The images, where they are NHWC.
-  func picture(_ geometry: ConvolutionGeometry) -> Picture? {
-    if case .picture(let element) = self { Picture(element, geometry) } else { nil }
+  func picture(_ geometry: ConvolutionGeometry) -> ImageInput? {
+    if case .picture(let element) = self { ImageInput(element, geometry) } else { nil }
   }
 
   /// The border that the image comes with.

@@ -40,7 +40,7 @@ struct DirectConvolution: BlockedConvolution {
   let request: ConvolutionRequest
   let algorithm = DirectAlgorithm().name
   private let products: [Product]
-  private let picture: Picture?
+  private let picture: ImageInput?
 
   /// The product of some groups, and where what they read and write begins.
   private struct Product: Sendable {

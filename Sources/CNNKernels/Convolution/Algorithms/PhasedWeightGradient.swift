@@ -37,12 +37,12 @@ struct PhasedWeightGradient: BlockedWeightGradient {
   let request: WeightGradientRequest
   let algorithm: String
   private let phases: PicturePhases
-  private let picture: Picture
+  private let picture: ImageInput
   private let schedule: WinogradGradientSchedule
 
   init(
     _ algorithm: PhasedWeightGradientAlgorithm, _ request: WeightGradientRequest, _ phases: PicturePhases,
-    _ picture: Picture, library: KernelLibrary
+    _ picture: ImageInput, library: KernelLibrary
   ) {
     (self.request, self.algorithm) = (request, algorithm.name)
     (self.phases, self.picture) = (phases, picture)

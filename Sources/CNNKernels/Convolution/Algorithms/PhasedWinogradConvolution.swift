@@ -39,11 +39,11 @@ struct PhasedWinogradConvolution: BlockedConvolution {
   let request: ConvolutionRequest
   let algorithm: String
   private let phases: PicturePhases
-  private let picture: Picture
+  private let picture: ImageInput
   private let schedule: WinogradSchedule
 
   init(
-    _ algorithm: PhasedWinogradAlgorithm, _ request: ConvolutionRequest, _ phases: PicturePhases, _ picture: Picture,
+    _ algorithm: PhasedWinogradAlgorithm, _ request: ConvolutionRequest, _ phases: PicturePhases, _ picture: ImageInput,
     library: KernelLibrary
   ) {
     (self.request, self.algorithm) = (request, algorithm.name)

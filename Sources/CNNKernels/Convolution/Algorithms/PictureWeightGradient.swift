@@ -34,7 +34,7 @@ struct PictureWeightGradient: BlockedWeightGradient {
   let algorithm = PictureWeightGradientAlgorithm().name
   private let schedule: PictureGradientSchedule
 
-  init(_ request: WeightGradientRequest, _ picture: Picture, library: KernelLibrary) {
+  init(_ request: WeightGradientRequest, _ picture: ImageInput, library: KernelLibrary) {
     self.request = request
     schedule = PictureGradientSchedule(
       request.geometry, picture, output: request.geometry.blockedOutput, workers: request.workers, library: library)

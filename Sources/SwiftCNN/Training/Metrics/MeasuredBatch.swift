@@ -29,7 +29,7 @@ struct MeasuredBatch {
   func probabilities(in memory: Memory, _ logits: Logits) -> MeasuredBatch {
     let count = rows * classes, result = memory.base.assumingMemoryBound(to: Float.self)
     switch logits {
-    case .softmax: Softmax.forward(x: scores, y: result, rows: rows, classes: classes, workers: workers)
+    case .softmax: SoftmaxKernels.forward(x: scores, y: result, rows: rows, classes: classes, workers: workers)
     case .sigmoid: for index in 0..<count { result[index] = 1 / (1 + expf(-scores[index])) }
     }
     return MeasuredBatch(

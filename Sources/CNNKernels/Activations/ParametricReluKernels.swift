@@ -2,7 +2,7 @@ import CNNRuntime
 
 /// PReLU (He et al. 2015). Tensors are `[rows, channels]` float32, slopes `[channels]`; where every element of a sample has
 /// a slope of its own, they are the channels.
-public enum ParametricRelu {
+public enum ParametricReluKernels {
   /// `y = x` above 0, `slope * x` at and below it. `y` may be `x`.
   public static func forward(
     x: UnsafePointer<Float>, slope: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, rows: Int, channels: Int,

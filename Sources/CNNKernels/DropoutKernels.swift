@@ -5,7 +5,7 @@ import CNNRuntime
 ///
 /// Nothing is stored for the backward pass: the choice is a function of seed, stream and place alone, so the gradient is
 /// the same call on `dy`. Use another `stream` for every layer and step.
-public enum Dropout {
+public enum DropoutKernels {
   /// Inverted dropout: `y[i]` is 0 with probability `rate`, else `x[i] / (1 - rate)` (Srivastava et al. 2014).
   ///
   /// Element `i` is decided by word `i % 4` of `Philox(seed:stream:)` at counter `i / 4`. For the backward pass give `dy`

@@ -1,7 +1,7 @@
 import CNNRuntime
 
 /// Penalties for large weights, as Keras's `L1L2`.
-public enum Regularization {
+public enum RegularizationKernels {
   /// `l1 * Σ|w| + l2 * Σw²`, in double precision, with the same bits for every number of workers.
   public static func penalty(_ w: UnsafePointer<Float>, l1: Double, l2: Double, count: Int, workers: Workers) -> Double
   {

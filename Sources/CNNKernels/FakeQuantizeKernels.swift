@@ -1,7 +1,7 @@
 import CNNRuntime
 
 /// Rounding to the levels of whole numbers, channel by channel (Jacob et al. 2018).
-public enum FakeQuantize {
+public enum FakeQuantizeKernels {
   /// `y = (clip(round(x / scale) + zero, minimum, maximum) - zero) * scale` for `count` floats with the channels last,
   /// halves rounded to the even number. NaN stays NaN. `y` may be `x`.
   /// - Parameters:

@@ -1,7 +1,7 @@
 import CNNRuntime
 
 /// Arithmetic with constants, channel by channel.
-public enum Rescaling {
+public enum RescalingKernels {
   /// The constants of a rescaling, repeated to rows that are long enough for vectors.
   public struct Constants: Sendable {
     /// As long as each other; a multiple of the channels.

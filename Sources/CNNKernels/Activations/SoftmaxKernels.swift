@@ -2,7 +2,7 @@ import CNNRuntime
 import Glibc
 
 /// Softmax over the last axis: `y[r, c] = exp(x[r, c]) / Σ exp(x[r, ·])`, float32.
-public enum Softmax {
+public enum SoftmaxKernels {
   /// Writes the softmax of every row of `x` to `y` (both `[rows, classes]`; they may be the same memory).
   ///
   /// A row with a NaN or a positive infinity becomes NaN.

@@ -4,7 +4,7 @@ import CNNRuntime
 /// with an addition and a relu that may follow it: `y = relu((x - mean) / √(variance + epsilon) * gamma + beta + residual)`.
 ///
 /// All per-channel vectors are [channels]. `workspace` holds `workspaceByteCount(channels:workers:)` bytes everywhere.
-public enum BatchNormalization {
+public enum BatchNormalizationKernels {
   /// The bytes of workspace that every function here needs.
   public static func workspaceByteCount(channels: Int, workers: Workers) -> Int {
     workers.count * Moments.stride(channels) * MemoryLayout<Double>.size
@@ -202,7 +202,7 @@ private struct Moments {
 
   @inline(__always) private func sum(_ x: UnsafePointer<Float>, _ rows: Range<Int>) {
     chunk.sum.update(repeating: 0, count: 2 * channels)
-    BatchNormalization.forEachStrip(of: rows, channels: channels, minimum: 2) { strip in
+    BatchNormalizationKernels.forEachStrip(of: rows, channels: channels, minimum: 2) { strip in
       forEachBlock(of: 0..<channels, AddRows(x: x, rows: strip, channels: channels, chunk: chunk))
     }
   }

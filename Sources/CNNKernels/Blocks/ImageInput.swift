@@ -4,7 +4,7 @@ import Glibc
 
 /// The input of a network's first layer: images as NHWC with few channels, which are copied once anyway, with a border or
 /// as phases. Pixels become numbers on the way.
-public struct Picture: Hashable, Sendable {
+public struct ImageInput: Hashable, Sendable {
   /// What the images are made of.
   public enum Element: Hashable, Sendable {
     /// float32.

@@ -1,6 +1,6 @@
 import CNNRuntime
 
-extension BatchNormalization {
+extension BatchNormalizationKernels {
   /// The gradients of `trainingForward`, from its `x`, `mean`, `inverseDeviation` and the gradient `dy` of its output.
   ///
   /// With relu fused in the forward pass `y` must be its output, otherwise nil: dy counts only where y > 0.
