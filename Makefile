@@ -40,7 +40,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 .PHONY: help deps lib onnx-schema onnx-nodes onnx-families supported-python python wheel test test-swift \
   test-c test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize sanitize-build sanitize-races \
   sanitize-leaks memcheck fuzz golden golden-check keras-check parity asm-check asm-golden code-golden bench bench-training \
-  bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-calls bench-processes soak \
+  bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-calls bench-costs bench-processes soak \
   fork-soak clean docs
 
 help: ## Lists the targets
@@ -436,6 +436,9 @@ bench-folders: python build/peers-venv/ready ## Measures only reading pictures i
 # More by BENCH, as BENCH='--model resnet18'.
 bench-finetuning: python build/peers-venv/ready ## Measures only fine-tuning on a folder of JPEG files, beside PyTorch and torchvision
 	build/peers-venv/bin/python Tests/Benchmarks/finetuning.py $(BENCH)
+
+bench-costs: deps ## Measures convolutions by every algorithm, beside what the cost model predicts
+	SWIFTCNN_BENCH_COSTS=1 $(SWIFT_TEST) --filter ConvolutionCostTests.predictionsBesideTimes
 
 bench-calls: python ## Measures what a call from Python costs beside the network's work, and an import
 	$(PYTHON) Tests/Benchmarks/calls.py $(BENCH)

@@ -11,10 +11,8 @@ struct DepthwiseAlgorithm: ConvolutionAlgorithm {
     return WindowSchedule.refusal(request.geometry)
   }
 
-  /// The multiply-adds.
   func cycles(_ request: ConvolutionRequest, _ target: CodeTarget) -> Double {
-    let g = request.geometry
-    return Double(g.taps * g.outputPixels * g.blockedOutput.blocks) / Double(request.workers.count)
+    ConvolutionCost.channelwise(request.geometry, request.workers, target)
   }
 
   func plan(_ request: ConvolutionRequest, library: KernelLibrary) throws(CNNError) -> any BlockedConvolution {

@@ -12,7 +12,7 @@ public protocol ConvolutionAlgorithm: Sendable {
   /// How many cycles each of the workers will take, of a request that it accepts.
   ///
   /// A model: a worker does one multiply-add of 16 lanes a cycle, with one register of AVX-512 or two of AVX2 (Zen 4 has no
-  /// more, and where a core could do two, it is shared by two workers), and waits for memory as `filterReading` says.
+  /// more, and where a core could do two, it is shared by two workers), and waits for memory as `ConvolutionCost` says.
   func cycles(_ request: ConvolutionRequest, _ target: CodeTarget) -> Double
 
   /// Plans it.

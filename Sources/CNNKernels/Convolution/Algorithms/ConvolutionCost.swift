@@ -1,3 +1,5 @@
+import CNNRuntime
+
 /// What algorithms count when they say how many cycles a convolution takes.
 enum ConvolutionCost {
   /// The cheapest of some algorithms; the first of equally cheap ones.
@@ -7,6 +9,16 @@ enum ConvolutionCost {
 
   /// Reading 16 floats of a filter from memory takes each core as long as so many multiply-adds.
   static let filterReading = 8.0
+
+  /// The cycles of each worker where every channel is by itself: the multiply-adds, or where the images do not stay in the
+  /// workers' second caches reading and writing them, at the rate of filters, whichever takes longer.
+  static func channelwise(_ g: ConvolutionGeometry, _ workers: Workers, _ target: CodeTarget) -> Double {
+    let products = g.taps * g.outputPixels * g.blockedOutput.blocks
+    let byteCount = g.blockedInput.byteCount + g.blockedOutput.byteCount
+    let isFar = byteCount > workers.count * target.secondCacheByteCount
+    let lines = isFar ? Double(byteCount / BlockedTensor.pixelByteCount) : 0
+    return max(Double(products), filterReading * lines) / Double(workers.count)
+  }
 
   /// Waiting for each other at the end and adding up sums of so many bytes that every worker has of its own.
   static func adding(sums byteCount: Double) -> Double { byteCount / 4 + 10_000 }

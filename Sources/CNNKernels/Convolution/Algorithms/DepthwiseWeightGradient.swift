@@ -10,10 +10,8 @@ struct DepthwiseWeightGradientAlgorithm: WeightGradientAlgorithm {
     return WindowSchedule.refusal(request.geometry)
   }
 
-  /// The multiply-adds.
   func cycles(_ request: WeightGradientRequest, _ target: CodeTarget) -> Double {
-    let g = request.geometry
-    return Double(g.taps * g.outputPixels * g.blockedOutput.blocks) / Double(request.workers.count)
+    ConvolutionCost.channelwise(request.geometry, request.workers, target)
   }
 
   func plan(_ request: WeightGradientRequest, library: KernelLibrary) throws(CNNError) -> any BlockedWeightGradient {
