@@ -2,16 +2,27 @@
 public enum ElementType: String, Sendable, Hashable, CaseIterable {
   /// 32-bit IEEE floating point: activations, parameters, gradients.
   case float32
+  /// The upper half of a float32: activations and weights of networks that compute in it. Only inside of plans.
+  case bfloat16
   /// 32-bit signed integers: class labels.
   case int32
   /// 8-bit unsigned integers: pixels.
   case uint8
+  /// 8-bit signed integers: quantised weights. Only inside of plans.
+  case int8
+
+  /// What callers give and get.
+  public static let external: [ElementType] = [.float32, .int32, .uint8]
 
   /// The size of one element in bytes.
   public var byteCount: Int {
     switch self {
     case .float32, .int32: 4
-    case .uint8: 1
+    case .bfloat16: 2
+    case .uint8, .int8: 1
     }
   }
+
+  /// Whether numbers of this type may stand for others by a scale and a zero point.
+  public var isInteger: Bool { self != .float32 && self != .bfloat16 }
 }

@@ -199,15 +199,17 @@ public struct Graph: Sendable {
       }
       doubled[axis] = try Checked.product([type.shape[axis], 2], "input '\(name)'")
     }
-    let value = try define(name, type, doubled: TensorType(type.element, doubled), .input(inputs.count))
+    let value = try define(
+      name, type, doubled: TensorType(type.element, doubled, layout: type.layout, quantization: type.quantization),
+      .input(inputs.count))
     inputs.append(Input(name: name, value: value, variableAxes: variableAxes))
     return value
   }
 
-  /// Adds a parameter of type `float32`.
+  /// Adds a parameter.
   public mutating func addParameter(_ parameter: Parameter) throws(CNNError) -> Value {
     try checkName(parameter.name)
-    let type = try TensorType(.float32, parameter.shape)
+    let type = try TensorType(parameter.element, parameter.shape)
     let value = try define(parameter.name, type, .parameter(parameters.count))
     parameters.append(parameter)
     return value
@@ -219,7 +221,7 @@ public struct Graph: Sendable {
   public mutating func add(_ operation: any Operation, _ operands: [Value], name: String? = nil) throws(CNNError)
     -> [Value]
   {
-    let kind = Swift.type(of: operation).name
+    let kind = operation.kind
     let name = name ?? uniqueName(kind)
     try checkName(name)
     for operand in operands where !types.indices.contains(operand.index) {
@@ -228,7 +230,7 @@ public struct Graph: Sendable {
     let resultTypes: [TensorType]
     let doubledResultTypes: [TensorType]
     do throws(CNNError) {
-      resultTypes = try operation.resultTypes(operands.map { types[$0.index] })
+      resultTypes = try operation.checkedResultTypes(operands.map { types[$0.index] })
       doubledResultTypes = try doubledResults(of: operation, operands) ?? resultTypes
     } catch {
       throw error.prefixed("\(kind) '\(name)'")
@@ -250,7 +252,7 @@ public struct Graph: Sendable {
   private func doubledResults(of operation: any Operation, _ operands: [Value]) throws(CNNError) -> [TensorType]? {
     guard operands.contains(where: { types[$0.index] != doubledTypes[$0.index] }) else { return nil }
     do throws(CNNError) {
-      return try operation.resultTypes(operands.map { doubledTypes[$0.index] })
+      return try operation.checkedResultTypes(operands.map { doubledTypes[$0.index] })
     } catch {
       throw error.prefixed("the input's size varies, and for one of twice the size")
     }
@@ -262,7 +264,7 @@ public struct Graph: Sendable {
   {
     let results = try add(operation, operands, name: name)
     guard results.count == 1 else {
-      throw CNNError(.internalFault, "\(Swift.type(of: operation).name) has \(results.count) results; one was expected")
+      throw CNNError(.internalFault, "\(operation.kind) has \(results.count) results; one was expected")
     }
     return results[0]
   }

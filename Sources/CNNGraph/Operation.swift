@@ -3,7 +3,7 @@ import CNNCore
 /// One kind of computation: its constants, its shape rule, and its gradient.
 ///
 /// To add an operation: one file in `Operations/` with a conforming struct, its name in `OperationTable`, and one
-/// kernel in `CNNCompiler/Lowering`. Nothing else changes.
+/// kernel in `CNNCompiler/Portable`. Nothing else changes.
 public protocol Operation: Sendable {
   /// The name in printed graphs, files and the C ABI, as in `conv2d`.
   static var name: String { get }
@@ -17,12 +17,41 @@ public protocol Operation: Sendable {
   /// The types of the results for operands of these types, or an error that says which operand does not fit.
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType]
 
+  /// Whether an operand may be of this element type. Where the layout is not row-major, see `MemoryOperation`.
+  func takes(_ element: ElementType, at operand: Int) -> Bool
+
+  /// What printed graphs call it.
+  var kind: String { get }
+
   /// Emits the gradient of the operands, given that of the results: one entry per operand, nil where no gradient
   /// flows. Called only for nodes on a path from a differentiated value to the loss.
   func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?]
 }
 
+/// An operation on tensors as they lie in memory, of any layout and element type: its own rule looks at both. Others are
+/// defined on row-major tensors.
+public protocol MemoryOperation: Operation {}
+
 extension Operation {
+  /// float32 alone.
+  public func takes(_ element: ElementType, at operand: Int) -> Bool { element == .float32 }
+
+  /// The name of the operation.
+  public var kind: String { Self.name }
+
+  /// The types of the results for operands of these types, by the shape rule and what holds for all operations.
+  func checkedResultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    if self is any MemoryOperation { return try resultTypes(operands) }
+    for (index, type) in operands.enumerated() where type.layout != .rowMajor {
+      throw CNNError(.shapeMismatch, "operand \(index) lies \(type.layout); expected row_major")
+    }
+    let results = try resultTypes(operands)
+    for (index, type) in operands.enumerated() where !takes(type.element, at: index) {
+      throw CNNError(.shapeMismatch, "operand \(index) has element type \(type.element.rawValue); expected float32")
+    }
+    return results
+  }
+
   /// An operation without a gradient rule says so by name.
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     throw CNNError(.invalidArgument, "operation '\(Self.name)' has no gradient")
@@ -37,7 +66,7 @@ extension Operation {
   }
 
   /// Throws `.invalidArgument` unless there are as many operands as expected.
-  func require(_ operands: [TensorType], count: ClosedRange<Int>) throws(CNNError) {
+  public func require(_ operands: [TensorType], count: ClosedRange<Int>) throws(CNNError) {
     guard count.contains(operands.count) else {
       let expected = count.count == 1 ? "\(count.lowerBound)" : "\(count.lowerBound) to \(count.upperBound)"
       throw CNNError(.invalidArgument, "\(operands.count) operands given; expected \(expected)")

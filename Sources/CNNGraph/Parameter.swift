@@ -28,6 +28,8 @@ public struct Parameter: Sendable, Equatable {
   public let name: String
   /// OIHW for convolutions, `[out, in]` for dense layers, `[channels]` for the rest.
   public let shape: [Int]
+  /// The type of each number.
+  public let element: ElementType
   /// What it is for.
   public let role: Role
   /// Where its first value comes from.
@@ -37,20 +39,23 @@ public struct Parameter: Sendable, Equatable {
   /// What its size adds to the loss, while it is trainable.
   public internal(set) var regularizer: Regularizer?
 
-  /// A parameter; trainable unless it is a statistic.
-  public init(name: String, shape: [Int], role: Role, initializer: Initializer, regularizer: Regularizer? = nil) {
+  /// A parameter; trainable unless it is a statistic or not float32.
+  public init(
+    name: String, shape: [Int], element: ElementType = .float32, role: Role, initializer: Initializer,
+    regularizer: Regularizer? = nil
+  ) {
     self.name = name
-    self.shape = shape
+    (self.shape, self.element) = (shape, element)
     self.role = role
     self.initializer = initializer
     self.regularizer = regularizer
-    isTrainable = role.isLearned
+    isTrainable = role.isLearned && element == .float32
   }
 
-  /// The same parameter, trained or frozen; a statistic is never trained.
+  /// The same parameter, trained or frozen; a statistic, and what is not float32, is never trained.
   public func trainable(_ isTrainable: Bool) -> Parameter {
     var result = self
-    result.isTrainable = role.isLearned && isTrainable
+    result.isTrainable = role.isLearned && element == .float32 && isTrainable
     return result
   }
 }

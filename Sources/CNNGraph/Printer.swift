@@ -7,14 +7,14 @@ extension Graph {
       let state = parameter.isTrainable || !parameter.role.isLearned ? "" : " frozen"
       let penalty = parameter.regularizer.map { " l1=\($0.l1) l2=\($0.l2)" } ?? ""
       lines.append(
-        "\(parameter.name) = parameter \(parameter.role.rawValue)\(state)\(penalty) : float32\(describe(parameter.shape))"
+        "\(parameter.name) = parameter \(parameter.role.rawValue)\(state)\(penalty) : \(parameter.element.rawValue)\(describe(parameter.shape))"
       )
     }
     for node in nodes {
       let operands = node.operands.map(name).joined(separator: ", ")
       let attributes = node.operation.attributes.entries.map { " \($0.name)=\($0.value.text)" }.joined()
       let types = node.results.map { type(of: $0).description }.joined(separator: ", ")
-      lines.append("\(node.name) = \(Swift.type(of: node.operation).name)(\(operands))\(attributes) : \(types)")
+      lines.append("\(node.name) = \(node.operation.kind)(\(operands))\(attributes) : \(types)")
     }
     for output in outputs { lines.append("output \(output.name) = \(name(of: output.value))") }
     for update in updates { lines.append("update \(parameters[update.parameter].name) = \(name(of: update.value))") }
@@ -33,7 +33,7 @@ extension Graph {
     }
     for (index, node) in nodes.enumerated() {
       let types = node.results.map { type(of: $0).description }.joined(separator: ", ")
-      lines.append("  n\(index) [label=\(quoted("\(node.name)\n\(Swift.type(of: node.operation).name)\n\(types)"))];")
+      lines.append("  n\(index) [label=\(quoted("\(node.name)\n\(node.operation.kind)\n\(types)"))];")
       for operand in node.operands {
         switch definition(of: operand) {
         case .input: lines.append("  v\(operand.index) -> n\(index);")

@@ -8,6 +8,7 @@ extension Graph {
       var object = JSONObject()
       object["name"] = .string(parameter.name)
       object["shape"] = .integers(parameter.shape)
+      if parameter.element != .float32 { object["element"] = .string(parameter.element.rawValue) }
       object["role"] = .string(parameter.role.rawValue)
       object["initializer"] = .string(parameter.initializer.rawValue)
       if parameter.role.isLearned && !parameter.isTrainable { object["frozen"] = true }
@@ -31,7 +32,7 @@ extension Graph {
       "nodes": .array(
         nodes.map { node in
           [
-            "name": .string(node.name), "operation": .string(Swift.type(of: node.operation).name),
+            "name": .string(node.name), "operation": .string(node.operation.kind),
             "attributes": .object(node.operation.attributes.json),
             "operands": .strings(node.operands.map(name)),
           ]
@@ -48,7 +49,7 @@ extension Graph {
       guard let object = json.objectValue else { throw CNNError(.malformedFile, "expected an object") }
       try object.requireKeys(among: ["inputs", "parameters", "nodes", "outputs"])
       for entry in try object.objects("inputs") {
-        let element = try entry.choice("element", of: ElementType.self)
+        let element = try entry.choice("element", of: ElementType.self, among: ElementType.external)
         _ = try addInput(
           entry.string("name"), TensorType(element, entry.integers("shape")),
           variableAxes: entry.optionalIntegers("variable_axes") ?? [])
@@ -57,7 +58,9 @@ extension Graph {
       for entry in try object.objects("parameters") {
         let name = try entry.string("name")
         let parameter = Parameter(
-          name: name, shape: try entry.integers("shape"), role: try entry.choice("role", of: Parameter.Role.self),
+          name: name, shape: try entry.integers("shape"),
+          element: entry["element"] == nil ? .float32 : try entry.choice("element", of: ElementType.self),
+          role: try entry.choice("role", of: Parameter.Role.self),
           initializer: try entry.choice("initializer", of: Initializer.self), regularizer: try entry.regularizer())
         if try entry.optionalBool("frozen") == true { frozen.insert(name) }
         _ = try addParameter(parameter)
@@ -109,12 +112,12 @@ extension JSONObject {
   }
 
   /// One of the words of `Choice`.
-  fileprivate func choice<Choice: RawRepresentable & CaseIterable>(_ key: String, of type: Choice.Type)
-    throws(CNNError) -> Choice where Choice.RawValue == String
-  {
+  fileprivate func choice<Choice: RawRepresentable & CaseIterable & Equatable>(
+    _ key: String, of type: Choice.Type, among choices: [Choice] = Array(Choice.allCases)
+  ) throws(CNNError) -> Choice where Choice.RawValue == String {
     let word = try string(key)
-    guard let choice = Choice(rawValue: word) else {
-      throw unknownName(key, word, among: Choice.allCases.map(\.rawValue))
+    guard let choice = Choice(rawValue: word), choices.contains(choice) else {
+      throw unknownName(key, word, among: choices.map(\.rawValue))
     }
     return choice
   }

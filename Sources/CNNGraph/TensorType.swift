@@ -1,13 +1,18 @@
 import CNNCore
 
-/// What is known of a tensor before it is computed: its element type and its shape.
+/// What is known of a tensor before it is computed: its element type, its shape, where its elements lie, and what they
+/// stand for where they are quantised.
 ///
-/// Activations are NHWC, `[batch, height, width, channels]`; a scalar has the empty shape.
+/// Activations are NHWC, `[batch, height, width, channels]`, whatever their layout; a scalar has the empty shape.
 public struct TensorType: Hashable, Sendable, CustomStringConvertible {
   /// The type of each element.
   public let element: ElementType
   /// The sizes of the axes, outermost first. Each is at least 1.
   public let shape: [Int]
+  /// Where the elements lie.
+  public let layout: Layout
+  /// What integers stand for; nil where they are themselves.
+  public let quantization: Quantization?
 
   /// The largest number of axes a tensor can have.
   public static let maximumRank = 8
@@ -15,9 +20,12 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
   public static let maximumByteCount = 1 << 46
 
   /// A tensor type, checked.
-  /// - Throws: `.shapeMismatch` where an axis is below 1 or there are more than `maximumRank`, `.outOfMemory` where there
-  ///   are more bytes than `maximumByteCount`.
-  public init(_ element: ElementType = .float32, _ shape: [Int]) throws(CNNError) {
+  /// - Throws: `.shapeMismatch` where an axis is below 1, there are more than `maximumRank` or the layout does not fit,
+  ///   `.outOfMemory` where there are more bytes than `maximumByteCount`, `.invalidArgument` for a quantisation that does
+  ///   not fit.
+  public init(
+    _ element: ElementType = .float32, _ shape: [Int], layout: Layout = .rowMajor, quantization: Quantization? = nil
+  ) throws(CNNError) {
     guard shape.count <= Self.maximumRank else {
       throw CNNError(.shapeMismatch, "a tensor has \(shape.count) axes; at most \(Self.maximumRank) are possible")
     }
@@ -28,19 +36,57 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
     guard byteCount <= Self.maximumByteCount else {
       throw CNNError(.outOfMemory, "a tensor of shape \(describe(shape)) has \(byteCount) bytes")
     }
-    self.element = element
-    self.shape = shape
+    try quantization?.check(element, shape)
+    (self.element, self.shape, self.layout, self.quantization) = (element, shape, layout, quantization)
+    switch layout {
+    case .rowMajor, .packed: break
+    case .permuted(let order):
+      guard order.sorted() == Array(shape.indices) else {
+        throw CNNError(.shapeMismatch, "shape \(describe(shape)) has no axes \(describe(order))")
+      }
+    case .blocked:
+      guard blocks != nil else {
+        throw CNNError(.shapeMismatch, "a tensor of shape \(describe(shape)) has no blocks of channels")
+      }
+    }
+  }
+
+  /// The same tensor elsewhere.
+  public func with(element: ElementType? = nil, layout: Layout) throws(CNNError) -> TensorType {
+    try TensorType(element ?? self.element, shape, layout: layout, quantization: quantization)
   }
 
   /// The number of elements.
   public var count: Int { shape.reduce(1, *) }
-  /// The size in bytes.
-  public var byteCount: Int { count * element.byteCount }
+  /// The size in bytes, of what the layout adds too.
+  public var byteCount: Int {
+    switch layout {
+    case .rowMajor, .permuted: count * element.byteCount
+    case .blocked: blocks?.byteCount ?? 0
+    case .packed(_, let byteCount): byteCount
+    }
+  }
+  /// The number of elements in memory, with what the layout adds.
+  public var storedCount: Int { byteCount / element.byteCount }
   /// The number of axes.
   public var rank: Int { shape.count }
 
-  /// As in `float32[1, 32, 32, 16]`.
-  public var description: String { element.rawValue + describe(shape) }
+  /// How `[N, H, W, C]`, `[N, L, C]`, `[N, C]` or `[C]` lies in blocks of channels; nil for other ranks.
+  public var blocks: BlockedTensor? {
+    guard let channels = shape.last, shape.count <= 4 else { return nil }
+    let border = if case .blocked(let border) = layout { border } else { BlockedTensor.Border.none }
+    return BlockedTensor(
+      images: shape.count > 1 ? shape[0] : 1, height: shape.count == 4 ? shape[1] : 1,
+      width: shape.count > 2 ? shape[shape.count - 2] : 1, channels: channels, border: border, element: element)
+  }
+
+  /// As in `float32[1, 32, 32, 16]`, with the layout where it is not row-major.
+  public var description: String {
+    var text = element.rawValue + describe(shape)
+    if layout != .rowMajor { text += " \(layout)" }
+    if let quantization { text += " \(quantization)" }
+    return text
+  }
 }
 
 /// A shape as users write it: `[1, 32, 32, 16]`.

@@ -19,7 +19,12 @@ extension Graph {
       for operand in node.operands where !isDefined[operand.index] {
         throw fault("'\(node.name)' reads '\(name(of: operand))' before it is assigned")
       }
-      let expected = try node.operation.resultTypes(node.operands.map(type))
+      let expected: [TensorType]
+      do throws(CNNError) {
+        expected = try node.operation.checkedResultTypes(node.operands.map(type))
+      } catch {
+        throw fault("'\(node.name)': \(error.message)")
+      }
       guard node.results.map(type) == expected else {
         throw fault("'\(node.name)' has results \(node.results.map(type)); the shape rule gives \(expected)")
       }
@@ -33,8 +38,14 @@ extension Graph {
     for output in outputs where !isDefined[output.value.index] {
       throw fault("output '\(output.name)' is not assigned")
     }
-    for update in updates where type(of: update.value).shape != parameters[update.parameter].shape {
+    for update in updates where !fits(update.value, parameters[update.parameter]) {
       throw fault("the update of '\(parameters[update.parameter].name)' has the wrong shape")
     }
+  }
+
+  /// Whether a value can become a parameter's.
+  private func fits(_ value: Value, _ parameter: Parameter) -> Bool {
+    let type = type(of: value)
+    return type.shape == parameter.shape && type.element == parameter.element && type.layout == .rowMajor
   }
 }

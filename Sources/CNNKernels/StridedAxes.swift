@@ -33,7 +33,7 @@ struct StridedAxes: Sendable {
   }
 }
 
-extension Layout {
+extension Rearrangement {
   /// A transposition of up to eight axes.
   public struct Reordering: Sendable {
     /// The axes of the result but the last two.

@@ -14,7 +14,7 @@ final class GraphRunner {
   private var inputs: [Memory] = []
 
   convenience init(_ graph: Graph, threads: Int = 1) throws {
-    try self.init(Plan(graph.removingDeadNodes().layingOutFilters(), threads: threads))
+    try self.init(Plan(graph.removingDeadNodes(), threads: threads))
   }
 
   init(_ plan: Plan) throws {
@@ -43,6 +43,7 @@ final class GraphRunner {
       case .float32: base.storeBytes(of: value, toByteOffset: position * 4, as: Float.self)
       case .int32: base.storeBytes(of: Int32(value), toByteOffset: position * 4, as: Int32.self)
       case .uint8: base.storeBytes(of: UInt8(value), toByteOffset: position, as: UInt8.self)
+      case .bfloat16, .int8: throw CNNError(.internalFault, "no input has the type \(type.element)")
       }
     }
   }

@@ -166,7 +166,9 @@ import Testing
     }
     let fused = try Self.runner(graph(fuses: true), threads: threads)
     let plain = try Self.runner(graph(fuses: false), threads: threads)
-    let fusions = fused.plan.graph.nodes.compactMap { $0.operation as? BatchNormalizationTraining }
+    let fusions = fused.plan.graph.nodes.compactMap {
+      ($0.operation as? Placed)?.operation as? BatchNormalizationTraining
+    }
     #expect(fusions.filter { $0.activation?.function == .relu }.count == 4 && fusions.filter(\.addsResidual).count == 2)
     #expect(fused.plan.graph.nodes.count < plain.plan.graph.nodes.count)
     try fused.run()

@@ -70,7 +70,7 @@ import X86Assembler
       return try graph.nodes.compactMap { node in
         guard let convolution = node.operation as? Convolution2D else { return nil }
         return try convolution.geometry(
-          input: graph.type(of: node.operands[0]).shape, weight: graph.type(of: node.operands[1]).shape)
+          graph.type(of: node.operands[0]).shape, weight: graph.type(of: node.operands[1]).shape)
       }
     }
 

@@ -36,7 +36,7 @@ extension Graph {
 
   /// Whether a value takes no more than a pass over memory to compute.
   private func isCheap(_ value: Value) -> Bool {
-    (node(defining: value)?.operation as? any Recomputable)?.isCheap ?? false
+    node(defining: value)?.isCheap ?? false
   }
 
   /// For each value whether it is made of the input: filters and statistics are small beside such, or made of parameters

@@ -29,21 +29,20 @@ public enum Compiler {
       Pass("inference form") { graph throws(CNNError) in try graph.inferenceForm() },
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
     ]
-    return try run(passes + kernelPasses(generation), on: network)
+    return try run(passes + placing(generation), on: network)
   }
 
-  /// What makes a graph without training ready for its kernels: generated ones where there is a `generation`.
-  private static func kernelPasses(_ generation: CodeGeneration?) -> [Pass] {
+  /// What makes a graph without training ready to be run; without a `generation` it is not placed yet.
+  private static func placing(_ generation: CodeGeneration?) -> [Pass] {
     var passes = [Pass("fold normalization") { graph throws(CNNError) in try graph.foldingNormalization() }]
-    if let generation {
-      passes += [
-        Pass("normalize by convolution") { graph throws(CNNError) in try graph.normalizingByConvolution() },
-        Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
-        Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-      ]
+    guard let generation else { return passes }
+    if generation.library != nil {
+      passes.append(Pass("normalize by convolution") { graph throws(CNNError) in try graph.normalizingByConvolution() })
     }
-    passes.append(Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() })
-    return passes
+    return passes + [
+      Pass("place") { graph throws(CNNError) in try graph.placed(generation) },
+      Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+    ]
   }
 
   /// The plan that predicts: with generated kernels where this processor can run them, and else with portable ones.
@@ -72,17 +71,17 @@ public enum Compiler {
   private static func plan(
     threads: Int, precision: Precision = .float32, target: CodeTarget?,
     preparing isKept: (Parameter) -> Bool = { _ in true },
-    _ makeGraph: (CodeGeneration?) throws(CNNError) -> Graph
+    _ makeGraph: (CodeGeneration) throws(CNNError) -> Graph
   ) throws(CNNError) -> Plan {
+    let workers = Workers(count: threads)
     if let target {
-      let library = KernelLibrary(target), workers = Workers(count: threads)
-      let graph = try makeGraph(CodeGeneration(library: library, workers: workers))
-      if library.isUsable(workers: workers) {
-        return try Plan(
-          graph, threads: threads, precision: precision, instruction: target.vectorName, preparing: isKept)
-      }
+      let library = KernelLibrary(target)
+      let graph = try makeGraph(CodeGeneration(library: library, workers: workers, precision: precision))
+      if library.isUsable(workers: workers) { return try Plan(placed: graph, workers, preparing: isKept) }
     }
-    return try Plan(makeGraph(nil), threads: threads, precision: precision, preparing: isKept)
+    return try Plan(
+      placed: makeGraph(CodeGeneration(library: nil, workers: workers, precision: precision)), workers,
+      preparing: isKept)
   }
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.
@@ -98,7 +97,7 @@ public enum Compiler {
         Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
         Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
         Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-      ] + kernelPasses(generation), on: network)
+      ] + placing(generation), on: network)
   }
 
   /// The plan of one training step; see `trainingGraph`.
@@ -116,19 +115,41 @@ public enum Compiler {
       })
   }
 
-  /// The graph of one training step, for portable kernels: outputs are the prediction, `loss`, and `gradient:NAME` for
+  /// The graph of one training step, before it is placed: outputs are the prediction, `loss`, and `gradient:NAME` for
   /// every trainable parameter that the loss depends on. Statistics are updated by the run; weights are the optimizer's business.
   public static func trainingGraph(
     _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss
   ) throws(CNNError) -> Graph {
-    try trainingGraph(network, inputs: inputs, normalization: normalization, loss: loss, generation: nil)
+    try run(trainingPasses(inputs, normalization, loss, for: nil), on: network)
   }
 
-  /// The same for generated kernels, where there is a `generation`.
+  /// The same, placed.
   static func trainingGraph(
     _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss,
-    memory: TrainingMemory = .normal, generation: CodeGeneration?
+    memory: TrainingMemory = .normal, generation: CodeGeneration
   ) throws(CNNError) -> Graph {
+    var passes = trainingPasses(inputs, normalization, loss, for: generation.library?.target)
+    passes += [
+      Pass("place") { graph throws(CNNError) in try graph.placed(generation) },
+      Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+    ]
+    if let library = generation.library {
+      let last = Pass("fuse pooling gradients") { graph throws(CNNError) in try graph.fusingPoolingGradients(library) }
+      passes += [
+        Pass("rematerialize") { graph throws(CNNError) in
+          try graph.rematerializing(memory) { (candidate) throws(CNNError) in
+            try Plan(placed: run([last], on: candidate), generation.workers, preparing: { _ in false })
+          }
+        },
+        last,
+      ]
+    }
+    return try run(passes, on: network)
+  }
+
+  private static func trainingPasses(
+    _ inputs: [TensorType], _ normalization: PixelNormalization, _ loss: any TrainingLoss, for target: CodeTarget?
+  ) -> [Pass] {
     var passes = [
       Pass("bind inputs") { graph throws(CNNError) in try graph.binding(inputs, normalization) },
       Pass("training form") { graph throws(CNNError) in try graph.trainingForm() },
@@ -136,7 +157,7 @@ public enum Compiler {
       Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
       Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
     ]
-    if generation != nil {
+    if target != nil {
       passes += [
         // What is left of these after "training form" is frozen.
         Pass("fold normalization") { graph throws(CNNError) in
@@ -145,34 +166,16 @@ public enum Compiler {
         Pass("normalize by convolution") { graph throws(CNNError) in try graph.normalizingByConvolution() },
       ]
     }
-    passes += [
+    return passes + [
       // Before differentiation, so that one gradient rule covers the fused operation.
       Pass("fuse normalization") { graph throws(CNNError) in
         try graph.fusingNormalization {
-          $0.function == .relu
-            || generation != nil && VectorActivation($0) != nil && BlockedLayoutPass.tensor($1) != nil
+          $0.function == .relu || target != nil && VectorActivation($0) != nil && (2...4).contains($1.rank)
         }
       },
       Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients() },
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
     ]
-    var last = [Pass("lay out filters") { graph throws(CNNError) in try graph.layingOutFilters() }]
-    if let generation {
-      last.insert(
-        Pass("fuse pooling gradients") { graph throws(CNNError) in
-          try graph.fusingPoolingGradients(generation.library)
-        }, at: 0)
-      passes += [
-        Pass("use generated kernels") { graph throws(CNNError) in try graph.usingGeneratedKernels(generation) },
-        Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-        Pass("rematerialize") { [last] graph throws(CNNError) in
-          try graph.rematerializing(memory) { (candidate) throws(CNNError) in
-            try Plan(run(last, on: candidate), threads: generation.workers.count, preparing: { _ in false })
-          }
-        },
-      ]
-    }
-    return try run(passes + last, on: network)
   }
 
   /// The name of the output with a parameter's gradient.

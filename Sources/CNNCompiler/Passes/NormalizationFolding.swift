@@ -79,17 +79,8 @@ extension GraphRewriter {
   }
 }
 
-/// An operation that only compiled graphs have.
-protocol CompiledOperation: Lowerable {}
-
-extension CompiledOperation {
-  init(_ attributes: inout Attributes) throws(CNNError) {
-    throw CNNError(.internalFault, "operation '\(Self.name)' is made by the compiler and is in no file")
-  }
-}
-
 /// What a batch normalisation multiplies by, `gamma / sqrt(variance + epsilon)`. Operands: gamma and running variance, `[C]`.
-struct NormalizationFactor: CompiledOperation {
+struct NormalizationFactor: CompiledOperation, PortableOperation {
   static let name = "normalization_factor"
   let epsilon: Double
 
@@ -103,7 +94,7 @@ struct NormalizationFactor: CompiledOperation {
     [try context.emit(self, context.upstream, context.operand(1)), nil]
   }
 
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let channels = types.operands[0].count, epsilon = epsilon
     return LoweredOperation(kernel: {
       let (gamma, variance, result) = ($0.operand(0), $0.operand(1), $0.result())
@@ -115,7 +106,7 @@ struct NormalizationFactor: CompiledOperation {
 }
 
 /// A filter `[O, I, h, w]` times a factor for each output channel `[O]`.
-struct ScaledFilter: CompiledOperation {
+struct ScaledFilter: CompiledOperation, PortableOperation {
   static let name = "scaled_filter"
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { [operands[0]] }
@@ -128,7 +119,7 @@ struct ScaledFilter: CompiledOperation {
     ]
   }
 
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let channels = types.operands[1].count, size = types.operands[0].count / channels
     return LoweredOperation(
       overwritableOperands: [[0]],
@@ -140,14 +131,14 @@ struct ScaledFilter: CompiledOperation {
 }
 
 /// The gradient of `ScaledFilter`'s factors. Operands: the filter and the gradient of the scaled one.
-struct ScaledFilterFactorGradient: CompiledOperation {
+struct ScaledFilterFactorGradient: CompiledOperation, PortableOperation {
   static let name = "scaled_filter_factor_gradient"
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     [try TensorType(.float32, [operands[0].shape[0]])]
   }
 
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let channels = types.results[0].count, size = types.operands[0].count / channels
     return LoweredOperation(kernel: {
       FilterScaling.factorGradient(

@@ -1,50 +1,6 @@
 import CNNCore
 import CNNGraph
 
-/// An operation whose results the backward pass can compute once more from its operands, so that they need not be kept
-/// until then.
-protocol Recomputable: Operation {
-  /// Whether that takes no more than a pass over memory.
-  var isCheap: Bool { get }
-
-  /// What computes result `index` of `node` again, and from what; nil where it cannot be.
-  func again(_ index: Int, of node: Node) -> (operation: any Operation, operands: [Value])?
-}
-
-extension Recomputable {
-  var isCheap: Bool { false }
-
-  func again(_ index: Int, of node: Node) -> (operation: any Operation, operands: [Value])? {
-    node.results.count == 1 ? (self, node.operands) : nil
-  }
-}
-
-extension Activation: Recomputable { var isCheap: Bool { true } }
-extension ActivateBlocks: Recomputable { var isCheap: Bool { true } }
-extension ScaleBlocks: Recomputable { var isCheap: Bool { true } }
-extension ConvolveBlocks: Recomputable {}
-extension PackFilter: Recomputable {}
-extension PackBias: Recomputable {}
-extension PoolBlocks: Recomputable {}
-extension AverageBlocks: Recomputable {}
-extension EnterBlocks: Recomputable {}
-extension LeaveBlocks: Recomputable {}
-extension Add: Recomputable {}
-extension Multiply: Recomputable {}
-extension Concatenate: Recomputable {}
-extension DropImages: Recomputable {}
-
-extension NormalizeBatch: Recomputable {
-  var isCheap: Bool { true }
-
-  func again(_ index: Int, of node: Node) -> (operation: any Operation, operands: [Value])? {
-    // Statistics are small: they are kept.
-    guard index == 0 else { return nil }
-    let operation = NormalizeAgain(normalization: normalization, original: original)
-    return (operation, Array(node.operands[0...2]) + node.results[1...2] + node.operands.dropFirst(5))
-  }
-}
-
 extension Graph {
   /// Of a training graph with generated kernels not everything is kept from the forward to the backward pass: there it is
   /// computed again, shortly before it is read (Chen et al., "Training deep nets with sublinear memory cost", 2016).
@@ -109,13 +65,13 @@ extension Graph {
 
   /// The position of the node with which the backward pass begins: the gradient of the loss with respect to itself.
   private var gradientSeed: Int? {
-    nodes.firstIndex { ($0.operation as? Fill)?.shape.isEmpty ?? false }
+    nodes.firstIndex { (($0.operation as? Placed)?.operation as? Fill)?.shape.isEmpty ?? false }
   }
 
   /// What computes a value again, and from what; nil where it cannot be.
   func recomputation(of value: Value) -> (operation: any Operation, operands: [Value])? {
     guard case .node(let position, let index) = definition(of: value) else { return nil }
-    return (nodes[position].operation as? any Recomputable)?.again(index, of: nodes[position])
+    return nodes[position].recomputation(of: index)
   }
 
   /// For each value whether it is kept: all but those that a few cheap operations, one after the other, make of kept ones.
@@ -124,8 +80,7 @@ extension Graph {
   /// fourth is kept.
   private func valuesKept(before end: Int, chainLength: Int = 3) -> [Bool] {
     var lengths = Array(repeating: 0, count: valueCount)
-    for node in nodes[..<end] {
-      guard let operation = node.operation as? any Recomputable, operation.isCheap else { continue }
+    for node in nodes[..<end] where node.isCheap {
       for result in node.results {
         guard let (_, operands) = recomputation(of: result) else { continue }
         let length = 1 + (operands.map { lengths[$0.index] }.max() ?? 0)

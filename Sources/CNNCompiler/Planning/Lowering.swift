@@ -2,17 +2,11 @@ import CNNCore
 import CNNGraph
 import CNNRuntime
 
-/// An operation for which there is a kernel. Each conformance is in `Lowering/`, one file a family.
-protocol Lowerable: Operation {
-  /// Chooses the kernel for operands and results of these types.
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation
-}
-
 /// What a kernel is chosen for.
 struct LoweringTypes {
   let operands: [TensorType]
   let results: [TensorType]
-  let workers: Workers
+  var workers = Workers(count: 1)
 }
 
 /// A kernel with everything it must know before it runs.
@@ -48,6 +42,20 @@ public struct StepCost: Sendable, Equatable {
   public var instruction = "portable"
   /// Why it is not computed in the precision that was asked for; empty where it is.
   public var reason = ""
+  /// The implementation that was chosen.
+  public var implementation = ""
+  /// Those that do not compute this, with the reasons.
+  public var refusals: [Refusal] = []
+  /// How many cycles it takes each of the workers, as placement expected.
+  public var cycles = 0.0
+
+  /// An implementation that does not compute a node.
+  public struct Refusal: Sendable, Equatable {
+    /// Its name.
+    public let implementation: String
+    /// Why, in a few words.
+    public let reason: String
+  }
 }
 
 /// The work of a step. Must not allocate.
@@ -73,6 +81,14 @@ struct StepArguments {
   /// An operand as bytes.
   func bytes(_ index: Int) -> UnsafePointer<UInt8> {
     UnsafePointer(address(step.operands[index]).assumingMemoryBound(to: UInt8.self))
+  }
+  /// An operand as numbers of bfloat16.
+  func brains(_ index: Int) -> UnsafePointer<BFloat16> {
+    UnsafePointer(address(step.operands[index]).assumingMemoryBound(to: BFloat16.self))
+  }
+  /// A result as numbers of bfloat16.
+  func brainResult() -> UnsafeMutablePointer<BFloat16> {
+    address(step.results[0]).assumingMemoryBound(to: BFloat16.self)
   }
   /// A result as floats.
   func result(_ index: Int = 0) -> UnsafeMutablePointer<Float> {

@@ -29,31 +29,36 @@ public final class Plan: Sendable {
   /// The names of the steps of a run and what each has to do.
   public var stepCosts: [(name: String, cost: StepCost)] { steps.map { ($0.name, $0.cost) } }
 
-  /// Chooses a kernel for every node and a place for every tensor.
+  /// A plan of portable kernels.
   /// - Parameters:
   ///   - threads: what work is divided by.
   ///   - precision: what it is to compute in.
   ///   - instruction: the instructions of generated kernels.
   ///   - isKept: whether what depends on such parameters alone is kept from run to run, or computed in every one.
-  public init(
-    _ graph: Graph, threads: Int, precision: Precision = .float32, instruction: String = "portable",
-    preparing isKept: (Parameter) -> Bool = { _ in true }
+  public convenience init(
+    _ graph: Graph, threads: Int, preparing isKept: (Parameter) -> Bool = { _ in true }
   ) throws(CNNError) {
-    self.graph = graph
-    workers = Workers(count: threads)
+    let workers = Workers(count: threads)
+    try self.init(placed: graph.placed(CodeGeneration(library: nil, workers: workers)), workers, preparing: isKept)
+  }
+
+  /// Gives every tensor of a placed graph its place.
+  init(
+    placed graph: Graph, _ workers: Workers, preparing isKept: (Parameter) -> Bool = { _ in true }
+  ) throws(CNNError) {
+    (self.graph, self.workers) = (graph, workers)
     let updated = Set(graph.updates.map(\.parameter))
     preparedParameters = graph.parameters.indices.filter { isKept(graph.parameters[$0]) && !updated.contains($0) }
-    var placement = try Placement(graph, workers: workers, preparedParameters: preparedParameters)
-    (placement.precision, placement.instruction) = (precision, instruction)
-    try placement.place()
-    preparation = placement.preparation
-    steps = placement.steps
-    usesOpenBLAS = placement.lowered.contains(where: \.usesOpenBLAS)
-    updates = placement.updates
-    arenaByteCount = placement.arenaByteCount
-    unsharedByteCount = placement.unsharedByteCount
-    preparedByteCount = placement.preparedByteCount
-    outputSlots = try placement.outputSlots()
+    var memory = try MemoryAssignment(graph, preparedParameters: preparedParameters)
+    try memory.assign()
+    preparation = memory.preparation
+    steps = memory.steps
+    usesOpenBLAS = memory.lowered.contains(where: \.usesOpenBLAS)
+    updates = memory.updates
+    arenaByteCount = memory.arenaByteCount
+    unsharedByteCount = memory.unsharedByteCount
+    preparedByteCount = memory.preparedByteCount
+    outputSlots = try memory.outputSlots()
     let positions = Dictionary(
       graph.parameters.enumerated().map { (Compiler.gradientName($1.name), $0) },
       uniquingKeysWith: { first, _ in first })
@@ -64,13 +69,10 @@ public final class Plan: Sendable {
   }
 }
 
-/// The planning of one graph: lifetimes, sharing, offsets, steps.
-private struct Placement {
+/// Where the tensors of one placed graph lie: lifetimes, sharing, offsets, steps.
+private struct MemoryAssignment {
   let graph: Graph
-  let workers: Workers
   let preparedParameters: [Int]
-  var precision = Precision.float32
-  var instruction = "portable"
   var lowered: [LoweredOperation] = []
   var preparation: [Step] = []
   var steps: [Step] = []
@@ -82,27 +84,20 @@ private struct Placement {
   private var isPrepared: [Bool]
   private var slots: [Slot?]
 
-  init(_ graph: Graph, workers: Workers, preparedParameters: [Int]) throws(CNNError) {
-    (self.graph, self.workers, self.preparedParameters) = (graph, workers, preparedParameters)
+  init(_ graph: Graph, preparedParameters: [Int]) throws(CNNError) {
+    (self.graph, self.preparedParameters) = (graph, preparedParameters)
     root = Array(0..<graph.valueCount)
     isPrepared = Array(repeating: false, count: graph.valueCount)
     slots = Array(repeating: nil, count: graph.valueCount)
     for node in graph.nodes {
-      guard let operation = node.operation as? any Lowerable else {
-        throw CNNError(.internalFault, "operation '\(type(of: node.operation).name)' ('\(node.name)') has no kernel")
+      guard let placed = node.operation as? Placed else {
+        throw CNNError(.internalFault, "'\(node.name)' was not placed")
       }
-      do throws(CNNError) {
-        lowered.append(
-          try operation.lower(
-            LoweringTypes(
-              operands: node.operands.map(graph.type), results: node.results.map(graph.type), workers: workers)))
-      } catch {
-        throw error.prefixed("'\(node.name)'")
-      }
+      lowered.append(placed.lowered)
     }
   }
 
-  mutating func place() throws(CNNError) {
+  mutating func assign() throws(CNNError) {
     try placeOutsideArena()
     let requests = try shareMemory()
     let planned = try MemoryPlanner(requests.map(\.request))
@@ -142,10 +137,7 @@ private struct Placement {
     let types = node.operands.map(graph.type), results = node.results.map(graph.type)
     cost.byteCount = (types + results).reduce(0) { $0 + $1.byteCount }
     if cost.shape.isEmpty { cost.shape = results.map { describe($0.shape) }.joined(separator: ", ") }
-    if cost.algorithm.isEmpty { cost.algorithm = type(of: node.operation).name }
-    let isCopy = node.operation is EnterBlocks || node.operation is LeaveBlocks
-    if node.operation is any CompiledOperation, !isCopy { cost.instruction = instruction }
-    if precision != cost.precision { cost.reason = "no \(precision.rawValue) implementation" }
+    if cost.algorithm.isEmpty { cost.algorithm = node.operation.kind }
     return cost
   }
 
@@ -179,7 +171,7 @@ private struct Placement {
     }
     for (index, node) in graph.nodes.enumerated() where node.operands.allSatisfy({ isPrepared[$0.index] }) {
       // Scratch memory lies in the arena, which preparation may use too; random layers never qualify.
-      if node.operation is any RandomOperation { continue }
+      if (node.operation as? Placed)?.operation is any RandomOperation { continue }
       for (position, result) in node.results.enumerated() {
         isPrepared[result.index] = true
         if position == 0, let alias = lowered[index].aliasedOperand {

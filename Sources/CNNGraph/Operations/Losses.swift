@@ -162,6 +162,9 @@ public struct Loss: Operation {
     function.hasLabelTargets ? try TensorType(.int32, prediction.shape.dropLast()) : prediction
   }
 
+  /// Integers are labels.
+  public func takes(_ element: ElementType, at operand: Int) -> Bool { element == .float32 || operand == 1 }
+
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
     let prediction = operands[0]
@@ -205,6 +208,9 @@ public struct LossGradient: Operation {
   public init(_ attributes: inout Attributes) throws(CNNError) { loss = try Loss(&attributes) }
 
   public var attributes: Attributes { loss.attributes }
+
+  /// Integers are labels.
+  public func takes(_ element: ElementType, at operand: Int) -> Bool { loss.takes(element, at: operand) }
 
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 3...3)

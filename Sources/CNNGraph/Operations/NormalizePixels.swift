@@ -19,6 +19,9 @@ public struct NormalizePixels: Operation {
 
   public var attributes: Attributes { ["mean": .numbers(mean), "deviation": .numbers(deviation)] }
 
+  /// Pixels alone.
+  public func takes(_ element: ElementType, at operand: Int) -> Bool { element == .uint8 }
+
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     try operands[0].require(element: .uint8, as: "the image")

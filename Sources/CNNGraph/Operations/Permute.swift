@@ -16,6 +16,9 @@ public struct Permute: Operation {
 
   public var attributes: Attributes { ["order": .integers(order)] }
 
+  /// Any: the bits are moved, not looked at.
+  public func takes(_ element: ElementType, at operand: Int) -> Bool { true }
+
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     let shape = operands[0].shape

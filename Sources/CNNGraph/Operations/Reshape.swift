@@ -19,6 +19,9 @@ public struct Reshape: Operation {
 
   public var attributes: Attributes { ["shape": .integers(shape)] }
 
+  /// Any: the bits are moved, not looked at.
+  public func takes(_ element: ElementType, at operand: Int) -> Bool { true }
+
   public func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     guard let batch = operands[0].shape.first else {

@@ -79,7 +79,8 @@ extension Graph {
 extension Parameter {
   /// The same parameter under another name.
   fileprivate func renamed(_ name: String) -> Parameter {
-    var copy = Parameter(name: name, shape: shape, role: role, initializer: initializer, regularizer: regularizer)
+    var copy = Parameter(
+      name: name, shape: shape, element: element, role: role, initializer: initializer, regularizer: regularizer)
     copy.isTrainable = isTrainable
     return copy
   }

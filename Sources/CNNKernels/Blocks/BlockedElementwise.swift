@@ -1,3 +1,4 @@
+import CNNCore
 import CNNRuntime
 
 /// Small things that are done to blocked tensors without generated code.

@@ -1,3 +1,5 @@
+import CNNCore
+
 /// Pixels of a blocked tensor at equal distances, to which results are written: all of them, or every so-many-th.
 public struct PixelGrid: Hashable, Sendable {
   var tensor: BlockedTensor

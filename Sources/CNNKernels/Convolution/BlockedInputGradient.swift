@@ -40,6 +40,33 @@ public struct BlockedInputGradient: Sendable {
     return (rows, columns)
   }
 
+  /// The convolution over the gradient of the result that a phase is.
+  private static func geometry(
+    of g: ConvolutionGeometry, _ row: InputGradientPhase, _ column: InputGradientPhase
+  ) throws(CNNError) -> ConvolutionGeometry {
+    try ConvolutionGeometry(
+      batch: g.batch, inputHeight: g.outputHeight, inputWidth: g.outputWidth, inputChannels: g.outputChannels,
+      outputChannels: g.inputChannels, kernelHeight: row.taps.count, kernelWidth: column.taps.count,
+      dilationHeight: row.dilation, dilationWidth: column.dilation, padTop: row.paddingBefore,
+      padLeft: column.paddingBefore, padBottom: row.paddingAfter, padRight: column.paddingAfter, groups: g.groups)
+  }
+
+  /// How many cycles the gradient takes each of the workers; nil where there are no kernels for it.
+  public static func cycles(
+    _ g: ConvolutionGeometry, workers: Workers, _ target: CodeTarget
+  ) throws(CNNError) -> Double? {
+    guard let (rows, columns) = phases(of: g) else { return nil }
+    var cycles = 0.0
+    for row in rows where !row.taps.isEmpty {
+      for column in columns where !column.taps.isEmpty {
+        let request = ConvolutionRequest(try geometry(of: g, row, column), workers: workers)
+        guard let algorithm = ConvolutionAlgorithms.best(request, target) else { return nil }
+        cycles += algorithm.cycles(request, target)
+      }
+    }
+    return cycles
+  }
+
   /// Plans the gradient; nil where there are no kernels for it.
   /// - Parameter addsResidual: whether another gradient is added, where that `canAdd`.
   public init?(
@@ -68,11 +95,7 @@ public struct BlockedInputGradient: Sendable {
           phases.append(Phase(places: places, convolution: nil, filterOrder: order))
           continue
         }
-        let geometry = try ConvolutionGeometry(
-          batch: g.batch, inputHeight: g.outputHeight, inputWidth: g.outputWidth, inputChannels: g.outputChannels,
-          outputChannels: g.inputChannels, kernelHeight: row.taps.count, kernelWidth: column.taps.count,
-          dilationHeight: row.dilation, dilationWidth: column.dilation, padTop: row.paddingBefore,
-          padLeft: column.paddingBefore, padBottom: row.paddingAfter, padRight: column.paddingAfter, groups: g.groups)
+        let geometry = try Self.geometry(of: g, row, column)
         let request = ConvolutionRequest(
           geometry, input: isDepthwise || isWhole ? .blocked : .padded(border),
           epilogue: Epilogue(addsResidual: addsResidual), filterOrder: isGrouped ? nil : order, places: places,

@@ -96,9 +96,6 @@ public struct ExpandedDepthwise: Sendable {
     self.strips = strips
   }
 
-  /// Whether every window holds at least one row of the image, as the kernels need.
-  public var isPossible: Bool { depthwise.isPossible }
-
   /// The number of floats of the packed pointwise filter.
   public var expansionFilterCount: Int { expansion.count }
   /// The number of floats of the packed depthwise filter.

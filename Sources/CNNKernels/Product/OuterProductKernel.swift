@@ -1,3 +1,4 @@
+import CNNCore
 import X86Assembler
 
 /// The kernel behind the gradient of every filter: the sum over pixels of the products of each of some floats of a pixel

@@ -1,3 +1,4 @@
+import CNNCore
 import X86Assembler
 
 /// The kernel behind every convolution: a tile of a matrix product whose left side is read where it lies.

@@ -1,3 +1,5 @@
+import CNNCore
+
 /// How the pixels of a convolution's result are cut into tiles of pixels at a constant distance in the input.
 ///
 /// Along a row of the result, or, where the distance from row to row allows it, over all rows and images in one line: then

@@ -1,3 +1,4 @@
+import CNNCore
 import X86Assembler
 
 /// Code that runs a `StreamProgram` over neighbouring pixels of one block of channels.

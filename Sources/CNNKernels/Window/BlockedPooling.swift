@@ -7,6 +7,15 @@ public struct BlockedPooling: Sendable {
   public let input, output: BlockedTensor
   private let schedule: WindowSchedule
 
+  /// Whether no window lies beside the image altogether or is too large for the kernels.
+  public static func isPossible(_ g: Pooling.Geometry) -> Bool {
+    WindowSchedule.isPossible(
+      width: g.window.width, stride: g.stride.width, dilation: g.dilation.width, outputWidth: g.output.width)
+      && WindowSchedule.isPossible(
+        height: g.window.height, stride: g.stride.height, dilation: g.dilation.height, padding: g.paddingBefore.height,
+        inputHeight: g.input.height, outputHeight: g.output.height)
+  }
+
   /// Plans a pooling; nil where a window lies beside the image altogether or is too large for the kernels.
   /// - Parameters:
   ///   - isMaximum: the largest number of each window, or else the average.
@@ -15,10 +24,7 @@ public struct BlockedPooling: Sendable {
     _ geometry: Pooling.Geometry, isMaximum: Bool, countsPadding: Bool, library: KernelLibrary
   ) {
     let g = geometry
-    guard
-      WindowSchedule.isPossible(
-        width: g.window.width, stride: g.stride.width, dilation: g.dilation.width, outputWidth: g.output.width)
-    else { return nil }
+    guard Self.isPossible(g) else { return nil }
     input = BlockedTensor(images: g.images, height: g.input.height, width: g.input.width, channels: g.channels)
     output = BlockedTensor(images: g.images, height: g.output.height, width: g.output.width, channels: g.channels)
     schedule = WindowSchedule(
@@ -29,7 +35,6 @@ public struct BlockedPooling: Sendable {
         top: g.paddingBefore.height, left: g.paddingBefore.width, bottom: g.paddingAfter.height,
         right: g.paddingAfter.width),
       output: PixelGrid(output), library: library)
-    guard schedule.isPossible else { return nil }
   }
 
   /// Pools `x` into `y`.

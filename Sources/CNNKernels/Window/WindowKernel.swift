@@ -1,3 +1,4 @@
+import CNNCore
 import X86Assembler
 
 /// A row of a depthwise convolution or a pooling: 16 channels, every one by itself, of all pixels of an output row.

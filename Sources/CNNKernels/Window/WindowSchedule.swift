@@ -24,6 +24,15 @@ struct WindowSchedule: Sendable {
     width <= 9 && stride <= 64 && dilation <= 64 && outputWidth <= 1 << 14
   }
 
+  /// Whether every window holds at least one row of the image: the others have no kernel.
+  static func isPossible(
+    height: Int, stride: Int, dilation: Int, padding: Int, inputHeight: Int, outputHeight: Int
+  ) -> Bool {
+    (0..<outputHeight).allSatisfy { row in
+      (0..<height).contains { (0..<inputHeight).contains(row * stride - padding + $0 * dilation) }
+    }
+  }
+
   /// Plans the windows of `kernel`, `stride` and `dilation` on `input`, which has no border but `padding` around it.
   /// - Parameters:
   ///   - places: the pixels that are computed.
@@ -52,9 +61,6 @@ struct WindowSchedule: Sendable {
   }
 
   private var mean: BlockedTensor { output.onePixel }
-
-  /// Whether every window holds at least one row of the image, as the kernel needs.
-  var isPossible: Bool { rows.allSatisfy { $0.count > 0 } }
 
   /// The number of floats of a packed filter.
   var filterCount: Int { output.blocks * taps[0] * taps[1] * BlockedTensor.blockChannels }

@@ -1,3 +1,4 @@
+import CNNCore
 import CNNRuntime
 
 extension WinogradSchedule {

@@ -1,3 +1,5 @@
+import CNNCore
+
 /// What is fetched while tiles are multiplied: the pixels of the next tiles to be transformed. Products leave memory idle,
 /// and transforms would wait for it.
 struct WinogradGradientFetch {

@@ -1,3 +1,4 @@
+import CNNCore
 import X86Assembler
 
 // The gradient of a filter by Winograd's transforms (Lavin and Gray, 2015, turned around): what

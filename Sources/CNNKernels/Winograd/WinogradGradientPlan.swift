@@ -1,3 +1,4 @@
+import CNNCore
 import CNNRuntime
 
 /// How the gradient of a filter by Winograd's transforms is cut.

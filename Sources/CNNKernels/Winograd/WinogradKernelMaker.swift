@@ -1,3 +1,5 @@
+import CNNCore
+
 /// Makes the kernels of one convolution by Winograd's transforms, each with what it needs to know of the others.
 struct WinogradKernelMaker {
   let transform: WinogradTransform

@@ -1,3 +1,4 @@
+import CNNCore
 import X86Assembler
 
 /// Transforms some neighbouring tiles of one block of channels: B^T d B.

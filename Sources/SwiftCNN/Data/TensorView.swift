@@ -71,6 +71,10 @@ public struct TensorView: @unchecked Sendable {
   /// - Throws: `.shapeMismatch` for an empty batch or another size below 1, `.outOfMemory` for sizes that overflow.
   func validated(_ role: String) throws(CNNError) -> TensorType {
     guard let first = shape.first else { throw CNNError(.shapeMismatch, "\(role) is a scalar; expected a batch") }
+    guard ElementType.external.contains(element) else {
+      throw CNNError(
+        .invalidArgument, "\(role) has element type \(element.rawValue); expected float32, int32 or uint8")
+    }
     guard first != 0 else { throw CNNError(.shapeMismatch, "\(role) has shape \(describe(shape)): the batch is empty") }
     do throws(CNNError) { return try TensorType(element, shape) } catch { throw error.prefixed(role) }
   }

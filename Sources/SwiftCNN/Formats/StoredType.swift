@@ -34,8 +34,10 @@ public enum StoredType: String, Sendable, Hashable, CaseIterable {
   public init(_ type: ElementType) {
     switch type {
     case .float32: self = .float32
+    case .bfloat16: self = .bfloat16
     case .int32: self = .int32
     case .uint8: self = .uint8
+    case .int8: self = .int8
     }
   }
 

@@ -139,12 +139,12 @@ final class TrainingSet {
       height: isImage ? shape[0] : 1, width: isImage ? shape[1] : 1,
       channels: isImage ? shape[2] : shape.reduce(1, *), cropPadding: isImage ? options.cropPadding : 0,
       flipsHorizontally: isImage && options.flipsHorizontally)
-    switch x.element {
-    case .uint8:
+    switch x.element.byteCount {
+    case 1:
       Augmentation.gather(
         x.base.assumingMemoryBound(to: UInt8.self), indices: chosen, count: count, settings: settings, seed: seed,
         epoch: stream, into: batch.base.assumingMemoryBound(to: UInt8.self), workers: workers)
-    case .float32, .int32:
+    default:
       Augmentation.gather(
         x.base.assumingMemoryBound(to: Float.self), indices: chosen, count: count, settings: settings, seed: seed,
         epoch: stream, into: batch.base.assumingMemoryBound(to: Float.self), workers: workers)

@@ -1,3 +1,4 @@
+import CNNCore
 import CNNRuntime
 
 /// What algorithms count when they say how many cycles a convolution takes.

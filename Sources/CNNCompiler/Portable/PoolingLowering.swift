@@ -2,7 +2,7 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-extension Pooling2D: Lowerable {
+extension Pooling2D: PortableOperation {
   /// The kernels' view of the pooling on an input of this shape.
   func geometry(input: [Int]) throws(CNNError) -> Pooling.Geometry {
     let placed = try window.placed(onHeight: input[1], width: input[2])
@@ -13,30 +13,30 @@ extension Pooling2D: Lowerable {
       paddingBefore: .init(placed.top, placed.left), paddingAfter: .init(placed.bottom, placed.right))
   }
 
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     lowerForward(kind, try geometry(input: types.operands[0].shape), countsPadding: countsPadding)
   }
 }
 
-extension Pooling2DGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Pooling2DGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     lowerBackward(pooling.kind, try pooling.geometry(input: inputShape), countsPadding: pooling.countsPadding)
   }
 }
 
-extension GlobalPooling2D: Lowerable {
+extension GlobalPooling2D: PortableOperation {
   /// The kernels' view of the pooling on an input of this shape.
   func geometry(input: [Int]) -> Pooling.Geometry {
     .global(images: input[0], channels: input[3], height: input[1], width: input[2])
   }
 
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     lowerForward(kind, geometry(input: types.operands[0].shape), countsPadding: false)
   }
 }
 
-extension GlobalPooling2DGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension GlobalPooling2DGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     lowerBackward(pooling.kind, pooling.geometry(input: inputShape), countsPadding: false)
   }
 }

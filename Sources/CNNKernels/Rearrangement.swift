@@ -1,7 +1,7 @@
 import CNNRuntime
 
 /// Rearrangements of tensors: transpositions, parts of the channel axis, borders. No arithmetic.
-public enum Layout {
+public enum Rearrangement {
   /// Transposes a tensor of up to four axes: axis `k` of `y` is axis `order[k]` of `x`, as NumPy's `transpose`.
   ///
   /// `shape` is that of `x` (leading 1s for fewer axes), `order` a permutation of 0, 1, 2, 3. `y` overlaps nothing.

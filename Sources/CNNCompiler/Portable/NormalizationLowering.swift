@@ -2,8 +2,8 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-extension BatchNormalization: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension BatchNormalization: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0]), epsilon = Float(epsilon)
     return LoweredOperation(
       workspaceByteCount: BatchNormalizationKernels.workspaceByteCount(
@@ -18,8 +18,8 @@ extension BatchNormalization: Lowerable {
   }
 }
 
-extension BatchNormalizationGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension BatchNormalizationGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0]), epsilon = Float(epsilon)
     return LoweredOperation(
       workspaceByteCount: BatchNormalizationKernels.workspaceByteCount(
@@ -34,10 +34,12 @@ extension BatchNormalizationGradient: Lowerable {
   }
 }
 
-extension BatchNormalizationTraining: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension BatchNormalizationTraining: PortableOperation {
+  var portableRefusal: String? { refusal(activation) }
+
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0]), epsilon = Float(epsilon), momentum = Float(momentum)
-    let relu = try isRelu(activation)
+    let relu = activation != nil
     let (addsResidual, unbiased) = (addsResidual, unbiased)
     // The batch's variance is needed only until the running one is updated: it lies behind the kernel's own workspace.
     let kernelBytes = BatchNormalizationKernels.workspaceByteCount(channels: shape.columns, workers: types.workers)
@@ -60,10 +62,12 @@ extension BatchNormalizationTraining: Lowerable {
   }
 }
 
-extension BatchNormalizationTrainingGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension BatchNormalizationTrainingGradient: PortableOperation {
+  var portableRefusal: String? { refusal(activation) }
+
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
-    let relu = try isRelu(activation), addsResidual = addsResidual
+    let relu = activation != nil, addsResidual = addsResidual
     return LoweredOperation(
       workspaceByteCount: BatchNormalizationKernels.workspaceByteCount(
         channels: shape.columns, workers: types.workers),
@@ -78,11 +82,7 @@ extension BatchNormalizationTrainingGradient: Lowerable {
   }
 }
 
-/// Whether ReLU is applied, the only function that these kernels have.
-private func isRelu(_ activation: Activation?) throws(CNNError) -> Bool {
-  guard let activation else { return false }
-  guard activation.function == .relu else {
-    throw CNNError(.internalFault, "the portable normalisation has no '\(activation.function.rawValue)'")
-  }
-  return true
+/// ReLU is the only function that these kernels have.
+private func refusal(_ activation: Activation?) -> String? {
+  activation.flatMap { $0.function == .relu ? nil : "it has no \($0.function.rawValue)" }
 }

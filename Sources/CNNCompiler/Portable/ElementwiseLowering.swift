@@ -3,7 +3,7 @@ import CNNGraph
 import CNNKernels
 import CNNRuntime
 
-extension Activation: Lowerable {
+extension Activation: PortableOperation {
   /// The constants as the kernels take them.
   fileprivate var constantLanes: SIMD4<Float> {
     var lanes = SIMD4<Float>()
@@ -11,8 +11,8 @@ extension Activation: Lowerable {
     return lanes
   }
 
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let (function, constants, count) = (function, constantLanes, types.operands[0].count)
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (function, constants, count) = (function, constantLanes, types.operands[0].storedCount)
     return LoweredOperation(
       overwritableOperands: [[0]],
       kernel: {
@@ -22,8 +22,8 @@ extension Activation: Lowerable {
   }
 }
 
-extension ActivationGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension ActivationGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (function, constants) = (activation.function, activation.constantLanes)
     let count = types.operands[0].count
     return LoweredOperation(
@@ -36,8 +36,8 @@ extension ActivationGradient: Lowerable {
   }
 }
 
-extension Softmax: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Softmax: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(
       overwritableOperands: [[0]],
@@ -48,8 +48,8 @@ extension Softmax: Lowerable {
   }
 }
 
-extension SoftmaxGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension SoftmaxGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(kernel: {
       SoftmaxKernels.backward(
@@ -59,8 +59,8 @@ extension SoftmaxGradient: Lowerable {
   }
 }
 
-extension LogSoftmax: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension LogSoftmax: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(
       overwritableOperands: [[0]],
@@ -71,8 +71,8 @@ extension LogSoftmax: Lowerable {
   }
 }
 
-extension LogSoftmaxGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension LogSoftmaxGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     return LoweredOperation(
       overwritableOperands: [[0, 1]],
@@ -84,8 +84,8 @@ extension LogSoftmaxGradient: Lowerable {
   }
 }
 
-extension ParametricRelu: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension ParametricRelu: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let slopes = types.operands[1].count, rows = types.operands[0].count / slopes
     return LoweredOperation(
       overwritableOperands: [[0]],
@@ -97,8 +97,8 @@ extension ParametricRelu: Lowerable {
   }
 }
 
-extension ParametricReluInputGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension ParametricReluInputGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let slopes = types.operands[1].count, rows = types.operands[0].count / slopes
     return LoweredOperation(
       overwritableOperands: [[2]],
@@ -110,8 +110,8 @@ extension ParametricReluInputGradient: Lowerable {
   }
 }
 
-extension Rescaling: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Rescaling: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let count = types.operands[0].count
     let constants = RescalingKernels.Constants(
       scale: scale.map { Float($0) }, offset: offset.map { Float($0) }, channels: types.operands[0].shape.last ?? 1)
@@ -123,8 +123,8 @@ extension Rescaling: Lowerable {
   }
 }
 
-extension FakeQuantize: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension FakeQuantize: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let count = types.operands[0].count, channels = types.operands[0].shape.last ?? 1
     let (scale, zero) = (scale.map { Float($0) }, zeroPoint.map { Float($0) })
     let (minimum, maximum) = (Float(minimum), Float(maximum))
@@ -154,7 +154,7 @@ private func lowerCombination(
       UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Broadcasting.Operands, Workers
     ) -> Void
 ) -> LoweredOperation {
-  let shape = types.results[0].shape, count = types.results[0].count
+  let shape = types.results[0].shape, count = types.results[0].storedCount
   if types.operands[0] == types.operands[1] {
     return LoweredOperation(
       overwritableOperands: [[0, 1]],
@@ -173,8 +173,8 @@ private func lowerCombination(
     kernel: { broadcast($0.operand(large), $0.operand(1 - large), $0.result(), images, pixels, channels, $0.workers) })
 }
 
-extension Add: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Add: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     lowerCombination(
       types, equal: { Elementwise.add($0, $1, into: $2, count: $3, workers: $4) },
       broadcast: {
@@ -184,8 +184,8 @@ extension Add: Lowerable {
   }
 }
 
-extension Multiply: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Multiply: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     lowerCombination(
       types, equal: { Elementwise.multiply($0, $1, into: $2, count: $3, workers: $4) },
       broadcast: {
@@ -202,16 +202,16 @@ private func lowerCombination(_ types: LoweringTypes, _ kind: Combination) -> Lo
     general: { Broadcasting.combine(kind, $0, $1, into: $2, $3, workers: $4) })
 }
 
-extension Maximum: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { lowerCombination(types, .maximum) }
+extension Maximum: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { lowerCombination(types, .maximum) }
 }
 
-extension Minimum: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { lowerCombination(types, .minimum) }
+extension Minimum: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { lowerCombination(types, .minimum) }
 }
 
-extension Comparison: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Comparison: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     switch kind {
     case .greater: lowerCombination(types, .greater)
     case .greaterOrEqual: lowerCombination(types, .greaterOrEqual)
@@ -220,8 +220,8 @@ extension Comparison: Lowerable {
   }
 }
 
-extension Select: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Select: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let operands = Selection.Operands(
       result: types.results[0].shape, mask: types.operands[0].shape, a: types.operands[1].shape,
       b: types.operands[2].shape)
@@ -231,8 +231,8 @@ extension Select: Lowerable {
   }
 }
 
-extension Reduction: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Reduction: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = types.operands[0].shape
     let axes = Broadcasting.Axes(shape: shape, isReduced: try isReduced(rank: shape.count))
     if kind == .max {
@@ -247,8 +247,8 @@ extension Reduction: Lowerable {
   }
 }
 
-extension SpatialSum: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension SpatialSum: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = types.operands[0].shape
     let (images, pixels, channels) = (shape[0], shape[1] * shape[2], shape[3])
     return LoweredOperation(kernel: {
@@ -258,8 +258,8 @@ extension SpatialSum: Lowerable {
   }
 }
 
-extension SumLeadingAxes: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension SumLeadingAxes: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let channels = types.results[0].count, rows = types.operands[0].count / channels
     return LoweredOperation(
       workspaceByteCount: Elementwise.sumOverRowsWorkspaceByteCount(channels: channels, workers: types.workers),
@@ -271,8 +271,8 @@ extension SumLeadingAxes: Lowerable {
   }
 }
 
-extension Fill: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Fill: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (value, count) = (Float(value), types.results[0].count)
     return LoweredOperation(kernel: {
       Elementwise.fill($0.result(), with: value, count: count, workers: $0.workers)
@@ -280,12 +280,12 @@ extension Fill: Lowerable {
   }
 }
 
-extension NormalizePixels: Lowerable {
+extension NormalizePixels: PortableOperation {
   // In units of a pixel, so that a deviation of 1 / 255 leaves pixels just as they are.
   var pixelMean: [Float] { mean.map { Float($0 * 255) } }
   var pixelDeviation: [Float] { deviation.map { Float($0 * 255) } }
 
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     let mean = pixelMean, deviation = pixelDeviation
     return LoweredOperation(kernel: {

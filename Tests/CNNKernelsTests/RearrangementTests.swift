@@ -45,10 +45,10 @@ func permuteIsNumPysTranspose(_ workers: Int) throws {
     for order in orders {
       let indices = sourceIndices(shape, order)
       let y = try GuardedFloats(count)
-      Layout.permute(x, shape: shape, order: order, into: y.pointer, workers: team)
+      Rearrangement.permute(x, shape: shape, order: order, into: y.pointer, workers: team)
       #expect(y.isIntact && y.values == indices.map { x[$0] }, "\(shape) by \(order)")
       var yBytes = [UInt8](repeating: 0xAA, count: count + 1)
-      Layout.permute(bytes, shape: shape, order: order, into: &yBytes, workers: team)
+      Rearrangement.permute(bytes, shape: shape, order: order, into: &yBytes, workers: team)
       #expect(yBytes == indices.map { bytes[$0] } + [0xAA])
     }
   }
@@ -63,7 +63,7 @@ func channelsAreConcatenatedAndSlicedBack(_ workers: Int) throws {
     let y = try GuardedFloats(rows * channels)
     var offset = 0
     for (part, input) in zip(parts, inputs) {
-      Layout.copyChannels(
+      Rearrangement.copyChannels(
         input, sourceChannels: part, sourceOffset: 0, into: y.pointer, channels: channels, offset: offset, count: part,
         rows: rows, workers: team)
       offset += part
@@ -75,7 +75,7 @@ func channelsAreConcatenatedAndSlicedBack(_ workers: Int) throws {
     offset = 0
     for (part, input) in zip(parts, inputs) {
       let slice = try GuardedFloats(rows * part)
-      Layout.copyChannels(
+      Rearrangement.copyChannels(
         y.pointer, sourceChannels: channels, sourceOffset: offset, into: slice.pointer, channels: part, offset: 0,
         count: part, rows: rows, workers: team)
       #expect(slice.isIntact && slice.values == input)
@@ -87,7 +87,7 @@ func channelsAreConcatenatedAndSlicedBack(_ workers: Int) throws {
 @Test(arguments: teamSizes)
 func paddingSurroundsWithZerosAndCropRemovesThem(_ workers: Int) throws {
   let team = Workers(count: workers)
-  let cases: [(Int, Int, Int, Int, Layout.Border)] = [
+  let cases: [(Int, Int, Int, Int, Rearrangement.Border)] = [
     (1, 1, 1, 1, .init(top: 0, bottom: 0, left: 0, right: 0)),
     (2, 3, 5, 3, .init(top: 1, bottom: 2, left: 0, right: 3)),
     (3, 4, 2, 17, .init(top: 0, bottom: 1, left: 2, right: 0)),
@@ -107,11 +107,11 @@ func paddingSurroundsWithZerosAndCropRemovesThem(_ workers: Int) throws {
       }
     }
     let y = try GuardedFloats(expected.count), back = try GuardedFloats(x.count)
-    Layout.pad(
+    Rearrangement.pad(
       x, images: images, height: height, width: width, channels: channels, border: border, into: y.pointer,
       workers: team)
     #expect(y.isIntact && y.values == expected)
-    Layout.crop(
+    Rearrangement.crop(
       y.pointer, images: images, height: height, width: width, channels: channels, border: border,
       into: back.pointer, workers: team)
     #expect(back.isIntact && back.values == x)

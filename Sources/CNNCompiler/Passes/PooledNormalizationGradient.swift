@@ -7,28 +7,21 @@ import CNNKernels
 /// In a ResNet's stem the normalised image is the largest tensor of all. Here one block of channels after the other is
 /// normalised again, and gets its gradient, so that neither tensor is ever there as a whole, and what there is of them
 /// stays in the last cache. Operands: the image, the gradient of the pooling's result, gamma, mean, 1 / deviation, beta and
-/// the pooling's result; results as of `NormalizationGradientBlocks`.
+/// the pooling's result; results: the gradients of the image, of gamma and of beta.
 struct PooledNormalizationGradient: CompiledOperation {
   static let name = "pooled_normalization_gradient"
-  let tensor, pooled: BlockedTensor
-  // For one block.
-  private let normalization: BlockedNormalization
-  private let pooling: BlockedPoolingGradient
-  private let gradient: BlockedNormalizationGradient
-
-  /// The gradient through `pooling`, which has whole blocks of channels.
-  init(_ pooling: BlockedPoolingGradient, activation: VectorActivation, library: KernelLibrary) {
-    (tensor, pooled, self.pooling) = (pooling.input, pooling.output, pooling.ofOneBlock)
-    normalization = BlockedNormalization(self.pooling.input, activation: activation, library: library)
-    gradient = BlockedNormalizationGradient(self.pooling.input, .activation(activation), library: library)
-  }
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     [operands[0], operands[2], operands[2]]
   }
 
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let (tensor, pooled, normalization, pooling, gradient) = (tensor, pooled, normalization, pooling, gradient)
+  /// The gradient through `pooling`, which has whole blocks of channels.
+  fileprivate static func lower(
+    _ gradient: BlockedPoolingGradient, activation: VectorActivation, library: KernelLibrary
+  ) throws(CNNError) -> LoweredOperation {
+    let (tensor, pooled, pooling) = (gradient.input, gradient.output, gradient.ofOneBlock)
+    let normalization = BlockedNormalization(pooling.input, activation: activation, library: library)
+    let gradient = BlockedNormalizationGradient(pooling.input, .activation(activation), library: library)
     let blockBytes = try Memory.aligned(tensor.blockByteCount)
     var cost = StepCost(of: tensor)
     cost.algorithm = "pooling+normalization gradient"
@@ -69,23 +62,29 @@ extension Graph {
   func fusingPoolingGradients(_ library: KernelLibrary) throws(CNNError) -> Graph {
     let consumers = consumers()
     var absorbed: Set<Value> = []
-    var fused: [Value: (operation: PooledNormalizationGradient, operands: [Value])] = [:]
+    var fused: [Value: (operation: Placed, operands: [Value])] = [:]
     for node in nodes {
-      guard let normalization = node.operation as? NormalizationGradientBlocks,
-        case .activation(let activation) = normalization.source,
+      guard let normalization = node.operation as? Placed,
+        let original = normalization.operation as? BatchNormalizationTrainingGradient, !original.addsResidual,
+        let activation = original.activation.flatMap({ VectorActivation($0) }),
         let pooling = self.node(defining: node.operands[1]), pooling.operands.count == 3,
-        let gradient = (pooling.operation as? PoolingGradientBlocks)?.gradient,
-        let again = self.node(defining: pooling.operands[1]), again.operation is NormalizeAgain,
-        again.operands[0] == node.operands[0], gradient.input.channels % BlockedTensor.blockChannels == 0,
-        consumers[pooling.results[0].index].count == 1, consumers[again.results[0].index].count == 1
+        let gradient = (pooling.operation as? Placed)?.operation as? Pooling2DGradient,
+        let again = self.node(defining: pooling.operands[1]),
+        (again.operation as? Placed)?.operation is NormalizationByStatistics,
+        again.operands[0] == node.operands[0], consumers[pooling.results[0].index].count == 1,
+        consumers[again.results[0].index].count == 1
       else { continue }
+      let kernel = try PoolingGradientInBlocks.kernel(gradient)
+      guard kernel.input.channels % BlockedTensor.blockChannels == 0 else { continue }
       absorbed.formUnion([pooling.results[0], again.results[0]])
       var operands = node.operands
       operands[1] = pooling.operands[0]
       operands.append(pooling.operands[2])
-      fused[node.results[0]] = (
-        PooledNormalizationGradient(gradient, activation: activation, library: library), operands
-      )
+      let operation = Placed(
+        operation: PooledNormalizationGradient(), implementation: normalization.implementation,
+        operandTypes: operands.map(type), types: normalization.types,
+        lowered: try PooledNormalizationGradient.lower(kernel, activation: activation, library: library))
+      fused[node.results[0]] = (operation, operands)
     }
     return try rewriting { rewriter, node throws(CNNError) in
       guard let (operation, operands) = fused[node.results[0]] else { return absorbed.contains(node.results[0]) }

@@ -1,24 +1,35 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
-/// Which nodes a convolution takes into its own pass over memory: the addition of a residual, then an activation. The
-/// gradient of a convolution's input is a convolution too, and takes the addition of another gradient.
-struct ConvolutionFusions {
+/// Which nodes could be computed in the pass over memory of the one before them: the addition of a residual to a
+/// convolution's result, then an activation, and the mean over the pixels. The gradient of a convolution's input is a
+/// convolution too, and takes the addition of another gradient.
+struct EpilogueFusions {
   /// A convolution, dense layer or gradient of a convolution's input, and what follows it.
-  struct Fusion {
-    let convolution: Int
+  struct Fusion: CustomStringConvertible {
+    var node = 0
     var residual: Value?
     var activation: VectorActivation?
-    /// Whether the mean over the pixels of the result is asked for too.
-    var isAveraged = false
+    /// The type of the mean over the pixels of the result, where that is asked for too.
+    var mean: TensorType?
     /// Of a depthwise convolution the pointwise one before it, whose result nobody else reads.
     var expansion: Expansion?
+
+    /// Whether nothing follows.
+    var isEmpty: Bool { residual == nil && activation == nil && expansion == nil }
+
+    /// As in `+add+relu`.
+    var description: String {
+      (expansion == nil ? "" : "+expansion") + (residual == nil ? "" : "+add") + (activation.map { "+\($0)" } ?? "")
+        + (mean == nil ? "" : "+mean")
+    }
   }
 
   /// A pointwise convolution that makes the channels for a depthwise one.
   struct Expansion {
-    let convolution: Int
+    let node: Int
     let activation: VectorActivation?
   }
 
@@ -28,8 +39,14 @@ struct ConvolutionFusions {
   /// The nodes before the last one of a fusion.
   private(set) var absorbed: Set<Int> = []
 
+  /// For each addition that is made in the pass of a convolution, which one's.
+  private(set) var nodeOfSum: [Int: Int] = [:]
+
+  /// None.
+  init() {}
+
   /// Finds the fusions of a graph.
-  init(_ graph: Graph, _ generation: CodeGeneration) {
+  init(_ graph: Graph, _ library: KernelLibrary, _ workers: Workers) {
     let consumers = graph.consumers()
     /// The node that alone reads a value that is not seen from outside.
     func onlyReader(_ value: Value) -> Int? {
@@ -38,8 +55,8 @@ struct ConvolutionFusions {
     var taken: Set<Int> = []
     // From the back: of two convolutions that are added, the later one finds the other's result ready.
     for (position, node) in graph.nodes.enumerated().reversed() {
-      guard Self.hasKernels(node, graph, generation) else { continue }
-      var fusion = Fusion(convolution: position)
+      guard Self.takesEpilogue(node, graph, library, workers) else { continue }
+      var fusion = Fusion(node: position)
       var last = position
       if !Self.isDepthwise(node, graph), let reader = onlyReader(node.results[0]), graph.nodes[reader].operation is Add,
         !taken.contains(reader)
@@ -50,6 +67,7 @@ struct ConvolutionFusions {
           fusion.residual = residual
           last = reader
           taken.insert(reader)
+          nodeOfSum[reader] = position
         }
       }
       if let reader = onlyReader(graph.nodes[last].results[0]),
@@ -59,8 +77,10 @@ struct ConvolutionFusions {
         fusion.activation = code
         last = reader
       }
-      let readers = consumers[graph.nodes[last].results[0].index].map { graph.nodes[$0].operation }
-      fusion.isAveraged = readers.contains { ($0 as? GlobalPooling2D)?.kind == .average }
+      let mean = consumers[graph.nodes[last].results[0].index].first {
+        (graph.nodes[$0].operation as? GlobalPooling2D)?.kind == .average
+      }
+      fusion.mean = mean.map { graph.type(of: graph.nodes[$0].results[0]) }
       byLastNode[last] = fusion
       if last != position {
         absorbed.insert(position)
@@ -70,13 +90,13 @@ struct ConvolutionFusions {
       }
     }
     for (last, fusion) in byLastNode {
-      let node = graph.nodes[fusion.convolution]
+      let node = graph.nodes[fusion.node]
       guard Self.isDepthwise(node, graph),
-        onlyReader(node.operands[0]) == fusion.convolution,
+        onlyReader(node.operands[0]) == fusion.node,
         case .node(let before, _) = graph.definition(of: node.operands[0]), let first = byLastNode[before],
-        first.residual == nil, Self.isPointwise(graph.nodes[first.convolution], graph)
+        first.residual == nil, Self.isPointwise(graph.nodes[first.node], graph)
       else { continue }
-      byLastNode[last]?.expansion = Expansion(convolution: first.convolution, activation: first.activation)
+      byLastNode[last]?.expansion = Expansion(node: first.node, activation: first.activation)
       byLastNode[before] = nil
       absorbed.insert(before)
     }
@@ -99,22 +119,22 @@ struct ConvolutionFusions {
     let weight = node.operands.count > 1 ? graph.type(of: node.operands[1]).shape : []
     switch node.operation {
     case let convolution as Convolution2D where convolution.filterLayout == .oihw:
-      return try? convolution.geometry(graph.type(of: node.operands[0]).shape, oihw: weight)
+      return try? convolution.geometry(graph.type(of: node.operands[0]).shape, weight: weight)
     case let gradient as Convolution2DInputGradient where gradient.convolution.filterLayout == .oihw:
-      return try? gradient.convolution.geometry(gradient.inputShape, oihw: weight)
+      return try? gradient.convolution.geometry(gradient.inputShape, weight: weight)
     default: return nil
     }
   }
 
-  private static func hasKernels(_ node: Node, _ graph: Graph, _ generation: CodeGeneration) -> Bool {
+  private static func takesEpilogue(_ node: Node, _ graph: Graph, _ library: KernelLibrary, _ workers: Workers) -> Bool
+  {
     switch node.operation {
     case is Convolution2D:
       return geometry(of: node, graph).map {
-        let request = ConvolutionRequest($0, workers: generation.workers)
-        return ConvolutionAlgorithms.best(request, generation.library.target) != nil
+        ConvolutionAlgorithms.best(ConvolutionRequest($0, workers: workers), library.target) != nil
       } ?? false
     case is Convolution2DInputGradient: return geometry(of: node, graph).map(BlockedInputGradient.canAdd) ?? false
-    case is Dense: return BlockedLayoutPass.tensor(graph.type(of: node.operands[0])) != nil
+    case is Dense: return (2...4).contains(graph.type(of: node.operands[0]).rank)
     default: return false
     }
   }

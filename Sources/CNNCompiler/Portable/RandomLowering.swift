@@ -7,8 +7,8 @@ extension Randomness {
   func stream(of layer: Int) -> UInt64 { RandomStream.mask(layer: layer, step: step) }
 }
 
-extension Dropout: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Dropout: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (rate, stream, count) = (Float(rate), stream, types.operands[0].count)
     return LoweredOperation(
       overwritableOperands: [[0]],
@@ -20,8 +20,8 @@ extension Dropout: Lowerable {
   }
 }
 
-extension StochasticDepth: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension StochasticDepth: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (rate, stream, samples) = (Float(rate), stream, types.operands[0].shape[0])
     let length = types.operands[0].count / samples
     return LoweredOperation(
@@ -35,8 +35,8 @@ extension StochasticDepth: Lowerable {
   }
 }
 
-extension RandomFlip: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension RandomFlip: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (shape, horizontal, vertical, stream) = (types.operands[0].shape, horizontal, vertical, stream)
     return LoweredOperation(kernel: {
       RandomImages.flip(
@@ -47,13 +47,13 @@ extension RandomFlip: Lowerable {
   }
 }
 
-extension RandomCrop: Lowerable {
+extension RandomCrop: PortableOperation {
   /// The kernels' view of the crop of an input of this shape.
   fileprivate func geometry(input: [Int]) -> RandomImages.Crop {
     RandomImages.Crop(inputHeight: input[1], inputWidth: input[2], height: height, width: width, channels: input[3])
   }
 
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (images, crop, stream) = (types.operands[0].shape[0], geometry(input: types.operands[0].shape), stream)
     return LoweredOperation(kernel: {
       RandomImages.crop(
@@ -63,8 +63,8 @@ extension RandomCrop: Lowerable {
   }
 }
 
-extension RandomCropGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension RandomCropGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (images, geometry, stream) = (inputShape[0], crop.geometry(input: inputShape), crop.stream)
     return LoweredOperation(kernel: {
       RandomImages.cropBackward(

@@ -2,19 +2,19 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-extension Reshape: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { LoweredOperation(aliasedOperand: 0) }
+extension Reshape: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { LoweredOperation(aliasedOperand: 0) }
 }
 
-extension Permute: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Permute: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     guard order.count <= 4 else {
-      guard types.operands[0].element != .uint8 else {
+      guard types.operands[0].element.byteCount == 4 else {
         throw CNNError(.invalidArgument, "bytes of \(order.count) axes are not permuted; at most 4 are possible")
       }
-      let reordering = Layout.Reordering(shape: types.operands[0].shape, order: order)
+      let reordering = Rearrangement.Reordering(shape: types.operands[0].shape, order: order)
       return LoweredOperation(kernel: {
-        Layout.permute($0.operand(0), reordering, into: $0.result(), workers: $0.workers)
+        Rearrangement.permute($0.operand(0), reordering, into: $0.result(), workers: $0.workers)
       })
     }
     // Axes of size 1 in front make every permutation one of four axes.
@@ -22,17 +22,19 @@ extension Permute: Lowerable {
     let shape = SIMD4(Array(repeating: 1, count: missing) + types.operands[0].shape)
     let order = SIMD4(Array(0..<missing) + order.map { $0 + missing })
     switch types.operands[0].element {
-    case .uint8:
+    case .uint8, .int8:
       return LoweredOperation(kernel: { arguments in
-        Layout.permute(
+        Rearrangement.permute(
           arguments.bytes(0), shape: shape, order: order,
           into: UnsafeMutableRawPointer(arguments.result()).assumingMemoryBound(to: UInt8.self),
           workers: arguments.workers)
       })
     case .float32, .int32:  // The bits are moved, not looked at.
       return LoweredOperation(kernel: {
-        Layout.permute($0.operand(0), shape: shape, order: order, into: $0.result(), workers: $0.workers)
+        Rearrangement.permute($0.operand(0), shape: shape, order: order, into: $0.result(), workers: $0.workers)
       })
+    case .bfloat16:
+      throw CNNError(.invalidArgument, "numbers of 16 bits are not permuted")
     }
   }
 }
@@ -52,14 +54,14 @@ private struct AxisSplit {
   }
 }
 
-extension Concatenate: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Concatenate: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let result = AxisSplit(types.results[0], axis: axis)
     let parts = types.operands.map { AxisSplit($0, axis: axis).rowLength }
     return LoweredOperation(kernel: { arguments in
       var offset = 0
       for (index, length) in parts.enumerated() {
-        Layout.copyChannels(
+        Rearrangement.copyChannels(
           arguments.operand(index), sourceChannels: length, sourceOffset: 0, into: arguments.result(),
           channels: result.rowLength, offset: offset, count: length, rows: result.rows, workers: arguments.workers)
         offset += length
@@ -68,42 +70,42 @@ extension Concatenate: Lowerable {
   }
 }
 
-extension Slice: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Slice: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let source = AxisSplit(types.operands[0], axis: axis), result = AxisSplit(types.results[0], axis: axis)
     let offset = start * source.stepLength
     return LoweredOperation(kernel: {
-      Layout.copyChannels(
+      Rearrangement.copyChannels(
         $0.operand(0), sourceChannels: source.rowLength, sourceOffset: offset, into: $0.result(),
         channels: result.rowLength, offset: 0, count: result.rowLength, rows: result.rows, workers: $0.workers)
     })
   }
 }
 
-extension Gather: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Gather: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let source = AxisSplit(types.operands[0], axis: axis), indices = indices
     return LoweredOperation(kernel: {
-      Layout.gather(
+      Rearrangement.gather(
         $0.operand(0), indices: indices, rows: source.rows, length: source.length,
         step: source.stepLength, into: $0.result(), workers: $0.workers)
     })
   }
 }
 
-extension GatherGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension GatherGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let result = AxisSplit(types.results[0], axis: gather.axis), indices = gather.indices
     return LoweredOperation(kernel: {
-      Layout.gatherBackward(
+      Rearrangement.gatherBackward(
         $0.operand(0), indices: indices, rows: result.rows, length: result.length,
         step: result.stepLength, into: $0.result(), workers: $0.workers)
     })
   }
 }
 
-extension ArgMax: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension ArgMax: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let source = AxisSplit(types.operands[0], axis: axis), choosesLast = choosesLast
     return LoweredOperation(kernel: {
       Selection.positionOfMaximum(
@@ -113,15 +115,15 @@ extension ArgMax: Lowerable {
   }
 }
 
-extension Resize: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Resize: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let source = AxisSplit(types.operands[0], axis: axis)
     return lowerTaps(try ResizeTaps(self, length: source.length), source)
   }
 }
 
-extension ResizeGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension ResizeGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let taps = try ResizeTaps(resize, length: length).transposed(count: length)
     return lowerTaps(taps, AxisSplit(types.operands[0], axis: resize.axis))
   }
@@ -136,24 +138,24 @@ private func lowerTaps(_ taps: ResizeTaps, _ source: AxisSplit) -> LoweredOperat
   })
 }
 
-extension ZeroPadding2D: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension ZeroPadding2D: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = types.operands[0].shape
-    let border = Layout.Border(top: padding[0], bottom: padding[2], left: padding[1], right: padding[3])
+    let border = Rearrangement.Border(top: padding[0], bottom: padding[2], left: padding[1], right: padding[3])
     return LoweredOperation(kernel: {
-      Layout.pad(
+      Rearrangement.pad(
         $0.operand(0), images: shape[0], height: shape[1], width: shape[2], channels: shape[3], border: border,
         into: $0.result(), workers: $0.workers)
     })
   }
 }
 
-extension Crop2D: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Crop2D: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = types.results[0].shape
-    let border = Layout.Border(top: cropping[0], bottom: cropping[2], left: cropping[1], right: cropping[3])
+    let border = Rearrangement.Border(top: cropping[0], bottom: cropping[2], left: cropping[1], right: cropping[3])
     return LoweredOperation(kernel: {
-      Layout.crop(
+      Rearrangement.crop(
         $0.operand(0), images: shape[0], height: shape[1], width: shape[2], channels: shape[3], border: border,
         into: $0.result(), workers: $0.workers)
     })

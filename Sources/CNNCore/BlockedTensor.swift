@@ -1,10 +1,7 @@
-import CNNCore
-import CNNRuntime
-
-/// Where the numbers of a batch of images lie inside a plan: 16 channels side by side, then pixels, then images, then the
-/// next 16 channels.
+/// Where the numbers of a batch of images lie inside a plan: 64 bytes of channels side by side, 16 of float32, then pixels,
+/// then images, then the next channels.
 ///
-/// A pixel's 16 channels are one cache line, so every generated kernel reads whole lines whatever the number of channels,
+/// A pixel's channels of a block are one cache line, so every generated kernel reads whole lines whatever the number of channels,
 /// and the pixels of one block of channels follow each other without the long strides at which NHWC rows fall into the
 /// same few cache sets. What lies in the lanes behind the last channel is not specified.
 public struct BlockedTensor: Hashable, Sendable {
@@ -16,6 +13,8 @@ public struct BlockedTensor: Hashable, Sendable {
   public let channels: Int
   /// Rows and columns of zeros around each image.
   public let border: Border
+  /// The type of a number.
+  public let element: ElementType
 
   /// A frame of zeros around an image, in pixels.
   public struct Border: Hashable, Sendable {
@@ -31,19 +30,23 @@ public struct BlockedTensor: Hashable, Sendable {
     public static let none = Border()
   }
 
-  /// Channels in a block.
+  /// Channels of float32 in a block.
   public static let blockChannels = 16
   /// Bytes of one pixel of one block.
   public static let pixelByteCount = 64
 
   /// The tensor of these sizes.
-  public init(images: Int, height: Int, width: Int, channels: Int, border: Border = .none) {
+  public init(
+    images: Int, height: Int, width: Int, channels: Int, border: Border = .none, element: ElementType = .float32
+  ) {
     (self.images, self.height, self.width, self.channels) = (images, height, width, channels)
-    self.border = border
+    (self.border, self.element) = (border, element)
   }
 
+  /// Channels in a block.
+  public var channelsPerBlock: Int { Self.pixelByteCount / element.byteCount }
   /// The number of blocks of channels.
-  public var blocks: Int { (channels + Self.blockChannels - 1) / Self.blockChannels }
+  public var blocks: Int { (channels + channelsPerBlock - 1) / channelsPerBlock }
   /// Rows of an image with its border.
   public var paddedHeight: Int { height + border.top + border.bottom }
   /// Columns of an image with its border.
@@ -70,26 +73,23 @@ public struct BlockedTensor: Hashable, Sendable {
   /// Bytes from the first one to pixel (0, 0) of the first image.
   public var originByteOffset: Int { border.top * rowByteCount + border.left * Self.pixelByteCount }
 
-  /// Calls `body` for each image of each block, divided among the workers.
-  func forEachImage(_ workers: Workers, _ body: (_ image: Int, _ block: Int) -> Void) {
-    workers.forEachRange(of: blocks * images) { range, _ in
-      for unit in range { body(unit % images, unit / images) }
-    }
-  }
-
   /// Bytes from the first one to an image of a block.
-  func byteOffset(image: Int, block: Int) -> Int { block * blockByteCount + image * imageByteCount }
+  public func byteOffset(image: Int, block: Int) -> Int { block * blockByteCount + image * imageByteCount }
 
   /// One pixel for each image: its means, sums or factors.
-  public var onePixel: BlockedTensor { BlockedTensor(images: images, height: 1, width: 1, channels: channels) }
+  public var onePixel: BlockedTensor {
+    BlockedTensor(images: images, height: 1, width: 1, channels: channels, element: element)
+  }
 
   /// The same images with another border.
   public func with(border: Border) -> BlockedTensor {
-    BlockedTensor(images: images, height: height, width: width, channels: channels, border: border)
+    BlockedTensor(
+      images: images, height: height, width: width, channels: channels, border: border, element: element)
   }
 
   /// The same images with another number of channels.
-  func with(channels: Int) -> BlockedTensor {
-    BlockedTensor(images: images, height: height, width: width, channels: channels, border: border)
+  public func with(channels: Int) -> BlockedTensor {
+    BlockedTensor(
+      images: images, height: height, width: width, channels: channels, border: border, element: element)
   }
 }

@@ -2,8 +2,8 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-extension Loss: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Loss: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     let (rows, classes, smoothing) = (shape.rows, shape.columns, Float(labelSmoothing))
     let kind = predictionKind
@@ -70,8 +70,8 @@ extension Loss: Lowerable {
   }
 }
 
-extension LossGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension LossGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let shape = MatrixShape(types.operands[0])
     let (rows, classes, smoothing) = (shape.rows, shape.columns, Float(loss.labelSmoothing))
     let kind = loss.predictionKind
@@ -118,8 +118,8 @@ extension LossGradient: Lowerable {
   }
 }
 
-extension Regularization: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension Regularization: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (regularizer, count) = (regularizer, types.operands[0].count)
     return LoweredOperation(kernel: {
       $0.result()[0] = Float(
@@ -129,8 +129,8 @@ extension Regularization: Lowerable {
   }
 }
 
-extension RegularizationGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension RegularizationGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let regularizer = regularization.regularizer, count = types.operands[0].count
     return LoweredOperation(kernel: {
       RegularizationKernels.gradient(
@@ -140,8 +140,8 @@ extension RegularizationGradient: Lowerable {
   }
 }
 
-extension WeightedMean: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension WeightedMean: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (samples, count) = (types.operands[1].count, types.operands[0].count)
     let perSample = count / samples
     return LoweredOperation(
@@ -165,8 +165,8 @@ extension WeightedMean: Lowerable {
   }
 }
 
-extension WeightedMeanGradient: Lowerable {
-  func lower(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+extension WeightedMeanGradient: PortableOperation {
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (samples, count) = (types.operands[1].count, types.results[0].count)
     let perSample = count / samples
     return LoweredOperation(kernel: { arguments in

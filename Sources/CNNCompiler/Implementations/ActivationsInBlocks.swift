@@ -1,0 +1,79 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// An activation by generated code.
+struct ActivationInBlocks: Implementation {
+  let name = "stream"
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard placement.library != nil else { return .refused(noGeneratedCode) }
+    let x = candidate.node.operands[0]
+    guard let activation = candidate.node.operation as? Activation, VectorActivation(activation) != nil else {
+      return .refused("there is no code for the function")
+    }
+    guard placement.isInBlocks(x), let type = placement.blockedType(x) else {
+      return .refused("its input is row-major")
+    }
+    return .offered(
+      Offer(
+        reads: [Offer.Read(value: x, type: type)], cycles: CycleModel.pass(2 * type.byteCount, placement.workers)))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    guard let library = placement.library, let operation = candidate.node.operation as? Activation,
+      let code = VectorActivation(operation)
+    else { return }
+    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    guard let tensor = type.blocks else { return }
+    let activation = BlockedActivation(code, tensor, library: library)
+    try placement.add(
+      candidate, images, results: [type], recomputation: .again(isCheap: true),
+      LoweredOperation(
+        overwritableOperands: [[0]], cost: StepCost(of: tensor),
+        kernel: { activation.run($0.operand(0), into: $0.result(), workers: $0.workers) }))
+  }
+}
+
+/// The gradient of an activation by generated code. Reads its input, and the gradient of its result.
+struct ActivationGradientInBlocks: Implementation {
+  let name = "stream"
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard placement.library != nil else { return .refused(noGeneratedCode) }
+    let operands = candidate.node.operands
+    guard let gradient = candidate.node.operation as? ActivationGradient, VectorActivation(gradient.activation) != nil
+    else { return .refused("there is no code for the function") }
+    guard placement.isInBlocks(operands[0]), let type = placement.blockedType(operands[0]) else {
+      return .refused("its input is row-major")
+    }
+    return .offered(
+      Offer(
+        reads: operands.map { Offer.Read(value: $0, type: type) },
+        cycles: CycleModel.pass(3 * type.byteCount, placement.workers)))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    guard let library = placement.library, let operation = candidate.node.operation as? ActivationGradient,
+      let code = VectorActivation(operation.activation)
+    else { return }
+    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    guard let tensor = type.blocks else { return }
+    let gradient = BlockedActivationGradient(code, tensor, library: library)
+    try placement.add(
+      candidate, images, results: [type],
+      LoweredOperation(
+        overwritableOperands: [[1]], cost: StepCost(of: tensor),
+        kernel: { gradient.run($0.operand(0), gradient: $0.operand(1), into: $0.result(), workers: $0.workers) }))
+  }
+}
+
+extension Activation {
+  static var implementations: [any Implementation] {
+    [ActivationInBlocks(), ElementwiseInBlocks(), PortableImplementation()]
+  }
+}
+
+extension ActivationGradient {
+  static var implementations: [any Implementation] { [ActivationGradientInBlocks(), PortableImplementation()] }
+}

@@ -1,0 +1,152 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// A convolution or dense layer by one of the algorithms on images in blocks of channels, with what follows it. Reads the
+/// image, the packed filter, and as the epilogue says the bias and a residual; of depthwise ones, which can sum as they go,
+/// the mean over the pixels is a second result.
+struct ConvolutionInBlocks: Implementation {
+  let algorithm: any ConvolutionAlgorithm
+
+  var name: String { algorithm.name }
+
+  /// All algorithms, in their order.
+  static let all: [any Implementation] = ConvolutionAlgorithms.all.map { ConvolutionInBlocks(algorithm: $0) }
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard let library = placement.library else { return .refused(noGeneratedCode) }
+    guard candidate.fusion.expansion == nil else { return .refused("it does not expand channels first") }
+    if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
+    guard placement.blockedType(candidate.node.operands[0]) != nil else {
+      return .refused("its input has no blocks of channels")
+    }
+    guard let (image, request) = try request(candidate, placement) else {
+      return .refused("its input has no blocks of channels")
+    }
+    if let refusal = algorithm.refusal(request, library.target) { return .refused(refusal) }
+    var reads = [image]
+    if let residual = candidate.fusion.residual {
+      guard let type = placement.blockedType(residual) else {
+        return .refused("the residual has no blocks of channels")
+      }
+      reads.append(Offer.Read(value: residual, type: type))
+    }
+    return .offered(Offer(reads: reads, cycles: algorithm.cycles(request, library.target)))
+  }
+
+  /// What is read, and what the algorithm is asked for.
+  private func request(
+    _ candidate: Candidate, _ placement: Placement
+  ) throws(CNNError) -> (image: Offer.Read, request: ConvolutionRequest)? {
+    let node = candidate.node, geometry = try placement.geometry(of: node)
+    guard let (image, layout) = placement.image(node.operands[0], geometry) else { return nil }
+    let epilogue = Epilogue(
+      hasBias: node.operands.count == 3, addsResidual: candidate.fusion.residual != nil,
+      activation: candidate.fusion.activation)
+    return (
+      image,
+      ConvolutionRequest(
+        geometry, input: layout, epilogue: epilogue,
+        accumulatesSum: geometry.isChannelwise && candidate.fusion.mean != nil, workers: placement.workers)
+    )
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    guard let library = placement.library, let (_, request) = try request(candidate, placement) else { return }
+    let convolution = try algorithm.plan(request, library: library), epilogue = request.epilogue
+    let mean = request.accumulatesSum ? try candidate.fusion.mean?.with(layout: .blocked()) : nil
+    var cost = StepCost(of: request.geometry)
+    cost.algorithm = convolution.algorithm
+    let packing = FilterPackingStep(name: "\(cost.algorithm) \(cost.shape)", count: convolution.filterCount) {
+      convolution.pack($1, scale: $2, into: $0.result(), workers: $0.workers)
+    }
+    let operands =
+      try [images[0]] + placement.weights(of: candidate.node, packing, named: candidate.name) + images.dropFirst()
+    cost.algorithm += epilogue.suffix
+    cost.operations = convolution.operations
+    let residual = epilogue.hasBias ? 3 : 2, hasMean = mean != nil
+    let results = try placement.add(
+      candidate, operands,
+      results: [placement.type(of: candidate.result).with(layout: .blocked())] + (mean.map { [$0] } ?? []),
+      recomputation: .again(isCheap: false),
+      LoweredOperation(
+        workspaceByteCount: convolution.workspaceByteCount,
+        overwritableOperands: epilogue.addsResidual ? [[residual]] : [], cost: cost,
+        kernel: {
+          convolution.run(
+            $0.operand(0), filter: $0.operand(1), bias: epilogue.hasBias ? $0.operand(2) : nil,
+            residual: epilogue.addsResidual ? UnsafeRawPointer($0.operand(residual)) : nil, into: $0.result(0),
+            mean: hasMean ? $0.result(1) : nil, workspace: $0.workspace, workers: $0.workers)
+        }))
+    if hasMean { placement.defineMean(of: candidate.result, results[1]) }
+  }
+}
+
+extension Epilogue {
+  /// How profiles call a step with it, behind the step's name.
+  var suffix: String { (activation.map { "+\($0)" } ?? "") + (addsResidual ? "+add" : "") }
+}
+
+/// Why nothing is generated.
+let noGeneratedCode = "no code is generated here"
+
+/// Why generated kernels do not read a node's filter; nil where they do.
+func filterRefusal(_ node: Node) -> String? {
+  let convolution =
+    switch node.operation {
+    case let convolution as Convolution2D: convolution
+    case let gradient as Convolution2DInputGradient: gradient.convolution
+    case let gradient as Convolution2DWeightGradient: gradient.convolution
+    default: Convolution2D?.none
+    }
+  return convolution?.filterLayout == .hwio ? "its filter lies as HWIO" : nil
+}
+
+extension Placement {
+  /// The sizes of a convolution, or of a dense layer as one of pixels by themselves.
+  func geometry(of node: Node) throws(CNNError) -> ConvolutionGeometry {
+    let x = source.type(of: node.operands[0]), weight = source.type(of: node.operands[1]).shape
+    if let convolution = node.operation as? Convolution2D { return try convolution.geometry(x.shape, weight: weight) }
+    return try .dense(x, outputs: weight[0])
+  }
+
+  /// What a convolution reads: an image in blocks, or the few channels of a picture as they come.
+  func image(
+    _ x: Value, _ geometry: ConvolutionGeometry
+  ) -> (read: Offer.Read, layout: ConvolutionInput)? {
+    guard !isInBlocks(x), geometry.inputChannels < 8, geometry.groups == 1 else {
+      return blockedType(x).map { (Offer.Read(value: x, type: $0), .blocked) }
+    }
+    // Pixels are normalised where they are copied.
+    if let before = source.node(defining: x), let pixels = before.operation as? NormalizePixels {
+      return (
+        Offer.Read(value: before.operands[0], type: type(of: before.operands[0])),
+        .picture(.pixel(mean: pixels.pixelMean, deviation: pixels.pixelDeviation))
+      )
+    }
+    return (Offer.Read(value: x, type: type(of: x)), .picture(.number))
+  }
+}
+
+extension ConvolutionGeometry {
+  /// A dense layer on rows of this type, which has blocks, as a pointwise convolution.
+  static func dense(_ x: TensorType, outputs: Int) throws(CNNError) -> ConvolutionGeometry {
+    guard let image = x.blocks else {
+      throw CNNError(.internalFault, "rows of shape \(describe(x.shape)) have no blocks")
+    }
+    return try ConvolutionGeometry(
+      batch: image.images, inputHeight: image.height, inputWidth: image.width, inputChannels: image.channels,
+      outputChannels: outputs, kernelHeight: 1, kernelWidth: 1)
+  }
+}
+
+extension Convolution2D {
+  static var implementations: [any Implementation] {
+    [ExpandedDepthwiseInBlocks(), TileConvolutionInBlocks()] + ConvolutionInBlocks.all + [PortableImplementation()]
+  }
+}
+extension Dense {
+  static var implementations: [any Implementation] {
+    [TileConvolutionInBlocks()] + ConvolutionInBlocks.all + [PortableImplementation()]
+  }
+}

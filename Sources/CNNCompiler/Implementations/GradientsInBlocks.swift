@@ -1,0 +1,152 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// The gradient of a convolution's or dense layer's input by generated kernels. Reads the gradient of the result, the packed
+/// filter, and another gradient of the input where one is added.
+struct InputGradientInBlocks: Implementation {
+  let name = "blocks"
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard let library = placement.library else { return .refused(noGeneratedCode) }
+    if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
+    guard let type = placement.blockedType(candidate.node.operands[0]),
+      placement.blockedType(candidate.node.results[0]) != nil
+    else { return .refused("its result has no blocks of channels") }
+    let geometry = try geometry(candidate.node, placement)
+    guard let cycles = try BlockedInputGradient.cycles(geometry, workers: placement.workers, library.target) else {
+      return .refused("there is no kernel for a window of this size")
+    }
+    var reads = [Offer.Read(value: candidate.node.operands[0], type: type)]
+    if let other = candidate.fusion.residual {
+      guard let type = placement.blockedType(other) else { return .refused("what is added has no blocks of channels") }
+      reads.append(Offer.Read(value: other, type: type))
+    }
+    return .offered(Offer(reads: reads, cycles: cycles))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    let node = candidate.node, geometry = try geometry(node, placement)
+    guard let library = placement.library,
+      let gradient = try BlockedInputGradient(
+        geometry, addsResidual: images.count == 2, workers: placement.workers, library: library)
+    else { throw CNNError(.internalFault, "the gradient of an input has no kernels") }
+    var cost = StepCost(of: geometry)
+    let packing = FilterPackingStep(
+      name: "input gradient \(cost.shape)", count: gradient.filterCount, workspaceByteCount: gradient.packingByteCount
+    ) { arguments, weight, _ in
+      gradient.pack(weight, into: arguments.result(), workspace: arguments.workspace, workers: arguments.workers)
+    }
+    let filter = try placement.packed(
+      packing, [filter(node.operands[1], for: node, &placement)], shape: placement.type(of: node.operands[1]).shape,
+      named: placement.uniqueName("\(node.name).filter"))
+    cost.algorithm = "input gradient" + (gradient.algorithm.map { " \($0)" } ?? "")
+    if gradient.addsResidual { cost.algorithm += "+add" }
+    cost.operations = gradient.operations
+    try placement.add(
+      candidate, [images[0], filter] + images.dropFirst(),
+      results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      LoweredOperation(
+        workspaceByteCount: gradient.workspaceByteCount, overwritableOperands: gradient.addsResidual ? [[2]] : [],
+        cost: cost,
+        kernel: {
+          gradient.run(
+            $0.operand(0), filter: $0.operand(1),
+            residual: gradient.addsResidual ? UnsafeRawPointer($0.operand(2)) : nil, into: $0.result(),
+            workspace: $0.workspace, workers: $0.workers)
+        }))
+  }
+
+  private func geometry(_ node: Node, _ placement: Placement) throws(CNNError) -> ConvolutionGeometry {
+    let weight = placement.type(of: node.operands[1]).shape
+    if let operation = node.operation as? Convolution2DInputGradient {
+      return try operation.convolution.geometry(operation.inputShape, weight: weight)
+    }
+    return try .dense(placement.type(of: node.results[0]), outputs: weight[0])
+  }
+
+  /// The filter that a gradient reads. One with a factor is made again, rather than kept from the forward pass, which packs
+  /// it at once.
+  private func filter(_ filter: Value, for node: Node, _ placement: inout Placement) throws(CNNError) -> Value {
+    guard let scaled = placement.source.node(defining: filter), let operation = scaled.operation as? ScaledFilter else {
+      return try placement.rowMajor(filter)
+    }
+    let types = LoweringTypes(operands: scaled.operands.map(placement.type), results: [placement.type(of: filter)])
+    var operands: [Value] = []
+    for operand in scaled.operands { operands.append(try placement.rowMajor(operand)) }
+    return try placement.add(
+      operation, by: "portable", operands, results: types.results, operation.portable(types),
+      name: placement.uniqueName("\(node.name).scaled"))[0]
+  }
+}
+
+/// The gradient of a convolution's or dense layer's filter by one of the algorithms, row-major as the parameter. Reads the
+/// image, and the gradient of the result.
+struct WeightGradientInBlocks: Implementation {
+  let algorithm: any WeightGradientAlgorithm
+
+  var name: String { algorithm.name }
+
+  /// All algorithms, in their order.
+  static let all: [any Implementation] = WeightGradientAlgorithms.all.map { WeightGradientInBlocks(algorithm: $0) }
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard let library = placement.library else { return .refused(noGeneratedCode) }
+    if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
+    guard placement.blockedType(candidate.node.operands[0]) != nil,
+      let gradient = placement.blockedType(candidate.node.operands[1])
+    else { return .refused("its input has no blocks of channels") }
+    let geometry = try geometry(candidate.node, placement)
+    guard let (image, layout) = placement.image(candidate.node.operands[0], geometry) else {
+      return .refused("its input has no blocks of channels")
+    }
+    let request = WeightGradientRequest(geometry, input: layout, workers: placement.workers)
+    if let refusal = algorithm.refusal(request, library.target) { return .refused(refusal) }
+    return .offered(
+      Offer(
+        reads: [image, Offer.Read(value: candidate.node.operands[1], type: gradient)],
+        cycles: algorithm.cycles(request, library.target)))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    let geometry = try geometry(candidate.node, placement)
+    guard let library = placement.library, let (_, layout) = placement.image(candidate.node.operands[0], geometry)
+    else {
+      return
+    }
+    let gradient = try algorithm.plan(
+      WeightGradientRequest(geometry, input: layout, workers: placement.workers), library: library)
+    var cost = StepCost(of: geometry)
+    cost.algorithm = "weight gradient \(gradient.algorithm)"
+    cost.operations = gradient.operations
+    try placement.add(
+      candidate, images, results: [placement.type(of: candidate.result)],
+      LoweredOperation(
+        workspaceByteCount: gradient.workspaceByteCount, cost: cost,
+        kernel: {
+          gradient.run(
+            $0.operand(0), gradient: $0.operand(1), into: $0.result(), workspace: $0.workspace, workers: $0.workers)
+        }))
+  }
+
+  private func geometry(_ node: Node, _ placement: Placement) throws(CNNError) -> ConvolutionGeometry {
+    let x = placement.type(of: node.operands[0])
+    if let operation = node.operation as? Convolution2DWeightGradient {
+      return try operation.convolution.geometry(x.shape, weight: operation.weightShape)
+    }
+    return try .dense(x, outputs: placement.type(of: node.results[0]).shape[0])
+  }
+}
+
+extension Convolution2DInputGradient {
+  static var implementations: [any Implementation] { [InputGradientInBlocks(), PortableImplementation()] }
+}
+extension DenseInputGradient {
+  static var implementations: [any Implementation] { [InputGradientInBlocks(), PortableImplementation()] }
+}
+extension Convolution2DWeightGradient {
+  static var implementations: [any Implementation] { WeightGradientInBlocks.all + [PortableImplementation()] }
+}
+extension DenseWeightGradient {
+  static var implementations: [any Implementation] { WeightGradientInBlocks.all + [PortableImplementation()] }
+}

@@ -1,0 +1,169 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// A pooling by generated code.
+struct PoolingInBlocks: Implementation {
+  let name = "window"
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard placement.library != nil else { return .refused(noGeneratedCode) }
+    let x = candidate.node.operands[0]
+    guard let type = placement.blockedType(x), let operation = candidate.node.operation as? Pooling2D else {
+      return .refused("its input has no blocks of channels")
+    }
+    guard BlockedPooling.isPossible(try operation.geometry(input: type.shape)) else {
+      return .refused("there is no kernel for a window of this size")
+    }
+    let taps = operation.window.kernel[0] * operation.window.kernel[1]
+    let result = placement.type(of: candidate.result).byteCount
+    return .offered(
+      Offer(
+        reads: [Offer.Read(value: x, type: type)],
+        cycles: CycleModel.pass(type.byteCount + result * taps / 2, placement.workers)))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    guard let library = placement.library, let operation = candidate.node.operation as? Pooling2D,
+      let pooling = BlockedPooling(
+        try operation.geometry(input: placement.type(of: candidate.node.operands[0]).shape),
+        isMaximum: operation.kind == .max, countsPadding: operation.countsPadding, library: library)
+    else { throw CNNError(.internalFault, "a pooling has no kernels") }
+    try placement.add(
+      candidate, images, results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      recomputation: .again(isCheap: false),
+      LoweredOperation(
+        cost: StepCost(of: pooling.output),
+        kernel: { pooling.run($0.operand(0), into: $0.result(), workers: $0.workers) }))
+  }
+}
+
+/// The gradient of a pooling. Reads the gradient of the result, and for a maximum the input and the result.
+struct PoolingGradientInBlocks: Implementation {
+  let name = "window"
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard placement.library != nil else { return .refused(noGeneratedCode) }
+    var reads: [Offer.Read] = []
+    for operand in candidate.node.operands {
+      guard let type = placement.blockedType(operand) else { return .refused("an operand has no blocks of channels") }
+      reads.append(Offer.Read(value: operand, type: type))
+    }
+    let byteCount = reads.reduce(placement.type(of: candidate.result).byteCount) { $0 + $1.type.byteCount }
+    return .offered(Offer(reads: reads, cycles: 4 * CycleModel.pass(byteCount, placement.workers)))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    guard let operation = candidate.node.operation as? Pooling2DGradient else { return }
+    let gradient = try Self.kernel(operation), isMaximum = images.count == 3
+    try placement.add(
+      candidate, images, results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      LoweredOperation(
+        cost: StepCost(of: gradient.input),
+        kernel: {
+          gradient.run(
+            $0.operand(0), input: isMaximum ? $0.operand(1) : nil, result: isMaximum ? $0.operand(2) : nil,
+            into: $0.result(), workers: $0.workers)
+        }))
+  }
+
+  /// The kernel of a gradient.
+  static func kernel(_ operation: Pooling2DGradient) throws(CNNError) -> BlockedPoolingGradient {
+    let pooling = operation.pooling
+    return BlockedPoolingGradient(
+      try pooling.geometry(input: operation.inputShape), isMaximum: pooling.kind == .max,
+      countsPadding: pooling.countsPadding)
+  }
+}
+
+/// The mean over the pixels that the step before has made beside its result.
+struct MeanOfStepBefore: Implementation {
+  let name = "step_before"
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard (candidate.node.operation as? GlobalPooling2D)?.kind == .average else { return .refused("it is no mean") }
+    guard placement.means[candidate.node.operands[0]] != nil else {
+      return .refused("what it reads comes without a mean")
+    }
+    return .offered(Offer(reads: [], cycles: 0))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    guard let mean = placement.means[candidate.node.operands[0]] else { return }
+    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    if placement.imageType(mean) == type { return placement.define(candidate.result, mean) }
+    try placement.add(candidate, [mean], results: [type], LoweredOperation(aliasedOperand: 0))
+  }
+}
+
+/// The mean over the pixels.
+struct GlobalAverageInBlocks: Implementation {
+  let name = "blocks"
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard placement.library != nil else { return .refused(noGeneratedCode) }
+    let x = candidate.node.operands[0]
+    guard (candidate.node.operation as? GlobalPooling2D)?.kind == .average else { return .refused("it is no mean") }
+    guard placement.isInBlocks(x), let type = placement.blockedType(x) else {
+      return .refused("its input is row-major")
+    }
+    return .offered(
+      Offer(reads: [Offer.Read(value: x, type: type)], cycles: CycleModel.pass(type.byteCount, placement.workers)))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    guard let input = placement.blockedType(candidate.node.operands[0])?.blocks else { return }
+    let output = input.onePixel
+    try placement.add(
+      candidate, images, results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      recomputation: .again(isCheap: false),
+      LoweredOperation(
+        cost: StepCost(of: input),
+        kernel: { BlockedElementwise.average($0.operand(0), input, into: $0.result(), output, workers: $0.workers) }))
+  }
+}
+
+/// The gradient of a mean over the pixels: every pixel gets its share.
+struct GlobalAverageGradientInBlocks: Implementation {
+  let name = "blocks"
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard placement.library != nil else { return .refused(noGeneratedCode) }
+    guard (candidate.node.operation as? GlobalPooling2DGradient)?.pooling.kind == .average else {
+      return .refused("it is no mean")
+    }
+    guard let type = placement.blockedType(candidate.node.operands[0]),
+      let result = placement.blockedType(candidate.result)
+    else { return .refused("its result has no blocks of channels") }
+    return .offered(
+      Offer(
+        reads: [Offer.Read(value: candidate.node.operands[0], type: type)],
+        cycles: CycleModel.pass(result.byteCount, placement.workers)))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    guard let tensor = type.blocks else { return }
+    let small = tensor.onePixel
+    try placement.add(
+      candidate, images, results: [type],
+      LoweredOperation(
+        cost: StepCost(of: tensor),
+        kernel: { BlockedElementwise.spread($0.operand(0), small, into: $0.result(), tensor, workers: $0.workers) }))
+  }
+}
+
+extension Pooling2D {
+  static var implementations: [any Implementation] { [PoolingInBlocks(), PortableImplementation()] }
+}
+extension Pooling2DGradient {
+  static var implementations: [any Implementation] { [PoolingGradientInBlocks(), PortableImplementation()] }
+}
+extension GlobalPooling2D {
+  static var implementations: [any Implementation] {
+    [MeanOfStepBefore(), GlobalAverageInBlocks(), PortableImplementation()]
+  }
+}
+extension GlobalPooling2DGradient {
+  static var implementations: [any Implementation] { [GlobalAverageGradientInBlocks(), PortableImplementation()] }
+}

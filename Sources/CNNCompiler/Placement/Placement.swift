@@ -1,0 +1,251 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+import CNNRuntime
+
+/// What a graph is placed on: where generated kernels are collected, and what work is divided by.
+struct CodeGeneration {
+  /// nil where only portable kernels run.
+  var library: KernelLibrary?
+  let workers: Workers
+  /// What is computed in where an implementation is no slower for it.
+  var precision = Precision.float32
+}
+
+extension Graph {
+  /// Chooses an implementation for every node, and with it layout and element type of every value. Where what reads a value
+  /// wants another than what makes it gives, a `Reorder` stands between them.
+  func placed(_ generation: CodeGeneration) throws(CNNError) -> Graph {
+    var placement = try Placement(self, generation)
+    for position in nodes.indices { try placement.place(at: position) }
+    return try placement.finished()
+  }
+}
+
+/// The rewriting: every value of the source has an image in one or several types.
+struct Placement {
+  let source: Graph
+  /// nil where only portable kernels run.
+  let library: KernelLibrary?
+  let workers: Workers
+  let precision: Precision
+  let fusions: EpilogueFusions
+  private(set) var rewriter: GraphRewriter
+  private let consumers: [[Int]]
+  /// The images of each value; the first is the one that was made.
+  private var images: [[Value]]
+  /// The means over the pixels that some implementations give beside their result, by the value that is averaged.
+  private(set) var means: [Value: Value] = [:]
+  private let log = PlacementLog()
+
+  init(_ source: Graph, _ generation: CodeGeneration) throws(CNNError) {
+    (self.source, library, workers) = (source, generation.library, generation.workers)
+    precision = generation.precision
+    fusions = library.map { EpilogueFusions(source, $0, generation.workers) } ?? EpilogueFusions()
+    rewriter = try GraphRewriter(source)
+    consumers = source.consumers()
+    images = Array(repeating: [], count: source.valueCount)
+    for index in 0..<source.valueCount where source.node(defining: Value(index: index)) == nil {
+      images[index] = [try rewriter.image(of: Value(index: index))]
+    }
+  }
+
+  mutating func finished() throws(CNNError) -> Graph {
+    for value in source.outputs.map(\.value) + source.updates.map(\.value) {
+      rewriter.map(value, to: try image(of: value, as: source.type(of: value)))
+    }
+    return try rewriter.finished()
+  }
+
+  // MARK: - Nodes
+
+  /// Places the node at a position, and what precedes it if it is the last of a step.
+  mutating func place(at position: Int) throws(CNNError) {
+    // These wait until they are computed with what follows them, or somebody reads them after all.
+    if fusions.absorbed.contains(position) { return }
+    let node = source.nodes[position]
+    if let fusion = fusions.byLastNode[position] {
+      let candidate = Candidate(source.nodes[fusion.node], fusion, last: node)
+      if try place(candidate) { return }
+    }
+    try placeAlone(node)
+  }
+
+  private mutating func placeAlone(_ node: Node) throws(CNNError) {
+    guard try place(Candidate(node)) else {
+      throw CNNError(.internalFault, "operation '\(node.operation.kind)' ('\(node.name)') has no kernel")
+    }
+  }
+
+  /// Places a step by the implementation that takes the least time, reorders included; false where all refuse.
+  private mutating func place(_ candidate: Candidate) throws(CNNError) -> Bool {
+    do throws(CNNError) {
+      guard let operation = candidate.node.operation as? any Placeable else { return false }
+      var best: (implementation: any Implementation, offer: Offer)?, lowest = Double.infinity
+      log.begin(candidate)
+      for implementation in Swift.type(of: operation).implementations {
+        switch try implementation.consider(candidate, in: self) {
+        case .refused(let reason): log.refused(implementation, reason)
+        case .offered(let offer):
+          let cycles = offer.cycles + reorderCycles(offer)
+          log.offered(implementation, offer.cycles, reorders: cycles - offer.cycles)
+          if cycles < lowest { (best, lowest) = ((implementation, offer), cycles) }
+        }
+      }
+      guard let (implementation, offer) = best else { return false }
+      log.chose(implementation.name)
+      var images: [Value] = []
+      for read in offer.reads { images.append(try image(of: read.value, as: read.type)) }
+      choice = Choice(
+        implementation: implementation.name, cycles: offer.cycles, precision: implementation.precision,
+        instruction: implementation.instruction(on: library?.target), refusals: log.refusals,
+        reason: implementation.precision == precision ? "" : log.reason(against: precision))
+      try implementation.place(candidate, reading: images, in: &self)
+      return true
+    } catch {
+      throw error.prefixed("'\(candidate.node.name)'")
+    }
+  }
+
+  /// What was chosen for the step that is being placed.
+  private var choice = Choice()
+
+  private struct Choice {
+    var implementation = "", cycles = 0.0
+    var precision = Precision.float32, instruction = "portable"
+    var refusals: [StepCost.Refusal] = []
+    /// Why it is not computed in the precision that was asked for.
+    var reason = ""
+  }
+
+  private func reorderCycles(_ offer: Offer) -> Double {
+    offer.reads.reduce(0) { sum, read in
+      hasImage(of: read.value, as: read.type)
+        ? sum : sum + CycleModel.pass(source.type(of: read.value).byteCount + read.type.byteCount, workers)
+    }
+  }
+
+  /// Adds the node of a step.
+  /// - Parameters:
+  ///   - results: the types of the results: first the candidate's, then further ones of its node, then any beside these.
+  @discardableResult
+  mutating func add(
+    _ candidate: Candidate, _ operands: [Value], results: [TensorType], recomputation: Recomputation = .never,
+    _ lowered: LoweredOperation
+  ) throws(CNNError) -> [Value] {
+    var lowered = lowered
+    lowered.cost.implementation = choice.implementation
+    lowered.cost.cycles = choice.cycles
+    lowered.cost.refusals = choice.refusals
+    (lowered.cost.precision, lowered.cost.instruction) = (choice.precision, choice.instruction)
+    lowered.cost.reason = choice.reason
+    let images = try add(
+      candidate.node.operation, by: choice.implementation, operands, results: results,
+      recomputation: recomputation, lowered, name: candidate.name)
+    define(candidate.result, images[0])
+    for (result, image) in zip(candidate.node.results, images).dropFirst() { define(result, image) }
+    return images
+  }
+
+  /// Adds a node that makes something for a step.
+  mutating func add(
+    _ operation: any Operation, by implementation: String, _ operands: [Value], results: [TensorType],
+    recomputation: Recomputation = .never, _ lowered: LoweredOperation, name: String
+  ) throws(CNNError) -> [Value] {
+    var lowered = lowered
+    if lowered.cost.precision != precision, lowered.cost.reason.isEmpty {
+      lowered.cost.reason = "it has no arithmetic of its own"
+    }
+    return try rewriter.result.add(
+      placed(operation, by: implementation, operands, results: results, recomputation: recomputation, lowered),
+      operands, name: name)
+  }
+
+  /// An operation on operands of the placed graph, of whose types it will be.
+  func placed(
+    _ operation: any Operation, by implementation: String, _ operands: [Value], results: [TensorType],
+    recomputation: Recomputation = .never, _ lowered: LoweredOperation
+  ) -> Placed {
+    Placed(
+      operation: operation, implementation: implementation, operandTypes: operands.map(imageType),
+      types: results, lowered: lowered, recomputation: recomputation)
+  }
+
+  // MARK: - Values
+
+  /// Says what a value has become.
+  mutating func define(_ value: Value, _ image: Value) { images[value.index].insert(image, at: 0) }
+
+  /// Says where the mean over the pixels of a value is.
+  mutating func defineMean(of value: Value, _ image: Value) { means[value] = image }
+
+  /// The type of a value of the source.
+  func type(of value: Value) -> TensorType { source.type(of: value) }
+
+  /// The type of a value of the placed graph.
+  func imageType(_ image: Value) -> TensorType { rewriter.result.type(of: image) }
+
+  /// The type of a value in blocks of channels; nil where it has none.
+  func blockedType(_ value: Value) -> TensorType? {
+    let type = source.type(of: value)
+    return type.rank >= 2 && type.element == .float32 ? try? type.with(layout: .blocked()) : nil
+  }
+
+  /// Whether a value lies in blocks of channels already, of whatever element type.
+  func isInBlocks(_ value: Value) -> Bool {
+    images[value.index].contains { imageType($0).layout == .blocked() && imageType($0).rank >= 2 }
+  }
+
+  /// The nodes of the source that read a value.
+  func readers(of value: Value) -> [Node] { consumers[value.index].map { source.nodes[$0] } }
+
+  /// The convolution in whose pass a sum could be made; nil where there is none.
+  func fusedNode(ofSum node: Node) -> Node? {
+    guard case .node(let position, _) = source.definition(of: node.results[0]) else { return nil }
+    return fusions.nodeOfSum[position].map { source.nodes[$0] }
+  }
+
+  private func hasImage(of value: Value, as type: TensorType) -> Bool { image(value, type) != nil }
+
+  private func image(_ value: Value, _ type: TensorType) -> Value? {
+    images[value.index].first { imageType($0) == type }
+  }
+
+  /// What a value has become in this type, reordered if need be.
+  mutating func image(of value: Value, as type: TensorType) throws(CNNError) -> Value {
+    if let known = image(value, type) { return known }
+    if images[value.index].isEmpty, case .node(let position, _) = source.definition(of: value) {
+      // It was to be computed with what follows it.
+      try placeAlone(source.nodes[position])
+      return try image(of: value, as: type)
+    }
+    let given = images[value.index].map { (image: $0, type: imageType($0)) }
+    // What cannot be copied at once becomes something else between.
+    guard let start = given.first(where: { Reorder.isPossible(from: $0.type, to: type, library?.target) }) else {
+      let own = source.type(of: value)
+      let between = try [own] + (blockedType(value).map { [$0] } ?? [])
+      guard
+        let step = between.first(where: { step in
+          step != type && Reorder.isPossible(from: step, to: type, library?.target) && !hasImage(of: value, as: step)
+            && given.contains { Reorder.isPossible(from: $0.type, to: step, library?.target) || step == own }
+        })
+      else { throw CNNError(.internalFault, "'\(source.name(of: value))' cannot become \(type)") }
+      _ = try image(of: value, as: step)
+      return try image(of: value, as: type)
+    }
+    let name = rewriter.result.uniqueName("\(source.name(of: value)).\(Reorder.suffix(type))")
+    let image = try add(
+      Reorder(to: type), by: "copy", [start.image], results: [type], recomputation: .again(isCheap: false),
+      Reorder.lower(from: start.type, to: type, library), name: name)[0]
+    images[value.index].append(image)
+    return image
+  }
+
+  /// A value as it is in the source.
+  mutating func rowMajor(_ value: Value) throws(CNNError) -> Value {
+    try image(of: value, as: source.type(of: value))
+  }
+
+  /// A name that no node of the placed graph has.
+  mutating func uniqueName(_ stem: String) -> String { rewriter.result.uniqueName(stem) }
+}

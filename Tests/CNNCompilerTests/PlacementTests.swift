@@ -1,0 +1,162 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+import CNNRuntime
+import Testing
+import X86Assembler
+
+@testable import CNNCompiler
+@testable import CNNGraph
+
+@Suite struct PlacementTests {
+  static let target = CodeTarget(.avx2)
+
+  /// A step that takes operands of these types only and gives one result.
+  private static func step(_ operands: [TensorType], _ result: TensorType) -> Placed {
+    Placed(
+      operation: Add(), implementation: "test", operandTypes: operands, types: [result], lowered: LoweredOperation())
+  }
+
+  /// What the verifier says of a step on a value of another type than it expects.
+  private func fault(given: TensorType, expected: TensorType) throws -> String {
+    var graph = Graph()
+    let x = try graph.addInput("x", expected), y = try graph.addInput("y", given)
+    let sum = try graph.addSingle(Self.step([expected, expected], expected), [x, x], name: "sum")
+    try graph.addOutput("sum", sum)
+    try graph.verify()
+    let node = graph.nodes[0]
+    graph.nodes[0] = Node(name: node.name, operation: node.operation, operands: [x, y], results: node.results)
+    let error = #expect(throws: CNNError.self) { try graph.verify() }
+    #expect(error?.code == .internalFault)
+    return error.map { String($0.message.split(separator: "\n")[0]) } ?? ""
+  }
+
+  @Test func imagesOfEqualSizeAndOtherShapeAreNotAdded() throws {
+    let image = try TensorType(.float32, [1, 8, 4, 16], layout: .blocked())
+    let other = try TensorType(.float32, [1, 4, 8, 16], layout: .blocked())
+    #expect(image.byteCount == other.byteCount)
+    #expect(
+      try fault(given: other, expected: image)
+        == "'sum': operand 1 of add by test is float32[1, 4, 8, 16] blocked; expected float32[1, 8, 4, 16] blocked")
+  }
+
+  @Test func aBlockedTensorIsNotReadAsRowMajor() throws {
+    let rowMajor = try TensorType(.float32, [1, 8, 4, 16])
+    #expect(
+      try fault(given: rowMajor.with(layout: .blocked()), expected: rowMajor)
+        == "'sum': operand 1 of add by test is float32[1, 8, 4, 16] blocked; expected float32[1, 8, 4, 16]")
+    // Nor by an operation that is not placed.
+    var graph = Graph()
+    let x = try graph.addInput("x", rowMajor)
+    let y = try graph.addSingle(Reorder(to: rowMajor.with(layout: .blocked())), [x], name: "y")
+    try graph.addOutput("z", graph.addSingle(Add(), [x, x], name: "z"))
+    let node = graph.nodes[1]
+    graph.nodes[1] = Node(name: node.name, operation: node.operation, operands: [x, y], results: node.results)
+    let error = #expect(throws: CNNError.self) { try graph.verify() }
+    #expect(error?.message.hasPrefix("'z': operand 1 lies blocked; expected row_major\n") == true)
+  }
+
+  @Test func bfloat16IsNotReadAsFloat32() throws {
+    let float = try TensorType(.float32, [1, 8, 4, 32], layout: .blocked())
+    #expect(
+      try fault(given: float.with(element: .bfloat16, layout: .blocked()), expected: float)
+        == "'sum': operand 1 of add by test is bfloat16[1, 8, 4, 32] blocked; expected float32[1, 8, 4, 32] blocked")
+  }
+
+  @Test func aReorderKeepsTheShape() throws {
+    var graph = Graph()
+    let x = try graph.addInput("x", TensorType(.float32, [1, 8, 4, 16]))
+    let error = #expect(throws: CNNError.self) {
+      try graph.add(Reorder(to: TensorType(.float32, [1, 4, 8, 16], layout: .blocked())), [x], name: "r")
+    }
+    #expect(error?.message == "reorder 'r': the operand has shape [1, 8, 4, 16]; expected [1, 4, 8, 16]")
+  }
+
+  /// What a value is in the placed graph is seen to the end: shapes are those of the network, layouts are named.
+  @Test func theTypesOfAPlacedGraphAreThoseOfTheNetwork() throws {
+    let plan = try Compiler.inferencePlan(
+      GeneratedPlanTests.network(), inputs: [TensorType(.float32, [2, 17, 19, 3])],
+      normalization: GeneratedPlanTests.normalization, threads: 2, target: Self.target)
+    try plan.graph.verify()
+    let network = try GeneratedPlanTests.network().rebound(["input": TensorType(.float32, [2, 17, 19, 3])])
+    var blocked = 0
+    for node in plan.graph.nodes {
+      guard let value = network.value(named: node.name) else { continue }
+      #expect(plan.graph.type(of: node.results[0]).shape == network.type(of: value).shape, "\(node.name)")
+      if plan.graph.type(of: node.results[0]).layout == .blocked() { blocked += 1 }
+    }
+    #expect(blocked > 15)
+  }
+
+  @Test func whoWasAskedAndWhyNotIsKeptWithEachStep() throws {
+    let plan = try Compiler.inferencePlan(
+      GeneratedPlanTests.network(), inputs: [TensorType(.float32, [2, 17, 19, 3])],
+      normalization: GeneratedPlanTests.normalization, threads: 2, target: Self.target)
+    let stem = try #require(plan.stepCosts.first { $0.name == "stem.silu" }).cost
+    #expect(stem.implementation == "direct" && stem.cycles > 0)
+    func reason(_ implementation: String) -> String? {
+      stem.refusals.first { $0.implementation == implementation }?.reason
+    }
+    #expect(reason("expanded_depthwise") == "no pointwise convolution leads to it alone")
+    #expect(reason("portable") == "it computes one operation at a time")
+    #expect(reason("tiles") == "the model computes in float32")
+    #expect(reason("direct") == nil)
+    let sum = try #require(plan.stepCosts.first { $0.name == "pooled" }).cost
+    #expect(sum.implementation == "elementwise" && sum.refusals.isEmpty)
+    for (name, cost) in plan.stepCosts where !name.hasSuffix(".row_major") && !name.hasSuffix(".blocked") {
+      #expect(!cost.implementation.isEmpty, "\(name)")
+    }
+  }
+
+  /// A step whose implementations all refuse what follows a node is divided: each node is placed by itself.
+  @Test func whatIsNotFusedIsPlacedByItself() throws {
+    var graph = Graph()
+    let x = try graph.addInput("x", TensorType(.float32, [1, 6, 6, 16]))
+    // HWIO, which generated kernels do not read.
+    let weight = try graph.addParameter(
+      Parameter(name: "w", shape: [3, 3, 16, 8], role: .weight, initializer: .zeros))
+    var convolution = Convolution2D(padding: .all(1))
+    convolution.filterLayout = .hwio
+    let y = try graph.addSingle(convolution, [x, weight], name: "y")
+    try graph.addOutput("relu", graph.addSingle(Activation(.relu), [y], name: "relu"))
+    let placed = try graph.placed(CodeGeneration(library: KernelLibrary(Self.target), workers: Workers(count: 1)))
+    #expect(placed.nodes.map(\.name) == ["y", "relu"])
+    try placed.verify()
+  }
+
+  private static func plan(_ precision: Precision, _ target: CodeTarget?, batch: Int = 2) throws -> Plan {
+    try Compiler.inferencePlan(
+      GeneratedPlanTests.network(), inputs: [TensorType(.float32, [batch, 17, 19, 3])],
+      normalization: GeneratedPlanTests.normalization, threads: 2, precision: precision, target: target)
+  }
+
+  /// Code for tiles is made for any processor that has them, whatever runs here; where they are not used the steps say why.
+  @Test func whatIsNotComputedInBFloat16SaysWhy() throws {
+    let plan = try Self.plan(.bfloat16, Self.target)
+    for (name, cost) in plan.stepCosts where !cost.implementation.isEmpty {
+      #expect(cost.precision == .float32 && !cost.reason.isEmpty, "\(name)")
+    }
+    let stem = try #require(plan.stepCosts.first { $0.name == "stem.silu" }).cost
+    #expect(stem.reason == "avx2 has no products of tiles of bfloat16")
+    let pool = try #require(plan.stepCosts.first { $0.name == "largest" }).cost
+    #expect(pool.reason == "no bfloat16 implementation")
+    #expect(try Self.plan(.float32, Self.target).stepCosts.allSatisfy { $0.cost.reason.isEmpty })
+  }
+
+  private static let tiles = Processor.host.instructionSet.contains(.amxBF16) && TilePermission.refusal == nil
+
+  /// Types change only where layers of the two kinds meet, and the numbers are those of float32 but for rounding.
+  @Test(.enabled(if: tiles), arguments: [1, 2, 5])
+  func predictionsInBFloat16AreNearThoseInFloat32(_ batch: Int) throws {
+    let plan = try Self.plan(.bfloat16, CodeTarget(Processor.host.instructionSet), batch: batch)
+    try plan.graph.verify()
+    let tiles = plan.stepCosts.filter { $0.cost.implementation == "tiles" }
+    #expect(!tiles.isEmpty)
+    for (name, cost) in tiles { #expect(cost.precision == .bfloat16 && cost.instruction == "amx_bf16", "\(name)") }
+    for output in plan.graph.outputs { #expect(plan.graph.type(of: output.value).element == .float32) }
+    let found = try GeneratedPlanTests.outputs(of: plan)
+    let expected = try GeneratedPlanTests.outputs(of: Self.plan(.float32, nil, batch: batch))
+    for (a, b) in zip(found, expected) { expectClose(a, b, 0.05, "batch \(batch)") }
+    #expect(found != expected)
+  }
+}
