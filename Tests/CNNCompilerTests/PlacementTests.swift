@@ -124,6 +124,25 @@ import X86Assembler
     try placed.verify()
   }
 
+  /// A picture that is read as it comes, and in blocks as the residual of the same step.
+  @Test func aPictureMayBeAResidualToo() throws {
+    var builder = GraphBuilder()
+    let x = try builder.input(shape: [4, 4, 2])
+    let dense = try builder.dense(x, "dense", units: 2)
+    try builder.graph.addOutput("sum", builder.apply(Add(), dense, x, name: "sum"))
+    let network = builder.graph
+    func outputs(_ target: CodeTarget?) throws -> [[Float]] {
+      try GeneratedPlanTests.outputs(
+        of: Compiler.inferencePlan(
+          network, inputs: [TensorType(.float32, [3, 4, 4, 2])],
+          normalization: Compiler.PixelNormalization(mean: [0, 0], deviation: [1, 1]), threads: 2, target: target))
+    }
+    let expected = try outputs(nil)
+    for target in GeneratedPlanTests.targets {
+      for (a, b) in zip(try outputs(target), expected) { expectClose(a, b, 1e-6, "\(target.instructionSet)") }
+    }
+  }
+
   private static func plan(_ precision: Precision, _ target: CodeTarget?, batch: Int = 2) throws -> Plan {
     try Compiler.inferencePlan(
       GeneratedPlanTests.network(), inputs: [TensorType(.float32, [batch, 17, 19, 3])],

@@ -36,10 +36,10 @@ struct ConvolutionInBlocks: Implementation {
 
   /// What is read, and what the algorithm is asked for.
   private func request(
-    _ candidate: Candidate, _ placement: Placement
+    _ candidate: Candidate, _ placement: Placement, reading type: TensorType? = nil
   ) throws(CNNError) -> (image: Offer.Read, request: ConvolutionRequest)? {
     let node = candidate.node, geometry = try placement.geometry(of: node)
-    guard let (image, layout) = placement.image(node.operands[0], geometry) else { return nil }
+    guard let (image, layout) = placement.image(node.operands[0], geometry, as: type) else { return nil }
     let epilogue = Epilogue(
       hasBias: node.operands.count == 3, addsResidual: candidate.fusion.residual != nil,
       activation: candidate.fusion.activation)
@@ -52,7 +52,9 @@ struct ConvolutionInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let library = placement.library, let (_, request) = try request(candidate, placement) else { return }
+    guard let library = placement.library,
+      let (_, request) = try request(candidate, placement, reading: placement.imageType(images[0]))
+    else { return }
     let convolution = try algorithm.plan(request, library: library), epilogue = request.epilogue
     let mean = request.accumulatesSum ? try candidate.fusion.mean?.with(layout: .blocked()) : nil
     var cost = StepCost(of: request.geometry)
@@ -111,20 +113,23 @@ extension Placement {
   }
 
   /// What a convolution reads: an image in blocks, or the few channels of a picture as they come.
+  /// - Parameter type: as what it was offered to be read; nil while it is chosen.
   func image(
-    _ x: Value, _ geometry: ConvolutionGeometry
+    _ x: Value, _ geometry: ConvolutionGeometry, as type: TensorType? = nil
   ) -> (read: Offer.Read, layout: ConvolutionInput)? {
-    guard !isInBlocks(x), geometry.inputChannels < 8, geometry.groups == 1 else {
+    let isPicture =
+      type.map { $0.layout == .rowMajor } ?? (!isInBlocks(x) && geometry.inputChannels < 8 && geometry.groups == 1)
+    guard isPicture else {
       return blockedType(x).map { (Offer.Read(value: x, type: $0), .blocked) }
     }
     // Pixels are normalised where they are copied.
     if let before = source.node(defining: x), let pixels = before.operation as? NormalizePixels {
       return (
-        Offer.Read(value: before.operands[0], type: type(of: before.operands[0])),
+        Offer.Read(value: before.operands[0], type: self.type(of: before.operands[0])),
         .picture(.pixel(mean: pixels.pixelMean, deviation: pixels.pixelDeviation))
       )
     }
-    return (Offer.Read(value: x, type: type(of: x)), .picture(.number))
+    return (Offer.Read(value: x, type: self.type(of: x)), .picture(.number))
   }
 }
 

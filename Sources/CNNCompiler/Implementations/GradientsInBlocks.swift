@@ -110,10 +110,10 @@ struct WeightGradientInBlocks: Implementation {
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     let geometry = try geometry(candidate.node, placement)
-    guard let library = placement.library, let (_, layout) = placement.image(candidate.node.operands[0], geometry)
-    else {
-      return
-    }
+    guard let library = placement.library,
+      let (_, layout) = placement.image(
+        candidate.node.operands[0], geometry, as: placement.imageType(images[0]))
+    else { return }
     let gradient = try algorithm.plan(
       WeightGradientRequest(geometry, input: layout, workers: placement.workers), library: library)
     var cost = StepCost(of: geometry)

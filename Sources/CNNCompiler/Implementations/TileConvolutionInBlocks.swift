@@ -22,6 +22,7 @@ struct TileConvolutionInBlocks: Implementation {
     guard let image = placement.blockedType(x) else { return .refused("its input has no blocks of channels") }
     let geometry = try placement.geometry(of: candidate.node)
     if let refusal = TileConvolution.refusal(geometry, library.target) { return .refused(refusal) }
+    if geometry.inputChannels < 8 { return .refused("so few channels leave most of a tile empty") }
     if let refusal = TilePermission.refusal { return .refused(refusal) }
     var reads = [Offer.Read(value: x, type: try image.with(element: .bfloat16, layout: .blocked()))]
     if let residual = candidate.fusion.residual {

@@ -81,6 +81,9 @@ enum CycleModel {
   /// A pass over these bytes, part of them in caches.
   static func pass(_ byteCount: Int, _ workers: Workers) -> Double { Double(byteCount) / 16 / Double(workers.count) }
 
+  /// A copy of its own: a pass, and what it takes to begin a step and to wake the workers, about a microsecond.
+  static func reorder(_ byteCount: Int, _ workers: Workers) -> Double { 2500 + 2 * pass(byteCount, workers) }
+
   /// A portable kernel, which is not made for the processor and is taken where no generated one is.
   static func portable(_ byteCount: Int, operations: Int, _ workers: Workers) -> Double {
     8 * pass(byteCount, workers) + Double(operations) / Double(workers.count)

@@ -121,7 +121,8 @@ struct Placement {
   private func reorderCycles(_ offer: Offer) -> Double {
     offer.reads.reduce(0) { sum, read in
       hasImage(of: read.value, as: read.type)
-        ? sum : sum + CycleModel.pass(source.type(of: read.value).byteCount + read.type.byteCount, workers)
+        ? sum
+        : sum + CycleModel.reorder(source.type(of: read.value).byteCount + read.type.byteCount, workers)
     }
   }
 

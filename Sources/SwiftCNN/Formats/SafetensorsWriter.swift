@@ -15,8 +15,7 @@ public enum SafetensorsWriter {
     /// The elements in row-major order, in memory that stays valid until `write` returns.
     public var bytes: UnsafeRawBufferPointer
 
-    /// Describes `bytes` as a tensor.
-    /// - Parameter storedType: the element type in the file, where it is not that in memory.
+    /// Describes `bytes` as a tensor, of the element type `storedType` in the file where that is not the one in memory.
     public init(
       name: String, shape: [Int], type: ElementType, storedAs storedType: StoredType? = nil,
       bytes: UnsafeRawBufferPointer
