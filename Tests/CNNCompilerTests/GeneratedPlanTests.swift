@@ -108,7 +108,8 @@ import X86Assembler
       }
       let generated = try plan(target), portable = try plan(nil)
       let kinds = Self.kinds(generated)
-      if outputs.isEmpty {
+      // One small image is pooled where it lies rather than copied.
+      if outputs.isEmpty, batch > 1 {
         #expect(
           kinds.isSuperset(of: ["conv2d by direct", "conv2d by expanded_depthwise", "pool2d by window"]), "\(kinds)")
       }
