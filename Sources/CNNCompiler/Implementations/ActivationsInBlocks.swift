@@ -12,7 +12,7 @@ struct ActivationInBlocks: Implementation {
     guard let activation = candidate.node.operation as? Activation, VectorActivation(activation) != nil else {
       return .refused("there is no code for the function")
     }
-    guard placement.isInBlocks(x), let type = placement.blockedType(x) else {
+    guard let type = placement.typeInBlocks(x) else {
       return .refused("its input is row-major")
     }
     return .offered(
@@ -24,7 +24,7 @@ struct ActivationInBlocks: Implementation {
     guard let library = placement.library, let operation = candidate.node.operation as? Activation,
       let code = VectorActivation(operation)
     else { return }
-    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    let type = try placement.blockedResult(of: candidate)
     guard let tensor = type.blocks else { return }
     let activation = BlockedActivation(code, tensor, library: library)
     try placement.add(
@@ -44,7 +44,7 @@ struct ActivationGradientInBlocks: Implementation {
     let operands = candidate.node.operands
     guard let gradient = candidate.node.operation as? ActivationGradient, VectorActivation(gradient.activation) != nil
     else { return .refused("there is no code for the function") }
-    guard placement.isInBlocks(operands[0]), let type = placement.blockedType(operands[0]) else {
+    guard let type = placement.typeInBlocks(operands[0]) else {
       return .refused("its input is row-major")
     }
     return .offered(
@@ -57,7 +57,7 @@ struct ActivationGradientInBlocks: Implementation {
     guard let library = placement.library, let operation = candidate.node.operation as? ActivationGradient,
       let code = VectorActivation(operation.activation)
     else { return }
-    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    let type = try placement.blockedResult(of: candidate)
     guard let tensor = type.blocks else { return }
     let gradient = BlockedActivationGradient(code, tensor, library: library)
     try placement.add(

@@ -17,12 +17,9 @@ struct ConvolutionInBlocks: Implementation {
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     guard candidate.fusion.expansion == nil else { return .refused("it does not expand channels first") }
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
-    guard placement.blockedType(candidate.node.operands[0]) != nil else {
-      return .refused("its input has no blocks of channels")
-    }
-    guard let (image, request) = try request(candidate, placement) else {
-      return .refused("its input has no blocks of channels")
-    }
+    guard placement.blockedType(candidate.node.operands[0]) != nil,
+      let (image, request) = try request(candidate, placement)
+    else { return .refused("its input has no blocks of channels") }
     if let refusal = algorithm.refusal(request, library.target) { return .refused(refusal) }
     var reads = [image]
     if let residual = candidate.fusion.residual {
@@ -40,13 +37,10 @@ struct ConvolutionInBlocks: Implementation {
   ) throws(CNNError) -> (image: Offer.Read, request: ConvolutionRequest)? {
     let node = candidate.node, geometry = try placement.geometry(of: node)
     guard let (image, layout) = placement.image(node.operands[0], geometry, as: type) else { return nil }
-    let epilogue = Epilogue(
-      hasBias: node.operands.count == 3, addsResidual: candidate.fusion.residual != nil,
-      activation: candidate.fusion.activation)
     return (
       image,
       ConvolutionRequest(
-        geometry, input: layout, epilogue: epilogue,
+        geometry, input: layout, epilogue: candidate.epilogue,
         accumulatesSum: geometry.isChannelwise && candidate.fusion.mean != nil, workers: placement.workers)
     )
   }
@@ -69,7 +63,7 @@ struct ConvolutionInBlocks: Implementation {
     let residual = epilogue.hasBias ? 3 : 2, hasMean = mean != nil
     let results = try placement.add(
       candidate, operands,
-      results: [placement.type(of: candidate.result).with(layout: .blocked())] + (mean.map { [$0] } ?? []),
+      results: [placement.blockedResult(of: candidate)] + (mean.map { [$0] } ?? []),
       recomputation: .again(isCheap: false),
       LoweredOperation(
         workspaceByteCount: convolution.workspaceByteCount,

@@ -24,11 +24,11 @@ struct ElementwiseInBlocks: Implementation {
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let operation = candidate.node.operation as? any PortableOperation else { return }
-    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    let type = try placement.blockedResult(of: candidate)
     let types = LoweringTypes(
       operands: Array(repeating: type, count: images.count), results: [type], workers: placement.workers)
     try placement.add(
-      candidate, images, results: [type], recomputation: .again(isCheap: operation is Activation),
+      candidate, images, results: [type], recomputation: PortableImplementation.recomputation(of: operation),
       operation.portable(types))
   }
 }
@@ -43,7 +43,7 @@ struct ReshapeInBlocks: Implementation {
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     let x = candidate.node.operands[0]
-    guard placement.isInBlocks(x), let given = placement.blockedType(x) else {
+    guard let given = placement.typeInBlocks(x) else {
       return .refused("its input is row-major")
     }
     guard let type = placement.blockedType(candidate.result), given.blocks == type.blocks, given.blocks?.height == 1,
@@ -54,7 +54,7 @@ struct ReshapeInBlocks: Implementation {
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     try placement.add(
-      candidate, images, results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      candidate, images, results: [placement.blockedResult(of: candidate)],
       LoweredOperation(aliasedOperand: 0))
   }
 }

@@ -54,7 +54,7 @@ struct ExpandedDepthwiseInBlocks: Implementation {
     let position = hasBiases[0] ? 3 : 2
     let results = try placement.add(
       candidate, operands,
-      results: [placement.type(of: candidate.result).with(layout: .blocked())] + (mean.map { [$0] } ?? []),
+      results: [placement.blockedResult(of: candidate)] + (mean.map { [$0] } ?? []),
       LoweredOperation(
         workspaceByteCount: pair.workspaceByteCount, cost: cost,
         kernel: {

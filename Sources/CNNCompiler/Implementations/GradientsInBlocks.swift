@@ -45,7 +45,7 @@ struct InputGradientInBlocks: Implementation {
     cost.operations = gradient.operations
     try placement.add(
       candidate, [images[0], filter] + images.dropFirst(),
-      results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      results: [placement.blockedResult(of: candidate)],
       LoweredOperation(
         workspaceByteCount: gradient.workspaceByteCount, overwritableOperands: gradient.addsResidual ? [[2]] : [],
         cost: cost,

@@ -30,7 +30,7 @@ struct PoolingInBlocks: Implementation {
         isMaximum: operation.kind == .max, countsPadding: operation.countsPadding, library: library)
     else { throw CNNError(.internalFault, "a pooling has no kernels") }
     try placement.add(
-      candidate, images, results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      candidate, images, results: [placement.blockedResult(of: candidate)],
       recomputation: .again(isCheap: false),
       LoweredOperation(
         cost: StepCost(of: pooling.output),
@@ -57,7 +57,7 @@ struct PoolingGradientInBlocks: Implementation {
     guard let operation = candidate.node.operation as? Pooling2DGradient else { return }
     let gradient = try Self.kernel(operation), isMaximum = images.count == 3
     try placement.add(
-      candidate, images, results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      candidate, images, results: [placement.blockedResult(of: candidate)],
       LoweredOperation(
         cost: StepCost(of: gradient.input),
         kernel: {
@@ -90,7 +90,7 @@ struct MeanOfStepBefore: Implementation {
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let mean = placement.means[candidate.node.operands[0]] else { return }
-    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    let type = try placement.blockedResult(of: candidate)
     if placement.imageType(mean) == type { return placement.define(candidate.result, mean) }
     try placement.add(candidate, [mean], results: [type], LoweredOperation(aliasedOperand: 0))
   }
@@ -104,7 +104,7 @@ struct GlobalAverageInBlocks: Implementation {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
     guard (candidate.node.operation as? GlobalPooling2D)?.kind == .average else { return .refused("it is no mean") }
-    guard placement.isInBlocks(x), let type = placement.blockedType(x) else {
+    guard let type = placement.typeInBlocks(x) else {
       return .refused("its input is row-major")
     }
     return .offered(
@@ -115,7 +115,7 @@ struct GlobalAverageInBlocks: Implementation {
     guard let input = placement.blockedType(candidate.node.operands[0])?.blocks else { return }
     let output = input.onePixel
     try placement.add(
-      candidate, images, results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      candidate, images, results: [placement.blockedResult(of: candidate)],
       recomputation: .again(isCheap: false),
       LoweredOperation(
         cost: StepCost(of: input),
@@ -142,7 +142,7 @@ struct GlobalAverageGradientInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    let type = try placement.blockedResult(of: candidate)
     guard let tensor = type.blocks else { return }
     let small = tensor.onePixel
     try placement.add(

@@ -33,7 +33,7 @@ struct ChannelScalingInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    let type = try placement.blockedResult(of: candidate)
     guard let tensor = type.blocks else { return }
     let scale = tensor.onePixel
     try placement.add(
@@ -54,7 +54,7 @@ struct StochasticDepthInBlocks: Implementation {
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
-    guard placement.isInBlocks(x), let type = placement.blockedType(x) else {
+    guard let type = placement.typeInBlocks(x) else {
       return .refused("its input is row-major")
     }
     return .offered(
@@ -63,7 +63,7 @@ struct StochasticDepthInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let type = try placement.type(of: candidate.result).with(layout: .blocked())
+    let type = try placement.blockedResult(of: candidate)
     guard let tensor = type.blocks, let operation = candidate.node.operation as? StochasticDepth else { return }
     let (rate, layer) = (Float(operation.rate), operation.stream)
     try placement.add(

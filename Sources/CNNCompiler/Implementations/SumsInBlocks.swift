@@ -33,7 +33,7 @@ struct SpatialSumInBlocks: Implementation {
     let ofProducts = images.count == 2
     let sums = BlockedSums(tensor, ofProducts: ofProducts, perImage: true, library: library)
     try placement.add(
-      candidate, images, results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      candidate, images, results: [placement.blockedResult(of: candidate)],
       LoweredOperation(
         workspaceByteCount: sums.workspaceByteCount, cost: StepCost(of: tensor),
         kernel: {
@@ -54,7 +54,7 @@ struct ChannelSumInBlocks: Implementation {
     guard (candidate.node.operation as? SumLeadingAxes)?.kept == 1 else {
       return .refused("it keeps more than the channels")
     }
-    guard placement.isInBlocks(x), let type = placement.blockedType(x) else {
+    guard let type = placement.typeInBlocks(x) else {
       return .refused("its input is row-major")
     }
     return .offered(

@@ -33,10 +33,7 @@ struct TileConvolutionInBlocks: Implementation {
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let library = placement.library else { return }
-    let node = candidate.node, type = try result(candidate, placement)
-    let epilogue = Epilogue(
-      hasBias: node.operands.count == 3, addsResidual: candidate.fusion.residual != nil,
-      activation: candidate.fusion.activation)
+    let node = candidate.node, type = try result(candidate, placement), epilogue = candidate.epilogue
     let convolution = try TileConvolution(
       placement.geometry(of: node), isRounded: type.element == .bfloat16, epilogue: epilogue,
       workers: placement.workers, library: library)

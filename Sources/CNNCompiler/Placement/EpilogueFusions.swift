@@ -45,9 +45,8 @@ struct EpilogueFusions {
   /// None.
   init() {}
 
-  /// Finds the fusions of a graph.
-  init(_ graph: Graph, _ library: KernelLibrary, _ workers: Workers) {
-    let consumers = graph.consumers()
+  /// Finds the fusions of a graph with these readers of its values.
+  init(_ graph: Graph, _ consumers: [[Int]], _ library: KernelLibrary, _ workers: Workers) {
     /// The node that alone reads a value that is not seen from outside.
     func onlyReader(_ value: Value) -> Int? {
       consumers[value.index].count == 1 && !graph.isKept(value) ? consumers[value.index][0] : nil

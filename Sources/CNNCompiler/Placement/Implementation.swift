@@ -46,6 +46,12 @@ struct Candidate {
   let name: String
   let result: Value
 
+  /// What a convolution or dense layer does in the pass of its products.
+  var epilogue: Epilogue {
+    Epilogue(
+      hasBias: node.operands.count == 3, addsResidual: fusion.residual != nil, activation: fusion.activation)
+  }
+
   /// A node by itself.
   init(_ node: Node) { (self.node, name, result) = (node, node.name, node.results[0]) }
 

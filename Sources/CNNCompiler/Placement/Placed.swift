@@ -31,8 +31,6 @@ struct Placed: CompiledOperation, MemoryOperation {
     return attributes
   }
 
-  func takes(_ element: ElementType, at operand: Int) -> Bool { true }
-
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: operandTypes.count...operandTypes.count)
     for (index, (given, expected)) in zip(operands, operandTypes).enumerated() where given != expected {

@@ -41,9 +41,10 @@ struct Placement {
   init(_ source: Graph, _ generation: CodeGeneration) throws(CNNError) {
     (self.source, library, workers) = (source, generation.library, generation.workers)
     precision = generation.precision
-    fusions = library.map { EpilogueFusions(source, $0, generation.workers) } ?? EpilogueFusions()
+    let consumers = source.consumers()
+    self.consumers = consumers
+    fusions = library.map { EpilogueFusions(source, consumers, $0, generation.workers) } ?? EpilogueFusions()
     rewriter = try GraphRewriter(source)
-    consumers = source.consumers()
     images = Array(repeating: [], count: source.valueCount)
     for index in 0..<source.valueCount where source.node(defining: Value(index: index)) == nil {
       images[index] = [try rewriter.image(of: Value(index: index))]
@@ -195,6 +196,14 @@ struct Placement {
   /// Whether a value lies in blocks of channels already, of whatever element type.
   func isInBlocks(_ value: Value) -> Bool {
     images[value.index].contains { imageType($0).layout == .blocked() && imageType($0).rank >= 2 }
+  }
+
+  /// The type in blocks of a value that lies in blocks already; nil where it does not.
+  func typeInBlocks(_ value: Value) -> TensorType? { isInBlocks(value) ? blockedType(value) : nil }
+
+  /// The type in blocks of a step's result.
+  func blockedResult(of candidate: Candidate) throws(CNNError) -> TensorType {
+    try source.type(of: candidate.result).with(layout: .blocked())
   }
 
   /// The nodes of the source that read a value.

@@ -9,8 +9,15 @@ final class PlacementLog {
     getenv("SWIFTCNN_VERBOSE").map { String(cString: $0).split(separator: ",").contains("placement") } ?? false
 
   private(set) var refusals: [StepCost.Refusal] = []
-  /// What those said that compute in another precision than the one that was chosen.
-  private var answers: [(precision: Precision, text: String)] = []
+  /// What each implementation said that was asked.
+  private var answers: [(precision: Precision, answer: Answer)] = []
+
+  private enum Answer {
+    case refusal(String)
+    /// Cycles, with those of reorders.
+    case offer(Double)
+  }
+
   private var text = ""
 
   func begin(_ candidate: Candidate) {
@@ -21,21 +28,26 @@ final class PlacementLog {
 
   func refused(_ implementation: any Implementation, _ reason: String) {
     refusals.append(StepCost.Refusal(implementation: implementation.name, reason: reason))
-    answers.append((implementation.precision, reason))
+    answers.append((implementation.precision, .refusal(reason)))
     if Self.isOn { text += "  \(implementation.name): no: \(reason)\n" }
   }
 
   func offered(_ implementation: any Implementation, _ cycles: Double, reorders: Double) {
-    func thousands(_ cycles: Double) -> String { "\((cycles / 100).rounded() / 10)" }
-    answers.append((implementation.precision, "slower: \(thousands(cycles + reorders)) thousand cycles"))
+    answers.append((implementation.precision, .offer(cycles + reorders)))
     guard Self.isOn else { return }
-    let copies = reorders > 0 ? " and \(thousands(reorders)) of reorders" : ""
-    text += "  \(implementation.name): \(thousands(cycles)) kcycles\(copies)\n"
+    let copies = reorders > 0 ? " and \(Self.thousands(reorders)) of reorders" : ""
+    text += "  \(implementation.name): \(Self.thousands(cycles)) kcycles\(copies)\n"
   }
+
+  private static func thousands(_ cycles: Double) -> String { "\((cycles / 100).rounded() / 10)" }
 
   /// Why what was chosen does not compute in a precision.
   func reason(against precision: Precision) -> String {
-    answers.first { $0.precision == precision }?.text ?? "no \(precision.rawValue) implementation"
+    switch answers.first(where: { $0.precision == precision })?.answer {
+    case .refusal(let reason): reason
+    case .offer(let cycles): "slower: \(Self.thousands(cycles)) thousand cycles"
+    case nil: "no \(precision.rawValue) implementation"
+    }
   }
 
   func chose(_ implementation: String) {

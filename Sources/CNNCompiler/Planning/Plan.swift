@@ -32,8 +32,6 @@ public final class Plan: Sendable {
   /// A plan of portable kernels.
   /// - Parameters:
   ///   - threads: what work is divided by.
-  ///   - precision: what it is to compute in.
-  ///   - instruction: the instructions of generated kernels.
   ///   - isKept: whether what depends on such parameters alone is kept from run to run, or computed in every one.
   public convenience init(
     _ graph: Graph, threads: Int, preparing isKept: (Parameter) -> Bool = { _ in true }

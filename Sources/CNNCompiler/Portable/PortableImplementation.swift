@@ -51,7 +51,7 @@ struct PortableImplementation: Implementation {
     guard let operation = candidate.node.operation as? any PortableOperation else { return }
     let types = try types(operation, candidate, placement)
     try placement.add(
-      candidate, images, results: types.results, recomputation: Self.recomputation(operation),
+      candidate, images, results: types.results, recomputation: Self.recomputation(of: operation),
       operation.portable(types))
   }
 
@@ -63,7 +63,8 @@ struct PortableImplementation: Implementation {
       results: try operation.portableResults(candidate.node.results.map(placement.type)), workers: placement.workers)
   }
 
-  private static func recomputation(_ operation: any Operation) -> Recomputation {
+  /// How the backward pass computes a result of these kernels again.
+  static func recomputation(of operation: any Operation) -> Recomputation {
     switch operation {
     case is Activation: .again(isCheap: true)
     case is Add, is Multiply, is Concatenate: .again(isCheap: false)
