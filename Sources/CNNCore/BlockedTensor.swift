@@ -87,6 +87,11 @@ public struct BlockedTensor: Hashable, Sendable {
       images: images, height: height, width: width, channels: channels, border: border, element: element)
   }
 
+  /// The same images of numbers of another type.
+  public func with(element: ElementType) -> BlockedTensor {
+    BlockedTensor(images: images, height: height, width: width, channels: channels, border: border, element: element)
+  }
+
   /// The same images with another number of channels.
   public func with(channels: Int) -> BlockedTensor {
     BlockedTensor(

@@ -21,26 +21,24 @@ struct TileConvolutionInBlocks: Implementation {
     let x = candidate.node.operands[0]
     guard let image = placement.blockedType(x) else { return .refused("its input has no blocks of channels") }
     let geometry = try placement.geometry(of: candidate.node)
-    if let refusal = TileConvolution.refusal(geometry, library.target) { return .refused(refusal) }
-    if geometry.inputChannels < 8 { return .refused("so few channels leave most of a tile empty") }
-    if let refusal = TilePermission.refusal { return .refused(refusal) }
+    if let refusal = refusal(geometry, library) { return .refused(refusal) }
     var reads = [Offer.Read(value: x, type: try image.with(element: .bfloat16, layout: .blocked()))]
     if let residual = candidate.fusion.residual {
-      reads.append(Offer.Read(value: residual, type: try result(candidate, placement)))
+      reads.append(Offer.Read(value: residual, type: try placement.storedResult(of: candidate)))
     }
     return .offered(Offer(reads: reads, cycles: TileConvolution.cycles(geometry, workers: placement.workers)))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let library = placement.library else { return }
-    let node = candidate.node, type = try result(candidate, placement), epilogue = candidate.epilogue
+    let node = candidate.node, type = try placement.storedResult(of: candidate), epilogue = candidate.epilogue
     let convolution = try TileConvolution(
       placement.geometry(of: node), isRounded: type.element == .bfloat16, epilogue: epilogue,
       workers: placement.workers, library: library)
     var cost = StepCost(of: convolution.geometry)
     cost.algorithm = name + epilogue.suffix
     let packing = FilterPackingStep(name: "tiles \(cost.shape)", element: .bfloat16, count: convolution.filterCount) {
-      convolution.pack($1, scale: $2, into: $0.brainResult(), workers: $0.workers)
+      convolution.pack($1, scale: $2, into: $0.bfloat16Result(), workers: $0.workers)
     }
     let operands =
       try [images[0]] + placement.weights(of: node, packing, named: candidate.name) + images.dropFirst()
@@ -52,25 +50,23 @@ struct TileConvolutionInBlocks: Implementation {
         overwritableOperands: epilogue.addsResidual ? [[residual]] : [], cost: cost,
         kernel: {
           convolution.run(
-            $0.operand(0), filter: $0.brains(1), bias: epilogue.hasBias ? $0.operand(2) : nil,
+            $0.operand(0), filter: $0.bfloat16(1), bias: epilogue.hasBias ? $0.operand(2) : nil,
             residual: epilogue.addsResidual ? UnsafeRawPointer($0.operand(residual)) : nil, into: $0.result(0),
             workspace: $0.workspace, workers: $0.workers)
         }))
   }
 
-  /// The type of the result: bfloat16 where one that reads it can be computed by tiles, or is the sum that one of those adds.
-  private func result(_ candidate: Candidate, _ placement: Placement) throws(CNNError) -> TensorType {
-    let isRead = placement.readers(of: candidate.result).contains { isByTiles($0, placement) }
-    return try placement.type(of: candidate.result).with(
-      element: isRead ? .bfloat16 : .float32, layout: .blocked())
-  }
-
-  private func isByTiles(_ node: Node, _ placement: Placement) -> Bool {
-    guard let library = placement.library else { return false }
-    if node.operation is Add { return placement.fusedNode(ofSum: node).map { isByTiles($0, placement) } ?? false }
-    guard node.operation is Convolution2D || node.operation is Dense, filterRefusal(node) == nil,
+  /// The image, or the residual, which lies like the result.
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    guard let library = placement.library, filterRefusal(node) == nil, node.operands[1] != value,
       let geometry = try? placement.geometry(of: node)
     else { return false }
-    return TileConvolution.refusal(geometry, library.target) == nil
+    return refusal(geometry, library) == nil
+  }
+
+  private func refusal(_ geometry: ConvolutionGeometry, _ library: KernelLibrary) -> String? {
+    if let refusal = TileConvolution.refusal(geometry, library.target) { return refusal }
+    if geometry.inputChannels < 8 { return "so few channels leave most of a tile empty" }
+    return TilePermission.refusal
   }
 }

@@ -24,6 +24,10 @@ protocol Implementation: Sendable {
   /// compute this one.
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration
 
+  /// Whether it computes a node from a value in blocks of bfloat16, where placement computes in that: so whether what makes
+  /// the value should write it so.
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool
+
   /// Adds the node to the placed graph.
   /// - Parameter images: what the offer reads, in its order and its types.
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError)
@@ -32,6 +36,9 @@ protocol Implementation: Sendable {
 extension Implementation {
   /// float32.
   var precision: Precision { .float32 }
+
+  /// It does not.
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool { false }
 
   /// Those on vectors.
   func instruction(on target: CodeTarget?) -> String { target?.vectorName ?? "portable" }

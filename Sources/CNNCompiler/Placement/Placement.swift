@@ -193,10 +193,13 @@ struct Placement {
     return type.rank >= 2 && type.element == .float32 ? try? type.with(layout: .blocked()) : nil
   }
 
-  /// Whether a value lies in blocks of channels already, of whatever element type.
-  func isInBlocks(_ value: Value) -> Bool {
-    images[value.index].contains { imageType($0).layout == .blocked() && imageType($0).rank >= 2 }
+  /// The type in blocks of channels in which a value lies already; nil where it does not.
+  func placedTypeInBlocks(_ value: Value) -> TensorType? {
+    images[value.index].lazy.map(imageType).first { $0.layout == .blocked() && $0.rank >= 2 }
   }
+
+  /// Whether a value lies in blocks of channels already, of whatever element type.
+  func isInBlocks(_ value: Value) -> Bool { placedTypeInBlocks(value) != nil }
 
   /// The type in blocks of a value that lies in blocks already; nil where it does not.
   func typeInBlocks(_ value: Value) -> TensorType? { isInBlocks(value) ? blockedType(value) : nil }
@@ -233,7 +236,7 @@ struct Placement {
     // What cannot be copied at once becomes something else between.
     guard let start = given.first(where: { Reorder.isPossible(from: $0.type, to: type, library?.target) }) else {
       let own = source.type(of: value)
-      let between = try [own] + (blockedType(value).map { [$0] } ?? [])
+      let between = [own] + (blockedType(value).map { [$0] } ?? [])
       guard
         let step = between.first(where: { step in
           step != type && Reorder.isPossible(from: step, to: type, library?.target) && !hasImage(of: value, as: step)

@@ -83,11 +83,11 @@ struct StepArguments {
     UnsafePointer(address(step.operands[index]).assumingMemoryBound(to: UInt8.self))
   }
   /// An operand as numbers of bfloat16.
-  func brains(_ index: Int) -> UnsafePointer<BFloat16> {
+  func bfloat16(_ index: Int) -> UnsafePointer<BFloat16> {
     UnsafePointer(address(step.operands[index]).assumingMemoryBound(to: BFloat16.self))
   }
   /// A result as numbers of bfloat16.
-  func brainResult() -> UnsafeMutablePointer<BFloat16> {
+  func bfloat16Result() -> UnsafeMutablePointer<BFloat16> {
     address(step.results[0]).assumingMemoryBound(to: BFloat16.self)
   }
   /// A result as floats.

@@ -33,10 +33,9 @@ public struct BFloat16Reorder: Sendable {
     guard Self.isPossible(on: library.target) else {
       throw CNNError(.invalidArgument, "\(library.target.instructionSet) has no instructions on bfloat16")
     }
-    let brains = TileConvolution.layout(
-      images: tensor.images, height: tensor.height, width: tensor.width, channels: tensor.channels, border: border)
+    let rounded = tensor.with(element: .bfloat16).with(border: border)
     self.direction = direction
-    (source, target) = direction == .rounding ? (tensor, brains) : (brains, tensor)
+    (source, target) = direction == .rounding ? (tensor, rounded) : (rounded, tensor)
     func kernel(channels: Int) -> GeneratedKernel {
       let kernel = BFloat16ReorderKernel(target: library.target, direction: direction, channels: channels)
       return library.kernel(kernel, name: kernel.name) { kernel.code() }
@@ -47,21 +46,21 @@ public struct BFloat16Reorder: Sendable {
 
   /// Copies all of it.
   public func run(_ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
-    let brains = direction == .rounding ? target : source, floats = direction == .rounding ? source : target
-    brains.forEachImage(workers) { image, block in
-      let kernel = block == brains.blocks - 1 ? lastKernel : kernel
-      let brain = brains.byteOffset(image: image, block: block) + brains.originByteOffset
+    let rounded = direction == .rounding ? target : source, floats = direction == .rounding ? source : target
+    rounded.forEachImage(workers) { image, block in
+      let kernel = block == rounded.blocks - 1 ? lastKernel : kernel
+      let half = rounded.byteOffset(image: image, block: block) + rounded.originByteOffset
       let float = floats.byteOffset(image: image, block: 2 * block)
-      if direction == .rounding, brains.border != .none {
-        BlockedCopies.clearBorder(y + brains.byteOffset(image: image, block: block), of: brains)
+      if direction == .rounding, rounded.border != .none {
+        BlockedCopies.clearBorder(y + rounded.byteOffset(image: image, block: block), of: rounded)
       }
       // Without a border an image is one row.
-      let rows = brains.border == .none ? 1 : brains.height
+      let rows = rounded.border == .none ? 1 : rounded.height
       for row in 0..<rows {
-        let (from, to) = (brain + row * brains.rowByteCount, float + row * floats.rowByteCount)
+        let (from, to) = (half + row * rounded.rowByteCount, float + row * floats.rowByteCount)
         var arguments = BFloat16ReorderKernel.Arguments(
           source: x + (direction == .rounding ? to : from), target: y + (direction == .rounding ? from : to),
-          blockByteCount: floats.blockByteCount, pixels: brains.height * brains.width / rows)
+          blockByteCount: floats.blockByteCount, pixels: rounded.height * rounded.width / rows)
         kernel(&arguments)
       }
     }

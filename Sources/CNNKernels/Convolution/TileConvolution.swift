@@ -25,13 +25,6 @@ public struct TileConvolution: Sendable {
     let inputByteOffset, outputByteOffset, filterOffset: Int
   }
 
-  /// How the numbers of images of bfloat16 lie: a lane of 32 bits is a pair of channels.
-  public static func layout(
-    images: Int, height: Int, width: Int, channels: Int, border: BlockedTensor.Border = .none
-  ) -> BlockedTensor {
-    BlockedTensor(images: images, height: height, width: width, channels: (channels + 1) / 2, border: border)
-  }
-
   /// Why a convolution cannot be computed by tiles, in a few words; nil where it can. Whether the process may use them, says
   /// `TilePermission`.
   public static func refusal(_ g: ConvolutionGeometry, _ target: CodeTarget) -> String? {
@@ -44,8 +37,8 @@ public struct TileConvolution: Sendable {
   /// How many cycles each of the workers will take, in the measure of `ConvolutionAlgorithm`: the products of tiles and, for
   /// each of them, the way of its sums to memory; or reading the filter, whichever takes longer.
   public static func cycles(_ g: ConvolutionGeometry, workers: Workers) -> Double {
-    let image = layout(images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
-    let result = layout(images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
+    let image = g.blockedInput.with(element: .bfloat16)
+    let result = g.blockedOutput.with(element: .bfloat16)
     let walk = TileWalk(
       image.with(border: g.border), stride: [g.strideHeight, g.strideWidth], output: result)
     let tilesOfPixels = Double(walk.rounds.reduce(0) { $0 + $1.tiles })
@@ -80,17 +73,14 @@ public struct TileConvolution: Sendable {
     }
     self.geometry = g
     let own = g.border
-    let plain = Self.layout(images: g.batch, height: g.inputHeight, width: g.inputWidth, channels: g.inputChannels)
+    let plain = g.blockedInput.with(element: .bfloat16)
     input = plain.with(border: inputBorder ?? .none)
     let source = inputBorder == nil ? plain.with(border: own) : input
     padded = inputBorder == nil && own != .none ? source : nil
     windowOffset =
       (source.border.top - own.top) * source.rowByteCount
       + (source.border.left - own.left) * BlockedTensor.pixelByteCount
-    let result =
-      (isRounded
-      ? Self.layout(images: g.batch, height: g.outputHeight, width: g.outputWidth, channels: g.outputChannels)
-      : g.blockedOutput).with(border: outputBorder)
+    let result = g.blockedOutput.with(element: isRounded ? .bfloat16 : .float32).with(border: outputBorder)
     output = result
     var products: [Product] = [], filterEnd = 0
     for groups in try ChannelGroups.parts(of: g, blockChannels: TileFilter.blockChannels) {

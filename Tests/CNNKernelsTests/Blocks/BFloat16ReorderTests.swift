@@ -25,12 +25,12 @@ import X86Assembler
             x[pixel * channels + channel]
         }
       }
-      let brains = try ConvolutionBuffer(byteCount: rounding.target.byteCount)
+      let rounded = try ConvolutionBuffer(byteCount: rounding.target.byteCount)
       let after = try ConvolutionBuffer(byteCount: floats.byteCount), y = try ConvolutionBuffer(count: count)
-      rounding.run(before.base, into: brains.base, workers: workers)
-      widening.run(brains.base, into: after.base, workers: workers)
+      rounding.run(before.base, into: rounded.base, workers: workers)
+      widening.run(rounded.base, into: after.base, workers: workers)
       BlockedCopies.unpack(after.base, floats, into: y.base, workers: workers)
-      let isIntact = [brains, after, y].allSatisfy(\.isGuardIntact)
+      let isIntact = [rounded, after, y].allSatisfy(\.isGuardIntact)
       #expect(isIntact)
       #expect((0..<count).allSatisfy { y[$0] == Float(BFloat16(x[$0])) })
       // Every lane of the blocks in between is a channel's number, or zero in the border and behind the last channel.
@@ -40,7 +40,7 @@ import X86Assembler
           for row in 0..<layout.paddedHeight {
             for column in 0..<layout.paddedWidth {
               let place =
-                UnsafeRawPointer(brains.base) + layout.byteOffset(image: image, block: block)
+                UnsafeRawPointer(rounded.base) + layout.byteOffset(image: image, block: block)
                 + row * layout.rowByteCount + column * 64
               let (iy, ix) = (row - border.top, column - border.left)
               let isInside = (0..<5).contains(iy) && (0..<7).contains(ix)
