@@ -419,7 +419,7 @@ bench-training: python build/peers-venv/ready build/fma_peak ## Measures only tr
 bench-accuracy: python build/peers-venv/ready ## Measures the time to an accuracy on Fashion-MNIST, beside PyTorch
 	build/peers-venv/bin/python Tests/Benchmarks/accuracy.py --json build/accuracy.json $(BENCH)
 
-# More by BENCH, as BENCH='--models resnet18 --isa avx2'; Tests/Benchmarks/inference.py --help lists it all.
+# More by BENCH, as BENCH='--models resnet18 --precisions bfloat16'; Tests/Benchmarks/inference.py --help lists it all.
 bench-inference: python build/peers-venv/inference build/fma_peak ## Measures only inference (BENCH='--threads 1')
 	build/peers-venv/bin/python Tests/Benchmarks/inference.py --json build/inference.json \
 	  --markdown build/inference.md --chart build/inference.svg $(BENCH)

@@ -4,7 +4,7 @@ It has a background of its own, dark where the reader's system is, so that it ca
 give the same bytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from xml.sax.saxutils import escape
 
 WIDTH, LABELS, NUMBERS, BAR, GAP, GROUP_GAP, HEAD, FOOT = 760, 170, 90, 15, 4, 34, 74, 20
@@ -20,12 +20,13 @@ STYLE = """
 """
 
 
-def bars(title: str, subtitle: str, unit: str, groups: Mapping[str, Sequence[tuple[str, float]]], ours: str) -> str:
+def bars(title: str, subtitle: str, unit: str, groups: Mapping[str, Sequence[tuple[str, float]]],
+         ours: Collection[str]) -> str:
     """The chart.
 
     Args:
         groups: the bars of each group, by its title; every group has a scale of its own.
-        ours: the name of the bars that stand out.
+        ours: the names of the bars that stand out.
     """
     lines, y = [], HEAD
     for group, rows in groups.items():
@@ -33,7 +34,7 @@ def bars(title: str, subtitle: str, unit: str, groups: Mapping[str, Sequence[tup
         lines.append(text(20, y - 8, group, "group"))
         longest = max((value for _, value in rows), default=1)
         for name, value in rows:
-            mine = name == ours
+            mine = name in ours
             length = (WIDTH - LABELS - NUMBERS) * value / longest
             strong = "strong" if mine else ""
             lines.append(text(LABELS - 8, y + 12, name, strong, "end"))

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Speed of inference beside ONNX Runtime, OpenVINO and ncnn, with the same weights and images, in float32.
+"""Speed of inference beside ONNX Runtime, OpenVINO and ncnn, with the same weights and images.
+
+In float32, and where the processor has bfloat16 in that too, beside those that compute in it and our own float32.
 
 Each engine has a process of its own, and they take turns of some calls while the others are stopped; the first call of
 a turn is not counted, and a turn waits until all cores are at their peak. Prints each engine's times and its difference
@@ -14,6 +16,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import chart
@@ -41,10 +44,20 @@ class Bench:
         self.folder: pathlib.Path = given.folder.resolve()
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
         self.meter = turns.Meter(given.threads, given.peak, given.patience)
-        self.engines = ["swiftcnn", *(f"swiftcnn-{isa}" for isa in given.isa), *given.peers]
         self.results: dict[str, Any] = {
-            "machine": machine(), "threads": given.threads, "engines": self.engines, "versions": {}, "cells": [],
+            "machine": machine(), "threads": given.threads, "precisions": given.precisions, "versions": {}, "cells": [],
             "startup": {}, "others": [], "notes": [], "meter": self.meter.report()}
+        if "bfloat16" in given.precisions and not self.results["machine"]["bfloat16"]:
+            self.note("bfloat16 is left out: this processor has no instructions for it")
+            given.precisions.remove("bfloat16")
+
+    def engines(self, batch: int, precision: str) -> list[str]:
+        """The rows of a cell: ours, ours otherwise, the peers."""
+        others = [*self.given.isa, *(["float32"] if precision != "float32" else [])]
+        is_divided = batch > 1 and self.given.threads > 1
+        return ["swiftcnn", *(f"swiftcnn-{other}" for other in others),
+                *(name for name in self.given.peers
+                  if name in peers.PEERS_OF[precision] and (is_divided or name != "openvino-streams"))]
 
     def batches(self, model: str) -> list[int]:
         """The batches a model is measured at beside the peers."""
@@ -72,15 +85,19 @@ class Bench:
         print(f"  {text}", flush=True)
         self.results["notes"].append(text)
 
-    def worker(self, engine: str, model: str, batch: int, second: str | None = None) -> turns.Worker:
-        """An engine's process."""
+    def worker(self, engine: str, model: str, batch: int, precision: str = "float32",
+               second: str | None = None) -> turns.Worker:
+        """An engine's process; "swiftcnn-float32" computes in that in any cell, "swiftcnn-avx2" with that alone."""
         name, isa = (engine.partition("-")[::2] if engine.startswith("swiftcnn") else (engine, ""))
+        if isa in peers.PEERS_OF:
+            precision, isa = isa, ""
         environment = {"OMP_NUM_THREADS": str(self.given.threads)} | ({"SWIFTCNN_ISA": isa} if isa else {})
         command = [sys.executable, str(HERE / "peers.py"), name, model, "--size", str(SIZES[model]),
-                   "--batch", str(batch), "--threads", str(self.given.threads), "--folder", str(self.folder)]
+                   "--batch", str(batch), "--threads", str(self.given.threads), "--folder", str(self.folder),
+                   "--precision", precision]
         if second:
             command += ["--second", f"{second}:{SIZES[second]}"]
-        return turns.Worker(command, environment, self.folder / "logs" / f"{model}-{batch}-{engine}.log")
+        return turns.Worker(command, environment, self.folder / "logs" / f"{model}-{batch}-{precision}-{engine}.log")
 
     def race(self, workers: dict[str, turns.Worker], batches: dict[str, int]) -> dict[str, dict[str, Any]]:
         """Lets workers take turns; milliseconds an image, or why there are none, by their names. Ends them."""
@@ -93,28 +110,30 @@ class Bench:
         return {name: {"failure": fallen[name]} if name in fallen else turns.spread(seconds[name], batches[name])
                 for name in workers}
 
-    def cell(self, model: str, batch: int) -> None:
-        """A model at a batch with every engine."""
-        print(f"{model} {SIZES[model]} batch {batch}", flush=True)
-        is_divided = batch > 1 and self.given.threads > 1
-        names = [name for name in self.engines if is_divided or name != "openvino-streams"]
+    def cell(self, model: str, batch: int, precision: str) -> None:
+        """A model at a batch in a precision with every engine."""
+        print(f"{model} {SIZES[model]} batch {batch} {precision}", flush=True)
+        names = self.engines(batch, precision)
         workers: dict[str, turns.Worker] = {}
         rows = {name: {"engine": name} for name in names}
         for name in names:
             try:
-                workers[name] = self.worker(name, model, batch)
+                workers[name] = self.worker(name, model, batch, precision)
                 rows[name] |= workers[name].about
                 self.results["versions"][name] = workers[name].about["version"]
             except turns.Failure as failure:
                 rows[name]["failure"] = str(failure)
         for name, times in self.race(workers, dict.fromkeys(workers, batch)).items():
             rows[name] |= times
-        cell = {"model": model, "size": SIZES[model], "batch": batch, "rows": [rows[name] for name in names]}
-        report.judge(cell)
+        cell = {"model": model, "size": SIZES[model], "batch": batch, "precision": precision,
+                "rows": [rows[name] for name in names]}
+        report.judge(cell, self.results["machine"]["bfloat16"])
         self.results["cells"].append(cell)
         print("\n".join(report.line(row) for row in cell["rows"]))
         if "ratio" in cell:
             print(f"  ratio to {cell['best_peer']} {cell['ratio']:.2f}, bar {cell.get('bar', '-')}", flush=True)
+        if "float32_ratio" in cell:
+            print(f"  ratio to float32 {cell['float32_ratio']:.2f}, bar {cell['float32_bar']:.3g}", flush=True)
 
     def start(self, model: str) -> None:
         """Fresh processes: the time to the first prediction and the memory."""
@@ -137,7 +156,7 @@ class Bench:
         workers: dict[str, turns.Worker] = {}
         try:
             for name, (model, batch, second) in {"ours": ours, "other": other}.items():
-                workers[name] = self.worker("swiftcnn", model, batch, second)
+                workers[name] = self.worker("swiftcnn", model, batch, second=second)
         except turns.Failure as failure:
             self.note(f"{title}: {failure}")
             for worker in workers.values():
@@ -162,7 +181,8 @@ class Bench:
         models = [model for model in models if self.export(model)]
         steps = []
         if "engines" in parts:
-            steps += [lambda m=model, b=batch: self.cell(m, b) for model in models for batch in self.batches(model)]
+            steps += [lambda m=model, b=batch, p=precision: self.cell(m, b, p) for model in models
+                      for batch in self.batches(model) for precision in self.given.precisions]
         if "startup" in parts:
             steps += [lambda m=model: self.start(m) for model in STARTED if model in models]
         if "batches" in parts:
@@ -191,32 +211,37 @@ class Bench:
 
 def draw(results: dict[str, Any]) -> str:
     """The chart of batch 1; empty where that was not measured."""
-    groups = {}
+    groups: dict[str, list[tuple[str, float]]] = {}
     for cell in results["cells"]:
         if cell["batch"] == 1:
-            size = cell["size"]
-            groups[f"{cell['model']}, {size}x{size}"] = [
-                (peers.TITLES[row["engine"]], row["median_ms"]) for row in cell["rows"]
-                if row["engine"] in peers.TITLES and "median_ms" in row]
+            bars = groups.setdefault(f"{cell['model']}, {cell['size']}x{cell['size']}", [])
+            bars += [(report.title(row["engine"], cell["precision"]), row["median_ms"]) for row in cell["rows"]
+                     if row["engine"] in peers.TITLES and row["engine"] != "openvino-default" and "median_ms" in row]
     threads = f"{results['threads']} thread{'s' * (results['threads'] > 1)}"
     return chart.bars(
-        "Milliseconds for one image, float32: shorter is faster",
+        f"Milliseconds for one image, {' and '.join(results['precisions'])}: shorter is faster",
         f"{threads} of {results['machine']['processor']}; medians of engines in processes of their own that take turns",
-        "ms", groups, peers.TITLES["swiftcnn"]) if groups else ""
+        "ms", groups, [report.title("swiftcnn", precision) for precision in results["precisions"]]) if groups else ""
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    return {"processor": processor(), "processors": len(os.sched_getaffinity(0)),
+    """What the numbers were measured on; `bfloat16` is the best instruction set for that, or empty."""
+    told = cpuinfo()
+    bfloat16 = [name for name in ("amx_bf16", "avx512_bf16") if name in told["flags"].split()]
+    return {"processor": processor(told), "processors": len(os.sched_getaffinity(0)), "bfloat16": (*bfloat16, "")[0],
             "kernel": platform.release(), "python": platform.python_version()}
 
 
-def processor() -> str:
-    """Its name, and where that leaves it open, its kind."""
+def cpuinfo() -> dict[str, str]:
+    """What the system says of a processor."""
     with open("/proc/cpuinfo") as file:
         rows = [line.partition(":") for line in file]
-    told = {name.strip(): value.strip() for name, _, value in rows}
-    flags = told.get("flags", "").split()
+    return {"flags": ""} | {name.strip(): value.strip() for name, _, value in rows}
+
+
+def processor(told: Mapping[str, str]) -> str:
+    """Its name, and where that leaves it open, its kind."""
+    flags = told["flags"].split()
     zen = {"25": "Zen 4" if "avx512f" in flags else "Zen 3", "26": "Zen 5"}.get(told.get("cpu family", ""))
     sets = [text for flag, text in (("amx_int8", "AMX"), ("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags]
     kind = ", ".join(filter(None, [zen if "AMD" in told.get("model name", "") else None, *sets[:1]]))
@@ -228,6 +253,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=SIZES, default=list(SIZES), metavar="MODEL")
     parser.add_argument("--batches", nargs="+", type=int, help="1 and 32 (efficientnet_b4: 16) when not given")
+    parser.add_argument("--precisions", nargs="+", choices=peers.PEERS_OF, default=list(peers.PEERS_OF),
+                        metavar="PRECISION", help="%(choices)s")
     parser.add_argument("--peers", nargs="*", default=["usual"], choices=["usual", "all", *list(peers.ENGINES)[1:]],
                         metavar="PEER", help="usual (those of the bars), all, or names: %(choices)s")
     parser.add_argument("--isa", nargs="*", default=[], help="more rows of ours with SWIFTCNN_ISA=avx2, avx512, ...")

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""The engines whose inference is measured, each at its best settings for float32; run as a program, one of them works.
+"""The engines whose inference is measured, each at its best settings; run as a program, one of them works.
 
 An engine is made from a `Job` by a function of this file. It says how images become what the engine takes, which is not
-timed, and how logits are computed of it, which is.
+timed, and how logits are computed of it, which is. Images and logits are float32 in any precision.
 """
 
 import argparse
+import collections
 import os
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import turns
@@ -26,6 +27,7 @@ class Job(NamedTuple):
     batch: int
     threads: int
     folder: pathlib.Path
+    precision: str = "float32"
 
     def file(self, suffix: str) -> str:
         """A file that `exports.py` made of the model."""
@@ -58,6 +60,11 @@ def nchw(images: Any) -> Any:
     return numpy.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
+def counted(kinds: Iterable[str]) -> str:
+    """How many layers there are of each kind."""
+    return ", ".join(f"{count} layers in {kind}" for kind, count in collections.Counter(kinds).most_common())
+
+
 def swiftcnn(job: Job) -> Engine:
     """Ours."""
     sys.path.append(str(turns.ROOT / "bindings" / "python"))
@@ -67,8 +74,10 @@ def swiftcnn(job: Job) -> Engine:
     model = swiftcnn.create_model(
         job.model, weights=job.file(".safetensors"), input_shape=(job.size, job.size, 3), classes=CLASSES,
         classifier_activation=None)
-    isa = os.environ.get("SWIFTCNN_ISA")
-    settings = f"SWIFTCNN_ISA={isa}" if isa else ""
+    settings = ""
+    if job.precision != "float32":
+        model.set_precision(job.precision)
+        settings = counted(f"{row.dtype} by {row.instruction}" for row in model.precision())
     return Engine(lambda images: images, model.predict_on_batch, swiftcnn.__version__, settings)
 
 
@@ -88,21 +97,29 @@ def onnxruntime(job: Job) -> Engine:
         nchw, lambda x: session.run(None, {"images": x})[0], onnxruntime.__version__, "all optimisations, spinning")
 
 
-def openvino(job: Job, streams: int = 1) -> Engine:
-    """OpenVINO in float32, which it leaves by itself where the processor has bfloat16."""
+OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def openvino(job: Job, streams: int = 1, is_told: bool = True) -> Engine:
+    """OpenVINO in the precision; untold, it leaves float32 by itself where the processor has bfloat16."""
     import openvino
 
     core = openvino.Core()
     model = core.read_model(job.file(".onnx"))
     part = job.batch // streams
     model.reshape([part, 3, job.size, job.size])
+    expected = OPENVINO_PRECISIONS[job.precision]
     compiled = core.compile_model(model, "CPU", {
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
-        "INFERENCE_NUM_THREADS": job.threads, "NUM_STREAMS": streams, "INFERENCE_PRECISION_HINT": "f32"})
-    precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    if precision != "f32":
-        raise RuntimeError(f"it computes in {precision}")
-    settings = f"{precision}, {compiled.get_property('INFERENCE_NUM_THREADS')} threads, streams {streams}"
+        "INFERENCE_NUM_THREADS": job.threads, "NUM_STREAMS": streams,
+    } | ({"INFERENCE_PRECISION_HINT": expected} if is_told else {}))
+    # Asked of each layer, since a hint is not a promise; in bfloat16 some may stay in float32.
+    found = [about["runtimePrecision"].value for about in (
+                 operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops())
+             if about["layerType"].value in ("Convolution", "FullyConnected")]
+    if is_told and (expected not in found or set(found) - {expected, "f32"}):
+        raise RuntimeError(f"it computes {counted(found)}")
+    settings = f"{counted(found)}, {compiled.get_property('INFERENCE_NUM_THREADS')} threads, streams {streams}"
     version = openvino.__version__.split("-")[0]
     requests = [compiled.create_infer_request() for _ in range(streams)]
     if streams == 1:
@@ -128,6 +145,11 @@ def openvino_streams(job: Job) -> Engine:
     if job.threads == 1 or job.batch % job.threads:
         raise turns.Failure("the batch cannot be divided over the threads")
     return openvino(job, job.threads)
+
+
+def openvino_default(job: Job) -> Engine:
+    """OpenVINO in whatever it takes by itself."""
+    return openvino(job, is_told=False)
 
 
 def ncnn(job: Job) -> Engine:
@@ -172,7 +194,8 @@ def torch(job: Job, is_compiled: bool = False) -> Engine:
     torch.set_num_threads(job.threads)
     network = networks.named(job.model, classes=CLASSES)
     network.load_state_dict(safetensors.torch.load_file(job.file(".safetensors")))
-    network = network.eval().to(memory_format=torch.channels_last)
+    dtype = getattr(torch, job.precision)
+    network = network.eval().to(dtype).to(memory_format=torch.channels_last)
     if is_compiled:
         import torch._inductor.config
 
@@ -181,7 +204,7 @@ def torch(job: Job, is_compiled: bool = False) -> Engine:
 
     def predict(x: Any) -> Any:
         with torch.no_grad():
-            return network(x).numpy()
+            return network(x.to(dtype)).float().numpy()
 
     return Engine(
         lambda images: torch.from_numpy(images).permute(0, 3, 1, 2), predict, torch.__version__.split("+")[0],
@@ -198,15 +221,19 @@ ENGINES: dict[str, Callable[[Job], Engine]] = {
     "onnxruntime": onnxruntime,
     "openvino": openvino,
     "openvino-streams": openvino_streams,
+    "openvino-default": openvino_default,
     "ncnn": ncnn,
     "torch": torch,
     "torch-compile": torch_compile,
 }
 TITLES = {"swiftcnn": "SwiftCNN", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
-          "openvino-streams": "OpenVINO, a stream a thread", "ncnn": "ncnn", "torch": "PyTorch channels-last",
-          "torch-compile": "torch.compile, frozen"}
+          "openvino-streams": "OpenVINO, a stream a thread", "openvino-default": "OpenVINO's default", "ncnn": "ncnn",
+          "torch": "PyTorch channels-last", "torch-compile": "torch.compile, frozen"}
 # Those of the bars; the others are slower and have to be asked for.
-USUAL = ("onnxruntime", "openvino", "openvino-streams", "ncnn")
+USUAL = ("onnxruntime", "openvino", "openvino-streams", "openvino-default", "ncnn")
+# Those that compute in a precision on these processors.
+PEERS_OF = {"float32": ("onnxruntime", "openvino", "openvino-streams", "ncnn", "torch", "torch-compile"),
+            "bfloat16": ("openvino", "openvino-streams", "openvino-default", "torch", "torch-compile")}
 
 
 def difference(engine: Engine, job: Job, prepared: list[Any]) -> float:
@@ -233,7 +260,7 @@ def make(name: str, job: Job, second: str | None) -> tuple[Callable[[int], None]
     beside = None
     if second:
         model, size = second.split(":")
-        other = Job(model, int(size), 1, job.threads, job.folder)
+        other = Job(model, int(size), 1, job.threads, job.folder, job.precision)
         beside = ENGINES[name](other)
         image = beside.prepare(other.images(0))
     prepared = [engine.prepare(job.images(number)) for number in range(BATCHES_OF_INPUT)]
@@ -255,9 +282,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("--precision", choices=PEERS_OF, default="float32")
     parser.add_argument("--second", help="another model in the process, as resnet18:224")
     given = parser.parse_args()
-    job = Job(given.model, given.size, given.batch, given.threads, given.folder)
+    job = Job(given.model, given.size, given.batch, given.threads, given.folder, given.precision)
     turns.serve(lambda: make(given.engine, job, given.second))
 
 

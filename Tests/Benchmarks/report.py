@@ -6,36 +6,60 @@ from typing import Any
 import peers
 import turns
 
-# The best peer's median over ours, at the small batch and at the large one.
+# In float32 the best peer's median over ours, at the small batch and at the large one.
 BARS = {
     "resnet18": (1.5, 1.7), "resnet34": (1.4, 1.7), "resnet50": (1.2, 1.2), "efficientnet_b0": (1.25, 1.3),
-    "efficientnet_b4": (1.15, 1.15), "tf_efficientnet_lite0": (1.1, 1.1),
+    "efficientnet_b4": (1.15, 1.3), "tf_efficientnet_lite0": (1.1, 1.1),
+}
+# In bfloat16 at batch 1, by the processor's best instructions for it: the best peer's median over ours, and our
+# float32's over ours.
+BFLOAT16_BARS = {
+    "amx_bf16": ({"resnet18": 1.2, "resnet50": 2.5, "efficientnet_b0": 1.8, "efficientnet_b4": 1.5},
+                 {"resnet18": 2.6, "resnet50": 5.0, "efficientnet_b0": 1.5, "efficientnet_b4": 1.9}),
+    "avx512_bf16": ({"resnet50": 1.05}, {"resnet50": 1.45, "efficientnet_b0": 1.1}),
 }
 AVX2_BAR = 0.85  # Of our own speed with AVX-512.
 COLD_START_BAR = 0.6  # Of ONNX Runtime's seconds.
-LARGEST_DIFFERENCE = 1e-5  # Ours.
-LARGEST_PEER_DIFFERENCE = 1e-3  # A peer above it computes something else, and is not compared with.
+# Of the logits from PyTorch's in float32, over the largest of those. A rounding to bfloat16 errs by at most 2^-9 of the
+# value. A network makes two a layer, of weights and of what flows; they are independent of each other, so 256 of them,
+# which is more than any of the networks makes, come to 16 times one.
+LARGEST_DIFFERENCE = {"float32": 1e-5, "bfloat16": 16 * 2**-9}
+# A peer above it computes something else, and is not compared with.
+LARGEST_PEER_DIFFERENCE = {"float32": 1e-3, "bfloat16": 32 * 2**-9}
 NOISE = 1.03  # Where two of our own times should be equal.
 
 Row = dict[str, Any]
 
 
-def judge(cell: Row) -> None:
-    """Adds the best peer, the ratio and whether the bar is reached to a cell: the rows of a model at a batch."""
+def judge(cell: Row, bfloat16: str) -> None:
+    """Adds the best peer, the ratios and whether the bars are reached to a cell: the rows of a model at a batch.
+
+    Args:
+        bfloat16: the processor's best instructions for it, or empty.
+    """
+    model, precision = cell["model"], cell["precision"]
     rows = {row["engine"]: row for row in cell["rows"] if "median_ms" in row}
     ours = rows.get("swiftcnn")
     valid = [row for name, row in rows.items()
-             if not name.startswith("swiftcnn") and row["difference"] <= LARGEST_PEER_DIFFERENCE]
-    if cell["model"] in BARS:
-        cell["bar"] = BARS[cell["model"]][cell["batch"] > 1]
+             if not name.startswith("swiftcnn") and row["difference"] <= LARGEST_PEER_DIFFERENCE[precision]]
+    if precision == "float32":
+        bars = {name: both[cell["batch"] > 1] for name, both in BARS.items()}
+    else:
+        bars, float32_bars = BFLOAT16_BARS[bfloat16] if cell["batch"] == 1 else ({}, {})
+    if model in bars:
+        cell["bar"] = bars[model]
     if valid:
         best = min(valid, key=lambda row: row["median_ms"])
         cell["best_peer"], cell["best_peer_ms"] = best["engine"], best["median_ms"]
     if ours:
-        cell["faithful"] = ours["difference"] <= LARGEST_DIFFERENCE
+        cell["faithful"] = ours["difference"] <= LARGEST_DIFFERENCE[precision]
         for name, row in rows.items():
             if name.startswith("swiftcnn-"):
                 row["speed_of_default"] = ours["median_ms"] / row["median_ms"]
+        if "swiftcnn-float32" in rows:
+            cell["float32_ms"] = rows["swiftcnn-float32"]["median_ms"]
+            cell["float32_ratio"] = cell["float32_ms"] / ours["median_ms"]
+            cell["float32_bar"] = float32_bars.get(model, 1 / NOISE)  # Never slower.
     if ours and valid:
         cell["ratio"] = cell["best_peer_ms"] / ours["median_ms"]
         cell["passes"] = cell["faithful"] and cell["ratio"] >= cell.get("bar", 0)
@@ -53,7 +77,7 @@ def line(row: Row) -> str:
     beside = f", {row['speed_of_default']:.2f} of our default" if "speed_of_default" in row else ""
     return (f"  {row['engine']:<18} {row['median_ms']:8.2f} ms an image ({row['fastest_ms']:.2f} to "
             f"{row['slowest_ms']:.2f}, quartiles {row['quartile_spread']:.0%}), differs by {row['difference']:.1e}"
-            f"{beside}")
+            f"{beside}{'; ' if row['settings'] else ''}{row['settings']}")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -61,23 +85,34 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
-def peers_table(results: Row) -> str:
-    """The table of the engines, a column a model, the batches beside each other."""
+def title(engine: str, precision: str, version: str = "") -> str:
+    """An engine's name for readers; float32 goes without saying, and so does a default."""
+    name, _, kind = engine.partition("-") if engine.startswith("swiftcnn") else (engine, "", "")
+    is_said = precision != "float32" and kind != "float32" and not name.endswith("-default")
+    return ", ".join(filter(None, [f"{peers.TITLES[name]} {version}".strip(), kind, precision if is_said else ""]))
+
+
+def milliseconds(cell: Row, engine: str) -> str:
+    """An engine's time in a cell, for a table."""
+    found = [row["median_ms"] for row in cell["rows"] if row["engine"] == engine and "median_ms" in row]
+    return f"{found[0]:.1f}" if found else "-"
+
+
+def peers_table(results: Row, precision: str) -> str:
+    """The table of the engines in a precision, a column a model, the batches beside each other."""
     columns: dict[str, list[Row]] = {}
+    engines: dict[str, None] = {}
     for cell in results["cells"]:
-        size = "" if cell["size"] == 224 else f" {cell['size']}"
-        columns.setdefault(cell["model"] + size, []).append(cell)
+        if cell["precision"] == precision:
+            size = "" if cell["size"] == 224 else f" {cell['size']}"
+            columns.setdefault(cell["model"] + size, []).append(cell)
+            engines |= dict.fromkeys(row["engine"] for row in cell["rows"])
+    if not columns:
+        return ""
     head = [f"{model} " + " / ".join(f"b{cell['batch']}" for cell in cells) for model, cells in columns.items()]
 
     def row(title: str, value: Any) -> list[str]:
         return [title, *(" / ".join(value(cell) for cell in cells) for cells in columns.values())]
-
-    def time_of(engine: str) -> Any:
-        def value(cell: Row) -> str:
-            found = [row for row in cell["rows"] if row["engine"] == engine and "median_ms" in row]
-            return f"{found[0]['median_ms']:.1f}" if found else "-"
-
-        return value
 
     def best(cell: Row) -> str:
         return f"{cell['best_peer_ms']:.1f} ({cell['best_peer']})" if "best_peer" in cell else "-"
@@ -85,16 +120,34 @@ def peers_table(results: Row) -> str:
     def of(key: str) -> Any:
         return lambda cell: f"{cell[key]:.2f}" if key in cell else "-"
 
-    rows = []
-    for engine in results["engines"]:
-        name, _, isa = engine.partition("-") if engine.startswith("swiftcnn") else (engine, "", "")
-        title = peers.TITLES[name] + (f", {isa}" if isa else "")
-        rows.append(row(f"{title} {results['versions'].get(engine, '')}".strip(), time_of(engine)))
+    rows = [row(title(engine, precision, results["versions"].get(engine, "")),
+                lambda cell, engine=engine: milliseconds(cell, engine)) for engine in engines]
     rows.append(row("best peer", best))
     rows.append(row("ratio: best peer / SwiftCNN", of("ratio")))
     rows.append(row("bar", of("bar")))
     rows.append(row("", lambda cell: verdict(cell["passes"]) if "passes" in cell else "-"))
-    return table(["ms an image", *head], rows)
+    return table([f"ms an image, {precision}", *head], rows)
+
+
+COLUMNS = {"float32": ("swiftcnn", "onnxruntime", "openvino", "ncnn"), "bfloat16": ("swiftcnn", "openvino")}
+
+
+def small_batch_table(results: Row) -> str:
+    """The README's table: a row a model at batch 1, the precisions beside each other."""
+    cells = {(cell["model"], cell["precision"]): cell for cell in results["cells"] if cell["batch"] == 1}
+    head, rows = ["224x224, batch 1"], {cell["model"]: [cell["model"]] for cell in cells.values()}
+    for model, row in rows.items():
+        size = next(cell["size"] for cell in cells.values() if cell["model"] == model)
+        row[0] += "" if size == 224 else f", {size}x{size}"
+    for precision in results["precisions"]:
+        versions = {engine: results["versions"].get(engine, "") for engine in COLUMNS[precision]} | {"swiftcnn": ""}
+        head += [title(engine, precision, version) for engine, version in versions.items()]
+        head.append("best of these / SwiftCNN")
+        for model, row in rows.items():
+            cell = cells.get((model, precision), {"rows": []})
+            row += [milliseconds(cell, engine) for engine in versions]
+            row.append(f"{cell['ratio']:.2f}" if "ratio" in cell else "-")
+    return table(head, list(rows.values())) if rows else ""
 
 
 def compared(title: str, measure: str, ours: float, other: float, bar: float) -> Row:
@@ -105,15 +158,21 @@ def compared(title: str, measure: str, ours: float, other: float, bar: float) ->
 
 
 def others_table(results: Row) -> str:
-    """What else has a bar: start, memory, batches, a second model, AVX2."""
+    """What else has a bar: start, memory, batches, a second model, bfloat16 beside float32, AVX2."""
     rows = [
         [row["title"], f"{row['ours']:.4g} {row['measure']}", f"{row['other']:.4g} {row['measure']}",
          f"{row['ratio']:.2f}", f"at most {row['bar']}", verdict(row["passes"])]
         for row in results["others"]
     ]
     for cell in results["cells"]:
+        if "float32_ratio" in cell:
+            ratio, bar = cell["float32_ratio"], cell["float32_bar"]
+            rows.append([
+                f"float32 over bfloat16, {cell['model']} batch {cell['batch']}",
+                f"{cell['float32_ms'] / ratio:.3g} ms", f"{cell['float32_ms']:.3g} ms", f"{ratio:.2f}",
+                f"at least {bar:.3g}", verdict(cell["faithful"] and ratio >= bar)])
         for row in cell["rows"]:
-            if "speed_of_default" in row and row["engine"] == "swiftcnn-avx2":
+            if "speed_of_default" in row and row["engine"] == "swiftcnn-avx2" and cell["precision"] == "float32":
                 rows.append([
                     f"AVX2 beside our default, {cell['model']} batch {cell['batch']}", f"{row['median_ms']:.3g} ms",
                     f"{row['median_ms'] * row['speed_of_default']:.3g} ms", f"{row['speed_of_default']:.2f}",
@@ -123,13 +182,14 @@ def others_table(results: Row) -> str:
 
 def document(results: Row, cells: str) -> str:
     """The machine, a table of the cells, that of what else has a bar, and the notes."""
-    notes = [f"- {cell['model']} batch {cell['batch']}, {row['engine']}: {row['failure']}"
+    notes = [f"- {cell['model']} batch {cell['batch']} {cell['precision']}, {row['engine']}: {row['failure']}"
              for cell in results["cells"] for row in cell["rows"] if "failure" in row]
     notes += [f"- {note}" for note in results["notes"]]
     meter = results["meter"]
     machine = results["machine"]
-    head = (f"{machine['processor']}, {machine['processors']} processors, Linux {machine['kernel']}; "
-            f"{results['threads']} thread{'s' * (results['threads'] > 1)}, float32, medians.")
+    threads = f"{results['threads']} thread{'s' * (results['threads'] > 1)}"
+    head = (f"{machine['processor']}, {machine['processors']} processors, Linux {machine['kernel']}; {threads}, "
+            f"{' and '.join(results['precisions'])}, medians.")
     peak = (f"The peak of float32 multiply-adds is {meter['normal_gflops']:.0f} GFLOP/s; "
             f"{meter['turns_below_peak']} of {meter['turns']} turns began below {turns.Meter.SHARE:.0%} of it, after "
             f"waiting {meter['seconds_waited']:.0f} s in all.")
@@ -139,4 +199,5 @@ def document(results: Row, cells: str) -> str:
 
 def markdown(results: Row) -> str:
     """All that was measured of inference."""
-    return document(results, peers_table(results) if results["cells"] else "")
+    tables = [small_batch_table(results), *(peers_table(results, precision) for precision in results["precisions"])]
+    return document(results, "\n\n".join(part for part in tables if part))

@@ -42,8 +42,8 @@ class Bench:
             (self.folder / f"{model}.training.safetensors").unlink(missing_ok=True)
         self.meter = turns.Meter(given.threads, given.peak, given.patience)
         self.results: dict[str, Any] = {
-            "machine": inference.machine(), "threads": given.threads, "versions": {}, "cells": [], "others": [],
-            "notes": [], "meter": self.meter.report()}
+            "machine": inference.machine(), "threads": given.threads, "precisions": ["float32"], "versions": {},
+            "cells": [], "others": [], "notes": [], "meter": self.meter.report()}
 
     def note(self, text: str) -> None:
         """Says something now and at the end."""
@@ -90,7 +90,8 @@ class Bench:
         request = {"calls": self.given.calls, "seconds": self.given.seconds}
         for name, row in self.race(workers, dict.fromkeys(workers, batch), request).items():
             rows[name] |= row
-        cell = {"model": model, "size": trainers.SIZES[model], "batch": batch, "rows": list(rows.values())}
+        cell = {"model": model, "size": trainers.SIZES[model], "batch": batch, "precision": "float32",
+                "rows": list(rows.values())}
         judge(cell)
         self.results["cells"].append(cell)
         print("\n".join(line(row, batch) for row in cell["rows"]))
