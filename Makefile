@@ -40,8 +40,8 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 .PHONY: help deps lib onnx-schema onnx-nodes onnx-families supported-python python wheel test test-swift \
   test-c test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize sanitize-build sanitize-races \
   sanitize-leaks memcheck fuzz golden golden-check keras-check parity asm-check asm-golden code-golden bench bench-training \
-  bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-calls bench-costs bench-processes soak \
-  fork-soak clean docs
+  bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-agreement bench-calls bench-costs \
+  bench-processes soak fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
@@ -398,7 +398,7 @@ code-golden: deps ## Makes Tests/SwiftCNNTests/generated_code.txt again, for a c
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Ten thousand predictions: memory stays flat, bits the same; then 400 runs with too little memory
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -436,6 +436,9 @@ bench-folders: python build/peers-venv/ready ## Measures only reading pictures i
 # More by BENCH, as BENCH='--model resnet18'.
 bench-finetuning: python build/peers-venv/ready ## Measures only fine-tuning on a folder of JPEG files, beside PyTorch and torchvision
 	build/peers-venv/bin/python Tests/Benchmarks/finetuning.py $(BENCH)
+
+bench-agreement: python build/photos/ready ## Measures how often bfloat16 sees in photos what float32 sees
+	PYTHONPATH=bindings/python build/venv/bin/python Tests/Benchmarks/agreement.py $(BENCH)
 
 bench-costs: deps ## Measures convolutions by every algorithm, beside what the cost model predicts
 	SWIFTCNN_BENCH_COSTS=1 $(SWIFT_TEST) --filter ConvolutionCostTests.predictionsBesideTimes

@@ -31,6 +31,15 @@ def test_a_photo_has_the_classes_and_probabilities_of_pytorch(model, photo):
     assert [probability for _, probability in found] == pytest.approx(expected["probabilities"], abs=1e-3)
 
 
+@pytest.mark.parametrize("photo", DOCUMENT["photos"])
+def test_in_bfloat16_a_photo_has_nearly_the_same_probabilities(model, photo):
+    expected = model.classify(FOLDER / photo, top=3)
+    model.set_precision("bfloat16")
+    found = dict(model.classify(FOLDER / photo, top=10))
+    model.set_precision("float32")
+    assert [found[name] for name, _ in expected] == pytest.approx([value for _, value in expected], abs=0.03)
+
+
 def run(example: str, *arguments: str, datasets: pathlib.Path | None = None) -> str:
     done = subprocess.run(
         [sys.executable, str(pathlib.Path(PACKAGE_ROOT, "examples", example)), *arguments],
