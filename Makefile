@@ -39,7 +39,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
 .PHONY: help deps lib onnx-schema onnx-nodes onnx-families supported-python python wheel test test-swift \
   test-c test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize sanitize-build sanitize-races \
-  sanitize-leaks memcheck fuzz golden golden-check keras-check parity asm-check asm-golden code-golden bench bench-training \
+  sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours asm-check asm-golden code-golden bench bench-training \
   bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-agreement bench-calls bench-costs \
   bench-processes soak fork-soak clean docs
 
@@ -378,6 +378,9 @@ KERAS_TESTS := $(addprefix Tests/Python/test_,keras_layers.py keras_models.py ke
 
 keras-check: python build/peers-venv/ready ## Runs the tests of fidelity to Keras on Keras itself
 	SWIFTCNN_TEST_KERAS=1 build/peers-venv/bin/python -m pytest -q -p no:cacheprovider -W ignore $(KERAS_TESTS)
+
+neighbours: python build/peers-venv/inference ## Computes in bfloat16 beside PyTorch and OpenVINO in one process, which share the tiles
+	PYTHONPATH=bindings/python build/peers-venv/bin/python Tests/Golden/neighbours.py
 
 build/peers-venv/ready:
 	$(PYTHON) -m venv --clear build/peers-venv
