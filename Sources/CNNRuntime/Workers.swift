@@ -1,3 +1,5 @@
+import Synchronization
+
 /// The team of threads that one plan divides its work over.
 ///
 /// How work is divided depends on `count` alone, never on which threads happen to be free, so the same plan gives the
@@ -52,6 +54,42 @@ public struct Workers: Sendable {
       let first = blocks * worker / parts * grain
       let end = min(total, blocks * (worker + 1) / parts * grain)
       if first < end { body(first..<end, worker) }
+    }
+  }
+
+  /// Deals `0..<total` out in parallel as it is asked for: `body(worker, next)` is called once for each worker, and each call
+  /// of `next` gives it some units that nobody else gets, until all are taken.
+  ///
+  /// Each worker begins with a part of its own, and helps others once that is done: a processor that is slower for a while,
+  /// as when another machine's thread has a half of it, computes less and nobody waits for it. What a unit's results are may
+  /// not depend on who computes it; so the same plan gives the same bits.
+  public func share(_ total: Int, _ body: (_ worker: Int, _ next: () -> Range<Int>?) -> Void) {
+    // A bit for each share.
+    let shares = min(total, UInt64.bitWidth), parts = min(count, shares)
+    if parts <= 1 || count > shares {
+      forEachRange(of: total) { range, worker in
+        var rest = Optional(range)
+        body(worker) {
+          defer { rest = nil }
+          return rest
+        }
+      }
+      return
+    }
+    let taken = Atomic<UInt64>(0)
+    run(parts: parts) { worker in
+      let first = shares * worker / parts
+      var asked = 0
+      body(worker) {
+        while asked < shares {
+          let share = (first + asked) % shares, bit = UInt64(1) << share
+          asked += 1
+          if taken.bitwiseOr(bit, ordering: .relaxed).oldValue & bit == 0 {
+            return total * share / shares..<total * (share + 1) / shares
+          }
+        }
+        return nil
+      }
     }
   }
 }

@@ -114,6 +114,33 @@ private func runCounts(_ pool: ThreadPool, parts: Int) -> [Int] {
     }
   }
 
+  @Test func everyUnitIsDealtOutOnce() {
+    for count in [1, 2, 3, 8, 100] {
+      for total in [0, 1, 2, 5, 63, 64, 65, 1000] {
+        let seen = Scratch(total, repeating: 0)
+        Workers(count: count).share(total) { _, next in
+          while let range = next() {
+            for index in range { seen.base[index] += 1 }
+          }
+        }
+        #expect(seen.values == Array(repeating: 1, count: total), "\(total) units for \(count)")
+      }
+    }
+  }
+
+  @Test func aWorkerThatIsHeldUpComputesLess() {
+    let counts = Scratch(2, repeating: 0)
+    Workers(count: 2).share(40) { worker, next in
+      while let range = next() {
+        counts.base[worker] += range.count
+        // The other begins before this one asks again.
+        if worker == 1 { usleep(20_000) }
+      }
+    }
+    #expect(counts.values[0] + counts.values[1] == 40)
+    #expect(counts.values[1] < 20)
+  }
+
   @Test func theCallersAffinityAndSignalsAreLeftAlone() {
     let before = ProcessorSet.ofThisProcess().processors
     onNewThreads(1) { _ in

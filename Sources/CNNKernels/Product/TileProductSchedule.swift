@@ -2,7 +2,7 @@ import CNNCore
 import CNNRuntime
 import X86Assembler
 
-/// A convolution of bfloat16 as products of tiles: which kernels, in which order, and what each thread does.
+/// A convolution of bfloat16 as products of tiles: which kernels, in which order, and in which units threads share them.
 ///
 /// Each thread sets the shapes of its tiles before its share and gives them up after it, which takes as long as two products
 /// of tiles: so no call of a kernel does, and other libraries find the tiles as they left them: not set.
@@ -11,7 +11,7 @@ struct TileProductSchedule: Sendable {
   let filter: TileFilter
   private let configure, release: GeneratedKernel
   private let panels: [Panel]
-  private let work: [Work]
+  private let units: [Unit]
   private let spans: [TileSpan]
   private let output: BlockedTensor
 
@@ -22,12 +22,14 @@ struct TileProductSchedule: Sendable {
     let input, filter, bias, output: Int
     /// How many blocks its output channels are.
     let outputBlocks: Int
+    /// Bytes of its filter, and how many of those behind it each round fetches.
+    let filterByteCount, fetchedByteCount: Int
   }
 
-  private struct Work: Sendable {
+  /// What one thread computes at a time: some panels for some rounds.
+  private struct Unit: Sendable {
     let panels: Range<Int>
-    /// Rounds whose input stays in the second cache while the panels pass by.
-    let chunks: [[Calls]]
+    let calls: [Calls]
   }
 
   /// Rounds of the same kernel, one after the other.
@@ -35,6 +37,8 @@ struct TileProductSchedule: Sendable {
     let tiles: Int
     let rounds: [TileRound]
     let firstSpan: Int
+    /// How many rounds there are before in a pass over the filter.
+    let roundsBefore: Int
   }
 
   /// - Parameters:
@@ -61,10 +65,31 @@ struct TileProductSchedule: Sendable {
     if g.kernelWidth > 1 {
       loops.append(.init(count: g.kernelWidth, stride: g.dilationWidth * BlockedTensor.pixelByteCount))
     }
+    // What is not divided is read by every thread: panels read the input, rounds the filter.
+    let count = workers.count, roundCount = walk.rounds.count, panelCount = groups * filter.panels.count
+    func busiest(_ units: Int) -> Double { Double((units + count - 1) / count) / Double(units) * Double(count) }
+    let dividesPanels =
+      busiest(panelCount) + Double(input.byteCount) * 1e-8
+      < busiest(roundCount) + Double(filter.count * 2) * 1e-8
+    // Some units for each thread, so that one which is slower can do fewer, but none of less than a few microseconds; and
+    // the input of their rounds stays in the second cache while the panels pass by.
+    let roundBytes =
+      2 * walk.pixels * max(walk.pixelStride, BlockedTensor.pixelByteCount) * g.strideHeight * filter.blocks * groups
+    let products = roundCount * panelCount * filter.blocks * filter.taps * 4
+    let wanted = count == 1 ? 1 : min(6 * count, max(count, products / 256))
+    let parts = dividesPanels ? (wanted + panelCount - 1) / panelCount : wanted
+    let unitRounds = max(
+      1, min((roundCount + parts - 1) / parts, library.target.secondCacheByteCount / 3 / max(1, roundBytes)))
+    // While a panel is read, the next one is fetched, a part with each round: so memory is never waited for nor at rest.
+    let passRounds = dividesPanels ? roundCount : unitRounds
+    let isFar = filter.count * 2 > library.target.secondCacheByteCount / 8 && passRounds <= 64
+    func fetchedLines(_ columns: Int) -> Int {
+      isFar ? (columns * TileProductKernel.filterTileByteCount / 64 + passRounds - 1) / passRounds : 0
+    }
     func kernel(tiles: Int, columns: Int) -> GeneratedKernel {
       let kernel = TileProductKernel(
         target: library.target, tileRows: tiles, tileColumns: columns, pixels: walk.pixels,
-        pixelStride: walk.pixelStride, secondTile: walk.secondTile, loops: loops,
+        pixelStride: walk.pixelStride, secondTile: walk.secondTile, loops: loops, fetchedLines: fetchedLines(columns),
         output: .init(
           isBFloat16: isBFloat16, pixelStride: BlockedTensor.pixelByteCount, blockStride: output.blockByteCount),
         epilogue: epilogue)
@@ -85,7 +110,8 @@ struct TileProductSchedule: Sendable {
             kernels: kernels(columns: tiles), input: group * filter.blocks * input.blockByteCount,
             filter: filterOffset, bias: channel * 4,
             output: channel / (isBFloat16 ? 32 : BlockedTensor.blockChannels) * output.blockByteCount,
-            outputBlocks: isBFloat16 ? 1 : tiles))
+            outputBlocks: isBFloat16 ? 1 : tiles, filterByteCount: filter.count(ofPanel: tiles) * 2,
+            fetchedByteCount: 64 * fetchedLines(tiles) * filter.blocks * filter.taps))
         filterOffset += filter.count(ofPanel: tiles) * 2
       }
     }
@@ -104,47 +130,26 @@ struct TileProductSchedule: Sendable {
       return code
     }
 
-    // The spans of all rounds in a row, and the work of each thread.
     var spans: [TileSpan] = []
-    let roundBytes =
-      2 * walk.pixels * max(walk.pixelStride, BlockedTensor.pixelByteCount) * g.strideHeight * filter.blocks * groups
-    let chunkRounds = max(1, library.target.secondCacheByteCount / 3 / max(1, roundBytes))
-    let count = workers.count, roundCount = walk.rounds.count
-    func busiest(_ units: Int) -> Double { Double((units + count - 1) / count) / Double(units) * Double(count) }
-    // What is not divided is read by every thread: that of panels costs the input, that of pixels the filter.
-    let byPanel = busiest(panels.count) + Double(input.byteCount) * 1e-8
-    let byRound = busiest(roundCount) + Double(filter.count * 2) * 1e-8
-    let dividesPanels = byPanel < byRound
-    let parts = min(count, dividesPanels ? panels.count : roundCount)
-    var work: [Work] = []
-    func chunks(_ range: Range<Int>) -> [[Calls]] {
-      stride(from: range.lowerBound, to: range.upperBound, by: chunkRounds).map { first in
-        let rounds = walk.rounds[first..<min(first + chunkRounds, range.upperBound)]
-        return [2, 1].compactMap { tiles in
-          let chosen = rounds.filter { $0.tiles == tiles }
-          if chosen.isEmpty { return nil }
-          let firstSpan = spans.count
-          for round in chosen { spans += round.spans }
-          return Calls(
-            tiles: tiles, rounds: chosen.map { TileRound(input: $0.input, spans: $0.spans.count) },
-            firstSpan: firstSpan)
-        }
+    let rounds = stride(from: 0, to: roundCount, by: unitRounds).map { first in
+      let rounds = walk.rounds[first..<min(first + unitRounds, roundCount)]
+      var before = dividesPanels ? first : 0
+      return [2, 1].compactMap { tiles -> Calls? in
+        let chosen = rounds.filter { $0.tiles == tiles }
+        if chosen.isEmpty { return nil }
+        defer { before += chosen.count }
+        let firstSpan = spans.count
+        for round in chosen { spans += round.spans }
+        return Calls(
+          tiles: tiles, rounds: chosen.map { TileRound(input: $0.input, spans: $0.spans.count) }, firstSpan: firstSpan,
+          roundsBefore: before)
       }
     }
-    if dividesPanels {
-      let all = chunks(0..<roundCount)
-      for part in 0..<parts {
-        work.append(
-          Work(panels: panels.count * part / parts..<panels.count * (part + 1) / parts, chunks: all))
-      }
-    } else {
-      for part in 0..<parts {
-        work.append(
-          Work(
-            panels: 0..<panels.count, chunks: chunks(roundCount * part / parts..<roundCount * (part + 1) / parts)))
-      }
-    }
-    (self.work, self.spans) = (work, spans)
+    self.spans = spans
+    units =
+      dividesPanels
+      ? panels.indices.flatMap { panel in rounds.map { Unit(panels: panel..<panel + 1, calls: $0) } }
+      : rounds.map { Unit(panels: panels.indices, calls: $0) }
   }
 
   /// Computes all of it.
@@ -152,14 +157,19 @@ struct TileProductSchedule: Sendable {
     _ input: UnsafeRawPointer, filter packed: UnsafePointer<BFloat16>, bias: UnsafePointer<Float>?,
     residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer, workers: Workers
   ) {
-    workers.run(parts: work.count) { worker in
-      if self.output.border != .none {
-        for panel in stride(from: worker, to: panels.count, by: work.count) { clearBorder(panels[panel], output) }
+    if self.output.border != .none {
+      workers.forEachRange(of: panels.count) { range, _ in
+        for panel in panels[range] { clearBorder(panel, output) }
       }
+    }
+    workers.share(units.count) { _, next in
       var nothing = 0
       configure(&nothing)
       spans.withUnsafeBufferPointer { spans in
-        if let spans = spans.baseAddress { run(work[worker], spans, input, packed, bias, residual, output) }
+        guard let spans = spans.baseAddress else { return }
+        while let range = next() {
+          for unit in units[range] { run(unit, spans, input, packed, bias, residual, output) }
+        }
       }
       release(&nothing)
     }
@@ -175,22 +185,22 @@ struct TileProductSchedule: Sendable {
   }
 
   private func run(
-    _ work: Work, _ spans: UnsafePointer<TileSpan>, _ input: UnsafeRawPointer, _ packed: UnsafePointer<BFloat16>,
+    _ unit: Unit, _ spans: UnsafePointer<TileSpan>, _ input: UnsafeRawPointer, _ packed: UnsafePointer<BFloat16>,
     _ bias: UnsafePointer<Float>?, _ residual: UnsafeRawPointer?, _ output: UnsafeMutableRawPointer
   ) {
     let filter = UnsafeRawPointer(packed)
-    for chunk in work.chunks {
-      for panel in panels[work.panels] {
-        for calls in chunk {
-          calls.rounds.withUnsafeBufferPointer { rounds in
-            guard let first = rounds.baseAddress else { return }
-            var arguments = TileProductArguments(
-              input: input + panel.input, filter: filter + panel.filter,
-              bias: bias.map { UnsafeRawPointer($0) + panel.bias } ?? filter, output: output + panel.output,
-              residual: (residual ?? UnsafeRawPointer(output)) + panel.output, rounds: first,
-              spans: spans + calls.firstSpan, roundCount: rounds.count)
-            panel.kernels[calls.tiles - 1](&arguments)
-          }
+    for panel in panels[unit.panels] {
+      for calls in unit.calls {
+        calls.rounds.withUnsafeBufferPointer { rounds in
+          guard let first = rounds.baseAddress else { return }
+          var arguments = TileProductArguments(
+            input: input + panel.input, filter: filter + panel.filter,
+            bias: bias.map { UnsafeRawPointer($0) + panel.bias } ?? filter, output: output + panel.output,
+            residual: (residual ?? UnsafeRawPointer(output)) + panel.output,
+            fetched: filter + panel.filter + panel.filterByteCount + calls.roundsBefore * panel.fetchedByteCount,
+            rounds: first,
+            spans: spans + calls.firstSpan, roundCount: rounds.count)
+          panel.kernels[calls.tiles - 1](&arguments)
         }
       }
     }
