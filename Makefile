@@ -37,11 +37,12 @@ LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthrea
 
 C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
 
-.PHONY: help deps lib onnx-schema onnx-nodes onnx-families supported-python python wheel test test-swift \
-  test-c test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize sanitize-build sanitize-races \
-  sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours asm-check asm-golden code-golden bench bench-training \
-  bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-agreement bench-calls bench-costs \
-  bench-processes soak fork-soak clean docs
+.PHONY: help deps lib onnx-schema onnx-nodes onnx-families supported-python python wheel test test-swift test-c \
+  test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize \
+  sanitize-build sanitize-races sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours \
+  asm-check asm-golden code-golden bench bench-training bench-accuracy bench-inference bench-pictures \
+  bench-folders bench-finetuning bench-agreement bench-before bench-calls bench-costs bench-processes soak \
+  fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
@@ -442,6 +443,14 @@ bench-finetuning: python build/peers-venv/ready ## Measures only fine-tuning on 
 
 bench-agreement: python build/photos/ready ## Measures how often bfloat16 sees in photos what float32 sees
 	PYTHONPATH=bindings/python build/venv/bin/python Tests/Benchmarks/agreement.py $(BENCH)
+
+# The package is a folder with `swiftcnn` in it, as a copy of bindings/python after `make python` of an older commit.
+# More by BENCH, as BENCH='--models resnet18 --parts predict'.
+BEFORE ?=
+
+bench-before: $(if $(BEFORE),python build/fma_peak) ## Measures today's package beside an older one (BEFORE=path/to/package)
+	@[ -n "$(BEFORE)" ] || { echo "expected a package that was built before: make bench-before BEFORE=path"; exit 1; }
+	$(PYTHON) Tests/Benchmarks/before.py $(BEFORE) --markdown build/before.md $(BENCH)
 
 bench-costs: deps ## Measures convolutions by every algorithm, beside what the cost model predicts
 	SWIFTCNN_BENCH_COSTS=1 $(SWIFT_TEST) --filter ConvolutionCostTests.predictionsBesideTimes

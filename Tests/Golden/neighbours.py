@@ -2,11 +2,11 @@
 """Computes in bfloat16 beside PyTorch and OpenVINO in one process: each has to give the bits that it gives alone.
 
 Where the processor has tiles all three use them. A process has to be granted them, and a thread's are configured by
-whoever used them last, so the three are made in every order of interest, called by turns in one thread, and called at the
-same time by two threads that each go through all of them.
+whoever used them last, so the three are made in every order that matters, called by turns in one thread, and called at
+the same time by two threads that each go through all of them.
 
-Each process prints what it found; the exit status is 1 where bits differ or a process is ended. What is not installed is
-left out, and the last line says so. `make neighbours`.
+Each process prints what it found; the exit status is 1 where bits differ or a process is ended. What is not installed
+is left out, and the last line says so. `make neighbours`.
 """
 
 import argparse
