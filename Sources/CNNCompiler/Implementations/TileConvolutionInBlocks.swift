@@ -19,21 +19,28 @@ struct TileConvolutionInBlocks: Implementation {
     guard candidate.fusion.expansion == nil else { return .refused("it does not expand channels first") }
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
     let x = candidate.node.operands[0]
-    guard let image = placement.blockedType(x) else { return .refused("its input has no blocks of channels") }
     let geometry = try placement.geometry(of: candidate.node)
-    if let refusal = refusal(geometry, library) { return .refused(refusal) }
-    var reads = [Offer.Read(value: x, type: try image.with(element: .bfloat16, layout: .blocked()))]
+    guard let (image, input) = try image(x, geometry, placement) else {
+      return .refused("its input has no blocks of channels")
+    }
+    if let refusal = refusal(geometry, input, library) { return .refused(refusal) }
+    var reads = [image]
     if let residual = candidate.fusion.residual {
       reads.append(Offer.Read(value: residual, type: try placement.storedResult(of: candidate)))
     }
-    return .offered(Offer(reads: reads, cycles: TileConvolution.cycles(geometry, workers: placement.workers)))
+    return .offered(
+      Offer(reads: reads, cycles: TileConvolution.cycles(geometry, input: input, workers: placement.workers)))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let library = placement.library else { return }
     let node = candidate.node, type = try placement.storedResult(of: candidate), epilogue = candidate.epilogue
+    let geometry = try placement.geometry(of: node)
+    guard let (_, input) = try image(node.operands[0], geometry, placement, as: placement.imageType(images[0])) else {
+      return
+    }
     let convolution = try TileConvolution(
-      placement.geometry(of: node), isRounded: type.element == .bfloat16, epilogue: epilogue,
+      geometry, input: input, isRounded: type.element == .bfloat16, epilogue: epilogue,
       workers: placement.workers, library: library)
     var cost = StepCost(of: convolution.geometry)
     cost.algorithm = name + epilogue.suffix
@@ -61,12 +68,23 @@ struct TileConvolutionInBlocks: Implementation {
     guard let library = placement.library, filterRefusal(node) == nil, node.operands[1] != value,
       let geometry = try? placement.geometry(of: node)
     else { return false }
-    return refusal(geometry, library) == nil
+    return refusal(geometry, .blocked, library) == nil
   }
 
-  private func refusal(_ geometry: ConvolutionGeometry, _ library: KernelLibrary) -> String? {
-    if let refusal = TileConvolution.refusal(geometry, library.target) { return refusal }
-    if geometry.inputChannels < 8 { return "so few channels leave most of a tile empty" }
+  /// What is read: an image in blocks of bfloat16, or a picture as it comes.
+  private func image(
+    _ x: Value, _ geometry: ConvolutionGeometry, _ placement: Placement, as type: TensorType? = nil
+  ) throws(CNNError) -> (read: Offer.Read, input: ConvolutionInput)? {
+    guard let (read, input) = placement.image(x, geometry, as: type) else { return nil }
+    guard input == .blocked else { return (read, input) }
+    return (Offer.Read(value: x, type: try read.type.with(element: .bfloat16, layout: .blocked())), input)
+  }
+
+  private func refusal(
+    _ geometry: ConvolutionGeometry, _ input: ConvolutionInput, _ library: KernelLibrary
+  ) -> String? {
+    if let refusal = TileConvolution.refusal(geometry, input: input, library.target) { return refusal }
+    if input == .blocked && geometry.inputChannels < 8 { return "so few channels leave most of a tile empty" }
     return TilePermission.refusal
   }
 }

@@ -1,7 +1,8 @@
 import CNNCore
 import CNNRuntime
 
-/// A convolution of bfloat16 by products of tiles, with everything it needs to know worked out.
+/// A convolution of bfloat16 by products of tiles, with everything it needs to know worked out. Of a picture's few channels
+/// the windows are written first.
 ///
 /// Images lie in blocks of 64 bytes of a pixel, 32 channels; the lanes behind the last channel hold finite numbers, as each
 /// kernel that writes a block writes all of it. Sums are float32, and so is the epilogue. The filter is rounded and packed
@@ -9,12 +10,14 @@ import CNNRuntime
 public struct TileConvolution: Sendable {
   /// The sizes.
   public let geometry: ConvolutionGeometry
-  /// The image and the result with their borders.
+  /// The image and the result with their borders; of a picture, its windows.
   public let input, output: BlockedTensor
 
   private let products: [Product]
   /// The image with the border that the convolution reads, where it must be copied first.
   private let padded: BlockedTensor?
+  private let windows: PictureWindows?
+  private let threads: Int
   /// Where in the image the first window begins, in bytes.
   private let windowOffset: Int
 
@@ -27,16 +30,28 @@ public struct TileConvolution: Sendable {
 
   /// Why a convolution cannot be computed by tiles, in a few words; nil where it can. Whether the process may use them, says
   /// `TilePermission`.
-  public static func refusal(_ g: ConvolutionGeometry, _ target: CodeTarget) -> String? {
+  public static func refusal(
+    _ g: ConvolutionGeometry, input: ConvolutionInput = .blocked, _ target: CodeTarget
+  ) -> String? {
     guard TileProductKernel.isPossible(on: target) else {
       return "\(target.instructionSet) has no products of tiles of bfloat16"
     }
+    if case .picture = input { return PictureWindows.refusal(g) }
     return g.isChannelwise ? "every channel has a filter of its own, which is no product" : nil
   }
 
   /// How many cycles each of the workers will take, in the measure of `ConvolutionAlgorithm`: the products of tiles and, for
-  /// each of them, the way of its sums to memory; or reading the filter, whichever takes longer.
-  public static func cycles(_ g: ConvolutionGeometry, workers: Workers) -> Double {
+  /// each of them, the way of its sums to memory; or reading the filter, whichever takes longer. The windows of a picture are
+  /// written before that.
+  public static func cycles(
+    _ geometry: ConvolutionGeometry, input: ConvolutionInput = .blocked, workers: Workers
+  ) -> Double {
+    if case .picture(let element) = input, let windows = try? PictureWindows(geometry, element) {
+      // Eight of a pixel's bytes are rounded and copied in a cycle.
+      return cycles(windows.geometry, workers: workers)
+        + Double(windows.tensor.byteCount) / 8 / Double(workers.count)
+    }
+    let g = geometry
     let image = g.blockedInput.with(element: .bfloat16)
     let result = g.blockedOutput.with(element: .bfloat16)
     let walk = TileWalk(
@@ -57,26 +72,30 @@ public struct TileConvolution: Sendable {
 
   /// Plans a convolution.
   /// - Parameters:
-  ///   - inputBorder: of zeros that the image comes with, at least as wide as the convolution's; nil where it is copied
-  ///     into one.
+  ///   - input: how the image lies; one in blocks without a border is copied into one if the convolution has any.
   ///   - outputBorder: of zeros around the result, and the residual like it.
   ///   - isRounded: whether the result, and the residual like it, are bfloat16; else float32 in blocks of 16 channels.
+  ///   - epilogue: what follows the products.
+  ///   - workers: what the work is divided among.
+  ///   - library: where the kernels are collected.
   /// - Throws: `.invalidArgument` with the refusal.
   public init(
-    _ geometry: ConvolutionGeometry, inputBorder: BlockedTensor.Border? = nil,
+    _ geometry: ConvolutionGeometry, input: ConvolutionInput = .blocked,
     outputBorder: BlockedTensor.Border = .none, isRounded: Bool, epilogue: Epilogue, workers: Workers,
     library: KernelLibrary
   ) throws(CNNError) {
-    let g = geometry
-    if let reason = Self.refusal(g, library.target) {
+    if let reason = Self.refusal(geometry, input: input, library.target) {
       throw CNNError(.invalidArgument, "a convolution cannot be computed by tiles: \(reason)")
     }
-    self.geometry = g
+    self.geometry = geometry
+    threads = workers.count
+    windows = if case .picture(let element) = input { try PictureWindows(geometry, element) } else { nil }
+    let g = windows?.geometry ?? geometry
     let own = g.border
     let plain = g.blockedInput.with(element: .bfloat16)
-    input = plain.with(border: inputBorder ?? .none)
-    let source = inputBorder == nil ? plain.with(border: own) : input
-    padded = inputBorder == nil && own != .none ? source : nil
+    self.input = plain.with(border: input.border ?? .none)
+    let source = input.border == nil ? plain.with(border: own) : self.input
+    padded = input.border == nil && own != .none ? source : nil
     windowOffset =
       (source.border.top - own.top) * source.rowByteCount
       + (source.border.left - own.left) * BlockedTensor.pixelByteCount
@@ -108,10 +127,23 @@ public struct TileConvolution: Sendable {
   }
 
   /// The bytes it works in.
-  public var workspaceByteCount: Int { padded?.byteCount ?? 0 }
+  public var workspaceByteCount: Int { windows?.byteCount(threads: threads) ?? padded?.byteCount ?? 0 }
 
   /// Packs a weight `[output, input / groups, height, width]`, each output channel times its `scale`, rounded.
   public func pack(
+    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<BFloat16>,
+    workers: Workers
+  ) {
+    if let windows {
+      windows.filter(weight).withUnsafeBufferPointer {
+        if let filter = $0.baseAddress { packProducts(filter, scale: scale, into: packed, workers: workers) }
+      }
+    } else {
+      packProducts(weight, scale: scale, into: packed, workers: workers)
+    }
+  }
+
+  private func packProducts(
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<BFloat16>,
     workers: Workers
   ) {
@@ -143,7 +175,10 @@ public struct TileConvolution: Sendable {
     into y: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
     var source = x + windowOffset
-    if let padded {
+    if let windows {
+      windows.write(x, into: workspace, workers: workers)
+      source = UnsafeRawPointer(workspace)
+    } else if let padded {
       BlockedCopies.pad(x, input, into: workspace, padded, workers: workers)
       source = UnsafeRawPointer(workspace)
     }

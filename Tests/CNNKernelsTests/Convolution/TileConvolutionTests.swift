@@ -63,7 +63,7 @@ import X86Assembler
     let g = c.geometry, workers = Workers(count: c.workers)
     let library = KernelLibrary(CodeTarget(Processor.host.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
     let convolution = try TileConvolution(
-      g, inputBorder: c.border, outputBorder: c.outputBorder, isRounded: c.isRounded, epilogue: c.epilogue,
+      g, input: c.border.map { .padded($0) } ?? .blocked, outputBorder: c.outputBorder, isRounded: c.isRounded, epilogue: c.epilogue,
       workers: workers, library: library)
     try library.finish()
     let x = try ConvolutionBuffer(randomCount: g.inputCount, seed: c.seed, stream: 1)
