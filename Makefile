@@ -41,8 +41,8 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
   test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize \
   sanitize-build sanitize-races sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours \
   asm-check asm-golden code-golden bench bench-training bench-accuracy bench-inference bench-pictures \
-  bench-folders bench-finetuning bench-agreement bench-before bench-calls bench-costs bench-processes soak \
-  fork-soak clean docs
+  bench-folders bench-finetuning bench-agreement bench-before bench-tiles bench-calls bench-costs bench-processes \
+  soak fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
@@ -402,7 +402,7 @@ code-golden: deps ## Makes Tests/SwiftCNNTests/generated_code.txt again, for a c
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-tiles bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Ten thousand predictions: memory stays flat, bits the same; then 400 runs with too little memory
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -444,6 +444,9 @@ bench-finetuning: python build/peers-venv/ready ## Measures only fine-tuning on 
 bench-agreement: python build/photos/ready ## Measures how often bfloat16 sees in photos what float32 sees
 	PYTHONPATH=bindings/python build/venv/bin/python Tests/Benchmarks/agreement.py $(BENCH)
 
+bench-tiles: python build/tile_peak ## Measures how near bfloat16 convolutions come to the tile unit's limit
+	$(PYTHON) Tests/Benchmarks/tiles.py $(BENCH)
+
 # The package is a folder with `swiftcnn` in it, as a copy of bindings/python after `make python` of an older commit.
 # More by BENCH, as BENCH='--models resnet18 --parts predict'.
 BEFORE ?=
@@ -464,9 +467,13 @@ build/peers-venv/inference: build/peers-venv/ready
 	done
 	touch $@
 
-build/fma_peak: Tests/Benchmarks/fma_peak.c
+build/fma_peak: Tests/Benchmarks/peak.c
 	@mkdir -p build
 	$(CC) -O3 -march=native -Wall -Wextra -pthread $< -o $@
+
+build/tile_peak: Tests/Benchmarks/peak.c
+	@mkdir -p build
+	$(CC) -O3 -DTILES -mamx-tile -mamx-bf16 -Wall -Wextra -pthread $< -o $@
 
 clean: ## Removes everything that was built
 	rm -rf .build build dist bindings/python/*.egg-info $(PYTHON_PACKAGE)/*.so $(PYTHON_PACKAGE)/*.so.*

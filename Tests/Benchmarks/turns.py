@@ -22,6 +22,7 @@ from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FMA_PEAK = ROOT / "build" / "fma_peak"
+TILE_PEAK = ROOT / "build" / "tile_peak"
 PR_SET_PDEATHSIG = 1
 
 
