@@ -24,9 +24,10 @@ public struct VectorActivation: Hashable, Sendable, CustomStringConvertible {
   /// The registers the code of the gradient needs beside those of `x` and `dy`.
   var gradientTemporaryCount: Int { code.gradient.temporaryCount }
 
-  /// Emits `x = f(x)`.
-  func emit(_ assembly: VectorCode, _ x: WideRegister, temporaries: [WideRegister]) {
-    code.value.emit(assembly, x, temporaries, constants)
+  /// Emits `x = f(x)`; `isRounded` says whether that is rounded to bfloat16 next.
+  func emit(_ assembly: VectorCode, _ x: WideRegister, temporaries: [WideRegister], isRounded: Bool) {
+    let rounded = isRounded && assembly.target.hasAVX512 ? code.roundedValue : nil
+    (rounded ?? code.value).emit(assembly, x, temporaries, constants)
   }
 
   /// Emits `dy *= f'(x)`.
@@ -48,8 +49,12 @@ public struct VectorActivation: Hashable, Sendable, CustomStringConvertible {
 
 extension VectorCode {
   /// Emits an activation of `x`.
-  func apply(_ activation: VectorActivation, to x: WideRegister, temporaries: [WideRegister]) {
-    activation.emit(self, x, temporaries: temporaries.map { WideRegister(number: $0.number, lanes: x.lanes) })
+  /// - Parameter isRounded: whether the value is rounded to bfloat16 next, so that more digits of it would be lost.
+  func apply(
+    _ activation: VectorActivation, to x: WideRegister, temporaries: [WideRegister], isRounded: Bool = false
+  ) {
+    activation.emit(
+      self, x, temporaries: temporaries.map { WideRegister(number: $0.number, lanes: x.lanes) }, isRounded: isRounded)
   }
 
   /// Emits `dy *= f'(x)`.

@@ -27,6 +27,22 @@ extension VectorCode {
     reciprocal(d, t1, temporary: t2)
   }
 
+  /// d = 1 / (1 + exp(-x)) to 12 bits, which is enough of what is rounded to bfloat16 next; the infinities give 0 and 1.
+  /// Needs AVX-512; `d` may be `x`.
+  ///
+  /// exp(-x) = 2^t with t = -x / ln 2, which is 2^floor(t) times the minimax polynomial of degree 3 of 2^f, 0 <= f <= 1.
+  func roughSigmoid(_ d: WideRegister, _ x: WideRegister, _ t1: WideRegister, _ t2: WideRegister) {
+    multiply(t1, x, constant(-1.442695, lanes: x.lanes))
+    fraction(t2, t1)
+    broadcast(d, assembler.constant(Self.powerOfTwoCoefficients[0]))
+    for coefficient in Self.powerOfTwoCoefficients.dropFirst() {
+      multiplyInto(d, t2, adding: constant(coefficient, lanes: d.lanes))
+    }
+    scale(d, d, byPowerOfTwo: t1)
+    add(d, d, constant(1, lanes: d.lanes))
+    roughReciprocal(d, d)
+  }
+
   /// d = exp(-x) to within 2 ulp, for results between the smallest normal number and 2^127; beyond, those.
   ///
   /// With n = round(-x / ln 2) and r = -x - n ln 2, exp(-x) = 2^n exp(r), |r| <= ln 2 / 2. ln 2 is subtracted in two parts
@@ -89,4 +105,7 @@ extension VectorCode {
   private static let exponentialCoefficients: [Float] = [
     -0.008290272, 0.04189816, -0.16667639, 0.49999148, -0.9999997, 1,
   ]
+
+  /// 2^f on 0...1, highest power first; relative error 7.5e-5 (Remez).
+  private static let powerOfTwoCoefficients: [Float] = [0.078_024_52, 0.226_067_16, 0.695_833_56, 0.999_925_2]
 }

@@ -141,6 +141,15 @@ struct VectorCode {
     }
   }
 
+  /// d = a - floor(a), and 0 for infinities. Needs AVX-512.
+  func fraction(_ d: WideRegister, _ a: WideRegister) {
+    if d.lanes == 16 {
+      k.vreduceps(Zmm(d.number), Zmm(a.number), 9)
+    } else {
+      k.vreduceps(Ymm(d.number), Ymm(a.number), 9)
+    }
+  }
+
   /// d = a 2^n for whole numbers `n` between -126 and 127. Without AVX-512 `n` is lost.
   func scale(_ d: WideRegister, _ a: WideRegister, byPowerOfTwo n: WideRegister) {
     if target.hasAVX512 { return emit(k.vscalefps, d, a, .register(n)) }
@@ -150,15 +159,20 @@ struct VectorCode {
     k.vpaddd(d, a, n)  // Adds to the exponent's bits.
   }
 
+  /// d = 1 / a to 14 bits. Needs AVX-512.
+  func roughReciprocal(_ d: WideRegister, _ a: WideRegister) {
+    if d.lanes == 16 {
+      k.vrcp14ps(Zmm(d.number), Zmm(a.number))
+    } else {
+      k.vrcp14ps(Ymm(d.number), Ymm(a.number))
+    }
+  }
+
   /// d = 1 / a to within an ulp or two; `temporary` is lost.
   func reciprocal(_ d: WideRegister, _ a: WideRegister, temporary: WideRegister) {
     if target.hasAVX512 {
-      // 14 bits from the table, the rest from one step of Newton's: d (2 - a d).
-      if d.lanes == 16 {
-        k.vrcp14ps(Zmm(d.number), Zmm(a.number))
-      } else {
-        k.vrcp14ps(Ymm(d.number), Ymm(a.number))
-      }
+      // The rest from one step of Newton's: d (2 - a d).
+      roughReciprocal(d, a)
       copy(temporary, d)
       multiplyInto(temporary, a, subtractedFrom: constant(2, lanes: d.lanes))
       multiply(d, d, temporary)

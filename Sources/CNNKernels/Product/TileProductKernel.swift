@@ -269,7 +269,9 @@ private struct TileProductEmitter {
           code.add(x, x, .memory(term[column * kernel.output.blockStride]))
         }
       }
-      if let activation = epilogue.activation { code.apply(activation, to: x, temporaries: temporaries) }
+      if let activation = epilogue.activation {
+        code.apply(activation, to: x, temporaries: temporaries, isRounded: kernel.output.isBFloat16)
+      }
       if !kernel.output.isBFloat16 { code.store(place[column * kernel.output.blockStride], x) }
     }
     guard kernel.output.isBFloat16 else { return }

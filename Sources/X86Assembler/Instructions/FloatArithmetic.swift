@@ -66,6 +66,8 @@ extension Assembler {
   public var vroundps: RMI { row(.p66, .m0F3A, 0x08, .w0, .full, .vexOnly) }
   /// Rounded to a number of binary places; the mode is in the low bits as in `vroundps`, the number in the upper four.
   public var vrndscaleps: RMI { row(.p66, .m0F3A, 0x08, .w0, .full, .evexOnly) }
+  /// What is lost by such a rounding: x - vrndscaleps(x); 0 for infinities.
+  public var vreduceps: RMI { row(.p66, .m0F3A, 0x56, .w0, .full, .evexOnly) }
   /// a * 2 to the power of floor(b).
   public var vscalefps: RVM { row(.p66, .m0F38, 0x2C, .w0, .full, .evexOnly) }
   /// floor(log2(|x|)).

@@ -2,6 +2,7 @@ import CNNCore
 import CNNRuntime
 import Glibc
 import Testing
+import X86Assembler
 
 @testable import CNNKernels
 
@@ -148,6 +149,74 @@ func everyActivationIsWithinItsBoundEverywhere(_ function: ActivationFunction) t
     let wrong = x.indices.first { !isWithin(bound, values[$0], reference(function, Double(x[$0])), at: x[$0]) }
     #expect(wrong == nil, "\(name) \(function)(\(x[wrong ?? 0])) is \(values[wrong ?? 0])")
   }
+}
+
+/// The code where the value is rounded to bfloat16 next, before that rounding and after it.
+@Test(
+  .enabled(if: Processor.host.instructionSet.contains(.avx512BF16)),
+  arguments: ActivationFunction.allCases.filter { ActivationTable[$0].code != nil })
+func everyActivationThatIsRoundedIsWithinItsBoundEverywhere(_ function: ActivationFunction) throws {
+  let allBFloat16 = (0...UInt16.max).map { Float(BFloat16(bitPattern: $0)) }
+  let x = everySize + grid + allBFloat16, bound = ActivationTable[function].roundedBound
+  #expect(bound.relative < 0x1p-11)
+  let lanes = constants(function)
+  let activation = try #require(
+    VectorActivation(function, constants: function.constants.indices.map { Double(lanes[$0]) }))
+  let library = KernelLibrary(CodeTarget(.avx512BF16))
+  let kernel = library.kernel(0, name: "rounded") { roundedKernel(activation) }
+  try library.finish()
+  let buffers = try (0..<3).map { _ in try ConvolutionBuffer(count: (x.count + 15) / 16 * 16) }
+  for index in 0..<buffers[0].count { buffers[0].base[index] = index < x.count ? x[index] : 0 }
+  var arguments = RoundedArguments(
+    x: buffers[0].base, y: buffers[1].base, rounded: buffers[2].base, count: buffers[0].count / 16)
+  kernel(&arguments)
+  let isIntact = buffers.allSatisfy(\.isGuardIntact)
+  #expect(isIntact)
+  let rounded = UnsafeRawPointer(buffers[2].base).assumingMemoryBound(to: BFloat16.self)
+  for (index, x) in x.enumerated() {
+    let expected = reference(function, Double(x)), value = buffers[1][index]
+    guard isWithin(bound, value, expected, at: x) else {
+      Issue.record("\(function)(\(x)) is \(value), expected \(expected)")
+      return
+    }
+    // One unit in the last place, where that is one: subnormal numbers of bfloat16 are given as zero.
+    let nearest = BFloat16(Float(expected))
+    guard !expected.isNaN, Float(expected).magnitude >= Float.leastNormalMagnitude * 2 else { continue }
+    let distance = abs(Int(rounded[index].bitPattern) - Int(nearest.bitPattern))
+    guard bound.absolute + bound.ofOperand * abs(Double(x)) > abs(expected) * 0x1p-11 || distance <= 1 else {
+      Issue.record("\(function)(\(x)) is rounded to \(rounded[index]), not to \(nearest)")
+      return
+    }
+  }
+}
+
+private struct RoundedArguments {
+  var x, y, rounded: UnsafeMutablePointer<Float>
+  /// How many times 16.
+  var count: Int
+}
+
+/// Writes the value that is rounded next, and what it is rounded to.
+private func roundedKernel(_ activation: VectorActivation) -> VectorCode {
+  let code = VectorCode(CodeTarget(.avx512BF16)), k = code.assembler, next = k.newLabel()
+  let v = (0...activation.temporaryCount).map { WideRegister(number: $0, lanes: 16) }
+  for (index, register) in [GeneralRegister.rax, .rdx, .rcx, .rsi].enumerated() {
+    k.mov(register, GeneralRegister.rdi[8 * index])
+  }
+  k.bind(next)
+  code.load(v[0], GeneralRegister.rax[])
+  code.apply(activation, to: v[0], temporaries: Array(v[1...]), isRounded: true)
+  code.store(GeneralRegister.rdx[], v[0])
+  code.roundToBFloat16(v[0], v[0])
+  code.store(GeneralRegister.rcx[], WideRegister(number: 0, lanes: 8))
+  k.add(.rax, 64)
+  k.add(.rdx, 64)
+  k.add(.rcx, 32)
+  k.dec(.rsi)
+  k.jump(.ne, next)
+  k.vzeroupper()
+  k.ret()
+  return code
 }
 
 @Test(arguments: ActivationFunction.allCases)

@@ -1,6 +1,7 @@
 /// `1 / (1 + exp(-x))`
 struct Sigmoid: PlainActivationDefinition {
   static let bound = ActivationBound(relative: 2.5e-7, absolute: 1e-38)
+  static let roundedBound = ActivationBound(relative: 1.6e-4, absolute: 1e-38)
   static let gradientBound = ActivationBound(relative: 3e-7, absolute: 2e-7)
 
   @inline(__always) func value(_ x: Vector) -> Vector { ActivationMath.sigmoid(x) }
@@ -14,6 +15,9 @@ struct Sigmoid: PlainActivationDefinition {
       value: ActivationCode.Value(temporaryCount: 3) { code, x, temporaries, _ in
         code.sigmoid(temporaries[0], x, temporaries[1], temporaries[2])
         code.copy(x, temporaries[0])
+      },
+      roundedValue: ActivationCode.Value(temporaryCount: 2) { code, x, temporaries, _ in
+        code.roughSigmoid(x, x, temporaries[0], temporaries[1])
       },
       gradient: ActivationCode.Gradient(temporaryCount: 3) { code, x, dy, t, _ in
         code.sigmoid(t[0], x, t[1], t[2])

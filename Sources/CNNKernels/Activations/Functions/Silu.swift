@@ -2,6 +2,7 @@
 struct Silu: PlainActivationDefinition {
   // What the code's sigmoid has for the smallest numbers, 6e-39, a product with the operand shows.
   static let bound = ActivationBound(relative: 2.5e-7, absolute: 2e-37, ofOperand: 6e-39)
+  static let roundedBound = ActivationBound(relative: 1.6e-4, absolute: 2e-36)
   static let gradientBound = ActivationBound(relative: 1e-6, absolute: 3e-7, ofOperand: 6e-39)
 
   @inline(__always) func value(_ x: Vector) -> Vector { x * ActivationMath.sigmoid(x) }
@@ -14,6 +15,10 @@ struct Silu: PlainActivationDefinition {
     ActivationCode(
       value: ActivationCode.Value(temporaryCount: 3) { code, x, temporaries, _ in
         code.sigmoid(temporaries[0], x, temporaries[1], temporaries[2])
+        code.multiply(x, x, temporaries[0])
+      },
+      roundedValue: ActivationCode.Value(temporaryCount: 3) { code, x, temporaries, _ in
+        code.roughSigmoid(temporaries[0], x, temporaries[1], temporaries[2])
         code.multiply(x, x, temporaries[0])
       },
       gradient: ActivationCode.Gradient(temporaryCount: 3) { code, x, dy, t, _ in
