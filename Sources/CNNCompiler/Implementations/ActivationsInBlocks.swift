@@ -2,7 +2,7 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-/// An activation by generated code.
+/// An activation by generated code, of an image as it is stored and to one that is.
 struct ActivationInBlocks: Implementation {
   let name = "stream"
 
@@ -12,26 +12,32 @@ struct ActivationInBlocks: Implementation {
     guard let activation = candidate.node.operation as? Activation, VectorActivation(activation) != nil else {
       return .refused("there is no code for the function")
     }
-    guard let type = placement.typeInBlocks(x) else {
+    guard let type = placement.placedTypeInBlocks(x) else {
       return .refused("its input is row-major")
     }
+    let byteCount = try type.byteCount + placement.storedResult(of: candidate).byteCount
     return .offered(
-      Offer(
-        reads: [Offer.Read(value: x, type: type)], cycles: CycleModel.pass(2 * type.byteCount, placement.workers)))
+      Offer(reads: [Offer.Read(value: x, type: type)], cycles: CycleModel.pass(byteCount, placement.workers)))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let library = placement.library, let operation = candidate.node.operation as? Activation,
       let code = VectorActivation(operation)
     else { return }
-    let type = try placement.blockedResult(of: candidate)
-    guard let tensor = type.blocks else { return }
-    let activation = BlockedActivation(code, tensor, library: library)
+    let type = try placement.storedResult(of: candidate), given = placement.imageType(images[0])
+    guard let tensor = given.blocks else { return }
+    let activation = BlockedActivation(code, tensor, result: type.element, library: library)
     try placement.add(
       candidate, images, results: [type], recomputation: .again(isCheap: true),
       LoweredOperation(
-        overwritableOperands: [[0]], cost: StepCost(of: tensor),
+        overwritableOperands: given == type ? [[0]] : [], cost: StepCost(of: tensor),
         kernel: { activation.run($0.operand(0), into: $0.result(), workers: $0.workers) }))
+  }
+
+  /// Where the result is stored so.
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    guard let activation = node.operation as? Activation, VectorActivation(activation) != nil else { return false }
+    return placement.passesOverBFloat16 && placement.storedElement(of: node.results[0]) == .bfloat16
   }
 }
 

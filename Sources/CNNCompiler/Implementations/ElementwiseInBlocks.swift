@@ -33,8 +33,47 @@ struct ElementwiseInBlocks: Implementation {
   }
 }
 
+/// The sum of two images of one shape by generated code, of each as it is stored.
+struct AdditionInBlocks: Implementation {
+  let name = "stream"
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard placement.library != nil else { return .refused(noGeneratedCode) }
+    let operands = candidate.node.operands
+    guard isOfOneShape(candidate.node, placement) else { return .refused("the operands have different shapes") }
+    var reads: [Offer.Read] = []
+    for operand in operands {
+      guard let type = placement.placedTypeInBlocks(operand) else { return .refused("an operand is row-major") }
+      reads.append(Offer.Read(value: operand, type: type))
+    }
+    let byteCount = try reads.reduce(placement.storedResult(of: candidate).byteCount) { $0 + $1.type.byteCount }
+    return .offered(Offer(reads: reads, cycles: CycleModel.pass(byteCount, placement.workers)))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    let type = try placement.storedResult(of: candidate), given = images.map(placement.imageType)
+    guard let library = placement.library, let tensor = type.blocks else { return }
+    let addition = BlockedAddition(tensor, (given + [type]).map(\.element), library: library)
+    try placement.add(
+      candidate, images, results: [type], recomputation: .again(isCheap: false),
+      LoweredOperation(
+        overwritableOperands: [given.indices.filter { given[$0] == type }], cost: StepCost(of: tensor),
+        kernel: { addition.run($0.operand(0), $0.operand(1), into: $0.result(), workers: $0.workers) }))
+  }
+
+  /// Where the result is stored so.
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    placement.passesOverBFloat16 && isOfOneShape(node, placement)
+      && placement.storedElement(of: node.results[0]) == .bfloat16
+  }
+
+  private func isOfOneShape(_ node: Node, _ placement: Placement) -> Bool {
+    node.operands.allSatisfy { placement.type(of: $0) == placement.type(of: node.operands[0]) }
+  }
+}
+
 extension Add {
-  static var implementations: [any Implementation] { [ElementwiseInBlocks(), PortableImplementation()] }
+  static var implementations: [any Implementation] { [AdditionInBlocks(), PortableImplementation()] }
 }
 
 /// Another shape of images of one pixel, of which nothing moves.
@@ -43,19 +82,25 @@ struct ReshapeInBlocks: Implementation {
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     let x = candidate.node.operands[0]
-    guard let given = placement.typeInBlocks(x) else {
-      return .refused("its input is row-major")
-    }
-    guard let type = placement.blockedType(candidate.result), given.blocks == type.blocks, given.blocks?.height == 1,
-      given.blocks?.width == 1
-    else { return .refused("the blocks of channels move") }
+    guard let given = placement.placedTypeInBlocks(x) else { return .refused("its input is row-major") }
+    guard movesNothing(candidate.node, placement) else { return .refused("the blocks of channels move") }
     return .offered(Offer(reads: [Offer.Read(value: x, type: given)], cycles: 0))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    try placement.add(
-      candidate, images, results: [placement.blockedResult(of: candidate)],
-      LoweredOperation(aliasedOperand: 0))
+    let type = try placement.type(of: candidate.result).with(
+      element: placement.imageType(images[0]).element, layout: .blocked())
+    try placement.add(candidate, images, results: [type], LoweredOperation(aliasedOperand: 0))
+  }
+
+  /// Where the result is stored so.
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    movesNothing(node, placement) && placement.storedElement(of: node.results[0]) == .bfloat16
+  }
+
+  private func movesNothing(_ node: Node, _ placement: Placement) -> Bool {
+    guard let given = placement.blockedType(node.operands[0])?.blocks else { return false }
+    return given == placement.blockedType(node.results[0])?.blocks && given.height == 1 && given.width == 1
   }
 }
 

@@ -96,31 +96,37 @@ struct MeanOfStepBefore: Implementation {
   }
 }
 
-/// The mean over the pixels.
+/// The mean over the pixels, in float32, of an image as it is stored.
 struct GlobalAverageInBlocks: Implementation {
-  let name = "blocks"
+  let name = "stream"
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
-    guard (candidate.node.operation as? GlobalPooling2D)?.kind == .average else { return .refused("it is no mean") }
-    guard let type = placement.typeInBlocks(x) else {
-      return .refused("its input is row-major")
-    }
+    guard isMean(candidate.node) else { return .refused("it is no mean") }
+    guard let type = placement.placedTypeInBlocks(x) else { return .refused("its input is row-major") }
     return .offered(
       Offer(reads: [Offer.Read(value: x, type: type)], cycles: CycleModel.pass(type.byteCount, placement.workers)))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let input = placement.blockedType(candidate.node.operands[0])?.blocks else { return }
-    let output = input.onePixel
+    guard let library = placement.library, let tensor = placement.imageType(images[0]).blocks else { return }
+    let means = BlockedSums(tensor, perImage: true, averages: true, library: library)
     try placement.add(
       candidate, images, results: [placement.blockedResult(of: candidate)],
       recomputation: .again(isCheap: false),
       LoweredOperation(
-        cost: StepCost(of: input),
-        kernel: { BlockedElementwise.average($0.operand(0), input, into: $0.result(), output, workers: $0.workers) }))
+        workspaceByteCount: means.workspaceByteCount, cost: StepCost(of: tensor),
+        kernel: {
+          means.run($0.operand(0), nil, perImage: $0.result(), workspace: $0.workspace, workers: $0.workers)
+        }))
   }
+
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    placement.passesOverBFloat16 && isMean(node)
+  }
+
+  private func isMean(_ node: Node) -> Bool { (node.operation as? GlobalPooling2D)?.kind == .average }
 }
 
 /// The gradient of a mean over the pixels: every pixel gets its share.

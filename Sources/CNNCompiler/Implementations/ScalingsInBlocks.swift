@@ -2,16 +2,17 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-/// Images times a number for each channel of each image, as squeeze and excitation multiply.
+/// Images times a number for each channel of each image, as squeeze and excitation multiply: of images as they are stored,
+/// and of numbers of float32.
 struct ChannelScalingInBlocks: Implementation {
-  let name = "blocks"
+  let name = "stream"
 
   /// The image and the numbers among the operands of a product.
-  private func operands(_ candidate: Candidate, _ placement: Placement) -> (image: Value, scale: Value)? {
-    let shape = placement.type(of: candidate.result).shape
+  private func operands(_ node: Node, _ placement: Placement) -> (image: Value, scale: Value)? {
+    let shape = placement.type(of: node.results[0]).shape
     guard shape.count == 4, shape[1] * shape[2] > 1,
-      let image = candidate.node.operands.first(where: { placement.type(of: $0).shape == shape }),
-      let scale = candidate.node.operands.first(where: {
+      let image = node.operands.first(where: { placement.type(of: $0).shape == shape }),
+      let scale = node.operands.first(where: {
         placement.type(of: $0).shape == [shape[0], 1, 1, shape[3]]
       })
     else { return nil }
@@ -20,30 +21,34 @@ struct ChannelScalingInBlocks: Implementation {
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
-    guard let (image, scale) = operands(candidate, placement) else {
+    guard let (image, scale) = operands(candidate.node, placement) else {
       return .refused("it is no product of images and a number for each channel")
     }
-    guard placement.isInBlocks(image), let type = placement.blockedType(image),
-      let scaleType = placement.blockedType(scale)
-    else { return .refused("the images are row-major") }
+    guard let type = placement.placedTypeInBlocks(image), let scaleType = placement.blockedType(scale) else {
+      return .refused("the images are row-major")
+    }
+    let byteCount = try type.byteCount + placement.storedResult(of: candidate).byteCount
     return .offered(
       Offer(
         reads: [Offer.Read(value: image, type: type), Offer.Read(value: scale, type: scaleType)],
-        cycles: CycleModel.pass(2 * type.byteCount, placement.workers)))
+        cycles: CycleModel.pass(byteCount, placement.workers)))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let type = try placement.blockedResult(of: candidate)
-    guard let tensor = type.blocks else { return }
-    let scale = tensor.onePixel
+    let type = try placement.storedResult(of: candidate), given = placement.imageType(images[0])
+    guard let library = placement.library, let tensor = given.blocks else { return }
+    let scaling = BlockedScaling(tensor, result: type.element, library: library)
     try placement.add(
       candidate, images, results: [type], recomputation: .again(isCheap: true),
       LoweredOperation(
-        overwritableOperands: [[0]], cost: StepCost(of: tensor),
-        kernel: {
-          BlockedElementwise.scale(
-            $0.operand(0), tensor, by: $0.operand(1), scale, into: $0.result(), workers: $0.workers)
-        }))
+        overwritableOperands: given == type ? [[0]] : [], cost: StepCost(of: tensor),
+        kernel: { scaling.run($0.operand(0), by: $0.operand(1), into: $0.result(), workers: $0.workers) }))
+  }
+
+  /// The image, where the result is stored so.
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    placement.passesOverBFloat16 && operands(node, placement)?.image == value
+      && placement.storedElement(of: node.results[0]) == .bfloat16
   }
 }
 

@@ -36,6 +36,8 @@ struct Placement {
   private var images: [[Value]]
   /// The means over the pixels that some implementations give beside their result, by the value that is averaged.
   private(set) var means: [Value: Value] = [:]
+  /// The element type in which each value is to be written, if what makes it can.
+  var storedElements: [ElementType]
   private let log = PlacementLog()
 
   init(_ source: Graph, _ generation: CodeGeneration) throws(CNNError) {
@@ -46,9 +48,11 @@ struct Placement {
     fusions = library.map { EpilogueFusions(source, consumers, $0, generation.workers) } ?? EpilogueFusions()
     rewriter = try GraphRewriter(source)
     images = Array(repeating: [], count: source.valueCount)
+    storedElements = Array(repeating: .float32, count: source.valueCount)
     for index in 0..<source.valueCount where source.node(defining: Value(index: index)) == nil {
       images[index] = [try rewriter.image(of: Value(index: index))]
     }
+    findStoredElements()
   }
 
   mutating func finished() throws(CNNError) -> Graph {
@@ -123,7 +127,10 @@ struct Placement {
     offer.reads.reduce(0) { sum, read in
       hasImage(of: read.value, as: read.type)
         ? sum
-        : sum + CycleModel.reorder(source.type(of: read.value).byteCount + read.type.byteCount, workers)
+        : sum
+          + CycleModel.reorder(
+            source.type(of: read.value).byteCount + read.type.byteCount,
+            changesElement: isConverted(read.value, to: read.type.element), workers)
     }
   }
 
@@ -141,6 +148,10 @@ struct Placement {
     lowered.cost.refusals = choice.refusals
     (lowered.cost.precision, lowered.cost.instruction) = (choice.precision, choice.instruction)
     lowered.cost.reason = choice.reason
+    if choice.precision == .float32, (operands.map(imageType) + results).contains(where: { $0.element == .bfloat16 }) {
+      // In float32, on images of bfloat16.
+      (lowered.cost.precision, lowered.cost.instruction, lowered.cost.reason) = (.bfloat16, "avx512_bf16", "")
+    }
     let images = try add(
       candidate.node.operation, by: choice.implementation, operands, results: results,
       recomputation: recomputation, lowered, name: candidate.name)
@@ -219,6 +230,13 @@ struct Placement {
   }
 
   private func hasImage(of value: Value, as type: TensorType) -> Bool { image(value, type) != nil }
+
+  /// Whether a value must be rounded to bfloat16, or widened from it, to be read in an element type.
+  private func isConverted(_ value: Value, to element: ElementType) -> Bool {
+    let known = images[value.index].map { imageType($0).element }
+    let given = known.isEmpty ? [storedElement(of: value)] : known
+    return !given.contains(element) && (given + [element]).contains(.bfloat16)
+  }
 
   private func image(_ value: Value, _ type: TensorType) -> Value? {
     images[value.index].first { imageType($0) == type }

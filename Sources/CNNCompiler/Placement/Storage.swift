@@ -1,14 +1,29 @@
 import CNNCore
 import CNNGraph
+import CNNKernels
 
 /// In which element type values lie between steps.
 extension Placement {
   /// The element type in which what makes a value writes it, if it can: bfloat16 where that is computed in and one that reads
   /// the value takes it so.
-  func storedElement(of value: Value) -> ElementType {
-    guard precision == .bfloat16, blockedType(value) != nil else { return .float32 }
-    return readers(of: value).contains { readsBFloat16(value, $0) } ? .bfloat16 : .float32
+  func storedElement(of value: Value) -> ElementType { storedElements[value.index] }
+
+  /// Finds out for every value, last ones first: what only passes its operand on reads bfloat16 where its result is that.
+  mutating func findStoredElements() {
+    guard precision == .bfloat16 else { return }
+    for node in source.nodes.reversed() { node.results.forEach { findStoredElement(of: $0) } }
+    for index in 0..<source.valueCount where source.node(defining: Value(index: index)) == nil {
+      findStoredElement(of: Value(index: index))
+    }
   }
+
+  private mutating func findStoredElement(of value: Value) {
+    guard blockedType(value) != nil, readers(of: value).contains(where: { readsBFloat16(value, $0) }) else { return }
+    storedElements[value.index] = .bfloat16
+  }
+
+  /// Whether there is code for passes over images of bfloat16.
+  var passesOverBFloat16: Bool { library.map { BFloat16Reorder.isPossible(on: $0.target) } ?? false }
 
   /// The type in blocks in which a value lies, or if it does not yet, in which it will; nil where it has no blocks.
   func storedType(_ value: Value) throws(CNNError) -> TensorType? {

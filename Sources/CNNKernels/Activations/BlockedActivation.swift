@@ -6,13 +6,16 @@ public struct BlockedActivation: Sendable {
   private let pass: StreamPass
 
   /// The pass that applies this activation.
-  public init(_ activation: VectorActivation, _ tensor: BlockedTensor, library: KernelLibrary) {
-    var program = StreamProgram("\(activation)")
+  /// - Parameter result: the type of the result's numbers; nil for that of the tensor.
+  public init(
+    _ activation: VectorActivation, _ tensor: BlockedTensor, result: ElementType? = nil, library: KernelLibrary
+  ) {
+    var program = StreamProgram("\(activation)", elements: [tensor.element, result ?? tensor.element])
     program.store(program.activate(activation, program.load(0)), 1)
     pass = StreamPass(program, tensor, library: library)
   }
 
-  /// Applies it. `y` may be `x`.
+  /// Applies it. `y` may be `x`, where both are of one type.
   public func run(_ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
     pass.run(StreamPass.Operands(x).stream(1, y), workers: workers)
   }

@@ -5,15 +5,30 @@ import X86Assembler
 struct StreamKernel: Hashable, Sendable {
   let target: CodeTarget
   let program: StreamProgram
+  /// The channels of the block that mean something. Only where the program is on bfloat16 does it matter: what is behind
+  /// them is then written as zero.
+  let channels: Int
 
-  /// The most streams, constants and sums that a program can have.
+  /// The most addresses of streams, addresses of constants and sums that a program can have.
   static let streamLimit = 6, constantLimit = 8, sumLimit = 4
 
-  var name: String { "stream_\(target.vectorName)_\(program.name)" }
+  init(_ program: StreamProgram, channels: Int, target: CodeTarget) {
+    (self.program, self.target) = (program, target)
+    self.channels = program.readsBFloat16 ? channels : BlockedTensor.blockChannels
+  }
+
+  /// Whether there is code for a target.
+  static func isPossible(_ program: StreamProgram, on target: CodeTarget) -> Bool {
+    !program.readsBFloat16 || target.instructionSet.contains(.avx512BF16)
+  }
+
+  var name: String {
+    "stream_\(target.vectorName)_\(program.name)" + (program.readsBFloat16 ? "_bf16_\(channels)" : "")
+  }
 
   func code() -> VectorCode {
     let code = VectorCode(target)
-    StreamEmitter(program: program, code: code).emit()
+    StreamEmitter(program: program, channels: channels, code: code).emit()
     return code
   }
 }
@@ -22,20 +37,21 @@ struct StreamKernel: Hashable, Sendable {
 struct StreamArguments {
   /// How many times four pixels, and how many more.
   var fours, ones: Int
-  /// The first pixel of each stream.
+  /// The first pixel of each stream; of float32 beside bfloat16, of each of its two blocks.
   var streams: InlineArray<6, UnsafeMutableRawPointer>
-  /// 16 floats each.
+  /// 16 floats each; of a program on bfloat16 two for each constant.
   var constants: InlineArray<8, UnsafeRawPointer>
-  /// 16 floats for each sum, which receive the sums over these pixels.
+  /// 16 floats for each part of each sum, which receive the sums over these pixels.
   var sums: UnsafeMutableRawPointer
 }
 
 /// Writes the code of one program.
 ///
-/// With AVX-512 a pixel's channels are one register, with AVX2 two halves, one after the other. Sums stay in registers,
-/// and constants too where there are enough.
+/// With AVX-512 a pixel's channels are one register, with AVX2 two halves, one after the other; so are those of a block of
+/// bfloat16. Sums stay in registers, and constants too where there are enough.
 private struct StreamEmitter {
   let program: StreamProgram
+  let channels: Int
   let code: VectorCode
   var k: Assembler { code.assembler }
 
@@ -43,7 +59,11 @@ private struct StreamEmitter {
   let pointers: [GeneralRegister] = [.r8, .r9, .r10, .r11, .rax, .rsi]
 
   var lanes: Int { code.target.lanes }
-  var halves: Int { BlockedTensor.blockChannels / lanes }
+  var halves: Int { (channels + lanes - 1) / lanes }
+  /// The lanes of the last half that are channels.
+  private var lastLanes: Int { (channels - 1) % lanes + 1 }
+  /// Of the last half, where some of its lanes are none.
+  private let mask = MaskRegister.k2
   private var streamsOffset: Int { 16 }
   private var constantsOffset: Int { streamsOffset + 8 * StreamKernel.streamLimit }
   private var sumsOffset: Int { constantsOffset + 8 * StreamKernel.constantLimit }
@@ -71,7 +91,7 @@ private struct StreamEmitter {
     for (position, instruction) in instructions.enumerated() {
       // The result is begun before the operands are read for the last time.
       result.registers.append(instruction.hasResult ? take(position) : -1)
-      let temporaries = (0..<instruction.temporaryCount).map { _ in take(-1) }
+      let temporaries = (0..<program.temporaryCount(instruction)).map { _ in take(-1) }
       result.temporaries.append(temporaries)
       for temporary in temporaries { owner[temporary] = nil }
       for register in owner.indices {
@@ -92,15 +112,20 @@ private struct StreamEmitter {
       allocation: allocation, firstSum: 0, firstConstant: sumRegisters,
       first: sumRegisters + (keepsConstants ? program.constantCount * halves : 0), keepsConstants: keepsConstants)
 
-    k.beginFrame(byteCount: program.constantCount * 64)
-    for stream in 0..<program.streamCount { k.mov(pointers[stream], arguments[streamsOffset + 8 * stream]) }
+    k.beginFrame(byteCount: program.constantCount * halves * lanes * 4)
+    for index in 0..<program.addressCount { k.mov(pointers[index], arguments[streamsOffset + 8 * index]) }
+    if lastLanes < lanes {
+      k.mov(scratch, (1 << lastLanes) - 1)
+      k.kmovw(mask, scratch)
+    }
     for constant in 0..<program.constantCount {
-      k.mov(scratch, arguments[constantsOffset + 8 * constant])
       for half in 0..<halves {
+        let (part, offset) = place(of: half)
+        if offset == 0 { k.mov(scratch, arguments[constantsOffset + 8 * (constant * program.parts + part)]) }
         let register = WideRegister(
           number: keepsConstants ? places.firstConstant + constant * halves + half : places.first, lanes: lanes)
-        code.load(register, scratch[half * lanes * 4])
-        if !keepsConstants { code.store(GeneralRegister.rsp[constant * 64 + half * lanes * 4], register) }
+        code.load(register, scratch[offset])
+        if !keepsConstants { code.store(GeneralRegister.rsp[(constant * halves + half) * lanes * 4], register) }
       }
     }
     for register in 0..<sumRegisters { code.zero(WideRegister(number: register, lanes: lanes)) }
@@ -108,9 +133,19 @@ private struct StreamEmitter {
     emitLoop(pixels: 1, countAt: 8, places)
     if program.sumCount > 0 { k.mov(scratch, arguments[sumsOffset]) }
     for register in 0..<sumRegisters {
-      code.store(scratch[register * lanes * 4], WideRegister(number: register, lanes: lanes))
+      let (sum, half) = (register / halves, register % halves)
+      code.store(
+        scratch[sum * program.parts * 64 + half * lanes * 4], WideRegister(number: register, lanes: lanes))
     }
     k.endFrame()
+  }
+
+  /// Which block of 16 channels a half is of, and its first byte among float32 there.
+  private func place(of half: Int) -> (part: Int, offset: Int) {
+    let position = half * lanes
+    return (
+      position / BlockedTensor.blockChannels, position % BlockedTensor.blockChannels * 4
+    )
   }
 
   private struct Places {
@@ -129,20 +164,26 @@ private struct StreamEmitter {
     for pixel in 0..<pixels {
       for half in 0..<halves { emitPixel(pixel * 64, half: half, places) }
     }
-    for stream in 0..<program.streamCount { k.add(pointers[stream], pixels * 64) }
+    for index in 0..<program.addressCount { k.add(pointers[index], pixels * 64) }
     k.dec(counter)
     k.jump(.ne, top)
     k.bind(end)
   }
 
   private func emitPixel(_ pixel: Int, half: Int, _ places: Places) {
-    let offset = pixel + half * lanes * 4
+    /// Where the half lies in a stream.
+    func address(_ stream: Int) -> Address {
+      let first = program.firstAddress(ofStream: stream)
+      if program.element(ofStream: stream) == .bfloat16 { return pointers[first][pixel + half * lanes * 2] }
+      let (part, offset) = place(of: half)
+      return pointers[first + part][pixel + offset]
+    }
     func wide(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: lanes) }
     func operand(_ vector: StreamProgram.Vector) -> VectorCode.Operand {
       if case .constant(let index) = program.instructions[vector.index] {
         return places.keepsConstants
           ? .register(wide(places.firstConstant + index * halves + half))
-          : .memory(GeneralRegister.rsp[index * 64 + half * lanes * 4])
+          : .memory(GeneralRegister.rsp[(index * halves + half) * lanes * 4])
       }
       return .register(wide(places.first + places.allocation.registers[vector.index]))
     }
@@ -159,7 +200,12 @@ private struct StreamEmitter {
         }
       }
       switch instruction {
-      case .load(let stream): code.load(result, pointers[stream][offset])
+      case .load(let stream):
+        if program.element(ofStream: stream) == .bfloat16 {
+          code.loadBFloat16(result, address(stream))
+        } else {
+          code.load(result, address(stream))
+        }
       case .constant: break
       case .add(let a, let b): code.add(result, register(a), operand(b))
       case .subtract(let a, let b): code.subtract(result, register(a), operand(b))
@@ -178,13 +224,18 @@ private struct StreamEmitter {
         }
       case .activate(let activation, let x):
         code.copy(result, register(x))
-        code.apply(activation, to: result, temporaries: temporaries)
+        code.apply(activation, to: result, temporaries: temporaries, isRounded: program.isRounded)
       case .activationGradient(let activation, let x, let dy):
         code.copy(result, register(dy))
         code.applyGradient(of: activation, at: register(x), to: result, temporaries: temporaries)
       case .kept(let a, let mask):
         code.keep(result, register(a), wherePositive: register(mask), temporary: temporaries[0])
-      case .store(let a, let stream): code.store(pointers[stream][offset], register(a))
+      case .store(let a, let stream):
+        if program.element(ofStream: stream) == .bfloat16 {
+          storeRounded(address(stream), register(a), half: half, temporary: temporaries[0])
+        } else {
+          code.store(address(stream), register(a))
+        }
       case .sum(let a, let sum):
         let sum = wide(places.firstSum + sum * halves + half)
         code.add(sum, sum, operand(a))
@@ -192,5 +243,16 @@ private struct StreamEmitter {
         code.multiplyAdd(wide(places.firstSum + sum * halves + half), register(a), operand(b))
       }
     }
+  }
+  /// Writes a half of a pixel as bfloat16, and zeros behind the last channel.
+  private func storeRounded(_ address: Address, _ a: WideRegister, half: Int, temporary: WideRegister) {
+    var source = a
+    if half == halves - 1, lastLanes < lanes {
+      k.vmovaps(Zmm(temporary.number), Zmm(a.number), .zero(mask))
+      source = temporary
+    }
+    code.roundToBFloat16(temporary, source)
+    // The only half writes the block's other one too, as zeros.
+    code.store(address, WideRegister(number: temporary.number, lanes: halves == 1 ? 16 : 8))
   }
 }

@@ -1,15 +1,17 @@
 import CNNCore
 import CNNRuntime
 
-/// A `StreamProgram` over whole blocked tensors, which are all of one size and have no border.
+/// A `StreamProgram` over whole blocked tensors, which are all of one size but for their elements, and have no border.
 ///
 /// All pixels of a block of channels follow each other, so a block is one run of pixels, cut into stretches: the unit that
 /// is given to a thread, and that is summed in single precision. Which stretches there are depends on the tensor alone, so
 /// sums are the same bits for any number of threads.
 struct StreamPass: Sendable {
-  private let kernel: GeneratedKernel
+  /// For blocks of all their channels, and for the last one.
+  private let kernel, lastKernel: GeneratedKernel
   private let program: StreamProgram
-  private let tensor: BlockedTensor
+  /// How the program's blocks lie, and a stream of float32.
+  private let tensor, floats: BlockedTensor
   /// Whether constants are another set for every image.
   private let isPerImage: Bool
   /// Pixels of one run, the stretches of a run and how many runs a block has.
@@ -19,10 +21,18 @@ struct StreamPass: Sendable {
   /// Pixels of a stretch at most: few enough to be summed in single precision, many enough to hide what a call costs.
   private static let stretchPixels = 1024
 
+  /// - Parameter tensor: the sizes. What the streams are of, says the program.
   init(_ program: StreamProgram, _ tensor: BlockedTensor, perImage: Bool = false, library: KernelLibrary) {
-    let key = StreamKernel(target: library.target, program: program)
-    kernel = library.kernel(key, name: key.name) { key.code() }
-    (self.program, self.tensor, isPerImage) = (program, tensor, perImage)
+    (self.program, isPerImage, floats) = (program, perImage, tensor.with(element: .float32))
+    let tensor = tensor.with(element: program.readsBFloat16 ? .bfloat16 : .float32)
+    self.tensor = tensor
+    func kernel(channels: Int) -> GeneratedKernel {
+      let key = StreamKernel(program, channels: channels, target: library.target)
+      return library.kernel(key, name: key.name) { key.code() }
+    }
+    let width = tensor.channelsPerBlock
+    lastKernel = kernel(channels: tensor.channels - (tensor.blocks - 1) * width)
+    self.kernel = tensor.blocks > 1 ? kernel(channels: width) : lastKernel
     lastCacheByteCount = library.target.lastCacheByteCount
     runs = perImage ? tensor.images : 1
     runPixels = tensor.pixels / max(1, runs)
@@ -98,7 +108,9 @@ struct StreamPass: Sendable {
   }
 
   /// The bytes that the sums of all stretches take.
-  var sumByteCount: Int { program.sumCount * tensor.blocks * runs * stretches * 64 }
+  var sumByteCount: Int { tensor.blocks * runs * stretches * unitSumByteCount }
+  /// The bytes of a stretch's sums.
+  private var unitSumByteCount: Int { program.sumCount * program.parts * 64 }
 
   /// Calls `body` with blocks that are read from memory once though two passes go over them, one after the other: as many
   /// as stay in half of the last cache.
@@ -116,28 +128,43 @@ struct StreamPass: Sendable {
         let unit = blocks.lowerBound * perBlock + unit
         let stretch = unit % stretches, run = unit / stretches % runs, block = unit / stretches / runs
         let first = runPixels * stretch / stretches, pixels = runPixels * (stretch + 1) / stretches - first
-        let offset = block * tensor.blockByteCount + (run * runPixels + first) * BlockedTensor.pixelByteCount
+        let offset = (run * runPixels + first) * BlockedTensor.pixelByteCount
         var arguments = StreamArguments(
           fours: pixels / 4, ones: pixels % 4, streams: operands.streams,
           constants: InlineArray(repeating: operands.constants[0].base),
-          sums: operands.sums + unit * program.sumCount * 64)
-        for stream in 0..<program.streamCount { arguments.streams[stream] += offset }
+          sums: operands.sums + unit * unitSumByteCount)
+        // The last block may have but one part, and its kernel then does not read the address of another.
+        let parts = program.parts
+        var place = 0
+        for stream in 0..<program.streamCount {
+          let isBFloat16 = program.element(ofStream: stream) == .bfloat16
+          for part in 0..<(isBFloat16 ? 1 : parts) {
+            let start =
+              isBFloat16 ? block * tensor.blockByteCount : (block * parts + part) * floats.blockByteCount
+            arguments.streams[place] = operands.streams[stream] + (start + offset)
+            place += 1
+          }
+        }
         for index in 0..<program.constantCount {
           let constant = operands.constants[index]
-          arguments.constants[index] =
-            constant.base + block * constant.blockByteCount + run * constant.imageByteCount
+          for part in 0..<parts {
+            arguments.constants[index * parts + part] =
+              constant.base + (block * parts + part) * constant.blockByteCount + run * constant.imageByteCount
+          }
         }
-        kernel(&arguments)
+        (block == tensor.blocks - 1 ? lastKernel : kernel)(&arguments)
       }
     }
   }
 
-  /// Sum number `index` of one channel, over all stretches of a block, or of one of its images.
+  /// Sum number `index` of each channel, over all stretches of a block of 16 channels, or of one of its images.
   func total(_ index: Int, block: Int, run: Int = 0, _ sums: UnsafeMutableRawPointer) -> SIMD16<Double> {
-    let first = sums.assumingMemoryBound(to: Float.self) + (block * runs + run) * stretches * program.sumCount * 16
+    let (block, part) = block.quotientAndRemainder(dividingBy: program.parts)
+    let first = sums + (block * runs + run) * stretches * unitSumByteCount + (index * program.parts + part) * 64
     var total = SIMD16<Double>()
     for stretch in 0..<stretches {
-      let sum = SIMD16<Float>.load(first + (stretch * program.sumCount + index) * 16)
+      let sum = SIMD16<Float>.load(
+        UnsafePointer((first + stretch * unitSumByteCount).assumingMemoryBound(to: Float.self)))
       for lane in 0..<16 { total[lane] += Double(sum[lane]) }
     }
     return total

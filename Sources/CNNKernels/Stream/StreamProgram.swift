@@ -1,5 +1,7 @@
-/// What a pass over memory does with each pixel's 16 channels: a list of instructions, each of which reads results of
-/// earlier ones.
+import CNNCore
+
+/// What a pass over memory does with each pixel's channels of a block, 16 or where a stream is of bfloat16 32: a list of
+/// instructions, each of which reads results of earlier ones. Arithmetic is in float32, whatever the streams are of.
 ///
 /// One generator so serves every pass that does little with each number, and such passes are fused by writing one program
 /// instead of two.
@@ -12,7 +14,7 @@ struct StreamProgram: Hashable, Sendable {
   enum Instruction: Hashable, Sendable {
     /// The pixel of a stream.
     case load(stream: Int)
-    /// 16 numbers that are the same for all pixels.
+    /// A number for each channel that is the same for all pixels.
     case constant(Int)
     case add(Vector, Vector)
     case subtract(Vector, Vector)
@@ -37,8 +39,14 @@ struct StreamProgram: Hashable, Sendable {
   private(set) var instructions: [Instruction] = []
   /// How many streams, constants and sums it names.
   private(set) var streamCount = 0, constantCount = 0, sumCount = 0
+  /// Of what the first streams are; empty where all are of float32.
+  private let elements: [ElementType]
 
-  init(_ name: String) { self.name = name }
+  /// - Parameter elements: of what each stream is, float32 or bfloat16; float32 where none is named.
+  init(_ name: String, elements: [ElementType] = []) {
+    self.name = name
+    self.elements = elements.contains(.bfloat16) ? elements : []
+  }
 
   @discardableResult
   private mutating func append(_ instruction: Instruction) -> Vector {
@@ -80,6 +88,46 @@ struct StreamProgram: Hashable, Sendable {
   }
 }
 
+extension StreamProgram {
+  /// Whether a stream is of bfloat16.
+  var readsBFloat16: Bool { !elements.isEmpty }
+  /// How many blocks of 16 channels one of the program's blocks has.
+  var parts: Int { readsBFloat16 ? 2 : 1 }
+
+  /// Of what a stream is.
+  func element(ofStream stream: Int) -> ElementType {
+    elements.indices.contains(stream) ? elements[stream] : .float32
+  }
+
+  /// How many addresses a stream has: one of float32 has one for each part.
+  func addressCount(ofStream stream: Int) -> Int { element(ofStream: stream) == .bfloat16 ? 1 : parts }
+  /// The number of a stream's first address.
+  func firstAddress(ofStream stream: Int) -> Int {
+    (0..<stream).reduce(0) { $0 + addressCount(ofStream: $1) }
+  }
+  /// How many addresses its streams have.
+  var addressCount: Int { firstAddress(ofStream: streamCount) }
+
+  /// Whether all that it writes is rounded to bfloat16.
+  var isRounded: Bool {
+    sumCount == 0
+      && instructions.allSatisfy {
+        if case .store(_, let stream) = $0 { element(ofStream: stream) == .bfloat16 } else { true }
+      }
+  }
+
+  /// The registers an instruction needs for itself.
+  func temporaryCount(_ instruction: Instruction) -> Int {
+    switch instruction {
+    case .activate(let activation, _): activation.temporaryCount
+    case .activationGradient(let activation, _, _): activation.gradientTemporaryCount
+    case .kept: 1
+    case .store(_, let stream): element(ofStream: stream) == .bfloat16 ? 1 : 0
+    default: 0
+    }
+  }
+}
+
 extension StreamProgram.Instruction {
   /// What it reads.
   var operands: [StreamProgram.Vector] {
@@ -100,16 +148,6 @@ extension StreamProgram.Instruction {
     switch self {
     case .constant, .store, .sum, .sumProduct: false
     default: true
-    }
-  }
-
-  /// The registers it needs for itself.
-  var temporaryCount: Int {
-    switch self {
-    case .activate(let activation, _): activation.temporaryCount
-    case .activationGradient(let activation, _, _): activation.gradientTemporaryCount
-    case .kept: 1
-    default: 0
     }
   }
 }
