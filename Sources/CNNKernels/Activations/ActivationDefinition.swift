@@ -51,8 +51,6 @@ struct ActivationBound {
   var relative = 0.0
   /// What may be added to that, where terms cancel each other.
   var absolute = 0.0
-  /// What may be added as a share of the operand.
-  var ofOperand = 0.0
 
   /// For functions that only choose among floats.
   static let exact = ActivationBound()

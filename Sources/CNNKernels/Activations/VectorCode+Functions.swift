@@ -20,9 +20,11 @@ extension VectorCode {
     multiply(d, d, constant(1 / 6, lanes: x.lanes))
   }
 
-  /// d = 1 / (1 + exp(-x))
-  func sigmoid(_ d: WideRegister, _ x: WideRegister, _ t1: WideRegister, _ t2: WideRegister) {
-    exponential(t1, ofNegated: x, d, t2)
+  /// d = 1 / (1 + exp(-x)); of `isHeld` see `exponential`.
+  func sigmoid(
+    _ d: WideRegister, _ x: WideRegister, _ t1: WideRegister, _ t2: WideRegister, isHeld: Bool = false
+  ) {
+    exponential(t1, ofNegated: x, d, t2, isHeld: isHeld)
     add(t1, t1, constant(1, lanes: x.lanes))
     reciprocal(d, t1, temporary: t2)
   }
@@ -48,13 +50,18 @@ extension VectorCode {
   /// With n = round(-x / ln 2) and r = -x - n ln 2, exp(-x) = 2^n exp(r), |r| <= ln 2 / 2. ln 2 is subtracted in two parts
   /// (Cody and Waite 1980); exp(r) is the minimax polynomial of degree 5 that is 1 at 0. All is kept negated, which saves
   /// the change of sign.
-  func exponential(_ d: WideRegister, ofNegated x: WideRegister, _ t1: WideRegister, _ t2: WideRegister) {
+  /// - Parameter isHeld: whether no `x` is below `lowestExponent`.
+  func exponential(
+    _ d: WideRegister, ofNegated x: WideRegister, _ t1: WideRegister, _ t2: WideRegister, isHeld: Bool = false
+  ) {
     let lanes = x.lanes
     // As first operands, so that NaN stays.
     broadcast(t1, assembler.constant(87.33654))
     minimum(t1, t1, x)
-    broadcast(t2, assembler.constant(-88.02969))
-    maximum(t1, t2, t1)
+    if !isHeld {
+      broadcast(t2, assembler.constant(Self.lowestExponent))
+      maximum(t1, t2, t1)
+    }
     multiply(t2, t1, constant(-1.442695, lanes: lanes))
     round(t2, t2)  // n
     multiplyAdd(t1, t2, constant(0.693_359_375, lanes: lanes))
@@ -65,6 +72,9 @@ extension VectorCode {
     }
     scale(d, d, byPowerOfTwo: t2)
   }
+
+  /// Of which `exponential` is 2^127.
+  static let lowestExponent: Float = -88.02969
 
   /// bell = exp(-m² / 2) of the magnitude m = |x|, and the denominator 1 + 0.4 m / √2 of `scaledNormalTail`'s operand.
   ///
