@@ -500,11 +500,12 @@ scnn_status scnn_model_profile(scnn_model *model, const scnn_tensor *x, int64_t 
 scnn_status scnn_model_profile_training(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
                                         const scnn_tensor *sample_weight, int64_t repeats);
 
-/* What scnn_model_profile or scnn_model_profile_training measured last; SCNN_INVALID_STATE where neither did. `format`: "text" (a table with a row for
- * each step: the layers it computes, algorithm, shape, time, GFLOP/s, share of the machine's limit, bytes, GB/s, and of
- * a training step the pass: forward, backward or update), "json" (the same numbers) or "trace" (the fastest of the runs,
- * with when each thread was at work on each step, for chrome://tracing and Perfetto). A step's limit is the longer of the times that its arithmetic and its bytes take at
- * the measured rates. */
+/* What scnn_model_profile or scnn_model_profile_training measured last; SCNN_INVALID_STATE where neither did. `format`:
+ * "text" (a table with a row for each step: the layers it computes, algorithm, shape, time, the time by the model of costs
+ * that the algorithm was chosen by, GFLOP/s, share of the machine's limit, bytes, GB/s, and of a training step the pass:
+ * forward, backward or update), "json" (the same numbers; "predicted_seconds" is null where nothing was to be chosen) or
+ * "trace" (the fastest of the runs, with when each thread was at work on each step, for chrome://tracing and Perfetto). A
+ * step's limit is the longer of the times that its arithmetic and its bytes take at the measured rates. */
 scnn_status scnn_model_profile_text(scnn_model *model, const char *format, char *buffer, size_t capacity,
                                     size_t *length);
 

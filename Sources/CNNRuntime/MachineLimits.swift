@@ -7,10 +7,17 @@ public struct MachineLimits: Sendable, Equatable {
   public let operationsPerSecond: Double
   /// Bytes read from memory in a second.
   public let bytesPerSecond: Double
+  /// A processor's cycles in a second; nil where the system gives no memory for code.
+  public let cyclesPerSecond: Double?
 
   /// The shortest time in which so much can be done.
   public func seconds(operations: Int, byteCount: Int) -> Double {
     max(Double(operations) / operationsPerSecond, Double(byteCount) / bytesPerSecond)
+  }
+
+  /// The time of so many cycles; nil for none, and where the clock is not known.
+  public func seconds(cycles: Double) -> Double? {
+    cycles > 0 ? cyclesPerSecond.map { cycles / $0 } : nil
   }
 
   private static let known = Guarded<[Int: MachineLimits]> { [:] }
@@ -22,7 +29,8 @@ public struct MachineLimits: Sendable, Equatable {
       if let limits = known[threads] { return limits }
       let workers = Workers(count: threads)
       let limits = MachineLimits(
-        operationsPerSecond: operationRate(workers), bytesPerSecond: try memoryRate(workers))
+        operationsPerSecond: operationRate(workers), bytesPerSecond: try memoryRate(workers),
+        cyclesPerSecond: clockRate())
       known[threads] = limits
       return limits
     }
@@ -89,6 +97,19 @@ public struct MachineLimits: Sendable, Equatable {
     k.vzeroupper()
     k.ret()
     return k
+  }
+
+  /// The rate of a loop that takes a cycle each time on every processor.
+  private static func clockRate() -> Double? {
+    let k = Assembler(), top = k.newLabel(), rounds = 100_000
+    k.align(32)
+    k.bind(top)
+    k.dec(.rdi)
+    k.jump(.ne, top)
+    k.ret()
+    guard let code = try? k.finish(name: "clock"), let memory = try? ExecutableMemory([code]) else { return nil }
+    let loop = unsafeBitCast(memory.address(of: 0), to: (@convention(c) (Int) -> Void).self)
+    return withExtendedLifetime(memory) { bestRate(trials: 100, amount: rounds) { loop(rounds) } }
   }
 
   @inline(never)

@@ -157,6 +157,8 @@ import X86Assembler
     }
     let stem = try #require(plan.stepCosts.first { $0.name == "stem.silu" }).cost
     #expect(stem.reason == "avx2 has no products of tiles of bfloat16")
+    let scaling = try #require(plan.stepCosts.first { $0.name == "excite" }).cost
+    #expect(scaling.reason == "avx2 has no instructions on bfloat16")
     let pool = try #require(plan.stepCosts.first { $0.name == "largest" }).cost
     #expect(pool.reason == "no bfloat16 implementation")
     #expect(try Self.plan(.float32, Self.target).stepCosts.allSatisfy { $0.cost.reason.isEmpty })

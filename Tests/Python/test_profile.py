@@ -29,10 +29,14 @@ def test_a_profile_has_a_row_for_each_step_with_all_its_layers(model, images):
     assert (profile.images, profile.repeats, profile.threads) == (4, 2, swiftcnn.get_num_threads())
     for step in profile.steps:
         assert step.seconds > 0 and step.bytes > 0 and step.share_of_limit > 0
+        assert step.predicted_seconds is None or step.predicted_seconds > 0
         assert (step.operations > 0) == bool({"conv", "dense"} & set(step.layers))
         assert step.name in str(profile)
     assert profile.seconds == pytest.approx(sum(step.seconds for step in profile.steps))
-    assert repr(profile) == str(profile) and "GFLOP/s" in str(profile)
+    assert repr(profile) == str(profile) and "GFLOP/s" in str(profile) and " predicted " in str(profile)
+    conv = next(step for step in profile.steps if "conv" in step.layers)
+    assert conv.predicted_seconds is not None
+    assert f"{conv.predicted_seconds * 1e3:.4f}" in str(profile)
 
 
 def test_the_batch_size_says_how_many_images_are_measured(model, images):

@@ -6,6 +6,8 @@ import CNNKernels
 struct ActivationInBlocks: Implementation {
   let name = "stream"
 
+  let takesEitherElement = true
+
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]

@@ -37,6 +37,8 @@ struct ElementwiseInBlocks: Implementation {
 struct AdditionInBlocks: Implementation {
   let name = "stream"
 
+  let takesEitherElement = true
+
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let operands = candidate.node.operands

@@ -100,6 +100,8 @@ struct MeanOfStepBefore: Implementation {
 struct GlobalAverageInBlocks: Implementation {
   let name = "stream"
 
+  let takesEitherElement = true
+
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]

@@ -7,6 +7,8 @@ import CNNKernels
 struct ChannelScalingInBlocks: Implementation {
   let name = "stream"
 
+  let takesEitherElement = true
+
   /// The image and the numbers among the operands of a product.
   private func operands(_ node: Node, _ placement: Placement) -> (image: Value, scale: Value)? {
     let shape = placement.type(of: node.results[0]).shape

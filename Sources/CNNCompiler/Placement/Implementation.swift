@@ -28,6 +28,9 @@ protocol Implementation: Sendable {
   /// the value should write it so.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool
 
+  /// Whether it computes in float32 on images that are stored either so or in bfloat16.
+  var takesEitherElement: Bool { get }
+
   /// Adds the node to the placed graph.
   /// - Parameter images: what the offer reads, in its order and its types.
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError)
@@ -39,6 +42,9 @@ extension Implementation {
 
   /// It does not.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool { false }
+
+  /// It does not.
+  var takesEitherElement: Bool { false }
 
   /// Those on vectors.
   func instruction(on target: CodeTarget?) -> String { target?.vectorName ?? "portable" }

@@ -104,7 +104,7 @@ struct Placement {
       choice = Choice(
         implementation: implementation.name, cycles: offer.cycles, precision: implementation.precision,
         instruction: implementation.instruction(on: library?.target), refusals: log.refusals,
-        reason: implementation.precision == precision ? "" : log.reason(against: precision))
+        reason: reason(implementation))
       try implementation.place(candidate, reading: images, in: &self)
       return true
     } catch {
@@ -121,6 +121,14 @@ struct Placement {
     var refusals: [StepCost.Refusal] = []
     /// Why it is not computed in the precision that was asked for.
     var reason = ""
+  }
+
+  /// Why an implementation does not compute in the precision that is asked for; empty where it does.
+  private func reason(_ implementation: any Implementation) -> String {
+    if implementation.precision == precision { return "" }
+    guard implementation.takesEitherElement, let target = library?.target else { return log.reason(against: precision) }
+    return BFloat16Reorder.isPossible(on: target)
+      ? "no layer beside it computes in bfloat16" : "\(target.instructionSet) has no instructions on bfloat16"
   }
 
   private func reorderCycles(_ offer: Offer) -> Double {
@@ -265,9 +273,12 @@ struct Placement {
       return try image(of: value, as: type)
     }
     let name = rewriter.result.uniqueName("\(source.name(of: value)).\(Reorder.suffix(type))")
+    var lowered = try Reorder.lower(from: start.type, to: type, library)
+    lowered.cost.cycles = CycleModel.reorder(
+      start.type.byteCount + type.byteCount, changesElement: start.type.element != type.element, workers)
     let image = try add(
       Reorder(to: type), by: "copy", [start.image], results: [type], recomputation: .again(isCheap: false),
-      Reorder.lower(from: start.type, to: type, library), name: name)[0]
+      lowered, name: name)[0]
     images[value.index].append(image)
     return image
   }

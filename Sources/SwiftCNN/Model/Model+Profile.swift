@@ -101,7 +101,8 @@ extension Model {
     let steps = zip(rows, measurement.medians).map { row, median in
       Profile.Step(
         pass: row.pass, layers: row.layers, algorithm: row.algorithm, shape: row.shape,
-        seconds: Double(max(median, 1)) * 1e-9, operations: row.operations, byteCount: row.byteCount,
+        seconds: Double(max(median, 1)) * 1e-9, predictedSeconds: limits.seconds(cycles: row.cycles),
+        operations: row.operations, byteCount: row.byteCount,
         shortestSeconds: limits.seconds(operations: row.operations, byteCount: row.byteCount))
     }
     return Profile(
@@ -118,10 +119,12 @@ private struct ProfileRow {
   let algorithm, shape: String
   var operations = 0
   let byteCount: Int
+  /// Of each worker, as placement expected; 0 where nothing was expected.
+  var cycles = 0.0
 
   init(_ layers: [String], _ cost: StepCost, pass: Profile.Pass? = nil) {
     (self.pass, self.layers, algorithm, shape) = (pass, layers, cost.algorithm, cost.shape)
-    (operations, byteCount) = (cost.operations, cost.byteCount)
+    (operations, byteCount, cycles) = (cost.operations, cost.byteCount, cost.cycles)
   }
 
   private init(update layer: String, _ algorithm: String, elements: Int, floats: Int) {

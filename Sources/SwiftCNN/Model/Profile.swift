@@ -27,6 +27,8 @@ public struct Profile: Sendable, Equatable {
     public let shape: String
     /// The median time.
     public let seconds: Double
+    /// The time by the model that the implementation was chosen by, at the processor's clock; nil where nothing was chosen.
+    public let predictedSeconds: Double?
     /// Multiplications and additions that the step carries out in convolutions and dense layers; 0 elsewhere.
     public let operations: Int
     /// Bytes of what it reads and writes, weights too.
@@ -89,32 +91,38 @@ extension Profile: CustomStringConvertible {
   /// A table with a row for each step and one for the sum; of a training step one for each pass, too.
   public var text: String {
     // Names last, since those of many layers are long.
-    let head = ["step", "ms", "time", "GFLOP/s", "limit", "bytes", "GB/s", "algorithm", "shape", "layers"]
+    let head = ["step", "ms", "predicted", "time", "GFLOP/s", "limit", "bytes", "GB/s", "algorithm", "shape", "layers"]
     let total = seconds
     var rows = steps.enumerated().map { index, step in
       [
-        "\(index + 1)", decimal(step.seconds * 1e3, 4), percent(step.seconds / total),
+        "\(index + 1)", decimal(step.seconds * 1e3, 4), predicted([step]), percent(step.seconds / total),
         step.operations == 0 ? "" : decimal(step.gigaflops, 1), percent(step.shareOfLimit), bytes(step.byteCount),
         decimal(step.gigabytesPerSecond, 1), step.algorithm, step.shape, step.name,
       ]
+    }
+    func predicted(_ steps: [Step]) -> String {
+      let seconds = steps.compactMap(\.predictedSeconds)
+      return seconds.isEmpty ? "" : decimal(seconds.reduce(0, +) * 1e3, 4)
     }
     func sum(_ title: String, _ steps: [Step]) -> [String] {
       let seconds = max(steps.reduce(0) { $0 + $1.seconds }, 1e-9)
       let operations = steps.reduce(0) { $0 + $1.operations }, byteCount = steps.reduce(0) { $0 + $1.byteCount }
       let shortest = steps.reduce(0) { $0 + $1.shortestSeconds }
       return [
-        title, decimal(seconds * 1e3, 4), percent(seconds / total), decimal(Double(operations) / seconds * 1e-9, 1),
-        percent(shortest / seconds), bytes(byteCount), decimal(Double(byteCount) / seconds * 1e-9, 1), "", "", "",
+        title, decimal(seconds * 1e3, 4), predicted(steps), percent(seconds / total),
+        decimal(Double(operations) / seconds * 1e-9, 1), percent(shortest / seconds), bytes(byteCount),
+        decimal(Double(byteCount) / seconds * 1e-9, 1), "", "", "",
       ]
     }
     var sums = isOfTraining ? Pass.allCases.map { pass in sum("", steps.filter { $0.pass == pass }) } : []
     sums.append(sum("all", steps))
     rows = [head] + rows + sums
+    let firstText = 8
     if isOfTraining {
       let passes = ["pass"] + steps.map { $0.pass?.rawValue ?? "" } + Pass.allCases.map(\.rawValue) + [""]
-      for (index, pass) in passes.enumerated() { rows[index].insert(pass, at: 7) }
+      for (index, pass) in passes.enumerated() { rows[index].insert(pass, at: firstText) }
     }
-    let last = rows[0].count - 1, firstText = 7
+    let last = rows[0].count - 1
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     let lines = rows.map { row in
       let cells = row.enumerated().map { column, cell in
@@ -142,6 +150,7 @@ extension Profile: CustomStringConvertible {
         ("pass", step.pass.map { .string($0.rawValue) } ?? .null), ("layers", .array(step.layers.map(JSON.string))),
         ("algorithm", .string(step.algorithm)),
         ("shape", .string(step.shape)), ("seconds", .number(step.seconds)),
+        ("predicted_seconds", step.predictedSeconds.map { .number($0) } ?? .null),
         ("operations", .integer(Int64(step.operations))), ("bytes", .integer(Int64(step.byteCount))),
         ("gigaflops", .number(step.gigaflops)), ("gigabytes_per_second", .number(step.gigabytesPerSecond)),
         ("share_of_limit", .number(step.shareOfLimit)),

@@ -22,6 +22,8 @@ class Step(NamedTuple):
         algorithm: how it is computed.
         shape: the sizes of one image.
         seconds: the median time.
+        predicted_seconds: the time by the model that the implementation was chosen by, at the processor's clock; None
+            where nothing was chosen.
         operations: multiplications and additions of convolutions and dense layers; 0 elsewhere.
         bytes: of what it reads and writes, weights too.
         gigaflops: billions of these operations in a second.
@@ -35,6 +37,7 @@ class Step(NamedTuple):
     algorithm: str
     shape: str
     seconds: float
+    predicted_seconds: float | None
     operations: int
     bytes: int
     gigaflops: float
