@@ -10,22 +10,43 @@ struct StreamPass: Sendable {
   /// For blocks of all their channels, and for the last one.
   private let kernel, lastKernel: GeneratedKernel
   private let program: StreamProgram
-  /// How the program's blocks lie, and a stream of float32.
-  private let tensor, floats: BlockedTensor
+  /// How the program's blocks lie.
+  private let tensor: BlockedTensor
+  /// Where the code's addresses of streams come from. Numbers alone, as every stretch reads them.
+  private let places: InlineArray<6, Place>
   /// Whether constants are another set for every image.
   private let isPerImage: Bool
   /// Pixels of one run, the stretches of a run and how many runs a block has.
   private let runPixels, stretches, runs: Int
+  /// How many places there are, and how many parts a block has.
+  private let placeCount, parts: Int
   private let lastCacheByteCount: Int
+
+  /// An address of a stream: that of a part of each block.
+  private struct Place {
+    var stream = 0, partOffset = 0, blockByteCount = 0
+  }
 
   /// Pixels of a stretch at most: few enough to be summed in single precision, many enough to hide what a call costs.
   private static let stretchPixels = 1024
 
   /// - Parameter tensor: the sizes. What the streams are of, says the program.
   init(_ program: StreamProgram, _ tensor: BlockedTensor, perImage: Bool = false, library: KernelLibrary) {
-    (self.program, isPerImage, floats) = (program, perImage, tensor.with(element: .float32))
+    (self.program, isPerImage) = (program, perImage)
+    let floats = tensor.with(element: .float32)
     let tensor = tensor.with(element: program.readsBFloat16 ? .bfloat16 : .float32)
     self.tensor = tensor
+    var places = InlineArray<6, Place>(repeating: Place()), count = 0
+    for stream in 0..<program.streamCount {
+      let isBFloat16 = program.element(ofStream: stream) == .bfloat16
+      for part in 0..<program.addressCount(ofStream: stream) {
+        places[count] = Place(
+          stream: stream, partOffset: part * floats.blockByteCount,
+          blockByteCount: isBFloat16 ? tensor.blockByteCount : program.parts * floats.blockByteCount)
+        count += 1
+      }
+    }
+    (self.places, placeCount, parts) = (places, count, program.parts)
     func kernel(channels: Int) -> GeneratedKernel {
       let key = StreamKernel(program, channels: channels, target: library.target)
       return library.kernel(key, name: key.name) { key.code() }
@@ -110,7 +131,7 @@ struct StreamPass: Sendable {
   /// The bytes that the sums of all stretches take.
   var sumByteCount: Int { tensor.blocks * runs * stretches * unitSumByteCount }
   /// The bytes of a stretch's sums.
-  private var unitSumByteCount: Int { program.sumCount * program.parts * 64 }
+  private var unitSumByteCount: Int { program.sumCount * parts * 64 }
 
   /// Calls `body` with blocks that are read from memory once though two passes go over them, one after the other: as many
   /// as stay in half of the last cache.
@@ -134,16 +155,10 @@ struct StreamPass: Sendable {
           constants: InlineArray(repeating: operands.constants[0].base),
           sums: operands.sums + unit * unitSumByteCount)
         // The last block may have but one part, and its kernel then does not read the address of another.
-        let parts = program.parts
-        var place = 0
-        for stream in 0..<program.streamCount {
-          let isBFloat16 = program.element(ofStream: stream) == .bfloat16
-          for part in 0..<(isBFloat16 ? 1 : parts) {
-            let start =
-              isBFloat16 ? block * tensor.blockByteCount : (block * parts + part) * floats.blockByteCount
-            arguments.streams[place] = operands.streams[stream] + (start + offset)
-            place += 1
-          }
+        for index in 0..<placeCount {
+          let place = places[index]
+          arguments.streams[index] =
+            operands.streams[place.stream] + (block * place.blockByteCount + place.partOffset + offset)
         }
         for index in 0..<program.constantCount {
           let constant = operands.constants[index]
@@ -152,15 +167,15 @@ struct StreamPass: Sendable {
               constant.base + (block * parts + part) * constant.blockByteCount + run * constant.imageByteCount
           }
         }
-        (block == tensor.blocks - 1 ? lastKernel : kernel)(&arguments)
+        if block == tensor.blocks - 1 { lastKernel(&arguments) } else { kernel(&arguments) }
       }
     }
   }
 
   /// Sum number `index` of each channel, over all stretches of a block of 16 channels, or of one of its images.
   func total(_ index: Int, block: Int, run: Int = 0, _ sums: UnsafeMutableRawPointer) -> SIMD16<Double> {
-    let (block, part) = block.quotientAndRemainder(dividingBy: program.parts)
-    let first = sums + (block * runs + run) * stretches * unitSumByteCount + (index * program.parts + part) * 64
+    let (block, part) = block.quotientAndRemainder(dividingBy: parts)
+    let first = sums + (block * runs + run) * stretches * unitSumByteCount + (index * parts + part) * 64
     var total = SIMD16<Double>()
     for stretch in 0..<stretches {
       let sum = SIMD16<Float>.load(
