@@ -161,6 +161,8 @@ import X86Assembler
     #expect(scaling.reason == "avx2 has no instructions on bfloat16")
     let pool = try #require(plan.stepCosts.first { $0.name == "largest" }).cost
     #expect(pool.reason == "no bfloat16 implementation")
+    let pair = try #require(plan.stepCosts.first { $0.name == "depthwise.silu" }).cost
+    #expect(pair.implementation == "expanded_depthwise" && pair.reason == stem.reason)
     #expect(try Self.plan(.float32, Self.target).stepCosts.allSatisfy { $0.cost.reason.isEmpty })
   }
 
@@ -219,5 +221,81 @@ import X86Assembler
     #expect(reason.hasPrefix("slower: "))
     let expected = try GeneratedPlanTests.outputs(of: plan(.float32, nil))
     for (a, b) in zip(try GeneratedPlanTests.outputs(of: found), expected) { expectClose(a, b, 0.03, "passes") }
+  }
+
+  /// Two inverted bottlenecks without a gate, between a convolution and a pooling.
+  private static func bottlenecks() throws -> Graph {
+    var builder = GraphBuilder()
+    var x = try builder.input(shape: [28, 28, 32])
+    x = try builder.convolution(x, "first", outputChannels: 24, kernel: (1, 1))
+    for (name, kernel, stride) in [("a", 3, 1), ("b", 5, 2)] {
+      var branch = try builder.convolution(x, "\(name).expand", outputChannels: 144, kernel: (1, 1), bias: true)
+      branch = try builder.activation(.silu, branch, "\(name).expanded")
+      branch = try builder.depthwiseConvolution(
+        branch, "\(name).depthwise", kernel: (kernel, kernel), stride: (stride, stride), padding: .all(kernel / 2))
+      branch = try builder.activation(.relu6, branch, "\(name).middle")
+      branch = try builder.convolution(branch, "\(name).project", outputChannels: 24, kernel: (1, 1))
+      x = stride == 1 ? try builder.apply(Add(), branch, x, name: "\(name).sum") : branch
+    }
+    x = try builder.apply(Pooling2D(.max, kernel: [3, 3], stride: [2, 2], padding: .all(1)), x, name: "pool")
+    x = try builder.convolution(x, "last", outputChannels: 40, kernel: (1, 1))
+    try builder.graph.addOutput("last", x)
+    return builder.graph
+  }
+
+  /// Between the convolutions by tiles depthwise ones and poolings read and write bfloat16.
+  @Test(.enabled(if: tiles)) func invertedBottlenecksInBFloat16HaveNoReorderInside() throws {
+    func compiled(_ precision: Precision, _ target: CodeTarget?) throws -> Plan {
+      try Compiler.inferencePlan(
+        Self.bottlenecks(), inputs: [TensorType(.float32, [2, 28, 28, 32])],
+        normalization: Compiler.PixelNormalization(mean: [0], deviation: [1]), threads: 2, precision: precision,
+        target: target)
+    }
+    let plan = try compiled(.bfloat16, CodeTarget(Processor.host.instructionSet))
+    try plan.graph.verify()
+    let images = plan.graph.nodes.filter { $0.operation.kind == "reorder" }.map { plan.graph.type(of: $0.results[0]) }
+      .filter { $0.rank == 4 && $0.shape[0] == 2 && $0.shape[3] % 8 == 0 }
+    #expect(images.map(\.shape) == [[2, 28, 28, 32], [2, 28, 28, 32], [2, 7, 7, 40]])
+    for name in ["first", "a.expanded", "a.middle", "a.sum", "b.expanded", "b.middle", "b.project", "pool"] {
+      let node = try #require(plan.graph.nodes.first { $0.name == name })
+      #expect(plan.graph.type(of: node.results[0]).element == .bfloat16, "\(name)")
+    }
+    for name in ["a.middle", "b.middle", "pool"] {
+      let cost = try #require(plan.stepCosts.first { $0.name == name }).cost
+      #expect(cost.precision == .bfloat16 && cost.instruction == "avx512_bf16" && cost.reason.isEmpty)
+    }
+    let found = try GeneratedPlanTests.outputs(of: plan)
+    let expected = try GeneratedPlanTests.outputs(of: compiled(.float32, nil))
+    for (a, b) in zip(found, expected) { expectClose(a, b, 0.05, "bottlenecks") }
+    #expect(found != expected)
+  }
+
+  /// The pairs of efficientnet_b0, which were measured to be faster as two steps on a processor with tiles; and one where
+  /// there is next to nothing to multiply, and much to write.
+  @Test(
+    .enabled(if: tiles),
+    arguments: [
+      (112, 16, 96, 3, 2, false), (56, 24, 144, 3, 1, false), (28, 40, 240, 5, 1, false), (14, 112, 672, 5, 2, false),
+      (7, 192, 1152, 5, 1, false), (112, 8, 1024, 1, 1, true),
+    ])
+  func anExpansionIsAStepOfItsOwnWhereTilesMakeUpForTheWayToMemory(
+    size: Int, inputs: Int, hidden: Int, kernel: Int, stride: Int, isOneStep: Bool
+  ) throws {
+    let expansion = try ConvolutionGeometry(
+      batch: 1, inputHeight: size, inputWidth: size, inputChannels: inputs, outputChannels: hidden, kernelHeight: 1,
+      kernelWidth: 1)
+    let depthwise = try ConvolutionGeometry(
+      batch: 1, inputHeight: size, inputWidth: size, inputChannels: hidden, outputChannels: hidden,
+      kernelHeight: kernel, kernelWidth: kernel, strideHeight: stride, strideWidth: stride, padTop: kernel / 2,
+      padLeft: kernel / 2, padBottom: kernel / 2, padRight: kernel / 2, groups: hidden)
+    func choice(_ precision: Precision, _ target: CodeTarget) -> ExpansionChoice {
+      ExpansionChoice(
+        expansion, depthwise, target,
+        CodeGeneration(library: nil, workers: Workers(count: 2), precision: precision))
+    }
+    let target = CodeTarget(Processor.host.instructionSet)
+    #expect(choice(.bfloat16, target).isOneStep == isOneStep, "\(choice(.bfloat16, target).reason)")
+    #expect(choice(.float32, target).isOneStep && choice(.bfloat16, Self.target).isOneStep)
+    #expect(choice(.bfloat16, Self.target).reason == "avx2 has no products of tiles of bfloat16")
   }
 }

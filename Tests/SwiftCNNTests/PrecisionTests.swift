@@ -87,6 +87,16 @@ import Testing
     }
   }
 
+  /// Whichever steps are of bfloat16 here, what a whole network says is near what it says in float32.
+  @Test func anEfficientNetInBFloat16SaysNearlyWhatItSaysInFloat32() throws {
+    let options = ModelOptions(inputShape: [64, 64, 3], classes: 10)
+    let model = try Model("efficientnet_b0", options: options), x = try imageData(2, height: 64, channels: 3).x
+    let expected = try model.predict(x.view)
+    model.setPrecision(.bfloat16)
+    let found = try model.predict(x.view)
+    expectClose(Array(found.floats), Array(expected.floats), 0.05, "efficientnet_b0")
+  }
+
   @Test func plansAreKeptForEachPrecision() throws {
     let model = try model(.float32), x = try imageData(2).x
     func hasPlan(_ precision: Precision) throws -> Bool {

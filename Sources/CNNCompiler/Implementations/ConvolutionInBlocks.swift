@@ -4,7 +4,8 @@ import CNNKernels
 
 /// A convolution or dense layer by one of the algorithms on images in blocks of channels, with what follows it. Reads the
 /// image, the packed filter, and as the epilogue says the bias and a residual; of depthwise ones, which can sum as they go,
-/// the mean over the pixels is a second result.
+/// the mean over the pixels is a second result. Those read the image as it is stored, too, and write the result as those
+/// read it who read that.
 struct ConvolutionInBlocks: Implementation {
   let algorithm: any ConvolutionAlgorithm
 
@@ -15,7 +16,7 @@ struct ConvolutionInBlocks: Implementation {
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard let library = placement.library else { return .refused(noGeneratedCode) }
-    guard candidate.fusion.expansion == nil else { return .refused("it does not expand channels first") }
+    if let expansion = candidate.fusion.expansion { return .refused(expansion.reason) }
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
     guard placement.blockedType(candidate.node.operands[0]) != nil,
       let (image, request) = try request(candidate, placement)
@@ -36,13 +37,27 @@ struct ConvolutionInBlocks: Implementation {
     _ candidate: Candidate, _ placement: Placement, reading type: TensorType? = nil
   ) throws(CNNError) -> (image: Offer.Read, request: ConvolutionRequest)? {
     let node = candidate.node, geometry = try placement.geometry(of: node)
-    guard let (image, layout) = placement.image(node.operands[0], geometry, as: type) else { return nil }
-    return (
-      image,
-      ConvolutionRequest(
-        geometry, input: layout, epilogue: candidate.epilogue,
-        accumulatesSum: geometry.isChannelwise && candidate.fusion.mean != nil, workers: placement.workers)
-    )
+    guard let (given, layout) = placement.image(node.operands[0], geometry, as: type) else { return nil }
+    var image = given
+    var request = ConvolutionRequest(
+      geometry, input: layout, epilogue: candidate.epilogue,
+      accumulatesSum: geometry.isChannelwise && candidate.fusion.mean != nil, workers: placement.workers)
+    if algorithm.readsBFloat16, layout == .blocked {
+      let stored: TensorType? = if let type { type } else { try placement.storedType(image.value) }
+      image = Offer.Read(value: image.value, type: stored ?? image.type)
+      request.inputElement = image.type.element
+      request.outputElement = placement.storedElement(of: candidate.result)
+    }
+    return (image, request)
+  }
+
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    guard let library = placement.library, algorithm.readsBFloat16, node.operands[1] != value,
+      filterRefusal(node) == nil, let geometry = try? placement.geometry(of: node)
+    else { return false }
+    var request = ConvolutionRequest(geometry, workers: placement.workers)
+    request.inputElement = .bfloat16
+    return algorithm.refusal(request, library.target) == nil
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
@@ -53,7 +68,9 @@ struct ConvolutionInBlocks: Implementation {
     let mean = request.accumulatesSum ? try candidate.fusion.mean?.with(layout: .blocked()) : nil
     var cost = StepCost(of: request.geometry)
     cost.algorithm = convolution.algorithm
-    let packing = FilterPackingStep(name: "\(cost.algorithm) \(cost.shape)", count: convolution.filterCount) {
+    let packing = FilterPackingStep(
+      name: "\(cost.algorithm)\(request.elementSuffix) \(cost.shape)", count: convolution.filterCount
+    ) {
       convolution.pack($1, scale: $2, into: $0.result(), workers: $0.workers)
     }
     let operands =
@@ -63,7 +80,8 @@ struct ConvolutionInBlocks: Implementation {
     let residual = epilogue.hasBias ? 3 : 2, hasMean = mean != nil
     let results = try placement.add(
       candidate, operands,
-      results: [placement.blockedResult(of: candidate)] + (mean.map { [$0] } ?? []),
+      results: [placement.blockedResult(of: candidate).with(element: request.outputElement, layout: .blocked())]
+        + (mean.map { [$0] } ?? []),
       recomputation: .again(isCheap: false),
       LoweredOperation(
         workspaceByteCount: convolution.workspaceByteCount,

@@ -10,18 +10,15 @@ struct ExpandedDepthwiseInBlocks: Implementation {
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     guard let expansion = candidate.fusion.expansion else {
-      return .refused("no pointwise convolution leads to it alone")
+      return .refused(candidate.fusion.separation ?? "no pointwise convolution leads to it alone")
     }
     let first = placement.source.nodes[expansion.node]
     guard let type = placement.blockedType(first.operands[0]) else {
       return .refused("its input has no blocks of channels")
     }
-    let operations =
-      try placement.geometry(of: first).operationCount + placement.geometry(of: candidate.node).operationCount
-    return .offered(
-      Offer(
-        reads: [Offer.Read(value: first.operands[0], type: type)],
-        cycles: Double(operations) / 32 / Double(placement.workers.count)))
+    let cycles = try ExpandedDepthwise.cycles(
+      placement.geometry(of: first), depthwise: placement.geometry(of: candidate.node), workers: placement.workers)
+    return .offered(Offer(reads: [Offer.Read(value: first.operands[0], type: type)], cycles: cycles))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {

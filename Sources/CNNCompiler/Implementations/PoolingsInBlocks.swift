@@ -2,19 +2,20 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-/// A pooling by generated code.
+/// A pooling by generated code. Reads the image as it is stored, and writes the result as those read it who read that.
 struct PoolingInBlocks: Implementation {
   let name = "window"
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
-    guard placement.library != nil else { return .refused(noGeneratedCode) }
+    guard let library = placement.library else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
-    guard let type = placement.blockedType(x), let operation = candidate.node.operation as? Pooling2D else {
+    guard let type = try placement.storedType(x), let operation = candidate.node.operation as? Pooling2D else {
       return .refused("its input has no blocks of channels")
     }
-    guard BlockedPooling.isPossible(try operation.geometry(input: type.shape)) else {
-      return .refused("there is no kernel for a window of this size")
-    }
+    let refusal = BlockedPooling.refusal(
+      try operation.geometry(input: type.shape), input: type.element,
+      output: placement.storedElement(of: candidate.result), library.target)
+    if let refusal { return .refused(refusal) }
     let taps = operation.window.kernel[0] * operation.window.kernel[1]
     let result = placement.type(of: candidate.result).byteCount
     return .offered(
@@ -24,17 +25,24 @@ struct PoolingInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let library = placement.library, let operation = candidate.node.operation as? Pooling2D,
-      let pooling = BlockedPooling(
-        try operation.geometry(input: placement.type(of: candidate.node.operands[0]).shape),
-        isMaximum: operation.kind == .max, countsPadding: operation.countsPadding, library: library)
-    else { throw CNNError(.internalFault, "a pooling has no kernels") }
+    guard let library = placement.library, let operation = candidate.node.operation as? Pooling2D else { return }
+    let type = placement.imageType(images[0]), result = try placement.storedResult(of: candidate)
+    let pooling = try BlockedPooling(
+      operation.geometry(input: type.shape), isMaximum: operation.kind == .max,
+      countsPadding: operation.countsPadding, input: type.element, output: result.element, library: library)
     try placement.add(
-      candidate, images, results: [placement.blockedResult(of: candidate)],
+      candidate, images, results: [result],
       recomputation: .again(isCheap: false),
       LoweredOperation(
         cost: StepCost(of: pooling.output),
         kernel: { pooling.run($0.operand(0), into: $0.result(), workers: $0.workers) }))
+  }
+
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    guard let library = placement.library, let operation = node.operation as? Pooling2D,
+      let geometry = try? operation.geometry(input: placement.type(of: value).shape)
+    else { return false }
+    return BlockedPooling.refusal(geometry, input: .bfloat16, library.target) == nil
   }
 }
 

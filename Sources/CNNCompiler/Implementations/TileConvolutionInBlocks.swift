@@ -16,7 +16,7 @@ struct TileConvolutionInBlocks: Implementation {
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.precision == .bfloat16 else { return .refused("the model computes in float32") }
     guard let library = placement.library else { return .refused(noGeneratedCode) }
-    guard candidate.fusion.expansion == nil else { return .refused("it does not expand channels first") }
+    if let expansion = candidate.fusion.expansion { return .refused(expansion.reason) }
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
     let x = candidate.node.operands[0]
     let geometry = try placement.geometry(of: candidate.node)

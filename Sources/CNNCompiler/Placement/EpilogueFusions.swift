@@ -16,6 +16,8 @@ struct EpilogueFusions {
     var mean: TensorType?
     /// Of a depthwise convolution the pointwise one before it, whose result nobody else reads.
     var expansion: Expansion?
+    /// Why such a pointwise convolution is a step of its own; nil where there is none.
+    var separation: String?
 
     /// Whether nothing follows.
     var isEmpty: Bool { residual == nil && activation == nil && expansion == nil }
@@ -31,6 +33,8 @@ struct EpilogueFusions {
   struct Expansion {
     let node: Int
     let activation: VectorActivation?
+    /// Why the two are one step.
+    let reason: String
   }
 
   /// The fusions by the position of their last node, where everything they read is computed; convolutions for which there
@@ -42,11 +46,15 @@ struct EpilogueFusions {
   /// For each addition that is made in the pass of a convolution, which one's.
   private(set) var nodeOfSum: [Int: Int] = [:]
 
+  /// The pointwise convolutions that are made in the pass of a depthwise one.
+  private(set) var expansions: Set<Int> = []
+
   /// None.
   init() {}
 
   /// Finds the fusions of a graph with these readers of its values.
-  init(_ graph: Graph, _ consumers: [[Int]], _ library: KernelLibrary, _ workers: Workers) {
+  init(_ graph: Graph, _ consumers: [[Int]], _ library: KernelLibrary, _ generation: CodeGeneration) {
+    let workers = generation.workers
     /// The node that alone reads a value that is not seen from outside.
     func onlyReader(_ value: Value) -> Int? {
       consumers[value.index].count == 1 && !graph.isKept(value) ? consumers[value.index][0] : nil
@@ -93,11 +101,20 @@ struct EpilogueFusions {
       guard Self.isDepthwise(node, graph),
         onlyReader(node.operands[0]) == fusion.node,
         case .node(let before, _) = graph.definition(of: node.operands[0]), let first = byLastNode[before],
-        first.residual == nil, Self.isPointwise(graph.nodes[first.node], graph)
+        first.residual == nil, Self.isPointwise(graph.nodes[first.node], graph),
+        let pointwise = Self.geometry(of: graph.nodes[first.node], graph),
+        let depthwise = Self.geometry(of: node, graph)
       else { continue }
-      byLastNode[last]?.expansion = Expansion(node: first.node, activation: first.activation)
+      let choice = ExpansionChoice(pointwise, depthwise, library.target, generation)
+      guard choice.isOneStep else {
+        byLastNode[last]?.separation = choice.reason
+        continue
+      }
+      byLastNode[last]?.expansion = Expansion(
+        node: first.node, activation: first.activation, reason: choice.reason)
       byLastNode[before] = nil
       absorbed.insert(before)
+      expansions.insert(first.node)
     }
   }
 

@@ -45,7 +45,7 @@ struct Placement {
     precision = generation.precision
     let consumers = source.consumers()
     self.consumers = consumers
-    fusions = library.map { EpilogueFusions(source, consumers, $0, generation.workers) } ?? EpilogueFusions()
+    fusions = library.map { EpilogueFusions(source, consumers, $0, generation) } ?? EpilogueFusions()
     rewriter = try GraphRewriter(source)
     images = Array(repeating: [], count: source.valueCount)
     storedElements = Array(repeating: .float32, count: source.valueCount)
@@ -236,6 +236,15 @@ struct Placement {
     guard case .node(let position, _) = source.definition(of: node.results[0]) else { return nil }
     return fusions.nodeOfSum[position].map { source.nodes[$0] }
   }
+
+  /// Whether a convolution is made in the pass of the depthwise one that reads it.
+  func isExpansion(_ node: Node) -> Bool {
+    guard case .node(let position, _) = source.definition(of: node.results[0]) else { return false }
+    return fusions.expansions.contains(position)
+  }
+
+  /// Whether a value has been computed.
+  func isPlaced(_ value: Value) -> Bool { !images[value.index].isEmpty }
 
   private func hasImage(of value: Value, as type: TensorType) -> Bool { image(value, type) != nil }
 

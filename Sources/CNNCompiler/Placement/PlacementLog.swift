@@ -39,7 +39,8 @@ final class PlacementLog {
     text += "  \(implementation.name): \(Self.thousands(cycles)) kcycles\(copies)\n"
   }
 
-  private static func thousands(_ cycles: Double) -> String { "\((cycles / 100).rounded() / 10)" }
+  /// Cycles as they are shown.
+  static func thousands(_ cycles: Double) -> String { "\((cycles / 100).rounded() / 10)" }
 
   /// Why what was chosen does not compute in a precision.
   func reason(against precision: Precision) -> String {

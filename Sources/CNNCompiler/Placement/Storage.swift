@@ -25,10 +25,12 @@ extension Placement {
   /// Whether there is code for passes over images of bfloat16.
   var passesOverBFloat16: Bool { library.map { BFloat16Reorder.isPossible(on: $0.target) } ?? false }
 
-  /// The type in blocks in which a value lies, or if it does not yet, in which it will; nil where it has no blocks.
+  /// The type in blocks in which a value lies, or if it does not yet, in which it will: float32 where it lies row by row, as
+  /// the copy into blocks is; nil where it has no blocks.
   func storedType(_ value: Value) throws(CNNError) -> TensorType? {
     if let type = placedTypeInBlocks(value) { return type }
-    return try blockedType(value)?.with(element: storedElement(of: value), layout: .blocked())
+    let element = isPlaced(value) ? .float32 : storedElement(of: value)
+    return try blockedType(value)?.with(element: element, layout: .blocked())
   }
 
   /// The type in blocks of a step's result, in the element type in which it is stored.
@@ -39,7 +41,8 @@ extension Placement {
   private func readsBFloat16(_ value: Value, _ node: Node) -> Bool {
     // A sum that is made in the pass of a convolution is read by that.
     let reader = fusedNode(ofSum: node) ?? node
-    guard let operation = reader.operation as? any Placeable else { return false }
+    // With the depthwise convolution after it a pointwise one is of float32.
+    guard !isExpansion(reader), let operation = reader.operation as? any Placeable else { return false }
     return Swift.type(of: operation).implementations.contains { $0.readsBFloat16(value, of: reader, in: self) }
   }
 }

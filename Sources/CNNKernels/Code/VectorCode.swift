@@ -56,11 +56,19 @@ struct VectorCode {
       k.vpslld(Ymm(v.number), Ymm(v.number), 16)
     }
   }
+  /// Of 32 numbers of bfloat16 those at even places, exactly. Needs AVX-512.
+  func loadEvenBFloat16(_ v: WideRegister, _ address: Address) { k.vpslld(Zmm(v.number), address, 16) }
+  /// Of 32 numbers of bfloat16 those at odd places, exactly, by a mask of the upper 16 bits of each lane. Needs AVX-512.
+  func loadOddBFloat16(_ v: WideRegister, _ address: Address, mask: WideRegister) {
+    k.vpandd(Zmm(v.number), Zmm(mask.number), address)
+  }
   /// Rounds 16 numbers to nearest even, into the lower half of `d`; the upper one becomes 0. Needs AVX-512 BF16.
-  func roundToBFloat16(_ d: WideRegister, _ a: WideRegister) { k.vcvtneps2bf16(Ymm(d.number), Zmm(a.number)) }
+  func roundToBFloat16(_ d: WideRegister, _ a: WideRegister, _ masking: Masking? = nil) {
+    k.vcvtneps2bf16(Ymm(d.number), Zmm(a.number), masking)
+  }
   /// Rounds 32 numbers to nearest even, those of `a` first. Needs AVX-512 BF16.
-  func roundToBFloat16(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) {
-    k.vcvtne2ps2bf16(Zmm(d.number), Zmm(b.number), Zmm(a.number))
+  func roundToBFloat16(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister, _ masking: Masking? = nil) {
+    k.vcvtne2ps2bf16(Zmm(d.number), Zmm(b.number), Zmm(a.number), masking)
   }
 
   // MARK: - Arithmetic
@@ -104,6 +112,12 @@ struct VectorCode {
     } else {
       k.vshufps(Ymm(d.number), Ymm(a.number), Ymm(b.number), order)
     }
+  }
+
+  /// Of the 32 floats of `a` and `b` in a row, those at these indices. Needs AVX-512.
+  func select(_ d: WideRegister, _ indices: [Int], of a: WideRegister, _ b: WideRegister) {
+    load(d, k.constantVector(indices.map { UInt32($0) }))
+    k.vpermi2ps(Zmm(d.number), Zmm(a.number), Zmm(b.number))
   }
 
   func add(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vaddps, d, a, b) }

@@ -26,6 +26,16 @@ public struct ExpandedDepthwise: Sendable {
     let calls: [(kernel: GeneratedKernel, last: GeneratedKernel, pixel: Int, tiles: Int)]
   }
 
+  /// How many cycles each of the workers will take, counted as by `ConvolutionAlgorithm`: the multiply-adds of both.
+  public static func cycles(
+    _ expansion: ConvolutionGeometry, depthwise g: ConvolutionGeometry, workers: Workers
+  ) -> Double {
+    let products =
+      ConvolutionCost.products(expansion) * Double(expansion.outputPixels)
+      + Double(g.taps * g.outputPixels * g.blockedOutput.blocks)
+    return products / Double(workers.count)
+  }
+
   /// Plans the pair.
   /// - Parameters:
   ///   - expansion: a pointwise convolution with stride 1 and no border.
@@ -38,10 +48,6 @@ public struct ExpandedDepthwise: Sendable {
     let g = geometry, target = library.target
     (input, hidden, output) = (expansion.blockedInput, g.blockedInput, g.blockedOutput)
     threads = workers.count
-    let products =
-      ConvolutionCost.products(expansion) * Double(expansion.outputPixels)
-      + Double(g.taps * g.outputPixels * output.blocks)
-    cycles = products / Double(workers.count)
     let columns = target.hasAVX512 ? [16] : [8, 8]
     let lastColumns = hidden.channels % 16 == 0 || hidden.channels % 16 > 8 ? columns : [8]
     self.expansion = FilterPacking(
@@ -106,8 +112,6 @@ public struct ExpandedDepthwise: Sendable {
   public var mean: BlockedTensor {
     BlockedTensor(images: output.images, height: 1, width: 1, channels: output.channels)
   }
-  /// How many cycles each of the workers will take, counted as by `ConvolutionAlgorithm`: the multiply-adds of both.
-  public let cycles: Double
   /// The bytes it works in.
   public var workspaceByteCount: Int { strip.byteCount * threads }
   /// Multiplications and additions, without those of rows that are made twice.

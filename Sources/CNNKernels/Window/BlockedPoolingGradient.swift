@@ -13,9 +13,7 @@ public struct BlockedPoolingGradient: Sendable {
   /// The gradient of this pooling.
   public init(_ geometry: Pooling.Geometry, isMaximum: Bool, countsPadding: Bool) {
     (self.geometry, self.isMaximum, self.countsPadding) = (geometry, isMaximum, countsPadding)
-    let g = geometry
-    input = BlockedTensor(images: g.images, height: g.input.height, width: g.input.width, channels: g.channels)
-    output = BlockedTensor(images: g.images, height: g.output.height, width: g.output.width, channels: g.channels)
+    (input, output) = (geometry.blockedInput, geometry.blockedOutput)
   }
 
   /// The same for one block of channels.

@@ -6,6 +6,10 @@ import X86Assembler
 /// A few neighbouring outputs are computed at a time, each in a register: the inputs they share are loaded once. What of
 /// the window lies beside the image is known for each output while the code is generated, and left out; how many rows of
 /// the window lie inside, the caller says.
+///
+/// Where the image or the result is bfloat16, which is a way to store only, it is 32 channels in two registers of float32.
+/// Of an image in bfloat16 these are the even channels and the odd ones, which one instruction each makes of a block, and
+/// not the lower and the upper 16, which take two.
 struct WindowKernel: Hashable, Sendable {
   /// What is done with the numbers in a window.
   enum Combination: Hashable, Sendable {
@@ -27,6 +31,10 @@ struct WindowKernel: Hashable, Sendable {
   var outputStep = BlockedTensor.pixelByteCount
   /// Bytes of the input from one row of the window to the next.
   var rowStride: Int
+  /// The types of the numbers of the image and of the result.
+  var input = ElementType.float32, output = ElementType.float32
+  /// The channels of the block: those of a whole one, or of the last one fewer where something is bfloat16.
+  var channels = BlockedTensor.blockChannels
   var epilogue = Epilogue()
   /// Whether the sum of the results is added to the numbers at `sums`.
   var accumulatesSum = false
@@ -40,9 +48,20 @@ struct WindowKernel: Hashable, Sendable {
       }
     return [
       kind, target.vectorName, "\(taps)s\(stride)", "w\(outputWidth)",
+      hasBFloat16 ? "\(input.rawValue)_to_\(output.rawValue)_\(channels)" : nil,
       epilogue.activation?.function.rawValue,
       accumulatesSum ? "sum" : nil,
     ].compactMap { $0 }.joined(separator: "_")
+  }
+
+  /// Whether the image or the result is bfloat16.
+  var hasBFloat16: Bool { input == .bfloat16 || output == .bfloat16 }
+  /// Channels of a block and of its weights.
+  var blockChannels: Int { (hasBFloat16 ? 2 : 1) * BlockedTensor.blockChannels }
+  /// In what order registers hold the channels of a block: the first 16 numbers are those in the first register.
+  var channelOrder: [Int] {
+    let channels = 0..<blockChannels
+    return input == .bfloat16 ? channels.filter { $0 % 2 == 0 } + channels.filter { $0 % 2 == 1 } : Array(channels)
   }
 
   /// The machine code.
@@ -57,9 +76,9 @@ struct WindowKernel: Hashable, Sendable {
 struct WindowArguments {
   /// The first pixel of the first row of the window that lies inside the image.
   var input: UnsafeRawPointer
-  /// The weights of that row: for every row and column of the window 16 floats.
+  /// The weights of that row: for every row and column of the window those of the block's channels, in the kernel's order.
   var filter: UnsafeRawPointer
-  /// 16 floats.
+  /// A float for each channel, those of whole blocks of 16.
   var bias: UnsafeRawPointer
   /// The first pixel of the output row.
   var output: UnsafeMutableRawPointer
@@ -69,6 +88,8 @@ struct WindowArguments {
   var rows: Int
   /// 1 / the number of rows that an average counts, as a float.
   var factor: Float
+  /// Of 32 channels: bytes from 16 channels to the next 16 where image or result is float32, and of the sums.
+  var blockDistance = 0, sumsDistance = 0
 }
 
 private struct WindowEmitter {
@@ -80,24 +101,41 @@ private struct WindowEmitter {
   let sums = GeneralRegister.r11, rows = GeneralRegister.rcx, bias = GeneralRegister.rdx
   let inputRow = GeneralRegister.rax, filterRow = GeneralRegister.rsi
   let rowCounter = GeneralRegister.rbx, segmentCounter = GeneralRegister.r12, arguments = GeneralRegister.rdi
+  let blockDistance = GeneralRegister.r13
+  let channelMask = MaskRegister.k2
 
   var lanes: Int { kernel.target.lanes }
   var reach: Int { (kernel.taps - 1) * kernel.dilation }
+  /// Whether a register holds the even channels and another the odd ones.
+  var isInTurns: Bool { kernel.input == .bfloat16 }
+  /// Blocks of 16 channels of float32 that the channels are.
+  var floatBlocks: Int { (kernel.channels + BlockedTensor.blockChannels - 1) / BlockedTensor.blockChannels }
+  /// The registers that hold a pixel.
+  var parts: Range<Int> { 0..<(isInTurns ? 2 : floatBlocks) }
+  /// Bytes of the weights of a tap.
+  var tapByteCount: Int { kernel.blockChannels * 4 }
 
   // Registers: the outputs, then the weights of a row (the temporaries of the epilogue take their place), an input, the
-  // running sum, and the factor.
+  // running sum, the factor, and what keeps the odd channels.
   var outputs: Int {
-    let others = max(kernel.taps, kernel.epilogue.temporaryCount, 2) + 3
-    return max(1, min(kernel.target.hasAVX512 ? 16 : 8, kernel.target.registerCount - others))
+    let fixed = 2 * parts.count + (isInTurns ? 2 : 1)
+    let others = max(kernel.taps * parts.count, kernel.epilogue.temporaryCount, 2) + fixed
+    return max(1, min(kernel.target.hasAVX512 ? 16 : 8, (kernel.target.registerCount - others) / parts.count))
   }
-  func accumulator(_ index: Int) -> WideRegister { WideRegister(number: index, lanes: lanes) }
-  func weight(_ tap: Int) -> WideRegister { WideRegister(number: outputs + tap, lanes: lanes) }
+  func accumulator(_ index: Int, _ part: Int) -> WideRegister {
+    WideRegister(number: index * parts.count + part, lanes: lanes)
+  }
+  func temporary(_ index: Int) -> WideRegister {
+    WideRegister(number: outputs * parts.count + index, lanes: lanes)
+  }
+  func weight(_ tap: Int, _ part: Int) -> WideRegister { temporary(tap * parts.count + part) }
   func special(_ index: Int) -> WideRegister {
     WideRegister(number: kernel.target.registerCount - 1 - index, lanes: lanes)
   }
-  var element: WideRegister { special(0) }
-  var sum: WideRegister { special(1) }
-  var factor: WideRegister { special(2) }
+  func element(_ part: Int) -> WideRegister { special(part) }
+  func sum(_ part: Int) -> WideRegister { special(parts.count + part) }
+  var factor: WideRegister { special(2 * parts.count) }
+  var oddChannels: WideRegister { special(2 * parts.count + 1) }
 
   /// Some neighbouring outputs, and how often such a segment comes.
   struct Segment {
@@ -131,6 +169,7 @@ private struct WindowEmitter {
     k.mov(.rbp, .rsp)
     k.push(rowCounter)
     k.push(segmentCounter)
+    if kernel.hasBFloat16 { prepareBFloat16() }
     k.mov(input, arguments[0])
     k.mov(filter, arguments[8])
     k.mov(bias, arguments[16])
@@ -145,10 +184,11 @@ private struct WindowEmitter {
         k.mov(input, arguments[0])
         k.mov(output, arguments[24])
       }
-      if kernel.accumulatesSum { code.load(sum, sums[offset]) }
+      if kernel.accumulatesSum { addSums(offset) }
       for segment in segments() { emit(segment, offset) }
-      if kernel.accumulatesSum { code.store(sums[offset], sum) }
+      if kernel.accumulatesSum { storeSums(offset) }
     }
+    if kernel.hasBFloat16 { k.pop(blockDistance) }
     k.pop(segmentCounter)
     k.pop(rowCounter)
     k.pop(.rbp)
@@ -173,7 +213,7 @@ private struct WindowEmitter {
     k.bind(nextRow)
     addRow(segment, half)
     k.add(inputRow, kernel.rowStride)
-    if kernel.combination == .weightedSum { k.add(filterRow, kernel.taps * 64) }
+    if kernel.combination == .weightedSum { k.add(filterRow, kernel.taps * tapByteCount) }
     k.dec(rowCounter)
     k.jump(.ne, nextRow)
     finish(segment, half)
@@ -190,11 +230,16 @@ private struct WindowEmitter {
 
   private func initialize(_ segment: Segment, _ half: Int) {
     for index in 0..<segment.count {
+      let all = parts.map { accumulator(index, $0) }
       switch kernel.combination {
       case .weightedSum where kernel.epilogue.hasBias:
-        if index == 0 { code.load(accumulator(0), bias[half]) } else { code.copy(accumulator(index), accumulator(0)) }
-      case .maximum: code.broadcast(accumulator(index), k.constant(-.infinity))
-      case .weightedSum, .average: code.zero(accumulator(index))
+        if index == 0 {
+          loadFloats(all, from: [bias[half], bias[64]])
+        } else {
+          for part in parts { code.copy(all[part], accumulator(0, part)) }
+        }
+      case .maximum: for register in all { code.broadcast(register, k.constant(-.infinity)) }
+      case .weightedSum, .average: for register in all { code.zero(register) }
       }
     }
   }
@@ -202,7 +247,9 @@ private struct WindowEmitter {
   /// One row of the windows of a segment.
   private func addRow(_ segment: Segment, _ half: Int) {
     if kernel.combination == .weightedSum {
-      for tap in 0..<kernel.taps { code.load(weight(tap), filterRow[tap * 64 + half]) }
+      for tap in 0..<kernel.taps {
+        for part in parts { code.load(weight(tap, part), filterRow[tap * tapByteCount + 64 * part + half]) }
+      }
     }
     let start = segment.first * kernel.stride - kernel.padding
     for offset in 0...((segment.count - 1) * kernel.stride + reach) {
@@ -213,34 +260,132 @@ private struct WindowEmitter {
         guard position >= 0, position % kernel.stride == 0, position / kernel.stride < segment.count else { return nil }
         return (position / kernel.stride, tap)
       }
-      let address = inputRow[(start + offset) * 64 + half]
       if users.isEmpty { continue }
-      if users.count > 1 || kernel.combination == .maximum { code.load(element, address) }
-      let value: VectorCode.Operand = users.count > 1 ? .register(element) : .memory(address)
+      let isLoaded = users.count > 1 || kernel.combination == .maximum || isInTurns
+      let values = parts.map { part -> VectorCode.Operand in
+        let address = address(ofPixel: start + offset, part, half)
+        if isLoaded { load(part, address) }
+        return isLoaded ? .register(element(part)) : .memory(address)
+      }
       for (output, tap) in users {
-        switch kernel.combination {
-        case .weightedSum: code.multiplyAdd(accumulator(output), weight(tap), value)
-        case .average: code.add(accumulator(output), accumulator(output), value)
-        case .maximum: code.maximumKeepingNaN(accumulator(output), element, temporary: weight(0), weight(1))
+        for part in parts {
+          let register = accumulator(output, part)
+          switch kernel.combination {
+          case .weightedSum: code.multiplyAdd(register, weight(tap, part), values[part])
+          case .average: code.add(register, register, values[part])
+          case .maximum:
+            code.maximumKeepingNaN(register, element(part), temporary: temporary(0), temporary(1))
+          }
         }
       }
     }
   }
 
   private func finish(_ segment: Segment, _ half: Int) {
-    let temporaries = (0..<kernel.epilogue.temporaryCount).map { weight($0) }
+    let temporaries = (0..<kernel.epilogue.temporaryCount).map(temporary)
     for index in 0..<segment.count {
-      let result = accumulator(index), output = segment.first + index
-      if case .average(let countsPadding) = kernel.combination {
-        let start = output * kernel.stride - kernel.padding
-        let inside = (0..<kernel.taps).count { (0..<kernel.inputWidth).contains(start + $0 * kernel.dilation) }
-        code.multiply(result, result, factor)
-        code.multiply(
-          result, result, code.constant(1 / Float(countsPadding ? kernel.taps : max(1, inside)), lanes: lanes))
+      let output = segment.first + index, results = parts.map { accumulator(index, $0) }
+      for (result, part) in zip(results, parts) {
+        if case .average(let countsPadding) = kernel.combination {
+          let start = output * kernel.stride - kernel.padding
+          let inside = (0..<kernel.taps).count { (0..<kernel.inputWidth).contains(start + $0 * kernel.dilation) }
+          code.multiply(result, result, factor)
+          code.multiply(
+            result, result, code.constant(1 / Float(countsPadding ? kernel.taps : max(1, inside)), lanes: lanes))
+        }
+        if let activation = kernel.epilogue.activation {
+          code.apply(activation, to: result, temporaries: temporaries, isRounded: kernel.output == .bfloat16)
+        }
+        if kernel.accumulatesSum { code.add(sum(part), sum(part), result) }
       }
-      if let activation = kernel.epilogue.activation { code.apply(activation, to: result, temporaries: temporaries) }
-      if kernel.accumulatesSum { code.add(sum, sum, result) }
-      code.store(self.output[output * kernel.outputStep + half], result)
+      store(results, at: output * kernel.outputStep + half)
+    }
+  }
+}
+
+// MARK: - Types of numbers, and where channels are
+
+extension WindowEmitter {
+  /// Without bfloat16 there is nothing to prepare.
+  private func prepareBFloat16() {
+    k.push(blockDistance)
+    k.mov(blockDistance, arguments[56])
+    if isInTurns { code.broadcast(oddChannels, k.constantVector([0xFFFF_0000])) }
+    if kernel.output == .bfloat16, kernel.channels < kernel.blockChannels {
+      k.mov(.rax, (1 << kernel.channels) - 1)
+      k.kmovd(channelMask, .rax)
+    }
+  }
+
+  /// Where a part of a pixel is, counted from the first one of the row.
+  private func address(ofPixel pixel: Int, _ part: Int, _ half: Int) -> Address {
+    isInTurns || part == 0 ? inputRow[pixel * 64 + half] : inputRow[blockDistance, 1, pixel * 64]
+  }
+
+  /// A part of a pixel as float32.
+  private func load(_ part: Int, _ address: Address) {
+    switch (isInTurns, part) {
+    case (false, _): code.load(element(part), address)
+    case (true, 0): code.loadEvenBFloat16(element(0), address)
+    case (true, _): code.loadOddBFloat16(element(part), address, mask: oddChannels)
+    }
+  }
+
+  /// Takes the sums in.
+  private func addSums(_ half: Int) {
+    loadFloats(parts.map(sum), from: [sums[half]] + (floatBlocks > 1 ? [secondSums()] : []))
+  }
+
+  private func storeSums(_ half: Int) {
+    let ordered = inOrder(parts.map(sum))
+    code.store(sums[half], ordered[0])
+    if floatBlocks > 1 { code.store(secondSums(), ordered[1]) }
+  }
+
+  private func secondSums() -> Address {
+    k.mov(inputRow, arguments[64])
+    return sums[inputRow]
+  }
+
+  /// Floats in the order of their channels to where these are in registers. What is not there is like what is.
+  private func loadFloats(_ registers: [WideRegister], from addresses: [Address]) {
+    guard isInTurns else {
+      for (register, address) in zip(registers, addresses) { code.load(register, address) }
+      return
+    }
+    let (lower, upper) = (temporary(0), temporary(1))
+    code.load(lower, addresses[0])
+    if floatBlocks > 1 { code.load(upper, addresses[1]) }
+    for (part, register) in registers.enumerated() {
+      code.select(register, (0..<16).map { 2 * $0 + part }, of: lower, floatBlocks > 1 ? upper : lower)
+    }
+  }
+
+  /// The registers that hold the channels of what these do in order, 16 each; may be temporaries.
+  private func inOrder(_ registers: [WideRegister]) -> [WideRegister] {
+    guard isInTurns else { return registers }
+    return (0..<floatBlocks).map { block in
+      let result = temporary(block)
+      code.select(result, (0..<16).map { $0 / 2 + 8 * block + $0 % 2 * 16 }, of: registers[0], registers[1])
+      return result
+    }
+  }
+
+  /// Writes a pixel of the result. Of bfloat16, lanes behind the last channel become 0.
+  private func store(_ results: [WideRegister], at offset: Int) {
+    let ordered = inOrder(results)
+    switch kernel.output {
+    case .bfloat16:
+      let masking = kernel.channels < kernel.blockChannels ? Masking.zero(channelMask) : nil
+      if ordered.count > 1 {
+        code.roundToBFloat16(ordered[0], ordered[0], ordered[1], masking)
+      } else {
+        code.roundToBFloat16(ordered[0], ordered[0], masking)
+      }
+      code.store(output[offset], ordered[0])
+    default:
+      code.store(output[offset], ordered[0])
+      if ordered.count > 1 { code.store(output[blockDistance, 1, offset], ordered[1]) }
     }
   }
 }

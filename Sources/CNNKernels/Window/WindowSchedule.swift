@@ -2,8 +2,14 @@ import CNNCore
 import CNNRuntime
 
 /// A depthwise convolution or a pooling over a whole tensor: one call of a kernel for each row of each block of channels.
+/// Image and result may be bfloat16, each by itself; then a block has 32 channels of both.
 struct WindowSchedule: Sendable {
-  private let kernel: GeneratedKernel
+  /// For whole blocks of channels, and for the last one.
+  private let kernel, lastKernel: GeneratedKernel
+  /// Blocks of channels, the channels of one, and in which order a kernel holds them.
+  let blocks: Int
+  private let blockChannels: Int
+  private let channelOrder: [Int]
   private let input: BlockedTensor
   private let places: PixelGrid
   private var output: BlockedTensor { places.tensor }
@@ -33,6 +39,12 @@ struct WindowSchedule: Sendable {
     }
   }
 
+  /// Why images are not read or written in bfloat16; nil where they are.
+  static func refusal(_ input: BlockedTensor, _ output: BlockedTensor, _ target: CodeTarget) -> String? {
+    [input, output].allSatisfy { $0.element == .float32 } || BFloat16Reorder.isPossible(on: target)
+      ? nil : "\(target.instructionSet) has no instructions on bfloat16"
+  }
+
   /// Plans the windows of `kernel`, `stride` and `dilation` on `input`, which has no border but `padding` around it.
   /// - Parameters:
   ///   - places: the pixels that are computed.
@@ -44,12 +56,20 @@ struct WindowSchedule: Sendable {
   ) {
     (self.input, self.places, self.taps, self.accumulatesSum) = (input, places, taps, accumulatesSum)
     self.filterOrder = filterOrder ?? .forward(inputs: 1, taps: taps[0] * taps[1])
-    let key = WindowKernel(
+    var key = WindowKernel(
       target: library.target, combination: combination, taps: taps[1], dilation: dilation[1], stride: stride[1],
       padding: padding.left, inputWidth: input.width, outputWidth: places.width,
-      outputStep: places.pixelByteCount, rowStride: dilation[0] * input.rowByteCount, epilogue: epilogue,
-      accumulatesSum: accumulatesSum)
-    kernel = library.kernel(key, name: key.name) { key.code() }
+      outputStep: places.pixelByteCount, rowStride: dilation[0] * input.rowByteCount,
+      input: input.element, output: places.tensor.element, epilogue: epilogue, accumulatesSum: accumulatesSum)
+    (blockChannels, channelOrder) = (key.blockChannels, key.channelOrder)
+    blocks = (input.channels + key.blockChannels - 1) / key.blockChannels
+    func kernel(channels: Int) -> GeneratedKernel {
+      key.channels = channels
+      return library.kernel(key, name: key.name) { [key] in key.code() }
+    }
+    self.kernel = kernel(channels: key.blockChannels)
+    // Of float32 all 16 lanes are computed, whatever they mean.
+    lastKernel = key.hasBFloat16 ? kernel(channels: (input.channels - 1) % key.blockChannels + 1) : self.kernel
     rows = (0..<places.height).map { row in
       let start = row * stride[0] - padding.top
       let inside = (0..<taps[0]).filter { (0..<input.height).contains(start + $0 * dilation[0]) }
@@ -60,21 +80,33 @@ struct WindowSchedule: Sendable {
     }
   }
 
-  private var mean: BlockedTensor { output.onePixel }
+  private var mean: BlockedTensor { output.onePixel.with(element: .float32) }
+  /// Blocks of 16 channels of float32 in one of those that are computed at a time.
+  private var floatBlocks: Int { blockChannels / BlockedTensor.blockChannels }
+
+  /// Bytes from an image's first one to that of one image of a block of channels, and from 16 of its channels to the next.
+  private func place(_ tensor: BlockedTensor, image: Int, block: Int) -> (offset: Int, distance: Int) {
+    let own = block * blockChannels / tensor.channelsPerBlock
+    return (tensor.byteOffset(image: image, block: own), tensor.blockByteCount)
+  }
 
   /// The number of floats of a packed filter.
-  var filterCount: Int { output.blocks * taps[0] * taps[1] * BlockedTensor.blockChannels }
+  var filterCount: Int { blocks * taps[0] * taps[1] * blockChannels }
 
-  /// Packs `weight` `[channels, 1, height, width]`, or in the filter's order: block by block, tap by tap, 16 channels.
+  /// Packs `weight` `[channels, 1, height, width]`, or in the filter's order: block by block, tap by tap, the channels in the
+  /// order of the kernel.
   func pack(
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>
   ) {
     let count = taps[0] * taps[1], order = filterOrder
-    for channel in 0..<output.blocks * 16 {
+    for block in 0..<blocks {
       for tap in 0..<count {
-        packed[(channel / 16 * count + tap) * 16 + channel % 16] =
-          channel < output.channels
-          ? weight[channel * order.laneStride + order.tapOffsets[tap]] * (scale.map { $0[channel] } ?? 1) : 0
+        for (lane, own) in channelOrder.enumerated() {
+          let channel = block * blockChannels + own
+          packed[(block * count + tap) * blockChannels + lane] =
+            channel < output.channels
+            ? weight[channel * order.laneStride + order.tapOffsets[tap]] * (scale.map { $0[channel] } ?? 1) : 0
+        }
       }
     }
   }
@@ -86,15 +118,15 @@ struct WindowSchedule: Sendable {
     into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>?, workers: Workers
   ) {
     // With few channels the rows are divided too, unless their results are summed in one place.
-    let bands = accumulatesSum || input.blocks * input.images >= 2 * workers.count ? 1 : min(workers.count, rows.count)
-    workers.forEachRange(of: output.blocks * output.images * bands) { range, _ in
+    let bands = accumulatesSum || blocks * input.images >= 2 * workers.count ? 1 : min(workers.count, rows.count)
+    workers.forEachRange(of: blocks * output.images * bands) { range, _ in
       for unit in range {
         let band = unit % bands, image = unit / bands % output.images, block = unit / bands / output.images
         if let mean { clearSums(mean, image: image, blocks: block..<block + 1) }
         run(
           rows: rows.count * band / bands..<rows.count * (band + 1) / bands, of: image, block,
-          hidden: x + block * input.blockByteCount + image * input.imageByteCount, firstRow: 0, filter: filter,
-          bias: bias, into: y, sums: mean)
+          hidden: x + place(input, image: image, block: block).offset, firstRow: 0, filter: filter, bias: bias, into: y,
+          sums: mean)
         if let mean { averageSums(mean, image: image, blocks: block..<block + 1) }
       }
     }
@@ -106,36 +138,45 @@ struct WindowSchedule: Sendable {
     filter: UnsafePointer<Float>?, bias: UnsafePointer<Float>?, into y: UnsafeMutableRawPointer,
     sums: UnsafeMutablePointer<Float>?
   ) {
-    let result = y + places.originByteOffset + block * output.blockByteCount + image * output.imageByteCount
-    let blockFilter = filter.map { UnsafeRawPointer($0 + block * taps[0] * taps[1] * 16) } ?? hidden
-    let blockBias = bias.map { UnsafeRawPointer($0 + block * 16) } ?? blockFilter
+    let place = place(output, image: image, block: block)
+    let result = y + places.originByteOffset + place.offset
+    let blockFilter = filter.map { UnsafeRawPointer($0 + block * taps[0] * taps[1] * blockChannels) } ?? hidden
+    let blockBias = bias.map { UnsafeRawPointer($0 + block * blockChannels) } ?? blockFilter
     let blockSums = sums.map { UnsafeMutableRawPointer(self.sums($0, image: image, block: block)) } ?? result
+    let kernel = block == blocks - 1 ? lastKernel : kernel
+    let blockDistance = output.element == .float32 ? place.distance : input.blockByteCount
     for index in range {
       let row = rows[index]
       var arguments = WindowArguments(
-        input: hidden + (row.input - firstRow) * input.rowByteCount, filter: blockFilter + row.tap * taps[1] * 64,
-        bias: blockBias, output: result + index * places.rowByteCount, sums: blockSums, rows: row.count,
-        factor: row.factor)
+        input: hidden + (row.input - firstRow) * input.rowByteCount,
+        filter: blockFilter + row.tap * taps[1] * blockChannels * 4, bias: blockBias,
+        output: result + index * places.rowByteCount, sums: blockSums, rows: row.count, factor: row.factor,
+        blockDistance: blockDistance, sumsDistance: mean.blockByteCount)
       kernel(&arguments)
     }
   }
 
   /// Where the sums of one block of one image are.
   private func sums(_ mean: UnsafeMutablePointer<Float>, image: Int, block: Int) -> UnsafeMutablePointer<Float> {
-    mean + (block * self.mean.blockByteCount + image * self.mean.imageByteCount) / 4
+    mean + place(self.mean, image: image, block: block).offset / 4
+  }
+
+  /// The sums of some blocks of one image, 16 of each block of the mean.
+  private func forEachSums(
+    _ mean: UnsafeMutablePointer<Float>, image: Int, blocks: Range<Int>, _ body: (UnsafeMutablePointer<Float>) -> Void
+  ) {
+    let range = blocks.lowerBound * floatBlocks..<min(blocks.upperBound * floatBlocks, self.mean.blocks)
+    for block in range { body(mean + self.mean.byteOffset(image: image, block: block) / 4) }
   }
 
   /// Begins the sums over pixels.
   func clearSums(_ mean: UnsafeMutablePointer<Float>, image: Int, blocks: Range<Int>) {
-    for block in blocks { sums(mean, image: image, block: block).update(repeating: 0, count: 16) }
+    forEachSums(mean, image: image, blocks: blocks) { $0.update(repeating: 0, count: 16) }
   }
 
   /// Makes means of the sums.
   func averageSums(_ mean: UnsafeMutablePointer<Float>, image: Int, blocks: Range<Int>) {
     let factor = 1 / Float(output.height * output.width)
-    for block in blocks {
-      let sums = sums(mean, image: image, block: block)
-      (SIMD16<Float>.load(sums) * factor).store(sums)
-    }
+    forEachSums(mean, image: image, blocks: blocks) { (SIMD16<Float>.load($0) * factor).store($0) }
   }
 }

@@ -8,7 +8,7 @@ import X86Assembler
 /// Convolutions by tiles against the oracle of their products, bit for bit, on random awkward shapes.
 @Suite struct TileConvolutionTests {
   /// Images of bfloat16 in blocks of 32 channels; the lanes behind the last channel hold some other numbers.
-  private static func blocked(
+  static func blocked(
     _ x: (Int) -> BFloat16, _ layout: BlockedTensor, channels: Int
   ) throws -> ConvolutionBuffer {
     let buffer = try ConvolutionBuffer(byteCount: layout.byteCount)
@@ -35,7 +35,7 @@ import X86Assembler
   }
 
   /// The number of a pixel's channel in a result.
-  private static func result(
+  static func result(
     _ y: ConvolutionBuffer, _ layout: BlockedTensor, isRounded: Bool, pixel: Int, channel: Int
   ) -> Float {
     let lanes = isRounded ? 32 : 16

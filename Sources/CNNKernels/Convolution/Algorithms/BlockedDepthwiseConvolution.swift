@@ -1,18 +1,22 @@
 import CNNCore
 import CNNRuntime
 
-/// Every channel by itself.
+/// Every channel by itself. Images may be stored as bfloat16; they are computed in float32.
 struct DepthwiseAlgorithm: ConvolutionAlgorithm {
   let name = "depthwise"
+
+  var readsBFloat16: Bool { true }
 
   func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
     if request.input != .blocked { return "the image is not in blocks without a border" }
     if request.epilogue.addsResidual { return "windows add no residual" }
     return WindowSchedule.refusal(request.geometry)
+      ?? WindowSchedule.refusal(request.blockedInput, request.outputGrid.tensor, target)
   }
 
   func cycles(_ request: ConvolutionRequest, _ target: CodeTarget) -> Double {
-    ConvolutionCost.channelwise(request.geometry, request.workers, target)
+    ConvolutionCost.channelwise(
+      request.geometry, input: request.inputElement, output: request.outputElement, request.workers, target)
   }
 
   func plan(_ request: ConvolutionRequest, library: KernelLibrary) throws(CNNError) -> any BlockedConvolution {
@@ -48,8 +52,9 @@ struct BlockedDepthwiseConvolution: BlockedConvolution {
     self.request = request
     let g = request.geometry
     schedule = WindowSchedule(
-      .weightedSum, g.blockedInput, kernel: [g.kernelHeight, g.kernelWidth], stride: [g.strideHeight, g.strideWidth],
-      dilation: [g.dilationHeight, g.dilationWidth], padding: g.border, output: request.outputGrid,
+      .weightedSum, request.blockedInput, kernel: [g.kernelHeight, g.kernelWidth],
+      stride: [g.strideHeight, g.strideWidth], dilation: [g.dilationHeight, g.dilationWidth], padding: g.border,
+      output: request.outputGrid,
       filterOrder: request.filterOrder, epilogue: request.epilogue, accumulatesSum: request.accumulatesSum,
       library: library)
   }

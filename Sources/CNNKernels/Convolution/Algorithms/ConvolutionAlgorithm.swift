@@ -9,6 +9,9 @@ public protocol ConvolutionAlgorithm: Sendable {
   /// Why it cannot compute this one, in a few words; nil where it can.
   func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String?
 
+  /// Whether images may be stored as bfloat16, where the target has instructions on it; it computes in float32.
+  var readsBFloat16: Bool { get }
+
   /// How many cycles each of the workers will take, of a request that it accepts.
   ///
   /// A model: a worker does one multiply-add of 16 lanes a cycle, with one register of AVX-512 or two of AVX2 (Zen 4 has no
@@ -21,6 +24,9 @@ public protocol ConvolutionAlgorithm: Sendable {
 }
 
 extension ConvolutionAlgorithm {
+  /// They may not.
+  public var readsBFloat16: Bool { false }
+
   /// - Throws: `.invalidArgument` with the refusal, if there is one.
   func check(_ request: ConvolutionRequest, _ target: CodeTarget) throws(CNNError) {
     if let reason = refusal(request, target) {
@@ -100,13 +106,13 @@ extension BlockedConvolution {
   /// The sizes.
   public var geometry: ConvolutionGeometry { request.geometry }
   /// The image, where it is blocked.
-  public var input: BlockedTensor { geometry.blockedInput }
+  public var input: BlockedTensor { request.blockedInput }
   /// The result.
   public var output: BlockedTensor { request.outputGrid.tensor }
   /// The mean over the pixels of the result, as an image of one pixel.
-  public var mean: BlockedTensor { output.onePixel }
-  /// The number of floats of the bias: one for each lane of the result, those behind the last channel anything.
-  public var biasCount: Int { output.blocks * BlockedTensor.blockChannels }
+  public var mean: BlockedTensor { output.onePixel.with(element: .float32) }
+  /// The number of floats of the bias: one for each lane of a result of float32, those behind the last channel anything.
+  public var biasCount: Int { output.with(element: .float32).blocks * BlockedTensor.blockChannels }
 
   /// None, unless the algorithm says otherwise.
   public var packing: FilterPacking? { nil }

@@ -12,10 +12,14 @@ enum ConvolutionCost {
   static let filterReading = 8.0
 
   /// The cycles of each worker where every channel is by itself: the multiply-adds, or where the images do not stay in the
-  /// workers' second caches reading and writing them, at the rate of filters, whichever takes longer.
-  static func channelwise(_ g: ConvolutionGeometry, _ workers: Workers, _ target: CodeTarget) -> Double {
+  /// workers' second caches reading and writing them, at the rate of filters, whichever takes longer. Images of bfloat16 are
+  /// half as many bytes, and as many multiply-adds.
+  static func channelwise(
+    _ g: ConvolutionGeometry, input: ElementType = .float32, output: ElementType = .float32, _ workers: Workers,
+    _ target: CodeTarget
+  ) -> Double {
     let products = g.taps * g.outputPixels * g.blockedOutput.blocks
-    let byteCount = g.blockedInput.byteCount + g.blockedOutput.byteCount
+    let byteCount = g.blockedInput.with(element: input).byteCount + g.blockedOutput.with(element: output).byteCount
     let isFar = byteCount > workers.count * target.secondCacheByteCount
     let lines = isFar ? Double(byteCount / BlockedTensor.pixelByteCount) : 0
     return max(Double(products), filterReading * lines) / Double(workers.count)

@@ -24,6 +24,8 @@ public struct ConvolutionRequest: Sendable {
   public var filterOrder: FilterOrder?
   /// The pixels to which the results go; nil for a tensor of just these.
   public var places: PixelGrid?
+  /// The types of the numbers of an image in blocks, and of the result.
+  public var inputElement = ElementType.float32, outputElement = ElementType.float32
   /// What the work is divided among.
   public var workers: Workers
 
@@ -37,8 +39,20 @@ public struct ConvolutionRequest: Sendable {
     self.workers = workers
   }
 
+  /// The image in blocks of channels.
+  var blockedInput: BlockedTensor { geometry.blockedInput.with(element: inputElement) }
   /// The pixels to which the results go.
-  var outputGrid: PixelGrid { places ?? PixelGrid(geometry.blockedOutput) }
+  var outputGrid: PixelGrid { places ?? PixelGrid(geometry.blockedOutput.with(element: outputElement)) }
+
+  /// What tells the filter's order from that for images of float32.
+  public var elementSuffix: String {
+    elementRefusal == nil ? "" : " of \(inputElement.rawValue) to \(outputElement.rawValue)"
+  }
+
+  /// Why an algorithm that reads and writes float32 alone does not take it; nil where it may.
+  var elementRefusal: String? {
+    inputElement == .float32 && outputElement == .float32 ? nil : "it reads and writes float32 alone"
+  }
 }
 
 extension ConvolutionInput {

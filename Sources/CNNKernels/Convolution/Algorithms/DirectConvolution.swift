@@ -8,6 +8,7 @@ struct DirectAlgorithm: ConvolutionAlgorithm {
 
   func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
     let g = request.geometry
+    if let refusal = request.elementRefusal { return refusal }
     if g.isChannelwise { return "every channel has a filter of its own, which is no product" }
     if request.accumulatesSum { return "products do not sum their results over the pixels" }
     if g.groups > 1, request.filterOrder != nil { return "the filter of groups is in an order of its own" }

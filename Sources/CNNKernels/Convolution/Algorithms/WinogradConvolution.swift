@@ -9,6 +9,7 @@ struct WinogradAlgorithm: ConvolutionAlgorithm {
   var name: String { "winograd_\(transform.name)" }
 
   func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
+    if let refusal = request.elementRefusal { return refusal }
     if request.input != .blocked { return "the image is not in blocks without a border" }
     if request.accumulatesSum { return "transforms do not sum their results over the pixels" }
     if !request.outputGrid.isWhole { return "the results go to some of the pixels only" }
