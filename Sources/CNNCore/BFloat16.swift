@@ -20,14 +20,6 @@ public struct BFloat16: Sendable, Hashable, BitwiseCopyable {
     bitPattern = UInt16(truncatingIfNeeded: bits & 0x7FFF_FFFF > 0x7F80_0000 ? quiet : rounded)
   }
 
-  /// The bits of 16 numbers of float32, rounded as one by one.
-  @inlinable
-  public static func rounded(_ bits: SIMD16<UInt32>) -> SIMD16<UInt16> {
-    let rounded = (bits &+ 0x7FFF &+ (bits &>> 16 & 1)) &>> 16
-    let result = rounded.replacing(with: bits &>> 16 | 0x40, where: bits & 0x7FFF_FFFF .> 0x7F80_0000)
-    return SIMD16<UInt16>(truncatingIfNeeded: result)
-  }
-
   /// Rounds every number of `source` to the place of the same index.
   /// - Precondition: both have the same count.
   public static func convert(

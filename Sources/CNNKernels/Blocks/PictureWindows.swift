@@ -13,8 +13,12 @@ struct PictureWindows: Sendable {
   let tensor: BlockedTensor
   private let original: ConvolutionGeometry
   private let picture: ImageInput
+  /// The places of each row of a window among the numbers of a pixel, four in a word.
+  private let places: [SIMD8<UInt64>]
   /// How many rows of the picture are side by side, and from one row of windows to the next.
   private let rows, rowStep: Int
+  /// What each pixel of each channel becomes, where pictures are made of pixels.
+  private let table: [BFloat16]
 
   /// Why there are no windows for a convolution; nil where there are.
   static func refusal(_ g: ConvolutionGeometry) -> String? {
@@ -30,6 +34,10 @@ struct PictureWindows: Sendable {
   init(_ g: ConvolutionGeometry, _ element: ImageInput.Element) throws(CNNError) {
     if let refusal = Self.refusal(g) { throw CNNError(.invalidArgument, refusal) }
     (original, picture) = (g, ImageInput(element, g))
+    table =
+      if case .pixel(let mean, let deviation) = element {
+        zip(mean, deviation).flatMap { mean, deviation in (0..<256).map { BFloat16((Float($0) - mean) / deviation) } }
+      } else { [] }
     let isWhole = g.taps * g.inputChannels <= TileFilter.blockChannels
     (rows, rowStep) = isWhole ? (g.kernelHeight, g.strideHeight) : (1, 1)
     geometry = try ConvolutionGeometry(
@@ -38,6 +46,12 @@ struct PictureWindows: Sendable {
       outputChannels: g.outputChannels, kernelHeight: isWhole ? 1 : g.kernelHeight, kernelWidth: 1,
       strideHeight: isWhole ? 1 : g.strideHeight)
     tensor = geometry.blockedInput.with(element: .bfloat16)
+    let width = g.kernelWidth * g.inputChannels
+    places = (0..<rows).map { row in
+      var places = SIMD8<UInt64>()
+      for lane in row * width..<(row + 1) * width { places[lane / 4] |= 0xFFFF << UInt64(lane % 4 * 16) }
+      return places
+    }
   }
 
   /// The filter `[output, row and column and channel, taps, 1]` of `weight` `[output, channels, height, width]`.
@@ -59,73 +73,83 @@ struct PictureWindows: Sendable {
     return result
   }
 
-  /// The numbers of a row of the picture with its border, and as many again as one window reads beyond it.
+  /// The numbers of a row of the picture with its border, and of as much on either side as a pixel of windows reads.
   private var lineCount: Int {
-    ((original.padLeft + original.inputWidth + original.padRight) * original.inputChannels + 63) / 32 * 32
+    let row = (original.padLeft + original.inputWidth + original.padRight) * original.inputChannels
+    return (2 * Self.margin + row + 31) / 32 * 32
   }
-  /// For each thread the window's rows, rounded, and one of numbers.
-  private var scratchByteCount: Int { rows * lineCount * 2 + (picture.rowCount + 15) / 16 * 64 }
+  private static let margin = TileFilter.blockChannels
+  /// For each thread the rows of the windows of a line.
+  private var scratchByteCount: Int { rows * lineCount * 2 }
 
   /// The bytes of the windows, and of what each thread works in.
   func byteCount(threads: Int) -> Int { tensor.byteCount + threads * scratchByteCount }
 
   /// Writes the windows of NHWC images, and works behind them.
   func write(_ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
-    let lines = tensor.images * tensor.height
-    workers.forEachRange(of: lines, grain: 4) { range, worker in
-      let scratch = y + tensor.byteCount + worker * scratchByteCount
-      let rounded = scratch.assumingMemoryBound(to: UInt16.self)
-      let numbers = (scratch + rows * lineCount * 2).assumingMemoryBound(to: Float.self)
-      rounded.update(repeating: 0, count: rows * lineCount)
+    workers.forEachRange(of: tensor.images * tensor.height, grain: 4) { range, worker in
+      let rounded = (y + tensor.byteCount + worker * scratchByteCount).assumingMemoryBound(to: BFloat16.self)
+      rounded.update(repeating: BFloat16(bitPattern: 0), count: rows * lineCount)
+      var (image, next) = (-1, 0)
       for line in range {
-        let image = line / tensor.height, top = line % tensor.height * rowStep - original.padTop
-        for row in 0..<rows { round(image, top + row, of: x, numbers, into: rounded + row * lineCount) }
-        writeLine(rounded, into: y + line * tensor.rowByteCount)
+        let top = line % tensor.height * rowStep - original.padTop
+        if image != line / tensor.height { (image, next) = (line / tensor.height, top) }
+        // Rows that the line before had too are there, each in the place of its number.
+        for row in max(top, next)..<top + rows { round(image, row, of: x, into: rounded + place(row) * lineCount) }
+        next = top + rows
+        writeLine(rounded, top, into: y + line * tensor.rowByteCount)
       }
     }
   }
 
+  private func place(_ row: Int) -> Int { (row + original.padTop) % rows }
+
   /// Rounds a row of the picture, which may lie above or below it, between the border's columns.
   private func round(
-    _ image: Int, _ row: Int, of x: UnsafeRawPointer, _ numbers: UnsafeMutablePointer<Float>,
-    into rounded: UnsafeMutablePointer<UInt16>
+    _ image: Int, _ row: Int, of x: UnsafeRawPointer, into line: UnsafeMutablePointer<BFloat16>
   ) {
-    let target = rounded + original.padLeft * original.inputChannels, count = picture.rowCount
-    guard (0..<picture.height).contains(row) else { return target.update(repeating: 0, count: count) }
-    var source = x.assumingMemoryBound(to: Float.self) + (image * picture.height + row) * count
-    if !picture.isReadInPlace {
-      picture.readRow(image * picture.height + row, of: x, into: numbers)
-      source = UnsafePointer(numbers)
+    let channels = original.inputChannels, count = picture.rowCount
+    let target = line + Self.margin + original.padLeft * channels
+    guard (0..<picture.height).contains(row) else {
+      return target.update(repeating: BFloat16(bitPattern: 0), count: count)
     }
-    var index = 0
-    while index + 16 <= count {
-      let bits = UnsafeRawPointer(source + index).loadUnaligned(as: SIMD16<UInt32>.self)
-      UnsafeMutableRawPointer(target + index).storeBytes(of: BFloat16.rounded(bits), as: SIMD16<UInt16>.self)
-      index += 16
+    let start = (image * picture.height + row) * count
+    if picture.isReadInPlace {
+      return BFloat16.convert(
+        UnsafeBufferPointer(start: x.assumingMemoryBound(to: Float.self) + start, count: count),
+        to: UnsafeMutableBufferPointer(start: target, count: count))
     }
-    while index < count {
-      target[index] = BFloat16(source[index]).bitPattern
-      index += 1
+    let source = x.assumingMemoryBound(to: UInt8.self) + start
+    table.withUnsafeBufferPointer { table in
+      guard let table = table.baseAddress else { return }
+      for channel in 0..<channels {
+        let values = table + 256 * channel
+        var index = channel
+        while index < count {
+          target[index] = values[Int(source[index])]
+          index &+= channels
+        }
+      }
     }
   }
 
   /// Writes the windows of a line: zeros where they hold no number.
-  private func writeLine(_ rounded: UnsafePointer<UInt16>, into y: UnsafeMutableRawPointer) {
+  private func writeLine(_ rounded: UnsafePointer<BFloat16>, _ top: Int, into y: UnsafeMutableRawPointer) {
     let width = original.kernelWidth * original.inputChannels, step = original.strideWidth * original.inputChannels
-    var places = SIMD32<UInt16>()
-    for lane in 0..<32 { places[lane] = UInt16(lane) }
-    for row in 0..<rows {
-      let source = rounded + row * lineCount
-      let isInside = places .< UInt16(width)
-      for column in 0..<tensor.width {
-        let pixel = y + column * BlockedTensor.pixelByteCount
-        let window = UnsafeRawPointer(source + column * step).loadUnaligned(as: SIMD32<UInt16>.self)
-          .replacing(with: 0, where: .!isInside)
-        if row == 0 {
-          pixel.storeBytes(of: window, as: SIMD32<UInt16>.self)
-        } else {
-          let target = (pixel + row * width * 2).assumingMemoryBound(to: UInt16.self)
-          for lane in 0..<width { target[lane] = window[lane] }
+    withUnsafeTemporaryAllocation(of: UnsafePointer<BFloat16>.self, capacity: rows) { lines in
+      // From so far before the window that its numbers come to their places: one row is behind the other.
+      for row in 0..<rows {
+        lines.initializeElement(
+          at: row, to: rounded + place(top + row) * lineCount + Self.margin - row * width)
+      }
+      places.withUnsafeBufferPointer { places in
+        for column in 0..<tensor.width {
+          var pixel = SIMD8<UInt64>()
+          for row in 0..<rows {
+            let window = UnsafeRawPointer(lines[row] + column * step)
+            pixel |= window.loadUnaligned(as: SIMD8<UInt64>.self) & places[row]
+          }
+          (y + column * BlockedTensor.pixelByteCount).storeBytes(of: pixel, as: SIMD8<UInt64>.self)
         }
       }
     }
