@@ -226,7 +226,7 @@ private struct TileProductEmitter {
 
   /// The epilogue of the sums that lie on the stack, if there are any.
   private func finish() {
-    let nextSpan = k.newLabel(), nextPixel = k.newLabel(), end = k.newLabel()
+    let nextSpan = k.newLabel(), nextPixel = k.newLabel(), spanEnd = k.newLabel(), end = k.newLabel()
     k.test(spanCount, spanCount)
     k.jump(.e, end)
     k.bind(nextSpan)
@@ -239,40 +239,63 @@ private struct TileProductEmitter {
       k.add(term, residual)
     }
     k.add(place, output)
+    let several = 4
+    if isShort {
+      // What counts the pixels costs as much as what is done to each.
+      let nextPixels = k.newLabel(), rest = k.newLabel()
+      k.sub(pixelCount, several)
+      k.jump(.l, rest)
+      k.align(16)
+      k.bind(nextPixels)
+      for pixel in 0..<several { finish(pixel: pixel) }
+      advance(several)
+      k.sub(pixelCount, several)
+      k.jump(.ge, nextPixels)
+      k.bind(rest)
+      k.add(pixelCount, several)
+      k.jump(.e, spanEnd)
+    }
     k.align(16)
     k.bind(nextPixel)
-    finishPixel()
-    k.add(sums, 64)
-    k.add(place, kernel.output.pixelStride)
-    if kernel.epilogue.addsResidual { k.add(term, kernel.output.pixelStride) }
+    finish(pixel: 0)
+    advance(1)
     k.dec(pixelCount)
     k.jump(.ne, nextPixel)
+    k.bind(spanEnd)
     k.add(spans, MemoryLayout<TileSpan>.stride)
     k.dec(spanCount)
     k.jump(.ne, nextSpan)
     k.bind(end)
   }
 
-  /// The epilogue of one pixel's 16 or 32 channels.
-  private func finishPixel() {
-    let epilogue = kernel.epilogue, columns = 0..<kernel.tileColumns
+  /// Whether little is done to each pixel.
+  private var isShort: Bool { kernel.epilogue.temporaryCount == 0 }
+
+  private func advance(_ pixels: Int) {
+    k.add(sums, 64 * pixels)
+    k.add(place, kernel.output.pixelStride * pixels)
+    if kernel.epilogue.addsResidual { k.add(term, kernel.output.pixelStride * pixels) }
+  }
+
+  /// The epilogue of 16 or 32 channels of a pixel, counted from the next one.
+  private func finish(pixel: Int) {
+    let epilogue = kernel.epilogue, columns = 0..<kernel.tileColumns, offset = pixel * kernel.output.pixelStride
     let temporaries = (0..<max(1, epilogue.temporaryCount)).map { register(2 + $0) }
     for column in columns {
-      let x = register(column)
-      code.load(x, sums[column * columnByteCount])
-      if epilogue.hasBias { code.add(x, x, bias(column)) }
+      let x = register(column), sum = sums[column * columnByteCount + pixel * 64]
+      if epilogue.hasBias { code.add(x, bias(column), .memory(sum)) } else { code.load(x, sum) }
       if epilogue.addsResidual {
         if kernel.output.isBFloat16 {
-          code.loadBFloat16(temporaries[0], term[column * 32])
+          code.loadBFloat16(temporaries[0], term[offset + column * 32])
           code.add(x, x, temporaries[0])
         } else {
-          code.add(x, x, .memory(term[column * kernel.output.blockStride]))
+          code.add(x, x, .memory(term[offset + column * kernel.output.blockStride]))
         }
       }
       if let activation = epilogue.activation {
         code.apply(activation, to: x, temporaries: temporaries, isRounded: kernel.output.isBFloat16)
       }
-      if !kernel.output.isBFloat16 { code.store(place[column * kernel.output.blockStride], x) }
+      if !kernel.output.isBFloat16 { code.store(place[offset + column * kernel.output.blockStride], x) }
     }
     guard kernel.output.isBFloat16 else { return }
     // A whole block in either case: what is behind the last 16 channels becomes 0.
@@ -281,6 +304,6 @@ private struct TileProductEmitter {
     } else {
       code.roundToBFloat16(register(0), register(0))
     }
-    code.store(place[], register(0))
+    code.store(place[offset], register(0))
   }
 }
