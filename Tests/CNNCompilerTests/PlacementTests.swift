@@ -160,7 +160,9 @@ import X86Assembler
     let scaling = try #require(plan.stepCosts.first { $0.name == "excite" }).cost
     #expect(scaling.reason == "avx2 has no instructions on bfloat16")
     let pool = try #require(plan.stepCosts.first { $0.name == "largest" }).cost
-    #expect(pool.reason == "no bfloat16 implementation")
+    #expect(pool.reason == "avx2 has no instructions on bfloat16")
+    let depthwise = try #require(plan.stepCosts.first { $0.name == "last.hard_swish" }).cost
+    #expect(depthwise.reason == pool.reason)
     let pair = try #require(plan.stepCosts.first { $0.name == "depthwise.silu" }).cost
     #expect(pair.implementation == "expanded_depthwise" && pair.reason == stem.reason)
     #expect(try Self.plan(.float32, Self.target).stepCosts.allSatisfy { $0.cost.reason.isEmpty })

@@ -11,6 +11,8 @@ struct ConvolutionInBlocks: Implementation {
 
   var name: String { algorithm.name }
 
+  var takesEitherElement: Bool { algorithm.readsBFloat16 }
+
   /// All algorithms, in their order.
   static let all: [any Implementation] = ConvolutionAlgorithms.all.map { ConvolutionInBlocks(algorithm: $0) }
 

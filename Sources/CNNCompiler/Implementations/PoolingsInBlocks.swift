@@ -6,6 +6,8 @@ import CNNKernels
 struct PoolingInBlocks: Implementation {
   let name = "window"
 
+  let takesEitherElement = true
+
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
