@@ -11,6 +11,8 @@ struct TileFilter: Hashable, Sendable {
   let outputChannels, inputChannels, taps: Int
   /// How many groups follow each other.
   let groups: Int
+  /// Tiles of output channels beside each other in a panel: 1 or 2.
+  var panelTiles = 2
 
   /// Input channels of a block, and output channels of a tile.
   static let blockChannels = 32, tileChannels = 16
@@ -20,8 +22,8 @@ struct TileFilter: Hashable, Sendable {
   var blocks: Int { (inputChannels + Self.blockChannels - 1) / Self.blockChannels }
   /// The tiles beside each other in each panel of a group.
   var panels: [Int] {
-    stride(from: 0, to: outputChannels, by: 2 * Self.tileChannels).map {
-      outputChannels - $0 > Self.tileChannels ? 2 : 1
+    stride(from: 0, to: outputChannels, by: panelTiles * Self.tileChannels).map {
+      outputChannels - $0 > Self.tileChannels ? panelTiles : 1
     }
   }
   /// Numbers of a panel of so many tiles.
@@ -47,8 +49,8 @@ struct TileFilter: Hashable, Sendable {
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, tile: Int, block: Int,
     into packed: UnsafeMutablePointer<BFloat16>
   ) {
-    let panels = panels, panel = tile / 2, width = panels[panel]
-    let start = packed + panels[..<panel].reduce(0) { $0 + count(ofPanel: $1) } + tile % 2 * Self.tileCount
+    let panels = panels, panel = tile / panelTiles, width = panels[panel]
+    let start = packed + panels[..<panel].reduce(0) { $0 + count(ofPanel: $1) } + tile % panelTiles * Self.tileCount
     let outputs = tile * Self.tileChannels..<min((tile + 1) * Self.tileChannels, outputChannels)
     let inputs = block * Self.blockChannels..<min((block + 1) * Self.blockChannels, inputChannels)
     for tap in 0..<taps {

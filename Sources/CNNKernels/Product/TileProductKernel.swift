@@ -9,16 +9,18 @@ import X86Assembler
 /// float32, to the places of those pixels that are results. So a tile may run over a border between two rows of an image.
 struct TileProductKernel: Hashable, Sendable {
   let target: CodeTarget
-  /// How many tiles of pixels follow each other, and of output channels stand side by side: 1 or 2.
+  /// How many tiles of pixels follow each other, and of output channels stand side by side: up to 2 of each, or 4 and 1.
   var tileRows, tileColumns: Int
   /// The pixels of a tile, up to 16.
   var pixels: Int
-  /// Bytes of the left side from one pixel to the next, and from the first tile to the second.
-  var pixelStride, secondTile: Int
+  /// Bytes of the left side from one pixel to the next, and from one tile to the next.
+  var pixelStride, nextTile: Int
   /// Loops along the depth, outermost first.
   var loops: [ProductKernel.Loop]
-  /// How many lines of 64 bytes each step of the depth fetches of what is read next, from memory into the second cache.
+  /// How many lines of 64 bytes each step of the depth fetches of what is read next: into the first cache where that is
+  /// soon, else into the second.
   var fetchedLines = 0
+  var fetchesSoon = false
   /// How the results lie.
   var output: Output
   /// What happens to the sums.
@@ -28,6 +30,8 @@ struct TileProductKernel: Hashable, Sendable {
   struct Output: Hashable, Sendable {
     /// Whether they are rounded to bfloat16; else they are float32.
     var isBFloat16: Bool
+    /// Whether a pixel's block of bfloat16 is written whole; else half of it, beside another half.
+    var isWholeBlock = true
     /// Bytes from one pixel to the next, and of float32 from a block of 16 channels to the next.
     var pixelStride, blockStride: Int
   }
@@ -52,7 +56,7 @@ struct TileProductKernel: Hashable, Sendable {
   var name: String {
     var parts = ["tiles_bf16", "\(tileRows * pixels)x\(tileColumns * 16)"]
     parts.append("k" + (loops.map { "\($0.count)" } + ["32"]).joined(separator: "x"))
-    if fetchedLines > 0 { parts.append("fetch\(fetchedLines)") }
+    if fetchedLines > 0 { parts.append("fetch\(fetchedLines)\(fetchesSoon ? "soon" : "")") }
     if !output.isBFloat16 { parts.append("float32") }
     if epilogue.hasBias { parts.append("bias") }
     if epilogue.addsResidual { parts.append("add") }
@@ -117,7 +121,7 @@ private struct TileProductEmitter {
   let preserved: [GeneralRegister] = [.rbx, .r12, .r13, .r14, .r15]
 
   func sum(_ row: Int, _ column: Int) -> TileRegister { TileRegister.all[row * kernel.tileColumns + column] }
-  func left(_ row: Int) -> TileRegister { TileRegister.all[4 + row] }
+  func left(_ row: Int) -> TileRegister { TileRegister.all[4 + row % 2] }
   func right(_ column: Int) -> TileRegister { TileRegister.all[6 + column] }
   /// Bytes on the stack from the sums of one column of tiles to those of the next, and of all.
   var columnByteCount: Int { kernel.tileRows * kernel.pixels * 64 }
@@ -198,14 +202,20 @@ private struct TileProductEmitter {
   /// 32 channels of the depth. Where another thread has a part of the processor, loads and products take turns, and fewer
   /// changes between the two were measured to be an eighth faster; where none has, the order makes no difference.
   private func step() {
-    for line in 0..<kernel.fetchedLines { k.prefetcht1(fetched[64 * line]) }
+    for line in 0..<kernel.fetchedLines {
+      let address = fetched[64 * line]
+      if kernel.fetchesSoon { k.prefetcht0(address) } else { k.prefetcht1(address) }
+    }
     if kernel.fetchedLines > 0 { k.add(fetched, 64 * kernel.fetchedLines) }
     for column in 0..<kernel.tileColumns {
       k.tileloadd(right(column), b[lineStride, 1, column * TileProductKernel.filterTileByteCount])
     }
-    for row in 0..<kernel.tileRows { k.tileloadd(left(row), a[leftStride, 1, row * kernel.secondTile]) }
-    for column in 0..<kernel.tileColumns {
-      for row in 0..<kernel.tileRows { k.tdpbf16ps(sum(row, column), left(row), right(column)) }
+    for first in stride(from: 0, to: kernel.tileRows, by: 2) {
+      let rows = first..<min(first + 2, kernel.tileRows)
+      for row in rows { k.tileloadd(left(row), a[leftStride, 1, row * kernel.nextTile]) }
+      for column in 0..<kernel.tileColumns {
+        for row in rows { k.tdpbf16ps(sum(row, column), left(row), right(column)) }
+      }
     }
     k.add(b, kernel.tileColumns * TileProductKernel.filterTileByteCount)
   }
@@ -298,12 +308,12 @@ private struct TileProductEmitter {
       if !kernel.output.isBFloat16 { code.store(place[offset + column * kernel.output.blockStride], x) }
     }
     guard kernel.output.isBFloat16 else { return }
-    // A whole block in either case: what is behind the last 16 channels becomes 0.
     if kernel.tileColumns == 2 {
       code.roundToBFloat16(register(0), register(0), register(1))
     } else {
+      // What is behind these 16 channels becomes 0.
       code.roundToBFloat16(register(0), register(0))
     }
-    code.store(place[offset], register(0))
+    code.store(place[offset], WideRegister(number: 0, lanes: kernel.output.isWholeBlock ? 16 : 8))
   }
 }

@@ -14,9 +14,13 @@ struct TileProductSchedule: Sendable {
   private let units: [Unit]
   private let spans: [TileSpan]
   private let output: BlockedTensor
+  /// Whether the filter is read once.
+  private let fetchesSoon: Bool
+  /// How many of its bytes are then on their way: what arrives in the time that memory takes to answer.
+  private static let soon = 8 << 10
 
   private struct Panel: Sendable {
-    /// By the number of tiles of pixels, less 1.
+    /// For each number of tiles of pixels, the most first.
     let kernels: [GeneratedKernel]
     /// Where its input channels, its filter, its bias and its output channels begin, in bytes.
     let input, filter, bias, output: Int
@@ -34,7 +38,8 @@ struct TileProductSchedule: Sendable {
 
   /// Rounds of the same kernel, one after the other.
   private struct Calls: Sendable {
-    let tiles: Int
+    /// Which of the panel's.
+    let kernel: Int
     let rounds: [TileRound]
     let firstSpan: Int
     /// How many rounds there are before in a pass over the filter.
@@ -51,10 +56,19 @@ struct TileProductSchedule: Sendable {
     _ g: ConvolutionGeometry, groups: Int, input: BlockedTensor, output: BlockedTensor, isBFloat16: Bool,
     epilogue: Epilogue, workers: Workers, library: KernelLibrary
   ) {
-    let walk = TileWalk(input, stride: [g.strideHeight, g.strideWidth], output: output)
-    let filter = TileFilter(
+    // A filter that comes from memory for few pixels is read once: all pixels are a round, 16 channels wide.
+    var filter = TileFilter(
       outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
       taps: g.taps, groups: groups)
+    let isFar = filter.count * 2 > library.target.secondCacheByteCount / 8
+    var walk = TileWalk(input, stride: [g.strideHeight, g.strideWidth], output: output)
+    if isFar && walk.rounds.count > 1 {
+      let tall = TileWalk(input, stride: [g.strideHeight, g.strideWidth], output: output, most: 4)
+      if tall.rounds.count == 1 || 2 * tall.rounds.count <= walk.rounds.count && tall.rounds.count <= 2 {
+        walk = tall
+        filter.panelTiles = 1
+      }
+    }
     self.filter = filter
     self.output = output
     var loops: [ProductKernel.Loop] = []
@@ -80,37 +94,41 @@ struct TileProductSchedule: Sendable {
     let parts = dividesPanels ? (wanted + panelCount - 1) / panelCount : wanted
     let unitRounds = max(
       1, min((roundCount + parts - 1) / parts, library.target.secondCacheByteCount / 3 / max(1, roundBytes)))
-    // While a panel is read, the next one is fetched, a part with each round: so memory is never waited for nor at rest.
+    // While a panel is read, the next one is fetched, a part with each round: so memory is never waited for nor at rest. What
+    // is read once is fetched a little before.
     let passRounds = dividesPanels ? roundCount : unitRounds
-    let isFar = filter.count * 2 > library.target.secondCacheByteCount / 8 && passRounds <= 64
+    fetchesSoon = passRounds == 1
     func fetchedLines(_ columns: Int) -> Int {
-      isFar ? (columns * TileProductKernel.filterTileByteCount / 64 + passRounds - 1) / passRounds : 0
+      isFar && passRounds <= 64
+        ? (columns * TileProductKernel.filterTileByteCount / 64 + passRounds - 1) / passRounds : 0
     }
-    func kernel(tiles: Int, columns: Int) -> GeneratedKernel {
+    func kernel(tiles: Int, columns: Int, isWholeBlock: Bool) -> GeneratedKernel {
       let kernel = TileProductKernel(
         target: library.target, tileRows: tiles, tileColumns: columns, pixels: walk.pixels,
-        pixelStride: walk.pixelStride, secondTile: walk.secondTile, loops: loops, fetchedLines: fetchedLines(columns),
+        pixelStride: walk.pixelStride, nextTile: walk.nextTile, loops: loops, fetchedLines: fetchedLines(columns),
+        fetchesSoon: passRounds == 1,
         output: .init(
-          isBFloat16: isBFloat16, pixelStride: BlockedTensor.pixelByteCount, blockStride: output.blockByteCount),
+          isBFloat16: isBFloat16, isWholeBlock: isWholeBlock, pixelStride: BlockedTensor.pixelByteCount,
+          blockStride: output.blockByteCount),
         epilogue: epilogue)
       return library.kernel(kernel, name: kernel.name) { kernel.code() }
     }
-    let needed = Set(walk.rounds.map(\.tiles))
-    // A round of one tile has the kernel of two where there is none.
-    func kernels(columns: Int) -> [GeneratedKernel] {
-      (1...2).map { kernel(tiles: needed.contains($0) ? $0 : 3 - $0, columns: columns) }
-    }
+    let tileCounts = Set(walk.rounds.map(\.tiles)).sorted(by: >)
     var panels: [Panel] = []
     for group in 0..<groups {
       var filterOffset = group * filter.groupCount * 2
       for (index, tiles) in filter.panels.enumerated() {
-        let channel = group * filter.outputChannels + index * 2 * TileFilter.tileChannels
+        let channel = group * filter.outputChannels + index * filter.panelTiles * TileFilter.tileChannels
+        let lane = channel % output.channelsPerBlock
+        // Beside the second half of a block another panel has the first, and beside the first the second if there is one.
+        let isWholeBlock = tiles == 2 || lane == 0 && filter.panels.count == index + 1
         panels.append(
           Panel(
-            kernels: kernels(columns: tiles), input: group * filter.blocks * input.blockByteCount,
+            kernels: tileCounts.map { kernel(tiles: $0, columns: tiles, isWholeBlock: isWholeBlock) },
+            input: group * filter.blocks * input.blockByteCount,
             filter: filterOffset, bias: channel * 4,
-            output: channel / (isBFloat16 ? 32 : BlockedTensor.blockChannels) * output.blockByteCount,
-            outputBlocks: isBFloat16 ? 1 : tiles, filterByteCount: filter.count(ofPanel: tiles) * 2,
+            output: channel / output.channelsPerBlock * output.blockByteCount + lane * output.element.byteCount,
+            outputBlocks: lane > 0 ? 0 : isBFloat16 ? 1 : tiles, filterByteCount: filter.count(ofPanel: tiles) * 2,
             fetchedByteCount: 64 * fetchedLines(tiles) * filter.blocks * filter.taps))
         filterOffset += filter.count(ofPanel: tiles) * 2
       }
@@ -134,14 +152,15 @@ struct TileProductSchedule: Sendable {
     let rounds = stride(from: 0, to: roundCount, by: unitRounds).map { first in
       let rounds = walk.rounds[first..<min(first + unitRounds, roundCount)]
       var before = dividesPanels ? first : 0
-      return [2, 1].compactMap { tiles -> Calls? in
+      return tileCounts.enumerated().compactMap { kernel, tiles -> Calls? in
         let chosen = rounds.filter { $0.tiles == tiles }
         if chosen.isEmpty { return nil }
         defer { before += chosen.count }
         let firstSpan = spans.count
         for round in chosen { spans += round.spans }
         return Calls(
-          tiles: tiles, rounds: chosen.map { TileRound(input: $0.input, spans: $0.spans.count) }, firstSpan: firstSpan,
+          kernel: kernel, rounds: chosen.map { TileRound(input: $0.input, spans: $0.spans.count) },
+          firstSpan: firstSpan,
           roundsBefore: before)
       }
     }
@@ -197,10 +216,11 @@ struct TileProductSchedule: Sendable {
             input: input + panel.input, filter: filter + panel.filter,
             bias: bias.map { UnsafeRawPointer($0) + panel.bias } ?? filter, output: output + panel.output,
             residual: (residual ?? UnsafeRawPointer(output)) + panel.output,
-            fetched: filter + panel.filter + panel.filterByteCount + calls.roundsBefore * panel.fetchedByteCount,
+            fetched: filter + panel.filter
+              + (fetchesSoon ? Self.soon : panel.filterByteCount + calls.roundsBefore * panel.fetchedByteCount),
             rounds: first,
             spans: spans + calls.firstSpan, roundCount: rounds.count)
-          panel.kernels[calls.tiles - 1](&arguments)
+          panel.kernels[calls.kernel](&arguments)
         }
       }
     }

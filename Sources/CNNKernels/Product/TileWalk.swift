@@ -5,12 +5,12 @@ import CNNCore
 /// Along a row of the result, or, where the distance from row to row allows it, over all rows and images in one line: then
 /// the tiles run over borders too, whose pixels are no results, and stay full where rows are short.
 struct TileWalk: Sendable {
-  /// The pixels of a tile, at most 16, and bytes of the input between them and from a round's first tile to its second.
-  let pixels, pixelStride, secondTile: Int
-  /// What is computed, in the order of the pixels: two tiles in a round as far as they go.
+  /// The pixels of a tile, at most 16, and bytes of the input between them and from a round's tile to the next.
+  let pixels, pixelStride, nextTile: Int
+  /// What is computed, in the order of the pixels: as many tiles in a round as there may be, as far as they go.
   let rounds: [Round]
 
-  /// One or two tiles that are computed together.
+  /// Some tiles that are computed together.
   struct Round: Sendable {
     let tiles: Int
     let input: Int
@@ -19,8 +19,8 @@ struct TileWalk: Sendable {
 
   /// - Parameters:
   ///   - input: with its border in place; the window begins at its first pixel.
-  ///   - outputPixelByteCount: from a pixel of the result to the next.
-  init(_ input: BlockedTensor, stride: [Int], output: BlockedTensor) {
+  ///   - most: the tiles of a round.
+  init(_ input: BlockedTensor, stride: [Int], output: BlockedTensor, most: Int = 2) {
     let size = BlockedTensor.pixelByteCount, step = stride[1] * size, rowStep = stride[0] * input.rowByteCount
     pixelStride = step
     let images = output.images, height = output.height, width = output.width
@@ -32,8 +32,8 @@ struct TileWalk: Sendable {
     // The time of a tile is that of its rows, and of a few more to load the filter.
     let alongRows = images * height * rowTiles * (rowPixels + 4), asOne = (places + 15) / 16 * (min(places, 16) + 4)
     if isWhole && asOne <= alongRows {
-      pixels = Self.size(places: places)
-      secondTile = pixels * step
+      pixels = Self.size(places: places, most)
+      nextTile = pixels * step
       /// The results among some places.
       func spans(_ range: Range<Int>, from start: Int) -> [TileSpan] {
         var spans: [TileSpan] = [], place = range.lowerBound
@@ -58,7 +58,7 @@ struct TileWalk: Sendable {
         }
         return spans
       }
-      rounds = Self.cut(places, pixels).map {
+      rounds = Self.cut(places, pixels, most).map {
         Round(tiles: $0.tiles, input: $0.start * step, spans: spans($0.new, from: $0.start))
       }
       return
@@ -66,7 +66,7 @@ struct TileWalk: Sendable {
     pixels = rowPixels
     var rounds: [Round] = []
     let pairsRows = rowTiles == 1
-    secondTile = pairsRows ? rowStep : pixels * step
+    nextTile = pairsRows ? rowStep : pixels * step
     for image in 0..<images {
       var row = 0
       while row < height {
@@ -78,14 +78,14 @@ struct TileWalk: Sendable {
               + columns.lowerBound * size)
         }
         if pairsRows {
-          let count = min(2, height - row)
+          let count = min(most, height - row)
           rounds.append(
             Round(
               tiles: count, input: start,
               spans: (0..<count).map { span(0..<width, source: $0 * rowPixels, row: row + $0) }))
           row += count
         } else {
-          for part in Self.cut(width, pixels) {
+          for part in Self.cut(width, pixels, most) {
             rounds.append(
               Round(
                 tiles: part.tiles, input: start + part.start * step,
@@ -98,18 +98,18 @@ struct TileWalk: Sendable {
     self.rounds = rounds
   }
 
-  /// The size of the tiles of a line: as large as can be, and of a short line equal.
-  private static func size(places: Int) -> Int {
+  /// The size of the tiles of a line: as large as can be, and of a line that is one round equal.
+  private static func size(places: Int, _ most: Int) -> Int {
     let tiles = (places + 15) / 16
-    return tiles > 2 ? 16 : (places + tiles - 1) / tiles
+    return tiles > most ? 16 : (places + tiles - 1) / tiles
   }
 
-  /// Cuts a line into tiles of `pixels` places, two at a time where there are as many; the last begin earlier, where there
-  /// is less left, and compute again what others have.
-  private static func cut(_ places: Int, _ pixels: Int) -> [(tiles: Int, start: Int, new: Range<Int>)] {
+  /// Cuts a line into tiles of `pixels` places, as many at a time as there may be; the last begin earlier, where there is
+  /// less left, and compute again what others have.
+  private static func cut(_ places: Int, _ pixels: Int, _ most: Int) -> [(tiles: Int, start: Int, new: Range<Int>)] {
     var result: [(Int, Int, Range<Int>)] = [], done = 0
     while done < places {
-      let tiles = places - done > pixels && places >= 2 * pixels ? 2 : 1
+      let tiles = max(1, min(most, (places - done + pixels - 1) / pixels, places / pixels))
       let end = min(places, done + tiles * pixels)
       result.append((tiles, end - tiles * pixels, done..<end))
       done = end

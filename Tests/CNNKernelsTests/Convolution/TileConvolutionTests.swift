@@ -63,7 +63,8 @@ import X86Assembler
     let g = c.geometry, workers = Workers(count: c.workers)
     let library = KernelLibrary(CodeTarget(Processor.host.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
     let convolution = try TileConvolution(
-      g, input: c.border.map { .padded($0) } ?? .blocked, outputBorder: c.outputBorder, isRounded: c.isRounded, epilogue: c.epilogue,
+      g, input: c.border.map { .padded($0) } ?? .blocked, outputBorder: c.outputBorder, isRounded: c.isRounded,
+      epilogue: c.epilogue,
       workers: workers, library: library)
     try library.finish()
     let x = try ConvolutionBuffer(randomCount: g.inputCount, seed: c.seed, stream: 1)
@@ -288,30 +289,32 @@ import X86Assembler
       let output = BlockedTensor(
         images: images, height: (input.paddedHeight - kernel) / stride + 1,
         width: (input.paddedWidth - kernel) / stride + 1, channels: 16)
-      let walk = TileWalk(input, stride: [stride, stride], output: output)
-      var sources: [Int: Int] = [:]
-      for round in walk.rounds {
-        let end = round.input + (round.tiles - 1) * walk.secondTile + (walk.pixels - 1) * walk.pixelStride
-        #expect(round.input >= 0 && end + ((kernel - 1) * (input.paddedWidth + 1) + 1) * 64 <= input.blockByteCount)
-        for span in round.spans {
-          for pixel in 0..<span.pixels {
-            let row = span.source / 64 + pixel, tile = row / walk.pixels
-            #expect(tile < round.tiles)
-            let source = round.input + tile * walk.secondTile + row % walk.pixels * walk.pixelStride
-            #expect(sources.updateValue(source, forKey: span.output + pixel * 64) == nil)
+      for most in [2, 4] {
+        let walk = TileWalk(input, stride: [stride, stride], output: output, most: most)
+        var sources: [Int: Int] = [:]
+        for round in walk.rounds {
+          let end = round.input + (round.tiles - 1) * walk.nextTile + (walk.pixels - 1) * walk.pixelStride
+          #expect(round.input >= 0 && end + ((kernel - 1) * (input.paddedWidth + 1) + 1) * 64 <= input.blockByteCount)
+          for span in round.spans {
+            for pixel in 0..<span.pixels {
+              let row = span.source / 64 + pixel, tile = row / walk.pixels
+              #expect(tile < round.tiles)
+              let source = round.input + tile * walk.nextTile + row % walk.pixels * walk.pixelStride
+              #expect(sources.updateValue(source, forKey: span.output + pixel * 64) == nil)
+            }
           }
         }
-      }
-      for image in 0..<images {
-        for row in 0..<output.height {
-          for column in 0..<output.width {
-            let place = image * output.imageByteCount + row * output.rowByteCount + column * 64
-            let expected = image * input.imageByteCount + row * stride * input.rowByteCount + column * stride * 64
-            #expect(sources[place] == expected)
+        for image in 0..<images {
+          for row in 0..<output.height {
+            for column in 0..<output.width {
+              let place = image * output.imageByteCount + row * output.rowByteCount + column * 64
+              let expected = image * input.imageByteCount + row * stride * input.rowByteCount + column * stride * 64
+              #expect(sources[place] == expected)
+            }
           }
         }
+        #expect(sources.count == output.images * output.height * output.width)
       }
-      #expect(sources.count == output.images * output.height * output.width)
     }
   }
 }
