@@ -23,7 +23,7 @@ struct TileConvolutionInBlocks: Implementation {
     guard let (image, input) = try image(x, geometry, placement) else {
       return .refused("its input has no blocks of channels")
     }
-    if let refusal = refusal(geometry, input, library) { return .refused(refusal) }
+    if let refusal = refusal(candidate.node, geometry, input, library) { return .refused(refusal) }
     var reads = [image]
     if let residual = candidate.fusion.residual {
       reads.append(Offer.Read(value: residual, type: try placement.storedResult(of: candidate)))
@@ -68,7 +68,7 @@ struct TileConvolutionInBlocks: Implementation {
     guard let library = placement.library, filterRefusal(node) == nil, node.operands[1] != value,
       let geometry = try? placement.geometry(of: node)
     else { return false }
-    return refusal(geometry, .blocked, library) == nil
+    return refusal(node, geometry, .blocked, library) == nil
   }
 
   /// What is read: an image in blocks of bfloat16, or a picture as it comes.
@@ -81,10 +81,14 @@ struct TileConvolutionInBlocks: Implementation {
   }
 
   private func refusal(
-    _ geometry: ConvolutionGeometry, _ input: ConvolutionInput, _ library: KernelLibrary
+    _ node: Node, _ geometry: ConvolutionGeometry, _ input: ConvolutionInput, _ library: KernelLibrary
   ) -> String? {
     if let refusal = TileConvolution.refusal(geometry, input: input, library.target) { return refusal }
     if input == .blocked && geometry.inputChannels < 8 { return "so few channels leave most of a tile empty" }
+    // There is little to gain, and what scales whole channels had better be exact.
+    if node.operation is Convolution2D && geometry.inputHeight * geometry.inputWidth == 1 {
+      return "convolutions of one pixel, as in squeeze and excitation, are computed in float32"
+    }
     return TilePermission.refusal
   }
 }

@@ -56,18 +56,18 @@ struct TileProductSchedule: Sendable {
     _ g: ConvolutionGeometry, groups: Int, input: BlockedTensor, output: BlockedTensor, isBFloat16: Bool,
     epilogue: Epilogue, workers: Workers, library: KernelLibrary
   ) {
-    // A filter that comes from memory for few pixels is read once: all pixels are a round, 16 channels wide.
     var filter = TileFilter(
       outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
       taps: g.taps, groups: groups)
     let isFar = filter.count * 2 > library.target.secondCacheByteCount / 8
     var walk = TileWalk(input, stride: [g.strideHeight, g.strideWidth], output: output)
-    if isFar && walk.rounds.count > 1 {
-      let tall = TileWalk(input, stride: [g.strideHeight, g.strideWidth], output: output, most: 4)
-      if tall.rounds.count == 1 || 2 * tall.rounds.count <= walk.rounds.count && tall.rounds.count <= 2 {
-        walk = tall
-        filter.panelTiles = 1
-      }
+    // Four tiles of pixels and one of channels read the input twice as often and the filter half as often as two and two.
+    // Measured, that is a fifth faster where taps find the input near, and where all pixels are one round or two and the
+    // filter comes from memory.
+    let tall = TileWalk(input, stride: [g.strideHeight, g.strideWidth], output: output, most: 4)
+    if walk.rounds.count > 1 && (g.taps > 1 || isFar && tall.rounds.count <= 2) {
+      walk = tall
+      filter.panelTiles = 1
     }
     self.filter = filter
     self.output = output
