@@ -152,18 +152,19 @@ public struct ExpandedDepthwise: Sendable {
       let images = dividesImages ? range : 0..<output.images, blocks = dividesImages ? 0..<output.blocks : range
       let scratch = workspace + worker * strip.byteCount
       for image in images {
-        if let mean { depthwise.clearSums(mean, image: image, blocks: blocks) }
+        let sums = mean.map { depthwise.sums(in: $0) }
+        if let sums { depthwise.clear(sums, image: image, blocks: blocks) }
         for strip in strips {
-          for block in blocks { run(strip, image, block, x, first, second, y, mean, scratch) }
+          for block in blocks { run(strip, image, block, x, first, second, y, sums, scratch) }
         }
-        if let mean { depthwise.averageSums(mean, image: image, blocks: blocks) }
+        if let mean, let sums { depthwise.average(sums, bands: 1, into: mean, image: image, blocks: blocks) }
       }
     }
   }
 
   private func run(
     _ strip: Strip, _ image: Int, _ block: Int, _ x: UnsafeRawPointer, _ first: Weights, _ second: Weights,
-    _ y: UnsafeMutableRawPointer, _ mean: UnsafeMutablePointer<Float>?, _ scratch: UnsafeMutableRawPointer
+    _ y: UnsafeMutableRawPointer, _ sums: WindowSchedule.Sums?, _ scratch: UnsafeMutableRawPointer
   ) {
     let filter = UnsafeRawPointer(first.filter + block * 16 * expansion.filter.depth)
     let source = x + image * input.imageByteCount + strip.hiddenRows.lowerBound * input.rowByteCount
@@ -176,6 +177,6 @@ public struct ExpandedDepthwise: Sendable {
     }
     depthwise.run(
       rows: strip.rows, of: image, block, hidden: UnsafeRawPointer(scratch), firstRow: strip.hiddenRows.lowerBound,
-      filter: second.filter, bias: second.bias, into: y, sums: mean)
+      filter: second.filter, bias: second.bias, into: y, sums: sums.map { ($0, image) })
   }
 }

@@ -111,38 +111,75 @@ struct WindowSchedule: Sendable {
     }
   }
 
-  /// Computes all of it.
-  /// - Parameter mean: an image of one pixel for each image: the mean over the pixels of the result.
-  func run(
-    _ x: UnsafeRawPointer, filter: UnsafePointer<Float>?, bias: UnsafePointer<Float>?,
-    into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>?, workers: Workers
-  ) {
-    // With few channels the rows are divided too, unless their results are summed in one place.
-    let bands = accumulatesSum || blocks * input.images >= 2 * workers.count ? 1 : min(workers.count, rows.count)
-    workers.forEachRange(of: blocks * output.images * bands) { range, _ in
-      for unit in range {
-        let band = unit % bands, image = unit / bands % output.images, block = unit / bands / output.images
-        if let mean { clearSums(mean, image: image, blocks: block..<block + 1) }
-        run(
-          rows: rows.count * band / bands..<rows.count * (band + 1) / bands, of: image, block,
-          hidden: x + place(input, image: image, block: block).offset, firstRow: 0, filter: filter, bias: bias, into: y,
-          sums: mean)
-        if let mean { averageSums(mean, image: image, blocks: block..<block + 1) }
-      }
+  /// Where sums over the pixels of images are: 16 in each block of a tensor of one pixel for each of them.
+  struct Sums {
+    let base: UnsafeMutablePointer<Float>
+    let tensor: BlockedTensor
+
+    func place(image: Int, block: Int) -> UnsafeMutablePointer<Float> {
+      base + tensor.byteOffset(image: image, block: block) / 4
     }
   }
 
-  /// Computes some rows of one block of one image, whose rows from `firstRow` on are at `hidden`.
+  /// In how many bands of rows a block of an image is divided, so that the workers have equal parts.
+  private func bands(_ workers: Workers) -> Int {
+    let units = blocks * input.images
+    return units % workers.count == 0 || units >= 8 * workers.count ? 1 : min(workers.count, rows.count)
+  }
+
+  /// The sums of bands: those of an image one after the other.
+  private func sums(ofBands bands: Int) -> BlockedTensor {
+    BlockedTensor(images: input.images * bands, height: 1, width: 1, channels: input.channels)
+  }
+
+  /// The bytes it works in: the sums of several bands.
+  func workspaceByteCount(_ workers: Workers) -> Int {
+    let bands = bands(workers)
+    return accumulatesSum && bands > 1 ? sums(ofBands: bands).byteCount : 0
+  }
+
+  /// Computes all of it.
+  /// - Parameters:
+  ///   - mean: an image of one pixel for each image: the mean over the pixels of the result.
+  ///   - workspace: `workspaceByteCount` bytes, where it sums.
+  func run(
+    _ x: UnsafeRawPointer, filter: UnsafePointer<Float>?, bias: UnsafePointer<Float>?,
+    into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>?, workspace: UnsafeMutableRawPointer? = nil,
+    workers: Workers
+  ) {
+    let bands = bands(workers)
+    let sums = mean.map { mean in
+      let ofBands = bands > 1 ? workspace?.assumingMemoryBound(to: Float.self) : nil
+      return Sums(base: ofBands ?? mean, tensor: self.sums(ofBands: bands))
+    }
+    workers.forEachRange(of: blocks * output.images * bands) { range, _ in
+      for unit in range {
+        let band = unit % bands, image = unit / bands % output.images, block = unit / bands / output.images
+        let ownSums = image * bands + band
+        if let sums { clear(sums, image: ownSums, blocks: block..<block + 1) }
+        run(
+          rows: rows.count * band / bands..<rows.count * (band + 1) / bands, of: image, block,
+          hidden: x + place(input, image: image, block: block).offset, firstRow: 0, filter: filter, bias: bias, into: y,
+          sums: sums.map { ($0, ownSums) })
+      }
+    }
+    guard let mean, let sums else { return }
+    for image in 0..<output.images { average(sums, bands: bands, into: mean, image: image, blocks: 0..<blocks) }
+  }
+
+  /// Computes some rows of one block of one image, whose rows from `firstRow` on are at `hidden`. Their results are added to
+  /// the sums of one of the images of `sums`.
   func run(
     rows range: Range<Int>, of image: Int, _ block: Int, hidden: UnsafeRawPointer, firstRow: Int,
     filter: UnsafePointer<Float>?, bias: UnsafePointer<Float>?, into y: UnsafeMutableRawPointer,
-    sums: UnsafeMutablePointer<Float>?
+    sums: (sums: Sums, image: Int)?
   ) {
     let place = place(output, image: image, block: block)
     let result = y + places.originByteOffset + place.offset
     let blockFilter = filter.map { UnsafeRawPointer($0 + block * taps[0] * taps[1] * blockChannels) } ?? hidden
     let blockBias = bias.map { UnsafeRawPointer($0 + block * blockChannels) } ?? blockFilter
-    let blockSums = sums.map { UnsafeMutableRawPointer(self.sums($0, image: image, block: block)) } ?? result
+    let blockSums =
+      sums.map { UnsafeMutableRawPointer($0.sums.place(image: $0.image, block: block * floatBlocks)) } ?? result
     let kernel = block == blocks - 1 ? lastKernel : kernel
     let blockDistance = output.element == .float32 ? place.distance : input.blockByteCount
     for index in range {
@@ -151,32 +188,33 @@ struct WindowSchedule: Sendable {
         input: hidden + (row.input - firstRow) * input.rowByteCount,
         filter: blockFilter + row.tap * taps[1] * blockChannels * 4, bias: blockBias,
         output: result + index * places.rowByteCount, sums: blockSums, rows: row.count, factor: row.factor,
-        blockDistance: blockDistance, sumsDistance: mean.blockByteCount)
+        blockDistance: blockDistance, sumsDistance: sums?.sums.tensor.blockByteCount ?? 0)
       kernel(&arguments)
     }
   }
 
-  /// Where the sums of one block of one image are.
-  private func sums(_ mean: UnsafeMutablePointer<Float>, image: Int, block: Int) -> UnsafeMutablePointer<Float> {
-    mean + place(self.mean, image: image, block: block).offset / 4
-  }
+  /// The means in memory as sums.
+  func sums(in mean: UnsafeMutablePointer<Float>) -> Sums { Sums(base: mean, tensor: self.mean) }
 
-  /// The sums of some blocks of one image, 16 of each block of the mean.
-  private func forEachSums(
-    _ mean: UnsafeMutablePointer<Float>, image: Int, blocks: Range<Int>, _ body: (UnsafeMutablePointer<Float>) -> Void
-  ) {
-    let range = blocks.lowerBound * floatBlocks..<min(blocks.upperBound * floatBlocks, self.mean.blocks)
-    for block in range { body(mean + self.mean.byteOffset(image: image, block: block) / 4) }
+  /// The blocks of 16 channels in some blocks of channels.
+  private func floatBlocks(_ blocks: Range<Int>) -> Range<Int> {
+    blocks.lowerBound * floatBlocks..<min(blocks.upperBound * floatBlocks, mean.blocks)
   }
 
   /// Begins the sums over pixels.
-  func clearSums(_ mean: UnsafeMutablePointer<Float>, image: Int, blocks: Range<Int>) {
-    forEachSums(mean, image: image, blocks: blocks) { $0.update(repeating: 0, count: 16) }
+  func clear(_ sums: Sums, image: Int, blocks: Range<Int>) {
+    for block in floatBlocks(blocks) { sums.place(image: image, block: block).update(repeating: 0, count: 16) }
   }
 
-  /// Makes means of the sums.
-  func averageSums(_ mean: UnsafeMutablePointer<Float>, image: Int, blocks: Range<Int>) {
-    let factor = 1 / Float(output.height * output.width)
-    forEachSums(mean, image: image, blocks: blocks) { (SIMD16<Float>.load($0) * factor).store($0) }
+  /// Makes the means of an image of the sums of its bands, which may be in their place.
+  func average(_ sums: Sums, bands: Int, into mean: UnsafeMutablePointer<Float>, image: Int, blocks: Range<Int>) {
+    let factor = 1 / Float(output.height * output.width), means = self.sums(in: mean)
+    for block in floatBlocks(blocks) {
+      var sum = SIMD16<Float>.load(sums.place(image: image * bands, block: block))
+      for band in 1..<bands {
+        sum += SIMD16<Float>.load(sums.place(image: image * bands + band, block: block))
+      }
+      (sum * factor).store(means.place(image: image, block: block))
+    }
   }
 }

@@ -60,7 +60,7 @@ struct BlockedDepthwiseConvolution: BlockedConvolution {
   }
 
   var filterCount: Int { schedule.filterCount }
-  var workspaceByteCount: Int { 0 }
+  var workspaceByteCount: Int { schedule.workspaceByteCount(request.workers) }
 
   func pack(
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<Float>,
@@ -71,5 +71,7 @@ struct BlockedDepthwiseConvolution: BlockedConvolution {
     _ x: UnsafeRawPointer, filter: UnsafePointer<Float>, bias: UnsafePointer<Float>?, residual: UnsafeRawPointer?,
     into y: UnsafeMutableRawPointer, mean: UnsafeMutablePointer<Float>?, workspace: UnsafeMutableRawPointer,
     workers: Workers
-  ) { schedule.run(x, filter: filter, bias: bias, into: y, mean: mean, workers: workers) }
+  ) {
+    schedule.run(x, filter: filter, bias: bias, into: y, mean: mean, workspace: workspace, workers: workers)
+  }
 }
