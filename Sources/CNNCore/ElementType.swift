@@ -24,5 +24,10 @@ public enum ElementType: String, Sendable, Hashable, CaseIterable {
   }
 
   /// Whether numbers of this type may stand for others by a scale and a zero point.
-  public var isInteger: Bool { self != .float32 && self != .bfloat16 }
+  public var isInteger: Bool {
+    switch self {
+    case .float32, .bfloat16: false
+    case .int32, .uint8, .int8: true
+    }
+  }
 }

@@ -55,6 +55,7 @@ import Testing
 
   @Test func aProcessorIsWhatItAnswers() {
     #expect(Answers().instructionSet == Self.everything)
+    #expect(Self.everything.names == InstructionSet(rawValue: .max).names)
     #expect(Self.everything.contains(.amxTile) && Self.everything.contains(.avx2) && Self.everything.contains(.fma))
     func without(_ bits: UInt32, _ word: WritableKeyPath<Answers, UInt32>) -> InstructionSet {
       var answers = Answers()

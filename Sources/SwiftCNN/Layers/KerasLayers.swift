@@ -192,7 +192,9 @@ extension Operation {
     switch activation.function {
     case .geluTanh, .clip, .erf, .logarithm, .power: return nil
     case .hardSwish: return "hard_silu"
-    default: return activation.function.rawValue
+    case .relu, .relu6, .leakyRelu, .elu, .selu, .silu, .sigmoid, .hardSigmoid, .gelu, .tanh, .softplus, .softsign,
+      .exponential, .mish:
+      return activation.function.rawValue
     }
   }
 }
