@@ -216,7 +216,7 @@ import X86Assembler
     for name in ["squeeze", "reduce", "gate", "last"] { #expect(try element(name) == .float32, "\(name)") }
     let reorders = found.graph.nodes.filter { ($0.operation as? Placed)?.operation is Reorder }.map(\.name)
       .filter { !$0.hasSuffix(".filter") }
-    #expect(reorders == ["input.blocked", "input.blocked_bfloat16", "last.row_major"])
+    #expect(reorders == ["input.blocked_bfloat16", "last.row_major"])
     let cost = try #require(found.stepCosts.first { $0.name == "excite" }).cost
     #expect(cost.implementation == "stream" && cost.precision == .bfloat16 && cost.instruction == "avx512_bf16")
     let reason = try #require(found.stepCosts.first { $0.name == "reduce" }).cost.reason
@@ -257,7 +257,7 @@ import X86Assembler
     try plan.graph.verify()
     let images = plan.graph.nodes.filter { $0.operation.kind == "reorder" }.map { plan.graph.type(of: $0.results[0]) }
       .filter { $0.rank == 4 && $0.shape[0] == 2 && $0.shape[3] % 8 == 0 }
-    #expect(images.map(\.shape) == [[2, 28, 28, 32], [2, 28, 28, 32], [2, 7, 7, 40]])
+    #expect(images.map(\.shape) == [[2, 28, 28, 32], [2, 7, 7, 40]])
     for name in ["first", "a.expanded", "a.middle", "a.sum", "b.expanded", "b.middle", "b.project", "pool"] {
       let node = try #require(plan.graph.nodes.first { $0.name == name })
       #expect(plan.graph.type(of: node.results[0]).element == .bfloat16, "\(name)")

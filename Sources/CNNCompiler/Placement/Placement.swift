@@ -104,7 +104,7 @@ struct Placement {
       choice = Choice(
         implementation: implementation.name, cycles: offer.cycles, precision: implementation.precision,
         instruction: implementation.instruction(on: library?.target), refusals: log.refusals,
-        reason: reason(implementation))
+        reason: reason(implementation, lowest))
       try implementation.place(candidate, reading: images, in: &self)
       return true
     } catch {
@@ -124,9 +124,11 @@ struct Placement {
   }
 
   /// Why an implementation does not compute in the precision that is asked for; empty where it does.
-  private func reason(_ implementation: any Implementation) -> String {
+  private func reason(_ implementation: any Implementation, _ cycles: Double) -> String {
     if implementation.precision == precision { return "" }
-    guard implementation.takesEitherElement, let target = library?.target else { return log.reason(against: precision) }
+    guard implementation.takesEitherElement, let target = library?.target else {
+      return log.reason(against: precision, chosen: implementation.name, cycles)
+    }
     return BFloat16Reorder.isPossible(on: target)
       ? "no layer beside it computes in bfloat16" : "\(target.instructionSet) has no instructions on bfloat16"
   }

@@ -10,7 +10,7 @@ final class PlacementLog {
 
   private(set) var refusals: [StepCost.Refusal] = []
   /// What each implementation said that was asked.
-  private var answers: [(precision: Precision, answer: Answer)] = []
+  private var answers: [(name: String, precision: Precision, answer: Answer)] = []
 
   private enum Answer {
     case refusal(String)
@@ -28,12 +28,12 @@ final class PlacementLog {
 
   func refused(_ implementation: any Implementation, _ reason: String) {
     refusals.append(StepCost.Refusal(implementation: implementation.name, reason: reason))
-    answers.append((implementation.precision, .refusal(reason)))
+    answers.append((implementation.name, implementation.precision, .refusal(reason)))
     if Self.isOn { text += "  \(implementation.name): no: \(reason)\n" }
   }
 
   func offered(_ implementation: any Implementation, _ cycles: Double, reorders: Double) {
-    answers.append((implementation.precision, .offer(cycles + reorders)))
+    answers.append((implementation.name, implementation.precision, .offer(cycles + reorders)))
     guard Self.isOn else { return }
     let copies = reorders > 0 ? " and \(Self.thousands(reorders)) of reorders" : ""
     text += "  \(implementation.name): \(Self.thousands(cycles)) kcycles\(copies)\n"
@@ -42,12 +42,15 @@ final class PlacementLog {
   /// Cycles as they are shown.
   static func thousands(_ cycles: Double) -> String { "\((cycles / 100).rounded() / 10)" }
 
-  /// Why what was chosen does not compute in a precision.
-  func reason(against precision: Precision) -> String {
-    switch answers.first(where: { $0.precision == precision })?.answer {
-    case .refusal(let reason): reason
-    case .offer(let cycles): "slower: \(Self.thousands(cycles)) thousand cycles"
-    case nil: "no \(precision.rawValue) implementation"
+  /// Why an implementation of so many cycles was chosen that does not compute in a precision.
+  func reason(against precision: Precision, chosen: String, _ cycles: Double) -> String {
+    let other = answers.first { $0.precision == precision }
+    switch other?.answer {
+    case .refusal(let reason): return reason
+    case .offer(let others):
+      return "slower: \(other?.name ?? "") would take \(Self.thousands(others)) thousand cycles, \(chosen) takes "
+        + Self.thousands(cycles)
+    case nil: return "no \(precision.rawValue) implementation"
     }
   }
 

@@ -25,8 +25,9 @@ struct Reorder: CompiledOperation, MemoryOperation {
   static func isPossible(from: TensorType, to: TensorType, _ target: CodeTarget?) -> Bool {
     guard from.shape == to.shape else { return false }
     guard from.element == to.element else {
-      return from.layout == .blocked() && to.layout == .blocked() && direction(from, to) != nil
-        && target.map { BFloat16Reorder.isPossible(on: $0) } ?? false
+      // Row by row only float32 lies.
+      return [from, to].allSatisfy { $0.layout == .blocked() || $0.layout == .rowMajor && $0.element == .float32 }
+        && direction(from, to) != nil && target.map { BFloat16Reorder.isPossible(on: $0) } ?? false
     }
     switch (from.layout, to.layout) {
     case (.rowMajor, .blocked(.none)), (.blocked(.none), .rowMajor): return from.element == .float32
@@ -47,11 +48,26 @@ struct Reorder: CompiledOperation, MemoryOperation {
   static func lower(
     from: TensorType, to: TensorType, _ library: KernelLibrary?
   ) throws(CNNError) -> LoweredOperation {
-    if let direction = direction(from, to), let library, let tensor = (from.element == .float32 ? from : to).blocks {
-      let reorder = try BFloat16Reorder(direction, tensor, library: library)
+    if let direction = direction(from, to), let library,
+      let tensor = try (from.element == .float32 ? from : to).with(layout: .blocked()).blocks
+    {
       var cost = StepCost(of: tensor)
       cost.algorithm = direction == .rounding ? "reorder to bfloat16" : "reorder to float32"
       (cost.instruction, cost.precision) = ("avx512_bf16", .bfloat16)
+      if from.layout == .rowMajor || to.layout == .rowMajor {
+        let rounded = tensor.with(element: .bfloat16)
+        cost.instruction = "portable"
+        return LoweredOperation(
+          cost: cost,
+          kernel: {
+            if direction == .rounding {
+              BlockedCopies.packRounding($0.operand(0), into: $0.result(), rounded, workers: $0.workers)
+            } else {
+              BlockedCopies.unpackWidening($0.operand(0), rounded, into: $0.result(), workers: $0.workers)
+            }
+          })
+      }
+      let reorder = try BFloat16Reorder(direction, tensor, library: library)
       return LoweredOperation(
         cost: cost, kernel: { reorder.run($0.operand(0), into: $0.result(), workers: $0.workers) })
     }

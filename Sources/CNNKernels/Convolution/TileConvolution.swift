@@ -28,6 +28,9 @@ public struct TileConvolution: Sendable {
     let inputByteOffset, outputByteOffset, filterOffset: Int
   }
 
+  /// Whether a target has products of tiles of bfloat16.
+  public static func isPossible(on target: CodeTarget) -> Bool { TileProductKernel.isPossible(on: target) }
+
   /// Why a convolution cannot be computed by tiles, in a few words; nil where it can. Whether the process may use them, says
   /// `TilePermission`.
   public static func refusal(
@@ -47,9 +50,7 @@ public struct TileConvolution: Sendable {
     _ geometry: ConvolutionGeometry, input: ConvolutionInput = .blocked, workers: Workers
   ) -> Double {
     if case .picture(let element) = input, let windows = try? PictureWindows(geometry, element) {
-      // Eight of a pixel's bytes are rounded and copied in a cycle.
-      return cycles(windows.geometry, workers: workers)
-        + Double(windows.tensor.byteCount) / 8 / Double(workers.count)
+      return cycles(windows.geometry, workers: workers) + windows.cycles / Double(workers.count)
     }
     let g = geometry
     let image = g.blockedInput.with(element: .bfloat16)

@@ -92,8 +92,8 @@ public final class Model: @unchecked Sendable {
       throw CNNError(.shapeMismatch, "the last axis of '\(pixelInput.name)', its channels, has no fixed size")
     }
     // The default mean and deviation are arrays of this size.
-    guard channels <= 1 << 16 else {
-      throw CNNError(.outOfMemory, "the input has \(channels) channels; expected \(1 << 16) at most")
+    guard channels <= 1 << 22 else {
+      throw CNNError(.outOfMemory, "the input has \(channels) channels; expected \(1 << 22) at most")
     }
     // More than a model file can hold.
     guard graph.valueCount <= 1 << 16 else {

@@ -57,6 +57,25 @@ import X86Assembler
     }
   }
 
+  @Test(arguments: [1, 15, 31, 32, 33, 100]) func rowsAreRoundedIntoBlocksAndBackInOneTrip(_ channels: Int) throws {
+    let layout = BlockedTensor(images: 2, height: 3, width: 11, channels: channels, element: .bfloat16)
+    let count = 66 * channels, workers = Workers(count: 2)
+    let x = try ConvolutionBuffer(randomCount: count, seed: 2, stream: UInt64(channels))
+    let blocks = try ConvolutionBuffer(byteCount: layout.byteCount), y = try ConvolutionBuffer(count: count)
+    BlockedCopies.packRounding(x.base, into: blocks.base, layout, workers: workers)
+    BlockedCopies.unpackWidening(blocks.base, layout, into: y.base, workers: workers)
+    let isIntact = [blocks, y].allSatisfy(\.isGuardIntact)
+    #expect(isIntact)
+    #expect((0..<count).allSatisfy { y[$0] == Float(BFloat16(x[$0])) })
+    for pixel in 0..<66 {
+      for lane in 0..<layout.blocks * 32 {
+        let place = layout.byteOffset(image: 0, block: lane / 32) + pixel * 64 + lane % 32 * 2
+        let expected = lane < channels ? x[pixel * channels + lane] : 0
+        #expect(UnsafeRawPointer(blocks.base).load(fromByteOffset: place, as: BFloat16.self) == BFloat16(expected))
+      }
+    }
+  }
+
   @Test func aTargetWithoutTheInstructionsIsRefused() {
     #expect(throws: CNNError(.invalidArgument, "avx512 has no instructions on bfloat16")) {
       try BFloat16Reorder(
