@@ -54,9 +54,9 @@ struct PictureWindows: Sendable {
     }
   }
 
-  /// How many cycles of one worker writing them takes, measured: for each of the picture's numbers, and for each row that is
-  /// put to a pixel of the windows.
-  var cycles: Double { 2.5 * Double(original.inputCount) + Double((8 + 12 * rows) * tensor.pixels) }
+  /// How many cycles of one worker putting them together takes, measured. Reading the picture, which all algorithms do, is
+  /// not among them.
+  var cycles: Double { Double((8 + 11 * rows) * tensor.pixels) }
 
   /// The filter `[output, row and column and channel, taps, 1]` of `weight` `[output, channels, height, width]`.
   func filter(_ weight: UnsafePointer<Float>) -> [Float] {
