@@ -39,7 +39,7 @@ struct ActivationInBlocks: Implementation {
   /// Where the result is stored so.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
     guard let activation = node.operation as? Activation, VectorActivation(activation) != nil else { return false }
-    return placement.passesOverBFloat16 && placement.storedElement(of: node.results[0]) == .bfloat16
+    return placement.storedElement(of: node.results[0]) == .bfloat16
   }
 }
 

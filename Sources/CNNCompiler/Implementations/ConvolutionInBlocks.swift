@@ -75,25 +75,19 @@ struct ConvolutionInBlocks: Implementation {
     ) {
       convolution.pack($1, scale: $2, into: $0.result(), workers: $0.workers)
     }
-    let operands =
-      try [images[0]] + placement.weights(of: candidate.node, packing, named: candidate.name) + images.dropFirst()
     cost.algorithm += epilogue.suffix
     cost.operations = convolution.operations
-    let residual = epilogue.hasBias ? 3 : 2, hasMean = mean != nil
-    let results = try placement.add(
-      candidate, operands,
+    let hasMean = mean != nil
+    let results = try placement.addConvolution(
+      candidate, images, packing,
       results: [placement.blockedResult(of: candidate).with(element: request.outputElement, layout: .blocked())]
         + (mean.map { [$0] } ?? []),
-      recomputation: .again(isCheap: false),
-      LoweredOperation(
-        workspaceByteCount: convolution.workspaceByteCount,
-        overwritableOperands: epilogue.addsResidual ? [[residual]] : [], cost: cost,
-        kernel: {
-          convolution.run(
-            $0.operand(0), filter: $0.operand(1), bias: epilogue.hasBias ? $0.operand(2) : nil,
-            residual: epilogue.addsResidual ? UnsafeRawPointer($0.operand(residual)) : nil, into: $0.result(0),
-            mean: hasMean ? $0.result(1) : nil, workspace: $0.workspace, workers: $0.workers)
-        }))
+      workspaceByteCount: convolution.workspaceByteCount, cost: cost
+    ) { arguments, bias, residual in
+      convolution.run(
+        arguments.operand(0), filter: arguments.operand(1), bias: bias, residual: residual, into: arguments.result(0),
+        mean: hasMean ? arguments.result(1) : nil, workspace: arguments.workspace, workers: arguments.workers)
+    }
     if hasMean { placement.defineMean(of: candidate.result, results[1]) }
   }
 }
@@ -119,6 +113,39 @@ func filterRefusal(_ node: Node) -> String? {
 }
 
 extension Placement {
+  /// Adds the step of a convolution or dense layer, which reads the image, the packed filter, and as the epilogue says the bias
+  /// and a residual, in whose place the result may be written.
+  /// - Parameters:
+  ///   - images: what the offer reads: the image, and the residual.
+  ///   - results: the types of the results.
+  ///   - packing: of the filter.
+  ///   - workspaceByteCount: the bytes it works in.
+  ///   - cost: what profiles say of it.
+  ///   - run: computes it.
+  @discardableResult
+  mutating func addConvolution(
+    _ candidate: Candidate, _ images: [Value], _ packing: FilterPackingStep, results: [TensorType],
+    workspaceByteCount: Int, cost: StepCost,
+    _ run:
+      @escaping @Sendable (
+        _ arguments: StepArguments, _ bias: UnsafePointer<Float>?, _ residual: UnsafeRawPointer?
+      ) -> Void
+  ) throws(CNNError) -> [Value] {
+    let epilogue = candidate.epilogue, residual = epilogue.hasBias ? 3 : 2
+    let operands =
+      try [images[0]] + weights(of: candidate.node, packing, named: candidate.name) + images.dropFirst()
+    return try add(
+      candidate, operands, results: results, recomputation: .again(isCheap: false),
+      LoweredOperation(
+        workspaceByteCount: workspaceByteCount, overwritableOperands: epilogue.addsResidual ? [[residual]] : [],
+        cost: cost,
+        kernel: {
+          run(
+            $0, epilogue.hasBias ? $0.operand(2) : nil,
+            epilogue.addsResidual ? UnsafeRawPointer($0.operand(residual)) : nil)
+        }))
+  }
+
   /// The sizes of a convolution, or of a dense layer as one of pixels by themselves.
   func geometry(of node: Node) throws(CNNError) -> ConvolutionGeometry {
     let x = source.type(of: node.operands[0]), weight = source.type(of: node.operands[1]).shape

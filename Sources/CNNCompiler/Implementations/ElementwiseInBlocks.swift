@@ -65,7 +65,7 @@ struct AdditionInBlocks: Implementation {
 
   /// Where the result is stored so.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
-    placement.passesOverBFloat16 && isOfOneShape(node, placement)
+    isOfOneShape(node, placement)
       && placement.storedElement(of: node.results[0]) == .bfloat16
   }
 

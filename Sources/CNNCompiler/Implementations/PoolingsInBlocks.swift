@@ -135,7 +135,7 @@ struct GlobalAverageInBlocks: Implementation {
   }
 
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
-    placement.passesOverBFloat16 && isMean(node)
+    isMean(node)
   }
 
   private func isMean(_ node: Node) -> Bool { (node.operation as? GlobalPooling2D)?.kind == .average }

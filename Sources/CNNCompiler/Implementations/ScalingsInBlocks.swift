@@ -49,7 +49,7 @@ struct ChannelScalingInBlocks: Implementation {
 
   /// The image, where the result is stored so.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
-    placement.passesOverBFloat16 && operands(node, placement)?.image == value
+    operands(node, placement)?.image == value
       && placement.storedElement(of: node.results[0]) == .bfloat16
   }
 }

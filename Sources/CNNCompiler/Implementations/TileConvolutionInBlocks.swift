@@ -47,20 +47,13 @@ struct TileConvolutionInBlocks: Implementation {
     let packing = FilterPackingStep(name: "tiles \(cost.shape)", element: .bfloat16, count: convolution.filterCount) {
       convolution.pack($1, scale: $2, into: $0.bfloat16Result(), workers: $0.workers)
     }
-    let operands =
-      try [images[0]] + placement.weights(of: node, packing, named: candidate.name) + images.dropFirst()
-    let residual = epilogue.hasBias ? 3 : 2
-    try placement.add(
-      candidate, operands, results: [type], recomputation: .again(isCheap: false),
-      LoweredOperation(
-        workspaceByteCount: convolution.workspaceByteCount,
-        overwritableOperands: epilogue.addsResidual ? [[residual]] : [], cost: cost,
-        kernel: {
-          convolution.run(
-            $0.operand(0), filter: $0.bfloat16(1), bias: epilogue.hasBias ? $0.operand(2) : nil,
-            residual: epilogue.addsResidual ? UnsafeRawPointer($0.operand(residual)) : nil, into: $0.result(0),
-            workspace: $0.workspace, workers: $0.workers)
-        }))
+    try placement.addConvolution(
+      candidate, images, packing, results: [type], workspaceByteCount: convolution.workspaceByteCount, cost: cost
+    ) { arguments, bias, residual in
+      convolution.run(
+        arguments.operand(0), filter: arguments.bfloat16(1), bias: bias, residual: residual,
+        into: arguments.result(0), workspace: arguments.workspace, workers: arguments.workers)
+    }
   }
 
   /// The image, or the residual, which lies like the result.

@@ -26,9 +26,6 @@ extension Placement {
     storedElements[value.index] = .bfloat16
   }
 
-  /// Whether there is code for passes over images of bfloat16.
-  var passesOverBFloat16: Bool { library.map { BFloat16Reorder.isPossible(on: $0.target) } ?? false }
-
   /// The type in blocks in which a value lies, or if it does not yet, in which it will: float32 where it lies row by row, as
   /// the copy into blocks is; nil where it has no blocks.
   func storedType(_ value: Value) throws(CNNError) -> TensorType? {

@@ -36,7 +36,7 @@ public struct TileConvolution: Sendable {
   public static func refusal(
     _ g: ConvolutionGeometry, input: ConvolutionInput = .blocked, _ target: CodeTarget
   ) -> String? {
-    guard TileProductKernel.isPossible(on: target) else {
+    guard isPossible(on: target) else {
       return "\(target.instructionSet) has no products of tiles of bfloat16"
     }
     if case .picture = input { return PictureWindows.refusal(g) }
@@ -105,14 +105,13 @@ public struct TileConvolution: Sendable {
     var products: [Product] = [], filterEnd = 0
     for groups in try ChannelGroups.parts(of: g, blockChannels: TileFilter.blockChannels) {
       let schedule = TileProductSchedule(
-        groups.geometry, groups: groups.count, input: source, output: result, isBFloat16: isRounded,
-        epilogue: epilogue, workers: workers, library: library)
+        groups.geometry, groups: groups.count, input: source, output: result, epilogue: epilogue, workers: workers,
+        library: library)
       products.append(
         Product(
           groups: groups, schedule: schedule,
-          inputByteOffset: groups.firstInput / TileFilter.blockChannels * source.blockByteCount,
-          outputByteOffset: groups.firstOutput / (isRounded ? TileFilter.blockChannels : BlockedTensor.blockChannels)
-            * result.blockByteCount,
+          inputByteOffset: groups.firstInput / source.channelsPerBlock * source.blockByteCount,
+          outputByteOffset: groups.firstOutput / result.channelsPerBlock * result.blockByteCount,
           filterOffset: filterEnd))
       filterEnd += schedule.filter.count
     }

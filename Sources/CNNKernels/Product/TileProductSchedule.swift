@@ -50,11 +50,10 @@ struct TileProductSchedule: Sendable {
   ///   - g: the sizes; of the border, only what `input` has.
   ///   - groups: in how many groups of whole blocks the channels are.
   ///   - input: with its border in place.
-  ///   - output: the result, with a border of zeros or without one.
-  ///   - isBFloat16: whether results are rounded; else they are float32 in blocks of 16 channels.
+  ///   - output: the result, with a border of zeros or without one; of bfloat16 or float32.
   init(
-    _ g: ConvolutionGeometry, groups: Int, input: BlockedTensor, output: BlockedTensor, isBFloat16: Bool,
-    epilogue: Epilogue, workers: Workers, library: KernelLibrary
+    _ g: ConvolutionGeometry, groups: Int, input: BlockedTensor, output: BlockedTensor, epilogue: Epilogue,
+    workers: Workers, library: KernelLibrary
   ) {
     var filter = TileFilter(
       outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
@@ -71,6 +70,7 @@ struct TileProductSchedule: Sendable {
     }
     self.filter = filter
     self.output = output
+    let isBFloat16 = output.element == .bfloat16
     var loops: [ProductKernel.Loop] = []
     if filter.blocks > 1 { loops.append(.init(count: filter.blocks, stride: input.blockByteCount)) }
     if g.kernelHeight > 1 {
@@ -120,8 +120,9 @@ struct TileProductSchedule: Sendable {
       for (index, tiles) in filter.panels.enumerated() {
         let channel = group * filter.outputChannels + index * filter.panelTiles * TileFilter.tileChannels
         let lane = channel % output.channelsPerBlock
-        // Beside the second half of a block another panel has the first, and beside the first the second if there is one.
-        let isWholeBlock = tiles == 2 || lane == 0 && filter.panels.count == index + 1
+        // Beside the second half of a block another panel has the first, and beside the first the second if there is one. A
+        // block of float32 has no halves.
+        let isWholeBlock = tiles == 2 || !isBFloat16 || lane == 0 && filter.panels.count == index + 1
         panels.append(
           Panel(
             kernels: tileCounts.map { kernel(tiles: $0, columns: tiles, isWholeBlock: isWholeBlock) },

@@ -33,11 +33,9 @@ extension WindowSchedule {
       isPossible(width: g.kernelWidth, stride: g.strideWidth, dilation: g.dilationWidth, outputWidth: g.outputWidth)
     else { return "the window's columns, stride or dilation, or the result's columns, are too many" }
     // A window of which no row lies inside the image has no kernel.
-    let hasRows = (0..<g.outputHeight).allSatisfy { row in
-      (0..<g.kernelHeight).contains {
-        (0..<g.inputHeight).contains(row * g.strideHeight - g.padTop + $0 * g.dilationHeight)
-      }
-    }
+    let hasRows = isPossible(
+      height: g.kernelHeight, stride: g.strideHeight, dilation: g.dilationHeight, padding: g.padTop,
+      inputHeight: g.inputHeight, outputHeight: g.outputHeight)
     return hasRows ? nil : "some windows hold no row of the image"
   }
 }
