@@ -1,18 +1,34 @@
 import CNNCore
 import X86Assembler
 
+/// What multiplies and adds in a processor.
+public enum ArithmeticUnit: Sendable, CaseIterable {
+  /// float32 in vector registers.
+  case vectors
+  /// bfloat16 in tiles.
+  case tiles
+}
+
 /// What this machine can do at most with so many threads, as measured.
 public struct MachineLimits: Sendable, Equatable {
-  /// Multiplications and additions of float32 in a second, in registers.
+  /// Multiplications and additions of float32 in a second, in vector registers.
   public let operationsPerSecond: Double
+  /// Multiplications and additions of bfloat16 in a second, in tiles; nil where it was not asked for, and where this process
+  /// has no tiles.
+  public internal(set) var tileOperationsPerSecond: Double?
   /// Bytes read from memory in a second.
   public let bytesPerSecond: Double
   /// A processor's cycles in a second; nil where the system gives no memory for code.
   public let cyclesPerSecond: Double?
 
-  /// The shortest time in which so much can be done.
-  public func seconds(operations: Int, byteCount: Int) -> Double {
-    max(Double(operations) / operationsPerSecond, Double(byteCount) / bytesPerSecond)
+  /// The shortest time in which a unit can do so much.
+  public func seconds(operations: Int, by unit: ArithmeticUnit, byteCount: Int) -> Double {
+    let rate =
+      switch unit {
+      case .vectors: operationsPerSecond
+      case .tiles: tileOperationsPerSecond ?? operationsPerSecond
+      }
+    return max(Double(operations) / rate, Double(byteCount) / bytesPerSecond)
   }
 
   /// The time of so many cycles; nil for none, and where the clock is not known.
@@ -23,14 +39,25 @@ public struct MachineLimits: Sendable, Equatable {
   private static let known = Guarded<[Int: MachineLimits]> { [:] }
 
   /// The limits of so many threads: measured the first time they are asked for, in about a quarter of a second.
+  ///
+  /// The rate of tiles is measured each time it is asked for, in less than a tenth of a second, and the best of all is kept:
+  /// on shared processors it was seen to be a quarter for seconds.
+  /// - Parameter units: those whose rates are needed.
   /// - Throws: `.outOfMemory` where there is no room for a buffer larger than the caches.
-  public static func measured(threads: Int) throws(CNNError) -> MachineLimits {
+  public static func measured(threads: Int, of units: Set<ArithmeticUnit>) throws(CNNError) -> MachineLimits {
     try known.withLock { (known) throws(CNNError) in
-      if let limits = known[threads] { return limits }
       let workers = Workers(count: threads)
-      let limits = MachineLimits(
-        operationsPerSecond: operationRate(workers), bytesPerSecond: try memoryRate(workers),
-        cyclesPerSecond: clockRate())
+      var limits: MachineLimits
+      if let before = known[threads] {
+        limits = before
+      } else {
+        limits = MachineLimits(
+          operationsPerSecond: operationRate(workers), bytesPerSecond: try memoryRate(workers),
+          cyclesPerSecond: clockRate())
+      }
+      if units.contains(.tiles), let rate = tileRate(workers) {
+        limits.tileOperationsPerSecond = max(limits.tileOperationsPerSecond ?? 0, rate)
+      }
       known[threads] = limits
       return limits
     }
@@ -76,11 +103,19 @@ public struct MachineLimits: Sendable, Equatable {
   private static func generatedRate<Register: VectorRegister>(
     _ workers: Workers, rounds: Int, _ kind: Register.Type
   ) -> Double? {
-    guard let code = try? multiplyAddLoop(kind).finish(name: "multiply_add_peak"),
-      let memory = try? ExecutableMemory([code])
-    else { return nil }
+    rate(
+      of: multiplyAddLoop(kind), "multiply_add_peak", workers, rounds: rounds,
+      operations: accumulatorCount * Register.laneCount * 2)
+  }
+
+  /// The rate of a loop with so many operations in each of its rounds, whose number is its argument; nil where the system
+  /// gives no memory for code.
+  private static func rate(
+    of k: Assembler, _ name: String, _ workers: Workers, rounds: Int, operations: Int
+  ) -> Double? {
+    guard let code = try? k.finish(name: name), let memory = try? ExecutableMemory([code]) else { return nil }
     let loop = unsafeBitCast(memory.address(of: 0), to: (@convention(c) (Int) -> Void).self)
-    let amount = workers.count * rounds * accumulatorCount * Register.laneCount * 2
+    let amount = workers.count * rounds * operations
     return withExtendedLifetime(memory) { bestRate(trials: 300, amount: amount) { workers.run { _ in loop(rounds) } } }
   }
 
@@ -99,17 +134,44 @@ public struct MachineLimits: Sendable, Equatable {
     return k
   }
 
+  /// The rate of products of tiles; nil where this process has none.
+  private static func tileRate(_ workers: Workers) -> Double? {
+    guard InstructionSet.selected.contains(.amxBF16), TilePermission.refusal == nil else { return nil }
+    // Four tiles of sums hide the latency of a product; 16 x 16 sums of 32 products each.
+    let sums = TileRegister.all.prefix(4), rows = 16
+    return rate(
+      of: tileLoop(sums, TileRegister.all[4], TileRegister.all[5], rows: rows), "tile_peak", workers, rounds: 1_000,
+      operations: sums.count * rows * rows * 32 * 2)
+  }
+
+  /// Code that adds products to all sums, as many times as its argument says. It configures the tiles and releases them, as
+  /// each worker does.
+  private static func tileLoop(
+    _ sums: ArraySlice<TileRegister>, _ left: TileRegister, _ right: TileRegister, rows: Int
+  ) -> Assembler {
+    let k = Assembler(), top = k.newLabel()
+    var tiles = TileConfiguration()
+    for tile in sums + [left, right] { tiles[tile] = .init(rows: rows, rowByteCount: 64) }
+    k.configureTiles(tiles)
+    k.align(32)
+    k.bind(top)
+    for sum in sums { k.tdpbf16ps(sum, left, right) }
+    k.dec(.rdi)
+    k.jump(.ne, top)
+    k.tilerelease()
+    k.ret()
+    return k
+  }
+
   /// The rate of a loop that takes a cycle each time on every processor.
   private static func clockRate() -> Double? {
-    let k = Assembler(), top = k.newLabel(), rounds = 100_000
+    let k = Assembler(), top = k.newLabel()
     k.align(32)
     k.bind(top)
     k.dec(.rdi)
     k.jump(.ne, top)
     k.ret()
-    guard let code = try? k.finish(name: "clock"), let memory = try? ExecutableMemory([code]) else { return nil }
-    let loop = unsafeBitCast(memory.address(of: 0), to: (@convention(c) (Int) -> Void).self)
-    return withExtendedLifetime(memory) { bestRate(trials: 100, amount: rounds) { loop(rounds) } }
+    return rate(of: k, "clock", Workers(count: 1), rounds: 100_000, operations: 1)
   }
 
   @inline(never)

@@ -39,6 +39,22 @@ def test_a_profile_has_a_row_for_each_step_with_all_its_layers(model, images):
     assert f"{conv.predicted_seconds * 1e3:.4f}" in str(profile)
 
 
+def test_steps_of_tiles_have_a_limit_of_their_own():
+    inputs = layers.Input((16, 16, 64))
+    model = models.Model(inputs, layers.Conv2D(64, 3, padding="same", name="conv")(inputs))
+    assert model.profile(np.zeros((4, 16, 16, 64), np.float32), repeats=1).tile_operations_per_second is None
+    model.set_precision("bfloat16")
+    profile = model.profile(np.zeros((4, 16, 16, 64), np.float32), repeats=1)
+    said = {row.layer: row.instruction for row in model.precision()}
+    assert all(step.instruction == said[name] for step in profile.steps for name in step.layers)
+    by_tiles = [step for step in profile.steps if step.instruction == "amx_bf16"]
+    assert bool(by_tiles) == (profile.tile_operations_per_second is not None)
+    assert bool(by_tiles) == ("by tiles of bfloat16" in str(profile))
+    for step in by_tiles:
+        shortest = max(step.operations / profile.tile_operations_per_second, step.bytes / profile.bytes_per_second)
+        assert step.share_of_limit == pytest.approx(shortest / step.seconds)
+
+
 def test_the_batch_size_says_how_many_images_are_measured(model, images):
     assert model.profile(images, batch_size=3, repeats=1).images == 3
 

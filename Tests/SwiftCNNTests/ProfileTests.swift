@@ -38,6 +38,27 @@ import Testing
     }
   }
 
+  @Test func theLimitOfAStepIsThatOfWhatCarriesOutItsOperations() throws {
+    let model = try Model("resnet18", options: ModelOptions(inputShape: [32, 32, 3], classes: 10))
+    model.setPrecision(.bfloat16)
+    let profile = try model.profile(Tensor(zeros: [1, 32, 32, 3]).view, repeats: 1)
+    let tiles = profile.steps.filter { $0.instruction == "amx_bf16" }
+    let instructions = Dictionary(
+      try model.layerPrecisions().map { ($0.layer, $0.instruction) }, uniquingKeysWith: { first, _ in first })
+    for step in profile.steps {
+      for layer in step.layers { #expect(step.instruction == instructions[layer], "\(layer)") }
+      let rate = step.instruction == "amx_bf16" ? profile.tileOperationsPerSecond : profile.operationsPerSecond
+      let arithmetic = try Double(step.operations) / #require(rate)
+      #expect(step.shortestSeconds == max(arithmetic, Double(step.byteCount) / profile.bytesPerSecond), "\(step.name)")
+    }
+    #expect(tiles.isEmpty == (profile.tileOperationsPerSecond == nil))
+    #expect(profile.text.contains("GFLOP/s by tiles of bfloat16, ") == !tiles.isEmpty)
+    #expect(profile.json.contains(#""tile_operations_per_second":null"#) == tiles.isEmpty)
+    // Elsewhere there is nothing to be said of tiles.
+    model.setPrecision(.float32)
+    #expect(try model.profile(Tensor(zeros: [1, 32, 32, 3]).view, repeats: 1).tileOperationsPerSecond == nil)
+  }
+
   @Test func theTraceHasEachStepAndWhenThreadsWereAtWorkInIt() throws {
     let profile = try Model(randomNetwork(), name: "random").profile(imageData(4).x.view, repeats: 2)
     let trace = try #require(JSON(parsing: profile.formatted("trace")).objectValue)

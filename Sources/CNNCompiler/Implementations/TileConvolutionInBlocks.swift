@@ -44,6 +44,7 @@ struct TileConvolutionInBlocks: Implementation {
       workers: placement.workers, library: library)
     var cost = StepCost(of: convolution.geometry)
     cost.algorithm = name + epilogue.suffix
+    cost.unit = .tiles
     let packing = FilterPackingStep(name: "tiles \(cost.shape)", element: .bfloat16, count: convolution.filterCount) {
       convolution.pack($1, scale: $2, into: $0.bfloat16Result(), workers: $0.workers)
     }

@@ -34,6 +34,8 @@ public struct StepCost: Sendable, Equatable {
   public var shape = ""
   /// Multiplications and additions that the kernel carries out.
   public var operations = 0
+  /// What carries them out.
+  public var unit = ArithmeticUnit.vectors
   /// Bytes of the operands and results.
   public var byteCount = 0
   /// The precision that it computes in.

@@ -18,7 +18,6 @@ extension Model {
       defer { withExtendedLifetime(whole) {} }
       let x = whole[0..<min(whole.count, try imagesPerPass(whole))]
       let outputs = network.outputs.map(\.name)
-      let limits = try MachineLimits.measured(threads: Threads.count)
       return try withPredictionContext(x, outputs) { (context) throws(CNNError) in
         let layers = try Compiler.layers(of: context.plan, network: network, outputs: outputs)
         var measurement = Measurements()
@@ -26,7 +25,7 @@ extension Model {
           measurement.add(run.map(Profile.Timing.init))
         }
         let rows = zip(layers, context.plan.stepCosts).map { ProfileRow($0, $1.cost) }
-        return profile(of: rows, measurement, images: x.count, chosenPrecision, limits)
+        return try profile(of: rows, measurement, images: x.count, chosenPrecision)
       }
     }
   }
@@ -52,7 +51,6 @@ extension Model {
       let x = try converted(samples(x))
       defer { withExtendedLifetime(x) {} }
       try checkTargets(x, y, sampleWeight, state.settings.lossOperation(for: network))
-      let limits = try MachineLimits.measured(threads: Threads.count)
       let parameters = try parameters.copy()
       let optimizer = try state.copy(for: parameters).optimizer
       let rate = state.nextRate, workers = Workers(count: Threads.count)
@@ -85,7 +83,7 @@ extension Model {
             run.map(Profile.Timing.init) + zip(times, times.dropFirst()).map { Profile.Timing(start: $0, end: $1) })
         }
       }
-      return profile(of: rows, measurement, images: x.count, .float32, limits)
+      return try profile(of: rows, measurement, images: x.count, .float32)
     }
   }
 
@@ -96,19 +94,21 @@ extension Model {
   }
 
   private func profile(
-    of rows: [ProfileRow], _ measurement: Measurements, images: Int, _ precision: Precision, _ limits: MachineLimits
-  ) -> Profile {
+    of rows: [ProfileRow], _ measurement: Measurements, images: Int, _ precision: Precision
+  ) throws(CNNError) -> Profile {
+    let limits = try MachineLimits.measured(threads: Threads.count, of: Set(rows.map(\.unit)))
     let steps = zip(rows, measurement.medians).map { row, median in
       Profile.Step(
-        pass: row.pass, layers: row.layers, algorithm: row.algorithm, shape: row.shape,
+        pass: row.pass, layers: row.layers, algorithm: row.algorithm, instruction: row.instruction, shape: row.shape,
         seconds: Double(max(median, 1)) * 1e-9, predictedSeconds: limits.seconds(cycles: row.cycles),
         operations: row.operations, byteCount: row.byteCount,
-        shortestSeconds: limits.seconds(operations: row.operations, byteCount: row.byteCount))
+        shortestSeconds: limits.seconds(operations: row.operations, by: row.unit, byteCount: row.byteCount))
     }
     return Profile(
       model: name, imageCount: images, threadCount: Threads.count, precision: precision, repeats: measurement.count,
-      operationsPerSecond: limits.operationsPerSecond, bytesPerSecond: limits.bytesPerSecond, steps: steps,
-      fastest: measurement.fastest)
+      operationsPerSecond: limits.operationsPerSecond,
+      tileOperationsPerSecond: rows.contains { $0.unit == .tiles } ? limits.tileOperationsPerSecond : nil,
+      bytesPerSecond: limits.bytesPerSecond, steps: steps, fastest: measurement.fastest)
   }
 }
 
@@ -116,19 +116,22 @@ extension Model {
 private struct ProfileRow {
   let pass: Profile.Pass?
   let layers: [String]
-  let algorithm, shape: String
+  let algorithm, instruction, shape: String
   var operations = 0
+  var unit = ArithmeticUnit.vectors
   let byteCount: Int
   /// Of each worker, as placement expected; 0 where nothing was expected.
   var cycles = 0.0
 
   init(_ layers: [String], _ cost: StepCost, pass: Profile.Pass? = nil) {
     (self.pass, self.layers, algorithm, shape) = (pass, layers, cost.algorithm, cost.shape)
+    (instruction, unit) = (cost.instruction, cost.unit)
     (operations, byteCount, cycles) = (cost.operations, cost.byteCount, cost.cycles)
   }
 
   private init(update layer: String, _ algorithm: String, elements: Int, floats: Int) {
     (pass, layers, self.algorithm, shape, byteCount) = (.update, [layer], algorithm, "\(elements)", floats * 4)
+    instruction = "portable"
   }
 
   /// What follows on the backward pass, in the order of a training step.

@@ -23,6 +23,8 @@ public struct Profile: Sendable, Equatable {
     public let layers: [String]
     /// How it is computed.
     public let algorithm: String
+    /// The instructions that it is computed with, as `LayerPrecision` says them.
+    public let instruction: String
     /// The sizes of one image.
     public let shape: String
     /// The median time.
@@ -33,7 +35,7 @@ public struct Profile: Sendable, Equatable {
     public let operations: Int
     /// Bytes of what it reads and writes, weights too.
     public let byteCount: Int
-    /// The time in which the machine could do this at best.
+    /// The time in which the machine could do this at best, by what carries out its operations: tiles, or vectors.
     public let shortestSeconds: Double
 
     /// The layers in one text, as `conv1 + bn1 + relu`.
@@ -57,8 +59,10 @@ public struct Profile: Sendable, Equatable {
   public let precision: Precision
   /// How often it was measured.
   public let repeats: Int
-  /// Multiplications and additions that all threads can do in a second, as measured.
+  /// Multiplications and additions of float32 that all threads can do in a second, as measured.
   public let operationsPerSecond: Double
+  /// Those of bfloat16 that all threads can do in tiles in a second, as measured; nil where no step computes by tiles.
+  public let tileOperationsPerSecond: Double?
   /// Bytes that all threads can read from memory in a second, as measured.
   public let bytesPerSecond: Double
   /// The steps in the order in which they run.
@@ -138,6 +142,7 @@ extension Profile: CustomStringConvertible {
       + "thread\(threadCount == 1 ? "" : "s"), median of \(repeats)"
       + (precision == .float32 ? "\n" : ", precision \(precision.rawValue)\n")
       + "limit of this machine: \(decimal(operationsPerSecond * 1e-9, 1)) GFLOP/s, "
+      + (tileOperationsPerSecond.map { "\(decimal($0 * 1e-9, 1)) GFLOP/s by tiles of bfloat16, " } ?? "")
       + "\(decimal(bytesPerSecond * 1e-9, 1)) GB/s"
     let body = lines.dropFirst().dropLast(sums.count)
     return ([title, rule, lines[0], rule] + body + [rule] + lines.suffix(sums.count)).joined(separator: "\n")
@@ -148,7 +153,7 @@ extension Profile: CustomStringConvertible {
     let rows = steps.map { step in
       object([
         ("pass", step.pass.map { .string($0.rawValue) } ?? .null), ("layers", .array(step.layers.map(JSON.string))),
-        ("algorithm", .string(step.algorithm)),
+        ("algorithm", .string(step.algorithm)), ("instruction", .string(step.instruction)),
         ("shape", .string(step.shape)), ("seconds", .number(step.seconds)),
         ("predicted_seconds", step.predictedSeconds.map { .number($0) } ?? .null),
         ("operations", .integer(Int64(step.operations))), ("bytes", .integer(Int64(step.byteCount))),
@@ -161,6 +166,7 @@ extension Profile: CustomStringConvertible {
         ("model", .string(model)), ("images", .integer(Int64(imageCount))), ("threads", .integer(Int64(threadCount))),
         ("precision", .string(precision.rawValue)), ("repeats", .integer(Int64(repeats))),
         ("operations_per_second", .number(operationsPerSecond)),
+        ("tile_operations_per_second", tileOperationsPerSecond.map { .number($0) } ?? .null),
         ("bytes_per_second", .number(bytesPerSecond)), ("seconds", .number(seconds)), ("steps", .array(rows)),
       ]))
   }
@@ -190,7 +196,8 @@ extension Profile: CustomStringConvertible {
     for (step, time) in zip(steps, fastest) {
       let arguments = object([
         ("pass", step.pass.map { .string($0.rawValue) } ?? .null),
-        ("algorithm", .string(step.algorithm)), ("shape", .string(step.shape)),
+        ("algorithm", .string(step.algorithm)), ("instruction", .string(step.instruction)),
+        ("shape", .string(step.shape)),
         ("GFLOP/s", .number(step.gigaflops)), ("GB/s", .number(step.gigabytesPerSecond)),
         ("share of limit", .number(step.shareOfLimit)), ("bytes", .integer(Int64(step.byteCount))),
       ])

@@ -20,6 +20,7 @@ class Step(NamedTuple):
         pass_: the part of a training step: ``"forward"``, ``"backward"`` or ``"update"``; None in a prediction.
         layers: the names of the layers.
         algorithm: how it is computed.
+        instruction: the instructions that it is computed with, as ``Model.precision`` says them.
         shape: the sizes of one image.
         seconds: the median time.
         predicted_seconds: the time by the model that the implementation was chosen by, at the processor's clock; None
@@ -28,13 +29,14 @@ class Step(NamedTuple):
         bytes: of what it reads and writes, weights too.
         gigaflops: billions of these operations in a second.
         gigabytes_per_second: billions of bytes in a second.
-        share_of_limit: how near it comes to what the machine can do, 1 being there. What lies in the caches can be read
+        share_of_limit: how near it comes to what the machine can do, in tiles or in vectors, 1 being there. What lies in the caches can be read
             faster than memory, so that it can be more.
     """
 
     pass_: str | None
     layers: tuple[str, ...]
     algorithm: str
+    instruction: str
     shape: str
     seconds: float
     predicted_seconds: float | None
@@ -59,7 +61,9 @@ class Profile:
         threads: the number of threads.
         precision: what the model is to compute in, see ``Model.precision``; ``"float32"`` in training.
         repeats: how often it was measured.
-        operations_per_second: multiplications and additions that all threads can do in a second, as measured.
+        operations_per_second: multiplications and additions of float32 that all threads can do in a second, as measured.
+        tile_operations_per_second: those of bfloat16 that all threads can do in tiles in a second, as measured; None where
+            no step computes by tiles.
         bytes_per_second: bytes that all threads can read from memory in a second, as measured.
         seconds: the sum of the steps' times.
         steps: in the order in which they run.
@@ -71,6 +75,7 @@ class Profile:
     precision: str
     repeats: int
     operations_per_second: float
+    tile_operations_per_second: float | None
     bytes_per_second: float
     seconds: float
     steps: list[Step]
