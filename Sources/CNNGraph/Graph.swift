@@ -64,9 +64,9 @@ public struct Graph: Sendable {
   public internal(set) var updates: [Update] = []
 
   private var types: [TensorType] = []
-  /// What the types are for inputs of twice the size along their variable axes: where the two differ, the size varies.
-  /// Shape rules so need not know that there are such axes.
-  private var doubledTypes: [TensorType] = []
+  /// What those types become, by the value's position, that change for inputs of twice the size along their variable axes:
+  /// their size varies. Shape rules so need not know that there are such axes.
+  private var doubledTypes: [Int: TensorType] = [:]
   private var definitions: [Definition] = []
   private var names: [String: Value] = [:]
   private var lastNumbers: [String: Int] = [:]
@@ -98,8 +98,10 @@ public struct Graph: Sendable {
 
   /// The shape of a value, with nil for axes whose size depends on the variable axes of an input.
   public func shape(of value: Value) -> [Int?] {
-    zip(types[value.index].shape, doubledTypes[value.index].shape).map { $0 == $1 ? $0 : nil }
+    zip(types[value.index].shape, doubledType(of: value).shape).map { $0 == $1 ? $0 : nil }
   }
+
+  private func doubledType(of value: Value) -> TensorType { doubledTypes[value.index] ?? types[value.index] }
 
   /// Where a value of this graph comes from.
   public func definition(of value: Value) -> Definition { definitions[value.index] }
@@ -157,7 +159,6 @@ public struct Graph: Sendable {
   /// Makes room for so many values.
   mutating func reserveCapacity(_ count: Int) {
     types.reserveCapacity(count)
-    doubledTypes.reserveCapacity(count)
     definitions.reserveCapacity(count)
     names.reserveCapacity(count)
   }
@@ -177,7 +178,7 @@ public struct Graph: Sendable {
     try checkRoom(for: name)
     let value = Value(index: types.count)
     types.append(type)
-    doubledTypes.append(doubled ?? type)
+    if let doubled, doubled != type { doubledTypes[value.index] = doubled }
     definitions.append(definition)
     names[name] = value
     return value
@@ -250,9 +251,9 @@ public struct Graph: Sendable {
 
   /// The result types for inputs of twice the size; nil where the operands do not depend on it.
   private func doubledResults(of operation: any Operation, _ operands: [Value]) throws(CNNError) -> [TensorType]? {
-    guard operands.contains(where: { types[$0.index] != doubledTypes[$0.index] }) else { return nil }
+    guard operands.contains(where: { doubledTypes[$0.index] != nil }) else { return nil }
     do throws(CNNError) {
-      return try operation.checkedResultTypes(operands.map { doubledTypes[$0.index] })
+      return try operation.checkedResultTypes(operands.map(doubledType))
     } catch {
       throw error.prefixed("the input's size varies, and for one of twice the size")
     }
@@ -304,9 +305,11 @@ public struct Graph: Sendable {
 
   /// Takes back the parameters and nodes that were added since `mark`, for layers of which a part did not fit.
   public mutating func rollBack(to mark: Mark) {
-    for index in mark.values..<types.count { names[name(of: Value(index: index))] = nil }
+    for index in mark.values..<types.count {
+      names[name(of: Value(index: index))] = nil
+      doubledTypes[index] = nil
+    }
     types.removeSubrange(mark.values...)
-    doubledTypes.removeSubrange(mark.values...)
     definitions.removeSubrange(mark.values...)
     parameters.removeSubrange(mark.parameters...)
     nodes.removeSubrange(mark.nodes...)

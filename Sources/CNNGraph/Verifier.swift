@@ -1,9 +1,8 @@
 import CNNCore
-import Glibc
 
 extension Graph {
   /// Whether every pass is followed by `verify()`: the environment variable `SWIFTCNN_VERIFY=1`.
-  public static let verifiesPasses: Bool = getenv("SWIFTCNN_VERIFY").map { String(cString: $0) == "1" } ?? false
+  public static let verifiesPasses: Bool = EnvironmentVariable("SWIFTCNN_VERIFY").isOn()
 
   /// Checks that the graph is what it should be: every value assigned once and before it is read, every type what the
   /// operation's shape rule gives, outputs and updates in place.

@@ -12,7 +12,8 @@ public enum OpenBLAS {
   public static var isAvailable: Bool { library != nil }
 
   /// Whether the environment has `SWIFTCNN_BLAS=none`.
-  public static var isDeclined: Bool { getenv("SWIFTCNN_BLAS").map { String(cString: $0) == "none" } ?? false }
+  public static let isDeclined =
+    EnvironmentVariable("SWIFTCNN_BLAS").choice(among: ["none"], otherwise: "OpenBLAS is used") != nil
 
   /// OpenBLAS's name for the processors whose kernels it uses; nil where there is no library.
   public static var kernelName: String? { library?.coreName }

@@ -1,3 +1,4 @@
+import CNNCore
 import Glibc
 import Synchronization
 
@@ -24,7 +25,7 @@ public final class ThreadPool: @unchecked Sendable {
     set { pinning.store(newValue, ordering: .relaxed) }
   }
 
-  private static let pinning = Atomic<Bool>(getenv("SWIFTCNN_PIN").map { String(cString: $0) != "0" } ?? true)
+  private static let pinning = Atomic<Bool>(EnvironmentVariable("SWIFTCNN_PIN").isOn(byDefault: true))
 
   // MARK: - The pool of the process
 

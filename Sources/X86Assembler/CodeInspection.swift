@@ -13,14 +13,13 @@ struct CodeInspection: Sendable {
   /// As `SWIFTCNN_JIT_DUMP=folder`, `SWIFTCNN_JIT_PERF=1` and `SWIFTCNN_JIT_GDB=1` say.
   static var fromEnvironment: CodeInspection {
     CodeInspection(
-      dumpFolder: getenv("SWIFTCNN_JIT_DUMP").map { String(cString: $0) },
-      perfMap: isOn("SWIFTCNN_JIT_PERF") ? "/tmp/perf-\(getpid()).map" : nil,
-      registersWithDebugger: isOn("SWIFTCNN_JIT_GDB"))
+      dumpFolder: dumpFolder, perfMap: writesPerfMap ? "/tmp/perf-\(getpid()).map" : nil,
+      registersWithDebugger: registersWithDebugger)
   }
 
-  private static func isOn(_ variable: String) -> Bool {
-    getenv(variable).map { String(cString: $0) == "1" } ?? false
-  }
+  private static let dumpFolder = EnvironmentVariable("SWIFTCNN_JIT_DUMP").text
+  private static let writesPerfMap = EnvironmentVariable("SWIFTCNN_JIT_PERF").isOn()
+  private static let registersWithDebugger = EnvironmentVariable("SWIFTCNN_JIT_GDB").isOn()
 
   /// Writes what is asked for. A file that cannot be written is left out: this is for looking, not for working.
   func show(_ codes: [(code: MachineCode, address: UnsafeRawPointer)]) {

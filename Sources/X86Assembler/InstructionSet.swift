@@ -72,21 +72,14 @@ extension InstructionSet {
   public var name: String { Self.levels.last { contains($0.mark) }?.name ?? "portable" }
 
   /// What the processor has, or less where `SWIFTCNN_ISA` says so.
-  public static let selected: InstructionSet = select(
-    getenv("SWIFTCNN_ISA").map { String(cString: $0) }, of: Processor.host.instructionSet
-  ) { message in writeToErrorStream(message) }
+  public static let selected = select(EnvironmentVariable("SWIFTCNN_ISA"), of: Processor.host.instructionSet)
 
-  static func select(
-    _ wish: String?, of present: InstructionSet, report: (String) -> Void
-  ) -> InstructionSet {
-    guard let wish, !wish.isEmpty else { return present }
-    guard let level = levels.first(where: { $0.name == wish }) else {
-      let names = levels.map(\.name)
-      let wanted = names.dropLast().joined(separator: ", ") + " or \(names.last ?? "")"
-      report("swiftcnn: SWIFTCNN_ISA is '\(wish)'; \(wanted) is needed, so \(present.name) is used\n")
-      return present
-    }
-    return present.intersection(level.limit)
+  /// The names that `SWIFTCNN_ISA` takes, from the least capable on.
+  public static var levelNames: [String] { levels.map(\.name) }
+
+  static func select(_ wish: EnvironmentVariable, of present: InstructionSet) -> InstructionSet {
+    let name = wish.choice(among: levelNames, otherwise: "\(present.name) is used")
+    return levels.first { $0.name == name }.map { present.intersection($0.limit) } ?? present
   }
 }
 

@@ -88,24 +88,36 @@ import X86Assembler
     #expect(blocked > 15)
   }
 
-  @Test func whoWasAskedAndWhyNotIsKeptWithEachStep() throws {
-    let plan = try Compiler.inferencePlan(
-      GeneratedPlanTests.network(), inputs: [TensorType(.float32, [2, 17, 19, 3])],
-      normalization: GeneratedPlanTests.normalization, threads: 2, target: Self.target)
+  @Test func whatWasChosenIsKeptWithEachStep() throws {
+    let plan = try Self.plan(.float32, Self.target)
     let stem = try #require(plan.stepCosts.first { $0.name == "stem.silu" }).cost
     #expect(stem.implementation == "direct" && stem.cycles > 0)
-    func reason(_ implementation: String) -> String? {
-      stem.refusals.first { $0.implementation == implementation }?.reason
-    }
-    #expect(reason("expanded_depthwise") == "no pointwise convolution leads to it alone")
-    #expect(reason("portable") == "it computes one operation at a time")
-    #expect(reason("tiles") == "the model computes in float32")
-    #expect(reason("direct") == nil)
     let sum = try #require(plan.stepCosts.first { $0.name == "pooled" }).cost
-    #expect(sum.implementation == "stream" && sum.refusals.isEmpty)
+    #expect(sum.implementation == "stream")
     for (name, cost) in plan.stepCosts where !name.hasSuffix(".row_major") && !name.hasSuffix(".blocked") {
       #expect(!cost.implementation.isEmpty, "\(name)")
     }
+  }
+
+  /// What `SWIFTCNN_VERBOSE=placement` prints.
+  @Test func whoWasAskedAndWhyNotIsToldOfEachNode() throws {
+    let entries = Guarded<[[String]]> { [] }
+    var generation = CodeGeneration(library: KernelLibrary(Self.target), workers: Workers(count: 2))
+    generation.report = { entry in
+      entries.withLock { $0.append(entry.split(separator: "\n").map(String.init)) }
+    }
+    _ = try Compiler.inferenceGraph(
+      GeneratedPlanTests.network(), inputs: [TensorType(.float32, [2, 17, 19, 3])],
+      normalization: GeneratedPlanTests.normalization, generation: generation)
+    func lines(_ name: String) throws -> [String] {
+      try #require(entries.withLock { $0 }.first { $0[0].hasPrefix("placement: \(name) (") })
+    }
+    let stem = try lines("stem.silu")
+    #expect(stem.contains("  expanded_depthwise: no: no pointwise convolution leads to it alone"))
+    #expect(stem.contains("  portable: no: it computes one operation at a time"))
+    #expect(stem.contains("  tiles: no: the model computes in float32"))
+    #expect(stem.contains { $0.hasPrefix("  direct: ") && $0.hasSuffix(" kcycles") } && stem.last == "  -> direct")
+    #expect(try lines("pooled").last == "  -> stream")
   }
 
   /// A step whose implementations all refuse what follows a node is divided: each node is placed by itself.

@@ -94,7 +94,7 @@ import Testing
   @Test func aWishLimitsTheInstructionSet() {
     var reports: [String] = []
     func select(_ wish: String?, of present: InstructionSet = Self.everything) -> InstructionSet {
-      InstructionSet.select(wish, of: present) { reports.append($0) }
+      InstructionSet.select(EnvironmentVariable("SWIFTCNN_ISA", wish) { reports.append($0) }, of: present)
     }
     #expect(select(nil) == Self.everything)
     #expect(select("") == Self.everything)

@@ -10,6 +10,8 @@ struct CodeGeneration {
   let workers: Workers
   /// What is computed in where an implementation is no slower for it.
   var precision = Precision.float32
+  /// What is told how each node was placed; nil where nobody asks.
+  var report = PlacementLog.printing
 }
 
 extension Graph {
@@ -38,11 +40,12 @@ struct Placement {
   private(set) var means: [Value: Value] = [:]
   /// The element type in which each value is to be written, if what makes it can.
   var storedElements: [ElementType]
-  private let log = PlacementLog()
+  private let log: PlacementLog
 
   init(_ source: Graph, _ generation: CodeGeneration) throws(CNNError) {
     (self.source, library, workers) = (source, generation.library, generation.workers)
     precision = generation.precision
+    log = PlacementLog(generation.report)
     let consumers = source.consumers()
     self.consumers = consumers
     fusions = library.map { EpilogueFusions(source, consumers, $0, generation) } ?? EpilogueFusions()
@@ -103,8 +106,7 @@ struct Placement {
       for read in offer.reads { images.append(try image(of: read.value, as: read.type)) }
       choice = Choice(
         implementation: implementation.name, cycles: offer.cycles, precision: implementation.precision,
-        instruction: implementation.instruction(on: library?.target), refusals: log.refusals,
-        reason: reason(implementation, lowest))
+        instruction: implementation.instruction(on: library?.target), reason: reason(implementation, lowest))
       try implementation.place(candidate, reading: images, in: &self)
       return true
     } catch {
@@ -118,7 +120,6 @@ struct Placement {
   private struct Choice {
     var implementation = "", cycles = 0.0
     var precision = Precision.float32, instruction = "portable"
-    var refusals: [StepCost.Refusal] = []
     /// Why it is not computed in the precision that was asked for.
     var reason = ""
   }
@@ -155,7 +156,6 @@ struct Placement {
     var lowered = lowered
     lowered.cost.implementation = choice.implementation
     lowered.cost.cycles = choice.cycles
-    lowered.cost.refusals = choice.refusals
     (lowered.cost.precision, lowered.cost.instruction) = (choice.precision, choice.instruction)
     lowered.cost.reason = choice.reason
     if choice.precision == .float32, (operands.map(imageType) + results).contains(where: { $0.element == .bfloat16 }) {

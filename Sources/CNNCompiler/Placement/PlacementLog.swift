@@ -1,14 +1,16 @@
 import CNNCore
 import CNNGraph
-import Glibc
 
 /// What `SWIFTCNN_VERBOSE=placement` prints: for each node who was asked, who refused and why, who won, and the cost in
 /// thousands of cycles.
 final class PlacementLog {
-  private static let isOn =
-    getenv("SWIFTCNN_VERBOSE").map { String(cString: $0).split(separator: ",").contains("placement") } ?? false
+  /// Writes to the error stream, where that is asked for.
+  static let printing: (@Sendable (String) -> Void)? =
+    EnvironmentVariable("SWIFTCNN_VERBOSE").choices(among: ["placement"], otherwise: "nothing is printed for it")
+      .isEmpty
+    ? nil : { @Sendable in writeToErrorStream($0) }
 
-  private(set) var refusals: [StepCost.Refusal] = []
+  private let report: ((String) -> Void)?
   /// What each implementation said that was asked.
   private var answers: [(name: String, precision: Precision, answer: Answer)] = []
 
@@ -20,21 +22,23 @@ final class PlacementLog {
 
   private var text = ""
 
+  /// - Parameter report: is told of each node; nil where nobody asks.
+  init(_ report: ((String) -> Void)?) { self.report = report }
+
   func begin(_ candidate: Candidate) {
-    (refusals, answers) = ([], [])
-    guard Self.isOn else { return }
+    answers = []
+    guard report != nil else { return }
     text = "placement: \(candidate.name) (\(candidate.node.operation.kind)\(candidate.fusion))\n"
   }
 
   func refused(_ implementation: any Implementation, _ reason: String) {
-    refusals.append(StepCost.Refusal(implementation: implementation.name, reason: reason))
     answers.append((implementation.name, implementation.precision, .refusal(reason)))
-    if Self.isOn { text += "  \(implementation.name): no: \(reason)\n" }
+    if report != nil { text += "  \(implementation.name): no: \(reason)\n" }
   }
 
   func offered(_ implementation: any Implementation, _ cycles: Double, reorders: Double) {
     answers.append((implementation.name, implementation.precision, .offer(cycles + reorders)))
-    guard Self.isOn else { return }
+    guard report != nil else { return }
     let copies = reorders > 0 ? " and \(Self.thousands(reorders)) of reorders" : ""
     text += "  \(implementation.name): \(Self.thousands(cycles)) kcycles\(copies)\n"
   }
@@ -55,6 +59,6 @@ final class PlacementLog {
   }
 
   func chose(_ implementation: String) {
-    if Self.isOn { writeToErrorStream("\(text)  -> \(implementation)\n") }
+    report?("\(text)  -> \(implementation)\n")
   }
 }

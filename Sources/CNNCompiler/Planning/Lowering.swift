@@ -46,18 +46,8 @@ public struct StepCost: Sendable, Equatable {
   public var reason = ""
   /// The implementation that was chosen.
   public var implementation = ""
-  /// Those that do not compute this, with the reasons.
-  public var refusals: [Refusal] = []
   /// How many cycles it takes each of the workers, as placement expected.
   public var cycles = 0.0
-
-  /// An implementation that does not compute a node.
-  public struct Refusal: Sendable, Equatable {
-    /// Its name.
-    public let implementation: String
-    /// Why, in a few words.
-    public let reason: String
-  }
 }
 
 /// The work of a step. Must not allocate.
@@ -130,5 +120,6 @@ struct Step: Sendable {
   let operands: [Slot]
   let results: [Slot]
   let workspace: Slot
-  var cost = StepCost()
+  /// The position of the node that it computes; nil where it is none's.
+  var node: Int?
 }

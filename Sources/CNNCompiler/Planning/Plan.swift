@@ -27,7 +27,9 @@ public final class Plan: Sendable {
   let usesOpenBLAS: Bool
 
   /// The names of the steps of a run and what each has to do.
-  public var stepCosts: [(name: String, cost: StepCost)] { steps.map { ($0.name, $0.cost) } }
+  public var stepCosts: [(name: String, cost: StepCost)] {
+    steps.map { ($0.name, $0.node.map(graph.stepCost(ofNodeAt:)) ?? StepCost()) }
+  }
 
   /// A plan of portable kernels.
   /// - Parameters:
@@ -114,7 +116,7 @@ private struct MemoryAssignment {
       for result in node.results { results.append(try slot(of: result)) }
       let step = Step(
         name: node.name, kernel: kernel, operands: operands, results: results, workspace: workspaces[index],
-        cost: cost(of: node, lowered[index]))
+        node: index)
       if isPrepared[node.results[0].index] { preparation.append(step) } else { steps.append(step) }
     }
     for update in graph.updates {
@@ -127,16 +129,6 @@ private struct MemoryAssignment {
           results: [parameterSlot(update.parameter)],
           workspace: Slot(region: Slot.arena, offset: 0)))
     }
-  }
-
-  /// What the kernel says of its cost, or else what the types say.
-  private func cost(of node: Node, _ lowering: LoweredOperation) -> StepCost {
-    var cost = lowering.cost
-    let types = node.operands.map(graph.type), results = node.results.map(graph.type)
-    cost.byteCount = (types + results).reduce(0) { $0 + $1.byteCount }
-    if cost.shape.isEmpty { cost.shape = results.map { describe($0.shape) }.joined(separator: ", ") }
-    if cost.algorithm.isEmpty { cost.algorithm = node.operation.kind }
-    return cost
   }
 
   func outputSlots() throws(CNNError) -> [Slot] {
@@ -247,5 +239,18 @@ private struct MemoryAssignment {
       isFree(shared)
         && node.operands.indices.allSatisfy { candidates.contains($0) || root[node.operands[$0].index] != shared }
     }
+  }
+}
+
+extension Graph {
+  /// What the kernel of a placed node says of its cost, or else what the types say.
+  fileprivate func stepCost(ofNodeAt position: Int) -> StepCost {
+    let node = nodes[position]
+    var cost = (node.operation as? Placed)?.lowered.cost ?? StepCost()
+    let results = node.results.map(type)
+    cost.byteCount = (node.operands.map(type) + results).reduce(0) { $0 + $1.byteCount }
+    if cost.shape.isEmpty { cost.shape = results.map { describe($0.shape) }.joined(separator: ", ") }
+    if cost.algorithm.isEmpty { cost.algorithm = node.operation.kind }
+    return cost
   }
 }
