@@ -60,6 +60,8 @@ static const struct {
     {KIND_FLOAT, 32, "f"}, {KIND_FLOAT, 64, "d"},
 };
 enum { ELEMENT_COUNT = sizeof ELEMENTS / sizeof *ELEMENTS };
+/* NumPy has no bfloat16: its bits, under a name by which they are known. */
+static const char BFLOAT16_FORMAT[] = "T{H:bfloat16:}";
 
 static const char *kind_name(uint8_t kind) {
   static const char *const names[] = {"int", "uint", "float", "handle", "bfloat", "complex", "bool"};
@@ -148,7 +150,7 @@ static int read_layout(Borrowed *borrowed, const Tensor *tensor) {
 }
 
 /* Reads what the elements are and where; 0, or -1 with an exception. */
-static int read_tensor(Borrowed *borrowed, const Tensor *tensor) {
+static int read_tensor(Borrowed *borrowed, const Tensor *tensor, int takes_bfloat16) {
   int32_t device = tensor->device.kind;
   if (device != DEVICE_CPU && device != DEVICE_CUDA_HOST && device != DEVICE_ROCM_HOST) {
     PyErr_Format(PyExc_ValueError, "expected a DLPack tensor in the processor's memory, got one of device type %d",
@@ -161,6 +163,11 @@ static int read_tensor(Borrowed *borrowed, const Tensor *tensor) {
       borrowed->itemsize = ELEMENTS[i].bits / 8;
       return read_layout(borrowed, tensor);
     }
+  }
+  if (takes_bfloat16 && tensor->type.kind == KIND_BFLOAT && tensor->type.bits == 16 && tensor->type.lanes == 1) {
+    borrowed->format = BFLOAT16_FORMAT;
+    borrowed->itemsize = 2;
+    return read_layout(borrowed, tensor);
   }
   PyErr_Format(PyExc_TypeError,
                "expected a DLPack tensor of bool8, int8 to int64, uint8 to uint64 or float16 to float64, got %s%d%s",
@@ -184,7 +191,7 @@ static PyObject *refuse_capsule(PyObject *capsule) {
   return NULL;
 }
 
-PyObject *dlpack_borrow(PyTypeObject *type, PyObject *capsule) {
+PyObject *dlpack_borrow(PyTypeObject *type, PyObject *capsule, int takes_bfloat16) {
   Versioned *versioned = NULL;
   Unversioned *unversioned = NULL;
   if (PyCapsule_IsValid(capsule, VERSIONED)) {
@@ -205,7 +212,7 @@ PyObject *dlpack_borrow(PyTypeObject *type, PyObject *capsule) {
   Borrowed *borrowed = (Borrowed *)object;
   /* Before version 1 nobody could say that memory must not be written, so it is not. */
   borrowed->readonly = versioned ? (versioned->flags & FLAG_READ_ONLY) != 0 : 1;
-  if (read_tensor(borrowed, versioned ? &versioned->tensor : &unversioned->tensor) != 0 ||
+  if (read_tensor(borrowed, versioned ? &versioned->tensor : &unversioned->tensor, takes_bfloat16) != 0 ||
       PyCapsule_SetName(capsule, versioned ? USED_VERSIONED : USED_UNVERSIONED) != 0) {
     Py_DECREF(object);
     return NULL;

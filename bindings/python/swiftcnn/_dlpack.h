@@ -13,8 +13,9 @@
 /* The type of an object that holds a tensor of another library and gives its memory by the buffer protocol. */
 extern PyType_Spec dlpack_borrowed_spec;
 
-/* Takes over what a capsule holds: an object of `type`, or NULL with an exception. What is refused stays the capsule's. */
-PyObject *dlpack_borrow(PyTypeObject *type, PyObject *capsule);
+/* Takes over what a capsule holds: an object of `type`, or NULL with an exception. What is refused stays the capsule's.
+ * Elements of bfloat16 are taken if `takes_bfloat16`, as structures with the one field "bfloat16", their bits. */
+PyObject *dlpack_borrow(PyTypeObject *type, PyObject *capsule, int takes_bfloat16);
 
 /* A capsule with the memory of `object`, which must be dense, row-major and of one of DLPack's types; in the form of
  * version 1 if `versioned`. `copied` says that nobody else has this memory. NULL with an exception. */

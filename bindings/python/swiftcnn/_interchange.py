@@ -81,12 +81,26 @@ def is_array(value: object) -> bool:
 
 
 def array_of(value: Any, name: str) -> Array:
-    """``value`` as an array, whatever it holds: without a copy where it gives its memory.
+    """``value`` as an array, whatever it holds: without a copy where it gives its memory. bfloat16, which NumPy has
+    not, becomes float32.
 
     Raises:
         TypeError: it is on another device than the processor, or cannot be read; a ValueError too.
         ValueError: it is a list whose rows differ in length.
     """
+    array = _as_it_is(value, name)
+    if array.dtype.names == ("bfloat16",):
+        return widened(array["bfloat16"])
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def widened(bits: Array) -> Array:
+    """The float32 numbers of those of bfloat16 that have these bits, given as integers."""
+    return np.asarray(bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _as_it_is(value: Any, name: str) -> Array:
+    """The same with bfloat16 in the types that ml_dtypes has for it, or as structures of its bits."""
     if isinstance(value, (np.ndarray, np.generic)):
         return np.asarray(value)
     if not speaks_dlpack(value):
@@ -95,7 +109,7 @@ def array_of(value: Any, name: str) -> Array:
         return np.asarray(value)
     _check_device(value, name)
     try:
-        return _of_tensor(value, name)
+        return _of_tensor(value, name, takes_bfloat16=True)
     except ArgumentError:
         if hasattr(value, "__array__"):  # may give what cannot be given by DLPack
             with suppress(Exception):  # whatever the other library raises: the first reason is the better one
@@ -103,7 +117,7 @@ def array_of(value: Any, name: str) -> Array:
         raise
 
 
-def _of_tensor(value: Any, name: str) -> Array:
+def _of_tensor(value: Any, name: str, takes_bfloat16: bool = False) -> Array:
     try:
         try:
             capsule = value.__dlpack__(max_version=_NEWEST)
@@ -111,12 +125,12 @@ def _of_tensor(value: Any, name: str) -> Array:
             capsule = value.__dlpack__()
     except Exception as error:  # whatever the other library raises
         raise ArgumentError(f"{name}: {type(value).__name__}.__dlpack__ failed: {error}") from error
-    return _of_capsule(capsule, name)
+    return _of_capsule(capsule, name, takes_bfloat16)
 
 
-def _of_capsule(capsule: object, name: str) -> Array:
+def _of_capsule(capsule: object, name: str, takes_bfloat16: bool = False) -> Array:
     try:
-        return np.asarray(_swiftcnn.from_dlpack(capsule))
+        return np.asarray(_swiftcnn.from_dlpack(capsule, takes_bfloat16))
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{name}: {error}") from None
 

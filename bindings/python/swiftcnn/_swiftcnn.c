@@ -1886,8 +1886,11 @@ static PyObject *module_picture_from_pixels(PyObject *module, PyObject *args) {
   return status == SCNN_OK ? wrap_picture(PyModule_GetState(module), picture) : raise_status(status);
 }
 
-static PyObject *module_from_dlpack(PyObject *module, PyObject *capsule) {
-  return dlpack_borrow(((const ModuleState *)PyModule_GetState(module))->borrowed, capsule);
+static PyObject *module_from_dlpack(PyObject *module, PyObject *args) {
+  PyObject *capsule;
+  int takes_bfloat16;
+  if (!PyArg_ParseTuple(args, "Op:from_dlpack", &capsule, &takes_bfloat16)) return NULL;
+  return dlpack_borrow(((const ModuleState *)PyModule_GetState(module))->borrowed, capsule, takes_bfloat16);
 }
 
 static PyObject *module_to_dlpack(PyObject *Py_UNUSED(module), PyObject *args) {
@@ -2031,7 +2034,7 @@ static PyMethodDef module_functions[] = {
     {"decode_picture", module_decode_picture, METH_VARARGS, "decode_picture(bytes, channels) -> Picture"},
     {"picture_from_pixels", module_picture_from_pixels, METH_VARARGS, "picture_from_pixels(array) -> Picture"},
     {"open_folder", module_open_folder, METH_VARARGS, "open_folder(path, options) -> Folder"},
-    {"from_dlpack", module_from_dlpack, METH_O, "from_dlpack(capsule) -> Borrowed"},
+    {"from_dlpack", module_from_dlpack, METH_VARARGS, "from_dlpack(capsule, takes_bfloat16) -> Borrowed"},
     {"to_dlpack", module_to_dlpack, METH_VARARGS, "to_dlpack(array, versioned, copied) -> capsule"},
     {NULL, NULL, 0, NULL}};
 

@@ -366,7 +366,7 @@ _validate: Any = functools.partial(validate_data, dtype=[np.float32, *map(np.dty
 
 def _rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     """Images as rows of numbers, with their shape; or rows as they are, with None."""
-    given = array_of(X, "X") if speaks_dlpack(X) else np.asarray(X) if isinstance(X, (list, tuple)) else X
+    given = array_of(X, "X") if speaks_dlpack(X) or isinstance(X, (list, tuple)) else X
     if getattr(given, "ndim", 2) not in (3, 4):
         return given, None
     images = np.asarray(given)

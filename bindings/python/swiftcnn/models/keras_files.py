@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import layers
+from .._interchange import widened
 from .._names import class_name
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def read(stored: Any, what: str) -> Array:
     with _faults(what):
         values = np.asarray(stored[()])
         if values.dtype == _BFLOAT16:
-            return (values.view("<u2").astype(np.uint32) << 16).view(np.float32)
+            return widened(values.view("<u2"))
         return values.astype(np.float32, copy=False)
 
 

@@ -29,8 +29,8 @@ class Step(NamedTuple):
         bytes: of what it reads and writes, weights too.
         gigaflops: billions of these operations in a second.
         gigabytes_per_second: billions of bytes in a second.
-        share_of_limit: how near it comes to what the machine can do, in tiles or in vectors, 1 being there. What lies in the caches can be read
-            faster than memory, so that it can be more.
+        share_of_limit: how near it comes to what the machine can do, in tiles or in vectors, 1 being there. What lies
+            in the caches can be read faster than memory, so that it can be more.
     """
 
     pass_: str | None
@@ -61,9 +61,10 @@ class Profile:
         threads: the number of threads.
         precision: what the model is to compute in, see ``Model.precision``; ``"float32"`` in training.
         repeats: how often it was measured.
-        operations_per_second: multiplications and additions of float32 that all threads can do in a second, as measured.
-        tile_operations_per_second: those of bfloat16 that all threads can do in tiles in a second, as measured; None where
-            no step computes by tiles.
+        operations_per_second: multiplications and additions of float32 that all threads can do in a second, as
+            measured.
+        tile_operations_per_second: those of bfloat16 that all threads can do in tiles in a second, as measured; None
+            where no step computes by tiles.
         bytes_per_second: bytes that all threads can read from memory in a second, as measured.
         seconds: the sum of the steps' times.
         steps: in the order in which they run.
