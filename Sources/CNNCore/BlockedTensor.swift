@@ -28,6 +28,16 @@ public struct BlockedTensor: Hashable, Sendable {
 
     /// No frame.
     public static let none = Border()
+
+    /// Whether it is at least as wide as another one on all sides.
+    public func contains(_ other: Border) -> Bool { union(other) == self }
+
+    /// The narrowest one that is at least as wide as both on all sides.
+    public func union(_ other: Border) -> Border {
+      Border(
+        top: max(top, other.top), left: max(left, other.left), bottom: max(bottom, other.bottom),
+        right: max(right, other.right))
+    }
   }
 
   /// Channels of float32 in a block.

@@ -11,6 +11,9 @@ public enum Layout: Hashable, Sendable, CustomStringConvertible {
   /// In the order in which one implementation reads its weights, and which only what packs for it knows.
   case packed(name: String, byteCount: Int)
 
+  /// The border of images in blocks, `none` where they have none; nil of other layouts.
+  public var border: BlockedTensor.Border? { if case .blocked(let border) = self { border } else { nil } }
+
   /// As in `blocked`.
   public var description: String {
     switch self {

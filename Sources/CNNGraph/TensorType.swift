@@ -74,10 +74,10 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
   /// How `[N, H, W, C]`, `[N, L, C]`, `[N, C]` or `[C]` lies in blocks of channels; nil for other ranks.
   public var blocks: BlockedTensor? {
     guard let channels = shape.last, shape.count <= 4 else { return nil }
-    let border = if case .blocked(let border) = layout { border } else { BlockedTensor.Border.none }
     return BlockedTensor(
       images: shape.count > 1 ? shape[0] : 1, height: shape.count == 4 ? shape[1] : 1,
-      width: shape.count > 2 ? shape[shape.count - 2] : 1, channels: channels, border: border, element: element)
+      width: shape.count > 2 ? shape[shape.count - 2] : 1, channels: channels, border: layout.border ?? .none,
+      element: element)
   }
 
   /// As in `float32[1, 32, 32, 16]`, with the layout where it is not row-major.

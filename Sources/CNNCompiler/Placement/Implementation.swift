@@ -28,6 +28,10 @@ protocol Implementation: Sendable {
   /// the value should write it so.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool
 
+  /// The border of zeros that it wants around a value in blocks of bfloat16 which it reads for a node: it takes any that is
+  /// as wide, so what makes the value may write one; nil where it takes none.
+  func border(reading value: Value, of node: Node, in placement: Placement) -> BlockedTensor.Border?
+
   /// Whether it computes in float32 on images that are stored either so or in bfloat16.
   var takesEitherElement: Bool { get }
 
@@ -42,6 +46,9 @@ extension Implementation {
 
   /// It does not.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool { false }
+
+  /// It takes none.
+  func border(reading value: Value, of node: Node, in placement: Placement) -> BlockedTensor.Border? { nil }
 
   /// It does not.
   var takesEitherElement: Bool { false }
@@ -58,6 +65,16 @@ struct Candidate {
   /// The name and the result of the last node of the step.
   let name: String
   let result: Value
+  /// What computes it, once that is chosen.
+  var choice = Choice()
+
+  /// An implementation, and what steps say of it.
+  struct Choice {
+    var implementation = "", cycles = 0.0
+    var precision = Precision.float32, instruction = "portable"
+    /// Why it is not computed in the precision that was asked for.
+    var reason = ""
+  }
 
   /// What a convolution or dense layer does in the pass of its products.
   var epilogue: Epilogue {

@@ -40,6 +40,8 @@ struct Placement {
   private(set) var means: [Value: Value] = [:]
   /// The element type in which each value is to be written, if what makes it can.
   var storedElements: [ElementType]
+  /// The border of zeros with which each value is to be written, if what makes it can.
+  var storedBorders: [BlockedTensor.Border]
   private let log: PlacementLog
 
   init(_ source: Graph, _ generation: CodeGeneration) throws(CNNError) {
@@ -52,10 +54,12 @@ struct Placement {
     rewriter = try GraphRewriter(source)
     images = Array(repeating: [], count: source.valueCount)
     storedElements = Array(repeating: .float32, count: source.valueCount)
+    storedBorders = Array(repeating: .none, count: source.valueCount)
     for index in 0..<source.valueCount where source.node(defining: Value(index: index)) == nil {
       images[index] = [try rewriter.image(of: Value(index: index))]
     }
     findStoredElements()
+    findStoredBorders()
   }
 
   mutating func finished() throws(CNNError) -> Graph {
@@ -87,6 +91,7 @@ struct Placement {
 
   /// Places a step by the implementation that takes the least time, reorders included; false where all refuse.
   private mutating func place(_ candidate: Candidate) throws(CNNError) -> Bool {
+    var candidate = candidate
     do throws(CNNError) {
       guard let operation = candidate.node.operation as? any Placeable else { return false }
       var best: (implementation: any Implementation, offer: Offer)?, lowest = Double.infinity
@@ -101,27 +106,18 @@ struct Placement {
         }
       }
       guard let (implementation, offer) = best else { return false }
-      log.chose(implementation.name)
-      var images: [Value] = []
-      for read in offer.reads { images.append(try image(of: read.value, as: read.type)) }
-      choice = Choice(
+      candidate.choice = Candidate.Choice(
         implementation: implementation.name, cycles: offer.cycles, precision: implementation.precision,
         instruction: implementation.instruction(on: library?.target), reason: reason(implementation, lowest))
+      let text = log.chose(implementation.name)
+      var images: [Value] = []
+      for read in offer.reads { images.append(try image(of: read.value, as: read.type)) }
       try implementation.place(candidate, reading: images, in: &self)
+      log.placed(text, imageTypes(of: candidate.result).first)
       return true
     } catch {
       throw error.prefixed("'\(candidate.node.name)'")
     }
-  }
-
-  /// What was chosen for the step that is being placed.
-  private var choice = Choice()
-
-  private struct Choice {
-    var implementation = "", cycles = 0.0
-    var precision = Precision.float32, instruction = "portable"
-    /// Why it is not computed in the precision that was asked for.
-    var reason = ""
   }
 
   /// Why an implementation does not compute in the precision that is asked for; empty where it does.
@@ -154,6 +150,7 @@ struct Placement {
     _ lowered: LoweredOperation
   ) throws(CNNError) -> [Value] {
     var lowered = lowered
+    let choice = candidate.choice
     lowered.cost.implementation = choice.implementation
     lowered.cost.cycles = choice.cycles
     (lowered.cost.precision, lowered.cost.instruction) = (choice.precision, choice.instruction)
@@ -214,9 +211,14 @@ struct Placement {
     return type.rank >= 2 && type.element == .float32 ? try? type.with(layout: .blocked()) : nil
   }
 
-  /// The type in blocks of channels in which a value lies already; nil where it does not.
+  /// The types of what a value has become, in the order in which it is looked for.
+  func imageTypes(of value: Value) -> [TensorType] { images[value.index].map(imageType) }
+
+  /// The type in blocks of channels in which a value lies already, without the border that it may have; nil where it does
+  /// not.
   func placedTypeInBlocks(_ value: Value) -> TensorType? {
-    images[value.index].lazy.map(imageType).first { $0.layout == .blocked() && $0.rank >= 2 }
+    let type = images[value.index].lazy.map(imageType).first { $0.layout.border != nil && $0.rank >= 2 }
+    return type.flatMap { try? $0.with(layout: .blocked()) }
   }
 
   /// Whether a value lies in blocks of channels already, of whatever element type.

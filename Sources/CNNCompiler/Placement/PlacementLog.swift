@@ -1,8 +1,8 @@
 import CNNCore
 import CNNGraph
 
-/// What `SWIFTCNN_VERBOSE=placement` prints: for each node who was asked, who refused and why, who won, and the cost in
-/// thousands of cycles.
+/// What `SWIFTCNN_VERBOSE=placement` prints: for each node who was asked, who refused and why, who won, the cost in
+/// thousands of cycles, and what the result is.
 final class PlacementLog {
   /// Writes to the error stream, where that is asked for.
   static let printing: (@Sendable (String) -> Void)? =
@@ -58,7 +58,10 @@ final class PlacementLog {
     }
   }
 
-  func chose(_ implementation: String) {
-    report?("\(text)  -> \(implementation)\n")
+  /// What is printed of a node when it has been placed; others may be before that.
+  func chose(_ implementation: String) -> String { report == nil ? "" : "\(text)  -> \(implementation)" }
+
+  func placed(_ choice: String, _ result: TensorType?) {
+    report?("\(choice)\(result.map { ": \($0)" } ?? "")\n")
   }
 }

@@ -25,13 +25,20 @@ struct Reorder: CompiledOperation, MemoryOperation {
   static func isPossible(from: TensorType, to: TensorType, _ target: CodeTarget?) -> Bool {
     guard from.shape == to.shape else { return false }
     guard from.element == to.element else {
-      // Row by row only float32 lies.
-      return [from, to].allSatisfy { $0.layout == .blocked() || $0.layout == .rowMajor && $0.element == .float32 }
-        && direction(from, to) != nil && target.map { BFloat16Reorder.isPossible(on: $0) } ?? false
+      guard let direction = direction(from, to), target.map({ BFloat16Reorder.isPossible(on: $0) }) ?? false else {
+        return false
+      }
+      // A border have only the blocks of bfloat16, and those that are copied from or into rows have none.
+      let (floats, rounded) = direction == .rounding ? (from.layout, to.layout) : (to.layout, from.layout)
+      switch floats {
+      case .rowMajor: return rounded == .blocked()
+      case .blocked(.none): return rounded.border != nil
+      default: return false
+      }
     }
     switch (from.layout, to.layout) {
     case (.rowMajor, .blocked(.none)), (.blocked(.none), .rowMajor): return from.element == .float32
-    case (.rowMajor, .permuted), (.permuted, .rowMajor): return true
+    case (.rowMajor, .permuted), (.permuted, .rowMajor), (.blocked, .blocked): return true
     default: return false
     }
   }
@@ -67,7 +74,8 @@ struct Reorder: CompiledOperation, MemoryOperation {
             }
           })
       }
-      let reorder = try BFloat16Reorder(direction, tensor, library: library)
+      let border = (direction == .rounding ? to : from).layout.border ?? .none
+      let reorder = try BFloat16Reorder(direction, tensor, border: border, library: library)
       return LoweredOperation(
         cost: cost, kernel: { reorder.run($0.operand(0), into: $0.result(), workers: $0.workers) })
     }
@@ -82,6 +90,11 @@ struct Reorder: CompiledOperation, MemoryOperation {
       return LoweredOperation(
         cost: StepCost(of: tensor),
         kernel: { BlockedCopies.unpack($0.operand(0), tensor, into: $0.result(), workers: $0.workers) })
+    case (.blocked, .blocked):
+      guard let source = from.blocks, let target = to.blocks else { break }
+      return LoweredOperation(
+        cost: StepCost(of: target),
+        kernel: { BlockedCopies.copy($0.operand(0), source, into: $0.result(), target, workers: $0.workers) })
     case (.rowMajor, .permuted(let order)):
       return try Permute(order).portable(
         LoweringTypes(operands: [from], results: [try TensorType(to.element, order.map { to.shape[$0] })]))

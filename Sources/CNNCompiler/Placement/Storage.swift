@@ -40,10 +40,16 @@ extension Placement {
   }
 
   private func readsBFloat16(_ value: Value, _ node: Node) -> Bool {
+    let (reader, implementations) = reader(node)
+    return implementations.contains { $0.readsBFloat16(value, of: reader, in: self) }
+  }
+
+  /// The node in whose step a node reads its operands, and what could compute it from blocks of bfloat16.
+  func reader(_ node: Node) -> (node: Node, implementations: [any Implementation]) {
     // A sum that is made in the pass of a convolution is read by that.
     let reader = fusedNode(ofSum: node) ?? node
     // With the depthwise convolution after it a pointwise one is of float32.
-    guard !isExpansion(reader), let operation = reader.operation as? any Placeable else { return false }
-    return Swift.type(of: operation).implementations.contains { $0.readsBFloat16(value, of: reader, in: self) }
+    guard !isExpansion(reader), let operation = reader.operation as? any Placeable else { return (reader, []) }
+    return (reader, Swift.type(of: operation).implementations)
   }
 }

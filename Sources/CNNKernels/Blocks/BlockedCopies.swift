@@ -94,44 +94,37 @@ public enum BlockedCopies {
     }
   }
 
-  /// Copies a blocked tensor without a border into one with a border of zeros.
-  static func pad(
-    _ x: UnsafeRawPointer, _ tensor: BlockedTensor, into y: UnsafeMutableRawPointer, _ padded: BlockedTensor,
+  /// Copies a blocked tensor into the same with another border of zeros.
+  public static func copy(
+    _ x: UnsafeRawPointer, _ tensor: BlockedTensor, into y: UnsafeMutableRawPointer, _ framed: BlockedTensor,
     workers: Workers
   ) {
     tensor.forEachImage(workers) { image, block in
-      padImage(
-        x + tensor.byteOffset(image: image, block: block), rowByteCount: tensor.rowByteCount, height: tensor.height,
-        border: padded.border, pixelByteCount: BlockedTensor.pixelByteCount,
-        into: y + padded.byteOffset(image: image, block: block))
+      let source = x + tensor.byteOffset(image: image, block: block) + tensor.originByteOffset
+      clearBorder(y + framed.byteOffset(image: image, block: block), of: framed) { row, target in
+        memcpy(target, source + row * tensor.rowByteCount, tensor.width * BlockedTensor.pixelByteCount)
+      }
     }
   }
 
-  /// Writes the zeros around one image of one block.
-  static func clearBorder(_ image: UnsafeMutableRawPointer, of tensor: BlockedTensor) {
-    let size = BlockedTensor.pixelByteCount, border = tensor.border, row = tensor.rowByteCount
-    memset(image, 0, border.top * row)
-    for index in border.top..<border.top + tensor.height {
-      memset(image + index * row, 0, border.left * size)
-      memset(image + index * row + (border.left + tensor.width) * size, 0, border.right * size)
-    }
-    memset(image + (border.top + tensor.height) * row, 0, border.bottom * row)
-  }
-
-  private static func padImage(
-    _ x: UnsafeRawPointer, rowByteCount: Int, height: Int, border: BlockedTensor.Border, pixelByteCount: Int,
-    into y: UnsafeMutableRawPointer
+  /// Writes the zeros around one image of one block, and by `write`, in the order of their places, its rows.
+  @inline(__always)
+  static func clearBorder(
+    _ image: UnsafeMutableRawPointer, of tensor: BlockedTensor,
+    write: (_ row: Int, _ target: UnsafeMutableRawPointer) -> Void = { _, _ in }
   ) {
-    let left = border.left * pixelByteCount, right = border.right * pixelByteCount
-    let padded = left + rowByteCount + right
-    memset(y, 0, border.top * padded)
-    var target = y + border.top * padded
-    for row in 0..<height {
-      memset(target, 0, left)
-      memcpy(target + left, x + row * rowByteCount, rowByteCount)
-      memset(target + left + rowByteCount, 0, right)
-      target += padded
+    let border = tensor.border, size = BlockedTensor.pixelByteCount
+    // What is on the right of a row and on the left of the next lies side by side.
+    let sides = (border.left + border.right) * size
+    var end = image
+    memset(end, 0, tensor.originByteOffset)
+    end += tensor.originByteOffset
+    for row in 0..<tensor.height {
+      write(row, end)
+      end += tensor.width * size
+      let zeros = row < tensor.height - 1 ? sides : border.right * size + border.bottom * tensor.rowByteCount
+      memset(end, 0, zeros)
+      end += zeros
     }
-    memset(target, 0, border.bottom * padded)
   }
 }

@@ -195,7 +195,7 @@ public struct BlockedInputGradient: Sendable {
   ) {
     var dy = dy, workspace = workspace
     if let padded {
-      BlockedCopies.pad(dy, gradient, into: workspace, padded, workers: workers)
+      BlockedCopies.copy(dy, gradient, into: workspace, padded, workers: workers)
       dy = UnsafeRawPointer(workspace)
       workspace += padded.byteCount
     }

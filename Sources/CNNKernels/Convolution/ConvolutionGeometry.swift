@@ -158,7 +158,7 @@ public struct ConvolutionGeometry: Sendable, Hashable {
   var isDepthwise: Bool { groupInputChannels == 1 && groups > 1 }
 
   /// The convolution is one matrix product over pixels (of each group).
-  var isPointwise: Bool {
+  public var isPointwise: Bool {
     kernelHeight == 1 && kernelWidth == 1 && strideHeight == 1 && strideWidth == 1 && padTop == 0 && padLeft == 0
       && padBottom == 0 && padRight == 0
   }

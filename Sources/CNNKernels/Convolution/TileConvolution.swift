@@ -40,12 +40,13 @@ public struct TileConvolution: Sendable {
       return "\(target.instructionSet) has no products of tiles of bfloat16"
     }
     if case .picture = input { return PictureWindows.refusal(g) }
-    return g.isChannelwise ? "every channel has a filter of its own, which is no product" : nil
+    if g.isChannelwise { return "every channel has a filter of its own, which is no product" }
+    return input.borderRefusal(g)
   }
 
   /// How many cycles each of the workers will take, in the measure of `ConvolutionAlgorithm`: the products of tiles and, for
   /// each of them, the way of its sums to memory; or reading the filter, whichever takes longer. The windows of a picture are
-  /// written before that.
+  /// written before that, and an image that comes without the border that is read is copied into one.
   public static func cycles(
     _ geometry: ConvolutionGeometry, input: ConvolutionInput = .blocked, workers: Workers
   ) -> Double {
@@ -56,7 +57,7 @@ public struct TileConvolution: Sendable {
     let image = g.blockedInput.with(element: .bfloat16)
     let result = g.blockedOutput.with(element: .bfloat16)
     let walk = TileWalk(
-      image.with(border: g.border), stride: [g.strideHeight, g.strideWidth], output: result)
+      image.with(border: input.border ?? g.border), stride: [g.strideHeight, g.strideWidth], output: result)
     let tilesOfPixels = Double(walk.rounds.reduce(0) { $0 + $1.tiles })
     var products = 0.0, filterBytes = 0.0
     for groups in (try? ChannelGroups.parts(of: g, blockChannels: TileFilter.blockChannels)) ?? [] {
@@ -68,7 +69,9 @@ public struct TileConvolution: Sendable {
       products += tiles * (Double(filter.blocks * filter.taps * walk.pixels) + 75)
       filterBytes += Double(filter.count * 2)
     }
+    let copied = input.border == nil && g.border != .none ? Double(image.with(border: g.border).byteCount) / 32 : 0
     return max(products / Double(workers.count), filterBytes / 64 * ConvolutionCost.filterReading)
+      + copied / Double(workers.count)
   }
 
   /// Plans a convolution.
@@ -179,7 +182,7 @@ public struct TileConvolution: Sendable {
       windows.write(x, into: workspace, workers: workers)
       source = UnsafeRawPointer(workspace)
     } else if let padded {
-      BlockedCopies.pad(x, input, into: workspace, padded, workers: workers)
+      BlockedCopies.copy(x, input, into: workspace, padded, workers: workers)
       source = UnsafeRawPointer(workspace)
     }
     for product in products {

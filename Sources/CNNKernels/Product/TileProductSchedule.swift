@@ -13,6 +13,8 @@ struct TileProductSchedule: Sendable {
   private let panels: [Panel]
   private let units: [Unit]
   private let spans: [TileSpan]
+  /// Where images of the result with their border begin, in bytes; none without a border.
+  private let borders: [Int]
   private let output: BlockedTensor
   /// Whether the filter is read once.
   private let fetchesSoon: Bool
@@ -135,6 +137,14 @@ struct TileProductSchedule: Sendable {
       }
     }
     self.panels = panels
+    borders =
+      output.border == .none
+      ? []
+      : panels.flatMap { panel in
+        (0..<panel.outputBlocks * output.images).map {
+          panel.output + output.byteOffset(image: $0 % output.images, block: $0 / output.images)
+        }
+      }
     let configuration = TileProductKernel.configuration(pixels: walk.pixels), target = library.target
     configure = library.kernel(configuration, name: "tiles_of_\(walk.pixels)_pixels") {
       let code = VectorCode(target)
@@ -177,17 +187,13 @@ struct TileProductSchedule: Sendable {
     _ input: UnsafeRawPointer, filter packed: UnsafePointer<BFloat16>, bias: UnsafePointer<Float>?,
     residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer, workers: Workers
   ) {
-    if self.output.border != .none {
-      workers.forEachRange(of: panels.count) { range, _ in
-        for panel in panels[range] { clearBorder(panel, output) }
-      }
-    }
     workers.share(units.count) { _, next in
       var nothing = 0
       configure(&nothing)
       spans.withUnsafeBufferPointer { spans in
         guard let spans = spans.baseAddress else { return }
         while let range = next() {
+          clearBorders(ofUnits: range, output)
           for unit in units[range] { run(unit, spans, input, packed, bias, residual, output) }
         }
       }
@@ -195,13 +201,10 @@ struct TileProductSchedule: Sendable {
     }
   }
 
-  /// Writes the zeros around the images of a panel's channels.
-  private func clearBorder(_ panel: Panel, _ result: UnsafeMutableRawPointer) {
-    for block in 0..<panel.outputBlocks {
-      for image in 0..<output.images {
-        BlockedCopies.clearBorder(result + panel.output + output.byteOffset(image: image, block: block), of: output)
-      }
-    }
+  /// Writes the zeros around as large a part of the images of the result as these units are of all.
+  private func clearBorders(ofUnits range: Range<Int>, _ result: UnsafeMutableRawPointer) {
+    let share = borders.count * range.lowerBound / units.count..<borders.count * range.upperBound / units.count
+    for border in borders[share] { BlockedCopies.clearBorder(result + border, of: output) }
   }
 
   private func run(

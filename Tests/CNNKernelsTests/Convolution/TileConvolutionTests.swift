@@ -83,7 +83,7 @@ import X86Assembler
       let plain = convolution.output.with(border: .none), buffer = try ConvolutionBuffer(byteCount: plain.byteCount)
       residualBlocked = try ConvolutionBuffer(byteCount: convolution.output.byteCount)
       BlockedCopies.pack(residual.base, into: buffer.base, plain, workers: workers)
-      BlockedCopies.pad(buffer.base, plain, into: residualBlocked.base, convolution.output, workers: workers)
+      BlockedCopies.copy(buffer.base, plain, into: residualBlocked.base, convolution.output, workers: workers)
     }
     let packed = UnsafeMutableRawPointer(filter.base).assumingMemoryBound(to: BFloat16.self)
     convolution.pack(weight.base, scale: scale.base, into: packed, workers: workers)
@@ -236,12 +236,14 @@ import X86Assembler
     ])
   func shapesOfNetworksAreTheOraclesBitForBit(_ line: String) throws {
     let g = try ConvolutionCase(line).geometry
-    for workers in 1...2 {
+    let wider = BlockedTensor.Border(top: 1, left: 2, bottom: 3, right: 1)
+    for (workers, border) in [(1, nil), (2, nil), (2, g.border), (1, g.border.union(wider))] {
       try Self.check(
         Case(
           geometry: g,
           epilogue: Epilogue(
-            hasBias: true, addsResidual: true, activation: VectorActivation(.relu, constants: [])), workers: workers))
+            hasBias: true, addsResidual: true, activation: VectorActivation(.relu, constants: [])),
+          border: border, outputBorder: border == nil ? .none : wider, workers: workers))
     }
   }
 
@@ -257,6 +259,12 @@ import X86Assembler
     #expect(TileConvolution.refusal(try geometry(groups: 8), withTiles) == nil)
     let reason = "every channel has a filter of its own, which is no product"
     #expect(TileConvolution.refusal(channelwise, withTiles) == reason)
+    let framed = try ConvolutionCase("h8 w8 ic32 oc32 kh3 kw3 pt1 pl1 pb1 pr1").geometry
+    func refusal(_ border: BlockedTensor.Border) -> String? {
+      TileConvolution.refusal(framed, input: .padded(border), withTiles)
+    }
+    #expect(refusal(.init(top: 1, left: 1, right: 2)) == "the image's border is narrower than the padding")
+    #expect(refusal(.init(top: 1, left: 1, bottom: 1, right: 2)) == nil)
     let message = "a convolution cannot be computed by tiles: amx has no products of tiles of bfloat16"
     #expect(throws: CNNError(.invalidArgument, message)) {
       try TileConvolution(
@@ -274,6 +282,18 @@ import X86Assembler
   func cyclesAreThoseMeasured(_ line: String, _ microseconds: Double) throws {
     let cycles = TileConvolution.cycles(try ConvolutionCase(line).geometry, workers: Workers(count: 1))
     #expect((0.7...1.3).contains(cycles / (microseconds * 2700)), "\(cycles / 2700)")
+  }
+
+  /// A copy takes a few hundredths of what follows it.
+  @Test func anImageThatHasItsBorderIsNotCopied() throws {
+    let g = try ConvolutionCase("h28 w28 ic128 oc128 kh3 kw3 pt1 pl1 pb1 pr1").geometry, workers = Workers(count: 1)
+    let copying = TileConvolution.cycles(g, workers: workers)
+    let share = 1 - TileConvolution.cycles(g, input: .padded(g.border), workers: workers) / copying
+    #expect((0.02...0.1).contains(share), "\(share)")
+    let plain = try ConvolutionCase("h28 w28 ic128 oc128").geometry
+    #expect(
+      TileConvolution.cycles(plain, workers: workers)
+        == TileConvolution.cycles(plain, input: .padded(.none), workers: workers))
   }
 
   /// Few filters do not pay for putting the windows of a picture together: measured, tiles took twice as long as the direct

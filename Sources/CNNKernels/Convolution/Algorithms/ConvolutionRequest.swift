@@ -61,8 +61,16 @@ extension ConvolutionInput {
     if case .picture(let element) = self { ImageInput(element, geometry) } else { nil }
   }
 
+  /// Whether the image is in blocks of channels.
+  public var isInBlocks: Bool { if case .picture = self { false } else { true } }
+
   /// The border that the image comes with.
   var border: BlockedTensor.Border? { if case .padded(let border) = self { border } else { nil } }
+
+  /// Why the border with which the image comes is not enough for a convolution; nil where it is, or none comes.
+  func borderRefusal(_ g: ConvolutionGeometry) -> String? {
+    border.map { $0.contains(g.border) } ?? true ? nil : "the image's border is narrower than the padding"
+  }
 }
 
 extension ConvolutionGeometry {
@@ -80,7 +88,7 @@ extension ConvolutionGeometry {
   }
 
   /// The zeros around the image.
-  var border: BlockedTensor.Border {
+  public var border: BlockedTensor.Border {
     BlockedTensor.Border(top: padTop, left: padLeft, bottom: padBottom, right: padRight)
   }
 

@@ -13,12 +13,7 @@ struct DirectAlgorithm: ConvolutionAlgorithm {
     if request.accumulatesSum { return "products do not sum their results over the pixels" }
     if g.groups > 1, request.filterOrder != nil { return "the filter of groups is in an order of its own" }
     switch request.input {
-    case .blocked: return nil
-    case .padded(let border):
-      let isWide =
-        border.top >= g.padTop && border.left >= g.padLeft && border.bottom >= g.padBottom
-        && border.right >= g.padRight
-      return isWide ? nil : "the image's border is narrower than the padding"
+    case .blocked, .padded: return request.input.borderRefusal(g)
     case .picture: return g.groups > 1 ? "the channels of a picture are in \(g.groups) groups" : nil
     }
   }
@@ -144,7 +139,7 @@ struct DirectConvolution: BlockedConvolution {
     if let picture {
       picture.pad(x, border, into: workspace.assumingMemoryBound(to: Float.self), workers: workers)
     } else {
-      BlockedCopies.pad(x, input, into: workspace, input.with(border: border), workers: workers)
+      BlockedCopies.copy(x, input, into: workspace, input.with(border: border), workers: workers)
     }
     return UnsafeRawPointer(workspace)
   }
