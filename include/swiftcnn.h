@@ -1018,8 +1018,9 @@ scnn_status scnn_graph_output(scnn_graph *graph, scnn_value output);
 /* Makes a model whose output is `output`; layers that it does not need are left out. The graph can be used further.
  * Options: "name": "custom", "seed": 0 (of the random initial values), "mean" and "std" (of the pixels; by default
  * ImageNet's where there are 3 channels, else 0 and 1, which makes pixels 0...1), "preprocessing" and "class_names" as of
- * scnn_model_create (by default as much of a picture's middle as fills the input, and none), "dtype": "float32" (what
- * predictions compute in, as scnn_model_set_precision takes it), "element_limit": null (how many elements the parameters may
+ * scnn_model_create (by default as much of a picture's middle as fills the input, and none), "dtype": null (what
+ * predictions compute in, as scnn_model_set_precision takes it; by default "bfloat16" where a model that was applied computes
+ * in it, and else "float32"), "element_limit": null (how many elements the parameters may
  * have together that are not shared with other models: nothing is allocated beyond). */
 scnn_status scnn_graph_model(scnn_graph *graph, scnn_value output, const char *options, scnn_model **model);
 

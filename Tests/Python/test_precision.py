@@ -187,4 +187,72 @@ def test_the_library_tells_its_options():
     described = json.loads(swiftcnn._swiftcnn.describe())
     for section in ("model", "graph_model", "model_file", "weights_file"):
         assert described[section]["dtype"]["choices"] == ["float32", "bfloat16"]
-        assert described[section]["dtype"]["default"] == "float32"
+        # Of layers it is what they have.
+        assert described[section]["dtype"]["default"] == (None if section == "graph_model" else "float32")
+
+
+def composed(base):
+    """Models that are made of another, of its tensors or of its layers."""
+    x = layers.Input((8, 8, 1))
+    yield "tensor", models.Model(base.input, layers.Dense(2)(base.output))
+    yield "model as a layer", models.Model(x, layers.Dense(2)(base(x)))
+    yield "sequential", models.Sequential([layers.Input((8, 8, 1)), base, layers.Dense(2)])
+    yield "middle", models.Model(base.input, layers.Flatten()(base.layers[1].output))
+
+    class Around(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = base
+
+        def call(self, x):
+            return self.inner(x)
+
+    yield "wrapped", models.Model(x, layers.Dense(2)(Around()(x)))
+
+    class Whole(models.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = base
+
+        def call(self, x):
+            return self.inner(x)
+
+    whole = Whole()
+    whole.build((None, 8, 8, 1))
+    yield "class", whole
+
+
+def named_base():
+    return make_model()
+
+
+@pytest.mark.parametrize("make", [named_base, of_layers])
+def test_a_model_made_of_one_in_bfloat16_computes_in_it_unless_it_is_told(make):
+    base = make()
+    for how, model in composed(base):
+        assert model.dtype_policy.name == "float32", how
+    base.set_precision("bfloat16")
+    for how, model in list(composed(base)):  # before the layers that they share are told otherwise
+        assert model.dtype_policy.name == "bfloat16" == models.clone_model(model).dtype_policy.name, how
+        model.set_precision("float32")
+        assert base.dtype_policy.name == "bfloat16" and model.dtype_policy.name == "float32", how
+    base.set_precision("float32")
+    for how, model in composed(base):
+        assert model.dtype_policy.name == "float32", how
+
+
+def test_a_class_that_was_told_before_it_has_a_network_stays_so():
+    base = make_model()
+    base.set_precision("bfloat16")
+    for precision in ("float32", "bfloat16"):
+        model = models.Sequential([base, layers.Dense(2)])
+        model.set_precision(precision)
+        model.build((None, 8, 8, 1))
+        assert model.dtype_policy.name == precision
+
+
+def test_a_model_that_is_called_computes_as_its_predictions_do():
+    model, x = of_layers(), np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    for precision in ("float32", "bfloat16"):
+        model.set_precision(precision)
+        np.testing.assert_array_equal(model(x), model.predict(x, verbose=0))

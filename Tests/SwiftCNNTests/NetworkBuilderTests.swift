@@ -47,6 +47,25 @@ import Testing
     #expect(try model.predict(data.x.view, output: "b.relu").bits == source.predict(data.x.view, output: "relu").bits)
   }
 
+  @Test func whatIsMadeOfAModelInBFloat16ComputesInIt() throws {
+    let source = try backbone()
+    #expect(try headed(source).precision == .float32)
+    source.setPrecision(.bfloat16)
+    let model = try headed(source)
+    #expect(model.precision == .bfloat16)
+    // From then on each has its own.
+    source.setPrecision(.float32)
+    #expect(model.precision == .bfloat16)
+    #expect(try headed(model, prefix: "b.", tensor: "classes").precision == .bfloat16)
+    var network = NetworkBuilder()
+    let input = try network.builder.input("image", shape: [6, 6, 2])
+    let output = try network.apply(model, to: input)
+    for precision in Precision.allCases {
+      #expect(
+        try Model(network, output: output, options: CustomModelOptions(precision: precision)).precision == precision)
+    }
+  }
+
   @Test func trainingThroughOneChangesTheOther() throws {
     let source = try backbone(), data = try imageData(6)
     let model = try headed(source)

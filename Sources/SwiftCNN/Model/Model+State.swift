@@ -57,7 +57,7 @@ extension Model {
     try options.check(graph.parameters)
     try self.init(
       graph, name: options.name, seed: options.seed, mean: options.mean, deviation: options.deviation)
-    chosenPrecision = options.precision
+    chosenPrecision = options.precision ?? .float32
     try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
   }
 }

@@ -13,15 +13,16 @@ public struct CustomModelOptions: Sendable, Configurable {
   package var preprocessing: JSONObject?
   /// The names of the classes.
   public var classNames: [String]?
-  /// What predictions compute in, as `Model.setPrecision(_:)` sets it.
-  public var precision = Precision.float32
+  /// What predictions compute in, as `Model.setPrecision(_:)` sets it; nil for bfloat16 where one of the models that the
+  /// network is made of computes in it, and else float32.
+  public var precision: Precision?
   /// How many elements the parameters may have that are not shared with other models; nil for any number.
   public var elementLimit: Int?
 
   /// Options; those that are not given have their defaults.
   public init(
     name: String = "custom", seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil,
-    classNames: [String]? = nil, precision: Precision = .float32
+    classNames: [String]? = nil, precision: Precision? = nil
   ) {
     (self.name, self.seed, self.mean, self.deviation, self.classNames) = (name, seed, mean, deviation, classNames)
     self.precision = precision
@@ -37,7 +38,9 @@ public struct CustomModelOptions: Sendable, Configurable {
     try options.text("name", &name, "The model's name.")
     try options.seed(&seed, "Of random weights.")
     try PictureOptions.visit(&mean, &deviation, &preprocessing, &classNames, &options)
-    try options.choice("dtype", &precision, "What predictions compute in.")
+    try options.choice(
+      "dtype", &precision, nullable: true,
+      "What predictions compute in; null: bfloat16 where a model that the network is made of does.")
     try options.integer(
       "element_limit", &elementLimit, "How many elements the parameters may have that are no other model's; null: any.")
   }
@@ -80,7 +83,7 @@ extension Model {
     try self.init(
       uninitialized: graph, name: options.name, mean: options.mean, deviation: options.deviation,
       sharing: network.shared.filter { names.contains($0.key) })
-    chosenPrecision = options.precision
+    chosenPrecision = options.precision ?? network.precision
     try setPictureOptions(preprocessing: options.preprocessing, classNames: options.classNames)
     parameters.initialize(seed: options.seed)
   }

@@ -11,12 +11,16 @@ public struct NetworkBuilder {
   public var builder = GraphBuilder()
   /// The other models' parameters, by their names here.
   private(set) var shared: [String: ParameterTensor] = [:]
+  /// bfloat16 where one of the models that were applied computes in it.
+  private(set) var precision = Precision.float32
   private var known: [ObjectIdentifier: String] = [:]
 
   /// A network that begins with these layers.
   public init(_ graph: Graph = Graph()) { builder.graph = graph }
 
   /// Adds all layers of a model up to its output, or up to the tensor of that name.
+  ///
+  /// What is made of the network computes in bfloat16 where the model does, unless it is told otherwise.
   ///
   /// Adding a model twice, or two that share parameters, gives layers that share them here too; added to the same input
   /// again, under the same prefix, what is there is used again.
@@ -40,7 +44,7 @@ public struct NetworkBuilder {
     for input in inputs where !(0..<builder.graph.valueCount).contains(input.index) {
       throw CNNError(.invalidArgument, "the input \(input.index) is not a value of this graph")
     }
-    let (graph, tensors) = try model.lock.reading { () throws(CNNError) in
+    let (graph, tensors, precision) = try model.lock.reading { () throws(CNNError) in
       var graph = model.networkWithFlags
       guard inputs.count == graph.inputs.count else {
         throw CNNError(
@@ -67,7 +71,7 @@ public struct NetworkBuilder {
       for parameter in graph.parameters {
         tensors[parameter.name] = model.parameters.tensors[try model.position(of: parameter.name)]
       }
-      return (graph, tensors)
+      return (graph, tensors, model.chosenPrecision)
     }
     var here: [String: Value] = [:]
     for (name, tensor) in tensors {
@@ -79,6 +83,7 @@ public struct NetworkBuilder {
       shared[newName] = tensor
       known[ObjectIdentifier(tensor)] = newName
     }
+    if precision != .float32 { self.precision = precision }
     return output
   }
 }

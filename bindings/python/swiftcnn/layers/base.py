@@ -441,6 +441,15 @@ class Layer:
         for layer in self._sublayers():
             layer.trainable = trainable
 
+    def _let_compute(self, dtype: str) -> None:
+        """Lets models that are made of the layers within compute in this, unless those are told otherwise."""
+        for layer in self._sublayers():
+            layer._let_compute(dtype)
+
+    def _is_in_bfloat16(self) -> bool:
+        """Whether models that are made of it compute in bfloat16, unless those are told otherwise."""
+        return any(layer._is_in_bfloat16() for layer in self._sublayers())
+
 
 def serialized(value: Any, name: str) -> Any:
     """An activation, initializer or regularizer as a configuration tells it; a function of the user's stays one."""

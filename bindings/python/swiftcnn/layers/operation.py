@@ -173,6 +173,13 @@ class WeightedLayer(Operation):
         if self._home is not None and self._learned():
             self._home.set_trainable("*", trainable)
 
+    def _let_compute(self, dtype: str) -> None:
+        if self._home is not None:
+            self._home.set_precision(dtype)
+
+    def _is_in_bfloat16(self) -> bool:
+        return self._home is not None and self._home.get_precision() == "bfloat16"
+
 
 class ActivatedLayer(WeightedLayer):
     """A layer with weights and an activation."""

@@ -102,7 +102,8 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         self._ends: tuple[list[Tensor], list[Tensor]] | None = None
         self._built_for: Any = None  # the shape, or shapes, of a class of your own
         self._keys: list[str] | None = None  # of outputs that are a dictionary
-        self._precision = dtype_policy().name
+        # None: bfloat16 where one of the models or layers that it is made of computes in it.
+        self._precision: str | None = None if dtype_policy().name == "float32" else dtype_policy().name
         self._members = Members()
         if (inputs is None) != (outputs is None):
             raise ValueError("inputs and outputs must be given both, or neither")
@@ -153,9 +154,9 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
     def _set_core(self, core: _swiftcnn.Model) -> None:
         self._core = core
-        self._precision = core.get_precision()
         self.built = True
         self._adopt()
+        self.set_precision(core.get_precision())
         self._take_names()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -475,8 +476,9 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
     @property
     def dtype_policy(self) -> DTypePolicy:
-        """What predictions and evaluations compute in, as ``set_precision`` or the policy of the time set it."""
-        return DTypePolicy(self._precision)
+        """What predictions and evaluations compute in, as ``set_precision`` or the policy of the time set it; a model
+        that was made of layers of another, or of the model itself, began with ``"bfloat16"`` where that had it."""
+        return DTypePolicy("bfloat16" if self._is_in_bfloat16() else "float32")
 
     def set_precision(self, dtype: str) -> None:
         """Sets what predictions and evaluations compute in: ``"float32"``, or ``"bfloat16"`` in those layers where
@@ -484,7 +486,8 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
         Arrays that go in and come out are float32, and so are the parameters and all that ``fit`` and
         ``train_on_batch`` compute: only the predictions and validations between are in this precision. It goes with the
-        model into copies and files. See ``save(dtype=...)`` for smaller files.
+        model into copies and files, and into models that are made of it or of its layers from then on. See
+        ``save(dtype=...)`` for smaller files.
 
         Raises:
             ValueError: there is no such precision.
@@ -492,6 +495,13 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         self._precision = precision(dtype, "dtype")
         if self._core is not None:
             self._core.set_precision(self._precision)
+            super()._let_compute(self._precision)
+
+    def _let_compute(self, dtype: str) -> None:
+        """A model within another has its own."""
+
+    def _is_in_bfloat16(self) -> bool:
+        return super()._is_in_bfloat16() if self._precision is None else self._precision == "bfloat16"
 
     def precision(self) -> list[LayerPrecision]:
         """What each layer of a prediction is computed in and why, in the order in which they run, for one sample of the
