@@ -91,7 +91,9 @@ const char *scnn_slow_reason(void);
  *                                        "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8" and "amx_bf16" it has;
  *                                        bytes of its three data caches
  *   "instruction_set"                    of the kernels: "amx", "avx512_bf16", "avx512_vnni", "avx512", "avx2" or
- *                                        "portable", each with those after it
+ *                                        "portable", each with those after it; SWIFTCNN_ISA limits it
+ *   "tiles", "tile_refusal"              whether they use tiles (AMX); why the system refuses those that they would use, or
+ *                                        null
  *   "threads", "thread_pinning"          as set, or as they are by default
  *   "executable_memory"                  whether the system grants memory for generated code
  *   "libraries"                          "OpenBLAS", "JPEG", "PNG" and "ONNX": which was found, or null

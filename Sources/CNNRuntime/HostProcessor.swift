@@ -20,9 +20,18 @@ public enum HostProcessor {
     return cache == 0 ? 8 << 20 : min(cache, 32 << 20)
   }()
 
-  /// What kernels are written in: `amx`, `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2` or `portable`, which each stand
-  /// for those after it as well.
+  /// What kernels are written in, by its name as of `SWIFTCNN_ISA`, which stands for those before it as well.
   public static var instructionSet: String { InstructionSet.selected.name }
+
+  /// What they are written in where the system refuses tiles.
+  public static var instructionSetWithoutTiles: String { InstructionSet.selected.withoutTiles.name }
+
+  /// Whether kernels are written for tiles.
+  public static var usesTiles: Bool { InstructionSet.selected.contains(.amxTile) }
+
+  /// Why the system refuses the tiles that they are written for; nil where it grants them, and where they use none. Asks the
+  /// system where nobody has.
+  public static var tileRefusal: String? { usesTiles ? TilePermission.refusal : nil }
 
   /// What they would be written in without `SWIFTCNN_ISA`.
   public static var bestInstructionSet: String { Processor.host.instructionSet.name }

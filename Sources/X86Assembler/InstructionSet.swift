@@ -42,6 +42,12 @@ public struct InstructionSet: OptionSet, Hashable, Sendable {
     ("avx512_bf16", .avx512BF16), ("amx_tile", .amxTile), ("amx_int8", .amxInt8), ("amx_bf16", .amxBF16),
   ]
 
+  /// The same without tiles.
+  public var withoutTiles: InstructionSet {
+    let bits = [InstructionSet.amxTile, .amxInt8, .amxBF16].reduce(0) { $0 | $1.rawValue }
+    return InstructionSet(rawValue: rawValue & ~bits | intersection(.avx512).rawValue)
+  }
+
   /// The names of its members.
   public var names: [String] { Self.members.filter { contains($0.set) }.map(\.name) }
 }

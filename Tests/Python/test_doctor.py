@@ -45,6 +45,9 @@ def test_text_and_json_say_the_same():
     assert table["features"].split() == values["features"] or not values["features"]
     assert values["instruction_set"] in table["kernels"]
     assert table["threads"].split(",")[0] == str(values["threads"]) == str(swiftcnn.get_num_threads())
+    assert table["tiles"].split(":")[0] == (
+        "granted" if values["tiles"] else "refused" if values["tile_refusal"] else "none that is used"
+    )
     assert table["code memory"] == "granted" and values["executable_memory"]
     assert table["Python"].startswith(platform.python_version()) and values["python"] == platform.python_version()
     for name in ("OpenBLAS", "JPEG", "PNG", "ONNX"):
@@ -70,6 +73,68 @@ def test_what_the_environment_asks_for_is_said():
     assert values["libraries"]["OpenBLAS"] is None and values["thread_pinning"] is False
     _, text = report(SWIFTCNN_BLAS="none", SWIFTCNN_PIN="0")
     assert "SWIFTCNN_BLAS=none" in text and "not bound" in text
+
+
+def test_a_word_of_the_environment_that_is_not_known_is_reported_once():
+    code = "import numpy, swiftcnn; swiftcnn.create_model('resnet20').predict(numpy.zeros((1, 32, 32, 3), 'uint8'))"
+    wrong = {"ISA": "AVX9", "VERBOSE": "placements", "PIN": "yes", "VERIFY": "on", "JIT_PERF": "2", "JIT_GDB": "no"}
+    environment = {f"SWIFTCNN_{name}": word for name, word in wrong.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    said = [line for line in done.stderr.splitlines() if line.startswith("swiftcnn: ")]
+    assert sorted(line.split(";")[0] for line in said) == sorted(
+        f"swiftcnn: {name} is {word!r}" for name, word in environment.items()
+    )
+    (isa,) = (line for line in said if "SWIFTCNN_ISA" in line)
+    *names, last = isa.split("; ")[1].split(" is needed")[0].replace(" or ", ", ").split(", ")
+    _check_texts([*names, last])
+
+
+def _check_texts(names):
+    """Texts list the sets of instructions that there are, and no others."""
+    root = pathlib.Path(__file__).parents[2]
+    assert f"`SWIFTCNN_ISA={'|'.join(names)}`" in (root / "README.md").read_text()
+    header = " ".join((root / "include" / "swiftcnn.h").read_text().replace(" * ", " ").split())
+    quoted = [f'"{name}"' for name in reversed(names)]
+    assert f"of the kernels: {', '.join(quoted[:-1])} or {quoted[-1]}, each with those after it;" in header
+
+
+# The system refuses tiles while a thread's alternate signal stack is smaller than they are.
+_SMALL_STACK = """
+import ctypes, runpy, sys
+class Stack(ctypes.Structure):
+    _fields_ = [("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+memory = ctypes.create_string_buffer(8192)
+stack = Stack(ctypes.addressof(memory), 0, len(memory))
+assert ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None) == 0
+sys.argv[1:] = ["--json"]
+runpy.run_module("swiftcnn", run_name="__main__")
+"""
+
+
+def test_tiles_that_the_system_refuses_are_not_among_what_is_used():
+    _, values = json_report()
+    assert values["tiles"] == (values["instruction_set"] == "amx")
+    if not values["tiles"]:
+        pytest.skip("there are none to be refused")
+    assert values["tile_refusal"] is None
+    done = subprocess.run(
+        [sys.executable, "-c", _SMALL_STACK],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    refused = json.loads(done.stdout)
+    assert not refused["tiles"] and "alternate signal stack" in refused["tile_refusal"]
+    assert refused["instruction_set"] == "avx512_bf16" and "amx_tile" in refused["features"]
 
 
 def test_fewer_instructions_than_the_processor_has_are_a_problem():

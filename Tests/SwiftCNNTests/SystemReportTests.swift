@@ -14,6 +14,16 @@ import Testing
     #expect(try JSON(parsing: JSON.object(report.json).serialized()).objectValue == report.json)
   }
 
+  @Test func tilesThatAreRefusedAreNotAmongWhatComputes() {
+    let report = SystemReport("nobody may"), granted = SystemReport(nil)
+    #expect(report.instructionSet != "amx" && !report.usesTiles && report.tileRefusal == "nobody may")
+    #expect(report.description.contains("\ntiles        refused: nobody may\n"))
+    #expect(report.json["tiles"] == .bool(false) && report.json["tile_refusal"] == .string("nobody may"))
+    #expect(granted.usesTiles == (granted.instructionSet == "amx") && granted.json["tile_refusal"] == .null)
+    let kept = granted.usesTiles ? "granted" : "none that is used"
+    #expect(granted.description.contains("\ntiles        \(kept)\n"))
+  }
+
   @Test func whatIsMissingAndWhatIsWrongIsInTheTable() {
     var report = SystemReport()
     report.libraries = [.init(name: "PNG", found: nil, advice: "install it")]

@@ -91,6 +91,11 @@ import Testing
     #expect(with(saved: 0x60007) == [.f16c, .avx2])
   }
 
+  @Test func whatIsLeftWithoutTilesIsAllElse() {
+    #expect(Self.everything.withoutTiles == [.f16c, .avx512VNNI, .avx512BF16])
+    #expect(InstructionSet.avx2.withoutTiles == .avx2 && InstructionSet.amxBF16.withoutTiles == .avx512)
+  }
+
   @Test func aWishLimitsTheInstructionSet() {
     var reports: [String] = []
     func select(_ wish: String?, of present: InstructionSet = Self.everything) -> InstructionSet {

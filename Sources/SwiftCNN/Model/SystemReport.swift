@@ -25,9 +25,13 @@ public struct SystemReport: Sendable {
   public let features: [String]
   /// The sizes of the processor's data caches in bytes, from the first level to the third; 0 where one is not known.
   public let cacheByteCounts: [Int]
-  /// What kernels are written in: `amx`, `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2` or `portable`, which each stand
-  /// for those after it as well.
+  /// What kernels are written in, by its name as of `SWIFTCNN_ISA`, which stands for those before it as well. Tiles that the
+  /// system refuses are not among it.
   public let instructionSet: String
+  /// Why the system refuses the tiles (AMX) that kernels would use; nil where it grants them, and where none would.
+  public let tileRefusal: String?
+  /// Whether kernels use tiles.
+  public var usesTiles: Bool { tileRefusal == nil && HostProcessor.usesTiles }
   /// How many threads a computation is divided over.
   public let threadCount: Int
   /// Whether worker threads are bound to one processor each.
@@ -40,11 +44,14 @@ public struct SystemReport: Sendable {
   public var problems: [String]
 
   /// Looks at this process and its machine, and opens the libraries.
-  public init() {
+  public init() { self.init(HostProcessor.tileRefusal) }
+
+  package init(_ tileRefusal: String?) {
     // Asks the processor by generated code, so whether there is memory for such code is known after it.
     (processor, features) = (HostProcessor.name, HostProcessor.features)
     cacheByteCounts = HostProcessor.cacheByteCounts
-    instructionSet = HostProcessor.instructionSet
+    self.tileRefusal = tileRefusal
+    instructionSet = tileRefusal == nil ? HostProcessor.instructionSet : HostProcessor.instructionSetWithoutTiles
     threadCount = Threads.count
     pinsThreads = Threads.pins
     hasExecutableMemory = Computing.slowReason == nil
@@ -88,6 +95,8 @@ extension SystemReport {
     object["features"] = .array(features.map(JSON.string))
     object["caches"] = .array(cacheByteCounts.map { .integer(Int64($0)) })
     object["instruction_set"] = .string(instructionSet)
+    object["tiles"] = .bool(usesTiles)
+    object["tile_refusal"] = tileRefusal.map(JSON.string) ?? .null
     object["threads"] = .integer(Int64(threadCount))
     object["thread_pinning"] = .bool(pinsThreads)
     object["executable_memory"] = .bool(hasExecutableMemory)
@@ -108,6 +117,7 @@ extension SystemReport: CustomStringConvertible {
       ("features", features.isEmpty ? "none that is used" : features.joined(separator: " ")),
       ("data caches", "\(caches) KiB"),
       ("kernels", instructionSet == "portable" ? "portable" : "generated for \(instructionSet)"),
+      ("tiles", tileRefusal.map { "refused: \($0)" } ?? (usesTiles ? "granted" : "none that is used")),
       ("threads", "\(threadCount)\(pinsThreads ? ", bound to a processor each" : ", not bound to processors")"),
       ("code memory", hasExecutableMemory ? "granted" : "refused"),
     ]
