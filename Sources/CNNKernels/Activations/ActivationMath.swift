@@ -51,6 +51,10 @@ enum ActivationMath {
   @inline(__always)
   static func sigmoid(_ x: Vector) -> Vector { 1 / (1 + exponential(0 - x)) }
 
+  /// `x`, or -1000 below that: times what is zero there it is zero, and so is the limit at -infinity, which times zero is NaN.
+  @inline(__always)
+  static func heldBelow(_ x: Vector) -> Vector { x.replacing(with: -1000, where: x .< -1000) }
+
   /// `log(1 + exp(x))`, within 4 units in the last place.
   ///
   /// The logarithm of `1 + z`, `z = exp(-|x|)`, is that of `1 + r` or of `2 * (1 + r)`, with r exact and small; the

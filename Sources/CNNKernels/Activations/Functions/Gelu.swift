@@ -3,7 +3,9 @@ struct Gelu: PlainActivationDefinition {
   static let bound = ActivationBound(relative: 1e-6, absolute: 1e-10)
   static let gradientBound = ActivationBound(relative: 6e-7, absolute: 2e-7)
 
-  @inline(__always) func value(_ x: Vector) -> Vector { x * ActivationMath.normalDistribution(x).cumulative }
+  @inline(__always) func value(_ x: Vector) -> Vector {
+    ActivationMath.heldBelow(x) * ActivationMath.normalDistribution(x).cumulative
+  }
   @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
     let normal = ActivationMath.normalDistribution(x)
     return dy * (normal.cumulative + x * normal.density)

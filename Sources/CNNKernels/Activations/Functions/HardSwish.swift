@@ -3,7 +3,7 @@ struct HardSwish: PlainActivationDefinition {
   static let bound = ActivationBound(relative: 2e-7)
   static let gradientBound = ActivationBound(relative: 2e-7, absolute: 1e-7)
 
-  @inline(__always) func value(_ x: Vector) -> Vector { x * HardSigmoid().value(x) }
+  @inline(__always) func value(_ x: Vector) -> Vector { ActivationMath.heldBelow(x) * HardSigmoid().value(x) }
   @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
     (dy * (x * (1 / 3) + 0.5)).replacing(with: 0, where: x .<= -3).replacing(with: dy, where: x .>= 3)
   }
@@ -12,6 +12,8 @@ struct HardSwish: PlainActivationDefinition {
     ActivationCode(
       value: ActivationCode.Value(temporaryCount: 2) { code, x, temporaries, _ in
         code.hardSigmoid(temporaries[1], x, temporaries[0])
+        // Infinity times zero is not made of infinity; the other factor of NaN is NaN.
+        code.maximum(x, x, code.constant(-3, lanes: x.lanes))
         code.multiply(x, x, temporaries[1])
       },
       gradient: ActivationCode.Gradient(temporaryCount: 2) { code, x, dy, t, _ in

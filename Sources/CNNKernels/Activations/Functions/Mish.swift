@@ -10,7 +10,7 @@ struct Mish: PlainActivationDefinition {
   }
   @inline(__always) func value(_ x: Vector) -> Vector {
     let n = parts(x).n
-    return x * (n / (n + 2))
+    return ActivationMath.heldBelow(x) * (n / (n + 2))
   }
   @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
     let (e, n) = parts(x)

@@ -5,7 +5,7 @@ struct Silu: PlainActivationDefinition {
   static let roundedBound = ActivationBound(relative: 1.6e-4, absolute: 2e-36)
   static let gradientBound = ActivationBound(relative: 1e-6, absolute: 3e-7)
 
-  @inline(__always) func value(_ x: Vector) -> Vector { x * ActivationMath.sigmoid(x) }
+  @inline(__always) func value(_ x: Vector) -> Vector { ActivationMath.heldBelow(x) * ActivationMath.sigmoid(x) }
   @inline(__always) func gradient(_ x: Vector, _ dy: Vector) -> Vector {
     let s = ActivationMath.sigmoid(x)
     return dy * (s * (1 + x * (1 - s)))
@@ -22,6 +22,8 @@ struct Silu: PlainActivationDefinition {
       },
       roundedValue: ActivationCode.Value(temporaryCount: 3) { code, x, temporaries, _ in
         code.roughSigmoid(temporaries[0], x, temporaries[1], temporaries[2])
+        // Infinity times zero is not made of infinity; the sigmoid of NaN is NaN.
+        code.maximum(x, x, code.constant(VectorCode.lowestExponent, lanes: x.lanes))
         code.multiply(x, x, temporaries[0])
       },
       gradient: ActivationCode.Gradient(temporaryCount: 3) { code, x, dy, t, _ in
