@@ -152,22 +152,44 @@ import X86Assembler
     #expect(try Self.bits(plan) == Self.bits(copying))
   }
 
-  /// What something else makes has no border, nor has what is added to it.
-  @Test(.enabled(if: hasTiles)) func aStreamThatBeginsWithoutABorderHasNone() throws {
+  /// A network whose stream of residuals begins with what something makes of the image.
+  private static func stream(_ begin: (inout GraphBuilder, Value) throws -> Value) throws -> Graph {
     var builder = GraphBuilder()
     let input = try builder.input(shape: [24, 24, 64])
     let wide = try builder.convolution(input, "wide", outputChannels: 48, kernel: (1, 1))
-    var x = try builder.apply(
-      Pooling2D(.max, kernel: [3, 3], stride: [2, 2], padding: .all(1)), wide, name: "pool")
+    var x = try begin(&builder, wide)
     let branch = try builder.convolution(x, "a", outputChannels: 48, kernel: (3, 3), padding: .all(1))
     x = try builder.apply(Add(), branch, x, name: "sum")
     try builder.graph.addOutput("y", builder.convolution(x, "y", outputChannels: 48, kernel: (3, 3), padding: .all(1)))
-    let plan = try Self.plan(builder.graph)
-    for name in ["pool", "sum"] {
+    return builder.graph
+  }
+
+  /// What else makes images of bfloat16 gives them no border, nor has what is added to them.
+  @Test(.enabled(if: hasTiles)) func aStreamThatBeginsWithoutABorderHasNone() throws {
+    let plan = try Self.plan(
+      Self.stream { builder, x in
+        try builder.depthwiseConvolution(x, "begin", kernel: (3, 3), stride: (2, 2), padding: .all(1))
+      })
+    for name in ["begin", "sum"] {
       let type = try Self.node(name, plan).type
       #expect(type.element == .bfloat16 && type.layout == .blocked(), "\(name)")
     }
     #expect(Self.reorders(plan) == ["input.blocked_bfloat16", "y.row_major"])
+  }
+
+  @Test(.enabled(if: hasTiles), arguments: [PoolingKind.max, .average])
+  func poolingsWriteTheBorderToo(_ kind: PoolingKind) throws {
+    let graph = try Self.stream { builder, x in
+      try builder.apply(
+        Pooling2D(kind, kernel: [3, 3], stride: [2, 2], padding: .all(1)), x, name: "begin")
+    }
+    let plan = try Self.plan(graph), copying = try Self.plan(graph, asked: ["begin", "sum"])
+    for name in ["begin", "sum"] {
+      #expect(try Self.node(name, plan).type.layout == Self.around, "\(name)")
+      #expect(try Self.node(name, copying).type.layout == .blocked(), "\(name)")
+    }
+    #expect(try Self.node("y", plan).placed.lowered.workspaceByteCount == 0)
+    #expect(try Self.bits(plan) == Self.bits(copying))
   }
 
   /// An image with a border is copied into each other form, rounded once.

@@ -2,7 +2,8 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-/// A pooling by generated code. Reads the image as it is stored, and writes the result as those read it who read that.
+/// A pooling by generated code. Reads the image as it is stored, and writes the result as those read it who read that, with
+/// the border that they want.
 struct PoolingInBlocks: Implementation {
   let name = "window"
 
@@ -28,10 +29,12 @@ struct PoolingInBlocks: Implementation {
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let library = placement.library, let operation = candidate.node.operation as? Pooling2D else { return }
-    let type = placement.imageType(images[0]), result = try placement.storedResult(of: candidate)
+    let type = placement.imageType(images[0]), border = placement.storedBorder(of: candidate.result)
+    let result = try placement.storedResult(of: candidate).with(layout: .blocked(border: border))
     let pooling = try BlockedPooling(
       operation.geometry(input: type.shape), isMaximum: operation.kind == .max,
-      countsPadding: operation.countsPadding, input: type.element, output: result.element, library: library)
+      countsPadding: operation.countsPadding, input: type.element, output: result.element, border: border,
+      library: library)
     try placement.add(
       candidate, images, results: [result],
       recomputation: .again(isCheap: false),

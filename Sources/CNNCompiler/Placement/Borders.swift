@@ -4,7 +4,7 @@ import CNNGraph
 /// With which border of zeros values lie between steps: the border that a convolution by tiles needs is written by what makes
 /// its image, which takes less time than a copy of the image.
 extension Placement {
-  /// The border with which what makes a value writes it, if it can: as wide as any with which it is read, if all that read it
+  /// The border with which what makes a value writes it, if it can, as convolutions by tiles and poolings do: as wide as any with which it is read, if all that read it
   /// take one.
   func storedBorder(of value: Value) -> BlockedTensor.Border { storedBorders[value.index] }
 
@@ -20,7 +20,7 @@ extension Placement {
     var borders = [BlockedTensor.Border?](repeating: BlockedTensor.Border.none, count: stream.count)
     for (index, first) in stream.enumerated() {
       guard let border = borders[first], let own = readBorder(of: Value(index: index)) else {
-        borders[first] = .none
+        borders[first] = nil
         continue
       }
       borders[first] = border.union(own)

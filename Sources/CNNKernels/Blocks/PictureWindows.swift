@@ -38,13 +38,9 @@ struct PictureWindows: Sendable {
       if case .pixel(let mean, let deviation) = element {
         zip(mean, deviation).flatMap { mean, deviation in (0..<256).map { BFloat16((Float($0) - mean) / deviation) } }
       } else { [] }
-    let isWhole = g.taps * g.inputChannels <= TileFilter.blockChannels
-    (rows, rowStep) = isWhole ? (g.kernelHeight, g.strideHeight) : (1, 1)
-    geometry = try ConvolutionGeometry(
-      batch: g.batch, inputHeight: isWhole ? g.outputHeight : g.padTop + g.inputHeight + g.padBottom,
-      inputWidth: g.outputWidth, inputChannels: rows * g.kernelWidth * g.inputChannels,
-      outputChannels: g.outputChannels, kernelHeight: isWhole ? 1 : g.kernelHeight, kernelWidth: 1,
-      strideHeight: isWhole ? 1 : g.strideHeight)
+    rows = Self.rows(g)
+    rowStep = Self.isWhole(g) ? g.strideHeight : 1
+    geometry = try Self.geometry(of: g)
     tensor = geometry.blockedInput.with(element: .bfloat16)
     let width = g.kernelWidth * g.inputChannels
     places = (0..<rows).map { row in
@@ -54,9 +50,29 @@ struct PictureWindows: Sendable {
     }
   }
 
-  /// How many cycles of one worker putting them together takes, measured. Reading the picture, which all algorithms do, is
-  /// not among them.
-  var cycles: Double { Double((8 + 11 * rows) * tensor.pixels) }
+  /// Whether all rows of a window fit into a block.
+  private static func isWhole(_ g: ConvolutionGeometry) -> Bool {
+    g.taps * g.inputChannels <= TileFilter.blockChannels
+  }
+
+  /// How many rows of the picture are side by side.
+  private static func rows(_ g: ConvolutionGeometry) -> Int { isWhole(g) ? g.kernelHeight : 1 }
+
+  /// The convolution of the windows of another one's picture.
+  static func geometry(of g: ConvolutionGeometry) throws(CNNError) -> ConvolutionGeometry {
+    let isWhole = isWhole(g)
+    return try ConvolutionGeometry(
+      batch: g.batch, inputHeight: isWhole ? g.outputHeight : g.padTop + g.inputHeight + g.padBottom,
+      inputWidth: g.outputWidth, inputChannels: rows(g) * g.kernelWidth * g.inputChannels,
+      outputChannels: g.outputChannels, kernelHeight: isWhole ? 1 : g.kernelHeight, kernelWidth: 1,
+      strideHeight: isWhole ? 1 : g.strideHeight)
+  }
+
+  /// How many cycles of one worker putting together the windows of `geometry` takes, measured. Reading the picture, which all
+  /// algorithms do, is not among them.
+  static func cycles(_ g: ConvolutionGeometry, _ geometry: ConvolutionGeometry) -> Double {
+    Double((8 + 11 * rows(g)) * geometry.blockedInput.pixels)
+  }
 
   /// The filter `[output, row and column and channel, taps, 1]` of `weight` `[output, channels, height, width]`.
   func filter(_ weight: UnsafePointer<Float>) -> [Float] {

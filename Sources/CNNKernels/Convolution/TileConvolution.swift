@@ -50,8 +50,8 @@ public struct TileConvolution: Sendable {
   public static func cycles(
     _ geometry: ConvolutionGeometry, input: ConvolutionInput = .blocked, workers: Workers
   ) -> Double {
-    if case .picture(let element) = input, let windows = try? PictureWindows(geometry, element) {
-      return cycles(windows.geometry, workers: workers) + windows.cycles / Double(workers.count)
+    if case .picture = input, let windows = try? PictureWindows.geometry(of: geometry) {
+      return cycles(windows, workers: workers) + PictureWindows.cycles(geometry, windows) / Double(workers.count)
     }
     let g = geometry
     let image = g.blockedInput.with(element: .bfloat16)

@@ -32,17 +32,18 @@ public struct BlockedPooling: Sendable {
   ///   - isMaximum: the largest number of each window, or else the average.
   ///   - countsPadding: whether an average counts the zeros beside the image.
   ///   - inputElement: the type of the numbers of the image, and `outputElement` of the result; in between they are float32.
+  ///   - border: of zeros around the result, which is bfloat16 then.
   /// - Throws: `.invalidArgument` with the refusal.
   public init(
     _ geometry: Pooling.Geometry, isMaximum: Bool, countsPadding: Bool, input inputElement: ElementType = .float32,
-    output outputElement: ElementType = .float32, library: KernelLibrary
+    output outputElement: ElementType = .float32, border: BlockedTensor.Border = .none, library: KernelLibrary
   ) throws(CNNError) {
     let g = geometry
     if let reason = Self.refusal(g, input: inputElement, output: outputElement, library.target) {
       throw CNNError(.invalidArgument, "a pooling cannot be computed by windows: \(reason)")
     }
     input = g.blockedInput.with(element: inputElement)
-    output = g.blockedOutput.with(element: outputElement)
+    output = g.blockedOutput.with(element: outputElement).with(border: border)
     schedule = WindowSchedule(
       isMaximum ? .maximum : .average(countsPadding: countsPadding), input,
       kernel: [g.window.height, g.window.width], stride: [g.stride.height, g.stride.width],

@@ -157,6 +157,9 @@ struct WindowSchedule: Sendable {
         let band = unit % bands, image = unit / bands % output.images, block = unit / bands / output.images
         let ownSums = image * bands + band
         if let sums { clear(sums, image: ownSums, blocks: block..<block + 1) }
+        if band == 0, output.border != .none {
+          BlockedCopies.clearBorder(y + place(output, image: image, block: block).offset, of: output)
+        }
         run(
           rows: rows.count * band / bands..<rows.count * (band + 1) / bands, of: image, block,
           hidden: x + place(input, image: image, block: block).offset, firstRow: 0, filter: filter, bias: bias, into: y,

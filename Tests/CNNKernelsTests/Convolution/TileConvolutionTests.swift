@@ -147,7 +147,7 @@ import X86Assembler
   }
 
   /// The border is zeros.
-  private static func checkBorder(_ y: ConvolutionBuffer, _ layout: BlockedTensor) {
+  static func checkBorder(_ y: ConvolutionBuffer, _ layout: BlockedTensor) {
     let border = layout.border
     for block in 0..<layout.blocks {
       for image in 0..<layout.images {
