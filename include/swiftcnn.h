@@ -402,9 +402,9 @@ scnn_status scnn_model_set_normalization(scnn_model *model, const double *mean, 
                                          size_t channels);
 
 /* What predictions and evaluations compute in: "float32", as every model does to begin with, or "bfloat16" in those layers
- * where there is an implementation that is no slower on this processor. Inputs, outputs and parameters are float32, and so
- * is all that training computes. It goes with the model into clones, model files and the bytes of
- * scnn_model_save_memory. */
+ * where there is an implementation that is no slower on this processor: that there are instructions for it does not decide.
+ * Inputs, outputs and parameters are float32, and so is all that training computes. It goes with the model into clones,
+ * model files and the bytes of scnn_model_save_memory. */
 scnn_status scnn_model_set_precision(scnn_model *model, const char *dtype);
 scnn_status scnn_model_get_precision(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 

@@ -5,6 +5,8 @@ public struct Processor: Sendable {
 
   /// What its maker calls it; empty if not known.
   public let name: String
+  /// Its maker and its design; nil if not known.
+  public let design: Design?
   /// The instructions it has whose registers the operating system saves.
   public let instructionSet: InstructionSet
   /// The first-level data cache of a core, in bytes; 0 if not known.
@@ -13,6 +15,19 @@ public struct Processor: Sendable {
   public let l2ByteCount: Int
   /// The third-level cache, in bytes; 0 if not known or there is none.
   public let l3ByteCount: Int
+
+  /// Whose design a processor is, by the numbers that makers count theirs by.
+  public struct Design: Hashable, Sendable {
+    /// As `GenuineIntel` or `AuthenticAMD`.
+    public let maker: String
+    /// The numbers, with their extensions.
+    public let family, model: Int
+
+    /// The design with these numbers.
+    public init(maker: String, family: Int, model: Int) {
+      (self.maker, self.family, self.model) = (maker, family, model)
+    }
+  }
 }
 
 extension Processor {
@@ -25,6 +40,7 @@ extension Processor {
     let saved = basic.has(.c, 27) ? query?.savedRegisters() ?? 0 : 0
     instructionSet = InstructionSet(basic, extended, extended1, savedRegisters: saved)
     name = Self.name(query)
+    design = query.map { Design($0.identify(leaf: 0), signature: basic.a) }
     let caches = Self.caches(query)
     l1ByteCount = caches[1]
     l2ByteCount = caches[2]
@@ -62,6 +78,23 @@ extension Processor {
       sizes[level] = ways * partitions * (Int(answer.b & 4095) + 1) * (Int(answer.c) + 1)
     }
     return sizes
+  }
+}
+
+extension Processor.Design {
+  /// - Parameters:
+  ///   - first: the answer to leaf 0, in which the maker's name is.
+  ///   - signature: the first register of that to leaf 1.
+  init(_ first: ProcessorQuery.Answer, signature: UInt32) {
+    let bytes = [first.b, first.d, first.c].flatMap { word in
+      (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) }
+    }
+    func bits(_ range: Range<Int>) -> Int { Int(signature >> UInt32(range.lowerBound)) & (1 << range.count - 1) }
+    let family = bits(8..<12), model = bits(4..<8)
+    // Where four bits do not suffice there are more; the model's also belong to Intel's family 6.
+    self.init(
+      maker: String(decoding: bytes, as: UTF8.self), family: family == 15 ? family + bits(20..<28) : family,
+      model: family == 15 || family == 6 ? model + bits(16..<20) << 4 : model)
   }
 }
 

@@ -17,6 +17,13 @@ import Testing
     #expect(Set(host.instructionSet.names) == Set(expected.map(String.init)))
     let name = try #require(lines.first { $0.hasPrefix("model name") }).split(separator: ":")[1]
     #expect(host.name.split(separator: " ") == name.split(separator: " "))
+    func value(_ key: String) throws -> String {
+      let line = try #require(lines.first { $0.split(separator: ":")[0].filter { $0 != "\t" } == key })
+      return String(line.split(separator: ":")[1].dropFirst())
+    }
+    let design = try #require(host.design)
+    #expect(try design.maker == value("vendor_id"))
+    #expect(try design.family == Int(value("cpu family")) && design.model == Int(value("model")))
   }
 
   @Test func theCachesAreWhatLinuxSays() {
@@ -34,7 +41,22 @@ import Testing
   @Test func whereNoCodeCanBeMadeThereIsNothing() {
     let processor = Processor(asking: nil)
     #expect(processor.instructionSet == .portable)
-    #expect(processor.l1ByteCount == 0 && processor.name.isEmpty)
+    #expect(processor.l1ByteCount == 0 && processor.name.isEmpty && processor.design == nil)
+  }
+
+  /// Signatures of a Zen 4, a Sapphire Rapids and a Skylake, as their makers list them.
+  @Test(
+    arguments: [
+      (0x00A1_0F11, "AuthenticAMD", 0x19, 0x11), (0x000806F8, "GenuineIntel", 6, 0x8F),
+      (0x0005_0654, "GenuineIntel", 6, 0x55), (0x0000_0F4A, "GenuineIntel", 15, 4),
+    ] as [(UInt32, String, Int, Int)])
+  func aSignatureTellsTheDesign(_ signature: UInt32, _ maker: String, _ family: Int, _ model: Int) {
+    func word(_ start: Int) -> UInt32 {
+      Array(maker.utf8)[start..<start + 4].reversed().reduce(0) { $0 << 8 | UInt32($1) }
+    }
+    let first = ProcessorQuery.Answer(b: word(0), c: word(8), d: word(4))
+    #expect(
+      Processor.Design(first, signature: signature) == Processor.Design(maker: maker, family: family, model: model))
   }
 
   /// What a processor answers that has everything, and an operating system that saves all registers.

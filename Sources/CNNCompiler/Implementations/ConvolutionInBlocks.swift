@@ -5,31 +5,41 @@ import CNNKernels
 /// A convolution or dense layer by one of the algorithms on images in blocks of channels, with what follows it. Reads the
 /// image, the packed filter, and as the epilogue says the bias and a residual; of depthwise ones, which can sum as they go,
 /// the mean over the pixels is a second result. Those read the image as it is stored, too, and write the result as those
-/// read it who read that.
+/// read it who read that; products read it as what they are of.
 struct ConvolutionInBlocks: Implementation {
   let algorithm: any ConvolutionAlgorithm
+  /// What it multiplies.
+  var precision = Precision.float32
 
-  var name: String { algorithm.name }
+  var name: String { precision == .float32 ? algorithm.name : "\(algorithm.name)_\(precision.rawValue)" }
 
   var takesEitherElement: Bool { algorithm.readsBFloat16 }
 
-  /// All algorithms, in their order.
-  static let all: [any Implementation] = ConvolutionAlgorithms.all.map { ConvolutionInBlocks(algorithm: $0) }
+  func instruction(on target: CodeTarget?) -> String {
+    precision == .bfloat16 ? "avx512_bf16" : target?.vectorName ?? "portable"
+  }
+
+  /// All algorithms, in their order, of products of bfloat16 before all others.
+  static let all: [any Implementation] =
+    [ConvolutionInBlocks(algorithm: ConvolutionAlgorithms.product, precision: .bfloat16)]
+    + ConvolutionAlgorithms.all.map { ConvolutionInBlocks(algorithm: $0) }
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    if precision == .bfloat16, placement.precision != precision { return .refused("the model computes in float32") }
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     if let expansion = candidate.fusion.expansion { return .refused(expansion.reason) }
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
     guard placement.blockedType(candidate.node.operands[0]) != nil,
       let (image, request) = try request(candidate, placement)
     else { return .refused("its input has no blocks of channels") }
-    if let refusal = algorithm.refusal(request, library.target) { return .refused(refusal) }
+    if let refusal = refusal(candidate.node, request, library.target) { return .refused(refusal) }
     var reads = [image]
     if let residual = candidate.fusion.residual {
       guard let type = placement.blockedType(residual) else {
         return .refused("the residual has no blocks of channels")
       }
-      reads.append(Offer.Read(value: residual, type: type))
+      reads.append(
+        Offer.Read(value: residual, type: try type.with(element: request.outputElement, layout: .blocked())))
     }
     return .offered(Offer(reads: reads, cycles: algorithm.cycles(request, library.target)))
   }
@@ -44,22 +54,36 @@ struct ConvolutionInBlocks: Implementation {
     var request = ConvolutionRequest(
       geometry, input: layout, epilogue: candidate.epilogue,
       accumulatesSum: geometry.isChannelwise && candidate.fusion.mean != nil, workers: placement.workers)
-    if algorithm.readsBFloat16, layout == .blocked {
+    if layout == .blocked, precision == .bfloat16 {
+      image = Offer.Read(value: image.value, type: try image.type.with(element: .bfloat16, layout: .blocked()))
+    } else if layout == .blocked, algorithm.readsBFloat16 {
       let stored: TensorType? = if let type { type } else { try placement.storedType(image.value) }
       image = Offer.Read(value: image.value, type: stored ?? image.type)
-      request.inputElement = image.type.element
-      request.outputElement = placement.storedElement(of: candidate.result)
     }
+    if layout == .blocked { request.inputElement = image.type.element }
+    if algorithm.writesBFloat16 { request.outputElement = placement.storedElement(of: candidate.result) }
     return (image, request)
   }
 
+  /// Where that is possible; of products of bfloat16, which read it so and not otherwise, where they are no slower.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
-    guard let library = placement.library, algorithm.readsBFloat16, node.operands[1] != value,
+    guard let library = placement.library, algorithm.readsBFloat16 || precision == .bfloat16, node.operands[1] != value,
       filterRefusal(node) == nil, let geometry = try? placement.geometry(of: node)
     else { return false }
     var request = ConvolutionRequest(geometry, workers: placement.workers)
+    let best = precision == .bfloat16 ? ConvolutionAlgorithms.best(request, library.target) : nil
+    let others = best?.cycles(request, library.target) ?? .infinity
     request.inputElement = .bfloat16
-    return algorithm.refusal(request, library.target) == nil
+    return refusal(node, request, library.target) == nil && algorithm.cycles(request, library.target) <= others
+  }
+
+  private func refusal(_ node: Node, _ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
+    if precision == .bfloat16 {
+      let own = BFloat16Reorder.isPossible(on: target) ? bfloat16Refusal(node, request.geometry) : nil
+      if let refusal = own ?? target.bfloat16Refusal { return refusal }
+      if request.inputElement != .bfloat16 { return "a picture's few channels are multiplied in float32" }
+    }
+    return algorithm.refusal(request, target)
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
@@ -69,9 +93,12 @@ struct ConvolutionInBlocks: Implementation {
     let convolution = try algorithm.plan(request, library: library), epilogue = request.epilogue
     let mean = request.accumulatesSum ? try candidate.fusion.mean?.with(layout: .blocked()) : nil
     var cost = StepCost(of: request.geometry)
-    cost.algorithm = convolution.algorithm
+    cost.algorithm = name
+    let isRounded = precision == .bfloat16
+    if isRounded { cost.rate = 2 * library.target.bfloat16Rate }
     let packing = FilterPackingStep(
-      name: "\(cost.algorithm)\(request.elementSuffix) \(cost.shape)", count: convolution.filterCount
+      name: "\(cost.algorithm)\(request.elementSuffix) \(cost.shape)", element: isRounded ? .bfloat16 : .float32,
+      count: convolution.filterCount * (isRounded ? 2 : 1)
     ) {
       convolution.pack($1, scale: $2, into: $0.result(), workers: $0.workers)
     }
@@ -110,6 +137,13 @@ func filterRefusal(_ node: Node) -> String? {
     default: Convolution2D?.none
     }
   return convolution?.filterLayout == .hwio ? "its filter lies as HWIO" : nil
+}
+
+/// Why products of bfloat16 are not used for a node, whatever computes them; nil where they may be. There is little to gain,
+/// and what scales whole channels had better be exact.
+func bfloat16Refusal(_ node: Node, _ geometry: ConvolutionGeometry) -> String? {
+  node.operation is Convolution2D && geometry.inputHeight * geometry.inputWidth == 1
+    ? "convolutions of one pixel, as in squeeze and excitation, are computed in float32" : nil
 }
 
 extension Placement {

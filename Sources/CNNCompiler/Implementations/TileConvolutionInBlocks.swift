@@ -100,10 +100,6 @@ struct TileConvolutionInBlocks: Implementation {
   ) -> String? {
     if let refusal = TileConvolution.refusal(geometry, input: input, library.target) { return refusal }
     if input.isInBlocks && geometry.inputChannels < 8 { return "so few channels leave most of a tile empty" }
-    // There is little to gain, and what scales whole channels had better be exact.
-    if node.operation is Convolution2D && geometry.inputHeight * geometry.inputWidth == 1 {
-      return "convolutions of one pixel, as in squeeze and excitation, are computed in float32"
-    }
-    return TilePermission.refusal
+    return bfloat16Refusal(node, geometry) ?? TilePermission.refusal
   }
 }

@@ -4,7 +4,7 @@ import CNNKernels
 import CNNRuntime
 
 /// Whether a pointwise convolution and the depthwise one that alone reads it are one step, of float32, whose image in
-/// between is never all in memory; or two, by tiles and from blocks of bfloat16, which read and write that image.
+/// between is never all in memory; or two, by products of bfloat16 and from blocks of it, which read and write that image.
 struct ExpansionChoice {
   let isOneStep: Bool
   /// What speaks against the other way.
@@ -15,25 +15,40 @@ struct ExpansionChoice {
     _ generation: CodeGeneration
   ) {
     let workers = generation.workers
-    var request = ConvolutionRequest(depthwise, workers: workers)
-    (request.inputElement, request.outputElement) = (.bfloat16, .bfloat16)
+    func request(_ geometry: ConvolutionGeometry) -> ConvolutionRequest {
+      var request = ConvolutionRequest(geometry, workers: workers)
+      (request.inputElement, request.outputElement) = (.bfloat16, .bfloat16)
+      return request
+    }
     guard generation.precision == .bfloat16 else {
       (isOneStep, reason) = (true, "it does not expand channels first")
       return
     }
-    if let refusal = TileConvolution.refusal(expansion, target) ?? TilePermission.refusal {
-      (isOneStep, reason) = (true, refusal)
+    let product = ConvolutionAlgorithms.product
+    let refusals = [
+      TileConvolution.refusal(expansion, target) ?? TilePermission.refusal,
+      target.bfloat16Refusal ?? product.refusal(request(expansion), target),
+    ]
+    let ways = [
+      (name: "tiles", cycles: TileConvolution.cycles(expansion, workers: workers)),
+      (name: "vectors", cycles: product.cycles(request(expansion), target)),
+    ]
+    let possible = zip(ways, refusals).filter { $0.1 == nil }.map(\.0)
+    guard let first = possible.min(by: { $0.cycles < $1.cycles }) else {
+      let reasons = refusals.compactMap { $0 }
+      (isOneStep, reason) = (true, Set(reasons).count == 1 ? reasons[0] : reasons.joined(separator: "; "))
       return
     }
-    guard let algorithm = ConvolutionAlgorithms.best(request, target) else {
-      (isOneStep, reason) = (true, "no depthwise convolution reads what tiles write")
+    guard let algorithm = ConvolutionAlgorithms.best(request(depthwise), target) else {
+      (isOneStep, reason) = (true, "no depthwise convolution reads what products of bfloat16 write")
       return
     }
     let together = ExpandedDepthwise.cycles(expansion, depthwise: depthwise, workers: workers)
-    let tiles = TileConvolution.cycles(expansion, workers: workers), second = algorithm.cycles(request, target)
-    isOneStep = together <= tiles + second
+    let second = algorithm.cycles(request(depthwise), target)
+    isOneStep = together <= first.cycles + second
     reason =
-      "\(PlacementLog.thousands(together)) thousand cycles together in float32, \(PlacementLog.thousands(tiles)) by tiles "
+      "\(PlacementLog.thousands(together)) thousand cycles together in float32, "
+      + "\(PlacementLog.thousands(first.cycles)) by \(first.name) "
       + "and \(PlacementLog.thousands(second)) from blocks of bfloat16"
   }
 }

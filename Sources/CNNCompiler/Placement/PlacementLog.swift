@@ -48,14 +48,18 @@ final class PlacementLog {
 
   /// Why an implementation of so many cycles was chosen that does not compute in a precision.
   func reason(against precision: Precision, chosen: String, _ cycles: Double) -> String {
-    let other = answers.first { $0.precision == precision }
-    switch other?.answer {
-    case .refusal(let reason): return reason
-    case .offer(let others):
-      return "slower: \(other?.name ?? "") would take \(Self.thousands(others)) thousand cycles, \(chosen) takes "
-        + Self.thousands(cycles)
-    case nil: return "no \(precision.rawValue) implementation"
+    var offers: [(name: String, cycles: Double)] = [], reasons: [String] = []
+    for other in answers where other.precision == precision {
+      switch other.answer {
+      case .refusal(let reason): if !reasons.contains(reason) { reasons.append(reason) }
+      case .offer(let cycles): offers.append((other.name, cycles))
+      }
     }
+    if let best = offers.min(by: { $0.cycles < $1.cycles }) {
+      return "slower: \(best.name) would take \(Self.thousands(best.cycles)) thousand cycles, \(chosen) takes "
+        + Self.thousands(cycles)
+    }
+    return reasons.isEmpty ? "no \(precision.rawValue) implementation" : reasons.joined(separator: "; ")
   }
 
   /// What is printed of a node when it has been placed; others may be before that.

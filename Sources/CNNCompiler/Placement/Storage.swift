@@ -11,9 +11,10 @@ extension Placement {
 
   /// Finds out for every value, last ones first: what only passes its operand on reads bfloat16 where its result is that.
   mutating func findStoredElements() {
-    // Without tiles no product reads bfloat16, and what passes would save was measured to be nothing.
-    guard precision == .bfloat16, let library, TilePermission.refusal == nil,
-      TileConvolution.isPossible(on: library.target)
+    // Where no product reads bfloat16, what passes would save was measured to be nothing.
+    guard precision == .bfloat16, let library,
+      library.target.bfloat16Refusal == nil
+        || TileConvolution.isPossible(on: library.target) && TilePermission.refusal == nil
     else { return }
     for node in source.nodes.reversed() { node.results.forEach { findStoredElement(of: $0) } }
     for index in 0..<source.valueCount where source.node(defining: Value(index: index)) == nil {

@@ -36,6 +36,8 @@ public struct StepCost: Sendable, Equatable {
   public var operations = 0
   /// What carries them out.
   public var unit = ArithmeticUnit.vectors
+  /// How many it carries out in the time of one on the unit's usual numbers: of bfloat16 on vectors other than of float32.
+  public var rate = 1.0
   /// Bytes of the operands and results.
   public var byteCount = 0
   /// The precision that it computes in.

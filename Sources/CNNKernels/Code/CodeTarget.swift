@@ -9,11 +9,17 @@ public struct CodeTarget: Hashable, Sendable {
   public let secondCacheByteCount: Int
   /// The size of the last cache in bytes, which all cores share.
   public let lastCacheByteCount: Int
+  /// How many `vdpbf16ps` take the time of one multiply-add of as many lanes of float32. Each has two products for one, so
+  /// that what is more than a half is faster.
+  public let bfloat16Rate: Double
 
-  /// A target of these properties.
-  public init(_ instructionSet: InstructionSet, secondCacheByteCount: Int = 1 << 20, lastCacheByteCount: Int = 8 << 20)
-  {
+  /// A target of these properties; unless told otherwise, one on which `vdpbf16ps` is slow.
+  public init(
+    _ instructionSet: InstructionSet, secondCacheByteCount: Int = 1 << 20, lastCacheByteCount: Int = 8 << 20,
+    bfloat16Rate: Double = 0.25
+  ) {
     self.instructionSet = instructionSet
+    self.bfloat16Rate = bfloat16Rate
     (self.secondCacheByteCount, self.lastCacheByteCount) = (secondCacheByteCount, lastCacheByteCount)
   }
 
@@ -23,8 +29,15 @@ public struct CodeTarget: Hashable, Sendable {
     guard set.contains(.avx2) else { return nil }
     return CodeTarget(
       set, secondCacheByteCount: max(Processor.host.l2ByteCount, 1 << 18),
-      lastCacheByteCount: HostProcessor.lastCacheByteCount)
+      lastCacheByteCount: HostProcessor.lastCacheByteCount, bfloat16Rate: BFloat16Rate.host)
   }()
+
+  /// Why products of bfloat16 on vectors are not worth it; nil where they are.
+  public var bfloat16Refusal: String? {
+    guard BFloat16Reorder.isPossible(on: self) else { return "\(instructionSet) has no instructions on bfloat16" }
+    let percent = Int((200 * bfloat16Rate).rounded())
+    return percent > 100 ? nil : "slower: products of bfloat16 on vectors run at \(percent) % of float32's rate here"
+  }
 
   var hasAVX512: Bool { instructionSet.contains(.avx512) }
   /// The instructions on vectors of float32, by which kernels of them are named: what else the set has does not change

@@ -62,6 +62,8 @@ struct VectorCode {
   func loadOddBFloat16(_ v: WideRegister, _ address: Address, mask: WideRegister) {
     k.vpandd(Zmm(v.number), Zmm(mask.number), address)
   }
+  /// d += a b, each lane the sum of the products of two neighbours of bfloat16. Needs AVX-512 BF16.
+  func multiplyAddPairs(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vdpbf16ps, d, a, b) }
   /// Rounds 16 numbers to nearest even, into the lower half of `d`; the upper one becomes 0. Needs AVX-512 BF16.
   func roundToBFloat16(_ d: WideRegister, _ a: WideRegister, _ masking: Masking? = nil) {
     k.vcvtneps2bf16(Ymm(d.number), Zmm(a.number), masking)

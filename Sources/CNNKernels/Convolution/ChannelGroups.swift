@@ -48,7 +48,7 @@ struct ChannelGroups: Sendable {
   func part(_ tensor: BlockedTensor, isInput: Bool) -> (tensor: BlockedTensor, byteOffset: Int) {
     let channels = isInput ? geometry.inputChannels : geometry.outputChannels
     let first = isInput ? firstInput : firstOutput
-    return (tensor.with(channels: channels), tensor.byteOffset(image: 0, block: first / BlockedTensor.blockChannels))
+    return (tensor.with(channels: channels), tensor.byteOffset(image: 0, block: first / tensor.channelsPerBlock))
   }
 
   /// Of one of them, the first input channel that an output channel, counted over all groups, reads.

@@ -36,6 +36,9 @@ public struct TileConvolution: Sendable {
   public static func refusal(
     _ g: ConvolutionGeometry, input: ConvolutionInput = .blocked, _ target: CodeTarget
   ) -> String? {
+    guard BFloat16Reorder.isPossible(on: target) else {
+      return "\(target.instructionSet) has no instructions on bfloat16"
+    }
     guard isPossible(on: target) else {
       return "\(target.instructionSet) has no products of tiles of bfloat16"
     }

@@ -1,13 +1,13 @@
 import CNNCore
 import CNNRuntime
 
-/// How a filter is packed: divided among the threads, by generated code wherever there is some for its order.
+/// How a filter is packed: divided among the threads, by generated code wherever there is some for its order and type.
 public struct FilterPacking: Sendable {
   let filter: PackedFilter
   private let order: FilterOrder
   private let tapFactors: [Float]?
   private let panels: [Panel]
-  /// Floats for each lane, and for each of its input channels.
+  /// Words for each lane, and for each of its input channels or those that share a word.
   private let depth, channelDepth: Int
   /// How many input channels one round of the kernels takes.
   private let channelsPerRound: Int
@@ -24,7 +24,7 @@ public struct FilterPacking: Sendable {
     let kernel, lastKernel: GeneratedKernel?
   }
 
-  /// The number of floats.
+  /// The number of words.
   var count: Int { filter.laneCount * depth }
 
   /// Plans how to pack a filter.
@@ -51,7 +51,7 @@ public struct FilterPacking: Sendable {
 
     func kernel(_ inputs: Int, lanes: Int, used: Int, panelLanes: Int) -> GeneratedKernel? {
       let span = takesChannels ? 16 : order.run * 4
-      guard inputs >= channelsPerRound,
+      guard inputs >= channelsPerRound, filter.element == .float32,
         FilterPackingKernel.isPossible(lanes: lanes, usedLanes: used, laneStride: order.laneStride * 4, span: span)
       else { return nil }
       let vectorsApart = takesChannels ? 1 : inputs
@@ -84,8 +84,10 @@ public struct FilterPacking: Sendable {
     self.panels = panels
   }
 
-  /// Packs a weight, each output channel times its `scale`.
-  /// - Parameter chosen: only these panels, and the weight of their output channels.
+  /// Packs a weight, each output channel times its `scale`, rounded to the filter's type.
+  /// - Parameters:
+  ///   - chosen: only these panels, and the weight of their output channels.
+  ///   - packed: `count` words.
   func pack(
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, panels chosen: Range<Int>? = nil,
     into packed: UnsafeMutablePointer<Float>, workers: Workers
@@ -113,7 +115,7 @@ public struct FilterPacking: Sendable {
     let first = block * filter.blockDepth
     let inputs = first..<min(first + filter.blockDepth, filter.inputChannels)
     for panel in panels[panel.map { $0..<$0 + 1 } ?? panels.indices] {
-      let place = packed + panel.firstLane * depth + first * panel.lanes * channelDepth
+      let place = packed + panel.firstLane * depth + filter.element.words(first) * panel.lanes * channelDepth
       for column in panel.columns {
         pack(
           weight + (panel.firstLane + column.lane) * order.laneStride, column, inputs,
@@ -131,6 +133,7 @@ public struct FilterPacking: Sendable {
     if let scale {
       for lane in 0..<column.used { factors[lane] = scale[lane] }
     }
+    if filter.element == .bfloat16 { return packRounded(weight, column, inputs, factors, into: place, panelLanes) }
     var first = 0
     if let kernel = inputs.count == filter.blockDepth ? column.kernel : column.lastKernel {
       let rounds = inputs.count / channelsPerRound
@@ -147,6 +150,28 @@ public struct FilterPacking: Sendable {
         for lane in 0..<column.count {
           let factor = (tapFactors?[tap] ?? 1) * factors[lane]
           target[lane] = lane < column.used ? source[lane * order.laneStride] * factor : 0
+        }
+      }
+    }
+  }
+
+  /// Packs some input channels of some lanes, two to a word.
+  private func packRounded(
+    _ weight: UnsafePointer<Float>, _ column: Column, _ inputs: Range<Int>, _ factors: SIMD16<Float>,
+    into place: UnsafeMutablePointer<Float>, _ panelLanes: Int
+  ) {
+    let words = filter.element.words(inputs.count)
+    for (tap, offset) in order.tapOffsets.enumerated() {
+      for word in 0..<words {
+        let target = UnsafeMutableRawPointer(place + (tap * words + word) * panelLanes).assumingMemoryBound(
+          to: BFloat16.self)
+        for half in 0..<2 {
+          let input = 2 * word + half
+          let source = weight + (inputs.lowerBound + input) * order.depthStride + offset
+          for lane in 0..<column.count {
+            let isThere = lane < column.used && input < inputs.count
+            target[2 * lane + half] = BFloat16(isThere ? source[lane * order.laneStride] * factors[lane] : 0)
+          }
         }
       }
     }

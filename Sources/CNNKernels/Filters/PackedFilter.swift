@@ -1,29 +1,43 @@
+import CNNCore
+
 /// How a filter lies in memory for `ProductKernel`: panels of output channels, in each of them the depth in the order it
-/// is summed, at each depth the panel's channels side by side.
+/// is summed, at each depth the panel's channels side by side, of each of them a word of 32 bits: one float32, or two
+/// neighbouring input channels of bfloat16, behind the last channel zero.
 public struct PackedFilter: Hashable, Sendable {
   /// The filter's sizes; of the input channels, those of one group.
   public let outputChannels, inputChannels, height, width: Int
-  /// How many input channels lie side by side: 16, or all where the image is read as NHWC.
+  /// How many input channels lie side by side: those of a block, or all where the image is read as NHWC.
   let blockDepth: Int
   /// The lanes of each panel's columns of registers.
   let panels: [[Int]]
+  /// The type of its numbers.
+  let element: ElementType
 
   /// Input channels in blocks of `blockDepth`, output channels in panels.
-  init(outputChannels: Int, inputChannels: Int, height: Int, width: Int, blockDepth: Int, panels: [[Int]]) {
+  init(
+    outputChannels: Int, inputChannels: Int, height: Int, width: Int, blockDepth: Int, panels: [[Int]],
+    element: ElementType = .float32
+  ) {
     (self.outputChannels, self.inputChannels) = (outputChannels, inputChannels)
     (self.height, self.width, self.blockDepth, self.panels) = (height, width, blockDepth, panels)
+    self.element = element
   }
 
   var taps: Int { height * width }
-  /// The number of terms in a sum.
-  var depth: Int { inputChannels * taps }
+  /// The number of words in a sum.
+  var depth: Int { element.words(inputChannels) * taps }
   /// The lanes of one panel, and the first one's channel.
   func lanes(of panel: Int) -> Int { panels[panel].reduce(0, +) }
   func firstLane(of panel: Int) -> Int { panels[..<panel].reduce(0) { $0 + $1.reduce(0, +) } }
   /// All lanes: the output channels, rounded up.
   public var laneCount: Int { panels.reduce(0) { $0 + $1.reduce(0, +) } }
-  /// Where a panel begins, in floats.
+  /// Where a panel begins, in words.
   func offset(of panel: Int) -> Int { firstLane(of: panel) * depth }
-  /// The number of floats.
+  /// The number of words.
   public var count: Int { laneCount * depth }
+}
+
+extension ElementType {
+  /// How many words of 32 bits hold so many numbers side by side.
+  func words(_ count: Int) -> Int { (count * byteCount + 3) / 4 }
 }

@@ -5,9 +5,10 @@ import X86Assembler
 ///
 /// Rows are pixels of the input, columns output channels, and the depth is what is summed over: taps of the filter and
 /// input channels. `a` is not packed: a row of the tile begins at a constant distance from the tile's first row, and
-/// along the depth come runs of neighbouring floats (16 channels of a block) inside loops (over blocks, rows and columns
-/// of the filter). The filter is packed in the order in which the kernel reads it. All of the depth is summed in
-/// registers; on the way to memory the epilogue is applied.
+/// along the depth come runs of neighbouring words (16 of a block) inside loops (over blocks, rows and columns of the
+/// filter). A word is 32 bits: a channel of float32, or neighbouring channels of a smaller type, which one instruction
+/// multiplies and adds. The filter is packed in the order in which the kernel reads it. All of the depth is summed in
+/// registers, in float32; on the way to memory the epilogue is applied.
 struct ProductKernel: Hashable, Sendable {
   /// A loop along the depth.
   struct Loop: Hashable, Sendable {
@@ -24,11 +25,11 @@ struct ProductKernel: Hashable, Sendable {
   var columns: [Int]
   /// Loops along the depth, outermost first.
   var loops: [Loop]
-  /// Neighbouring floats in the innermost run.
+  /// Neighbouring words in the innermost run.
   var depth: Int
   /// The same in the last round of the outermost loop: the channels left over.
   var lastDepth: Int
-  /// Bytes from the tile's first pixel of the output to each row, and from a block of 16 channels to the next.
+  /// Bytes from the tile's first pixel of the output to each row, and from a block of channels to the next.
   var outputRows: [Int]
   var outputBlockStride: Int
   /// Bytes from one tile to the next, for a call that computes several.
@@ -38,6 +39,12 @@ struct ProductKernel: Hashable, Sendable {
   /// How far ahead the filter is fetched, in bytes; 0 where it comes from a near cache anyway. The processor's own
   /// prefetching stops at the end of every 4 KiB.
   var prefetchDistance = 0
+  /// The type of the numbers of `a` and the filter, and of the output and the residual: each float32 or bfloat16.
+  var input = ElementType.float32, output = ElementType.float32
+  /// In which lane of the output's block the first column begins, where the columns go on into another block.
+  var firstLane = 0
+  /// Whether the last column is the first of a block of bfloat16 whose other lanes become zero.
+  var fillsBlock = false
 }
 
 /// What happens to a convolution's sums on their way to memory: bias, residual and activation, in this order.
@@ -59,7 +66,7 @@ public struct Epilogue: Hashable, Sendable {
 
 /// What a product kernel is called with; its code knows the offsets.
 struct ProductArguments {
-  /// The first row of the first tile, at the first float of the depth.
+  /// The first row of the first tile, at the first word of the depth.
   var a: UnsafeRawPointer
   /// The packed filter of these columns.
   var filter: UnsafeRawPointer
@@ -96,7 +103,19 @@ extension ProductKernel {
     if epilogue.hasBias { parts.append("bias") }
     if epilogue.addsResidual { parts.append("add") }
     if let activation = epilogue.activation { parts.append(activation.function.rawValue) }
+    if input != .float32 || output != .float32 { parts.append("\(input.rawValue)_to_\(output.rawValue)") }
     return parts.joined(separator: "_")
+  }
+
+  /// Why there is no code for these types; nil where there is.
+  static func refusal(_ input: ElementType, _ output: ElementType, _ target: CodeTarget) -> String? {
+    for element in [input, output] where element != .float32 {
+      guard element == .bfloat16 else { return "there are no products of \(element.rawValue)" }
+      guard BFloat16Reorder.isPossible(on: target) else {
+        return "\(target.instructionSet) has no instructions on bfloat16"
+      }
+    }
+    return nil
   }
 
   /// The registers that a tile of this size takes.
@@ -216,7 +235,7 @@ private struct ProductEmitter {
     }
   }
 
-  /// Neighbouring floats of the depth.
+  /// Neighbouring words of the depth.
   private func run(_ depth: Int) {
     let filterRow = kernel.columns.reduce(0, +) * 4
     for index in 0..<depth {
@@ -230,7 +249,7 @@ private struct ProductEmitter {
         let address = a[kernel.rows[row] - bias0 + index * 4]
         if kernel.target.hasAVX512 {
           for (column, lanes) in kernel.columns.enumerated() {
-            code.multiplyAdd(accumulator(row, column), free(column, lanes: lanes), .memory(address.splat))
+            multiplyAdd(accumulator(row, column), free(column, lanes: lanes), .memory(address.splat))
           }
         } else {
           let element = free(kernel.columns.count, lanes: 8)
@@ -244,19 +263,43 @@ private struct ProductEmitter {
     k.add(b, depth * filterRow)
   }
 
+  /// d += a b, or the sum of the products of a word's numbers.
+  private func multiplyAdd(_ d: WideRegister, _ a: WideRegister, _ b: VectorCode.Operand) {
+    if kernel.input == .bfloat16 { code.multiplyAddPairs(d, a, b) } else { code.multiplyAdd(d, a, b) }
+  }
+
   private func finish() {
-    let epilogue = kernel.epilogue
+    let epilogue = kernel.epilogue, size = kernel.output.byteCount
+    let blockLanes = BlockedTensor.pixelByteCount / size, isRounded = kernel.output == .bfloat16
     let temporaries = (0..<epilogue.temporaryCount).map { free($0, lanes: kernel.target.lanes) }
     for row in kernel.rows.indices {
-      var channel = 0
+      var lane = kernel.firstLane
       for (column, lanes) in kernel.columns.enumerated() {
         let sum = accumulator(row, column)
-        let offset = kernel.outputRows[row] + channel / 16 * kernel.outputBlockStride + channel % 16 * 4
-        if epilogue.addsResidual { code.add(sum, sum, .memory(residual[offset])) }
-        if let activation = epilogue.activation { code.apply(activation, to: sum, temporaries: temporaries) }
-        code.store(output[offset], sum)
-        channel += lanes
+        let offset =
+          kernel.outputRows[row] + lane / blockLanes * kernel.outputBlockStride
+          + (lane % blockLanes - kernel.firstLane) * size
+        if epilogue.addsResidual { addResidual(sum, residual[offset]) }
+        if let activation = epilogue.activation {
+          code.apply(activation, to: sum, temporaries: temporaries, isRounded: isRounded)
+        }
+        if isRounded {
+          // Of which the upper half becomes 0.
+          code.roundToBFloat16(sum, sum)
+          let fills = kernel.fillsBlock && column == kernel.columns.count - 1
+          code.store(output[offset], WideRegister(number: sum.number, lanes: fills ? 16 : 8))
+        } else {
+          code.store(output[offset], sum)
+        }
+        lane += lanes
       }
     }
+  }
+
+  private func addResidual(_ sum: WideRegister, _ address: Address) {
+    guard kernel.output == .bfloat16 else { return code.add(sum, sum, .memory(address)) }
+    let term = free(0, lanes: sum.lanes)
+    code.loadBFloat16(term, address)
+    code.add(sum, sum, term)
   }
 }

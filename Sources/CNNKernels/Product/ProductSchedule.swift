@@ -6,11 +6,14 @@ import X86Assembler
 struct ProductInput: Hashable, Sendable {
   let images, pixelByteCount, rowByteCount, imageByteCount, blockByteCount: Int
   let channels, blockDepth: Int
+  /// The type of its numbers.
+  let element: ElementType
 
   var blocks: Int { (channels + blockDepth - 1) / blockDepth }
 
   init(_ tensor: BlockedTensor) {
-    (images, channels, blockDepth) = (tensor.images, tensor.channels, BlockedTensor.blockChannels)
+    (images, channels, blockDepth) = (tensor.images, tensor.channels, tensor.channelsPerBlock)
+    element = tensor.element
     pixelByteCount = BlockedTensor.pixelByteCount
     (rowByteCount, imageByteCount) = (tensor.rowByteCount, tensor.imageByteCount)
     blockByteCount = tensor.blockByteCount
@@ -18,7 +21,7 @@ struct ProductInput: Hashable, Sendable {
 
   /// Images of `height` x `width` x `channels`, row-major.
   init(images: Int, height: Int, width: Int, channels: Int) {
-    (self.images, self.channels, blockDepth) = (images, channels, channels)
+    (self.images, self.channels, blockDepth, element) = (images, channels, channels, .float32)
     pixelByteCount = channels * 4
     rowByteCount = width * pixelByteCount
     imageByteCount = height * rowByteCount
@@ -54,7 +57,7 @@ struct ProductSchedule: Sendable {
     let chunks: [[Run]]
   }
 
-  private let outputBlockStride: Int
+  private let output: BlockedTensor
   /// For each panel, where the input channels that it reads begin, in bytes.
   private let panelInputs: [Int]
   private let hasBias, addsResidual: Bool
@@ -74,22 +77,25 @@ struct ProductSchedule: Sendable {
     let linePixels = isContiguous ? output.images * output.height * output.width : places.width
     let lineCount = isContiguous ? 1 : output.images * places.height
     let channels = input.channels / groups, blocks = (channels + input.blockDepth - 1) / input.blockDepth
+    let element = input.element, isRounded = output.element == .bfloat16
+    // What is rounded is written in whole columns of 16.
+    let outputs = isRounded ? (output.channels / groups + 15) / 16 * 16 : output.channels / groups
     let tiling = Tiling.best(
-      linePixels: linePixels, channels: output.channels / groups, depth: channels * kernel[0] * kernel[1],
-      temporaries: epilogue.temporaryCount, target)
+      linePixels: linePixels, channels: outputs, depth: element.words(channels) * kernel[0] * kernel[1],
+      temporaries: epilogue.temporaryCount, latency: element == .bfloat16 ? 6 : 4, target)
     let panels = Array(repeating: tiling.panels, count: groups).flatMap { $0 }
     panelInputs = panels.indices.map { $0 / tiling.panels.count * blocks * input.blockByteCount }
     let filter = PackedFilter(
       outputChannels: output.channels, inputChannels: channels, height: kernel[0], width: kernel[1],
-      blockDepth: input.blockDepth, panels: panels)
+      blockDepth: input.blockDepth, panels: panels, element: element)
     packing = FilterPacking(filter, order: filterOrder, library: library)
-    outputBlockStride = output.blockByteCount
+    self.output = output
     (hasBias, addsResidual) = (epilogue.hasBias, epilogue.addsResidual)
 
     // The depth, as loops.
     var loops: [ProductKernel.Loop] = []
-    var depth = input.blockDepth
-    var lastDepth = (channels - 1) % input.blockDepth + 1
+    var depth = element.words(input.blockDepth)
+    var lastDepth = element.words((channels - 1) % input.blockDepth + 1)
     if blocks > 1 {
       loops.append(.init(count: blocks, stride: input.blockByteCount))
     } else {
@@ -110,7 +116,10 @@ struct ProductSchedule: Sendable {
     // With few tiles the time is that of reading the filter.
     let prefetchDistance =
       filter.count * 4 > target.secondCacheByteCount / 2 && tiling.tileCounts.reduce(0, +) * lineCount <= 32 ? 4096 : 0
-    func makeKernels(_ columns: [Int]) -> [GeneratedKernel] {
+    func makeKernels(_ panel: Int) -> [GeneratedKernel] {
+      let columns = panels[panel], lane = filter.firstLane(of: panel) % output.channelsPerBlock
+      let end = lane + filter.lanes(of: panel), isInOneBlock = end <= output.channelsPerBlock
+      let endsHalfway = isRounded && panel == panels.count - 1 && end % output.channelsPerBlock == 16
       var result: [GeneratedKernel] = []
       for rows in tiling.rowCounts {
         result.append(
@@ -120,12 +129,13 @@ struct ProductSchedule: Sendable {
               lastDepth: lastDepth, outputRows: (0..<rows).map { $0 * places.pixelByteCount },
               outputBlockStride: output.blockByteCount, tileStep: rows * step,
               outputTileStep: rows * places.pixelByteCount, epilogue: epilogue,
-              prefetchDistance: prefetchDistance)))
+              prefetchDistance: prefetchDistance, input: element, output: output.element,
+              firstLane: isInOneBlock ? 0 : lane, fillsBlock: endsHalfway)))
       }
       return result
     }
     var kernels: [[GeneratedKernel]] = []
-    for columns in panels { kernels.append(makeKernels(columns)) }
+    for panel in panels.indices { kernels.append(makeKernels(panel)) }
     self.kernels = kernels
 
     // All runs in the order of the pixels.
@@ -145,7 +155,7 @@ struct ProductSchedule: Sendable {
     }
     let filterBytes = filter.count * 4
     let inputBytes = input.images * input.imageByteCount * input.blocks
-    let tileBytes = tiling.rowCounts[0] * stride[0] * stride[1] * input.channels * 4
+    let tileBytes = tiling.rowCounts[0] * stride[0] * stride[1] * input.channels * element.byteCount
     work = Self.divide(
       runs, panels: panels.count, filterBytes: filterBytes, inputBytes: inputBytes, count: workers.count,
       chunkTiles: max(1, target.secondCacheByteCount / 3 / max(1, tileBytes)), step: step,
@@ -221,7 +231,9 @@ struct ProductSchedule: Sendable {
     for chunk in work.chunks {
       for panel in work.panels {
         let firstLane = filter.firstLane(of: panel)
-        let shift = firstLane / 16 * outputBlockStride + firstLane % 16 * 4
+        let lanes = self.output.channelsPerBlock
+        let shift =
+          firstLane / lanes * self.output.blockByteCount + firstLane % lanes * self.output.element.byteCount
         let panelFilter = UnsafeRawPointer(packed + firstLane * filter.depth)
         let panelBias = bias.map { UnsafeRawPointer($0 + firstLane) } ?? panelFilter
         let kernels = kernels[panel]

@@ -7,17 +7,18 @@ struct Tiling: Sendable {
 
   /// The cheapest by a model of the machine: a multiply-add of a whole register a cycle (two of half ones), two loads a
   /// cycle of up to half a register each, and a few dozen cycles to begin and end a tile.
+  /// - Parameter latency: the cycles from one addition to a sum to the next.
   static func best(
-    linePixels: Int, channels: Int, depth: Int, temporaries: Int, wholeBlocks: Bool = false,
+    linePixels: Int, channels: Int, depth: Int, temporaries: Int, wholeBlocks: Bool = false, latency: Int = 4,
     _ target: CodeTarget
   ) -> Tiling {
     var best = Tiling(channels: channels, width: 1, linePixels, temporaries, target)
-    var lowest = best.cost(depth: depth, target)
+    var lowest = best.cost(depth: depth, latency: latency, target)
     for width in 2...8
     where ProductKernel.registerCount(rows: 1, columns: width, temporaries: temporaries, target) <= target.registerCount
     {
       let tiling = Tiling(channels: channels, width: width, linePixels, temporaries, target)
-      let cost = tiling.cost(depth: depth, target)
+      let cost = tiling.cost(depth: depth, latency: latency, target)
       // Of equals the narrower, whose filter panels are smaller.
       if cost < 0.995 * lowest || (wholeBlocks && best.panels[0].count == 1 && !target.hasAVX512) {
         (best, lowest) = (tiling, cost)
@@ -38,15 +39,15 @@ struct Tiling: Sendable {
   }
 
   /// Cycles for one line of pixels.
-  private func cost(depth: Int, _ target: CodeTarget) -> Double {
+  private func cost(depth: Int, latency: Int, _ target: CodeTarget) -> Double {
     var cost = 0.0
     for columns in panels {
       let units = Double(columns.reduce(0, +)) / 16
       for (rows, tiles) in zip(rowCounts, tileCounts) {
         let products = Double(rows) * units
         let loads = (Double(rows * (target.hasAVX512 ? columns.count : 1)) + 2 * units) / 2
-        // So many sums must be under way to hide the four cycles that each takes.
-        let cycles = max(products, loads, 4)
+        // So many sums must be under way to hide the cycles that each takes.
+        let cycles = max(products, loads, Double(latency))
         cost += Double(tiles) * (Double(depth) * cycles + 40 + 2 * products)
       }
     }

@@ -102,7 +102,8 @@ extension Model {
         pass: row.pass, layers: row.layers, algorithm: row.algorithm, instruction: row.instruction, shape: row.shape,
         seconds: Double(max(median, 1)) * 1e-9, predictedSeconds: limits.seconds(cycles: row.cycles),
         operations: row.operations, byteCount: row.byteCount,
-        shortestSeconds: limits.seconds(operations: row.operations, by: row.unit, byteCount: row.byteCount))
+        shortestSeconds: limits.seconds(
+          operations: Int(Double(row.operations) / row.rate), by: row.unit, byteCount: row.byteCount))
     }
     return Profile(
       model: name, imageCount: images, threadCount: Threads.count, precision: precision, repeats: measurement.count,
@@ -118,14 +119,14 @@ private struct ProfileRow {
   let layers: [String]
   let algorithm, instruction, shape: String
   var operations = 0
-  var unit = ArithmeticUnit.vectors
+  var unit = ArithmeticUnit.vectors, rate = 1.0
   let byteCount: Int
   /// Of each worker, as placement expected; 0 where nothing was expected.
   var cycles = 0.0
 
   init(_ layers: [String], _ cost: StepCost, pass: Profile.Pass? = nil) {
     (self.pass, self.layers, algorithm, shape) = (pass, layers, cost.algorithm, cost.shape)
-    (instruction, unit) = (cost.instruction, cost.unit)
+    (instruction, unit, rate) = (cost.instruction, cost.unit, cost.rate)
     (operations, byteCount, cycles) = (cost.operations, cost.byteCount, cost.cycles)
   }
 

@@ -19,7 +19,7 @@ import X86Assembler
   /// Numbers in blocks; lanes behind the last channel are NaN where they may be, and else some other numbers.
   private static func image(_ x: [Float], _ layout: BlockedTensor) throws -> ConvolutionBuffer {
     if layout.element == .bfloat16 {
-      return try TileConvolutionTests.blocked({ BFloat16(x[$0]) }, layout, channels: layout.channels)
+      return try BFloat16ConvolutionCheck.blocked({ BFloat16(x[$0]) }, layout, channels: layout.channels)
     }
     let buffer = try ConvolutionBuffer(byteCount: layout.byteCount)
     for (index, number) in x.enumerated() {
@@ -32,7 +32,7 @@ import X86Assembler
   /// The numbers of a result.
   private static func numbers(_ y: ConvolutionBuffer, _ layout: BlockedTensor) -> [Float] {
     (0..<layout.images * layout.height * layout.width * layout.channels).map {
-      TileConvolutionTests.result(
+      BFloat16ConvolutionCheck.result(
         y, layout, isRounded: layout.element == .bfloat16, pixel: $0 / layout.channels, channel: $0 % layout.channels)
     }
   }
@@ -42,7 +42,7 @@ import X86Assembler
     guard layout.element == .bfloat16 else { return true }
     return (0..<layout.images * layout.height * layout.width).allSatisfy { pixel in
       (layout.channels..<layout.blocks * 32).allSatisfy {
-        TileConvolutionTests.result(y, layout, isRounded: true, pixel: pixel, channel: $0) == 0
+        BFloat16ConvolutionCheck.result(y, layout, isRounded: true, pixel: pixel, channel: $0) == 0
       }
     }
   }
@@ -175,7 +175,7 @@ import X86Assembler
       pooling.run(input.base, into: y.base, workers: workers)
       let isIntact = [input, y].allSatisfy(\.isGuardIntact)
       #expect(isIntact && Self.hasZerosBehindChannels(y, pooling.output), "\(g)")
-      TileConvolutionTests.checkBorder(y, pooling.output)
+      BFloat16ConvolutionCheck.checkBorder(y, pooling.output)
       for (position, a) in Self.numbers(y, pooling.output).enumerated() {
         let b = expected[position], rounded = types.output == .bfloat16 ? Float(BFloat16Product.rounded(b)) : b
         // Half a unit in the last place, where the sum was another one in its last bits.

@@ -12,6 +12,9 @@ public protocol ConvolutionAlgorithm: Sendable {
   /// Whether images may be stored as bfloat16, where the target has instructions on it; it computes in float32.
   var readsBFloat16: Bool { get }
 
+  /// Whether the result may be stored as bfloat16, where the target has instructions on it.
+  var writesBFloat16: Bool { get }
+
   /// How many cycles each of the workers will take, of a request that it accepts.
   ///
   /// A model: a worker does one multiply-add of 16 lanes a cycle, with one register of AVX-512 or two of AVX2 (Zen 4 has no
@@ -26,6 +29,9 @@ public protocol ConvolutionAlgorithm: Sendable {
 extension ConvolutionAlgorithm {
   /// They may not.
   public var readsBFloat16: Bool { false }
+
+  /// It may not.
+  public var writesBFloat16: Bool { readsBFloat16 }
 
   /// - Throws: `.invalidArgument` with the refusal, if there is one.
   func check(_ request: ConvolutionRequest, _ target: CodeTarget) throws(CNNError) {
@@ -46,6 +52,9 @@ public enum ConvolutionAlgorithms {
     WinogradAlgorithm(transform: .f4),
     DepthwiseAlgorithm(),
   ]
+
+  /// The one that multiplies images of bfloat16 too.
+  public static let product: any ConvolutionAlgorithm = DirectAlgorithm()
 
   /// The cheapest that accepts a request; nil where none does.
   public static func best(_ request: ConvolutionRequest, _ target: CodeTarget) -> (any ConvolutionAlgorithm)? {
@@ -74,7 +83,7 @@ public protocol BlockedConvolution: Sendable {
   var request: ConvolutionRequest { get }
   /// The name of its algorithm.
   var algorithm: String { get }
-  /// The number of floats of the packed filter.
+  /// The number of words of 32 bits of the packed filter.
   var filterCount: Int { get }
   /// Multiplications and additions in the products, without Winograd's transforms.
   var operations: Int { get }

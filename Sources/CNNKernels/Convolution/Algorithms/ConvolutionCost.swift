@@ -29,9 +29,11 @@ enum ConvolutionCost {
   static func adding(sums byteCount: Double) -> Double { byteCount / 4 + 10_000 }
 
   /// The multiply-adds of 16 output channels for each tap and pixel, where groups are computed as products: for every
-  /// input channel that a block of output channels reads, zeros between merged groups counted.
-  static func products(_ g: ConvolutionGeometry) -> Double {
-    parts(g).reduce(0) { $0 + Double($1.groups * $1.inputs * blocks($1.outputs)) }
+  /// input channel, or those that share a word of 32 bits, that 16 output channels read, zeros between merged groups counted.
+  static func products(
+    _ g: ConvolutionGeometry, _ element: ElementType = .float32, blockChannels: Int = BlockedTensor.blockChannels
+  ) -> Double {
+    parts(g, blockChannels).reduce(0) { $0 + Double($1.groups * element.words($1.inputs) * blocks($1.outputs)) }
   }
 
   /// The pairs of a block of input channels and a block of output channels that it reads.
@@ -44,8 +46,10 @@ enum ConvolutionCost {
   }
 
   /// The groups as products compute them, and the channels of each.
-  private static func parts(_ g: ConvolutionGeometry) -> [(groups: Int, inputs: Int, outputs: Int)] {
-    ((try? ChannelGroups.parts(of: g)) ?? []).map {
+  private static func parts(
+    _ g: ConvolutionGeometry, _ blockChannels: Int = BlockedTensor.blockChannels
+  ) -> [(groups: Int, inputs: Int, outputs: Int)] {
+    ((try? ChannelGroups.parts(of: g, blockChannels: blockChannels)) ?? []).map {
       ($0.count, $0.geometry.inputChannels / $0.count, $0.geometry.outputChannels / $0.count)
     }
   }

@@ -44,6 +44,9 @@ public struct ConvolutionRequest: Sendable {
   /// The pixels to which the results go.
   var outputGrid: PixelGrid { places ?? PixelGrid(geometry.blockedOutput.with(element: outputElement)) }
 
+  /// The channels of the largest block of the image or the result, in which groups begin that are products.
+  var productBlockChannels: Int { max(blockedInput.channelsPerBlock, outputGrid.tensor.channelsPerBlock) }
+
   /// What tells the filter's order from that for images of float32.
   public var elementSuffix: String {
     elementRefusal == nil ? "" : " of \(inputElement.rawValue) to \(outputElement.rawValue)"

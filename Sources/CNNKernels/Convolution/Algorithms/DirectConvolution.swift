@@ -2,13 +2,16 @@ import CNNCore
 import CNNRuntime
 
 /// A product of matrices whose left side is read where it lies: pointwise convolutions without a border, and all others
-/// from a copy of the image with its border.
+/// from a copy of the image with its border. Of images of bfloat16, products of pairs of it are summed in float32, and the
+/// filter is rounded.
 struct DirectAlgorithm: ConvolutionAlgorithm {
   let name = "direct"
 
+  var writesBFloat16: Bool { true }
+
   func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
     let g = request.geometry
-    if let refusal = request.elementRefusal { return refusal }
+    if let refusal = ProductKernel.refusal(request.inputElement, request.outputElement, target) { return refusal }
     if g.isChannelwise { return "every channel has a filter of its own, which is no product" }
     if request.accumulatesSum { return "products do not sum their results over the pixels" }
     if g.groups > 1, request.filterOrder != nil { return "the filter of groups is in an order of its own" }
@@ -18,11 +21,13 @@ struct DirectAlgorithm: ConvolutionAlgorithm {
     }
   }
 
-  /// The multiply-adds, or reading the filter, whichever takes longer.
+  /// The products, or reading the filter, whichever takes longer.
   func cycles(_ request: ConvolutionRequest, _ target: CodeTarget) -> Double {
     let g = request.geometry, workers = Double(request.workers.count)
-    let perTap = max(Double(g.outputPixels), ConvolutionCost.filterReading * workers)
-    return Double(g.taps) * perTap * (ConvolutionCost.products(g) / workers)
+    let rate = request.inputElement == .bfloat16 ? target.bfloat16Rate : 1
+    let perTap = max(Double(g.outputPixels) / rate, ConvolutionCost.filterReading * workers)
+    let products = ConvolutionCost.products(g, request.inputElement, blockChannels: request.productBlockChannels)
+    return Double(g.taps) * perTap * (products / workers)
   }
 
   func plan(_ request: ConvolutionRequest, library: KernelLibrary) throws(CNNError) -> any BlockedConvolution {
@@ -50,8 +55,8 @@ struct DirectConvolution: BlockedConvolution {
     self.request = request
     picture = request.input.picture(g)
     var products: [Product] = [], filterEnd = 0
-    for groups in try ChannelGroups.parts(of: g) {
-      let image = groups.part(g.blockedInput.with(border: request.input.border ?? g.border), isInput: true)
+    for groups in try ChannelGroups.parts(of: g, blockChannels: request.productBlockChannels) {
+      let image = groups.part(request.blockedInput.with(border: request.input.border ?? g.border), isInput: true)
       let source =
         picture == nil
         ? ProductInput(image.tensor)
