@@ -133,9 +133,9 @@ typedef struct scnn_tensor {
  *       "schedules" of scnn_compile; "initializers" of scnn_initial_values: objects by name of {"doc": text, "options":
  *       options}
  *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "model_file", "weights_file",
- *       "preprocessing", "image_folder", "drawing": options of scnn_compile, scnn_fit_begin, scnn_model_create,
- *       scnn_graph_model, scnn_model_save_as, scnn_model_save_weights_as, scnn_model_set_preprocessing,
- *       scnn_image_folder_open and scnn_model_draw
+ *       "preprocessing", "image_folder", "quantization", "drawing": options of scnn_compile, scnn_fit_begin,
+ *       scnn_model_create, scnn_graph_model, scnn_model_save_as, scnn_model_save_weights_as,
+ *       scnn_model_set_preprocessing, scnn_image_folder_open, scnn_quantize and scnn_model_draw
  *   "picture_operations": names
  * where options are an object by key of
  *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "integers", "numbers",
@@ -328,6 +328,22 @@ scnn_status scnn_onnx_operations(char *buffer, size_t capacity, size_t *length);
 
 /* A second, independent model with the same network, parameters and training state. */
 scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);
+
+/* Makes a model that computes in integers of 8 bits what `model` does in floats (Jacob et al. 2018); `model` stays as it is.
+ * `calibration` has images as scnn_predict takes them, a few hundred like those that will come: from them come the ranges
+ * of activations. Batch normalisations become part of the convolutions before them. Pixels, uint8, are then read as they
+ * come. The same integers come of it on every processor. Options:
+ *   "method": "mse"       how a range is found: "minmax", the smallest and the largest number; "percentile"; "entropy", the
+ *                         least divergence (Migacz 2017); "mse", the least squared error
+ *   "percentile": 99.99   the share of the numbers that lie within, for "percentile"
+ *   "per_channel": true   whether each output channel of a weight has a scale of its own
+ *   "skip": []            names of layers that stay in floats; * stands for anything
+ *   "bias_correction": true  whether biases take back what the rounding of weights changes of each channel's mean (Nagel et
+ *                         al. 2019)
+ *   "samples": 300        how many images are looked at, at most
+ * SCNN_INVALID_STATE for a model that is quantised already, SCNN_INVALID_ARGUMENT where there are no images or these make
+ * numbers that are not finite. */
+scnn_status scnn_quantize(scnn_model *model, const scnn_tensor *calibration, const char *options, scnn_model **quantized);
 
 /* A model of a network that scnn_model_graph gave as "json"; its parameters are drawn anew. Options: as of
  * scnn_graph_model. */

@@ -10,7 +10,7 @@ public enum OperationTable {
     BatchNormalizationTraining.self, BatchNormalizationTrainingGradient.self,
     Activation.self, ActivationGradient.self, ParametricRelu.self, ParametricReluInputGradient.self,
     Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self, Rescaling.self,
-    FakeQuantize.self,
+    FakeQuantize.self, FakeQuantizeGradient.self,
     Add.self, Multiply.self, Maximum.self, Minimum.self, Comparison.self, Select.self, SpatialSum.self,
     SumLeadingAxes.self, Fill.self,
     Pooling2D.self, Pooling2DGradient.self, GlobalPooling2D.self, GlobalPooling2DGradient.self,

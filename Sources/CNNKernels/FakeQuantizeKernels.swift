@@ -1,35 +1,58 @@
 import CNNRuntime
 
 /// Rounding to the levels of whole numbers, channel by channel (Jacob et al. 2018).
-public enum FakeQuantizeKernels {
-  /// `y = (clip(round(x / scale) + zero, minimum, maximum) - zero) * scale` for `count` floats with the channels last,
-  /// halves rounded to the even number. NaN stays NaN. `y` may be `x`.
+public struct FakeQuantizeKernels: Sendable {
+  private let scale, zero: [Float]
+  private let minimum, maximum: Float
+  private let count, channels, inner: Int
+
   /// - Parameters:
   ///   - scale: one number or one per channel.
   ///   - zero: one number or one per channel.
-  public static func apply(
-    scale: [Float], zero: [Float], minimum: Float, maximum: Float, channels: Int, _ x: UnsafePointer<Float>,
-    into y: UnsafeMutablePointer<Float>, count: Int, workers: Workers
+  ///   - count: the floats of a tensor.
+  ///   - channels: how many there are, and `inner` how many floats each of them has side by side.
+  public init(
+    scale: [Float], zero: [Float], minimum: Float, maximum: Float, count: Int, channels: Int, inner: Int
   ) {
-    workers.forEachRange(of: count, grain: Workers.grainOfFloats) { range, _ in
-      if scale.count == 1 && zero.count == 1 {
-        let (scale, zero) = (scale[0], zero[0])
-        for i in range { y[i] = rounded(x[i], scale, zero, minimum, maximum) }
-      } else {
-        var channel = range.lowerBound % channels
-        for i in range {
-          y[i] = rounded(
-            x[i], scale[scale.count == 1 ? 0 : channel], zero[zero.count == 1 ? 0 : channel], minimum, maximum)
-          channel = channel + 1 == channels ? 0 : channel + 1
-        }
+    (self.scale, self.zero, self.minimum, self.maximum) = (scale, zero, minimum, maximum)
+    (self.count, self.channels, self.inner) = (count, channels, inner)
+  }
+
+  /// `y = (clip(round(x / scale) + zero, minimum, maximum) - zero) * scale`, halves rounded to the even number. NaN stays
+  /// NaN. `y` may be `x`.
+  public func apply(_ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, workers: Workers) {
+    forEachRun(workers) { range, scale, zero in
+      for i in range {
+        let level = (x[i] / scale).rounded(.toNearestOrEven) + zero
+        // Comparisons that leave NaN as it is.
+        y[i] = ((level < minimum ? minimum : level > maximum ? maximum : level) - zero) * scale
       }
     }
   }
 
+  /// `dx = dy` where `x` lies between the lowest and the highest level, else 0: rounding is passed over (straight-through,
+  /// Bengio et al. 2013). `dx` may be `dy` or `x`.
+  public func applyGradient(
+    _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, into dx: UnsafeMutablePointer<Float>, workers: Workers
+  ) {
+    forEachRun(workers) { range, scale, zero in
+      let lowest = (minimum - zero) * scale, highest = (maximum - zero) * scale
+      for i in range { dx[i] = x[i] >= lowest && x[i] <= highest ? dy[i] : 0 }
+    }
+  }
+
+  /// Calls `body` with ranges of floats of one scale and zero.
   @inline(__always)
-  private static func rounded(_ x: Float, _ scale: Float, _ zero: Float, _ minimum: Float, _ maximum: Float) -> Float {
-    let level = (x / scale).rounded(.toNearestOrEven) + zero
-    // Comparisons that leave NaN as it is.
-    return ((level < minimum ? minimum : level > maximum ? maximum : level) - zero) * scale
+  private func forEachRun(_ workers: Workers, _ body: (_ range: Range<Int>, _ scale: Float, _ zero: Float) -> Void) {
+    let isPlain = scale.count == 1 && zero.count == 1
+    workers.forEachRange(of: count, grain: Workers.grainOfFloats) { range, _ in
+      if isPlain { return body(range, scale[0], zero[0]) }
+      var start = range.lowerBound
+      while start < range.upperBound {
+        let channel = start / inner % channels, end = min(range.upperBound, (start / inner + 1) * inner)
+        body(start..<end, scale[scale.count == 1 ? 0 : channel], zero[zero.count == 1 ? 0 : channel])
+        start = end
+      }
+    }
   }
 }

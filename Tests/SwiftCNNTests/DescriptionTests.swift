@@ -12,6 +12,7 @@ import Testing
     ("model", { _ = try ModelOptions(json: $0) }), ("graph_model", { _ = try CustomModelOptions(json: $0) }),
     ("image_folder", { _ = try ImageFolderOptions(json: $0) }), ("preprocessing", { _ = try Preprocessing(json: $0) }),
     ("stage", { _ = try EfficientNetStage(json: $0) }), ("drawing", { _ = try DrawingOptions(json: $0) }),
+    ("quantization", { _ = try QuantizationOptions(json: $0) }),
   ]
 
   /// How the things of each section are read, by name.

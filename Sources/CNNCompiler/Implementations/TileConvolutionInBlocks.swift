@@ -52,7 +52,8 @@ struct TileConvolutionInBlocks: Implementation {
       candidate, images, packing, results: [type], workspaceByteCount: convolution.workspaceByteCount, cost: cost
     ) { arguments, bias, residual in
       convolution.run(
-        arguments.operand(0), filter: arguments.bfloat16(1), bias: bias, residual: residual,
+        arguments.operand(0), filter: arguments.bfloat16(1), bias: bias.map { UnsafeRawPointer($0) },
+        residual: residual,
         into: arguments.result(0), workspace: arguments.workspace, workers: arguments.workers)
     }
   }

@@ -34,7 +34,10 @@ public enum Compiler {
 
   /// What makes a graph without training ready to be run; without a `generation` it is not placed yet.
   private static func placing(_ generation: CodeGeneration?) -> [Pass] {
-    var passes = [Pass("fold normalization") { graph throws(CNNError) in try graph.foldingNormalization() }]
+    var passes = [
+      Pass("fold normalization") { graph throws(CNNError) in try graph.foldingNormalization() },
+      Pass("quantize") { graph throws(CNNError) in try graph.quantizedForm() },
+    ]
     guard let generation else { return passes }
     if generation.library != nil {
       passes.append(Pass("normalize by convolution") { graph throws(CNNError) in try graph.normalizingByConvolution() })

@@ -208,7 +208,8 @@ struct Placement {
   /// The type of a value in blocks of channels; nil where it has none.
   func blockedType(_ value: Value) -> TensorType? {
     let type = source.type(of: value)
-    return type.rank >= 2 && type.element == .float32 ? try? type.with(layout: .blocked()) : nil
+    let isStored = type.element == .float32 || type.element == .uint8 && type.quantization != nil
+    return type.rank >= 2 && isStored ? try? type.with(layout: .blocked()) : nil
   }
 
   /// The types of what a value has become, in the order in which it is looked for.

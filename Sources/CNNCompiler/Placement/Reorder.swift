@@ -37,8 +37,10 @@ struct Reorder: CompiledOperation, MemoryOperation {
       }
     }
     switch (from.layout, to.layout) {
-    case (.rowMajor, .blocked(.none)), (.blocked(.none), .rowMajor): return from.element == .float32
-    case (.rowMajor, .permuted), (.permuted, .rowMajor), (.blocked, .blocked): return true
+    case (.rowMajor, .blocked(.none)), (.blocked(.none), .rowMajor):
+      return from.element == .float32 || from.element == .uint8 && from.quantization == to.quantization
+    case (.blocked, .blocked): return from.element != .uint8
+    case (.rowMajor, .permuted), (.permuted, .rowMajor): return true
     default: return false
     }
   }
@@ -80,6 +82,16 @@ struct Reorder: CompiledOperation, MemoryOperation {
         cost: cost, kernel: { reorder.run($0.operand(0), into: $0.result(), workers: $0.workers) })
     }
     switch (from.layout, to.layout) {
+    case (.rowMajor, .blocked(.none)) where to.element == .uint8:
+      guard let tensor = to.blocks else { break }
+      return LoweredOperation(
+        cost: StepCost(of: tensor),
+        kernel: { BlockedCopies.packBytes($0.bytes(0), into: $0.result(), tensor, workers: $0.workers) })
+    case (.blocked(.none), .rowMajor) where from.element == .uint8:
+      guard let tensor = from.blocks else { break }
+      return LoweredOperation(
+        cost: StepCost(of: tensor),
+        kernel: { BlockedCopies.unpackBytes($0.operand(0), tensor, into: $0.byteResult(), workers: $0.workers) })
     case (.rowMajor, .blocked(.none)):
       guard let tensor = to.blocks else { break }
       return LoweredOperation(

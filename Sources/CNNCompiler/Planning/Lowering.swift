@@ -84,6 +84,20 @@ struct StepArguments {
   func bfloat16Result() -> UnsafeMutablePointer<BFloat16> {
     address(step.results[0]).assumingMemoryBound(to: BFloat16.self)
   }
+  /// An operand as signed bytes.
+  func signedBytes(_ index: Int) -> UnsafePointer<Int8> {
+    UnsafePointer(address(step.operands[index]).assumingMemoryBound(to: Int8.self))
+  }
+  /// A result as bytes.
+  func byteResult() -> UnsafeMutablePointer<UInt8> { address(step.results[0]).assumingMemoryBound(to: UInt8.self) }
+  /// A result as signed bytes.
+  func signedByteResult() -> UnsafeMutablePointer<Int8> {
+    address(step.results[0]).assumingMemoryBound(to: Int8.self)
+  }
+  /// A result as 32-bit integers.
+  func integerResult() -> UnsafeMutablePointer<Int32> {
+    address(step.results[0]).assumingMemoryBound(to: Int32.self)
+  }
   /// A result as floats.
   func result(_ index: Int = 0) -> UnsafeMutablePointer<Float> {
     address(step.results[index]).assumingMemoryBound(to: Float.self)

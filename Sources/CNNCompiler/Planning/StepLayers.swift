@@ -34,7 +34,8 @@ extension Compiler {
       while let position = waiting.popLast() {
         if !claimed.insert(position).inserted { continue }
         let node = source.nodes[position]
-        if !(node.operation is Reshape) || position == last { found[name, default: []].append(position) }
+        let isSilent = node.operation is Reshape || source.isRoundingOfParameter(node)
+        if !isSilent || position == last { found[name, default: []].append(position) }
         for operand in node.operands {
           guard case .node(let before, _) = source.definition(of: operand) else { continue }
           if compiled[source.nodes[before].name] == nil { waiting.append(before) }

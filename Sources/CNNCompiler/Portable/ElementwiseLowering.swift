@@ -123,21 +123,6 @@ extension Rescaling: PortableOperation {
   }
 }
 
-extension FakeQuantize: PortableOperation {
-  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let count = types.operands[0].count, channels = types.operands[0].shape.last ?? 1
-    let (scale, zero) = (scale.map { Float($0) }, zeroPoint.map { Float($0) })
-    let (minimum, maximum) = (Float(minimum), Float(maximum))
-    return LoweredOperation(
-      overwritableOperands: [[0]],
-      kernel: {
-        FakeQuantizeKernels.apply(
-          scale: scale, zero: zero, minimum: minimum, maximum: maximum, channels: channels, $0.operand(0),
-          into: $0.result(), count: count, workers: $0.workers)
-      })
-  }
-}
-
 /// What operations of two operands have in common: equal shapes, the smaller operand spread over height and width where
 /// there is a kernel for it, or any other repetition.
 private func lowerCombination(

@@ -40,7 +40,7 @@ extension Permute: PortableOperation {
 }
 
 /// A tensor cut at one axis: the axes before it are rows, the axis and those after it are one row.
-private struct AxisSplit {
+struct AxisSplit {
   let rows, rowLength, stepLength: Int
   /// The size of the axis.
   let length: Int

@@ -33,15 +33,21 @@ public struct Rescaling: Operation {
 }
 
 extension Operation {
-  /// Checks constants of which there is one, or one for each channel of a tensor, its last axis.
+  /// Checks constants of which there is one, or one for each index along an axis; -1 is the last one, that of channels.
   /// - Throws: `.shapeMismatch` or `.invalidArgument` naming the constant.
-  func checkChannels(of type: TensorType, _ constants: KeyValuePairs<String, [Double]>) throws(CNNError) {
-    let channels = type.shape.last ?? 1
+  func checkChannels(
+    of type: TensorType, along axis: Int = -1, _ constants: KeyValuePairs<String, [Double]>
+  ) throws(CNNError) {
+    guard axis == -1 || type.shape.indices.contains(axis) else {
+      throw CNNError(.invalidArgument, "axis is \(axis); \(describe(type.shape)) has no such axis")
+    }
+    let size = axis == -1 ? type.shape.last ?? 1 : type.shape[axis]
     for (name, values) in constants {
-      guard values.count == 1 || values.count == channels else {
+      guard values.count == 1 || values.count == size else {
         throw CNNError(
           .shapeMismatch,
-          "\(name) has \(values.count) numbers; expected 1, or \(channels) for the channels of \(describe(type.shape))")
+          "\(name) has \(values.count) numbers; expected 1, or \(size) for "
+            + (axis == -1 ? "the channels" : "axis \(axis)") + " of \(describe(type.shape))")
       }
       for value in values { try checkFloat(value, name) }
     }

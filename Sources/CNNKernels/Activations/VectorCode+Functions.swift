@@ -117,5 +117,5 @@ extension VectorCode {
   ]
 
   /// 2^f on 0...1, highest power first; relative error 7.5e-5 (Remez).
-  private static let powerOfTwoCoefficients: [Float] = [0.078_024_52, 0.226_067_16, 0.695_833_56, 0.999_925_2]
+  static let powerOfTwoCoefficients: [Float] = [0.078_024_52, 0.226_067_16, 0.695_833_56, 0.999_925_2]
 }

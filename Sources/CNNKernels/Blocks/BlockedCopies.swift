@@ -94,14 +94,31 @@ public enum BlockedCopies {
     }
   }
 
-  /// Copies a blocked tensor into the same with another border of zeros.
+  /// Writes NHWC bytes into blocks of bytes, zeros behind the last channel.
+  public static func packBytes(
+    _ x: UnsafePointer<UInt8>, into y: UnsafeMutableRawPointer, _ tensor: BlockedTensor, workers: Workers
+  ) {
+    forEachRun(tensor, workers) { place, number, count in
+      memcpy(y + place, x + number, count)
+      memset(y + place + count, 0, tensor.channelsPerBlock - count)
+    }
+  }
+
+  /// Writes blocks of bytes as NHWC bytes.
+  public static func unpackBytes(
+    _ x: UnsafeRawPointer, _ tensor: BlockedTensor, into y: UnsafeMutablePointer<UInt8>, workers: Workers
+  ) {
+    forEachRun(tensor, workers) { place, number, count in memcpy(y + number, x + place, count) }
+  }
+
+  /// Copies a blocked tensor into the same with another border of zeros, or of bytes of another value.
   public static func copy(
     _ x: UnsafeRawPointer, _ tensor: BlockedTensor, into y: UnsafeMutableRawPointer, _ framed: BlockedTensor,
-    workers: Workers
+    filling byte: UInt8 = 0, workers: Workers
   ) {
     tensor.forEachImage(workers) { image, block in
       let source = x + tensor.byteOffset(image: image, block: block) + tensor.originByteOffset
-      clearBorder(y + framed.byteOffset(image: image, block: block), of: framed) { row, target in
+      clearBorder(y + framed.byteOffset(image: image, block: block), of: framed, filling: byte) { row, target in
         memcpy(target, source + row * tensor.rowByteCount, tensor.width * BlockedTensor.pixelByteCount)
       }
     }
@@ -110,20 +127,20 @@ public enum BlockedCopies {
   /// Writes the zeros around one image of one block, and by `write`, in the order of their places, its rows.
   @inline(__always)
   static func clearBorder(
-    _ image: UnsafeMutableRawPointer, of tensor: BlockedTensor,
+    _ image: UnsafeMutableRawPointer, of tensor: BlockedTensor, filling byte: UInt8 = 0,
     write: (_ row: Int, _ target: UnsafeMutableRawPointer) -> Void = { _, _ in }
   ) {
     let border = tensor.border, size = BlockedTensor.pixelByteCount
     // What is on the right of a row and on the left of the next lies side by side.
     let sides = (border.left + border.right) * size
     var end = image
-    memset(end, 0, tensor.originByteOffset)
+    memset(end, Int32(byte), tensor.originByteOffset)
     end += tensor.originByteOffset
     for row in 0..<tensor.height {
       write(row, end)
       end += tensor.width * size
       let zeros = row < tensor.height - 1 ? sides : border.right * size + border.bottom * tensor.rowByteCount
-      memset(end, 0, zeros)
+      memset(end, Int32(byte), zeros)
       end += zeros
     }
   }

@@ -26,7 +26,7 @@ struct PictureWindows: Sendable {
     if g.dilationHeight > 1 || g.dilationWidth > 1 {
       return "the dilation is \(g.dilationHeight)x\(g.dilationWidth); windows of pictures need 1x1"
     }
-    return g.kernelWidth * g.inputChannels > TileFilter.blockChannels
+    return g.kernelWidth * g.inputChannels > TileFilter.blockChannels(.bfloat16)
       ? "a row of the window holds \(g.kernelWidth * g.inputChannels) numbers, more than a block" : nil
   }
 
@@ -52,7 +52,7 @@ struct PictureWindows: Sendable {
 
   /// Whether all rows of a window fit into a block.
   private static func isWhole(_ g: ConvolutionGeometry) -> Bool {
-    g.taps * g.inputChannels <= TileFilter.blockChannels
+    g.taps * g.inputChannels <= TileFilter.blockChannels(.bfloat16)
   }
 
   /// How many rows of the picture are side by side.
@@ -98,7 +98,7 @@ struct PictureWindows: Sendable {
     let row = (original.padLeft + original.inputWidth + original.padRight) * original.inputChannels
     return (2 * Self.margin + row + 31) / 32 * 32
   }
-  private static let margin = TileFilter.blockChannels
+  private static let margin = TileFilter.blockChannels(.bfloat16)
   /// For each thread the rows of the windows of a line.
   private var scratchByteCount: Int { rows * lineCount * 2 }
 

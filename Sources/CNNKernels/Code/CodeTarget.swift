@@ -43,6 +43,8 @@ public struct CodeTarget: Hashable, Sendable {
   /// The instructions on vectors of float32, by which kernels of them are named: what else the set has does not change
   /// their code.
   package var vectorName: String { hasAVX512 ? "avx512" : "avx2" }
+  /// Whether sums of four products of bytes are one instruction.
+  var hasByteProducts: Bool { instructionSet.contains(.avx512VNNI) }
   /// The widest register's lanes.
   var lanes: Int { hasAVX512 ? 16 : 8 }
   /// How many vector registers there are.

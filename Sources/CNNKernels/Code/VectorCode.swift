@@ -73,6 +73,42 @@ struct VectorCode {
     k.vcvtne2ps2bf16(Zmm(d.number), Zmm(b.number), Zmm(a.number), masking)
   }
 
+  // MARK: - Integers
+
+  /// d = a - b of 32-bit integers.
+  func subtractIntegers(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) {
+    if d.lanes == 16 {
+      k.vpsubd(Zmm(d.number), Zmm(a.number), Zmm(b.number))
+    } else {
+      k.vpsubd(Ymm(d.number), Ymm(a.number), Ymm(b.number))
+    }
+  }
+  /// d = a + b of 32-bit integers.
+  func addIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Address) { emit(k.vpaddd, d, a, .memory(b)) }
+  /// d = a + b of 32-bit integers.
+  func addIntegers(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { emit(k.vpaddd, d, a, .register(b)) }
+  /// The floats nearest to 32-bit integers.
+  func toFloats(_ d: WideRegister, _ a: WideRegister) {
+    if d.lanes == 16 { k.vcvtdq2ps(Zmm(d.number), Zmm(a.number)) } else { k.vcvtdq2ps(Ymm(d.number), Ymm(a.number)) }
+  }
+  /// The 32-bit integers nearest to floats, halves to the even one.
+  func toIntegers(_ d: WideRegister, _ a: WideRegister) {
+    if d.lanes == 16 { k.vcvtps2dq(Zmm(d.number), Zmm(a.number)) } else { k.vcvtps2dq(Ymm(d.number), Ymm(a.number)) }
+  }
+  /// Loads as many bytes as 32-bit integers.
+  func loadByteIntegers(_ v: WideRegister, _ address: Address) {
+    if v.lanes == 16 { k.vpmovzxbd(Zmm(v.number), address) } else { k.vpmovzxbd(Ymm(v.number), address) }
+  }
+  /// Loads as many bytes as floats.
+  func loadBytes(_ v: WideRegister, _ address: Address) {
+    loadByteIntegers(v, address)
+    toFloats(v, v)
+  }
+  /// Stores the lowest byte of each 32-bit integer. Needs AVX-512.
+  func storeBytes(_ address: Address, _ v: WideRegister) {
+    if v.lanes == 16 { k.vpmovdb(address, Zmm(v.number)) } else { k.vpmovdb(address, Ymm(v.number)) }
+  }
+
   // MARK: - Arithmetic
 
   /// Where an instruction's last operand comes from.
@@ -86,7 +122,7 @@ struct VectorCode {
     .memory(target.hasAVX512 ? k.constant(value).splat : k.constant(value, lanes: lanes))
   }
 
-  private func emit(_ form: RVM, _ d: WideRegister, _ a: WideRegister, _ b: Operand) {
+  func emit(_ form: RVM, _ d: WideRegister, _ a: WideRegister, _ b: Operand) {
     switch b {
     case .register(let b):
       if d.lanes == 16 {
@@ -136,6 +172,8 @@ struct VectorCode {
   func multiplySubtract(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vfnmadd231ps, d, a, b) }
   /// d = d a + b
   func multiplyInto(_ d: WideRegister, _ a: WideRegister, adding b: Operand) { emit(k.vfmadd213ps, d, a, b) }
+  /// d = d b + a
+  func multiplyInto(_ d: WideRegister, _ b: Operand, adding a: WideRegister) { emit(k.vfmadd132ps, d, a, b) }
   /// d = b - d a
   func multiplyInto(_ d: WideRegister, _ a: WideRegister, subtractedFrom b: Operand) { emit(k.vfnmadd213ps, d, a, b) }
 
@@ -154,6 +192,17 @@ struct VectorCode {
       k.vrndscaleps(Ymm(d.number), Ymm(a.number), 8)
     } else {
       k.vroundps(Ymm(d.number), Ymm(a.number), 8)
+    }
+  }
+
+  /// Rounds to the whole number that is not above.
+  func floor(_ d: WideRegister, _ a: WideRegister) {
+    if d.lanes == 16 {
+      k.vrndscaleps(Zmm(d.number), Zmm(a.number), 9)
+    } else if target.hasAVX512 {
+      k.vrndscaleps(Ymm(d.number), Ymm(a.number), 9)
+    } else {
+      k.vroundps(Ymm(d.number), Ymm(a.number), 9)
     }
   }
 

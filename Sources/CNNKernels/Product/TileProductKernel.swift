@@ -1,12 +1,13 @@
+import CNNCore
 import X86Assembler
 
-/// The kernel of products of bfloat16 by tiles: `ProductKernel`'s matrix product with up to 2 x 2 tiles of sums in place of
+/// The kernel of products of bfloat16 or bytes by tiles: `ProductKernel`'s matrix product with up to 2 x 2 tiles of sums in place of
 /// vector registers.
 ///
-/// The left side is read where it lies: a tile's row is a pixel's block of 32 channels, and its rows are pixels at a
-/// constant distance. On the right are the packed filter's tiles of 32 input by 16 output channels, in the order in which
-/// they are read. All of the depth is summed in tiles; then these go to the stack, and from there through the epilogue, in
-/// float32, to the places of those pixels that are results. So a tile may run over a border between two rows of an image.
+/// The left side is read where it lies: a tile's row is a pixel's block of 64 bytes of channels, and its rows are pixels at
+/// a constant distance. On the right are the packed filter's tiles of 64 bytes of input by 16 output channels, in the order
+/// in which they are read. All of the depth is summed in tiles; then these go to the stack, and from there through the
+/// epilogue, in float32, to the places of those pixels that are results. So a tile may run over a border between two rows of an image.
 struct TileProductKernel: Hashable, Sendable {
   let target: CodeTarget
   /// How many tiles of pixels follow each other, and of output channels stand side by side: up to 2 of each, or 4 and 1.
@@ -25,11 +26,21 @@ struct TileProductKernel: Hashable, Sendable {
   var output: Output
   /// What happens to the sums.
   var epilogue: Epilogue
+  /// What happens to sums of bytes, beside the addition of a residual; nil where bfloat16 is multiplied.
+  var requantizing: Requantizing?
+
+  /// How sums of bytes become results.
+  struct Requantizing: Hashable, Sendable {
+    /// What is applied before the rounding.
+    var function: ExactActivation?
+    /// Whether the results are levels; else they are floats.
+    var givesLevels: Bool
+  }
 
   /// How results, and residuals like them, lie.
   struct Output: Hashable, Sendable {
-    /// Whether they are rounded to bfloat16; else they are float32.
-    var isBFloat16: Bool
+    /// float32, bfloat16 or uint8.
+    var element: ElementType
     /// Whether a pixel's block of bfloat16 is written whole; else half of it, beside another half.
     var isWholeBlock = true
     /// Bytes from one pixel to the next, and of float32 from a block of 16 channels to the next.
@@ -44,6 +55,11 @@ struct TileProductKernel: Hashable, Sendable {
     target.instructionSet.isSuperset(of: [.amxBF16, .avx512BF16])
   }
 
+  /// Whether there is code for products of bytes.
+  static func isPossibleOfBytes(on target: CodeTarget) -> Bool {
+    target.instructionSet.isSuperset(of: [.amxInt8, .avx512])
+  }
+
   /// The shapes of its tiles: sums in the first four, then two of the left side and two of the right.
   static func configuration(pixels: Int) -> TileConfiguration {
     var tiles = TileConfiguration()
@@ -54,13 +70,14 @@ struct TileProductKernel: Hashable, Sendable {
 
   /// A readable name, which is the kernel's identity in dumps and profiles.
   var name: String {
-    var parts = ["tiles_bf16", "\(tileRows * pixels)x\(tileColumns * 16)"]
-    parts.append("k" + (loops.map { "\($0.count)" } + ["32"]).joined(separator: "x"))
+    var parts = [requantizing == nil ? "tiles_bf16" : "tiles_int8", "\(tileRows * pixels)x\(tileColumns * 16)"]
+    parts.append("k" + (loops.map { "\($0.count)" } + ["\(requantizing == nil ? 32 : 64)"]).joined(separator: "x"))
     if fetchedLines > 0 { parts.append("fetch\(fetchedLines)\(fetchesSoon ? "soon" : "")") }
-    if !output.isBFloat16 { parts.append("float32") }
+    if output.element == .float32 { parts.append("float32") }
     if epilogue.hasBias { parts.append("bias") }
     if epilogue.addsResidual { parts.append("add") }
     if let activation = epilogue.activation { parts.append(activation.function.rawValue) }
+    if let function = requantizing?.function { parts.append("\(function)") }
     return parts.joined(separator: "_")
   }
 
@@ -99,6 +116,8 @@ struct TileProductArguments {
   var rounds: UnsafePointer<TileRound>
   var spans: UnsafePointer<TileSpan>
   var roundCount: Int
+  /// Of products of bytes: the multiplier of each output channel, and the numbers of a `Requantization`.
+  var multipliers, constants: UnsafeRawPointer
 }
 
 /// Writes the code of one `TileProductKernel`.
@@ -140,6 +159,14 @@ private struct TileProductEmitter {
       k.mov(register, arguments[8 * index])
     }
     k.mov(residual, .rbx)
+    if kernel.requantizing != nil {
+      k.mov(.rsi, arguments[8 * 9])
+      for column in 0..<kernel.tileColumns { code.load(multiplier(column), GeneralRegister.rsi[64 * column]) }
+      k.mov(.rsi, arguments[8 * 10])
+      for constant in RequantizationConstant.allCases {
+        code.broadcast(register(of: constant), GeneralRegister.rsi[4 * constant.rawValue])
+      }
+    }
     if kernel.epilogue.hasBias {
       for column in 0..<kernel.tileColumns { code.load(bias(column), GeneralRegister.rax[64 * column]) }
     }
@@ -214,7 +241,13 @@ private struct TileProductEmitter {
       let rows = first..<min(first + 2, kernel.tileRows)
       for row in rows { k.tileloadd(left(row), a[leftStride, 1, row * kernel.nextTile]) }
       for column in 0..<kernel.tileColumns {
-        for row in rows { k.tdpbf16ps(sum(row, column), left(row), right(column)) }
+        for row in rows {
+          if kernel.requantizing == nil {
+            k.tdpbf16ps(sum(row, column), left(row), right(column))
+          } else {
+            k.tdpbusd(sum(row, column), left(row), right(column))
+          }
+        }
       }
     }
     k.add(b, kernel.tileColumns * TileProductKernel.filterTileByteCount)
@@ -224,6 +257,8 @@ private struct TileProductEmitter {
 
   private func register(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: 16) }
   private func bias(_ column: Int) -> WideRegister { register(30 + column) }
+  private func multiplier(_ column: Int) -> WideRegister { register(28 + column) }
+  private func register(of constant: RequantizationConstant) -> WideRegister { register(20 + constant.rawValue) }
 
   private func storeSums() {
     for column in 0..<kernel.tileColumns {
@@ -279,7 +314,7 @@ private struct TileProductEmitter {
   }
 
   /// Whether little is done to each pixel.
-  private var isShort: Bool { kernel.epilogue.temporaryCount == 0 }
+  private var isShort: Bool { kernel.epilogue.temporaryCount == 0 && kernel.requantizing?.function == nil }
 
   private func advance(_ pixels: Int) {
     k.add(sums, 64 * pixels)
@@ -289,13 +324,14 @@ private struct TileProductEmitter {
 
   /// The epilogue of 16 or 32 channels of a pixel, counted from the next one.
   private func finish(pixel: Int) {
+    if let requantizing = kernel.requantizing { return finish(pixel: pixel, requantizing) }
     let epilogue = kernel.epilogue, columns = 0..<kernel.tileColumns, offset = pixel * kernel.output.pixelStride
     let temporaries = (0..<max(1, epilogue.temporaryCount)).map { register(2 + $0) }
     for column in columns {
       let x = register(column), sum = sums[column * columnByteCount + pixel * 64]
       if epilogue.hasBias { code.add(x, bias(column), .memory(sum)) } else { code.load(x, sum) }
       if epilogue.addsResidual {
-        if kernel.output.isBFloat16 {
+        if kernel.output.element == .bfloat16 {
           code.loadBFloat16(temporaries[0], term[offset + column * 32])
           code.add(x, x, temporaries[0])
         } else {
@@ -303,11 +339,11 @@ private struct TileProductEmitter {
         }
       }
       if let activation = epilogue.activation {
-        code.apply(activation, to: x, temporaries: temporaries, isRounded: kernel.output.isBFloat16)
+        code.apply(activation, to: x, temporaries: temporaries, isRounded: kernel.output.element == .bfloat16)
       }
-      if !kernel.output.isBFloat16 { code.store(place[offset + column * kernel.output.blockStride], x) }
+      if kernel.output.element != .bfloat16 { code.store(place[offset + column * kernel.output.blockStride], x) }
     }
-    guard kernel.output.isBFloat16 else { return }
+    guard kernel.output.element == .bfloat16 else { return }
     if kernel.tileColumns == 2 {
       code.roundToBFloat16(register(0), register(0), register(1))
     } else {
@@ -315,5 +351,36 @@ private struct TileProductEmitter {
       code.roundToBFloat16(register(0), register(0))
     }
     code.store(place[offset], WideRegister(number: 0, lanes: kernel.output.isWholeBlock ? 16 : 8))
+  }
+
+  /// Sums of bytes become levels, or the floats that they stand for; see `Requantization`.
+  private func finish(pixel: Int, _ requantizing: TileProductKernel.Requantizing) {
+    let offset = pixel * kernel.output.pixelStride
+    for column in 0..<kernel.tileColumns {
+      let x = register(column), t = register(2)
+      code.addIntegers(x, bias(column), sums[column * columnByteCount + pixel * 64])
+      code.toFloats(x, x)
+      if kernel.epilogue.addsResidual {
+        code.loadBytes(t, term[offset + column * 16])
+        code.multiplyInto(t, register(of: .residualMultiplier), adding: .register(register(of: .term)))
+        code.multiplyInto(x, multiplier(column), adding: .register(t))
+      } else {
+        code.multiplyInto(x, multiplier(column), adding: .register(register(of: .term)))
+      }
+      if let function = requantizing.function {
+        code.apply(function, to: x, temporaries: (2..<2 + ExactActivation.temporaryCount).map(register))
+        if requantizing.givesLevels {
+          code.multiplyInto(x, register(of: .inverse), adding: .register(register(of: .zeroPoint)))
+        }
+      }
+      if requantizing.givesLevels {
+        code.maximum(x, x, register(of: .minimum))
+        code.minimum(x, x, register(of: .maximum))
+        code.toIntegers(x, x)
+        code.storeBytes(place[offset + column * 16], x)
+      } else {
+        code.store(place[offset + column * kernel.output.blockStride], x)
+      }
+    }
   }
 }

@@ -2,7 +2,7 @@ import CNNCore
 import CNNRuntime
 import X86Assembler
 
-/// A convolution of bfloat16 as products of tiles: which kernels, in which order, and in which units threads share them.
+/// A convolution of bfloat16 or bytes as products of tiles: which kernels, in which order, and in which units threads share them.
 ///
 /// Each thread sets the shapes of its tiles before its share and gives them up after it, which takes as long as two products
 /// of tiles: so no call of a kernel does, and other libraries find the tiles as they left them: not set.
@@ -16,6 +16,7 @@ struct TileProductSchedule: Sendable {
   /// Where images of the result with their border begin, in bytes; none without a border.
   private let borders: [Int]
   private let output: BlockedTensor
+  private let constants: [Float]
   /// Whether the filter is read once.
   private let fetchesSoon: Bool
   /// How many of its bytes are then on their way: what arrives in the time that memory takes to answer.
@@ -52,41 +53,44 @@ struct TileProductSchedule: Sendable {
   ///   - g: the sizes; of the border, only what `input` has.
   ///   - groups: in how many groups of whole blocks the channels are.
   ///   - input: with its border in place.
-  ///   - output: the result, with a border of zeros or without one; of bfloat16 or float32.
+  ///   - output: the result, with a border of zeros or without one; of bfloat16 or float32, or of bytes.
+  ///   - requantization: what becomes of sums of bytes.
+  ///   - strideWidth: pixels of the input between neighbouring results, where it is not the geometry's.
   init(
-    _ g: ConvolutionGeometry, groups: Int, input: BlockedTensor, output: BlockedTensor, epilogue: Epilogue,
-    workers: Workers, library: KernelLibrary
+    _ g: ConvolutionGeometry, groups: Int, input: TileInput, output: BlockedTensor, epilogue: Epilogue,
+    requantization: Requantization? = nil, strideWidth: Int? = nil, workers: Workers, library: KernelLibrary
   ) {
     var filter = TileFilter(
       outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
-      taps: g.taps, groups: groups)
-    let isFar = filter.count * 2 > library.target.secondCacheByteCount / 8
-    var walk = TileWalk(input, stride: [g.strideHeight, g.strideWidth], output: output)
+      taps: g.taps, groups: groups, element: requantization == nil ? .bfloat16 : .int8)
+    constants = requantization?.constants ?? []
+    let isFar = filter.byteCount > library.target.secondCacheByteCount / 8
+    var walk = TileWalk(input, stride: [g.strideHeight, strideWidth ?? g.strideWidth], output: output)
     // Four tiles of pixels and one of channels read the input twice as often and the filter half as often as two and two.
     // Measured, that is a fifth faster where taps find the input near, and where all pixels are one round or two and the
     // filter comes from memory.
-    let tall = TileWalk(input, stride: [g.strideHeight, g.strideWidth], output: output, most: 4)
+    let tall = TileWalk(input, stride: [g.strideHeight, strideWidth ?? g.strideWidth], output: output, most: 4)
     if walk.rounds.count > 1 && (g.taps > 1 || isFar && tall.rounds.count <= 2) {
       walk = tall
       filter.panelTiles = 1
     }
     self.filter = filter
     self.output = output
-    let isBFloat16 = output.element == .bfloat16
+    let isFloat = output.element == .float32
     var loops: [ProductKernel.Loop] = []
     if filter.blocks > 1 { loops.append(.init(count: filter.blocks, stride: input.blockByteCount)) }
     if g.kernelHeight > 1 {
       loops.append(.init(count: g.kernelHeight, stride: g.dilationHeight * input.rowByteCount))
     }
     if g.kernelWidth > 1 {
-      loops.append(.init(count: g.kernelWidth, stride: g.dilationWidth * BlockedTensor.pixelByteCount))
+      loops.append(.init(count: g.kernelWidth, stride: g.dilationWidth * input.pixelByteCount))
     }
     // What is not divided is read by every thread: panels read the input, rounds the filter.
     let count = workers.count, roundCount = walk.rounds.count, panelCount = groups * filter.panels.count
     func busiest(_ units: Int) -> Double { Double((units + count - 1) / count) / Double(units) * Double(count) }
     let dividesPanels =
       busiest(panelCount) + Double(input.byteCount) * 1e-8
-      < busiest(roundCount) + Double(filter.count * 2) * 1e-8
+      < busiest(roundCount) + Double(filter.byteCount) * 1e-8
     // Some units for each thread, so that one which is slower can do fewer, but none of less than a few microseconds; and
     // the input of their rounds stays in the second cache while the panels pass by.
     let roundBytes =
@@ -110,30 +114,32 @@ struct TileProductSchedule: Sendable {
         pixelStride: walk.pixelStride, nextTile: walk.nextTile, loops: loops, fetchedLines: fetchedLines(columns),
         fetchesSoon: passRounds == 1,
         output: .init(
-          isBFloat16: isBFloat16, isWholeBlock: isWholeBlock, pixelStride: BlockedTensor.pixelByteCount,
+          element: output.element, isWholeBlock: isWholeBlock, pixelStride: BlockedTensor.pixelByteCount,
           blockStride: output.blockByteCount),
-        epilogue: epilogue)
+        epilogue: epilogue,
+        requantizing: requantization.map { .init(function: $0.function, givesLevels: $0.levels != nil) })
       return library.kernel(kernel, name: kernel.name) { kernel.code() }
     }
     let tileCounts = Set(walk.rounds.map(\.tiles)).sorted(by: >)
     var panels: [Panel] = []
     for group in 0..<groups {
-      var filterOffset = group * filter.groupCount * 2
+      var filterOffset = filter.byteCount(group * filter.groupCount)
       for (index, tiles) in filter.panels.enumerated() {
         let channel = group * filter.outputChannels + index * filter.panelTiles * TileFilter.tileChannels
         let lane = channel % output.channelsPerBlock
         // Beside the second half of a block another panel has the first, and beside the first the second if there is one. A
         // block of float32 has no halves.
-        let isWholeBlock = tiles == 2 || !isBFloat16 || lane == 0 && filter.panels.count == index + 1
+        let isWholeBlock = tiles == 2 || isFloat || lane == 0 && filter.panels.count == index + 1
         panels.append(
           Panel(
             kernels: tileCounts.map { kernel(tiles: $0, columns: tiles, isWholeBlock: isWholeBlock) },
             input: group * filter.blocks * input.blockByteCount,
             filter: filterOffset, bias: channel * 4,
             output: channel / output.channelsPerBlock * output.blockByteCount + lane * output.element.byteCount,
-            outputBlocks: lane > 0 ? 0 : isBFloat16 ? 1 : tiles, filterByteCount: filter.count(ofPanel: tiles) * 2,
+            outputBlocks: lane > 0 ? 0 : isFloat ? tiles : 1,
+            filterByteCount: filter.byteCount(filter.count(ofPanel: tiles)),
             fetchedByteCount: 64 * fetchedLines(tiles) * filter.blocks * filter.taps))
-        filterOffset += filter.count(ofPanel: tiles) * 2
+        filterOffset += filter.byteCount(filter.count(ofPanel: tiles))
       }
     }
     self.panels = panels
@@ -184,8 +190,9 @@ struct TileProductSchedule: Sendable {
 
   /// Computes all of it.
   func run(
-    _ input: UnsafeRawPointer, filter packed: UnsafePointer<BFloat16>, bias: UnsafePointer<Float>?,
-    residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer, workers: Workers
+    _ input: UnsafeRawPointer, filter: UnsafeRawPointer, bias: UnsafeRawPointer?,
+    multipliers: UnsafePointer<Float>? = nil, residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer,
+    workers: Workers
   ) {
     workers.share(units.count) { _, next in
       var nothing = 0
@@ -194,7 +201,7 @@ struct TileProductSchedule: Sendable {
         guard let spans = spans.baseAddress else { return }
         while let range = next() {
           clearBorders(ofUnits: range, output)
-          for unit in units[range] { run(unit, spans, input, packed, bias, residual, output) }
+          for unit in units[range] { run(unit, spans, input, filter, bias, multipliers, residual, output) }
         }
       }
       release(&nothing)
@@ -208,23 +215,27 @@ struct TileProductSchedule: Sendable {
   }
 
   private func run(
-    _ unit: Unit, _ spans: UnsafePointer<TileSpan>, _ input: UnsafeRawPointer, _ packed: UnsafePointer<BFloat16>,
-    _ bias: UnsafePointer<Float>?, _ residual: UnsafeRawPointer?, _ output: UnsafeMutableRawPointer
+    _ unit: Unit, _ spans: UnsafePointer<TileSpan>, _ input: UnsafeRawPointer, _ filter: UnsafeRawPointer,
+    _ bias: UnsafeRawPointer?, _ multipliers: UnsafePointer<Float>?, _ residual: UnsafeRawPointer?,
+    _ output: UnsafeMutableRawPointer
   ) {
-    let filter = UnsafeRawPointer(packed)
     for panel in panels[unit.panels] {
       for calls in unit.calls {
         calls.rounds.withUnsafeBufferPointer { rounds in
           guard let first = rounds.baseAddress else { return }
           var arguments = TileProductArguments(
             input: input + panel.input, filter: filter + panel.filter,
-            bias: bias.map { UnsafeRawPointer($0) + panel.bias } ?? filter, output: output + panel.output,
+            bias: bias.map { $0 + panel.bias } ?? filter, output: output + panel.output,
             residual: (residual ?? UnsafeRawPointer(output)) + panel.output,
             fetched: filter + panel.filter
               + (fetchesSoon ? Self.soon : panel.filterByteCount + calls.roundsBefore * panel.fetchedByteCount),
             rounds: first,
-            spans: spans + calls.firstSpan, roundCount: rounds.count)
-          panel.kernels[calls.kernel](&arguments)
+            spans: spans + calls.firstSpan, roundCount: rounds.count,
+            multipliers: multipliers.map { UnsafeRawPointer($0) + panel.bias } ?? filter, constants: filter)
+          constants.withUnsafeBufferPointer {
+            if let constants = $0.baseAddress { arguments.constants = UnsafeRawPointer(constants) }
+            panel.kernels[calls.kernel](&arguments)
+          }
         }
       }
     }

@@ -20,8 +20,9 @@ struct TileWalk: Sendable {
   /// - Parameters:
   ///   - input: with its border in place; the window begins at its first pixel.
   ///   - most: the tiles of a round.
-  init(_ input: BlockedTensor, stride: [Int], output: BlockedTensor, most: Int = 2) {
-    let size = BlockedTensor.pixelByteCount, step = stride[1] * size, rowStep = stride[0] * input.rowByteCount
+  init(_ input: TileInput, stride: [Int], output: BlockedTensor, most: Int = 2) {
+    let size = BlockedTensor.pixelByteCount, step = stride[1] * input.pixelByteCount,
+      rowStep = stride[0] * input.rowByteCount
     pixelStride = step
     let images = output.images, height = output.height, width = output.width
     // All rows and images as one line, with the places between them.

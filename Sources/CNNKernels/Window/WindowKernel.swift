@@ -48,6 +48,7 @@ struct WindowKernel: Hashable, Sendable {
       }
     return [
       kind, target.vectorName, "\(taps)s\(stride)", "w\(outputWidth)",
+      hasBytes ? "bytes" : nil,
       hasBFloat16 ? "\(input.rawValue)_to_\(output.rawValue)_\(channels)" : nil,
       epilogue.activation?.function.rawValue,
       accumulatesSum ? "sum" : nil,
@@ -56,8 +57,10 @@ struct WindowKernel: Hashable, Sendable {
 
   /// Whether the image or the result is bfloat16.
   var hasBFloat16: Bool { input == .bfloat16 || output == .bfloat16 }
+  /// Whether both are bytes, of which there are only maxima.
+  var hasBytes: Bool { input == .uint8 }
   /// Channels of a block and of its weights.
-  var blockChannels: Int { (hasBFloat16 ? 2 : 1) * BlockedTensor.blockChannels }
+  var blockChannels: Int { (hasBytes ? 4 : hasBFloat16 ? 2 : 1) * BlockedTensor.blockChannels }
   /// In what order registers hold the channels of a block: the first 16 numbers are those in the first register.
   var channelOrder: [Int] {
     let channels = 0..<blockChannels
@@ -108,8 +111,10 @@ private struct WindowEmitter {
   var reach: Int { (kernel.taps - 1) * kernel.dilation }
   /// Whether a register holds the even channels and another the odd ones.
   var isInTurns: Bool { kernel.input == .bfloat16 }
-  /// Blocks of 16 channels of float32 that the channels are.
-  var floatBlocks: Int { (kernel.channels + BlockedTensor.blockChannels - 1) / BlockedTensor.blockChannels }
+  /// Blocks of 16 channels of float32 that the channels are, or one of 64 bytes.
+  var floatBlocks: Int {
+    kernel.hasBytes ? 1 : (kernel.channels + BlockedTensor.blockChannels - 1) / BlockedTensor.blockChannels
+  }
   /// The registers that hold a pixel.
   var parts: Range<Int> { 0..<(isInTurns ? 2 : floatBlocks) }
   /// Bytes of the weights of a tap.
@@ -238,8 +243,9 @@ private struct WindowEmitter {
         } else {
           for part in parts { code.copy(all[part], accumulator(0, part)) }
         }
-      case .maximum: for register in all { code.broadcast(register, k.constant(-.infinity)) }
-      case .weightedSum, .average: for register in all { code.zero(register) }
+      case .maximum where !kernel.hasBytes:
+        for register in all { code.broadcast(register, k.constant(-.infinity)) }
+      case .weightedSum, .average, .maximum: for register in all { code.zero(register) }
       }
     }
   }
@@ -273,6 +279,7 @@ private struct WindowEmitter {
           switch kernel.combination {
           case .weightedSum: code.multiplyAdd(register, weight(tap, part), values[part])
           case .average: code.add(register, register, values[part])
+          case .maximum where kernel.hasBytes: code.maximumOfBytes(register, register, values[part])
           case .maximum:
             code.maximumKeepingNaN(register, element(part), temporary: temporary(0), temporary(1))
           }

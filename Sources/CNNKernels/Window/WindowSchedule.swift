@@ -41,7 +41,8 @@ struct WindowSchedule: Sendable {
 
   /// Why images are not read or written in bfloat16; nil where they are.
   static func refusal(_ input: BlockedTensor, _ output: BlockedTensor, _ target: CodeTarget) -> String? {
-    [input, output].allSatisfy { $0.element == .float32 } || BFloat16Reorder.isPossible(on: target)
+    [.float32, .uint8].contains { element in [input, output].allSatisfy { $0.element == element } }
+      || BFloat16Reorder.isPossible(on: target)
       ? nil : "\(target.instructionSet) has no instructions on bfloat16"
   }
 

@@ -23,6 +23,7 @@ package enum Description {
       "weights_file": options(WeightsFileOptions()),
       "preprocessing": options(Preprocessing(resizing: nil, crop: nil)),
       "image_folder": options(ImageFolderOptions()),
+      "quantization": options(QuantizationOptions()),
       "drawing": options(DrawingOptions()),
       "picture_operations": .strings(PictureOperation.allCases.map(\.rawValue)),
     ]

@@ -108,15 +108,16 @@ extension Model {
       var tensors: [SafetensorsWriter.Tensor] = []
       var measured: Memory?
       defer { withExtendedLifetime(measured) {} }
-      func append(_ storage: ParameterStorage, name: (String) -> String) {
+      let levels = network.weightLevels
+      func append(_ storage: ParameterStorage, levels: [String: WeightLevels] = [:], name: (String) -> String) {
         for (position, parameter) in storage.parameters.enumerated() {
           tensors.append(
             .init(
               name: name(parameter.name), shape: parameter.shape, type: .float32, storedAs: StoredType(precision),
-              bytes: UnsafeRawBufferPointer(storage.values(at: position))))
+              levels: levels[parameter.name], bytes: UnsafeRawBufferPointer(storage.values(at: position))))
         }
       }
-      append(parameters) { $0 }
+      append(parameters, levels: includingTrainingState ? [:] : levels) { $0 }
       if includingTrainingState {
         let state = try compiled()
         var training = JSONObject()

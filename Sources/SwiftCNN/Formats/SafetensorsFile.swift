@@ -1,4 +1,5 @@
 import CNNCore
+import CNNGraph
 
 /// A file in the safetensors format, open for reading: named tensors and string metadata.
 ///
@@ -31,6 +32,8 @@ public final class SafetensorsFile: Sendable {
   public let tensors: [Tensor]
 
   private let file: FileReader
+  /// What the signed bytes of a quantised model's weights stand for.
+  private let weightLevels: [String: WeightLevels]
   private let positions: [String: Int]
 
   /// The longest header that is accepted: a hundred times that of the largest network here. (The reference
@@ -57,18 +60,30 @@ public final class SafetensorsFile: Sendable {
     var positions: [String: Int] = [:]
     for (position, tensor) in tensors.enumerated() { positions[tensor.name] = position }
     self.positions = positions
+    weightLevels =
+      tensors.contains { $0.type == .int8 } ? Self.weightLevels(metadata[ModelFile.graphKey]) : [:]
+  }
+
+  /// What signed bytes stand for, as the network says that is in the metadata of a model file.
+  private static func weightLevels(_ graph: String?) -> [String: WeightLevels] {
+    guard let graph, let json = try? JSON(parsing: graph), let network = try? Graph(json: json) else { return [:] }
+    return network.weightLevels
   }
 
   /// The row of the tensor `name`; nil if the file has none.
   public subscript(name: String) -> Tensor? { positions[name].map { tensors[$0] } }
 
   /// Reads the tensor `name` as floats in row-major order, whatever its type in the file: integers and doubles are
-  /// rounded to the nearest float, booleans become 0 and 1.
+  /// rounded to the nearest float, booleans become 0 and 1. The signed bytes of a quantised model's weights become what they
+  /// stand for.
   /// - Throws: `.unknownName`; `.shapeMismatch` if `destination` has not exactly one place for each element;
   ///   `.inputOutput` or `.malformedFile` if reading fails.
   public func read(_ name: String, into destination: UnsafeMutableBufferPointer<Float>) throws(CNNError) {
     let tensor = try tensor(name, count: destination.count)
     try file.read(tensor.byteRange, of: tensor.type, into: destination)
+    if tensor.type == .int8, let levels = weightLevels[name] {
+      levels.restore(destination, outputs: tensor.shape.first ?? 1)
+    }
   }
 
   /// Reads the tensor `name`, of an integer type or boolean, as integers in row-major order.

@@ -12,18 +12,22 @@ public enum SafetensorsWriter {
     public var type: ElementType
     /// The element type in the file: that in memory, or of float32 a shorter one, to which numbers are rounded.
     public var storedType: StoredType
+    /// Of float32 that is stored as int8, what the bytes stand for.
+    public var levels: WeightLevels?
     /// The elements in row-major order, in memory that stays valid until `write` returns.
     public var bytes: UnsafeRawBufferPointer
 
     /// Describes `bytes` as a tensor, of the element type `storedType` in the file where that is not the one in memory.
+    /// - Parameter levels: of a weight, as which signed bytes it is stored.
     public init(
       name: String, shape: [Int], type: ElementType, storedAs storedType: StoredType? = nil,
-      bytes: UnsafeRawBufferPointer
+      levels: WeightLevels? = nil, bytes: UnsafeRawBufferPointer
     ) {
       self.name = name
       self.shape = shape
       self.type = type
-      self.storedType = storedType ?? StoredType(type)
+      self.levels = levels
+      self.storedType = levels == nil ? storedType ?? StoredType(type) : .int8
       self.bytes = bytes
     }
   }
@@ -124,13 +128,21 @@ extension SafetensorsWriter.Tensor {
     guard storedType != StoredType(type) else { return (bytes, nil) }
     let rounded = try Memory(byteCount: storedByteCount, for: "'\(name)' as \(storedType)")
     let result = UnsafeMutableRawBufferPointer(start: rounded.base, count: storedByteCount)
-    BFloat16.convert(bytes.bindMemory(to: Float.self), to: result.bindMemory(to: BFloat16.self))
+    let numbers = bytes.bindMemory(to: Float.self)
+    if let levels {
+      levels.round(numbers, outputs: shape.first ?? 1, into: result.bindMemory(to: Int8.self))
+    } else {
+      BFloat16.convert(numbers, to: result.bindMemory(to: BFloat16.self))
+    }
     return (UnsafeRawBufferPointer(result), rounded)
   }
 
   /// - Throws: `.invalidArgument` where elements of its type cannot be stored as it says.
   func checkType() throws(CNNError) {
-    guard storedType == StoredType(type) || (type, storedType) == (.float32, .bfloat16) else {
+    guard
+      storedType == StoredType(type) || (type, storedType) == (.float32, .bfloat16)
+        || type == .float32 && storedType == .int8 && levels != nil
+    else {
       throw CNNError(.invalidArgument, "tensor '\(name)' is \(type), which cannot be stored as \(storedType)")
     }
   }

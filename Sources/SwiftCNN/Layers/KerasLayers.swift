@@ -17,13 +17,14 @@ struct KerasLayer {
 
 extension Graph {
   /// The layers of the network. What a layer added for its activation, as `conv.relu` after `conv`, is a part of it;
-  /// constants, as those in place of a normalisation's scale that it has not, are none.
+  /// constants, as those in place of a normalisation's scale that it has not, and roundings of weights are none.
   var kerasLayers: JSON {
     var readers: [Value: [Node]] = [:]
     for node in nodes { for operand in node.operands { readers[operand, default: []].append(node) } }
     let seen = Set(outputs.map(\.value))
     var taken: Set<String> = [], rows: [JSON] = []
-    for node in nodes where !(node.operation is Fill) && !taken.contains(node.name) {
+    for node in nodes
+    where !(node.operation is Fill) && !isRoundingOfParameter(node) && !taken.contains(node.name) {
       var layer = KerasLayer(nodes: [node])
       if node.operation is Convolution2D || node.operation is Dense, let result = node.results.first,
         let after = readers[result], after.count == 1, !seen.contains(result),
@@ -43,9 +44,11 @@ extension Graph {
     let first = layer.nodes[0]
     var weights: [JSON] = [], operands: [JSON] = []
     for operand in first.operands {
+      if let parameter = parameter(behind: operand) {
+        weights.append(.array([.string(parameter.name), .string(parameter.kerasName)]))
+        continue
+      }
       switch definition(of: operand) {
-      case .parameter(let position):
-        weights.append(.array([.string(parameters[position].name), .string(parameters[position].kerasName)]))
       case .node(let position, _) where nodes[position].operation is Fill: break
       default: operands.append(.string(name(of: operand)))
       }
@@ -67,9 +70,7 @@ extension Graph {
   /// Finds the class and the arguments.
   private func describe(_ layer: inout KerasLayer) {
     let node = layer.nodes[0]
-    let weights = node.operands.compactMap { operand -> Parameter? in
-      if case .parameter(let position) = definition(of: operand) { parameters[position] } else { nil }
-    }
+    let weights = node.operands.compactMap(parameter(behind:))
     func give(_ kind: String, _ arguments: JSON = [:]) {
       layer.kind = kind
       for (key, value) in arguments.objectValue?.members ?? [] { layer.arguments[key] = value }

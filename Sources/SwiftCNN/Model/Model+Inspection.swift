@@ -175,8 +175,8 @@ extension Model: CustomStringConvertible {
     for input in graph.inputs where graph.inputs.count > 1 {
       rows.append([input.name, "input", shape(input.value), ""] + further.map { _ in "" })
     }
-    for node in graph.nodes {
-      let own = node.operands.compactMap { graph.parameter(defining: $0) }
+    for node in graph.nodes where !graph.isRoundingOfParameter(node) {
+      let own = node.operands.compactMap(graph.parameter(behind:))
       let count = own.filter(\.role.isLearned).reduce(0) { $0 + $1.shape.reduce(1, *) }
       let frozen = own.contains { $0.role.isLearned && !$0.isTrainable } ? " (frozen)" : ""
       rows.append(

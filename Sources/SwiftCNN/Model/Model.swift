@@ -114,12 +114,18 @@ public final class Model: @unchecked Sendable {
   /// A copy that shares nothing.
   init(copying other: Model) throws(CNNError) {
     (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
-    (chosenPreprocessing, knownClasses) = (other.chosenPreprocessing, other.knownClasses)
-    chosenPrecision = other.chosenPrecision
-    (metadata, trainedOn, cutOff) = (other.metadata, other.trainedOn, other.cutOff)
     parameters = try other.parameters.copy()
     lock = LockSet(parameters.blocks.map(\.lock))
     training = try other.training?.copy(for: parameters)
+    takeDescription(of: other)
+  }
+
+  /// Takes what belongs to another model beside its network and its parameters.
+  func takeDescription(of other: Model) {
+    (chosenPreprocessing, knownClasses, chosenPrecision) = (
+      other.chosenPreprocessing, other.knownClasses, other.chosenPrecision
+    )
+    (metadata, trainedOn, cutOff) = (other.metadata, other.trainedOn, other.cutOff)
   }
 
   /// Throws in a process that was forked while another thread was changing the model: it may be half changed there.

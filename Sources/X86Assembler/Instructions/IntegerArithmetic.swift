@@ -26,6 +26,25 @@ extension Assembler {
   /// Compares, signed, to a mask; the predicate is 0 equal, 1 less, 2 less or equal, 4 to 6 their negations.
   public var vpcmpd: VectorComparison { row(.p66, .m0F3A, 0x1F, .w0, .full, .evexOnly) }
 
+  // MARK: - Bytes and 16-bit lanes
+
+  /// The larger, unsigned bytes.
+  public var vpmaxub: RVM { row(.p66, .m0F, 0xDE, .w0, .fullMemory) }
+  /// The smaller, unsigned bytes.
+  public var vpminub: RVM { row(.p66, .m0F, 0xDA, .w0, .fullMemory) }
+  /// a + b of 16-bit lanes.
+  public var vpaddw: RVM { row(.p66, .m0F, 0xFD, .w0, .fullMemory) }
+  /// In each 128 bits the bytes of `a` at the indices in `b`; 0 where the index's highest bit is set.
+  public var vpshufb: RVM { row(.p66, .m0F38, 0x00, .w0, .fullMemory) }
+  /// The lower bytes of each 128 bits of `a` and `b`, in turns.
+  public var vpunpcklbw: RVM { row(.p66, .m0F, 0x60, .w0, .fullMemory) }
+  /// The upper bytes of each 128 bits of `a` and `b`, in turns.
+  public var vpunpckhbw: RVM { row(.p66, .m0F, 0x68, .w0, .fullMemory) }
+  /// The lower 16-bit lanes of each 128 bits of `a` and `b`, in turns.
+  public var vpunpcklwd: RVM { row(.p66, .m0F, 0x61, .w0, .fullMemory) }
+  /// The upper 16-bit lanes of each 128 bits of `a` and `b`, in turns.
+  public var vpunpckhwd: RVM { row(.p66, .m0F, 0x69, .w0, .fullMemory) }
+
   // MARK: - Bits
 
   /// a and b.
@@ -68,6 +87,8 @@ extension Assembler {
   public var vpmovzxbd: WidenQuarter { row(.p66, .m0F38, 0x31, .w0, .quarterMemory) }
   /// Signed bytes to 32 bits.
   public var vpmovsxbd: WidenQuarter { row(.p66, .m0F38, 0x21, .w0, .quarterMemory) }
+  /// Unsigned bytes to 16 bits.
+  public var vpmovzxbw: WidenHalf { row(.p66, .m0F38, 0x30, .w0, .halfMemory) }
   /// Unsigned 16 bits to 32.
   public var vpmovzxwd: WidenHalf { row(.p66, .m0F38, 0x33, .w0, .halfMemory) }
   /// Signed 16 bits to 32.

@@ -50,9 +50,11 @@ struct SweptInstruction: Sendable {
     .init(\.vpsrlvd), .init(\.vpsravd), .init(\.vpcmpd), .init(\.vpand), .init(\.vpor), .init(\.vpxor), .init(\.vpandd),
     .init(\.vpord), .init(\.vpxord), .init(\.vpternlogd), .init(\.vpmaddubsw), .init(\.vpmaddwd), .init(\.vpdpbusd),
     .init(\.vpdpbusdVEX), .init(\.vpdpwssd), .init(\.vpdpwssdVEX), .init(\.vpmovzxbd), .init(\.vpmovsxbd),
-    .init(\.vpmovzxwd),
+    .init(\.vpmovzxbw), .init(\.vpmovzxwd),
     .init(\.vpmovsxwd), .init(\.vpmovdb), .init(\.vpmovusdb), .init(\.vpmovsdb), .init(\.vpmovdw), .init(\.vpackssdw),
     .init(\.vpackusdw), .init(\.vpacksswb), .init(\.vpackuswb),
+    .init(\.vpmaxub), .init(\.vpminub), .init(\.vpaddw), .init(\.vpshufb), .init(\.vpunpcklbw), .init(\.vpunpckhbw),
+    .init(\.vpunpcklwd), .init(\.vpunpckhwd),
   ]
 
   private static let vectorMoves: [SweptInstruction] = [

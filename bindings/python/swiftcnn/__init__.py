@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     )
     from ._folders import ImageFolder
     from ._interchange import from_dlpack
+    from ._quantization import quantize
     from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
     from .layers import Input
     from .models import Model, Sequential, create_model, list_models, load_model
@@ -102,6 +103,7 @@ __all__ = [
     "onnx",
     "ops",
     "optimizers",
+    "quantize",
     "regularizers",
     "schedules",
     "set_num_threads",
@@ -115,6 +117,7 @@ __dir__ = __all__.copy
 _PLACES = {
     "ImageFolder": "_folders",
     "from_dlpack": "_interchange",
+    "quantize": "_quantization",
     "Input": "layers",
     **dict.fromkeys(["get_num_threads", "set_num_threads", "set_thread_pinning"], "_runtime"),
     **dict.fromkeys(["Model", "Sequential", "create_model", "list_models", "load_model"], "models"),

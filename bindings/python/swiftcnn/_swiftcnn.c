@@ -452,6 +452,19 @@ static PyObject *model_clone(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return status == SCNN_OK ? wrap_model(state_of(self), copy) : raise_status(status);
 }
 
+static PyObject *model_quantize(PyObject *self, PyObject *args) {
+  PyObject *x_object;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "Os:quantize", &x_object, &options)) return NULL;
+  Inputs x;
+  if (borrow_inputs(x_object, &x) != 0) return NULL;
+  scnn_model *quantized = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_quantize(model_of(self), &x.tensor, options, &quantized));
+  release_inputs(&x);
+  return status == SCNN_OK ? wrap_model(state_of(self), quantized) : raise_status(status);
+}
+
 static PyObject *model_copy_state(PyObject *self, PyObject *args) {
   PyObject *other;
   if (!PyArg_ParseTuple(args, "O!:copy_state", state_of(self)->model, &other)) return NULL;
@@ -1911,6 +1924,7 @@ static PyMethodDef model_methods[] = {
     {"import_report", model_import_report, METH_NOARGS, "import_report() -> str"},
     {"export_onnx", model_export_onnx, METH_VARARGS, "export_onnx(path, options)"},
     {"clone", model_clone, METH_NOARGS, "clone() -> Model"},
+    {"quantize", model_quantize, METH_VARARGS, "quantize(calibration, options) -> Model"},
     {"copy_state", model_copy_state, METH_VARARGS, "copy_state(model)"},
     {"set_metadata", model_set_metadata, METH_VARARGS, "set_metadata(key, value or None)"},
     {"metadata", model_metadata, METH_VARARGS, "metadata(key) -> str, empty where there is none"},

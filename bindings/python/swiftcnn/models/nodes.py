@@ -66,8 +66,10 @@ class Node(Layer):
         result = []
         for row, name in self._rows:
             channels = self._depthwise if name == "kernel" else None
-            missing = self.output.ndim - 1 - len(row.shape)
-            shape = (*(1 for _ in range(missing)), *row.shape) if row.role == "slope" else None
+            shape = None
+            if row.role == "slope":
+                missing = self.output.ndim - 1 - len(row.shape)
+                shape = (*(1 for _ in range(missing)), *row.shape)
             result.append(Variable(handle, row.name, name, self.name, row.shape, channels, shape))
         return result
 

@@ -1,0 +1,62 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// Pixels as they come, as levels.
+struct QuantizedPixels: QuantizedOperation {
+  static let name = "quantized_pixels"
+  let zeroPoints: [UInt8]
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 1...1)
+    guard operands[0].element == .uint8, operands[0].quantization == nil else {
+      throw CNNError(.shapeMismatch, "the input is \(operands[0]); expected pixels")
+    }
+    return [try TensorType(pixels: zeroPoints, operands[0].shape)]
+  }
+
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { LoweredOperation(aliasedOperand: 0) }
+}
+
+/// The pixels nearest to floats, `round(x + zeroPoint)`.
+struct QuantizePixels: QuantizedOperation {
+  static let name = "quantize_pixels"
+  let zeroPoints: [UInt8]
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 1...1)
+    guard operands[0].element == .float32 else {
+      throw CNNError(.shapeMismatch, "the input has element type \(operands[0].element.rawValue); expected float32")
+    }
+    return [try TensorType(pixels: zeroPoints, operands[0].shape)]
+  }
+
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (zeroPoints, count) = (zeroPoints, types.operands[0].count)
+    return LoweredOperation(kernel: {
+      QuantizedElementwise.quantizePixels(
+        $0.operand(0), zeroPoints, into: $0.byteResult(), count: count, workers: $0.workers)
+    })
+  }
+}
+
+extension Graph {
+  /// The uint8 input of which a value is the pixels less a level of each channel, normalised on the way and taken back; nil
+  /// where it is none.
+  func pixels(behind value: Value, _ zeroPoints: [UInt8]) -> Value? {
+    guard let node = node(defining: value), let rescaling = node.operation as? Rescaling,
+      let before = self.node(defining: node.operands[0]), let normalization = before.operation as? NormalizePixels,
+      normalization.mean.count == zeroPoints.count
+    else { return nil }
+    func constant(_ list: [Double], _ channel: Int) -> Double { list[list.count == 1 ? 0 : channel] }
+    for channel in zeroPoints.indices {
+      let mean = constant(normalization.mean, channel), deviation = constant(normalization.deviation, channel)
+      let scale = constant(rescaling.scale, channel), offset = constant(rescaling.offset, channel)
+      for pixel in [0.0, 255] {
+        let level = (pixel / 255 - mean) / deviation * scale + offset + Double(zeroPoints[channel])
+        if (level - pixel).magnitude > 0.01 { return nil }
+      }
+    }
+    return before.operands[0]
+  }
+}

@@ -1,0 +1,64 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+/// A convolution of levels in which every channel has a filter of its own, on an image in blocks of 64 channels.
+struct QuantizedDepthwiseConvolution: Implementation {
+  let name = "window"
+
+  func instruction(on target: CodeTarget?) -> String {
+    guard let target else { return "portable" }
+    return target.instructionSet.contains(.avx512VNNI) ? "avx512_vnni" : target.vectorName
+  }
+
+  func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    guard let operation = candidate.node.operation as? QuantizedConvolution2D else {
+      return .refused("it has no levels")
+    }
+    guard let library = placement.library else { return .refused(noGeneratedCode) }
+    guard operation.operation is Convolution2D else { return .refused("it is no convolution") }
+    guard operation.pixelZeroPoints.isEmpty else { return .refused("each channel has a zero point of its own") }
+    let x = candidate.node.operands[0]
+    guard let image = placement.blockedType(x) else { return .refused("its input has no blocks of channels") }
+    let geometry = try placement.blockedGeometry(of: candidate.node, operation)
+    if let refusal = QuantizedDepthwise.refusal(geometry, operation.requantization) { return .refused(refusal) }
+    return .offered(
+      Offer(
+        reads: [Offer.Read(value: x, type: image)],
+        cycles: QuantizedDepthwise.cycles(
+          geometry, operation.requantization, library.target, workers: placement.workers)))
+  }
+
+  func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
+    guard let operation = candidate.node.operation as? QuantizedConvolution2D, let library = placement.library else {
+      return
+    }
+    let node = candidate.node, levels = operation.weight
+    let convolution = try QuantizedDepthwise(
+      placement.blockedGeometry(of: node, operation), zeroPoint: operation.input.zeroPoint, operation.requantization,
+      library: library)
+    let weight = placement.type(of: node.operands[1])
+    var cost = StepCost(of: convolution.geometry)
+    let packed = try TensorType(
+      .int8, weight.shape, layout: .packed(name: "rows of bytes \(cost.shape)", byteCount: convolution.filterCount))
+    let filter = try placement.add(
+      Reorder(to: packed), by: "pack", [placement.rowMajor(node.operands[1])], results: [packed],
+      LoweredOperation(kernel: {
+        convolution.pack($0.operand(0), levels, into: $0.signedByteResult(), workers: $0.workers)
+      }), name: placement.uniqueName("\(candidate.name).filter"))[0]
+    let sums = try placement.sums(of: candidate, operation, lanes: convolution.channelCount) { convolution.order($0) }
+    let multipliers = convolution.order(
+      operation.multipliers(outputs: weight.shape[0], lanes: convolution.channelCount))
+    cost.algorithm = name + (operation.function.map { "+\($0)" } ?? "")
+    try placement.add(
+      candidate, [images[0], filter, sums],
+      results: [placement.type(of: candidate.result).with(layout: .blocked())],
+      LoweredOperation(
+        workspaceByteCount: convolution.workspaceByteCount(placement.workers), cost: cost,
+        kernel: {
+          convolution.run(
+            $0.bytes(0), filter: $0.signedBytes(1), sums: $0.integers(2), multipliers: multipliers, into: $0.result(),
+            workspace: $0.workspace, workers: $0.workers)
+        }))
+  }
+}

@@ -1,0 +1,33 @@
+/// Which numbers the signed bytes of a weight stand for: `level * scale`, for each output channel or for all.
+public struct WeightLevels: Hashable, Sendable {
+  /// One scale, or one for each output channel.
+  public let scales: [Float]
+  /// The lowest level that occurs, -127 or -128; the highest is 127.
+  public let minimum: Int8
+
+  /// Levels with these scales.
+  public init(scales: [Float], minimum: Int8 = -127) { (self.scales, self.minimum) = (scales, minimum) }
+
+  /// The scale of an output channel.
+  @inline(__always)
+  public func scale(_ output: Int) -> Float { scales[scales.count == 1 ? 0 : output] }
+
+  /// The level nearest to a weight that is measured in its scale, halves to the even one; NaN is 0.
+  @inline(__always)
+  public func rounded(_ level: Float) -> Int8 {
+    let level = level.rounded(.toNearestOrEven)
+    return level > Float(minimum) ? (level < 127 ? Int8(level) : 127) : level.isNaN ? 0 : minimum
+  }
+
+  /// The levels of a weight whose first axis is that of output channels.
+  public func round(_ weight: UnsafeBufferPointer<Float>, outputs: Int, into levels: UnsafeMutableBufferPointer<Int8>) {
+    let size = weight.count / max(1, outputs)
+    for index in 0..<min(weight.count, levels.count) { levels[index] = rounded(weight[index] / scale(index / size)) }
+  }
+
+  /// The numbers that levels stand for, in whose place they come.
+  public func restore(_ levels: UnsafeMutableBufferPointer<Float>, outputs: Int) {
+    let size = levels.count / max(1, outputs)
+    for index in levels.indices { levels[index] *= scale(index / size) }
+  }
+}

@@ -1,0 +1,283 @@
+import CNNCore
+import X86Assembler
+
+/// Some rows of a depthwise convolution of bytes: four channels to each lane of a vector, of some neighbouring columns.
+///
+/// One instruction multiplies four bytes by four weights and adds the products to 32 bits. The four bytes of a channel are
+/// made to be those of four rows of the image, one below the other: the bytes of four rows are put in turns, once for each
+/// column that is read, and lie in memory that stays in the first cache. Every window that reads the column uses them, with
+/// the weights of its own rows. So do several rows of results, whose weights are 0 where they do not read a row.
+///
+/// Without such an instruction two rows are put in turns, as 16 bits.
+///
+/// Putting bytes in turns takes the channels out of their order, and packing sums to bytes brings them back; see
+/// `channel(_:_:)`.
+struct DepthwiseByteKernel: Hashable, Sendable {
+  let target: CodeTarget
+  /// The lanes of a vector. Of a few channels AVX-512 computes fewer as well.
+  let lanes: Int
+  /// Columns of the window, and the distance between two of them and between two outputs.
+  var taps, dilation, stride: Int
+  /// The rows that are read, in groups of `rowsPerGroup`.
+  var groups: Int
+  /// How many columns of results are computed.
+  var outputs: Int
+  /// What is applied before the rounding.
+  var function: ExactActivation?
+
+  /// How many rows are put in turns.
+  var rowsPerGroup: Int { target.rowsOfBytes }
+
+  /// Which of the `4 * lanes` channels each lane of the four vectors of sums holds.
+  static func channelOrder(lanes: Int) -> [Int] {
+    (0..<4 * lanes).map { index in
+      let (vector, lane) = index.quotientAndRemainder(dividingBy: lanes)
+      return lane / 4 * 16 + vector * 4 + lane % 4
+    }
+  }
+
+  /// The columns that are read.
+  var columns: Int { (outputs - 1) * stride + (taps - 1) * dilation + 1 }
+  /// Bytes of a column of a group, and of a group.
+  var columnByteCount: Int { 16 * lanes }
+  var groupByteCount: Int { columns * columnByteCount }
+  /// Bytes of the weights of a row of results.
+  var filterByteCount: Int { groups * taps * columnByteCount }
+
+  var name: String {
+    [
+      "depthwise_int8", target.hasByteProducts ? "vnni" : target.vectorName, "x\(4 * lanes)",
+      "\(taps)s\(stride)g\(groups)",
+      "w\(outputs)", function.map { "\($0)" },
+    ].compactMap { $0 }.joined(separator: "_")
+  }
+
+  /// The machine code.
+  func code() -> VectorCode {
+    let code = VectorCode(target)
+    DepthwiseByteEmitter(kernel: self, code: code).emit()
+    return code
+  }
+}
+
+/// What a `DepthwiseByteKernel` is called with; its code knows the offsets.
+struct DepthwiseByteArguments {
+  /// For each row that is read, where its first column inside the image is.
+  var rows: UnsafePointer<UnsafeRawPointer>
+  /// For every row of results, group of rows, and column of the window four vectors of weights.
+  var filter: UnsafeRawPointer
+  /// Four vectors each.
+  var sums, multipliers: UnsafeRawPointer
+  /// See `RequantizationNumbers`.
+  var numbers: UnsafeRawPointer
+  /// The first pixel of the first row of results.
+  var output: UnsafeMutableRawPointer
+  /// Memory for all groups.
+  var scratch: UnsafeMutableRawPointer
+  /// How many rows of results there are, and the bytes from one to the next.
+  var resultRows, resultRowByteCount: Int
+  /// How many of the columns lie on the left of the image, inside and on the right.
+  var left, inside, right: Int
+  /// What stands for 0, in every byte, and the smallest level.
+  var zeroPoints, minima: UInt32
+}
+
+extension CodeTarget {
+  /// How many rows of bytes are put in turns, so that one instruction multiplies as many.
+  var rowsOfBytes: Int { hasByteProducts ? 4 : 2 }
+}
+
+private struct DepthwiseByteEmitter {
+  let kernel: DepthwiseByteKernel
+  let code: VectorCode
+  var k: Assembler { code.assembler }
+
+  let arguments = GeneralRegister.rdi, scratch = GeneralRegister.rax, counter = GeneralRegister.rcx
+  // While bytes are put in turns.
+  let rows = GeneralRegister.rsi, column = GeneralRegister.rdx
+  let pixels: [GeneralRegister] = [.r8, .r9, .r10, .r11]
+  // While they are multiplied.
+  let filter = GeneralRegister.rsi, output = GeneralRegister.rdx, rowCounter = GeneralRegister.r8
+  let sums = GeneralRegister.r9, multipliers = GeneralRegister.r10
+  var numbers: RequantizationNumbers { RequantizationNumbers(base: .r11) }
+
+  var lanes: Int { kernel.lanes }
+  var vectorByteCount: Int { lanes * 4 }
+  func register(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: lanes) }
+
+  func emit() {
+    k.push(.rbp)
+    k.mov(.rbp, .rsp)
+    for group in 0..<kernel.groups { interleave(group) }
+    multiply()
+    k.pop(.rbp)
+    k.vzeroupper()
+    k.ret()
+  }
+
+  // MARK: - Bytes in turns
+
+  private func interleave(_ group: Int) {
+    k.mov(scratch, arguments[48])
+    if group > 0 { k.add(scratch, group * kernel.groupByteCount) }
+    let border = (0..<4).map(register)
+    code.broadcast(border[0], arguments[96])
+    if !kernel.target.hasByteProducts {
+      code.zero(border[1])
+      code.unpackBytes(border[0], border[0], border[1], upper: false)
+    }
+    let borders = Array(repeating: border[0], count: 4)
+    loop(arguments[72]) { store(borders) }
+    k.mov(rows, arguments[0])
+    let first = group * kernel.rowsPerGroup
+    for row in 0..<kernel.rowsPerGroup { k.mov(pixels[row], rows[8 * (first + row)]) }
+    k.mov(column, 0)
+    loop(arguments[80]) {
+      let loaded = (0..<kernel.rowsPerGroup).map { register(4 + $0) }
+      for (register, pixel) in zip(loaded, pixels) { code.load(register, pixel[column]) }
+      store(kernel.target.hasByteProducts ? inTurns(loaded) : inTurnsWidened(loaded))
+      k.add(column, BlockedTensor.pixelByteCount)
+    }
+    loop(arguments[88]) { store(borders) }
+  }
+
+  /// Of each channel the bytes of four rows.
+  private func inTurns(_ v: [WideRegister]) -> [WideRegister] {
+    let pairs = (8..<12).map(register), result = (12..<16).map(register)
+    for half in 0..<2 {
+      code.unpackBytes(pairs[half], v[0], v[1], upper: half == 1)
+      code.unpackBytes(pairs[2 + half], v[2], v[3], upper: half == 1)
+    }
+    for vector in 0..<4 {
+      code.unpackWords(result[vector], pairs[vector / 2], pairs[2 + vector / 2], upper: vector % 2 == 1)
+    }
+    return result
+  }
+
+  /// Of each channel the bytes of two rows, as 16 bits.
+  private func inTurnsWidened(_ v: [WideRegister]) -> [WideRegister] {
+    let pairs = (8..<10).map(register), result = (12..<16).map(register), zero = register(1)
+    for half in 0..<2 { code.unpackBytes(pairs[half], v[0], v[1], upper: half == 1) }
+    for vector in 0..<4 { code.unpackBytes(result[vector], pairs[vector / 2], zero, upper: vector % 2 == 1) }
+    return result
+  }
+
+  private func store(_ v: [WideRegister]) {
+    for vector in 0..<4 { code.store(scratch[vector * vectorByteCount], v[vector]) }
+    k.add(scratch, kernel.columnByteCount)
+  }
+
+  /// As often as a number in memory says.
+  private func loop(_ count: Address, _ body: () -> Void) {
+    let top = k.newLabel(), end = k.newLabel()
+    k.mov(counter, count)
+    k.test(counter, counter)
+    k.jump(.e, end)
+    k.align(16)
+    k.bind(top)
+    body()
+    k.dec(counter)
+    k.jump(.ne, top)
+    k.bind(end)
+  }
+
+  // MARK: - Products
+
+  // Registers: the sums of the outputs, then the weights of a vector of channels (the temporaries of the rounding take their
+  // place), the image's bytes and products.
+  private let temporaryCount = ExactActivation.temporaryCount
+  private var holdsWeights: Bool { 4 + max(kernel.taps, temporaryCount) + 2 <= kernel.target.registerCount }
+  private var weightCount: Int { max(holdsWeights ? kernel.taps : 1, temporaryCount) }
+  private var segmentLimit: Int { max(1, min(6, (kernel.target.registerCount - weightCount - 2) / 4)) }
+  private func sum(_ output: Int, _ vector: Int) -> WideRegister { register(4 * output + vector) }
+  private func weight(_ tap: Int) -> WideRegister {
+    register(kernel.target.registerCount - 3 - (holdsWeights ? tap : 0))
+  }
+  private var temporaries: [WideRegister] {
+    (0..<temporaryCount).map { register(kernel.target.registerCount - 3 - $0) }
+  }
+  private var pixel: WideRegister { register(kernel.target.registerCount - 1) }
+  private var product: WideRegister { register(kernel.target.registerCount - 2) }
+
+  private func multiply() {
+    let nextRow = k.newLabel()
+    for (index, register) in [filter, sums, multipliers, numbers.base, output].enumerated() {
+      k.mov(register, arguments[8 * (index + 1)])
+    }
+    k.mov(rowCounter, arguments[56])
+    k.align(16)
+    k.bind(nextRow)
+    k.mov(scratch, arguments[48])
+    // In equal parts.
+    let parts = (kernel.outputs + segmentLimit - 1) / segmentLimit, size = kernel.outputs / parts
+    let larger = kernel.outputs % parts
+    segments(larger, of: size + 1)
+    segments(parts - larger, of: size)
+    k.sub(output, kernel.outputs * BlockedTensor.pixelByteCount)
+    k.add(output, arguments[64])
+    k.add(filter, kernel.filterByteCount)
+    k.dec(rowCounter)
+    k.jump(.ne, nextRow)
+  }
+
+  private func segments(_ count: Int, of size: Int) {
+    if count == 0 { return }
+    let top = k.newLabel()
+    k.mov(counter, count)
+    k.align(16)
+    k.bind(top)
+    for vector in 0..<4 {
+      addProducts(vector, size)
+      let multiplier = pixel
+      code.load(multiplier, multipliers[vector * vectorByteCount])
+      for output in 0..<size {
+        code.requantize(
+          sum(output, vector), multiplier: .register(multiplier), kernel.function, numbers, temporaries: temporaries)
+      }
+    }
+    code.broadcast(pixel, arguments[100])
+    for index in 0..<size {
+      let packed = sum(index, 0)
+      code.packBytes(packed, (0..<4).map { sum(index, $0) })
+      code.maximumOfBytes(packed, packed, .register(pixel))
+      code.store(output[index * BlockedTensor.pixelByteCount], packed)
+    }
+    k.add(output, size * BlockedTensor.pixelByteCount)
+    k.add(scratch, size * kernel.stride * kernel.columnByteCount)
+    k.dec(counter)
+    k.jump(.ne, top)
+  }
+
+  /// The sums of one of the four vectors of channels of so many outputs.
+  private func addProducts(_ vector: Int, _ outputs: Int) {
+    code.load(sum(0, vector), sums[vector * vectorByteCount])
+    for output in 1..<max(1, outputs) { code.copy(sum(output, vector), sum(0, vector)) }
+    for group in 0..<kernel.groups {
+      func address(ofWeight tap: Int) -> Address {
+        filter[(group * kernel.taps + tap) * kernel.columnByteCount + vector * vectorByteCount]
+      }
+      if holdsWeights {
+        for tap in 0..<kernel.taps { code.load(weight(tap), address(ofWeight: tap)) }
+      }
+      for column in 0...((outputs - 1) * kernel.stride + (kernel.taps - 1) * kernel.dilation) {
+        // The outputs that see this column, each with the tap under which it lies.
+        let users = (0..<kernel.taps).compactMap { tap -> (output: Int, tap: Int)? in
+          let position = column - tap * kernel.dilation
+          guard position >= 0, position % kernel.stride == 0, position / kernel.stride < outputs else { return nil }
+          return (position / kernel.stride, tap)
+        }
+        if users.isEmpty { continue }
+        code.load(
+          pixel, scratch[group * kernel.groupByteCount + column * kernel.columnByteCount + vector * vectorByteCount])
+        for (output, tap) in users {
+          let own = holdsWeights ? VectorCode.Operand.register(weight(tap)) : .memory(address(ofWeight: tap))
+          if kernel.target.hasByteProducts {
+            code.addProductsOfBytes(sum(output, vector), pixel, own)
+          } else {
+            code.addProductsOfWords(sum(output, vector), pixel, own, temporary: product)
+          }
+        }
+      }
+    }
+  }
+}

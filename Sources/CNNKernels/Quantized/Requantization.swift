@@ -1,0 +1,80 @@
+import CNNCore
+
+/// From an integer sum of a convolution or dense layer to what it stands for, as a level or a float: the one rule of
+/// rounding, whatever computes it.
+///
+/// `v = sum * multiplier + term`, one fused multiplication and addition, where the term is a constant, or of a residual
+/// `level * residualMultiplier + residualOffset`, fused as well. Then, where there is a function, `v = f(v)` and
+/// `v = v / scale + zeroPoint`, fused; without one the multiplier has that in it. At last `v` is limited to the levels and
+/// rounded, halves to the even one.
+public struct Requantization: Hashable, Sendable {
+  /// What a channel's multiplier is made of beside its weight's scale.
+  public let factors: [Float]
+  /// What is added to the product.
+  public let term: Float
+  /// What a residual's level is multiplied by, and what is added to that.
+  public let residual: Residual?
+  /// What is applied before the rounding.
+  public let function: ExactActivation?
+  /// The levels; nil where the result is float.
+  public let levels: ByteLevels?
+
+  /// How a residual's level becomes the term.
+  public struct Residual: Hashable, Sendable {
+    /// The factor, and what is added.
+    public let multiplier, offset: Float
+  }
+
+  /// - Parameters:
+  ///   - input: the scale of what is multiplied by weights.
+  ///   - residual: the levels of what is added.
+  ///   - levels: those of the result, with the limits of an activation that only limits; nil for a float result.
+  public init(input: Float, residual: ByteLevels?, function: ExactActivation?, levels: ByteLevels?) {
+    let isFolded = function == nil && levels != nil
+    let inverse = isFolded ? levels.map(\.inverse) ?? 1 : 1
+    factors = isFolded ? [input, inverse] : [input]
+    term = isFolded ? levels.map { Float($0.zeroPoint) } ?? 0 : 0
+    let term = term
+    self.residual = residual.map {
+      let multiplier = $0.scale * inverse
+      return Residual(multiplier: multiplier, offset: term.addingProduct(-Float($0.zeroPoint), multiplier))
+    }
+    (self.function, self.levels) = (function, levels)
+  }
+
+  /// What a channel's sums are multiplied by.
+  public func multiplier(weightScale: Float) -> Float { factors.reduce(weightScale, *) }
+
+  /// What stands before the rounding.
+  @inline(__always)
+  public func value(_ sum: Int32, multiplier: Float, residual level: UInt8?) -> Float {
+    var term = term
+    if let residual, let level { term = residual.offset.addingProduct(Float(level), residual.multiplier) }
+    let v = term.addingProduct(Float(sum), multiplier)
+    guard let function else { return v }
+    let result = function.value(v)
+    guard let levels else { return result }
+    return Float(levels.zeroPoint).addingProduct(result, levels.inverse)
+  }
+}
+
+/// The numbers of a requantisation that all channels have in common, in the order in which generated code reads them.
+enum RequantizationConstant: Int, CaseIterable {
+  case term, residualMultiplier, inverse, zeroPoint, minimum, maximum
+}
+
+extension Requantization {
+  /// The numbers in the order of `RequantizationConstant`; the term is that of a residual where there is one.
+  var constants: [Float] {
+    RequantizationConstant.allCases.map { constant in
+      switch constant {
+      case .term: residual?.offset ?? term
+      case .residualMultiplier: residual?.multiplier ?? 0
+      case .inverse: levels?.inverse ?? 1
+      case .zeroPoint: levels.map { Float($0.zeroPoint) } ?? 0
+      case .minimum: levels.map { Float($0.minimum) } ?? 0
+      case .maximum: levels.map { Float($0.maximum) } ?? 0
+      }
+    }
+  }
+}

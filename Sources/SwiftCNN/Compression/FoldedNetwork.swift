@@ -1,0 +1,140 @@
+import CNNCore
+import CNNGraph
+
+/// A network that predicts, whose batch normalisations are parts of the weights and biases of the convolutions before them
+/// (Ioffe and Szegedy 2015, section 3.1).
+struct FoldedNetwork {
+  private(set) var graph: Graph
+  /// The value that is pixels less a level of each channel, and these levels; nil where there is none.
+  private(set) var pixels: (name: String, zeroPoints: [UInt8])?
+  private let value: (String) -> UnsafeMutableBufferPointer<Float>?
+  /// The parameters that are not as they were.
+  private(set) var values: [String: [Float]] = [:]
+
+  /// - Parameter value: the numbers of a parameter of that name.
+  init(_ network: Graph, _ value: @escaping (String) -> UnsafeMutableBufferPointer<Float>?) throws(CNNError) {
+    let source = try network.inferenceForm().removingDeadNodes()
+    let consumers = source.consumers()
+    var folded: [Int: Int] = [:]  // The convolution by the position of the normalisation.
+    for (position, node) in source.nodes.enumerated() where node.operation is BatchNormalization {
+      guard case .node(let before, _) = source.definition(of: node.operands[0]),
+        source.nodes[before].operation is Convolution2D, consumers[node.operands[0].index].count == 1,
+        !source.isKept(node.operands[0]),
+        (node.operands.dropFirst() + source.nodes[before].operands.dropFirst()).allSatisfy({
+          source.parameter(defining: $0) != nil && consumers[$0.index].count == 1
+        })
+      else { continue }
+      folded[position] = before
+    }
+    let absorbed = Set(folded.values)
+    var values: [String: [Float]] = [:]
+    let rewritten = try source.rewriting { rewriter, node throws(CNNError) in
+      guard case .node(let position, _) = source.definition(of: node.results[0]) else { return false }
+      guard let convolved = folded[position], let normalization = node.operation as? BatchNormalization else {
+        return absorbed.contains(position)
+      }
+      let convolution = source.nodes[convolved]
+      func numbers(_ operand: Value) -> UnsafeMutableBufferPointer<Float> {
+        source.parameter(defining: operand).flatMap { value($0.name) } ?? .init(start: nil, count: 0)
+      }
+      let weight = numbers(convolution.operands[1]), given = convolution.operands.dropFirst(2).first
+      let (gamma, beta) = (numbers(node.operands[1]), numbers(node.operands[2]))
+      let (mean, variance) = (numbers(node.operands[3]), numbers(node.operands[4]))
+      let channels = gamma.count, size = weight.count / max(1, channels)
+      let factors = zip(gamma, variance).map {
+        Float(Double($0) / (Double($1) + normalization.epsilon).squareRoot())
+      }
+      let before = given.map { Array(numbers($0)) } ?? Array(repeating: 0, count: channels)
+      let bias: [Float] = (0..<channels).map { channel in
+        beta[channel] + (before[channel] - mean[channel]) * factors[channel]
+      }
+      values[source.name(of: convolution.operands[1])] = weight.indices.map { weight[$0] * factors[$0 / size] }
+      let name: String
+      if let given {
+        name = source.name(of: given)
+      } else {
+        name = rewriter.result.uniqueName("\(convolution.name).bias")
+        _ = try rewriter.result.addParameter(
+          Parameter(name: name, shape: [channels], role: .bias, initializer: .zeros))
+      }
+      values[name] = bias
+      guard let biasValue = rewriter.result.value(named: name) else {
+        throw CNNError(.internalFault, "there is no parameter '\(name)'")
+      }
+      let operands = [try rewriter.image(of: convolution.operands[0]), try rewriter.image(of: convolution.operands[1])]
+      let result = try rewriter.result.addSingle(
+        convolution.operation, operands + [biasValue], name: convolution.name)
+      rewriter.map(node.results[0], to: result)
+      return true
+    }
+    graph = try rewritten.removingDeadParameters()
+    (self.values, self.value) = (values, value)
+  }
+
+  /// The numbers of a parameter, as they are here.
+  private func numbers(_ name: String) -> [Float] { values[name] ?? value(name).map { Array($0) } ?? [] }
+
+  /// Makes the layers that read pixels read them as they come: the normalisation `(pixel / 255 - mean) / deviation` goes into
+  /// their weights and biases, but for a whole level of each channel, which then stands for 0 around the picture.
+  /// - Parameter isLayer: whether a node's weight is quantised.
+  mutating func takePixels(
+    _ normalization: (mean: [Double], deviation: [Double]), isLayer: (Node) -> Bool
+  ) throws(CNNError) {
+    guard let input = graph.pixelInput, graph.type(of: input.value).rank == 4 else { return }
+    let source = graph, channels = normalization.mean.count
+    let readers = source.nodes.filter { $0.operands.contains(input.value) }
+    guard channels > 1, !readers.isEmpty, !source.isKept(input.value),
+      readers.allSatisfy({ node in
+        (node.operation as? Convolution2D)?.groups == 1 && isLayer(node)
+          && node.operands[1...].allSatisfy { operand in
+            source.nodes.filter { $0.operands.contains(operand) }.count == 1
+          }
+      })
+    else { return }
+    let levels = normalization.mean.map { min(max(($0 * 255).rounded(), 0), 255) }
+    let rests = (0..<channels).map { normalization.mean[$0] * 255 - levels[$0] }
+    let scale = normalization.deviation.map { $0 * 255 }
+    var values = values, pixelName = ""
+    let readerNames = Set(readers.map(\.name))
+    graph = try source.rewriting { rewriter, node throws(CNNError) in
+      guard readerNames.contains(node.name) else { return false }
+      if pixelName.isEmpty {
+        pixelName = rewriter.result.uniqueName("\(input.name).pixels")
+        let image = try rewriter.result.addSingle(
+          Rescaling(scale: scale, offset: rests), [rewriter.image(of: input.value)], name: pixelName)
+        rewriter.map(input.value, to: image)
+      }
+      let weightName = source.name(of: node.operands[1]), shape = source.type(of: node.operands[1]).shape
+      let taps = shape[2] * shape[3]
+      var weight = numbers(weightName), bias = [Float](repeating: 0, count: shape[0]), biasName = ""
+      if let given = node.operands.dropFirst(2).first {
+        biasName = source.name(of: given)
+        bias = numbers(biasName)
+      } else {
+        biasName = rewriter.result.uniqueName("\(node.name).bias")
+        _ = try rewriter.result.addParameter(
+          Parameter(name: biasName, shape: [shape[0]], role: .bias, initializer: .zeros))
+      }
+      for output in 0..<shape[0] {
+        var sum = 0.0
+        for index in 0..<channels * taps {
+          let place = output * channels * taps + index
+          weight[place] = Float(Double(weight[place]) / scale[index / taps])
+          sum += Double(weight[place]) * rests[index / taps]
+        }
+        bias[output] -= Float(sum)
+      }
+      (values[weightName], values[biasName]) = (weight, bias)
+      guard let biasValue = rewriter.result.value(named: biasName) else {
+        throw CNNError(.internalFault, "there is no parameter '\(biasName)'")
+      }
+      let result = try rewriter.result.addSingle(
+        node.operation,
+        [rewriter.image(of: input.value), rewriter.image(of: node.operands[1]), biasValue], name: node.name)
+      rewriter.map(node.results[0], to: result)
+      return true
+    }
+    self.values = values
+    pixels = (pixelName, levels.map { UInt8($0) })
+  }
+}

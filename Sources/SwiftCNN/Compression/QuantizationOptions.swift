@@ -1,0 +1,58 @@
+import CNNCore
+
+/// How the range of an activation is found from what it was over the calibration images.
+public enum CalibrationMethod: String, Sendable, CaseIterable {
+  /// The smallest and the largest number.
+  case minmax
+  /// What lies between two percentiles.
+  case percentile
+  /// The range whose levels have the distribution nearest to that of the numbers (Migacz 2017): the least Kullback-Leibler
+  /// divergence.
+  case entropy
+  /// The range with the least squared error of rounding and cutting together.
+  case mse
+}
+
+/// What a caller may choose about quantisation.
+public struct QuantizationOptions: Sendable, Configurable {
+  /// How ranges are found.
+  public var method = CalibrationMethod.mse
+  /// The share of the numbers that lie within the range, where percentiles are its ends.
+  public var percentile = 99.99
+  /// Whether each output channel of a weight has a scale of its own.
+  public var perChannel = true
+  /// Layers that stay in floats, by name; `*` stands for anything.
+  public var skip: [String] = []
+  /// How many images are looked at, at most.
+  public var samples = 300
+  /// Whether biases take back what the rounding of weights changes of each channel's mean (Nagel et al. 2019, section 4.2).
+  public var correctsBias = true
+
+  /// Options; those that are not given have their defaults.
+  public init(
+    method: CalibrationMethod = .mse, percentile: Double = 99.99, perChannel: Bool = true, skip: [String] = [],
+    samples: Int = 300, correctsBias: Bool = true
+  ) {
+    (self.method, self.percentile, self.perChannel) = (method, percentile, perChannel)
+    (self.skip, self.samples, self.correctsBias) = (skip, samples, correctsBias)
+  }
+
+  /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_quantize`.
+  package init(json: JSONObject) throws(CNNError) {
+    self.init()
+    try read(json)
+  }
+
+  mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    try options.choice("method", &method, "How the ranges of activations are found.")
+    try options.number(
+      "percentile", &percentile, in: .within(50...100), "The share of the numbers within a range, in percent.")
+    try options.flag("per_channel", &perChannel, "Whether each output channel of a weight has a scale of its own.")
+    var names: [String]? = skip
+    try options.texts("skip", &names, "Layers that stay in floats; * stands for anything.")
+    skip = names ?? []
+    try options.flag(
+      "bias_correction", &correctsBias, "Whether biases take back what rounded weights change of means.")
+    try options.integer("samples", &samples, in: .atLeast(1), "How many images are looked at, at most.")
+  }
+}

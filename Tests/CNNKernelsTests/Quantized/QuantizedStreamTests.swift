@@ -1,0 +1,157 @@
+import CNNCore
+import CNNRuntime
+import Testing
+
+@testable import CNNKernels
+
+/// Passes over levels on every instruction set, bit for bit beside the loops that define them.
+@Suite struct QuantizedStreamTests {
+  /// What a pass is tried on.
+  private struct Case {
+    let tensor: BlockedTensor
+    let workers: Workers
+    let x: [UInt8]
+    var random: RandomNumbers
+    var count: Int { x.count }
+
+    init(seed: UInt64) {
+      random = RandomNumbers(seed: seed)
+      tensor = BlockedTensor(
+        images: random.int(1...3), height: random.int(1...9), width: random.int(1...9), channels: random.int(1...130),
+        element: .uint8)
+      workers = Workers(count: random.int(1...3))
+      x = random.bytes(tensor.images * tensor.height * tensor.width * tensor.channels)
+    }
+
+    /// Runs a pass on every target.
+    func check(
+      _ expected: [UInt8], _ result: BlockedTensor, sourceLocation: SourceLocation = #_sourceLocation,
+      _ run: (
+        _ x: UnsafeRawPointer, _ y: UnsafeMutableRawPointer, _ library: KernelLibrary
+      ) throws -> Void
+    ) throws {
+      for target in CodeTarget.tried {
+        let input = try ByteImages(x, tensor), y = try ByteImages(result)
+        try withExtendedLifetime(input) { try run(input.base, y.base, KernelLibrary(target)) }
+        let numbers = y.numbers, wrong = numbers.indices.first { numbers[$0] != expected[$0] }
+        #expect(wrong == nil, "\(target.instructionSet): \(tensor)", sourceLocation: sourceLocation)
+        #expect(y.isGuardIntact, sourceLocation: sourceLocation)
+      }
+    }
+  }
+
+  @Test(arguments: 0..<UInt64(12)) func sumsAreThoseOfTheDefinition(_ seed: UInt64) throws {
+    var c = Case(seed: seed)
+    let sum = QuantizedSum(try c.random.levels(), try c.random.levels(), try c.random.levels())
+    let b = c.random.bytes(c.count)
+    let expected = KernelChecks.output(c.count, initial: UInt8(0)) {
+      QuantizedElementwise.add(c.x, b, sum, into: $0, count: c.count, workers: $1)
+    }
+    try c.check(expected, c.tensor) { x, y, library in
+      let stream = QuantizedStream(sum, c.tensor, library: library)
+      try library.finish()
+      let second = try ByteImages(b, c.tensor)
+      withExtendedLifetime(second) { stream.run(x, second.base, into: y, workspace: y, workers: c.workers) }
+    }
+  }
+
+  @Test(arguments: 0..<UInt64(16)) func productsAreThoseOfTheDefinition(_ seed: UInt64) throws {
+    var c = Case(seed: seed)
+    let product = QuantizedProduct(try c.random.levels(), try c.random.levels(), try c.random.levels(scale: 0.01...0.5))
+    let byPixel = seed % 2 == 0, factors = byPixel ? c.tensor.onePixel : c.tensor
+    let channels = c.tensor.channels, pixels = byPixel ? c.tensor.height * c.tensor.width : 1
+    let b = c.random.bytes(c.count / pixels)
+    let expected = KernelChecks.output(c.count, initial: UInt8(0)) {
+      QuantizedElementwise.multiply(
+        c.x, by: b, product, into: $0, images: c.count / channels / pixels, pixels: pixels, channels: channels,
+        workers: $1)
+    }
+    try c.check(expected, c.tensor) { x, y, library in
+      let stream = QuantizedStream(product, byPixel: byPixel, c.tensor, library: library)
+      try library.finish()
+      let second = try ByteImages(b, factors)
+      withExtendedLifetime(second) { stream.run(x, second.base, into: y, workspace: y, workers: c.workers) }
+    }
+  }
+
+  @Test(arguments: 0..<UInt64(12)) func meansAreThoseOfTheDefinition(_ seed: UInt64) throws {
+    var c = Case(seed: seed)
+    let mean = QuantizedMean(try c.random.levels(), try c.random.levels())
+    let geometry = Pooling.Geometry.global(
+      images: c.tensor.images, channels: c.tensor.channels, height: c.tensor.height, width: c.tensor.width)
+    let expected = KernelChecks.output(c.tensor.images * c.tensor.channels, initial: UInt8(0)) {
+      QuantizedPooling.pool(c.x, mean: mean, countsPadding: false, into: $0, geometry, workers: $1)
+    }
+    try c.check(expected, c.tensor.onePixel) { x, y, library in
+      let stream = QuantizedStream(mean, c.tensor, library: library)
+      try library.finish()
+      let workspace = try Memory(count: stream.workspaceByteCount(c.workers), of: .uint8, for: "test")
+      stream.run(x, nil, into: y, workspace: workspace.base, workers: c.workers)
+    }
+  }
+
+  /// Windows of random sizes on the images of a case; without padding where an average is to have windows of one size.
+  private func windows(_ c: inout Case, isPadded: Bool, isDilated: Bool) -> Pooling.Geometry {
+    func axis(_ size: Int) -> (window: Int, stride: Int, dilation: Int, padding: Int, output: Int) {
+      let window = c.random.int(1...min(4, size)), stride = c.random.int(1...3)
+      let padding = isPadded ? c.random.int(0...(window - 1) / 2) : 0
+      let dilation = isDilated && (window - 1) * 2 < size ? c.random.int(1...2) : 1
+      let extent = (window - 1) * dilation + 1
+      return (window, stride, dilation, padding, (size + 2 * padding - extent) / stride + 1)
+    }
+    let rows = axis(c.tensor.height), columns = axis(c.tensor.width)
+    return Pooling.Geometry(
+      images: c.tensor.images, channels: c.tensor.channels, input: .init(c.tensor.height, c.tensor.width),
+      output: .init(rows.output, columns.output), window: .init(rows.window, columns.window),
+      stride: .init(rows.stride, columns.stride), dilation: .init(rows.dilation, columns.dilation),
+      paddingBefore: .init(rows.padding, columns.padding), paddingAfter: .init(rows.padding, columns.padding))
+  }
+
+  @Test(arguments: 0..<UInt64(16)) func largestLevelsAreThoseOfTheDefinition(_ seed: UInt64) throws {
+    var c = Case(seed: seed)
+    let g = windows(&c, isPadded: true, isDilated: true)
+    let output = g.blockedOutput.with(element: .uint8)
+    let expected = KernelChecks.output(g.images * g.output.height * g.output.width * g.channels, initial: UInt8(0)) {
+      QuantizedPooling.pool(c.x, mean: nil, countsPadding: false, into: $0, g, workers: $1)
+    }
+    try c.check(expected, output) { x, y, library in
+      let pooling = try BlockedPooling(
+        g, isMaximum: true, countsPadding: false, input: .uint8, output: .uint8, library: library)
+      try library.finish()
+      pooling.run(x, into: y, workers: c.workers)
+    }
+  }
+
+  @Test(arguments: 0..<UInt64(16)) func meansOfWindowsAreThoseOfTheDefinition(_ seed: UInt64) throws {
+    var c = Case(seed: seed)
+    let mean = QuantizedMean(try c.random.levels(), try c.random.levels())
+    let countsPadding = seed % 2 == 0, g = windows(&c, isPadded: countsPadding, isDilated: false)
+    #expect(QuantizedAveragePooling.refusal(g, countsPadding: countsPadding) == nil)
+    let output = g.blockedOutput.with(element: .uint8)
+    let expected = KernelChecks.output(g.images * g.output.height * g.output.width * g.channels, initial: UInt8(0)) {
+      QuantizedPooling.pool(c.x, mean: mean, countsPadding: countsPadding, into: $0, g, workers: $1)
+    }
+    try c.check(expected, output) { x, y, library in
+      let pooling = try QuantizedAveragePooling(g, mean, countsPadding: countsPadding, library: library)
+      try library.finish()
+      let workspace = try Memory(count: pooling.workspaceByteCount(c.workers), of: .uint8, for: "test")
+      pooling.run(x, into: y, workspace: workspace.base, workers: c.workers)
+    }
+  }
+
+  @Test(arguments: 0..<UInt64(12)) func channelsBehindOthersAreThoseOfTheDefinition(_ seed: UInt64) throws {
+    var c = Case(seed: seed)
+    let result = try c.random.levels(), own = seed % 3 == 0 ? result : try c.random.levels()
+    let before = c.random.int(0...130), after = c.random.int(0...70), channels = c.tensor.channels
+    let concatenation = QuantizedConcatenation([result, own], result)
+    let whole = c.tensor.with(channels: before + channels + after), rows = c.count / channels
+    let given = c.random.bytes(rows * whole.channels)
+    var expected = given
+    concatenation.write(
+      1, c.x, count: channels, into: &expected, length: whole.channels, offset: before, rows: rows, workers: c.workers)
+    let x = try ByteImages(c.x, c.tensor), y = try ByteImages(given, whole)
+    concatenation.write(1, x.base, c.tensor, into: y.base, whole, offset: before, workers: c.workers)
+    #expect(y.numbers == expected)
+    #expect(expected != given)
+  }
+}

@@ -1,0 +1,151 @@
+import CNNCore
+import CNNRuntime
+import Testing
+import X86Assembler
+
+@testable import CNNKernels
+
+/// Convolutions of bytes by tiles against their definition, integer by integer, on random awkward shapes.
+@Suite(
+  .enabled(
+    if: CodeTarget.host.map { TileProductKernel.isPossibleOfBytes(on: $0) } ?? false && TilePermission.refusal == nil))
+struct QuantizedTileConvolutionTests {
+  private struct Case {
+    var geometry: ConvolutionGeometry
+    var isPicture = false
+    var zeroPoints: [UInt8] = [7]
+    var residual: ByteLevels?
+    var function: ExactActivation?
+    var result: ByteLevels?
+    var workers = 1
+    var seed: UInt64 = 1
+  }
+
+  private func check(_ c: Case) throws {
+    let g = c.geometry, workers = Workers(count: c.workers)
+    var data = RandomData(seed: c.seed)
+    let x = data.bytes(g.inputCount), weight = data.floats(g.weightCount)
+    let bias = data.floats(g.outputChannels, in: -20...20)
+    let residual = data.bytes(g.outputCount)
+    let levels = WeightLevels(scales: data.floats(g.outputChannels, in: 0.01...0.03))
+    let scale: Float = 0.02, depth = g.weightCount / g.outputChannels
+    let requantization = Requantization(
+      input: scale, residual: c.residual, function: c.function, levels: c.result)
+    let library = KernelLibrary(CodeTarget(Processor.host.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
+    let convolution = try TileConvolution(
+      ofBytes: g, isPicture: c.isPicture, zeroPoints: c.zeroPoints, addsResidual: c.residual != nil, requantization,
+      workers: workers, library: library)
+    try library.finish()
+    let lanes = convolution.biasCount
+    var filter = [Int8](repeating: 0, count: convolution.filterCount),
+      plain = [Int8](repeating: 0, count: g.weightCount)
+    var sums = [Int32](repeating: 0, count: lanes)
+    let multipliers = (0..<lanes).map {
+      $0 < g.outputChannels ? requantization.multiplier(weightScale: levels.scale($0)) : 0
+    }
+    convolution.pack(weight, levels, into: &filter, workers: workers)
+    QuantizedFilter.round(weight, levels, outputs: g.outputChannels, depth: depth, into: &plain, workers: workers)
+    QuantizedFilter.sums(
+      weight, bias: bias, levels, inputScale: scale, zeroPoints: c.zeroPoints, taps: g.taps,
+      outputs: g.outputChannels, depth: depth, into: &sums, lanes: lanes, workers: workers)
+
+    let plane = g.outputCount * (c.result == nil ? 4 : 1)
+    var expected = [UInt8](repeating: 0, count: plane)
+    expected.withUnsafeMutableBytes {
+      QuantizedConvolution.forward(
+        x, zeroPoints: c.zeroPoints, filter: plain, sums: sums, multipliers: multipliers,
+        residual: c.residual == nil ? nil : UnsafePointer(residual),
+        into: $0.baseAddress ?? UnsafeMutableRawPointer(mutating: x), requantization, geometry: g,
+        workers: workers)
+    }
+
+    let input = g.blockedInput.with(element: .uint8), output = convolution.output
+    let given = try ConvolutionBuffer(byteCount: c.isPicture ? (x.count + 3) / 4 * 4 : input.byteCount)
+    if c.isPicture {
+      UnsafeMutableRawPointer(given.base).copyMemory(from: x, byteCount: x.count)
+    } else {
+      // What lies behind the last channel is anything.
+      for index in 0..<input.byteCount {
+        UnsafeMutableRawPointer(given.base).storeBytes(of: UInt8(index % 251), toByteOffset: index, as: UInt8.self)
+      }
+      packKeepingLanes(x, into: given.base, input)
+    }
+    let others = try ConvolutionBuffer(byteCount: output.byteCount)
+    if c.residual != nil { packKeepingLanes(residual, into: others.base, output) }
+    let workspace = try ConvolutionBuffer(byteCount: (convolution.workspaceByteCount + 3) / 4 * 4)
+    let y = try ConvolutionBuffer(byteCount: output.byteCount)
+    convolution.run(
+      given.base, filter: filter, bias: sums, multipliers: multipliers,
+      residual: c.residual == nil ? nil : UnsafeRawPointer(others.base), into: y.base, workspace: workspace.base,
+      workers: workers)
+    let isIntact = [given, workspace, y].allSatisfy(\.isGuardIntact)
+    #expect(isIntact, "\(g)")
+    if c.result == nil {
+      var floats = [Float](repeating: 0, count: g.outputCount)
+      BlockedCopies.unpack(y.base, output, into: &floats, workers: workers)
+      let bits = KernelChecks.bits(floats)
+      #expect(bits == expected, "\(c)")
+    } else {
+      var bytes = [UInt8](repeating: 0, count: g.outputCount)
+      BlockedCopies.unpackBytes(y.base, output, into: &bytes, workers: workers)
+      #expect(bytes == expected, "\(c)")
+    }
+  }
+
+  private func packKeepingLanes(_ x: [UInt8], into y: UnsafeMutableRawPointer, _ tensor: BlockedTensor) {
+    for pixel in 0..<tensor.images * tensor.height * tensor.width {
+      for channel in 0..<tensor.channels {
+        y.storeBytes(
+          of: x[pixel * tensor.channels + channel],
+          toByteOffset: channel / 64 * tensor.blockByteCount + pixel * 64 + channel % 64, as: UInt8.self)
+      }
+    }
+  }
+
+  private static let functions: [ExactActivation?] = [
+    nil, .silu, .sigmoid, .hardSwish, .hardSigmoid, .leakyRelu(alpha: 0.1), .leakyRelu(alpha: 1.5), nil,
+  ]
+
+  @Test(arguments: 0..<60) func integersAreThoseOfTheDefinition(_ seed: Int) throws {
+    var data = RandomData(seed: UInt64(seed) + 100)
+    func number(_ range: ClosedRange<Int>) -> Int {
+      range.lowerBound + Int(data.floats(1, in: 0...0.999)[0] * Float(range.count))
+    }
+    let kernel = [number(1...5), number(1...5)], stride = [number(1...3), number(1...3)]
+    let dilation = [number(1...2), number(1...2)], groups = seed % 5 == 0 ? number(1...3) : 1
+    let geometry = try ConvolutionGeometry(
+      batch: number(1...3), inputHeight: number(9...20), inputWidth: number(9...24),
+      inputChannels: groups * number(1...(seed % 2 == 0 ? 40 : 150)), outputChannels: groups * number(1...130),
+      kernelHeight: kernel[0], kernelWidth: kernel[1], strideHeight: stride[0], strideWidth: stride[1],
+      dilationHeight: dilation[0], dilationWidth: dilation[1], padTop: number(0...2), padLeft: number(0...2),
+      padBottom: number(0...2), padRight: number(0...2), groups: groups)
+    guard !geometry.isChannelwise else { return }
+    let levels = ByteLevels(
+      scale: 0.3, zeroPoint: UInt8(number(0...120)), minimum: UInt8(number(0...20)), maximum: UInt8(number(150...255)))
+    let givesFloats = seed % 7 == 3
+    try check(
+      Case(
+        geometry: geometry, zeroPoints: [UInt8(number(0...255))],
+        residual: seed % 3 == 1 && !givesFloats ? ByteLevels(scale: 0.11, zeroPoint: UInt8(number(0...255))) : nil,
+        function: givesFloats ? nil : Self.functions[seed % Self.functions.count], result: givesFloats ? nil : levels,
+        workers: number(1...3), seed: UInt64(seed)))
+  }
+
+  @Test(arguments: 0..<24) func picturesAreReadAsTheyCome(_ seed: Int) throws {
+    var data = RandomData(seed: UInt64(seed) + 900)
+    func number(_ range: ClosedRange<Int>) -> Int {
+      range.lowerBound + Int(data.floats(1, in: 0...0.999)[0] * Float(range.count))
+    }
+    let channels = number(2...4)
+    let geometry = try ConvolutionGeometry(
+      batch: number(1...3), inputHeight: number(9...40), inputWidth: number(9...40), inputChannels: channels,
+      outputChannels: number(1...70), kernelHeight: number(1...7), kernelWidth: number(1...7),
+      strideHeight: number(1...3), strideWidth: number(1...3), dilationHeight: number(1...2), padTop: number(0...3),
+      padLeft: number(0...3), padBottom: number(0...3), padRight: number(0...3))
+    try check(
+      Case(
+        geometry: geometry, isPicture: true, zeroPoints: data.bytes(channels),
+        function: Self.functions[seed % Self.functions.count], result: ByteLevels(scale: 0.4, zeroPoint: 30),
+        workers: number(1...3), seed: UInt64(seed)))
+  }
+}

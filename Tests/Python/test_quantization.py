@@ -1,0 +1,128 @@
+"""Models in integers of 8 bits: swiftcnn.quantize."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import swiftcnn
+from swiftcnn import layers
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> swiftcnn.Model:
+    return swiftcnn.create_model("resnet20", input_shape=(32, 32, 3), classes=10)
+
+
+@pytest.fixture(scope="module")
+def quantized(model: swiftcnn.Model, images: np.ndarray) -> swiftcnn.Model:
+    return swiftcnn.quantize(model, images)
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy", "mse"])
+def test_every_method_gives_nearly_the_same_predictions(model, images, method):
+    before = [array.copy() for array in model.get_weights()]
+    result = swiftcnn.quantize(model, images, method)
+    expected, found = model.predict(images), result.predict(images)
+    assert 0 < np.abs(expected - found).max() < 0.15
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_file_has_bytes_for_weights_and_gives_the_same_bits(tmp_path, model, quantized, images):
+    model.save(tmp_path / "float.safetensors")
+    quantized.save(tmp_path / "bytes.safetensors")
+    sizes = [(tmp_path / name).stat().st_size for name in ("bytes.safetensors", "float.safetensors")]
+    assert sizes[0] < 0.4 * sizes[1]  # the network's description is a large part of so small a model
+    expected = quantized.predict(images)
+    read = swiftcnn.load_model(tmp_path / "bytes.safetensors")
+    np.testing.assert_array_equal(read.predict(images), expected)
+    np.testing.assert_array_equal(quantized.clone().predict(images), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(quantized)).predict(images), expected)
+    other = swiftcnn.quantize(model, images, "minmax")
+    other.load_weights(tmp_path / "bytes.safetensors")
+    np.testing.assert_array_equal(other.get_weights()[0], quantized.get_weights()[0])
+
+
+def test_weights_are_levels_of_each_channel(quantized):
+    weight = quantized.get_parameter("layer1.0.conv1.weight")
+    scale = np.abs(weight).max((1, 2, 3), keepdims=True) / 127
+    np.testing.assert_allclose(weight / scale, np.round(weight / scale), atol=1e-3)
+
+
+def test_layers_that_are_skipped_stay_in_floats(model, images):
+    result = swiftcnn.quantize(model, images, skip=["conv1", "layer3.*"])
+    text = result.graph("text")
+    assert "\nlayer1.0.conv1.weight.levels = " in text
+    assert "\nlayer3.0.conv1.weight.levels = " not in text and "\nconv1.weight.levels = " not in text
+
+
+def test_batches_and_floats_calibrate_too(model, images):
+    from_batches = swiftcnn.quantize(model, iter([images[:6], images[6:]]))
+    np.testing.assert_array_equal(from_batches.predict(images), swiftcnn.quantize(model, images).predict(images))
+    x = (images / 255 - model.normalization[0]) / model.normalization[1]
+    found = swiftcnn.quantize(model, x.astype(np.float32)).predict(x.astype(np.float32))
+    assert np.abs(found - model.predict(images)).max() < 0.15
+
+
+def test_models_of_layers_are_quantised():
+    inputs = layers.Input((16, 16, 8))
+    x = layers.Conv2D(8, 3, padding="same", activation="swish")(inputs)
+    x = layers.Add()([x, layers.DepthwiseConv2D(3, padding="same")(x)])
+    x = layers.Multiply()([x, layers.Conv2D(8, 1, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))])
+    x = layers.Flatten()(layers.MaxPooling2D(2)(layers.AveragePooling2D(2)(x)))
+    model = swiftcnn.Model(inputs, layers.Dense(5)(x))
+    x = np.random.default_rng(1).standard_normal((9, 16, 16, 8)).astype(np.float32)
+    expected, found = model.predict(x), swiftcnn.quantize(model, x).predict(x)
+    assert np.linalg.norm(expected - found) < 0.05 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"calibration": np.zeros((0, 32, 32, 3), np.uint8)}, ValueError, "no images"),
+        ({"calibration": np.zeros((2, 32, 32, 1), np.uint8)}, ValueError, "shape"),
+        ({"calibration": iter([])}, ValueError, "no batches"),
+        ({"calibration": np.full((1, 32, 32, 3), np.inf, np.float32)}, ValueError, "finite"),
+        ({"method": "best"}, ValueError, "best"),
+        ({"skip": ["layer1.0.conv9"]}, ValueError, "layer1.0.conv"),
+        ({"skip": "conv1"}, TypeError, "skip"),
+        ({"samples": 0}, ValueError, "samples"),
+        ({"percentile": 101}, ValueError, "percentile"),
+        ({"model": "resnet20"}, TypeError, "model"),
+    ],
+)
+def test_what_does_not_fit_is_told(model, images, change, error, text):
+    with pytest.raises(error, match=text):
+        swiftcnn.quantize(**{"model": model, "calibration": images, **change})
+
+
+def test_a_model_is_quantised_once(quantized, images):
+    with pytest.raises(RuntimeError, match="already"):
+        swiftcnn.quantize(quantized, images)
+
+
+def test_one_image_and_constant_ones_are_enough(model):
+    x = np.full((1, 32, 32, 3), 128, np.uint8)
+    assert np.isfinite(swiftcnn.quantize(model, x).predict(x)).all()
+
+
+def test_numbers_that_are_none_are_told(model, images):
+    x = np.zeros((2, 32, 32, 3), np.float32)
+    x[0, 0, 0, 0] = np.nan
+    # What is no number is passed over in ranges; the others are zeros here.
+    assert np.isfinite(swiftcnn.quantize(model, x).predict(x[1:])).all()
+
+
+def test_training_goes_on_through_the_roundings(model, images):
+    labels = np.arange(12) % 10
+    result = swiftcnn.quantize(model, images)
+    result.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
+    before = result.evaluate(images, labels, verbose=0)
+    result.fit(images, labels, epochs=5, batch_size=12, verbose=0)
+    assert result.evaluate(images, labels, verbose=0) < before

@@ -1,0 +1,126 @@
+import CNNCompiler
+import CNNCore
+import CNNKernels
+import CNNGraph
+import Testing
+import X86Assembler
+
+@testable import SwiftCNN
+
+@Suite struct QuantizationTests {
+  private func images(_ count: Int, _ size: Int, seed: UInt64 = 1) throws -> Tensor {
+    let x = try Tensor(zeros: [count, size, size, 3])
+    var state = seed
+    for index in x.floats.indices {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      x.floats[index] = Float(state >> 40) / Float(1 << 23) - 1
+    }
+    return x
+  }
+
+  @Test(arguments: ["resnet20", "tf_efficientnet_lite0", "efficientnet_b0"]) func integersGiveNearlyTheSameScores(
+    _ name: String
+  ) throws {
+    let size = 32
+    let model = try Model(
+      name, options: ModelOptions(inputShape: [size, size, 3], classes: 10, classifierActivation: nil))
+    let x = try images(4, size)
+    let quantized = try model.quantized(calibration: x, options: QuantizationOptions(method: .minmax))
+    let expected = try model.predict(x), result = try quantized.predict(x)
+    var error: Float = 0, size2: Float = 0
+    for (a, b) in zip(expected.floats, result.floats) { error += (a - b) * (a - b); size2 += a * a }
+    print(name, error / size2)
+    #expect(error / size2 < 0.01)
+    #expect(error > 0)
+  }
+
+  /// The scores of a model's plan on a target.
+  private func scores(_ model: Model, _ x: Tensor, on target: CodeTarget?) throws -> [Float] {
+    let plan = try Compiler.inferencePlan(
+      model.network, inputs: [TensorType(.float32, x.shape)], normalization: model.pixelNormalization, threads: 2,
+      target: target)
+    let context = try ExecutionContext(plan)
+    guard let base = x.floats.baseAddress else { return [] }
+    try context.run(parameters: model.parameters, inputs: [UnsafeRawPointer(base)])
+    return Array(context.output(0))
+  }
+
+  /// What this processor has, and less.
+  private static let instructionSets: [InstructionSet] = [
+    .avx2, .avx512, .avx512VNNI, Processor.host.instructionSet,
+  ].filter { Processor.host.instructionSet.isSuperset(of: $0) && $0.contains(.avx2) }
+
+  @Test(arguments: ["resnet20", "tf_efficientnet_lite0", "efficientnet_b0"]) func everyTargetGivesTheSameIntegers(
+    _ name: String
+  ) throws {
+    let model = try Model(
+      name, options: ModelOptions(inputShape: [40, 40, 3], classes: 10, classifierActivation: nil))
+    let x = try images(1, 40)
+    let quantized = try model.quantized(calibration: x, options: QuantizationOptions(method: .minmax))
+    let expected = try scores(quantized, x, on: nil)
+    for set in Self.instructionSets {
+      #expect(try scores(quantized, x, on: CodeTarget(set)) == expected, "\(set)")
+    }
+  }
+
+  @Test(arguments: ["resnet18", "efficientnet_b0"]) func pixelsAreTakenAsTheyCome(_ name: String) throws {
+    let model = try Model(
+      name, options: ModelOptions(inputShape: [48, 40, 3], classes: 10, classifierActivation: nil))
+    var x = [UInt8](repeating: 0, count: 2 * 48 * 40 * 3), state: UInt32 = 7
+    for index in x.indices {
+      state = state &* 1_664_525 &+ 1_013_904_223
+      x[index] = UInt8(state >> 24)
+    }
+    let input = try Tensor(x, shape: [2, 48, 40, 3])
+    let quantized = try model.quantized(calibration: input, options: QuantizationOptions(method: .minmax))
+    let expected = try model.predict(input), result = try quantized.predict(input)
+    var error: Float = 0, size: Float = 0
+    for (a, b) in zip(expected.floats, result.floats) { error += (a - b) * (a - b); size += a * a }
+    print(name, error / size)
+    #expect(error / size < 0.01)
+    #expect(quantized.graph.text.contains("fake_quantize"))
+  }
+
+  /// A network of every operation that is computed in integers.
+  private static func everyOperation() throws -> Model {
+    var builder = GraphBuilder()
+    var x = try builder.input(shape: [17, 14, 5])
+    x = try builder.convolution(x, "stem", outputChannels: 70, kernel: (3, 3), padding: .same)
+    x = try builder.activation(.silu, x, "stem_silu")
+    x = try builder.apply(Pooling2D(.max, kernel: [3, 3], stride: [2, 2], padding: .same), x)
+    let wide = try builder.activation(
+      .silu, builder.depthwiseConvolution(x, "wide", kernel: (5, 5), padding: .same, bias: true), "wide_silu")
+    let narrow = try builder.activation(
+      .relu, builder.convolution(x, "narrow", outputChannels: 23, kernel: (1, 1), bias: true), "narrow_relu")
+    x = try builder.apply(Concatenate(), wide, narrow)
+    x = try builder.apply(Pooling2D(.average, kernel: [2, 2], stride: [1, 1]), x)
+    let other = try builder.apply(
+      Pooling2D(.average, kernel: [3, 3], stride: [1, 1], padding: .same),
+      builder.depthwiseConvolution(x, "strip", kernel: (1, 3), padding: .same))
+    x = try builder.apply(Add(), x, other)
+    x = try builder.activation(.elu, x, "elu")
+    var scale = try builder.apply(GlobalPooling2D(.average, keepsAxes: true), x)
+    scale = try builder.activation(
+      .sigmoid, builder.convolution(scale, "excite", outputChannels: 93, kernel: (1, 1), bias: true), "gate")
+    x = try builder.apply(Multiply(), x, scale)
+    x = try builder.apply(GlobalPooling2D(.average), x)
+    try builder.graph.addOutput("y", builder.dense(x, "fc", units: 7))
+    return try Model(builder.graph, name: "every operation", seed: 5)
+  }
+
+  @Test func everyOperationGivesTheSameIntegersOnEveryTarget() throws {
+    let x = try Tensor(zeros: [3, 17, 14, 5])
+    for index in x.floats.indices { x.floats[index] = Float((index &* 7919) % 257) / 128 - 1 }
+    let model = try Self.everyOperation()
+    let quantized = try model.quantized(calibration: x, options: QuantizationOptions(method: .minmax))
+    #expect(quantized.network.nodes.count { $0.operation is FakeQuantize } > 15)
+    let expected = try scores(quantized, x, on: nil)
+    for set in Self.instructionSets {
+      #expect(try scores(quantized, x, on: CodeTarget(set)) == expected, "\(set)")
+    }
+    let floats = try model.predict(x)
+    var error: Float = 0, size: Float = 0
+    for (a, b) in zip(floats.floats, expected) { (error, size) = (error + (a - b) * (a - b), size + a * a) }
+    #expect(error / size < 0.01)
+  }
+}
