@@ -152,6 +152,13 @@ import Testing
     let x = try ByteImages(c.x, c.tensor), y = try ByteImages(given, whole)
     concatenation.write(1, x.base, c.tensor, into: y.base, whole, offset: before, workers: c.workers)
     #expect(y.numbers == expected)
-    #expect(expected != given)
+    // And these are what the levels stand for, rounded.
+    for row in 0..<rows {
+      for channel in 0..<channels {
+        let level =
+          own == result ? c.x[row * channels + channel] : result.level(of: own.value(of: c.x[row * channels + channel]))
+        #expect(expected[row * whole.channels + before + channel] == level)
+      }
+    }
   }
 }
