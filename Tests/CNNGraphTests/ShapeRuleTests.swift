@@ -90,6 +90,12 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(
       operation: FakeQuantize(scale: [1, 2, 3], zeroPoint: [4, 5, 6], minimum: 0, maximum: 255), operands: [image],
       results: [image]),
+    .init(
+      operation: FakeQuantize(scale: [1, 2], axis: 0, minimum: -127, maximum: 127), operands: [image],
+      results: [image]),
+    .init(
+      operation: FakeQuantizeGradient(FakeQuantize(scale: [1], minimum: 0, maximum: 255)), operands: [image, image],
+      results: [image]),
     .init(operation: RandomFlip(stream: 1), operands: [image], results: [image]),
     .init(operation: RandomCrop(height: 8, width: 2, stream: 1), operands: [image], results: [[2, 8, 2, 3]]),
     .init(operation: Add(), operands: [image, image], results: [image]),
