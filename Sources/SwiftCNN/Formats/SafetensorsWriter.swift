@@ -17,8 +17,8 @@ public enum SafetensorsWriter {
     /// The elements in row-major order, in memory that stays valid until `write` returns.
     public var bytes: UnsafeRawBufferPointer
 
-    /// Describes `bytes` as a tensor, of the element type `storedType` in the file where that is not the one in memory.
-    /// - Parameter levels: of a weight, as which signed bytes it is stored.
+    /// Describes `bytes` as a tensor, of the element type `storedType` in the file where that is not the one in memory; a
+    /// weight with `levels` is stored as signed bytes.
     public init(
       name: String, shape: [Int], type: ElementType, storedAs storedType: StoredType? = nil,
       levels: WeightLevels? = nil, bytes: UnsafeRawBufferPointer
