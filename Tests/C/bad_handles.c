@@ -23,6 +23,7 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_weights_report(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_import_report(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, NULL, &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_copy_state(model, model));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(model, "key", "value"));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_metadata(model, "key", text, sizeof text, &count));
@@ -117,6 +118,10 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_save(model, NULL, 0));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_load_weights(model, NULL, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, NULL, NULL, &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, NULL, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, "{\"samples\": 0}", &other));
+  REFUSES(scnn_quantize(model, &x, "{\"method\": \"best\"}", &other));
   REFUSES(scnn_model_name(model, NULL, 100, &length));
   REFUSES(scnn_model_summary(model, NULL, 100, &length));
   REFUSES(scnn_model_fused_summary(model, NULL, 100, &length));

@@ -484,6 +484,28 @@ static void test_copied_state(void) {
   OK(scnn_model_free(other));
 }
 
+/* A model in integers has nearly the scores of the one it was made of, and comes back from a file with its own. */
+static void test_quantized(void) {
+  static uint8_t pixels[4 * SIDE * SIDE * CHANNELS];
+  float scores[3][4 * CLASSES];
+  scnn_model *model = small_model(1), *quantized = NULL, *loaded = NULL;
+  scnn_tensor x = images(pixels, SCNN_UINT8, 4);
+  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  OK(scnn_quantize(model, &x, "{\"method\": \"minmax\"}", &quantized));
+  OK(scnn_predict(model, &x, 4, NULL, scores[0], 4 * CLASSES));
+  OK(scnn_predict(quantized, &x, 4, NULL, scores[1], 4 * CLASSES));
+  for (int i = 0; i < 4 * CLASSES; i++) CHECK(scores[0][i] - scores[1][i] < 0.1f && scores[1][i] - scores[0][i] < 0.1f);
+  OK(scnn_model_save(quantized, "quantized.safetensors", 0));
+  OK(scnn_model_load("quantized.safetensors", &loaded));
+  OK(scnn_predict(loaded, &x, 4, NULL, scores[2], 4 * CLASSES));
+  CHECK(memcmp(scores[1], scores[2], sizeof scores[1]) == 0);
+  FAILS(SCNN_INVALID_STATE, scnn_quantize(quantized, &x, NULL, &loaded));
+  remove("quantized.safetensors");
+  OK(scnn_model_free(model));
+  OK(scnn_model_free(quantized));
+  OK(scnn_model_free(loaded));
+}
+
 static int has_text(scnn_model *model, const char *key, const char *expected) {
   char text[40] = "-";
   return OK(scnn_model_metadata(model, key, text, sizeof text, NULL)) && strcmp(text, expected) == 0;
@@ -532,6 +554,7 @@ int main(void) {
   test_penalties_and_averages();
   test_copied_state();
   test_texts();
+  test_quantized();
   test_threads();
   return finish("sharing");
 }

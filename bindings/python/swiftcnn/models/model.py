@@ -495,7 +495,9 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         self._precision = precision(dtype, "dtype")
         if self._core is not None:
             self._core.set_precision(self._precision)
-            super()._let_compute(self._precision)
+            # The layers of a network by itself are made when they are asked for, and cannot be a part of another model.
+            if not self._is_network:
+                super()._let_compute(self._precision)
 
     def _let_compute(self, dtype: str) -> None:
         """A model within another has its own."""
