@@ -180,10 +180,11 @@ extension Placement {
         }))
   }
 
-  /// The sizes of a convolution, or of a dense layer as one of pixels by themselves.
+  /// The sizes of a convolution, of floats or of levels, or of a dense layer as one of pixels by themselves.
   func geometry(of node: Node) throws(CNNError) -> ConvolutionGeometry {
     let x = source.type(of: node.operands[0]), weight = source.type(of: node.operands[1]).shape
-    if let convolution = node.operation as? Convolution2D { return try convolution.geometry(x.shape, weight: weight) }
+    let operation = (node.operation as? QuantizedConvolution2D)?.operation ?? node.operation
+    if let convolution = operation as? Convolution2D { return try convolution.geometry(x.shape, weight: weight) }
     return try .dense(x, outputs: weight[0])
   }
 

@@ -57,10 +57,8 @@ struct PoolingGradientInBlocks: Implementation {
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
-    var reads: [Offer.Read] = []
-    for operand in candidate.node.operands {
-      guard let type = placement.blockedType(operand) else { return .refused("an operand has no blocks of channels") }
-      reads.append(Offer.Read(value: operand, type: type))
+    guard let reads = placement.blockedReads(of: candidate.node) else {
+      return .refused("an operand has no blocks of channels")
     }
     let byteCount = reads.reduce(placement.type(of: candidate.result).byteCount) { $0 + $1.type.byteCount }
     return .offered(Offer(reads: reads, cycles: 4 * CycleModel.pass(byteCount, placement.workers)))

@@ -3,6 +3,19 @@ import CNNGraph
 import CNNKernels
 
 extension Graph {
+  /// The convolutions that batch normalisations with running statistics can become part of, by the positions of these.
+  public func normalizedConvolutions() -> [Int: Int] {
+    let consumers = consumers()
+    var result: [Int: Int] = [:]
+    for (position, node) in nodes.enumerated() where node.operation is BatchNormalization {
+      guard case .node(let before, _) = definition(of: node.operands[0]), nodes[before].operation is Convolution2D,
+        consumers[node.operands[0].index].count == 1, !isKept(node.operands[0])
+      else { continue }
+      result[position] = before
+    }
+    return result
+  }
+
   /// A batch normalisation with running statistics that follows a convolution becomes a factor for each of the filter's
   /// output channels and a bias: `gamma / sqrt(variance + epsilon)` and `beta - mean * factor` (Ioffe and Szegedy 2015,
   /// section 3.1). Both depend on parameters alone, so a plan that predicts computes them once.
@@ -11,14 +24,9 @@ extension Graph {
   /// filter's, a learned gamma is not folded into a filter that does not learn.
   /// - Parameter learned: the parameters that are differentiated by.
   func foldingNormalization(learned: [Value] = []) throws(CNNError) -> Graph {
-    let consumers = consumers(), isLearned = dependents(of: learned)
-    var folded: [Int: Int] = [:]  // The convolution by the position of the normalisation.
-    for (position, node) in nodes.enumerated() where node.operation is BatchNormalization {
-      guard case .node(let before, _) = definition(of: node.operands[0]), nodes[before].operation is Convolution2D,
-        consumers[node.operands[0].index].count == 1, !isKept(node.operands[0]),
-        !isLearned[node.operands[1].index] || isLearned[nodes[before].operands[1].index]
-      else { continue }
-      folded[position] = before
+    let isLearned = dependents(of: learned)
+    let folded = normalizedConvolutions().filter { position, convolution in
+      !isLearned[nodes[position].operands[1].index] || isLearned[nodes[convolution].operands[1].index]
     }
     let absorbed = Set(folded.values)
     return try rewriting { rewriter, node throws(CNNError) in
@@ -99,7 +107,8 @@ struct NormalizationFactor: CompiledOperation, PortableOperation {
     return LoweredOperation(kernel: {
       let (gamma, variance, result) = ($0.operand(0), $0.operand(1), $0.result())
       for channel in 0..<channels {
-        result[channel] = Float(Double(gamma[channel]) / (Double(variance[channel]) + epsilon).squareRoot())
+        result[channel] = BatchNormalization.factor(
+          gamma: gamma[channel], variance: variance[channel], epsilon: epsilon)
       }
     })
   }

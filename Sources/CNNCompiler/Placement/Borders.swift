@@ -4,8 +4,8 @@ import CNNGraph
 /// With which border of zeros values lie between steps: the border that a convolution by tiles needs is written by what makes
 /// its image, which takes less time than a copy of the image.
 extension Placement {
-  /// The border with which what makes a value writes it, if it can, as convolutions by tiles and poolings do: as wide as any with which it is read, if all that read it
-  /// take one.
+  /// The border with which what makes a value writes it, if it can, as convolutions by tiles and poolings do: as wide as any
+  /// with which it is read, if all that read it take one.
   func storedBorder(of value: Value) -> BlockedTensor.Border { storedBorders[value.index] }
 
   /// Finds out for every value. A sum lies like the residual in it, so the values along a residual stream have one border.

@@ -35,8 +35,7 @@ struct ExpansionChoice {
     ]
     let possible = zip(ways, refusals).filter { $0.1 == nil }.map(\.0)
     guard let first = possible.min(by: { $0.cycles < $1.cycles }) else {
-      let reasons = refusals.compactMap { $0 }
-      (isOneStep, reason) = (true, Set(reasons).count == 1 ? reasons[0] : reasons.joined(separator: "; "))
+      (isOneStep, reason) = (true, PlacementLog.joined(refusals.compactMap { $0 }))
       return
     }
     guard let algorithm = ConvolutionAlgorithms.best(request(depthwise), target) else {

@@ -212,6 +212,13 @@ struct Placement {
     return type.rank >= 2 && isStored ? try? type.with(layout: .blocked()) : nil
   }
 
+  /// All that a node reads in blocks of channels; nil where something has none.
+  func blockedReads(of node: Node) -> [Offer.Read]? {
+    let types = node.operands.compactMap(blockedType)
+    return types.count == node.operands.count
+      ? zip(node.operands, types).map { Offer.Read(value: $0, type: $1) } : nil
+  }
+
   /// The types of what a value has become, in the order in which it is looked for.
   func imageTypes(of value: Value) -> [TensorType] { images[value.index].map(imageType) }
 

@@ -51,7 +51,7 @@ final class PlacementLog {
     var offers: [(name: String, cycles: Double)] = [], reasons: [String] = []
     for other in answers where other.precision == precision {
       switch other.answer {
-      case .refusal(let reason): if !reasons.contains(reason) { reasons.append(reason) }
+      case .refusal(let reason): reasons.append(reason)
       case .offer(let cycles): offers.append((other.name, cycles))
       }
     }
@@ -59,7 +59,12 @@ final class PlacementLog {
       return "slower: \(best.name) would take \(Self.thousands(best.cycles)) thousand cycles, \(chosen) takes "
         + Self.thousands(cycles)
     }
-    return reasons.isEmpty ? "no \(precision.rawValue) implementation" : reasons.joined(separator: "; ")
+    return reasons.isEmpty ? "no \(precision.rawValue) implementation" : Self.joined(reasons)
+  }
+
+  /// Reasons in a row, each once.
+  static func joined(_ reasons: [String]) -> String {
+    reasons.enumerated().filter { !reasons[..<$0].contains($1) }.map(\.element).joined(separator: "; ")
   }
 
   /// What is printed of a node when it has been placed; others may be before that.

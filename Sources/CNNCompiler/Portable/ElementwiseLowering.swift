@@ -5,7 +5,7 @@ import CNNRuntime
 
 extension Activation: PortableOperation {
   /// The constants as the kernels take them.
-  fileprivate var constantLanes: SIMD4<Float> {
+  var constantLanes: SIMD4<Float> {
     var lanes = SIMD4<Float>()
     for (lane, value) in zip(lanes.indices, constants) { lanes[lane] = Float(value) }
     return lanes

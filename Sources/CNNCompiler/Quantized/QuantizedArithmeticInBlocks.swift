@@ -9,10 +9,8 @@ struct QuantizedArithmeticInBlocks: Implementation {
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
-    var reads: [Offer.Read] = []
-    for operand in candidate.node.operands {
-      guard let type = placement.blockedType(operand) else { return .refused("an operand has no blocks of channels") }
-      reads.append(Offer.Read(value: operand, type: type))
+    guard let reads = placement.blockedReads(of: candidate.node) else {
+      return .refused("an operand has no blocks of channels")
     }
     guard let tensor = reads[0].type.blocks else { return .refused("its input has no blocks of channels") }
     return .offered(Offer(reads: reads, cycles: QuantizedStream.cycles(tensor, workers: placement.workers)))
@@ -41,11 +39,4 @@ struct QuantizedArithmeticInBlocks: Implementation {
             $0.bytes(0), $0.bytes(1), into: $0.result(), workspace: $0.workspace, workers: $0.workers)
         }))
   }
-}
-
-extension QuantizedAdd {
-  static var implementations: [any Implementation] { [QuantizedArithmeticInBlocks(), PortableImplementation()] }
-}
-extension QuantizedMultiply {
-  static var implementations: [any Implementation] { [QuantizedArithmeticInBlocks(), PortableImplementation()] }
 }

@@ -48,10 +48,8 @@ struct QuantizedConcatenateInBlocks: Implementation {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let rank = placement.type(of: candidate.result).rank
     guard [-1, rank - 1].contains(operation.concatenate.axis) else { return .refused("it joins no channels") }
-    var reads: [Offer.Read] = []
-    for operand in candidate.node.operands {
-      guard let type = placement.blockedType(operand) else { return .refused("an operand has no blocks of channels") }
-      reads.append(Offer.Read(value: operand, type: type))
+    guard let reads = placement.blockedReads(of: candidate.node) else {
+      return .refused("an operand has no blocks of channels")
     }
     let byteCount = reads.reduce(0) { $0 + $1.type.byteCount }
     return .offered(Offer(reads: reads, cycles: 8 * CycleModel.pass(byteCount, placement.workers)))

@@ -68,6 +68,9 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
     (0..<lanes).map { $0 < outputs ? requantization.multiplier(weightScale: weight.scale($0)) : 0 }
   }
 
+  /// How profiles call a step with what follows its products, behind the step's name.
+  var suffix: String { (function.map { "+\($0)" } ?? "") + (residual == nil ? "" : "+add") }
+
   /// The sizes, those of a dense layer as of a convolution of pixels by themselves.
   func geometry(_ x: [Int], weight: [Int]) throws(CNNError) -> ConvolutionGeometry {
     if let convolution = operation as? Convolution2D { return try convolution.geometry(x, weight: weight) }
@@ -108,22 +111,19 @@ struct PortableQuantizedConvolution: Implementation {
     let weight = placement.type(of: node.operands[1]), levels = operation.weight
     let zeroPoints = operation.zeroPoints
     let g = try operation.geometry(placement.type(of: node.operands[0]).shape, weight: weight.shape)
-    let outputs = weight.shape[0], depth = weight.count / outputs
-    let floats = try placement.rowMajor(node.operands[1])
-    let filter = try placement.add(
-      Reorder(to: TensorType(.int8, weight.shape)), by: "round", [floats],
-      results: [TensorType(.int8, weight.shape)],
-      LoweredOperation(kernel: {
-        QuantizedFilter.round(
-          $0.operand(0), levels, outputs: outputs, depth: depth, into: $0.signedByteResult(), workers: $0.workers)
-      }), name: placement.uniqueName("\(candidate.name).filter"))[0]
-    let sums = try placement.sums(of: candidate, operation, lanes: outputs)
+    let outputs = weight.shape[0]
+    let packing = FilterPackingStep(name: "levels", element: .int8, count: weight.count) { arguments, floats, _ in
+      levels.round(
+        UnsafeBufferPointer(start: floats, count: weight.count), outputs: outputs,
+        into: UnsafeMutableBufferPointer(start: arguments.signedByteResult(), count: weight.count))
+    }
+    let weights = try placement.weights(of: candidate, operation, packing, lanes: outputs)
     let requantization = operation.requantization, hasResidual = operation.residual != nil
     let multipliers = operation.multipliers(outputs: outputs, lanes: outputs)
     var cost = StepCost(of: g)
     cost.algorithm = "direct"
     try placement.add(
-      candidate, [images[0], filter, sums] + images.dropFirst(),
+      candidate, [images[0]] + weights + images.dropFirst(),
       results: [placement.type(of: candidate.result)],
       LoweredOperation(
         overwritableOperands: hasResidual && operation.result != nil ? [[3]] : [], cost: cost,
@@ -140,11 +140,25 @@ struct PortableQuantizedConvolution: Implementation {
 }
 
 extension Placement {
-  /// What the sums of each output channel of a convolution of levels begin with, as so many integers.
-  /// - Parameter order: puts them in the order of an implementation.
-  mutating func sums(
-    of candidate: Candidate, _ operation: QuantizedConvolution2D, lanes: Int,
+  /// The packed filter of a convolution of levels, and what the sums of each output channel begin with.
+  /// - Parameters:
+  ///   - lanes: how many sums there are.
+  ///   - order: puts them in the order of an implementation.
+  mutating func weights(
+    of candidate: Candidate, _ operation: QuantizedConvolution2D, _ packing: FilterPackingStep, lanes: Int,
     order: @escaping @Sendable (UnsafeMutablePointer<Int32>) -> Void = { _ in }
+  ) throws(CNNError) -> [Value] {
+    let weight = candidate.node.operands[1]
+    return [
+      try packed(
+        packing, [rowMajor(weight)], shape: type(of: weight).shape, named: uniqueName("\(candidate.name).filter")),
+      try sums(of: candidate, operation, lanes: lanes, order),
+    ]
+  }
+
+  private mutating func sums(
+    of candidate: Candidate, _ operation: QuantizedConvolution2D, lanes: Int,
+    _ order: @escaping @Sendable (UnsafeMutablePointer<Int32>) -> Void
   ) throws(CNNError) -> Value {
     let node = candidate.node, weight = type(of: node.operands[1])
     let outputs = weight.shape[0], depth = weight.count / outputs

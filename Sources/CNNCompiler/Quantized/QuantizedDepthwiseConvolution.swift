@@ -20,7 +20,7 @@ struct QuantizedDepthwiseConvolution: Implementation {
     guard operation.pixelZeroPoints.isEmpty else { return .refused("each channel has a zero point of its own") }
     let x = candidate.node.operands[0]
     guard let image = placement.blockedType(x) else { return .refused("its input has no blocks of channels") }
-    let geometry = try placement.blockedGeometry(of: candidate.node, operation)
+    let geometry = try placement.geometry(of: candidate.node)
     if let refusal = QuantizedDepthwise.refusal(geometry, operation.requantization) { return .refused(refusal) }
     return .offered(
       Offer(
@@ -35,23 +35,23 @@ struct QuantizedDepthwiseConvolution: Implementation {
     }
     let node = candidate.node, levels = operation.weight
     let convolution = try QuantizedDepthwise(
-      placement.blockedGeometry(of: node, operation), zeroPoint: operation.input.zeroPoint, operation.requantization,
+      placement.geometry(of: node), zeroPoint: operation.input.zeroPoint, operation.requantization,
       library: library)
     let weight = placement.type(of: node.operands[1])
     var cost = StepCost(of: convolution.geometry)
-    let packed = try TensorType(
-      .int8, weight.shape, layout: .packed(name: "rows of bytes \(cost.shape)", byteCount: convolution.filterCount))
-    let filter = try placement.add(
-      Reorder(to: packed), by: "pack", [placement.rowMajor(node.operands[1])], results: [packed],
-      LoweredOperation(kernel: {
-        convolution.pack($0.operand(0), levels, into: $0.signedByteResult(), workers: $0.workers)
-      }), name: placement.uniqueName("\(candidate.name).filter"))[0]
-    let sums = try placement.sums(of: candidate, operation, lanes: convolution.channelCount) { convolution.order($0) }
+    let packing = FilterPackingStep(
+      name: "rows of bytes \(cost.shape)", element: .int8, count: convolution.filterCount
+    ) { arguments, floats, _ in
+      convolution.pack(floats, levels, into: arguments.signedByteResult(), workers: arguments.workers)
+    }
+    let weights = try placement.weights(of: candidate, operation, packing, lanes: convolution.channelCount) {
+      convolution.order($0)
+    }
     let multipliers = convolution.order(
       operation.multipliers(outputs: weight.shape[0], lanes: convolution.channelCount))
-    cost.algorithm = name + (operation.function.map { "+\($0)" } ?? "")
+    cost.algorithm = name + operation.suffix
     try placement.add(
-      candidate, [images[0], filter, sums],
+      candidate, [images[0]] + weights,
       results: [placement.type(of: candidate.result).with(layout: .blocked())],
       LoweredOperation(
         workspaceByteCount: convolution.workspaceByteCount(placement.workers), cost: cost,

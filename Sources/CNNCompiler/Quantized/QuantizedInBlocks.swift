@@ -13,10 +13,8 @@ struct QuantizedElementwiseInBlocks: Implementation {
     guard node.operands.contains(where: placement.isInBlocks) else {
       return .refused("its input does not lie in blocks of channels")
     }
-    var reads: [Offer.Read] = []
-    for operand in node.operands {
-      guard let type = placement.blockedType(operand) else { return .refused("an operand has no blocks of channels") }
-      reads.append(Offer.Read(value: operand, type: type))
+    guard let reads = placement.blockedReads(of: node) else {
+      return .refused("an operand has no blocks of channels")
     }
     let byteCount = reads.reduce(0) { $0 + $1.type.byteCount }
     return .offered(Offer(reads: reads, cycles: 16 * CycleModel.pass(byteCount, placement.workers)))

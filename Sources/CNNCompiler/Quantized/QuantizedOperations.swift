@@ -63,7 +63,7 @@ struct QuantizedFunction: QuantizedOperation {
     label = activation?.function.rawValue ?? "requantize"
     table =
       if let activation {
-        QuantizedElementwise.table(input, result, activation.function, constants: activation.constants)
+        QuantizedElementwise.table(input, result, activation.function, constants: activation.constantLanes)
       } else { QuantizedElementwise.table(input, result) { $0 } }
   }
 
@@ -91,17 +91,31 @@ struct QuantizedFunction: QuantizedOperation {
   }
 }
 
-/// The sum of two tensors of one shape, limited as `result` says.
-struct QuantizedAdd: QuantizedOperation {
-  static let name = "quantized_add"
-  let a, b, result: ByteLevels
+/// Levels of two tensors combined, as `result`.
+protocol QuantizedPair: QuantizedOperation {
+  /// What is done to the floats that they stand for.
+  associatedtype Meaning: ElementwisePair
+  var a: ByteLevels { get }
+  var b: ByteLevels { get }
+  var result: ByteLevels { get }
+}
+
+extension QuantizedPair {
+  static var implementations: [any Implementation] { [QuantizedArithmeticInBlocks(), PortableImplementation()] }
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 2...2)
     try operands[0].require(a, as: "the first operand")
     try operands[1].require(b, as: "the second operand")
-    return [try TensorType(result, Add().resultTypes(floats(operands))[0].shape)]
+    return [try TensorType(result, Meaning().resultTypes(floats(operands))[0].shape)]
   }
+}
+
+/// The sum of two tensors of one shape, limited as `result` says.
+struct QuantizedAdd: QuantizedPair {
+  typealias Meaning = Add
+  static let name = "quantized_add"
+  let a, b, result: ByteLevels
 
   func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let sum = QuantizedSum(a, b, result), count = types.results[0].count
@@ -115,16 +129,10 @@ struct QuantizedAdd: QuantizedOperation {
 }
 
 /// The product of images `[N, H, W, C]` and a factor for each channel `[N, 1, 1, C]`, or of tensors of one shape.
-struct QuantizedMultiply: QuantizedOperation {
+struct QuantizedMultiply: QuantizedPair {
+  typealias Meaning = Multiply
   static let name = "quantized_multiply"
   let a, b, result: ByteLevels
-
-  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
-    try require(operands, count: 2...2)
-    try operands[0].require(a, as: "the first operand")
-    try operands[1].require(b, as: "the second operand")
-    return [try TensorType(result, Multiply().resultTypes(floats(operands))[0].shape)]
-  }
 
   func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let product = QuantizedProduct(a, b, result), shape = types.operands[0].shape

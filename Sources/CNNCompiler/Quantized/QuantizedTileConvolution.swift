@@ -19,7 +19,7 @@ struct QuantizedTileConvolution: Implementation {
     guard let image = isPicture ? placement.type(of: x) : placement.blockedType(x) else {
       return .refused("its input has no blocks of channels")
     }
-    let geometry = try placement.blockedGeometry(of: node, operation)
+    let geometry = try placement.geometry(of: node)
     if let refusal = TileConvolution.refusalOfBytes(geometry, isPicture: isPicture, library.target)
       ?? TilePermission.refusal
     {
@@ -47,24 +47,22 @@ struct QuantizedTileConvolution: Implementation {
     }
     let node = candidate.node, requantization = operation.requantization, levels = operation.weight
     let convolution = try TileConvolution(
-      ofBytes: placement.blockedGeometry(of: node, operation), isPicture: !operation.pixelZeroPoints.isEmpty,
+      ofBytes: placement.geometry(of: node), isPicture: !operation.pixelZeroPoints.isEmpty,
       zeroPoints: operation.zeroPoints, addsResidual: operation.residual != nil, requantization,
       workers: placement.workers, library: library)
     let weight = placement.type(of: node.operands[1])
     var cost = StepCost(of: convolution.geometry)
-    let packed = try TensorType(
-      .int8, weight.shape, layout: .packed(name: "tiles of bytes \(cost.shape)", byteCount: convolution.filterCount))
-    let filter = try placement.add(
-      Reorder(to: packed), by: "pack", [placement.rowMajor(node.operands[1])], results: [packed],
-      LoweredOperation(kernel: {
-        convolution.pack($0.operand(0), levels, into: $0.signedByteResult(), workers: $0.workers)
-      }), name: placement.uniqueName("\(candidate.name).filter"))[0]
-    let sums = try placement.sums(of: candidate, operation, lanes: convolution.biasCount)
+    let packing = FilterPackingStep(
+      name: "tiles of bytes \(cost.shape)", element: .int8, count: convolution.filterCount
+    ) { arguments, floats, _ in
+      convolution.pack(floats, levels, into: arguments.signedByteResult(), workers: arguments.workers)
+    }
+    let weights = try placement.weights(of: candidate, operation, packing, lanes: convolution.biasCount)
     let multipliers = operation.multipliers(outputs: weight.shape[0], lanes: convolution.biasCount)
     let hasResidual = operation.residual != nil
-    cost.algorithm = name + (operation.function.map { "+\($0)" } ?? "") + (hasResidual ? "+add" : "")
+    cost.algorithm = name + operation.suffix
     try placement.add(
-      candidate, [images[0], filter, sums] + images.dropFirst(),
+      candidate, [images[0]] + weights + images.dropFirst(),
       results: [placement.type(of: candidate.result).with(layout: .blocked())],
       LoweredOperation(
         workspaceByteCount: convolution.workspaceByteCount, overwritableOperands: hasResidual ? [[3]] : [], cost: cost,
@@ -76,18 +74,5 @@ struct QuantizedTileConvolution: Implementation {
               into: arguments.result(), workspace: arguments.workspace, workers: arguments.workers)
           }
         }))
-  }
-}
-
-extension Placement {
-  /// The sizes of a convolution of levels, or of a dense layer as one of pixels by themselves, on an image in blocks.
-  func blockedGeometry(
-    of node: Node, _ operation: QuantizedConvolution2D
-  ) throws(CNNError) -> ConvolutionGeometry {
-    let x = type(of: node.operands[0]), weight = type(of: node.operands[1]).shape
-    if let convolution = operation.operation as? Convolution2D {
-      return try convolution.geometry(x.shape, weight: weight)
-    }
-    return try .dense(x, outputs: weight[0])
   }
 }

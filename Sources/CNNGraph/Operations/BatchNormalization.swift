@@ -22,6 +22,11 @@ public struct BatchNormalization: Operation {
   /// Batch normalisation with these constants.
   public init(epsilon: Double = 1e-5, momentum: Double = 0.1) { (self.epsilon, self.momentum) = (epsilon, momentum) }
 
+  /// What a channel is multiplied by, `gamma / sqrt(variance + epsilon)`.
+  public static func factor(gamma: Float, variance: Float, epsilon: Double) -> Float {
+    Float(Double(gamma) / (Double(variance) + epsilon).squareRoot())
+  }
+
   public init(_ attributes: inout Attributes) throws(CNNError) {
     epsilon = try attributes.number("epsilon", default: 1e-5)
     momentum = try attributes.number("momentum", default: 0.1)

@@ -185,24 +185,18 @@ struct VectorCode {
   func multiplyAdd(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { multiplyAdd(d, a, .register(b)) }
 
   /// Rounds to the nearest whole number.
-  func round(_ d: WideRegister, _ a: WideRegister) {
-    if d.lanes == 16 {
-      k.vrndscaleps(Zmm(d.number), Zmm(a.number), 8)
-    } else if target.hasAVX512 {
-      k.vrndscaleps(Ymm(d.number), Ymm(a.number), 8)
-    } else {
-      k.vroundps(Ymm(d.number), Ymm(a.number), 8)
-    }
-  }
+  func round(_ d: WideRegister, _ a: WideRegister) { round(d, a, mode: 8) }
 
   /// Rounds to the whole number that is not above.
-  func floor(_ d: WideRegister, _ a: WideRegister) {
+  func floor(_ d: WideRegister, _ a: WideRegister) { round(d, a, mode: 9) }
+
+  private func round(_ d: WideRegister, _ a: WideRegister, mode: Int) {
     if d.lanes == 16 {
-      k.vrndscaleps(Zmm(d.number), Zmm(a.number), 9)
+      k.vrndscaleps(Zmm(d.number), Zmm(a.number), mode)
     } else if target.hasAVX512 {
-      k.vrndscaleps(Ymm(d.number), Ymm(a.number), 9)
+      k.vrndscaleps(Ymm(d.number), Ymm(a.number), mode)
     } else {
-      k.vroundps(Ymm(d.number), Ymm(a.number), 9)
+      k.vroundps(Ymm(d.number), Ymm(a.number), mode)
     }
   }
 

@@ -34,18 +34,12 @@ struct ByteStreamArguments {
   /// The first pixels; of what an operation does not read, anything.
   var a, b: UnsafeRawPointer
   var y: UnsafeMutableRawPointer
-  /// Each of the operation's numbers `ByteStreamNumbers.repeats` times.
+  /// `RepeatedNumbers` of the operation.
   var numbers: UnsafeRawPointer
   /// At least 1.
   var pixels: Int
   /// The smallest level in every byte.
   var minima: UInt32
-}
-
-/// The numbers that code reads as operands: each so often that it is one with AVX2 as well.
-enum ByteStreamNumbers {
-  static let repeats = 8
-  static func list(_ numbers: [Float]) -> [Float] { numbers.flatMap { Array(repeating: $0, count: repeats) } }
 }
 
 private struct ByteStreamEmitter {
@@ -54,7 +48,7 @@ private struct ByteStreamEmitter {
   var k: Assembler { code.assembler }
 
   let arguments = GeneralRegister.rdi, a = GeneralRegister.rsi, b = GeneralRegister.rdx, y = GeneralRegister.rax
-  let numbers = GeneralRegister.r8, pixels = GeneralRegister.rcx
+  let numbers = RepeatedNumbers(base: .r8), pixels = GeneralRegister.rcx
 
   var lanes: Int { kernel.target.lanes }
   func register(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: lanes) }
@@ -65,16 +59,13 @@ private struct ByteStreamEmitter {
   var temporary: WideRegister { register(12) }
   var places: WideRegister { register(13) }
 
-  /// A number in all lanes, and its address.
-  func number(_ index: Int) -> VectorCode.Operand {
-    .memory(kernel.target.hasAVX512 ? address(ofNumber: index).splat : address(ofNumber: index))
-  }
-  func address(ofNumber index: Int) -> Address { numbers[index * ByteStreamNumbers.repeats * 4] }
+  /// A number in all lanes.
+  func number(_ index: Int) -> VectorCode.Operand { numbers.operand(index, kernel.target) }
 
   func emit() {
     k.push(.rbp)
     k.mov(.rbp, .rsp)
-    k.mov(numbers, arguments[24])
+    k.mov(numbers.base, arguments[24])
     code.load(places, k.constantVector(placesOfPackedBytes))
     // AVX2 takes the 64 channels in two halves.
     for half in 0..<(16 / lanes) { emit(half) }
@@ -141,10 +132,10 @@ private struct ByteStreamEmitter {
     case .add:
       code.loadBytes(x, a[offset])
       code.loadBytes(t, b[offset])
-      code.broadcast(second, address(ofNumber: 2))
+      code.broadcast(second, numbers.address(2))
       code.multiplyAdd(second, t, number(1))
       code.multiplyInto(x, number(0), adding: second)
-      code.broadcast(t, address(ofNumber: 3))
+      code.broadcast(t, numbers.address(3))
     case .multiply:
       code.loadBytes(x, a[offset])
       code.loadBytes(t, b[offset])
@@ -162,8 +153,8 @@ private struct ByteStreamEmitter {
 
   /// x = x multiplier + zero point; the largest level is in `temporary` then.
   private func finishProduct(_ x: WideRegister) {
-    code.broadcast(temporary, address(ofNumber: 3))
+    code.broadcast(temporary, numbers.address(3))
     code.multiplyInto(x, number(2), adding: temporary)
-    code.broadcast(temporary, address(ofNumber: 4))
+    code.broadcast(temporary, numbers.address(4))
   }
 }

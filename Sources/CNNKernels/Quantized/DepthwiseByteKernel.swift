@@ -68,7 +68,7 @@ struct DepthwiseByteArguments {
   var filter: UnsafeRawPointer
   /// Four vectors each.
   var sums, multipliers: UnsafeRawPointer
-  /// See `RequantizationNumbers`.
+  /// `RepeatedNumbers` of a requantisation.
   var numbers: UnsafeRawPointer
   /// The first pixel of the first row of results.
   var output: UnsafeMutableRawPointer
@@ -99,7 +99,7 @@ private struct DepthwiseByteEmitter {
   // While they are multiplied.
   let filter = GeneralRegister.rsi, output = GeneralRegister.rdx, rowCounter = GeneralRegister.r8
   let sums = GeneralRegister.r9, multipliers = GeneralRegister.r10
-  var numbers: RequantizationNumbers { RequantizationNumbers(base: .r11) }
+  var numbers: RepeatedNumbers { RepeatedNumbers(base: .r11) }
 
   var lanes: Int { kernel.lanes }
   var vectorByteCount: Int { lanes * 4 }

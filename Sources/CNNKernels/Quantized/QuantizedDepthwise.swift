@@ -105,7 +105,7 @@ public struct QuantizedDepthwise: Sendable {
     let g = geometry
     (self.geometry, self.zeroPoint, target) = (g, zeroPoint, library.target)
     (input, output) = (g.blockedInput.with(element: .uint8), g.blockedOutput.with(element: .uint8))
-    numbers = RequantizationNumbers.numbers(requantization)
+    numbers = RepeatedNumbers.list(requantization.constants)
     minimum = requantization.levels?.minimum ?? 0
     units = Self.units(g, library.target)
     let rows = Rows(g, library.target)

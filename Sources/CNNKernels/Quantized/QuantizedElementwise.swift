@@ -119,16 +119,14 @@ public struct QuantizedProduct: Hashable, Sendable {
 extension QuantizedElementwise {
   /// The table of an activation function.
   public static func table(
-    _ input: ByteLevels, _ result: ByteLevels, _ function: ActivationFunction, constants: [Double]
+    _ input: ByteLevels, _ result: ByteLevels, _ function: ActivationFunction, constants: SIMD4<Float>
   ) -> [UInt8] {
     let workers = Workers(count: 1)
-    var lanes = SIMD4<Float>()
-    for (lane, value) in zip(lanes.indices, constants) { lanes[lane] = Float(value) }
     let numbers = (0..<256).map { input.value(of: UInt8($0)) }
     let values = [Float](unsafeUninitializedCapacity: 256) { buffer, count in
       numbers.withUnsafeBufferPointer { numbers in
         guard let x = numbers.baseAddress, let y = buffer.baseAddress else { return }
-        ActivationKernels.forward(function, constants: lanes, x, into: y, count: 256, workers: workers)
+        ActivationKernels.forward(function, constants: constants, x, into: y, count: 256, workers: workers)
       }
       count = 256
     }

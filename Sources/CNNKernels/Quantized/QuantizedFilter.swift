@@ -12,19 +12,6 @@ public enum QuantizedFilter {
   /// The largest magnitude of a bias in steps of the sum.
   static let largestBias: Float = 0x1p30
 
-  /// The levels of a weight `[outputs, depth]`.
-  public static func round(
-    _ weight: UnsafePointer<Float>, _ levels: WeightLevels, outputs: Int, depth: Int,
-    into result: UnsafeMutablePointer<Int8>, workers: Workers
-  ) {
-    workers.forEachRange(of: outputs) { range, _ in
-      for output in range {
-        let scale = levels.scale(output)
-        for index in output * depth..<(output + 1) * depth { result[index] = levels.rounded(weight[index] / scale) }
-      }
-    }
-  }
-
   /// What each output channel's sum begins with: the bias in steps of the sum, less the zero point times the weights.
   /// - Parameters:
   ///   - weight: `[outputs, depth]`.

@@ -16,7 +16,7 @@ public struct QuantizedStream: Sendable {
     mean: QuantizedMean? = nil, library: KernelLibrary
   ) {
     (self.operation, self.tensor, self.minimum, self.mean) = (operation, tensor, minimum, mean)
-    self.numbers = ByteStreamNumbers.list(numbers)
+    self.numbers = RepeatedNumbers.list(numbers)
     let key = ByteStreamKernel(target: library.target, operation: operation)
     kernel = library.kernel(key, name: key.name) { key.code() }
   }

@@ -35,9 +35,8 @@ public enum TensorStatistics {
   /// Adds numbers to a state: smallest and largest number, then the counts if it has any. NaN is passed over; the infinities
   /// count as the range alone.
   /// - Parameters:
-  ///   - rows: of `channels` numbers each.
   ///   - state: what was known before; `result` is what is known then, and may not be the same memory.
-  ///   - scratch: `scratchCount` floats.
+  ///   - scratch: as many floats as a state has for each worker.
   public static func add(
     _ x: UnsafePointer<Float>, count: Int, to state: UnsafePointer<Float>, stateCount: Int,
     into result: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>, workers: Workers
@@ -49,8 +48,7 @@ public enum TensorStatistics {
       scratch[worker * stateCount + 1] = -.infinity
     }
     workers.forEachRange(of: count, grain: Workers.grainOfFloats) { range, worker in
-      let own = scratch + worker * stateCount
-      range.isEmpty ? () : note(x, range, own, hasHistogram)
+      note(x, range, scratch + worker * stateCount, hasHistogram)
     }
     result[0] = state[0]
     result[1] = state[1]

@@ -1,45 +1,42 @@
 import X86Assembler
 
-/// What of a requantisation is one number for all channels, in memory: each of them `RequantizationNumbers.repeats` times, so
-/// that it is an operand with AVX2 as well.
-struct RequantizationNumbers {
-  /// How often each number stands there.
-  static let repeats = 8
+/// Numbers in memory that are the same for all channels, each so often that it is an operand with AVX2 as well.
+struct RepeatedNumbers {
+  private static let repeats = 8
   /// Where they are.
   let base: GeneralRegister
 
-  /// The numbers of a requantisation, as they lie.
-  static func numbers(_ requantization: Requantization) -> [Float] {
-    requantization.constants.flatMap { Array(repeating: $0, count: repeats) }
-  }
+  /// The numbers as they lie.
+  static func list(_ numbers: [Float]) -> [Float] { numbers.flatMap { Array(repeating: $0, count: repeats) } }
 
   /// Where one of them is.
-  func address(_ constant: RequantizationConstant) -> Address { base[constant.rawValue * Self.repeats * 4] }
+  func address(_ index: Int) -> Address { base[index * Self.repeats * 4] }
 
   /// One of them in all lanes.
-  func operand(_ constant: RequantizationConstant, _ target: CodeTarget) -> VectorCode.Operand {
-    .memory(target.hasAVX512 ? address(constant).splat : address(constant))
+  func operand(_ index: Int, _ target: CodeTarget) -> VectorCode.Operand {
+    .memory(target.hasAVX512 ? address(index).splat : address(index))
   }
 }
 
 extension VectorCode {
-  /// Integer sums become levels as integers of 32 bits, not yet limited from below; see `Requantization`.
+  /// Integer sums become levels as integers of 32 bits, not yet limited from below; see `Requantization`, whose `constants`
+  /// the numbers are.
   ///
   /// What is no number, or far below, becomes the smallest integer. What is limited from below afterwards, as bytes, is the
   /// level.
   func requantize(
-    _ x: WideRegister, multiplier: Operand, _ function: ExactActivation?, _ numbers: RequantizationNumbers,
+    _ x: WideRegister, multiplier: Operand, _ function: ExactActivation?, _ numbers: RepeatedNumbers,
     temporaries: [WideRegister]
   ) {
     toFloats(x, x)
-    broadcast(temporaries[0], numbers.address(.term))
+    broadcast(temporaries[0], numbers.address(RequantizationConstant.term.rawValue))
     multiplyInto(x, multiplier, adding: temporaries[0])
     if let function {
       apply(function, to: x, temporaries: temporaries)
-      broadcast(temporaries[0], numbers.address(.inverse))
-      multiplyInto(x, temporaries[0], adding: numbers.operand(.zeroPoint, target))
+      broadcast(temporaries[0], numbers.address(RequantizationConstant.inverse.rawValue))
+      multiplyInto(x, temporaries[0], adding: numbers.operand(RequantizationConstant.zeroPoint.rawValue, target))
     }
-    broadcast(temporaries[0], numbers.address(.maximum))
+    broadcast(temporaries[0], numbers.address(RequantizationConstant.maximum.rawValue))
     limitToIntegers(x, maximum: temporaries[0])
   }
 

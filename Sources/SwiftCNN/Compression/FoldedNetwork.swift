@@ -1,3 +1,4 @@
+import CNNCompiler
 import CNNCore
 import CNNGraph
 
@@ -15,16 +16,11 @@ struct FoldedNetwork {
   init(_ network: Graph, _ value: @escaping (String) -> UnsafeMutableBufferPointer<Float>?) throws(CNNError) {
     let source = try network.inferenceForm().removingDeadNodes()
     let consumers = source.consumers()
-    var folded: [Int: Int] = [:]  // The convolution by the position of the normalisation.
-    for (position, node) in source.nodes.enumerated() where node.operation is BatchNormalization {
-      guard case .node(let before, _) = source.definition(of: node.operands[0]),
-        source.nodes[before].operation is Convolution2D, consumers[node.operands[0].index].count == 1,
-        !source.isKept(node.operands[0]),
-        (node.operands.dropFirst() + source.nodes[before].operands.dropFirst()).allSatisfy({
-          source.parameter(defining: $0) != nil && consumers[$0.index].count == 1
-        })
-      else { continue }
-      folded[position] = before
+    let folded = source.normalizedConvolutions().filter { position, convolution in
+      // Numbers that nobody else reads.
+      [position, convolution].flatMap { source.nodes[$0].operands.dropFirst() }.allSatisfy {
+        source.parameter(defining: $0) != nil && consumers[$0.index].count == 1
+      }
     }
     let absorbed = Set(folded.values)
     var values: [String: [Float]] = [:]
@@ -42,7 +38,7 @@ struct FoldedNetwork {
       let (mean, variance) = (numbers(node.operands[3]), numbers(node.operands[4]))
       let channels = gamma.count, size = weight.count / max(1, channels)
       let factors = zip(gamma, variance).map {
-        Float(Double($0) / (Double($1) + normalization.epsilon).squareRoot())
+        BatchNormalization.factor(gamma: $0, variance: $1, epsilon: normalization.epsilon)
       }
       let before = given.map { Array(numbers($0)) } ?? Array(repeating: 0, count: channels)
       let bias: [Float] = (0..<channels).map { channel in
@@ -82,13 +78,11 @@ struct FoldedNetwork {
   ) throws(CNNError) {
     guard let input = graph.pixelInput, graph.type(of: input.value).rank == 4 else { return }
     let source = graph, channels = normalization.mean.count
-    let readers = source.nodes.filter { $0.operands.contains(input.value) }
+    let consumers = source.consumers(), readers = consumers[input.value.index].map { source.nodes[$0] }
     guard channels > 1, !readers.isEmpty, !source.isKept(input.value),
       readers.allSatisfy({ node in
         (node.operation as? Convolution2D)?.groups == 1 && isLayer(node)
-          && node.operands[1...].allSatisfy { operand in
-            source.nodes.filter { $0.operands.contains(operand) }.count == 1
-          }
+          && node.operands[1...].allSatisfy { consumers[$0.index].count == 1 }
       })
     else { return }
     let levels = normalization.mean.map { min(max(($0 * 255).rounded(), 0), 255) }

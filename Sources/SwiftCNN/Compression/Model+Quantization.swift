@@ -94,12 +94,9 @@ extension Model {
     let stateCount = options.method == .minmax ? TensorStatistics.rangeCount : TensorStatistics.histogramCount
     let (observed, ranges, sums) = try network.observing(
       names, stateCount: stateCount, means: Array(Set(inputs)).sorted())
-    let storage = try ParameterStorage(observed.parameters)
-    for (position, tensor) in storage.tensors.enumerated() {
-      if let place = parameters.position(of: observed.parameters[position].name) {
-        _ = tensor.values.update(fromContentsOf: parameters.values(at: place))
-      }
-    }
+    let own = zip(parameters.parameters, parameters.tensors).map { ($0.name, $1) }
+    let storage = try ParameterStorage(
+      observed.parameters, sharing: Dictionary(own, uniquingKeysWith: { first, _ in first }))
     let batch = min(x.count, try imagesPerPass(x)), wanted = min(options.samples, x.count)
     let batches = (wanted + batch - 1) / batch
     var context: (images: Int, context: ExecutionContext)?

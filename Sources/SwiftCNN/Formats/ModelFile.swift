@@ -180,7 +180,7 @@ extension Model {
       guard try header.integer("format") == 1 else {
         throw CNNError(.malformedFile, "format \(try header.integer("format")) is not known; expected 1")
       }
-      let graph = try Graph(json: JSON(parsing: graphText))
+      let graph = if let known = file.network { known } else { try Graph(json: JSON(parsing: graphText)) }
       // Before memory is taken for a network that the file does not have.
       try ParameterStorage.check(graph.parameters, against: file)
       try self.init(

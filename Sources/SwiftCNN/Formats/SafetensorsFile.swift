@@ -32,7 +32,8 @@ public final class SafetensorsFile: Sendable {
   public let tensors: [Tensor]
 
   private let file: FileReader
-  /// What the signed bytes of a quantised model's weights stand for.
+  /// The network in the metadata of a model file with signed bytes among its weights, which stand for what it says; else nil.
+  let network: Graph?
   private let weightLevels: [String: WeightLevels]
   private let positions: [String: Int]
 
@@ -60,14 +61,9 @@ public final class SafetensorsFile: Sendable {
     var positions: [String: Int] = [:]
     for (position, tensor) in tensors.enumerated() { positions[tensor.name] = position }
     self.positions = positions
-    weightLevels =
-      tensors.contains { $0.type == .int8 } ? Self.weightLevels(metadata[ModelFile.graphKey]) : [:]
-  }
-
-  /// What signed bytes stand for, as the network says that is in the metadata of a model file.
-  private static func weightLevels(_ graph: String?) -> [String: WeightLevels] {
-    guard let graph, let json = try? JSON(parsing: graph), let network = try? Graph(json: json) else { return [:] }
-    return network.weightLevels
+    let graph = tensors.contains { $0.type == .int8 } ? metadata[ModelFile.graphKey] : nil
+    network = graph.flatMap { text in (try? JSON(parsing: text)).flatMap { try? Graph(json: $0) } }
+    weightLevels = network?.weightLevels ?? [:]
   }
 
   /// The row of the tensor `name`; nil if the file has none.

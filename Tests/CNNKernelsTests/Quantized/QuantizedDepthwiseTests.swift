@@ -18,8 +18,9 @@ import Testing
     let requantization = Requantization(input: input.scale, residual: nil, function: function, levels: result)
     let taps = g.kernelHeight * g.kernelWidth, lanes = (g.outputChannels + 63) / 64 * 64
     var filter = [Int8](repeating: 0, count: g.weightCount), sums = [Int32](repeating: 0, count: lanes)
-    QuantizedFilter.round(
-      weight, weightLevels, outputs: g.outputChannels, depth: taps, into: &filter, workers: workers)
+    weight.withUnsafeBufferPointer { weight in
+      filter.withUnsafeMutableBufferPointer { weightLevels.round(weight, outputs: g.outputChannels, into: $0) }
+    }
     QuantizedFilter.sums(
       weight, bias: bias, weightLevels, inputScale: input.scale, zeroPoints: [input.zeroPoint], taps: taps,
       outputs: g.outputChannels, depth: taps, into: &sums, lanes: lanes,

@@ -44,7 +44,9 @@ struct QuantizedTileConvolutionTests {
       $0 < g.outputChannels ? requantization.multiplier(weightScale: levels.scale($0)) : 0
     }
     convolution.pack(weight, levels, into: &filter, workers: workers)
-    QuantizedFilter.round(weight, levels, outputs: g.outputChannels, depth: depth, into: &plain, workers: workers)
+    weight.withUnsafeBufferPointer { weight in
+      plain.withUnsafeMutableBufferPointer { levels.round(weight, outputs: g.outputChannels, into: $0) }
+    }
     QuantizedFilter.sums(
       weight, bias: bias, levels, inputScale: scale, zeroPoints: c.zeroPoints, taps: g.taps,
       outputs: g.outputChannels, depth: depth, into: &sums, lanes: lanes, workers: workers)
