@@ -135,14 +135,14 @@ private struct DepthwiseByteEmitter {
     loop(arguments[80]) {
       let loaded = (0..<kernel.rowsPerGroup).map { register(4 + $0) }
       for (register, pixel) in zip(loaded, pixels) { code.load(register, pixel[column]) }
-      store(kernel.target.hasByteProducts ? inTurns(loaded) : inTurnsWidened(loaded))
+      store(kernel.target.hasByteProducts ? interleaved(loaded) : interleavedWords(loaded))
       k.add(column, BlockedTensor.pixelByteCount)
     }
     loop(arguments[88]) { store(borders) }
   }
 
   /// Of each channel the bytes of four rows.
-  private func inTurns(_ v: [WideRegister]) -> [WideRegister] {
+  private func interleaved(_ v: [WideRegister]) -> [WideRegister] {
     let pairs = (8..<12).map(register), result = (12..<16).map(register)
     for half in 0..<2 {
       code.unpackBytes(pairs[half], v[0], v[1], upper: half == 1)
@@ -155,7 +155,7 @@ private struct DepthwiseByteEmitter {
   }
 
   /// Of each channel the bytes of two rows, as 16 bits.
-  private func inTurnsWidened(_ v: [WideRegister]) -> [WideRegister] {
+  private func interleavedWords(_ v: [WideRegister]) -> [WideRegister] {
     let pairs = (8..<10).map(register), result = (12..<16).map(register), zero = register(1)
     for half in 0..<2 { code.unpackBytes(pairs[half], v[0], v[1], upper: half == 1) }
     for vector in 0..<4 { code.unpackBytes(result[vector], pairs[vector / 2], zero, upper: vector % 2 == 1) }
@@ -185,19 +185,23 @@ private struct DepthwiseByteEmitter {
 
   // Registers: the sums of the outputs, then the weights of a vector of channels (the temporaries of the rounding take their
   // place), the image's bytes and products.
-  private let temporaryCount = ExactActivation.temporaryCount
+
+  /// How many vectors are rounded in turns, where a function takes temporaries.
+  private var inTurns: Int { kernel.target.hasAVX512 ? 3 : 1 }
+  private var temporaryCount: Int { kernel.function == nil ? 1 : inTurns * ExactActivation.temporaryCount }
   private var holdsWeights: Bool { 4 + max(kernel.taps, temporaryCount) + 2 <= kernel.target.registerCount }
   private var weightCount: Int { max(holdsWeights ? kernel.taps : 1, temporaryCount) }
   private var segmentLimit: Int { max(1, min(6, (kernel.target.registerCount - weightCount - 2) / 4)) }
   private func sum(_ output: Int, _ vector: Int) -> WideRegister { register(4 * output + vector) }
-  private func weight(_ tap: Int) -> WideRegister {
-    register(kernel.target.registerCount - 3 - (holdsWeights ? tap : 0))
+  private func last(_ index: Int) -> WideRegister { register(kernel.target.registerCount - 1 - index) }
+  private var pixel: WideRegister { last(0) }
+  private var product: WideRegister { last(1) }
+  private func weight(_ tap: Int) -> WideRegister { last(2 + (holdsWeights ? tap : 0)) }
+  private var temporaries: [[WideRegister]] {
+    if kernel.function == nil { return [[last(2)]] }
+    let count = ExactActivation.temporaryCount
+    return (0..<inTurns).map { turn in (0..<count).map { last(2 + turn * count + $0) } }
   }
-  private var temporaries: [WideRegister] {
-    (0..<temporaryCount).map { register(kernel.target.registerCount - 3 - $0) }
-  }
-  private var pixel: WideRegister { register(kernel.target.registerCount - 1) }
-  private var product: WideRegister { register(kernel.target.registerCount - 2) }
 
   private func multiply() {
     let nextRow = k.newLabel()
@@ -226,15 +230,8 @@ private struct DepthwiseByteEmitter {
     k.mov(counter, count)
     k.align(16)
     k.bind(top)
-    for vector in 0..<4 {
-      addProducts(vector, size)
-      let multiplier = pixel
-      code.load(multiplier, multipliers[vector * vectorByteCount])
-      for output in 0..<size {
-        code.requantize(
-          sum(output, vector), multiplier: .register(multiplier), kernel.function, numbers, temporaries: temporaries)
-      }
-    }
+    for vector in 0..<4 { addProducts(vector, size) }
+    round((0..<4).flatMap { vector in (0..<size).map { (output: $0, vector: vector) } })
     code.broadcast(pixel, arguments[100])
     for index in 0..<size {
       let packed = sum(index, 0)
@@ -246,6 +243,17 @@ private struct DepthwiseByteEmitter {
     k.add(scratch, size * kernel.stride * kernel.columnByteCount)
     k.dec(counter)
     k.jump(.ne, top)
+  }
+
+  private func round(_ places: [(output: Int, vector: Int)]) {
+    let step = kernel.function == nil ? places.count : inTurns
+    for first in stride(from: 0, to: places.count, by: step) {
+      let own = places[first..<min(first + step, places.count)]
+      code.requantize(
+        own.map { sum($0.output, $0.vector) },
+        multipliers: own.map { .memory(multipliers[$0.vector * vectorByteCount]) }, kernel.function, numbers,
+        temporaries: temporaries)
+    }
   }
 
   /// The sums of one of the four vectors of channels of so many outputs.

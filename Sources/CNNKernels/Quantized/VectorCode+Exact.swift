@@ -5,7 +5,7 @@ extension VectorCode {
   func apply(_ function: ExactActivation, to x: WideRegister, temporaries t: [WideRegister]) {
     switch function {
     case .silu:
-      exactSiLU(x, t)
+      exactSiLU([x], [t])
     case .sigmoid:
       exactSigmoid(t[0], x, t[1], t[2])
       copy(x, t[0])
@@ -21,21 +21,30 @@ extension VectorCode {
     }
   }
 
+  /// The same of several registers, each with its temporaries: in turns where a function is one chain of instructions each of
+  /// which waits for the one before, so that others run meanwhile.
+  func apply(_ function: ExactActivation, to x: [WideRegister], temporaries t: [[WideRegister]]) {
+    if function == .silu { return exactSiLU(x, t) }
+    for (x, t) in zip(x, t) { apply(function, to: x, temporaries: t) }
+  }
+
   /// As `ExactActivation.silu` says.
-  private func exactSiLU(_ x: WideRegister, _ t: [WideRegister]) {
+  private func exactSiLU(_ x: [WideRegister], _ t: [[WideRegister]]) {
     typealias Pieces = ExactActivation.SiLUPieces
-    let (u, piece, value, coefficient) = (t[0], t[1], t[2], t[3]), lanes = x.lanes
+    guard let lanes = x.first?.lanes else { return }
+    let each = zip(x, t).map { (x: $0, u: $1[0], piece: $1[1], value: $1[2], coefficient: $1[3]) }
     let magnitude = k.constantVector(Array(repeating: 0x7FFF_FFFF, count: target.hasAVX512 ? 1 : lanes))
-    emit(k.vandps, u, x, .memory(target.hasAVX512 ? magnitude.splat : magnitude))
-    minimum(piece, u, constant(Pieces.last, lanes: lanes))
-    broadcast(value, k.constant(Pieces.shift))
-    multiplyInto(piece, constant(Pieces.inverseWidth, lanes: lanes), adding: value)
+    for v in each { emit(k.vandps, v.u, v.x, .memory(target.hasAVX512 ? magnitude.splat : magnitude)) }
+    for v in each { minimum(v.piece, v.u, constant(Pieces.last, lanes: lanes)) }
+    for v in each { broadcast(v.value, k.constant(Pieces.shift)) }
+    for v in each { multiplyInto(v.piece, constant(Pieces.inverseWidth, lanes: lanes), adding: v.value) }
     for (index, coefficients) in Pieces.coefficients.enumerated() {
       let table = k.constantVector((0..<lanes).map { coefficients[$0 % 8].bitPattern })
-      emit(k.vpermps, index == 0 ? value : coefficient, piece, .memory(table))
-      if index > 0 { multiplyInto(value, u, adding: .register(coefficient)) }
+      for v in each { emit(k.vpermps, index == 0 ? v.value : v.coefficient, v.piece, .memory(table)) }
+      if index == 0 { continue }
+      for v in each { multiplyInto(v.value, v.u, adding: .register(v.coefficient)) }
     }
-    multiplyInto(x, constant(0.5, lanes: lanes), adding: value)
+    for v in each { multiplyInto(v.x, constant(0.5, lanes: lanes), adding: v.value) }
   }
 
   /// d = 1 / (1 + exp(-x)), as `ExactActivation.sigmoid` says.

@@ -24,20 +24,26 @@ extension VectorCode {
   ///
   /// What is no number, or far below, becomes the smallest integer. What is limited from below afterwards, as bytes, is the
   /// level.
+  ///
+  /// - Parameters:
+  ///   - multipliers: of each register.
+  ///   - temporaries: of each register as many as a function takes, or one alone where there is none.
   func requantize(
-    _ x: WideRegister, multiplier: Operand, _ function: ExactActivation?, _ numbers: RepeatedNumbers,
-    temporaries: [WideRegister]
+    _ x: [WideRegister], multipliers: [Operand], _ function: ExactActivation?, _ numbers: RepeatedNumbers,
+    temporaries: [[WideRegister]]
   ) {
-    toFloats(x, x)
-    broadcast(temporaries[0], numbers.address(RequantizationConstant.term.rawValue))
-    multiplyInto(x, multiplier, adding: temporaries[0])
+    guard let shared = temporaries.first?.first else { return }
+    for x in x { toFloats(x, x) }
+    broadcast(shared, numbers.address(RequantizationConstant.term.rawValue))
+    for (x, multiplier) in zip(x, multipliers) { multiplyInto(x, multiplier, adding: shared) }
     if let function {
       apply(function, to: x, temporaries: temporaries)
-      broadcast(temporaries[0], numbers.address(RequantizationConstant.inverse.rawValue))
-      multiplyInto(x, temporaries[0], adding: numbers.operand(RequantizationConstant.zeroPoint.rawValue, target))
+      broadcast(shared, numbers.address(RequantizationConstant.inverse.rawValue))
+      let zeroPoint = numbers.operand(RequantizationConstant.zeroPoint.rawValue, target)
+      for x in x { multiplyInto(x, shared, adding: zeroPoint) }
     }
-    broadcast(temporaries[0], numbers.address(RequantizationConstant.maximum.rawValue))
-    limitToIntegers(x, maximum: temporaries[0])
+    broadcast(shared, numbers.address(RequantizationConstant.maximum.rawValue))
+    for x in x { limitToIntegers(x, maximum: shared) }
   }
 
   /// The integers nearest to floats, limited from above. What is no number, or far below, becomes the smallest integer.
