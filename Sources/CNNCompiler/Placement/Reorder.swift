@@ -28,11 +28,10 @@ struct Reorder: CompiledOperation, MemoryOperation {
       guard let direction = direction(from, to), target.map({ BFloat16Reorder.isPossible(on: $0) }) ?? false else {
         return false
       }
-      // A border have only the blocks of bfloat16, and those that are copied from or into rows have none.
+      // A border have only the blocks of bfloat16.
       let (floats, rounded) = direction == .rounding ? (from.layout, to.layout) : (to.layout, from.layout)
       switch floats {
-      case .rowMajor: return rounded == .blocked()
-      case .blocked(.none): return rounded.border != nil
+      case .rowMajor, .blocked(.none): return rounded.border != nil
       default: return false
       }
     }
@@ -63,21 +62,10 @@ struct Reorder: CompiledOperation, MemoryOperation {
       var cost = StepCost(of: tensor)
       cost.algorithm = direction == .rounding ? "reorder to bfloat16" : "reorder to float32"
       (cost.instruction, cost.precision) = ("avx512_bf16", .bfloat16)
-      if from.layout == .rowMajor || to.layout == .rowMajor {
-        let rounded = tensor.with(element: .bfloat16)
-        cost.instruction = "portable"
-        return LoweredOperation(
-          cost: cost,
-          kernel: {
-            if direction == .rounding {
-              BlockedCopies.packRounding($0.operand(0), into: $0.result(), rounded, workers: $0.workers)
-            } else {
-              BlockedCopies.unpackWidening($0.operand(0), rounded, into: $0.result(), workers: $0.workers)
-            }
-          })
-      }
       let border = (direction == .rounding ? to : from).layout.border ?? .none
-      let reorder = try BFloat16Reorder(direction, tensor, border: border, library: library)
+      let reorder = try BFloat16Reorder(
+        direction, tensor, isRowMajor: from.layout == .rowMajor || to.layout == .rowMajor, border: border,
+        library: library)
       return LoweredOperation(
         cost: cost, kernel: { reorder.run($0.operand(0), into: $0.result(), workers: $0.workers) })
     }

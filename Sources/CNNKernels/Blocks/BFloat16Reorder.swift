@@ -3,8 +3,8 @@ import CNNRuntime
 import Glibc
 import X86Assembler
 
-/// The way between images of float32 in blocks of 16 channels and of bfloat16 in blocks of 32: layout and type change in
-/// one trip over memory.
+/// The way between images of float32, in blocks of 16 channels or row by row, and of bfloat16 in blocks of 32: layout and
+/// type change in one trip over memory.
 public struct BFloat16Reorder: Sendable {
   /// Which way.
   public enum Direction: Hashable, Sendable {
@@ -14,9 +14,11 @@ public struct BFloat16Reorder: Sendable {
     case widening
   }
 
-  /// What is read, and what is written.
-  public let source, target: BlockedTensor
+  /// The images of bfloat16.
+  public let rounded: BlockedTensor
+  private let floats: BlockedTensor
   private let direction: Direction
+  private let isRowMajor: Bool
   /// For blocks of 32 channels, and for the last one.
   private let kernel, lastKernel: GeneratedKernel
 
@@ -25,19 +27,22 @@ public struct BFloat16Reorder: Sendable {
 
   /// - Parameters:
   ///   - tensor: the images of float32, without a border.
+  ///   - isRowMajor: whether they lie as NHWC, and not in blocks.
   ///   - border: of the images of bfloat16: of zeros where they are written, left out where they are read.
   /// - Throws: `.invalidArgument` where the target has no instructions on bfloat16.
   public init(
-    _ direction: Direction, _ tensor: BlockedTensor, border: BlockedTensor.Border = .none, library: KernelLibrary
+    _ direction: Direction, _ tensor: BlockedTensor, isRowMajor: Bool = false,
+    border: BlockedTensor.Border = .none, library: KernelLibrary
   ) throws(CNNError) {
     guard Self.isPossible(on: library.target) else {
       throw CNNError(.invalidArgument, "\(library.target.instructionSet) has no instructions on bfloat16")
     }
-    let rounded = tensor.with(element: .bfloat16).with(border: border)
-    self.direction = direction
-    (source, target) = direction == .rounding ? (tensor, rounded) : (rounded, tensor)
+    rounded = tensor.with(element: .bfloat16).with(border: border)
+    (self.direction, self.isRowMajor, floats) = (direction, isRowMajor, tensor)
     func kernel(channels: Int) -> GeneratedKernel {
-      let kernel = BFloat16ReorderKernel(target: library.target, direction: direction, channels: channels)
+      let kernel = BFloat16ReorderKernel(
+        target: library.target, direction: direction, channels: channels,
+        rowChannels: isRowMajor ? tensor.channels : nil)
       return library.kernel(kernel, name: kernel.name) { kernel.code() }
     }
     self.kernel = kernel(channels: 32)
@@ -46,24 +51,38 @@ public struct BFloat16Reorder: Sendable {
 
   /// Copies all of it.
   public func run(_ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, workers: Workers) {
-    let rounded = direction == .rounding ? target : source, floats = direction == .rounding ? source : target
-    rounded.forEachImage(workers) { image, block in
-      let kernel = block == rounded.blocks - 1 ? lastKernel : kernel
-      let half = rounded.byteOffset(image: image, block: block) + rounded.originByteOffset
-      let float = floats.byteOffset(image: image, block: 2 * block)
-      if direction == .rounding, rounded.border != .none {
-        BlockedCopies.clearBorder(y + rounded.byteOffset(image: image, block: block), of: rounded)
-      }
-      // Without a border an image is one row.
-      let rows = rounded.border == .none ? 1 : rounded.height
-      for row in 0..<rows {
-        let (from, to) = (half + row * rounded.rowByteCount, float + row * floats.rowByteCount)
-        var arguments = BFloat16ReorderKernel.Arguments(
-          source: x + (direction == .rounding ? to : from), target: y + (direction == .rounding ? from : to),
-          blockByteCount: floats.blockByteCount, pixels: rounded.height * rounded.width / rows)
-        kernel(&arguments)
+    let lines = rounded.images * rounded.height
+    workers.forEachRange(of: rounded.blocks * lines) { range, _ in
+      var next = range.lowerBound
+      while next < range.upperBound {
+        let (block, line) = next.quotientAndRemainder(dividingBy: lines)
+        // Without a border all images are one line.
+        let count = rounded.border == .none ? min(lines - line, range.upperBound - next) : 1
+        copy(block, line, count, x, y)
+        next += count
       }
     }
+  }
+
+  private func copy(
+    _ block: Int, _ line: Int, _ count: Int, _ x: UnsafeRawPointer, _ y: UnsafeMutableRawPointer
+  ) {
+    let (image, row) = line.quotientAndRemainder(dividingBy: rounded.height)
+    let start = rounded.byteOffset(image: image, block: block)
+    if direction == .rounding, row == 0, rounded.border != .none {
+      BlockedCopies.clearBorder(y + start, of: rounded)
+    }
+    let half = start + rounded.originByteOffset + row * rounded.rowByteCount
+    let float =
+      isRowMajor
+      ? (line * floats.width * floats.channels + block * rounded.channelsPerBlock) * 4
+      : floats.byteOffset(image: image, block: 2 * block) + row * floats.rowByteCount
+    let (from, to) = direction == .rounding ? (float, half) : (half, float)
+    var arguments = BFloat16ReorderKernel.Arguments(
+      source: x + from, target: y + to,
+      blockByteCount: isRowMajor ? BlockedTensor.pixelByteCount : floats.blockByteCount,
+      pixels: count * rounded.width)
+    (block == rounded.blocks - 1 ? lastKernel : kernel)(&arguments)
   }
 }
 
@@ -72,6 +91,8 @@ struct BFloat16ReorderKernel: Hashable, Sendable {
   let target: CodeTarget
   let direction: BFloat16Reorder.Direction
   let channels: Int
+  /// The channels of a row of float32; nil where these lie in blocks.
+  var rowChannels: Int?
 
   /// What it is called with.
   struct Arguments {
@@ -82,7 +103,9 @@ struct BFloat16ReorderKernel: Hashable, Sendable {
     var pixels: Int
   }
 
-  var name: String { "\(direction == .rounding ? "round_to" : "widen")_bf16_\(channels)" }
+  var name: String {
+    "\(direction == .rounding ? "round_to" : "widen")_bf16_\(channels)" + (rowChannels.map { "of\($0)" } ?? "")
+  }
 
   func code() -> VectorCode {
     let code = VectorCode(target), k = code.assembler
@@ -109,7 +132,12 @@ struct BFloat16ReorderKernel: Hashable, Sendable {
         }
       case .widening:
         code.loadBFloat16(vector, source[32 * index])
-        code.store(index == 0 ? place[] : place[distance], vector)
+        let address = index == 0 ? place[] : place[distance]
+        if rowChannels != nil && index == parts.count - 1 && lanes < 16 {
+          k.vmovups(address, Zmm(vector.number), .merge(.k1))
+        } else {
+          code.store(address, vector)
+        }
       }
     }
     if direction == .rounding {
@@ -120,8 +148,9 @@ struct BFloat16ReorderKernel: Hashable, Sendable {
       }
       code.store(place[], parts[0].vector)
     }
-    k.add(source, 64)
-    k.add(place, 64)
+    let floatStride = rowChannels.map { $0 * 4 } ?? BlockedTensor.pixelByteCount
+    k.add(direction == .rounding ? source : place, floatStride)
+    k.add(direction == .rounding ? place : source, BlockedTensor.pixelByteCount)
     k.dec(pixels)
     k.jump(.ne, next)
     k.vzeroupper()

@@ -29,30 +29,6 @@ public enum BlockedCopies {
     }
   }
 
-  /// Writes NHWC floats into blocks of bfloat16, zeros behind the last channel.
-  public static func packRounding(
-    _ x: UnsafePointer<Float>, into y: UnsafeMutableRawPointer, _ tensor: BlockedTensor, workers: Workers
-  ) {
-    forEachRun(tensor, workers) { place, number, count in
-      let target = (y + place).assumingMemoryBound(to: BFloat16.self)
-      BFloat16.convert(
-        UnsafeBufferPointer(start: x + number, count: count),
-        to: UnsafeMutableBufferPointer(start: target, count: count))
-      (target + count).update(repeating: BFloat16(bitPattern: 0), count: tensor.channelsPerBlock - count)
-    }
-  }
-
-  /// Writes blocks of bfloat16 as NHWC floats.
-  public static func unpackWidening(
-    _ x: UnsafeRawPointer, _ tensor: BlockedTensor, into y: UnsafeMutablePointer<Float>, workers: Workers
-  ) {
-    forEachRun(tensor, workers) { place, number, count in
-      BFloat16.convert(
-        UnsafeBufferPointer(start: (x + place).assumingMemoryBound(to: BFloat16.self), count: count),
-        to: UnsafeMutableBufferPointer(start: y + number, count: count))
-    }
-  }
-
   /// Calls `body` with each pixel's place in each block, in bytes, and that of its numbers among NHWC ones, and how many.
   @inline(__always)
   private static func forEachRun(

@@ -19,6 +19,8 @@ struct PictureWindows: Sendable {
   private let rows, rowStep: Int
   /// What each pixel of each channel becomes, where pictures are made of pixels.
   private let table: [BFloat16]
+  /// Rounds 32 numbers at a time, where they are no pixels.
+  private let rounding: GeneratedKernel?
 
   /// Why there are no windows for a convolution; nil where there are.
   static func refusal(_ g: ConvolutionGeometry) -> String? {
@@ -31,13 +33,16 @@ struct PictureWindows: Sendable {
   }
 
   /// Where there is a refusal it is thrown, as `.invalidArgument`.
-  init(_ g: ConvolutionGeometry, _ element: ImageInput.Element) throws(CNNError) {
+  init(_ g: ConvolutionGeometry, _ element: ImageInput.Element, library: KernelLibrary) throws(CNNError) {
     if let refusal = Self.refusal(g) { throw CNNError(.invalidArgument, refusal) }
     (original, picture) = (g, ImageInput(element, g))
     table =
       if case .pixel(let mean, let deviation) = element {
         zip(mean, deviation).flatMap { mean, deviation in (0..<256).map { BFloat16((Float($0) - mean) / deviation) } }
       } else { [] }
+    let kernel = BFloat16ReorderKernel(
+      target: library.target, direction: .rounding, channels: Self.chunk, rowChannels: Self.chunk)
+    rounding = picture.isReadInPlace ? library.kernel(kernel, name: kernel.name) { kernel.code() } : nil
     rows = Self.rows(g)
     rowStep = Self.isWhole(g) ? g.strideHeight : 1
     geometry = try Self.geometry(of: g)
@@ -135,9 +140,7 @@ struct PictureWindows: Sendable {
     }
     let start = (image * picture.height + row) * count
     if picture.isReadInPlace {
-      return BFloat16.convert(
-        UnsafeBufferPointer(start: x.assumingMemoryBound(to: Float.self) + start, count: count),
-        to: UnsafeMutableBufferPointer(start: target, count: count))
+      return round(x.assumingMemoryBound(to: Float.self) + start, count, into: target)
     }
     let source = x.assumingMemoryBound(to: UInt8.self) + start
     table.withUnsafeBufferPointer { table in
@@ -151,6 +154,21 @@ struct PictureWindows: Sendable {
         }
       }
     }
+  }
+
+  private static let chunk = TileFilter.blockChannels(.bfloat16)
+
+  /// Rounds numbers side by side.
+  private func round(_ x: UnsafePointer<Float>, _ count: Int, into y: UnsafeMutablePointer<BFloat16>) {
+    let chunks = rounding == nil ? 0 : count / Self.chunk, done = chunks * Self.chunk
+    if let rounding, chunks > 0 {
+      var arguments = BFloat16ReorderKernel.Arguments(
+        source: x, target: y, blockByteCount: BlockedTensor.pixelByteCount, pixels: chunks)
+      rounding(&arguments)
+    }
+    BFloat16.convert(
+      UnsafeBufferPointer(start: x + done, count: count - done),
+      to: UnsafeMutableBufferPointer(start: y + done, count: count - done))
   }
 
   /// Writes the windows of a line: zeros where they hold no number.

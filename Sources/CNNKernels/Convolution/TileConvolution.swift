@@ -154,7 +154,8 @@ public struct TileConvolution: Sendable {
     self.geometry = geometry
     self.zeroPoint = zeroPoint
     threads = workers.count
-    windows = if case .picture(let element) = input { try PictureWindows(geometry, element) } else { nil }
+    windows =
+      if case .picture(let element) = input { try PictureWindows(geometry, element, library: library) } else { nil }
     self.picture = picture
     var g = windows?.geometry ?? geometry
     if let picture { g = try picture.product }

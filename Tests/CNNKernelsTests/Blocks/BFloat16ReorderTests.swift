@@ -25,7 +25,7 @@ import X86Assembler
             x[pixel * channels + channel]
         }
       }
-      let rounded = try ConvolutionBuffer(byteCount: rounding.target.byteCount)
+      let rounded = try ConvolutionBuffer(byteCount: rounding.rounded.byteCount)
       let after = try ConvolutionBuffer(byteCount: floats.byteCount), y = try ConvolutionBuffer(count: count)
       rounding.run(before.base, into: rounded.base, workers: workers)
       widening.run(rounded.base, into: after.base, workers: workers)
@@ -34,7 +34,7 @@ import X86Assembler
       #expect(isIntact)
       #expect((0..<count).allSatisfy { y[$0] == Float(BFloat16(x[$0])) })
       // Every lane of the blocks in between is a channel's number, or zero in the border and behind the last channel.
-      let layout = rounding.target
+      let layout = rounding.rounded
       for block in 0..<layout.blocks {
         for image in 0..<2 {
           for row in 0..<layout.paddedHeight {
@@ -57,22 +57,35 @@ import X86Assembler
     }
   }
 
-  @Test(arguments: [1, 15, 31, 32, 33, 100]) func rowsAreRoundedIntoBlocksAndBackInOneTrip(_ channels: Int) throws {
-    let layout = BlockedTensor(images: 2, height: 3, width: 11, channels: channels, element: .bfloat16)
-    let count = 66 * channels, workers = Workers(count: 2)
-    let x = try ConvolutionBuffer(randomCount: count, seed: 2, stream: UInt64(channels))
-    let blocks = try ConvolutionBuffer(byteCount: layout.byteCount), y = try ConvolutionBuffer(count: count)
-    BlockedCopies.packRounding(x.base, into: blocks.base, layout, workers: workers)
-    BlockedCopies.unpackWidening(blocks.base, layout, into: y.base, workers: workers)
-    let isIntact = [blocks, y].allSatisfy(\.isGuardIntact)
-    #expect(isIntact)
-    #expect((0..<count).allSatisfy { y[$0] == Float(BFloat16(x[$0])) })
-    for pixel in 0..<66 {
-      for lane in 0..<layout.blocks * 32 {
-        let place = layout.byteOffset(image: 0, block: lane / 32) + pixel * 64 + lane % 32 * 2
-        let expected = lane < channels ? x[pixel * channels + lane] : 0
-        #expect(UnsafeRawPointer(blocks.base).load(fromByteOffset: place, as: BFloat16.self) == BFloat16(expected))
+  @Test(.enabled(if: BFloat16ProductTests.hasVectors), arguments: [1, 15, 16, 17, 31, 32, 33, 48, 100])
+  func rowsAreRoundedIntoBlocksAndBackInOneTrip(_ channels: Int) throws {
+    for border in [BlockedTensor.Border.none, .init(top: 1, left: 2, bottom: 0, right: 1)] {
+      let floats = BlockedTensor(images: 2, height: 3, width: 11, channels: channels)
+      let count = 66 * channels, workers = Workers(count: 3)
+      let library = KernelLibrary(CodeTarget(.avx512BF16))
+      let rounding = try BFloat16Reorder(.rounding, floats, isRowMajor: true, border: border, library: library)
+      let widening = try BFloat16Reorder(.widening, floats, isRowMajor: true, border: border, library: library)
+      try library.finish()
+      let x = try ConvolutionBuffer(randomCount: count, seed: 2, stream: UInt64(channels))
+      let blocks = try ConvolutionBuffer(byteCount: rounding.rounded.byteCount), y = try ConvolutionBuffer(count: count)
+      rounding.run(x.base, into: blocks.base, workers: workers)
+      widening.run(blocks.base, into: y.base, workers: workers)
+      let isIntact = [blocks, y].allSatisfy(\.isGuardIntact)
+      #expect(isIntact)
+      #expect((0..<count).allSatisfy { y[$0] == Float(BFloat16(x[$0])) })
+      let layout = rounding.rounded
+      for pixel in 0..<66 {
+        let start =
+          layout.originByteOffset + layout.byteOffset(image: pixel / 33, block: 0)
+          + pixel % 33 / 11 * layout.rowByteCount + pixel % 11 * 64
+        for lane in 0..<layout.blocks * 32 {
+          let place = start + lane / 32 * layout.blockByteCount + lane % 32 * 2
+          let expected = lane < channels ? x[pixel * channels + lane] : 0
+          #expect(UnsafeRawPointer(blocks.base).load(fromByteOffset: place, as: BFloat16.self) == BFloat16(expected))
+        }
       }
+      if border == .none { continue }
+      #expect(UnsafeRawPointer(blocks.base).load(fromByteOffset: layout.originByteOffset - 64, as: UInt64.self) == 0)
     }
   }
 

@@ -31,11 +31,24 @@ import X86Assembler
     let pixels = (0..<g.inputCount).map { (index: Int) -> UInt8 in UInt8(truncatingIfNeeded: index &* 89 &+ index / 7) }
     let weight = (0..<g.weightCount).map { (index: Int) -> Float in Float((index * 31 + index / 5) % 23 - 11) }
     let channels = 0..<g.inputChannels
-    for workers in [1, 3] {
+    let numbers = pixels.enumerated().map { index, pixel in
+      (Float(pixel) - Self.mean[index % g.inputChannels]) / Self.deviation[index % g.inputChannels]
+    }
+    for (workers, isNumber) in [(1, false), (3, false), (2, true)] {
+      // Numbers are rounded by code.
+      if isNumber && !BFloat16ProductTests.hasVectors { continue }
+      let library = KernelLibrary(CodeTarget(.avx512BF16))
       let windows = try PictureWindows(
-        g, .pixel(mean: Array(Self.mean[channels]), deviation: Array(Self.deviation[channels])))
+        g,
+        isNumber
+          ? .number : .pixel(mean: Array(Self.mean[channels]), deviation: Array(Self.deviation[channels])),
+        library: library)
+      if isNumber { try library.finish() }
       let memory = try ConvolutionBuffer(byteCount: windows.byteCount(threads: workers))
-      pixels.withUnsafeBytes { windows.write($0.baseAddress!, into: memory.base, workers: Workers(count: workers)) }
+      func write(_ x: UnsafeRawBufferPointer) {
+        if let x = x.baseAddress { windows.write(x, into: memory.base, workers: Workers(count: workers)) }
+      }
+      isNumber ? numbers.withUnsafeBytes(write) : pixels.withUnsafeBytes(write)
       #expect(memory.isGuardIntact)
       let filter = weight.withUnsafeBufferPointer { windows.filter($0.baseAddress!) }
       let w = windows.geometry, lanes = UnsafeMutableRawPointer(memory.base).assumingMemoryBound(to: BFloat16.self)
