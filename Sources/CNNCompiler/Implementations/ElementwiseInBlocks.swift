@@ -53,7 +53,7 @@ struct AdditionInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let type = try placement.storedResult(of: candidate), given = images.map(placement.imageType)
+    let type = try placement.storedResult(of: candidate), given = images.map { placement.imageType($0) }
     guard let library = placement.library, let tensor = type.blocks else { return }
     let addition = BlockedAddition(tensor, (given + [type]).map(\.element), library: library)
     try placement.add(

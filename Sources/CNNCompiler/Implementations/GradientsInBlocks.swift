@@ -71,7 +71,8 @@ struct InputGradientInBlocks: Implementation {
     guard let scaled = placement.source.node(defining: filter), let operation = scaled.operation as? ScaledFilter else {
       return try placement.rowMajor(filter)
     }
-    let types = LoweringTypes(operands: scaled.operands.map(placement.type), results: [placement.type(of: filter)])
+    let types = LoweringTypes(
+      operands: scaled.operands.map { placement.type(of: $0) }, results: [placement.type(of: filter)])
     var operands: [Value] = []
     for operand in scaled.operands { operands.append(try placement.rowMajor(operand)) }
     return try placement.add(

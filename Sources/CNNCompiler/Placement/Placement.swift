@@ -155,7 +155,10 @@ struct Placement {
     lowered.cost.cycles = choice.cycles
     (lowered.cost.precision, lowered.cost.instruction) = (choice.precision, choice.instruction)
     lowered.cost.reason = choice.reason
-    if choice.precision == .float32, (operands.map(imageType) + results).contains(where: { $0.element == .bfloat16 }) {
+    if choice.precision == .float32,
+      operands.contains(where: { imageType($0).element == .bfloat16 })
+        || results.contains(where: { $0.element == .bfloat16 })
+    {
       // In float32, on images of bfloat16.
       (lowered.cost.precision, lowered.cost.instruction, lowered.cost.reason) = (.bfloat16, "avx512_bf16", "")
     }
@@ -187,7 +190,7 @@ struct Placement {
     recomputation: Recomputation = .never, _ lowered: LoweredOperation
   ) -> Placed {
     Placed(
-      operation: operation, implementation: implementation, operandTypes: operands.map(imageType),
+      operation: operation, implementation: implementation, operandTypes: operands.map { imageType($0) },
       types: results, lowered: lowered, recomputation: recomputation)
   }
 
@@ -214,19 +217,22 @@ struct Placement {
 
   /// All that a node reads in blocks of channels; nil where something has none.
   func blockedReads(of node: Node) -> [Offer.Read]? {
-    let types = node.operands.compactMap(blockedType)
+    let types = node.operands.compactMap { blockedType($0) }
     return types.count == node.operands.count
       ? zip(node.operands, types).map { Offer.Read(value: $0, type: $1) } : nil
   }
 
   /// The types of what a value has become, in the order in which it is looked for.
-  func imageTypes(of value: Value) -> [TensorType] { images[value.index].map(imageType) }
+  func imageTypes(of value: Value) -> [TensorType] { images[value.index].map { imageType($0) } }
 
   /// The type in blocks of channels in which a value lies already, without the border that it may have; nil where it does
   /// not.
   func placedTypeInBlocks(_ value: Value) -> TensorType? {
-    let type = images[value.index].lazy.map(imageType).first { $0.layout.border != nil && $0.rank >= 2 }
-    return type.flatMap { try? $0.with(layout: .blocked()) }
+    for image in images[value.index] {
+      let type = imageType(image)
+      if type.layout.border != nil && type.rank >= 2 { return try? type.with(layout: .blocked()) }
+    }
+    return nil
   }
 
   /// Whether a value lies in blocks of channels already, of whatever element type.

@@ -59,8 +59,9 @@ struct PortableImplementation: Implementation {
     _ operation: any PortableOperation, _ candidate: Candidate, _ placement: Placement
   ) throws(CNNError) -> LoweringTypes {
     LoweringTypes(
-      operands: try operation.portableOperands(candidate.node.operands.map(placement.type)),
-      results: try operation.portableResults(candidate.node.results.map(placement.type)), workers: placement.workers)
+      operands: try operation.portableOperands(candidate.node.operands.map { placement.type(of: $0) }),
+      results: try operation.portableResults(candidate.node.results.map { placement.type(of: $0) }),
+      workers: placement.workers)
   }
 
   /// How the backward pass computes a result of these kernels again.

@@ -17,7 +17,7 @@ struct QuantizedArithmeticInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let types = images.map(placement.imageType)
+    let types = images.map { placement.imageType($0) }
     guard let library = placement.library, let tensor = types[0].blocks else { return }
     let stream: QuantizedStream
     switch candidate.node.operation {

@@ -7,21 +7,25 @@ public struct FilterPacking: Sendable {
   private let order: FilterOrder
   private let tapFactors: [Float]?
   private let panels: [Panel]
+  private let columns: [Column]
+  private let kernels: [GeneratedKernel]
   /// Words for each lane, and for each of its input channels or those that share a word.
   private let depth, channelDepth: Int
   /// How many input channels one round of the kernels takes.
   private let channelsPerRound: Int
 
+  // Both without references, which threads would count one after the other.
   private struct Panel: Sendable {
     let firstLane, lanes: Int
-    let columns: [Column]
+    /// Which of all columns are its own.
+    let columns: Range<Int>
   }
 
   /// Up to 16 neighbouring lanes of a panel.
   private struct Column: Sendable {
     let lane, count, used: Int
-    /// For whole blocks of input channels and for the last one; nil where the portable code packs them.
-    let kernel, lastKernel: GeneratedKernel?
+    /// Which kernels pack whole blocks of input channels and the last one; nil where the portable code does.
+    let kernel, lastKernel: Int?
   }
 
   /// The number of words.
@@ -49,7 +53,8 @@ public struct FilterPacking: Sendable {
       depth * filter.laneCount * 4 > library.target.lastCacheByteCount / 4
       && filter.panels.indices.allSatisfy { filter.lanes(of: $0) % 16 == 0 }
 
-    func kernel(_ inputs: Int, lanes: Int, used: Int, panelLanes: Int) -> GeneratedKernel? {
+    var kernels: [GeneratedKernel] = []
+    func kernel(_ inputs: Int, lanes: Int, used: Int, panelLanes: Int) -> Int? {
       let span = takesChannels ? 16 : order.run * 4
       guard inputs >= channelsPerRound, filter.element == .float32,
         FilterPackingKernel.isPossible(lanes: lanes, usedLanes: used, laneStride: order.laneStride * 4, span: span)
@@ -66,22 +71,25 @@ public struct FilterPacking: Sendable {
         sourceStep: channelsPerRound * order.depthStride * 4, placeStep: channelsPerRound * panelLanes * 4,
         transform: transform.map { .init(transform: $0, positionStride: filter.inputChannels * panelLanes * 4) },
         isStreamed: isStreamed)
-      return library.kernel(kernel, name: kernel.name) { kernel.code() }
+      kernels.append(library.kernel(kernel, name: kernel.name) { kernel.code() })
+      return kernels.count - 1
     }
     let lastInputs = (filter.inputChannels - 1) % filter.blockDepth + 1
-    var panels: [Panel] = []
+    var panels: [Panel] = [], columns: [Column] = []
     for panel in filter.panels.indices {
       let firstLane = filter.firstLane(of: panel), lanes = filter.lanes(of: panel)
-      let columns = stride(from: 0, to: lanes, by: 16).map { lane in
+      let firstColumn = columns.count
+      for lane in stride(from: 0, to: lanes, by: 16) {
         let count = min(16, lanes - lane), used = max(0, min(count, filter.outputChannels - firstLane - lane))
-        return Column(
-          lane: lane, count: count, used: used,
-          kernel: kernel(filter.blockDepth, lanes: count, used: used, panelLanes: lanes),
-          lastKernel: kernel(lastInputs, lanes: count, used: used, panelLanes: lanes))
+        columns.append(
+          Column(
+            lane: lane, count: count, used: used,
+            kernel: kernel(filter.blockDepth, lanes: count, used: used, panelLanes: lanes),
+            lastKernel: kernel(lastInputs, lanes: count, used: used, panelLanes: lanes)))
       }
-      panels.append(Panel(firstLane: firstLane, lanes: lanes, columns: columns))
+      panels.append(Panel(firstLane: firstLane, lanes: lanes, columns: firstColumn..<columns.count))
     }
-    self.panels = panels
+    (self.panels, self.columns, self.kernels) = (panels, columns, kernels)
   }
 
   /// Packs a weight, each output channel times its `scale`, rounded to the filter's type.
@@ -114,9 +122,11 @@ public struct FilterPacking: Sendable {
   ) {
     let first = block * filter.blockDepth
     let inputs = first..<min(first + filter.blockDepth, filter.inputChannels)
-    for panel in panels[panel.map { $0..<$0 + 1 } ?? panels.indices] {
+    for index in panel.map({ $0..<$0 + 1 }) ?? panels.indices {
+      let panel = panels[index]
       let place = packed + panel.firstLane * depth + filter.element.words(first) * panel.lanes * channelDepth
-      for column in panel.columns {
+      for index in panel.columns {
+        let column = columns[index]
         pack(
           weight + (panel.firstLane + column.lane) * order.laneStride, column, inputs,
           scale: scale.map { $0 + panel.firstLane + column.lane }, into: place + column.lane, panel.lanes)
@@ -140,7 +150,7 @@ public struct FilterPacking: Sendable {
       first = rounds * channelsPerRound
       var arguments = FilterPackingArguments(
         scale: factors, source: weight + inputs.lowerBound * order.depthStride, place: place, rounds: rounds)
-      kernel(&arguments)
+      kernels[kernel](&arguments)
     }
     // What is left, number by number.
     for input in first..<inputs.count {
