@@ -10,6 +10,8 @@ public enum ElementType: String, Sendable, Hashable, CaseIterable {
   case uint8
   /// 8-bit signed integers: quantised weights. Only inside of plans.
   case int8
+  /// 16-bit signed integers: levels where the processor multiplies none of 8 bits. Only inside of plans.
+  case int16
 
   /// What callers give and get.
   public static let external: [ElementType] = [.float32, .int32, .uint8]
@@ -18,7 +20,7 @@ public enum ElementType: String, Sendable, Hashable, CaseIterable {
   public var byteCount: Int {
     switch self {
     case .float32, .int32: 4
-    case .bfloat16: 2
+    case .bfloat16, .int16: 2
     case .uint8, .int8: 1
     }
   }
@@ -27,7 +29,7 @@ public enum ElementType: String, Sendable, Hashable, CaseIterable {
   public var isInteger: Bool {
     switch self {
     case .float32, .bfloat16: false
-    case .int32, .uint8, .int8: true
+    case .int32, .uint8, .int8, .int16: true
     }
   }
 }

@@ -176,7 +176,7 @@ func dtypeCode(_ element: ElementType) -> Int32 {
   case .float32: Int32(SCNN_FLOAT32)
   case .int32: Int32(SCNN_INT32)
   case .uint8: Int32(SCNN_UINT8)
-  case .bfloat16, .int8: -1  // Only inside of plans.
+  case .bfloat16, .int8, .int16: -1  // Only inside of plans.
   }
 }
 

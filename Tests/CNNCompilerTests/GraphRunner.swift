@@ -43,7 +43,7 @@ final class GraphRunner {
       case .float32: base.storeBytes(of: value, toByteOffset: position * 4, as: Float.self)
       case .int32: base.storeBytes(of: Int32(value), toByteOffset: position * 4, as: Int32.self)
       case .uint8: base.storeBytes(of: UInt8(value), toByteOffset: position, as: UInt8.self)
-      case .bfloat16, .int8: throw CNNError(.internalFault, "no input has the type \(type.element)")
+      case .bfloat16, .int8, .int16: throw CNNError(.internalFault, "no input has the type \(type.element)")
       }
     }
   }

@@ -33,7 +33,7 @@ extension Permute: PortableOperation {
       return LoweredOperation(kernel: {
         Rearrangement.permute($0.operand(0), shape: shape, order: order, into: $0.result(), workers: $0.workers)
       })
-    case .bfloat16:
+    case .bfloat16, .int16:
       throw CNNError(.invalidArgument, "numbers of 16 bits are not permuted")
     }
   }

@@ -21,7 +21,11 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   var result: ByteLevels?
 
   static var implementations: [any Implementation] {
-    [QuantizedTileConvolution(), QuantizedDepthwiseConvolution(), PortableQuantizedConvolution()]
+    [
+      QuantizedConvolutionInBlocks(products: TileConvolution.self),
+      QuantizedConvolutionInBlocks(products: ByteProductConvolution.self), QuantizedDepthwiseConvolution(),
+      PortableQuantizedConvolution(),
+    ]
   }
 
   var kind: String { "quantized_\(operation.kind)" }

@@ -106,46 +106,6 @@ public struct TileConvolution: Sendable {
       epilogue: epilogue, requantization: nil, picture: nil, zeroPoint: 0, workers: workers, library: library)
   }
 
-  /// Why a convolution of bytes cannot be computed by tiles, in a few words; nil where it can.
-  /// - Parameter isPicture: whether the image is NHWC, few channels of a picture; else it is in blocks.
-  public static func refusalOfBytes(
-    _ g: ConvolutionGeometry, isPicture: Bool, _ target: CodeTarget
-  ) -> String? {
-    guard TileProductKernel.isPossibleOfBytes(on: target) else {
-      return "\(target.instructionSet) has no products of tiles of bytes"
-    }
-    if isPicture { return BytePicture.refusal(g) }
-    return g.isChannelwise ? "every channel has a filter of its own, which is no product" : nil
-  }
-
-  /// How many cycles each of the workers will take for the bytes of a picture.
-  public static func cycles(ofPicture g: ConvolutionGeometry, workers: Workers) -> Double {
-    let tiles = Double((g.outputPixels + 15) / 16 * ((g.outputChannels + 15) / 16))
-    return tiles * Double(16 * g.kernelHeight + 75) / Double(workers.count)
-  }
-
-  /// Plans a convolution of levels, of an image in blocks or of a picture.
-  /// - Parameters:
-  ///   - isPicture: whether the image is NHWC.
-  ///   - zeroPoints: the level around the image, one, or of a picture one for each channel.
-  ///   - addsResidual: whether levels laid out like the result are added.
-  ///   - requantization: what becomes of the sums.
-  /// - Throws: `.invalidArgument` with the refusal.
-  public init(
-    ofBytes geometry: ConvolutionGeometry, isPicture: Bool, zeroPoints: [UInt8], addsResidual: Bool,
-    _ requantization: Requantization, workers: Workers, library: KernelLibrary
-  ) throws(CNNError) {
-    if let reason = Self.refusalOfBytes(geometry, isPicture: isPicture, library.target) {
-      throw CNNError(.invalidArgument, "a convolution cannot be computed by tiles: \(reason)")
-    }
-    try self.init(
-      geometry, input: .blocked, outputBorder: .none, element: .uint8,
-      result: requantization.levels == nil ? .float32 : .uint8,
-      epilogue: Epilogue(hasBias: true, addsResidual: addsResidual), requantization: requantization,
-      picture: isPicture ? BytePicture(geometry, zeroPoints: zeroPoints) : nil, zeroPoint: zeroPoints.first ?? 0,
-      workers: workers, library: library)
-  }
-
   private init(
     _ geometry: ConvolutionGeometry, input: ConvolutionInput, outputBorder: BlockedTensor.Border,
     element: ElementType, result: ElementType, epilogue: Epilogue, requantization: Requantization?,
@@ -288,5 +248,49 @@ public struct TileConvolution: Sendable {
         bias: bias.map { $0 + first * 4 }, multipliers: multipliers.map { $0 + first },
         residual: residual.map { $0 + product.outputByteOffset }, into: y + product.outputByteOffset, workers: workers)
     }
+  }
+}
+
+extension TileConvolution: ByteConvolution {
+  /// What profiles call it.
+  public static let name = "tiles"
+
+  /// What it multiplies by on a target.
+  public static func instruction(on target: CodeTarget) -> String { "amx_int8" }
+
+  /// Why it cannot compute a convolution of levels; nil where it can.
+  public static func refusal(ofBytes g: ConvolutionGeometry, isPicture: Bool, _ target: CodeTarget) -> String? {
+    guard TileProductKernel.isPossibleOfBytes(on: target) else {
+      return "\(target.instructionSet) has no products of tiles of bytes"
+    }
+    if let refusal = TilePermission.refusal { return refusal }
+    if isPicture { return BytePicture.refusal(g) }
+    return g.isChannelwise ? "every channel has a filter of its own, which is no product" : nil
+  }
+
+  /// How many cycles each of the workers will take for levels, where it can.
+  public static func cycles(
+    ofBytes g: ConvolutionGeometry, isPicture: Bool, _ target: CodeTarget, workers: Workers
+  ) -> Double {
+    guard isPicture else { return cycles(g, element: .uint8, workers: workers) }
+    let tiles = Double((g.outputPixels + 15) / 16 * ((g.outputChannels + 15) / 16))
+    return tiles * Double(16 * g.kernelHeight + 75) / Double(workers.count)
+  }
+
+  /// Plans a convolution of levels.
+  /// - Throws: `.invalidArgument` with the refusal.
+  public init(
+    ofBytes geometry: ConvolutionGeometry, isPicture: Bool, zeroPoints: [UInt8], addsResidual: Bool,
+    _ requantization: Requantization, workers: Workers, library: KernelLibrary
+  ) throws(CNNError) {
+    if let reason = Self.refusal(ofBytes: geometry, isPicture: isPicture, library.target) {
+      throw CNNError(.invalidArgument, "a convolution cannot be computed by tiles: \(reason)")
+    }
+    try self.init(
+      geometry, input: .blocked, outputBorder: .none, element: .uint8,
+      result: requantization.levels == nil ? .float32 : .uint8,
+      epilogue: Epilogue(hasBias: true, addsResidual: addsResidual), requantization: requantization,
+      picture: isPicture ? BytePicture(geometry, zeroPoints: zeroPoints) : nil, zeroPoint: zeroPoints.first ?? 0,
+      workers: workers, library: library)
   }
 }

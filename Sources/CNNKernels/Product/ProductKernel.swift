@@ -8,7 +8,7 @@ import X86Assembler
 /// along the depth come runs of neighbouring words (16 of a block) inside loops (over blocks, rows and columns of the
 /// filter). A word is 32 bits: a channel of float32, or neighbouring channels of a smaller type, which one instruction
 /// multiplies and adds. The filter is packed in the order in which the kernel reads it. All of the depth is summed in
-/// registers, in float32; on the way to memory the epilogue is applied.
+/// registers, in float32 or, of levels, as integers; on the way to memory the epilogue is applied.
 struct ProductKernel: Hashable, Sendable {
   /// A loop along the depth.
   struct Loop: Hashable, Sendable {
@@ -39,12 +39,15 @@ struct ProductKernel: Hashable, Sendable {
   /// How far ahead the filter is fetched, in bytes; 0 where it comes from a near cache anyway. The processor's own
   /// prefetching stops at the end of every 4 KiB.
   var prefetchDistance = 0
-  /// The type of the numbers of `a` and the filter, and of the output and the residual: each float32 or bfloat16.
+  /// The type of the numbers of `a` and the filter, and of the output and the residual: each float32 or bfloat16; of
+  /// levels, uint8 or int16 by signed numbers of the same size, and uint8 or float32.
   var input = ElementType.float32, output = ElementType.float32
   /// In which lane of the output's block the first column begins, where the columns go on into another block.
   var firstLane = 0
   /// Whether the last column is the first of a block of bfloat16 whose other lanes become zero.
   var fillsBlock = false
+  /// What happens to sums of levels, beside the addition of a residual; nil where floats are multiplied.
+  var requantizing: Requantizing?
 }
 
 /// What happens to a convolution's sums on their way to memory: bias, residual and activation, in this order.
@@ -70,13 +73,15 @@ struct ProductArguments {
   var a: UnsafeRawPointer
   /// The packed filter of these columns.
   var filter: UnsafeRawPointer
-  /// One float for each lane of the columns.
+  /// One float for each lane of the columns; of levels, an integer.
   var bias: UnsafeRawPointer
   /// The first pixel of the result, and of the residual, which is laid out like it.
   var output: UnsafeMutableRawPointer
   var residual: UnsafeRawPointer
   /// How many tiles, one after the other.
   var tiles: Int
+  /// Of levels: one float for each lane of the columns, and the `RepeatedNumbers` of a requantisation.
+  var multipliers, numbers: UnsafeRawPointer?
 }
 
 extension ProductKernel {
@@ -98,11 +103,12 @@ extension ProductKernel {
 
   /// A readable name, which is the kernel's identity in dumps and profiles.
   var name: String {
-    var parts = ["product", target.vectorName, "\(rows.count)x\(columns.reduce(0, +))"]
+    var parts = ["product", input == .uint8 ? "vnni" : target.vectorName, "\(rows.count)x\(columns.reduce(0, +))"]
     parts.append("k" + (loops.map { "\($0.count)" } + ["\(depth)"]).joined(separator: "x"))
     if epilogue.hasBias { parts.append("bias") }
     if epilogue.addsResidual { parts.append("add") }
     if let activation = epilogue.activation { parts.append(activation.function.rawValue) }
+    if let function = requantizing?.function { parts.append("\(function)") }
     if input != .float32 || output != .float32 { parts.append("\(input.rawValue)_to_\(output.rawValue)") }
     return parts.joined(separator: "_")
   }
@@ -119,9 +125,18 @@ extension ProductKernel {
   }
 
   /// The registers that a tile of this size takes.
-  static func registerCount(rows: Int, columns: Int, temporaries: Int, _ target: CodeTarget) -> Int {
-    // While summing: one column of the filter's row each, and without embedded broadcast one more for `a`.
-    rows * columns + max(columns + (target.hasAVX512 ? 0 : 1), temporaries)
+  static func registerCount(
+    rows: Int, columns: Int, temporaries: Int, input: ElementType = .float32, _ target: CodeTarget
+  ) -> Int {
+    // While summing: one column of the filter's row each, one for `a` where that is no operand in memory, and one for
+    // products that are added by an instruction of its own.
+    let own = (embedsBroadcast(input, target) ? 0 : 1) + (input == .int16 ? 1 : 0)
+    return rows * columns + max(columns + own, temporaries)
+  }
+
+  /// Whether a word of `a` is an operand in memory. Levels are unsigned, which those are not.
+  static func embedsBroadcast(_ input: ElementType, _ target: CodeTarget) -> Bool {
+    target.hasAVX512 && !input.isInteger
   }
 
   /// The machine code.
@@ -143,6 +158,8 @@ private struct ProductEmitter {
   let residual = GeneralRegister.r11, tiles = GeneralRegister.rcx, bias = GeneralRegister.rdx
   let a = GeneralRegister.rax, b = GeneralRegister.rsi
   let counters: [GeneralRegister] = [.rdi, .rbx, .r12, .r13]
+  // Of levels.
+  let multipliers = GeneralRegister.r14, numbers = RepeatedNumbers(base: .r15)
 
   /// `a` points into the middle of the tile, where one byte of displacement (times 4) reaches the most rows.
   var bias0: Int {
@@ -158,7 +175,8 @@ private struct ProductEmitter {
   }
 
   func emit() {
-    let saved = counters.prefix(kernel.loops.count).dropFirst()
+    var saved = Array(counters.prefix(kernel.loops.count).dropFirst())
+    if kernel.requantizing != nil { saved += [multipliers, numbers.base] }
     k.push(.rbp)
     k.mov(.rbp, .rsp)
     for register in saved { k.push(register) }
@@ -169,6 +187,10 @@ private struct ProductEmitter {
     k.mov(output, arguments[24])
     k.mov(residual, arguments[32])
     k.mov(tiles, arguments[40])
+    if kernel.requantizing != nil {
+      k.mov(multipliers, arguments[48])
+      k.mov(numbers.base, arguments[56])
+    }
     if bias0 != 0 { k.add(tile, bias0) }
 
     let nextTile = k.newLabel()
@@ -247,15 +269,16 @@ private struct ProductEmitter {
       }
       for row in kernel.rows.indices {
         let address = a[kernel.rows[row] - bias0 + index * 4]
-        if kernel.target.hasAVX512 {
+        if ProductKernel.embedsBroadcast(kernel.input, kernel.target) {
           for (column, lanes) in kernel.columns.enumerated() {
             multiplyAdd(accumulator(row, column), free(column, lanes: lanes), .memory(address.splat))
           }
         } else {
-          let element = free(kernel.columns.count, lanes: 8)
-          code.broadcast(element, address)
+          let number = kernel.columns.count
+          code.broadcast(free(number, lanes: kernel.columns.max() ?? 8), address)
           for (column, lanes) in kernel.columns.enumerated() {
-            code.multiplyAdd(accumulator(row, column), free(column, lanes: lanes), element)
+            multiplyAdd(
+              accumulator(row, column), free(column, lanes: lanes), .register(free(number, lanes: lanes)))
           }
         }
       }
@@ -263,12 +286,55 @@ private struct ProductEmitter {
     k.add(b, depth * filterRow)
   }
 
-  /// d += a b, or the sum of the products of a word's numbers.
-  private func multiplyAdd(_ d: WideRegister, _ a: WideRegister, _ b: VectorCode.Operand) {
-    if kernel.input == .bfloat16 { code.multiplyAddPairs(d, a, b) } else { code.multiplyAdd(d, a, b) }
+  /// d += w x, or the sum of the products of a word's numbers.
+  private func multiplyAdd(_ d: WideRegister, _ w: WideRegister, _ x: VectorCode.Operand) {
+    switch (kernel.input, x) {
+    case (.bfloat16, _): code.multiplyAddPairs(d, w, x)
+    case (.uint8, .register(let x)): code.addProductsOfBytes(d, x, .register(w))
+    case (.int16, _):
+      code.addProductsOfWords(d, w, x, temporary: free(kernel.columns.count + 1, lanes: d.lanes))
+    default: code.multiplyAdd(d, w, x)
+    }
+  }
+
+  /// Sums of levels become levels, or the floats that they stand for; see `Requantization`.
+  private func finish(_ requantizing: Requantizing) {
+    let size = kernel.output.byteCount, blockLanes = BlockedTensor.pixelByteCount / size
+    let lanes = kernel.target.lanes, inTurns = requantizing.inTurns(kernel.target)
+    let each = requantizing.function == nil ? 2 : ExactActivation.temporaryCount
+    for row in kernel.rows.indices {
+      var places: [(sum: WideRegister, offset: Int, multiplier: Address)] = []
+      var lane = 0
+      for (column, count) in kernel.columns.enumerated() {
+        let place = lane + kernel.firstLane
+        places.append(
+          (
+            accumulator(row, column),
+            kernel.outputRows[row] + place / blockLanes * kernel.outputBlockStride
+              + (place % blockLanes - kernel.firstLane) * size,
+            multipliers[lane * 4]
+          ))
+        lane += count
+      }
+      for first in stride(from: 0, to: places.count, by: inTurns) {
+        let own = places[first..<min(first + inTurns, places.count)]
+        code.requantize(
+          own.map(\.sum), multipliers: own.map { .memory($0.multiplier) },
+          residuals: kernel.epilogue.addsResidual ? own.map { residual[$0.offset] } : [], requantizing, numbers,
+          temporaries: own.indices.map { index in
+            (0..<each).map { free(requantizing.function == nil ? $0 : (index - first) * each + $0, lanes: lanes) }
+          })
+      }
+      if requantizing.givesLevels {
+        code.storeLevels(places.map { ($0.sum, output[$0.offset]) }, temporary: free(0, lanes: lanes))
+      } else {
+        for place in places { code.store(output[place.offset], place.sum) }
+      }
+    }
   }
 
   private func finish() {
+    if let requantizing = kernel.requantizing { return finish(requantizing) }
     let epilogue = kernel.epilogue, size = kernel.output.byteCount
     let blockLanes = BlockedTensor.pixelByteCount / size, isRounded = kernel.output == .bfloat16
     let temporaries = (0..<epilogue.temporaryCount).map { free($0, lanes: kernel.target.lanes) }

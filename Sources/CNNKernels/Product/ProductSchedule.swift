@@ -19,6 +19,17 @@ struct ProductInput: Hashable, Sendable {
     blockByteCount = tensor.blockByteCount
   }
 
+  /// A picture of bytes as NHWC with its border, the windows' rows of which are channels; or the same as 16-bit numbers.
+  init(_ picture: BytePicture, _ g: ConvolutionGeometry, _ element: ElementType) throws(CNNError) {
+    images = g.batch
+    channels = try picture.product.inputChannels
+    (blockDepth, self.element) = (channels, element)
+    pixelByteCount = picture.channels * g.strideWidth * element.byteCount
+    rowByteCount = picture.rowByteCount * element.byteCount
+    imageByteCount = picture.imageByteCount * element.byteCount
+    blockByteCount = images * imageByteCount
+  }
+
   /// Images of `height` x `width` x `channels`, row-major.
   init(images: Int, height: Int, width: Int, channels: Int) {
     (self.images, self.channels, blockDepth, element) = (images, channels, channels, .float32)
@@ -60,7 +71,8 @@ struct ProductSchedule: Sendable {
   private let output: BlockedTensor
   /// For each panel, where the input channels that it reads begin, in bytes.
   private let panelInputs: [Int]
-  private let hasBias, addsResidual: Bool
+  /// `RepeatedNumbers` of a requantisation.
+  private let numbers: [Float]
 
   /// Plans the convolution of `input` with a window of `kernel`, `stride` and `dilation`.
   /// - Parameters:
@@ -68,7 +80,8 @@ struct ProductSchedule: Sendable {
   ///   - places: the pixels that are computed.
   init(
     _ input: ProductInput, groups: Int = 1, kernel: [Int], stride: [Int], dilation: [Int], output places: PixelGrid,
-    filterOrder: FilterOrder? = nil, epilogue: Epilogue, workers: Workers, library: KernelLibrary
+    filterOrder: FilterOrder? = nil, epilogue: Epilogue, requantization: Requantization? = nil, workers: Workers,
+    library: KernelLibrary
   ) {
     let target = library.target, output = places.tensor
     let isContiguous =
@@ -78,19 +91,21 @@ struct ProductSchedule: Sendable {
     let lineCount = isContiguous ? 1 : output.images * places.height
     let channels = input.channels / groups, blocks = (channels + input.blockDepth - 1) / input.blockDepth
     let element = input.element, isRounded = output.element == .bfloat16
+    let requantizing = requantization.map { Requantizing(function: $0.function, givesLevels: $0.levels != nil) }
+    numbers = RepeatedNumbers.list(requantization?.constants ?? [])
     // What is rounded is written in whole columns of 16.
-    let outputs = isRounded ? (output.channels / groups + 15) / 16 * 16 : output.channels / groups
+    let outputs = isRounded || element.isInteger ? (output.channels / groups + 15) / 16 * 16 : output.channels / groups
     let tiling = Tiling.best(
       linePixels: linePixels, channels: outputs, depth: element.words(channels) * kernel[0] * kernel[1],
-      temporaries: epilogue.temporaryCount, latency: element == .bfloat16 ? 6 : 4, target)
+      temporaries: requantizing?.temporaryCount(target) ?? epilogue.temporaryCount, wholeBlocks: element.isInteger,
+      latency: Self.latency(element), input: element, target)
     let panels = Array(repeating: tiling.panels, count: groups).flatMap { $0 }
     panelInputs = panels.indices.map { $0 / tiling.panels.count * blocks * input.blockByteCount }
     let filter = PackedFilter(
       outputChannels: output.channels, inputChannels: channels, height: kernel[0], width: kernel[1],
-      blockDepth: input.blockDepth, panels: panels, element: element)
+      blockDepth: input.blockDepth, panels: panels, element: element == .uint8 ? .int8 : element)
     packing = FilterPacking(filter, order: filterOrder, library: library)
     self.output = output
-    (hasBias, addsResidual) = (epilogue.hasBias, epilogue.addsResidual)
 
     // The depth, as loops.
     var loops: [ProductKernel.Loop] = []
@@ -130,7 +145,7 @@ struct ProductSchedule: Sendable {
               outputBlockStride: output.blockByteCount, tileStep: rows * step,
               outputTileStep: rows * places.pixelByteCount, epilogue: epilogue,
               prefetchDistance: prefetchDistance, input: element, output: output.element,
-              firstLane: isInOneBlock ? 0 : lane, fillsBlock: endsHalfway)))
+              firstLane: isInOneBlock ? 0 : lane, fillsBlock: endsHalfway, requantizing: requantizing)))
       }
       return result
     }
@@ -160,6 +175,16 @@ struct ProductSchedule: Sendable {
       runs, panels: panels.count, filterBytes: filterBytes, inputBytes: inputBytes, count: workers.count,
       chunkTiles: max(1, target.secondCacheByteCount / 3 / max(1, tileBytes)), step: step,
       outputStep: places.pixelByteCount)
+  }
+
+  /// The cycles from one addition to a sum to the next.
+  private static func latency(_ element: ElementType) -> Int {
+    switch element {
+    case .bfloat16: 6
+    case .uint8: 5
+    case .int16: 1  // An addition alone.
+    default: 4
+    }
   }
 
   /// Divides panels or pixels among the threads, whichever leaves less to the busiest one.
@@ -215,18 +240,25 @@ struct ProductSchedule: Sendable {
   }
 
   /// Computes all of it.
+  /// - Parameters:
+  ///   - bias: a word of 32 bits for each lane: floats, or of levels what their sums begin with.
+  ///   - multipliers: of levels, as many floats.
   func run(
-    _ input: UnsafeRawPointer, filter packed: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-    residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer, workers: Workers
+    _ input: UnsafeRawPointer, filter packed: UnsafeRawPointer, bias: UnsafeRawPointer?,
+    multipliers: UnsafePointer<Float>? = nil, residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer,
+    workers: Workers
   ) {
-    workers.run(parts: work.count) { worker in
-      run(work[worker], input, packed, bias, residual, output)
+    numbers.withUnsafeBytes { numbers in
+      workers.run(parts: work.count) { worker in
+        run(work[worker], input, packed, bias, multipliers, numbers.baseAddress, residual, output)
+      }
     }
   }
 
   private func run(
-    _ work: Work, _ input: UnsafeRawPointer, _ packed: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?,
-    _ residual: UnsafeRawPointer?, _ output: UnsafeMutableRawPointer
+    _ work: Work, _ input: UnsafeRawPointer, _ packed: UnsafeRawPointer, _ bias: UnsafeRawPointer?,
+    _ multipliers: UnsafePointer<Float>?, _ numbers: UnsafeRawPointer?, _ residual: UnsafeRawPointer?,
+    _ output: UnsafeMutableRawPointer
   ) {
     for chunk in work.chunks {
       for panel in work.panels {
@@ -234,14 +266,16 @@ struct ProductSchedule: Sendable {
         let lanes = self.output.channelsPerBlock
         let shift =
           firstLane / lanes * self.output.blockByteCount + firstLane % lanes * self.output.element.byteCount
-        let panelFilter = UnsafeRawPointer(packed + firstLane * filter.depth)
-        let panelBias = bias.map { UnsafeRawPointer($0 + firstLane) } ?? panelFilter
+        let panelFilter = packed + firstLane * filter.depth * 4
+        let panelBias = bias.map { $0 + firstLane * 4 } ?? panelFilter
+        let panelMultipliers = multipliers.map { UnsafeRawPointer($0 + firstLane) }
         let kernels = kernels[panel]
         for run in chunk {
           var arguments = ProductArguments(
             a: input + panelInputs[panel] + run.input, filter: panelFilter, bias: panelBias,
             output: output + run.output + shift,
-            residual: (residual ?? UnsafeRawPointer(output)) + run.output + shift, tiles: run.tiles)
+            residual: (residual ?? UnsafeRawPointer(output)) + run.output + shift, tiles: run.tiles,
+            multipliers: panelMultipliers, numbers: numbers)
           kernels[run.kernel](&arguments)
         }
       }

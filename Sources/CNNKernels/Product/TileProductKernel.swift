@@ -29,14 +29,6 @@ struct TileProductKernel: Hashable, Sendable {
   /// What happens to sums of bytes, beside the addition of a residual; nil where bfloat16 is multiplied.
   var requantizing: Requantizing?
 
-  /// How sums of bytes become results.
-  struct Requantizing: Hashable, Sendable {
-    /// What is applied before the rounding.
-    var function: ExactActivation?
-    /// Whether the results are levels; else they are floats.
-    var givesLevels: Bool
-  }
-
   /// How results, and residuals like them, lie.
   struct Output: Hashable, Sendable {
     /// float32, bfloat16 or uint8.
@@ -354,7 +346,7 @@ private struct TileProductEmitter {
   }
 
   /// Sums of bytes become levels, or the floats that they stand for; see `Requantization`.
-  private func finish(pixel: Int, _ requantizing: TileProductKernel.Requantizing) {
+  private func finish(pixel: Int, _ requantizing: Requantizing) {
     let offset = pixel * kernel.output.pixelStride
     for column in 0..<kernel.tileColumns {
       let x = register(column), t = register(2)

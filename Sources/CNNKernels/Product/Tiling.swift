@@ -1,3 +1,5 @@
+import CNNCore
+
 /// The size of a product's tiles: how the pixels of a line and the output channels are cut.
 struct Tiling: Sendable {
   /// The lanes of each panel's columns.
@@ -7,18 +9,22 @@ struct Tiling: Sendable {
 
   /// The cheapest by a model of the machine: a multiply-add of a whole register a cycle (two of half ones), two loads a
   /// cycle of up to half a register each, and a few dozen cycles to begin and end a tile.
-  /// - Parameter latency: the cycles from one addition to a sum to the next.
+  /// - Parameters:
+  ///   - wholeBlocks: whether no panel may end within 16 channels.
+  ///   - latency: the cycles from one addition to a sum to the next.
+  ///   - input: what is multiplied.
   static func best(
     linePixels: Int, channels: Int, depth: Int, temporaries: Int, wholeBlocks: Bool = false, latency: Int = 4,
-    _ target: CodeTarget
+    input: ElementType = .float32, _ target: CodeTarget
   ) -> Tiling {
-    var best = Tiling(channels: channels, width: 1, linePixels, temporaries, target)
-    var lowest = best.cost(depth: depth, latency: latency, target)
+    var best = Tiling(channels: channels, width: 1, linePixels, temporaries, input, target)
+    var lowest = best.cost(depth: depth, latency: latency, input, target)
     for width in 2...8
-    where ProductKernel.registerCount(rows: 1, columns: width, temporaries: temporaries, target) <= target.registerCount
+    where ProductKernel.registerCount(rows: 1, columns: width, temporaries: temporaries, input: input, target)
+      <= target.registerCount
     {
-      let tiling = Tiling(channels: channels, width: width, linePixels, temporaries, target)
-      let cost = tiling.cost(depth: depth, latency: latency, target)
+      let tiling = Tiling(channels: channels, width: width, linePixels, temporaries, input, target)
+      let cost = tiling.cost(depth: depth, latency: latency, input, target)
       // Of equals the narrower, whose filter panels are smaller.
       if cost < 0.995 * lowest || (wholeBlocks && best.panels[0].count == 1 && !target.hasAVX512) {
         (best, lowest) = (tiling, cost)
@@ -27,25 +33,27 @@ struct Tiling: Sendable {
     return best
   }
 
-  private init(channels: Int, width: Int, _ linePixels: Int, _ temporaries: Int, _ target: CodeTarget) {
+  private init(
+    channels: Int, width: Int, _ linePixels: Int, _ temporaries: Int, _ input: ElementType, _ target: CodeTarget
+  ) {
     panels = Self.panels(channels: channels, width: width, target)
     let columns = panels.map(\.count).max() ?? 1
     var rows = 1
     while rows < 28,
-      ProductKernel.registerCount(rows: rows + 1, columns: columns, temporaries: temporaries, target)
+      ProductKernel.registerCount(rows: rows + 1, columns: columns, temporaries: temporaries, input: input, target)
         <= target.registerCount
     { rows += 1 }
     (rowCounts, tileCounts) = Self.cut(linePixels, rows)
   }
 
   /// Cycles for one line of pixels.
-  private func cost(depth: Int, latency: Int, _ target: CodeTarget) -> Double {
+  private func cost(depth: Int, latency: Int, _ input: ElementType, _ target: CodeTarget) -> Double {
     var cost = 0.0
     for columns in panels {
       let units = Double(columns.reduce(0, +)) / 16
       for (rows, tiles) in zip(rowCounts, tileCounts) {
         let products = Double(rows) * units
-        let loads = (Double(rows * (target.hasAVX512 ? columns.count : 1)) + 2 * units) / 2
+        let loads = (Double(rows * (ProductKernel.embedsBroadcast(input, target) ? columns.count : 1)) + 2 * units) / 2
         // So many sums must be under way to hide the cycles that each takes.
         let cycles = max(products, loads, Double(latency))
         cost += Double(tiles) * (Double(depth) * cycles + 40 + 2 * products)

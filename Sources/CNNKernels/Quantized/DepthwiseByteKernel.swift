@@ -251,7 +251,8 @@ private struct DepthwiseByteEmitter {
       let own = places[first..<min(first + step, places.count)]
       code.requantize(
         own.map { sum($0.output, $0.vector) },
-        multipliers: own.map { .memory(multipliers[$0.vector * vectorByteCount]) }, kernel.function, numbers,
+        multipliers: own.map { .memory(multipliers[$0.vector * vectorByteCount]) },
+        Requantizing(function: kernel.function, givesLevels: true), numbers, limitsBelow: false,
         temporaries: temporaries)
     }
   }

@@ -18,32 +18,83 @@ struct RepeatedNumbers {
   }
 }
 
+/// How integer sums become results, beside the addition of a residual.
+struct Requantizing: Hashable, Sendable {
+  /// What is applied before the rounding.
+  var function: ExactActivation?
+  /// Whether the results are levels; else they are floats.
+  var givesLevels: Bool
+
+  /// How many registers are rounded in turns where they are a tile's columns: those for which there are temporaries.
+  func inTurns(_ target: CodeTarget) -> Int { function == nil ? 8 : target.hasAVX512 ? 2 : 1 }
+  /// The temporaries of so many.
+  func temporaryCount(_ target: CodeTarget) -> Int {
+    function == nil ? 2 : inTurns(target) * ExactActivation.temporaryCount
+  }
+}
+
 extension VectorCode {
-  /// Integer sums become levels as integers of 32 bits, not yet limited from below; see `Requantization`, whose `constants`
-  /// the numbers are.
+  /// Integer sums become levels as integers of 32 bits, or floats; see `Requantization`, whose `constants` the numbers are.
   ///
-  /// What is no number, or far below, becomes the smallest integer. What is limited from below afterwards, as bytes, is the
-  /// level.
+  /// What is no number becomes what is far below: the smallest level, or where levels are not limited from below the
+  /// smallest integer. What is limited from below afterwards, as bytes, is the level.
   ///
   /// - Parameters:
   ///   - multipliers: of each register.
-  ///   - temporaries: of each register as many as a function takes, or one alone where there is none.
+  ///   - residuals: where the levels that are added to each register are; none without a residual.
+  ///   - limitsBelow: whether levels are limited from below.
+  ///   - temporaries: of each register as many as a function takes; where there is none one alone, two with a residual.
   func requantize(
-    _ x: [WideRegister], multipliers: [Operand], _ function: ExactActivation?, _ numbers: RepeatedNumbers,
-    temporaries: [[WideRegister]]
+    _ x: [WideRegister], multipliers: [Operand], residuals: [Address] = [], _ requantizing: Requantizing,
+    _ numbers: RepeatedNumbers, limitsBelow: Bool = true, temporaries: [[WideRegister]]
   ) {
     guard let shared = temporaries.first?.first else { return }
+    func address(_ constant: RequantizationConstant) -> Address { numbers.address(constant.rawValue) }
+    func operand(_ constant: RequantizationConstant) -> Operand { numbers.operand(constant.rawValue, target) }
     for x in x { toFloats(x, x) }
-    broadcast(shared, numbers.address(RequantizationConstant.term.rawValue))
-    for (x, multiplier) in zip(x, multipliers) { multiplyInto(x, multiplier, adding: shared) }
-    if let function {
-      apply(function, to: x, temporaries: temporaries)
-      broadcast(shared, numbers.address(RequantizationConstant.inverse.rawValue))
-      let zeroPoint = numbers.operand(RequantizationConstant.zeroPoint.rawValue, target)
-      for x in x { multiplyInto(x, shared, adding: zeroPoint) }
+    if residuals.isEmpty {
+      broadcast(shared, address(.term))
+      for (x, multiplier) in zip(x, multipliers) { multiplyInto(x, multiplier, adding: shared) }
+    } else {
+      let term = temporaries[0][1]
+      broadcast(shared, address(.residualMultiplier))
+      for (index, residual) in residuals.enumerated() {
+        loadBytes(term, residual)
+        multiplyInto(term, shared, adding: operand(.term))
+        multiplyInto(x[index], multipliers[index], adding: term)
+      }
     }
-    broadcast(shared, numbers.address(RequantizationConstant.maximum.rawValue))
+    if let function = requantizing.function {
+      apply(function, to: x, temporaries: temporaries)
+      if requantizing.givesLevels {
+        broadcast(shared, address(.inverse))
+        for x in x { multiplyInto(x, shared, adding: operand(.zeroPoint)) }
+      }
+    }
+    guard requantizing.givesLevels else { return }
+    if limitsBelow {
+      for x in x { maximum(x, x, operand(.minimum)) }
+    }
+    broadcast(shared, address(.maximum))
     for x in x { limitToIntegers(x, maximum: shared) }
+  }
+
+  /// Stores the lanes of registers, 0 to 255, as bytes. With AVX2 the registers are pairs of neighbours, which are lost,
+  /// and where a last one has no other half its bytes are stored twice.
+  func storeLevels(_ levels: [(register: WideRegister, place: Address)], temporary: WideRegister) {
+    if target.hasAVX512 {
+      for level in levels { storeBytes(level.place, level.register) }
+      return
+    }
+    // Packing takes four bytes of each half of each register in turns.
+    load(temporary, k.constantVector([0, 4, 1, 5, 0, 4, 1, 5]))
+    for first in stride(from: 0, to: levels.count, by: 2) {
+      let a = levels[first].register, b = levels[min(first + 1, levels.count - 1)].register
+      emit(k.vpackssdw, a, a, .register(b))
+      emit(k.vpackuswb, a, a, .register(a))
+      permute(a, a, temporary)
+      k.vmovups(levels[first].place, Xmm(a.number))
+    }
   }
 
   /// The integers nearest to floats, limited from above. What is no number, or far below, becomes the smallest integer.

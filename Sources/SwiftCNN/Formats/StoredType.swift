@@ -38,6 +38,7 @@ public enum StoredType: String, Sendable, Hashable, CaseIterable {
     case .int32: self = .int32
     case .uint8: self = .uint8
     case .int8: self = .int8
+    case .int16: self = .int16
     }
   }
 

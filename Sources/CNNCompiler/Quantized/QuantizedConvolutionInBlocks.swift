@@ -3,12 +3,14 @@ import CNNGraph
 import CNNKernels
 import CNNRuntime
 
-/// A convolution or dense layer of levels by products of tiles of bytes, with what follows it. Reads the image, and a
-/// residual, in blocks of 64 channels.
-struct QuantizedTileConvolution: Implementation {
-  let name = "tiles"
+/// A convolution or dense layer of levels by products of tiles or in vector registers, with what follows it. Reads the image,
+/// and a residual, in blocks of 64 channels.
+struct QuantizedConvolutionInBlocks: Implementation {
+  let products: any ByteConvolution.Type
 
-  func instruction(on target: CodeTarget?) -> String { "amx_int8" }
+  var name: String { products.name }
+
+  func instruction(on target: CodeTarget?) -> String { target.map(products.instruction) ?? "portable" }
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard let operation = candidate.node.operation as? QuantizedConvolution2D else {
@@ -20,9 +22,7 @@ struct QuantizedTileConvolution: Implementation {
       return .refused("its input has no blocks of channels")
     }
     let geometry = try placement.geometry(of: node)
-    if let refusal = TileConvolution.refusalOfBytes(geometry, isPicture: isPicture, library.target)
-      ?? TilePermission.refusal
-    {
+    if let refusal = products.refusal(ofBytes: geometry, isPicture: isPicture, library.target) {
       return .refused(refusal)
     }
     if operation.result == nil && operation.residual != nil { return .refused("a residual is added to floats") }
@@ -36,9 +36,8 @@ struct QuantizedTileConvolution: Implementation {
     return .offered(
       Offer(
         reads: reads,
-        cycles: isPicture
-          ? TileConvolution.cycles(ofPicture: geometry, workers: placement.workers)
-          : TileConvolution.cycles(geometry, element: .uint8, workers: placement.workers)))
+        cycles: products.cycles(
+          ofBytes: geometry, isPicture: isPicture, library.target, workers: placement.workers)))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
@@ -46,14 +45,14 @@ struct QuantizedTileConvolution: Implementation {
       return
     }
     let node = candidate.node, requantization = operation.requantization, levels = operation.weight
-    let convolution = try TileConvolution(
+    let convolution = try products.init(
       ofBytes: placement.geometry(of: node), isPicture: !operation.pixelZeroPoints.isEmpty,
       zeroPoints: operation.zeroPoints, addsResidual: operation.residual != nil, requantization,
       workers: placement.workers, library: library)
     let weight = placement.type(of: node.operands[1])
     var cost = StepCost(of: convolution.geometry)
     let packing = FilterPackingStep(
-      name: "tiles of bytes \(cost.shape)", element: .int8, count: convolution.filterCount
+      name: "\(name) of bytes \(cost.shape)", element: .int8, count: convolution.filterCount
     ) { arguments, floats, _ in
       convolution.pack(floats, levels, into: arguments.signedByteResult(), workers: arguments.workers)
     }

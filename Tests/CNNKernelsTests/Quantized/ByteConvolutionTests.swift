@@ -5,11 +5,27 @@ import X86Assembler
 
 @testable import CNNKernels
 
-/// Convolutions of bytes by tiles against their definition, integer by integer, on random awkward shapes.
-@Suite(
-  .enabled(
-    if: CodeTarget.host.map { TileProductKernel.isPossibleOfBytes(on: $0) } ?? false && TilePermission.refusal == nil))
-struct QuantizedTileConvolutionTests {
+/// Convolutions of bytes by tiles and in vector registers, with every set of instructions there is, against their definition,
+/// integer by integer, on random awkward shapes.
+@Suite struct ByteConvolutionTests {
+  /// What computes a convolution, and for which instructions code is made.
+  struct Form: CustomTestStringConvertible, Sendable {
+    let products: any ByteConvolution.Type
+    let instructionSet: InstructionSet
+
+    var testDescription: String { "\(products.name) \(instructionSet)" }
+  }
+
+  /// What this processor runs.
+  static let forms: [Form] = {
+    let own = Processor.host.instructionSet
+    let vectors = [InstructionSet.avx2, .avx512, .avx512VNNI].filter { own.isSuperset(of: $0) }.map {
+      Form(products: ByteProductConvolution.self, instructionSet: $0)
+    }
+    let hasTiles = TileProductKernel.isPossibleOfBytes(on: CodeTarget(own)) && TilePermission.refusal == nil
+    return vectors + (hasTiles ? [Form(products: TileConvolution.self, instructionSet: own)] : [])
+  }()
+
   private struct Case {
     var geometry: ConvolutionGeometry
     var isPicture = false
@@ -21,7 +37,7 @@ struct QuantizedTileConvolutionTests {
     var seed: UInt64 = 1
   }
 
-  private func check(_ c: Case) throws {
+  private func check(_ c: Case, _ form: Form) throws {
     let g = c.geometry, workers = Workers(count: c.workers)
     var data = RandomData(seed: c.seed)
     let x = data.bytes(g.inputCount), weight = data.floats(g.weightCount)
@@ -31,8 +47,8 @@ struct QuantizedTileConvolutionTests {
     let scale: Float = 0.02, depth = g.weightCount / g.outputChannels
     let requantization = Requantization(
       input: scale, residual: c.residual, function: c.function, levels: c.result)
-    let library = KernelLibrary(CodeTarget(Processor.host.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
-    let convolution = try TileConvolution(
+    let library = KernelLibrary(CodeTarget(form.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
+    let convolution = try form.products.init(
       ofBytes: g, isPicture: c.isPicture, zeroPoints: c.zeroPoints, addsResidual: c.residual != nil, requantization,
       workers: workers, library: library)
     try library.finish()
@@ -108,7 +124,7 @@ struct QuantizedTileConvolutionTests {
     nil, .silu, .sigmoid, .hardSwish, .hardSigmoid, .leakyRelu(alpha: 0.1), .leakyRelu(alpha: 1.5), nil,
   ]
 
-  @Test(arguments: 0..<60) func integersAreThoseOfTheDefinition(_ seed: Int) throws {
+  @Test(arguments: forms, 0..<32) func integersAreThoseOfTheDefinition(_ form: Form, _ seed: Int) throws {
     var data = RandomData(seed: UInt64(seed) + 100)
     func number(_ range: ClosedRange<Int>) -> Int {
       range.lowerBound + Int(data.floats(1, in: 0...0.999)[0] * Float(range.count))
@@ -130,10 +146,10 @@ struct QuantizedTileConvolutionTests {
         geometry: geometry, zeroPoints: [UInt8(number(0...255))],
         residual: seed % 3 == 1 && !givesFloats ? ByteLevels(scale: 0.11, zeroPoint: UInt8(number(0...255))) : nil,
         function: givesFloats ? nil : Self.functions[seed % Self.functions.count], result: givesFloats ? nil : levels,
-        workers: number(1...3), seed: UInt64(seed)))
+        workers: number(1...3), seed: UInt64(seed)), form)
   }
 
-  @Test(arguments: 0..<24) func picturesAreReadAsTheyCome(_ seed: Int) throws {
+  @Test(arguments: forms, 0..<12) func picturesAreReadAsTheyCome(_ form: Form, _ seed: Int) throws {
     var data = RandomData(seed: UInt64(seed) + 900)
     func number(_ range: ClosedRange<Int>) -> Int {
       range.lowerBound + Int(data.floats(1, in: 0...0.999)[0] * Float(range.count))
@@ -148,6 +164,6 @@ struct QuantizedTileConvolutionTests {
       Case(
         geometry: geometry, isPicture: true, zeroPoints: data.bytes(channels),
         function: Self.functions[seed % Self.functions.count], result: ByteLevels(scale: 0.4, zeroPoint: 30),
-        workers: number(1...3), seed: UInt64(seed)))
+        workers: number(1...3), seed: UInt64(seed)), form)
   }
 }
