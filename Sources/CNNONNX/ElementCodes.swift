@@ -37,6 +37,11 @@ enum ElementCode {
     }
   }
 
+  /// The type with these levels.
+  static func code(of levels: ClosedRange<Int>) -> Int? {
+    [uint4, int4, uint8, int8, uint16, int16, int32].first { self.levels($0) == levels }
+  }
+
   private static let byteCounts = [
     float32: 4, uint8: 1, int8: 1, uint16: 2, int16: 2, int32: 4, int64: 8, bool: 1, float16: 2, float64: 8, uint32: 4,
     uint64: 8, bfloat16: 2,

@@ -11,9 +11,10 @@ extension Graph {
   /// product, a pooling or a function by itself. What stands between such steps and is none stays in floats: an island.
   func quantizedForm() throws(CNNError) -> Graph {
     guard nodes.contains(where: { ($0.operation as? FakeQuantize)?.byteLevels != nil }) else { return self }
-    var form = try QuantizedForm(self)
-    for position in nodes.indices { try form.add(position) }
-    return try form.finished()
+    let source = try roundingBeforeMoves()
+    var form = try QuantizedForm(source)
+    for position in source.nodes.indices { try form.add(position) }
+    return try form.finished().removingDeadNodes()
   }
 }
 
@@ -158,9 +159,7 @@ struct QuantizedSteps {
   private func knownLevels(_ node: Node) -> ByteLevels? {
     switch node.operation {
     case let rounding as FakeQuantize: rounding.byteLevels
-    case is Reshape: levels[node.operands[0].index]
-    case let pooling as Pooling2D where pooling.kind == .max: levels[node.operands[0].index]
-    case let pooling as GlobalPooling2D where pooling.kind == .max: levels[node.operands[0].index]
+    case let operation where operation.movesElements: levels[node.operands[0].index]
     default: nil
     }
   }

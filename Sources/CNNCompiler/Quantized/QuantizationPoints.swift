@@ -68,7 +68,7 @@ public struct QuantizationPoints {
     }
     var rounded = Set(layers.map { source(of: graph.nodes[$0].operands[0]) })
     for (position, node) in graph.nodes.enumerated() where isInteger[position] {
-      if !isMove(node), !isInside(position, layerOfSum) { rounded.insert(node.results[0]) }
+      if !node.operation.movesElements, !isInside(position, layerOfSum) { rounded.insert(node.results[0]) }
     }
     values = (0..<graph.valueCount).map { Value(index: $0) }.filter { rounded.contains($0) && isReadAsLevels($0) }
   }
@@ -84,19 +84,10 @@ public struct QuantizationPoints {
       && ExactActivation(activation.function, constants: activation.constants) != nil
   }
 
-  private func isMove(_ node: Node) -> Bool {
-    switch node.operation {
-    case is Reshape: true
-    case let pooling as Pooling2D: pooling.kind == .max
-    case let pooling as GlobalPooling2D: pooling.kind == .max
-    default: false
-    }
-  }
-
   /// The value whose levels are those of this one.
   private func source(of value: Value) -> Value {
     guard case .node(let position, _) = graph.definition(of: value), isInteger[position],
-      isMove(graph.nodes[position])
+      graph.nodes[position].operation.movesElements
     else { return value }
     return source(of: graph.nodes[position].operands[0])
   }
@@ -105,7 +96,8 @@ public struct QuantizationPoints {
   private func isReadAsLevels(_ value: Value) -> Bool {
     consumers[value.index].contains { reader in
       guard isInteger[reader] else { return false }
-      return isMove(graph.nodes[reader]) ? isReadAsLevels(graph.nodes[reader].results[0]) : true
+      return graph.nodes[reader].operation.movesElements
+        ? isReadAsLevels(graph.nodes[reader].results[0]) : true
     }
   }
 

@@ -59,3 +59,16 @@ extension Graph {
     return result.filter { !others.contains($0.key) }
   }
 }
+
+extension Operation {
+  /// Whether each element of the result is one of the operand's, found by its place or by being the largest, so that it makes
+  /// no difference whether these are levels or what they stand for.
+  public var movesElements: Bool {
+    switch self {
+    case is Reshape: true
+    case let pooling as Pooling2D: pooling.kind == .max
+    case let pooling as GlobalPooling2D: pooling.kind == .max
+    default: false
+    }
+  }
+}

@@ -80,31 +80,6 @@ extension Rescaling: ONNXExportable {
   }
 }
 
-extension FakeQuantize: ONNXExportable {
-  func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
-    let isSigned = minimum == -128 && maximum == 127
-    guard isSigned || minimum == 0 && maximum == 255,
-      zeroPoint.allSatisfy({ (minimum...maximum).contains($0) && $0.rounded() == $0 })
-    else {
-      throw CNNError(
-        .invalidArgument,
-        "'\(node.name)' rounds to levels from \(minimum) to \(maximum); expected those of int8 or uint8, which ONNX has"
-      )
-    }
-    let x = try exporter.tensor(node.operands[0])
-    let count = max(scale.count, zeroPoint.count)
-    func each(_ values: [Double]) -> [Double] {
-      values.count == count ? values : Array(repeating: values[0], count: count)
-    }
-    let scale = exporter.floats(each(scale), shape: count == 1 ? [] : [count])
-    let zero = exporter.levels(each(zeroPoint), isSigned: isSigned)
-    let axis = x.order.firstIndex(of: x.order.count - 1) ?? 0
-    let levels = exporter.intermediate("QuantizeLinear", [x.name, scale, zero], node, ["axis": .integer(axis)])
-    exporter.append("DequantizeLinear", [levels, scale, zero], node.name, ["axis": .integer(axis)])
-    exporter.define(node.results[0], order: x.order)
-  }
-}
-
 /// An operation on two tensors that is one operator.
 protocol ONNXExportablePair: ElementwisePair, ONNXExportable {
   /// The operator's name.

@@ -5,16 +5,16 @@ extension Convolution2D: ONNXExportable {
   func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
     let input = exporter.source.shape(of: node.operands[0])
     let kernel = Array(exporter.source.type(of: node.operands[1]).shape.suffix(2))
-    var inputs = [try exporter.channelsFirst(node.operands[0])]
-    for parameter in node.operands.dropFirst() { inputs.append(try exporter.plain(parameter)) }
+    let inputs = [try exporter.channelsFirst(node.operands[0]), try exporter.plain(node.operands[1])]
+    let bias = try exporter.bias(node)
     let padding = try window(kernel: kernel).exportedPadding(input)
     exporter.append(
-      "Conv", inputs, node.name,
+      "Conv", inputs + bias, node.name,
       [
         "kernel_shape": .integers(kernel), "strides": .integers(stride), "dilations": .integers(dilation),
         "group": .integer(groups), padding.name: padding.value,
       ])
-    exporter.define(node.results[0], order: GraphExporter.channelsFirst(rank: 4))
+    try exporter.defineSum(node, order: GraphExporter.channelsFirst(rank: 4))
   }
 }
 
@@ -103,20 +103,18 @@ extension BatchNormalization: ONNXExportable {
 extension Dense: ONNXExportable {
   func export(_ node: Node, into exporter: inout GraphExporter) throws(CNNError) {
     let x = try exporter.plain(node.operands[0]), rank = exporter.source.type(of: node.operands[0]).rank
-    var inputs = [x]
-    for parameter in node.operands.dropFirst() { inputs.append(try exporter.plain(parameter)) }
+    let matrix = try exporter.plain(node.operands[1]), bias = try exporter.bias(node)
     if rank == 2 {
-      exporter.append("Gemm", inputs, node.name, ["transB": .integer(1)])
+      exporter.append("Gemm", [x, matrix] + bias, node.name, ["transB": .integer(1)])
     } else {
-      let weight = exporter.intermediate("Transpose", [inputs[1]], node, ["perm": .integers([1, 0])])
-      if inputs.count == 3 {
-        let product = exporter.intermediate("MatMul", [x, weight], node)
-        exporter.append("Add", [product, inputs[2]], node.name)
-      } else {
+      let weight = exporter.intermediate("Transpose", [matrix], node, ["perm": .integers([1, 0])])
+      if bias.isEmpty {
         exporter.append("MatMul", [x, weight], node.name)
+      } else {
+        exporter.append("Add", [exporter.intermediate("MatMul", [x, weight], node)] + bias, node.name)
       }
     }
-    exporter.define(node.results[0], order: Array(0..<rank))
+    try exporter.defineSum(node, order: Array(0..<rank))
   }
 }
 

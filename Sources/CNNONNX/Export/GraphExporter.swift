@@ -27,9 +27,17 @@ struct GraphExporter {
   private var names: Set<String> = []
   private var constants: [String: String] = [:]
   private let batched: [Bool]
+  /// The bytes that parameters are written as, by name.
+  let weightLevels: [String: WeightLevels]
+  /// The positions of the nodes that read each value.
+  let consumers: [[Int]]
+  /// The values of parameters, by name.
+  private(set) var values: [String: UnsafeBufferPointer<Float>] = [:]
 
   init(_ source: Graph, options: ONNXExportOptions) {
     (self.source, self.options) = (source, options)
+    weightLevels = source.weightLevels
+    consumers = source.consumers()
     proto.name = options.name
     // The network's own names stay as they are; what is added makes way.
     names = Set(source.valueNames)
@@ -38,7 +46,7 @@ struct GraphExporter {
 
   mutating func run(values: (Parameter) throws(CNNError) -> UnsafeBufferPointer<Float>) throws(CNNError) {
     for input in source.inputs { addInput(input) }
-    for parameter in source.parameters { try addParameter(parameter, values) }
+    for parameter in source.parameters { try addParameter(parameter, values(parameter)) }
     for node in source.nodes {
       let kind = type(of: node.operation).name
       guard let operation = node.operation as? any ONNXExportable else {
@@ -62,22 +70,19 @@ struct GraphExporter {
     tensors[input.value] = [ExportedTensor(name: input.name, order: order)]
   }
 
-  private mutating func addParameter(
-    _ parameter: Parameter,
-    _ values: (Parameter) throws(CNNError) -> UnsafeBufferPointer<Float>
-  ) throws(CNNError) {
+  private mutating func addParameter(_ parameter: Parameter, _ numbers: UnsafeBufferPointer<Float>) throws(CNNError) {
     guard let value = source.value(named: parameter.name) else { return }
-    let data = Data(buffer: try values(parameter))
-    guard data.count == source.type(of: value).byteCount else {
-      throw CNNError(.internalFault, "parameter '\(parameter.name)' has \(data.count) bytes of values")
+    values[parameter.name] = numbers
+    guard numbers.count == source.type(of: value).count else {
+      throw CNNError(.internalFault, "parameter '\(parameter.name)' has \(numbers.count) values")
     }
-    proto.initializer.append(
-      .with {
-        $0.name = parameter.name
-        $0.dims = parameter.shape.map(Int64.init)
-        $0.dataType = Int32(ElementCode.float32)
-        $0.rawData = data
-      })
+    if let levels = weightLevels[parameter.name] {
+      var bytes = [Int8](repeating: 0, count: numbers.count)
+      bytes.withUnsafeMutableBufferPointer { levels.round(numbers, outputs: parameter.shape[0], into: $0) }
+      add(parameter.name, parameter.shape, ElementCode.int8, bytes.withUnsafeBufferPointer { Data(buffer: $0) })
+    } else {
+      add(parameter.name, parameter.shape, ElementCode.float32, Data(buffer: numbers))
+    }
     tensors[value] = [ExportedTensor(name: parameter.name, order: Array(parameter.shape.indices))]
   }
 
@@ -219,9 +224,10 @@ struct GraphExporter {
   /// A constant number, written once.
   mutating func scalar(_ value: Double) -> String { floats([value], shape: []) }
 
-  /// Constant numbers of this shape.
-  mutating func floats(_ values: [Double], shape: [Int]) -> String {
-    constant("float\(shape)\(values)", shape, ElementCode.float32, values.map { Float($0) })
+  /// Constant numbers of this shape; nil for a list.
+  mutating func floats(_ values: [Double], shape: [Int]?) -> String {
+    let shape = shape ?? [values.count]
+    return constant("float\(shape)\(values)", shape, ElementCode.float32, values.map { Float($0) })
   }
 
   /// A list of constant whole numbers.
@@ -237,17 +243,28 @@ struct GraphExporter {
       : constant(key, shape, ElementCode.uint8, values.map { UInt8($0) })
   }
 
-  private mutating func constant<Number>(_ key: String, _ shape: [Int], _ code: Int, _ values: [Number]) -> String {
-    if let known = constants[key] { return known }
-    let name = unique("constant")
-    constants[key] = name
+  /// A list of whole numbers of a type, with a name of its own.
+  mutating func list<Number>(_ values: [Number], _ code: Int, named stem: String) -> String {
+    let name = unique(stem)
+    add(name, [values.count], code, values.withUnsafeBufferPointer { Data(buffer: $0) })
+    return name
+  }
+
+  private mutating func add(_ name: String, _ shape: [Int], _ code: Int, _ bytes: Data) {
     proto.initializer.append(
       .with {
         $0.name = name
         $0.dims = shape.map(Int64.init)
         $0.dataType = Int32(code)
-        $0.rawData = values.withUnsafeBufferPointer { Data(buffer: $0) }
+        $0.rawData = bytes
       })
+  }
+
+  private mutating func constant<Number>(_ key: String, _ shape: [Int], _ code: Int, _ values: [Number]) -> String {
+    if let known = constants[key] { return known }
+    let name = unique("constant")
+    constants[key] = name
+    add(name, shape, code, values.withUnsafeBufferPointer { Data(buffer: $0) })
     return name
   }
 }

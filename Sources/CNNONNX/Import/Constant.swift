@@ -111,6 +111,8 @@ struct Constant: Sendable {
   var source: String?
   /// The type of whole numbers that were read, or made by a cast; nil where it is not known.
   var element: Int?
+  /// The rounding that leaves these floats as they are, where they stand for bytes in the file.
+  var rounding: FakeQuantize?
 
   /// What is computed of constants is no larger, unless a constant itself is.
   static let maximumCount = 1 << 22
@@ -149,7 +151,15 @@ struct Constant: Sendable {
 
   /// The same elements, still the initializer's, in another shape, which must hold as many.
   func reshaped(_ shape: [Int]) throws(CNNError) -> Constant {
-    try Constant(shape: shape, content, source: source, element: element)
+    var result = try Constant(shape: shape, content, source: source, element: element)
+    if let rounding, self.shape.indices.contains(rounding.axis) {
+      let inner = self.shape[(rounding.axis + 1)...].reduce(1, *)
+      let axis = shape.indices.first {
+        shape[$0] == self.shape[rounding.axis] && shape[($0 + 1)...].reduce(1, *) == inner
+      }
+      result.rounding = rounding.scale.count == 1 ? rounding : axis.map { rounding.along($0) }
+    }
+    return result
   }
 
   /// The floats. Throws for whole numbers.

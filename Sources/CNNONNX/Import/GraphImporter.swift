@@ -26,8 +26,11 @@ struct GraphImporter {
   var parameters = ImportedParameters()
   /// Tensors of levels, and what they stand for.
   var quantized: [Value: Quantized] = [:]
-  /// What the report counts: computed tensors that are rounded to levels, constants of levels that became floats.
-  var counts = (roundings: 0, dequantized: 0)
+  /// The levels that tensors were rounded to, and the weights, each made once.
+  var roundings: [Rounding: Value] = [:]
+  var roundedWeights: [RoundedWeight: Value] = [:]
+  /// How many constants of levels there are, the rounded weights among them.
+  var constantsOfLevels = 0
   /// The types of floats that are not float32, of inputs and constants.
   var otherFloats: Set<Int> = []
   var outputNames: Set<String> = []
@@ -211,13 +214,16 @@ struct GraphImporter {
       let names = otherFloats.map { ElementCode.name($0) }.sorted().joined(separator: " and ")
       report.note("the file has \(names): all of it is computed in float32")
     }
-    if counts.dequantized > 0 {
-      report.note("\(counts.dequantized) quantised constants are float32 here, with the values they stand for")
-    }
-    if counts.roundings > 0 {
+    if !roundedWeights.isEmpty { report.note("\(roundedWeights.count) weights are of 8 bits, as in the file") }
+    if constantsOfLevels > roundedWeights.count {
       report.note(
-        "\(counts.roundings) tensors are quantised in the file: they are computed in float32 and rounded to the same "
-          + "levels")
+        "\(constantsOfLevels - roundedWeights.count) quantised constants are float32 here, with the values they stand for"
+      )
+    }
+    if !roundings.isEmpty {
+      report.note(
+        "\(roundings.count) tensors are quantised in the file: they are rounded to the same levels, between which "
+          + "integers are computed with where they are of 8 bits")
     }
   }
 

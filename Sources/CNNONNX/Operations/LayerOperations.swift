@@ -80,7 +80,7 @@ extension GraphImporter {
     let operation = Convolution2D(
       stride: window.stride, dilation: window.dilation, groups: try node.integer("group", default: 1),
       padding: try window.placed(on: Array(graph.shape(of: x.value)[1...2])))
-    var operands = [x.value, try filter(weight)]
+    var operands = [x.value, try rounded(filter(weight), as: weight.rounding(outputs: 0))]
     if let bias = try node.optionalConstant(2, "the bias") {
       operands.append(try parameter(bias, .bias, key: "vector", what: "bias"))
     }
@@ -171,7 +171,8 @@ extension GraphImporter {
       let laidOut = isTransposed ? weight : try weight.transposed([1, 0])
       return try laidOut.scaled(scale)
     }
-    var operands = [operand.value, matrix]
+    let rounding = weight.rounding(outputs: isTransposed ? 0 : 1, times: scale)
+    var operands = [operand.value, try rounded(matrix, as: rounding)]
     if let bias { operands.append(try parameter(bias, .bias, key: "vector", what: "bias")) }
     return Traced(value: try add(Dense(), operands), order: operand.order)
   }
@@ -203,6 +204,13 @@ extension Constant {
     return try Constant(shape: shape, .floats(product), source: source)
   }
 
+  /// The rounding of a weight whose axis of outputs comes first, as this one's `outputs` is, and which is multiplied by a
+  /// factor; nil where its scales lie along another axis.
+  func rounding(outputs axis: Int, times factor: Float = 1) -> FakeQuantize? {
+    guard let rounding, rounding.scale.count == 1 || rounding.axis == axis, factor > 0 else { return nil }
+    return rounding.along(0, times: Double(factor))
+  }
+
   /// The axes in another order: axis `i` of the result is axis `order[i]`.
   func transposed(_ order: [Int]) throws(CNNError) -> Constant {
     if order == Array(shape.indices) { return self }
@@ -214,12 +222,16 @@ extension Constant {
           for column in 0..<columns { target[column * rows + row] = floats[row * columns + column] }
         }
       }
-      return try Constant(shape: [columns, rows], .floats(result), source: source)
+      var transposed = try Constant(shape: [columns, rows], .floats(result), source: source)
+      transposed.rounding = rounding.map { $0.along(1 - $0.axis) }
+      return transposed
     }
     let strides = Strides.dense(shape)
     let result = try picking(
       Self.positions(order.map { shape[$0] }, strides: order.map { strides[$0] }), shape: order.map { shape[$0] })
-    return try Constant(shape: result.shape, result.content, source: source, element: element)
+    var transposed = try Constant(shape: result.shape, result.content, source: source, element: element)
+    transposed.rounding = rounding.map { $0.along(order.firstIndex(of: $0.axis) ?? 0) }
+    return transposed
   }
 
   /// Where the elements of a tensor of these sizes lie, whose neighbours along each axis are so far apart.

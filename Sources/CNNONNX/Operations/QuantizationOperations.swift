@@ -31,10 +31,36 @@ extension ImportedOperations {
 }
 
 /// Levels of whole numbers: `value = (level - zero) * scale`.
-struct Quantization: Equatable {
+struct Quantization: Hashable {
   /// One of each, or one for each index along an axis.
   let scale, zero: [Float]
   let range: ClosedRange<Int>
+
+  /// - Parameters:
+  ///   - scale: one number, or a list.
+  ///   - zero: as many, or nil for zeros.
+  ///   - type: of the levels, where something else than the zero point says so.
+  init(_ scale: Constant, _ zero: Constant?, type: Int?) throws(CNNError) {
+    guard scale.shape.count <= 1, zero?.shape.count ?? 0 <= 1 else {
+      throw CNNError(
+        .invalidArgument,
+        "the scale has the shape \(describe(scale.shape)) and the zero point \(describe(zero?.shape ?? [])); expected one "
+          + "number or a list")
+    }
+    // Without a zero point they are unsigned bytes.
+    let code = type ?? zero?.element ?? ElementCode.uint8
+    guard let range = ElementCode.levels(code) else {
+      throw CNNError(
+        .invalidArgument, "the levels are \(ElementCode.name(code)); expected whole numbers of 4 to 32 bits")
+    }
+    self.range = range
+    self.scale = Array(try scale.scales())
+    self.zero = try zero.map { (zero) throws(CNNError) in Array(try zero.zeroPoints(of: code)) } ?? [0]
+    guard [1, count].contains(self.scale.count), [1, count].contains(self.zero.count), count >= 1 else {
+      throw CNNError(
+        .shapeMismatch, "there are \(self.scale.count) scales and \(self.zero.count) zero points; expected as many")
+    }
+  }
 
   /// One for each, though given once.
   func scale(_ index: Int) -> Float { scale[scale.count == 1 ? 0 : index] }
@@ -50,6 +76,18 @@ struct Quantized {
   let quantization: Quantization
   /// The axis in memory along which there is more than one scale.
   let place: Int?
+}
+
+/// A tensor that is rounded, with its scales along the last axis in memory.
+struct Rounding: Hashable {
+  let value: Value
+  let quantization: Quantization
+}
+
+/// A weight that is rounded to signed bytes, with scales along its first axis.
+struct RoundedWeight: Hashable {
+  let parameter: Value
+  let scale: [Double]
 }
 
 extension GraphImporter {
@@ -169,39 +207,15 @@ extension GraphImporter {
 
   /// The scale at an input and the zero point behind it, of levels of a type.
   private func quantization(_ node: ImportedNode, _ index: Int, type: Int?) throws(CNNError) -> Quantization {
-    let scale = try node.constant(index, "the scale"), zero = try node.optionalConstant(index + 1, "the zero point")
-    guard scale.shape.count <= 1, zero?.shape.count ?? 0 <= 1 else {
-      throw CNNError(.invalidArgument, "the scale has \(scale.shape.count) axes; expected one number or a list")
-    }
-    // Without a zero point they are unsigned bytes.
-    let code = type ?? zero?.element ?? ElementCode.uint8
-    guard let range = ElementCode.levels(code) else {
-      throw CNNError(
-        .invalidArgument, "the zero point is \(ElementCode.name(code)); expected whole numbers of 4 to 32 bits")
-    }
-    let quantization = Quantization(
-      scale: Array(try scale.floats("the scale")),
-      zero: try zero.map { (zero) throws(CNNError) in
-        Array(try zero.numbers("the zero point"))
-      } ?? [0], range: range)
-    try Self.check(quantization.scale)
-    guard [1, quantization.count].contains(quantization.scale.count),
-      [1, quantization.count].contains(quantization.zero.count), quantization.count >= 1
-    else { throw CNNError(.shapeMismatch, "the scale and the zero point have different numbers of elements") }
-    return quantization
+    try Quantization(
+      node.constant(index, "the scale"), node.optionalConstant(index + 1, "the zero point"), type: type)
   }
 
-  private static func check(_ scale: some Sequence<Float>) throws(CNNError) {
-    if let wrong = scale.first(where: { !($0 > 0 && (1 / $0).isFinite) }) {
-      throw CNNError(.invalidArgument, "the scale is \(wrong); expected numbers above 0")
-    }
-  }
-
-  /// The levels of a computed tensor.
+  /// The levels of a computed tensor, made once.
   private mutating func quantized(_ x: Traced, _ quantization: Quantization, axis given: Int) throws(CNNError) -> Traced
   {
-    counts.roundings += 1
-    let x = try laidOut(x, quantization, given)
+    let x = try laidOut(x, quantization, given), key = Rounding(value: x.value, quantization: quantization)
+    if let levels = roundings[key] { return Traced(value: levels, order: x.order) }
     let real = try add(
       FakeQuantize(
         scale: quantization.scale.map { Double($0) }, zeroPoint: quantization.zero.map { Double($0) },
@@ -210,7 +224,21 @@ extension GraphImporter {
       Rescaling(scale: quantization.scale.map { 1 / Double($0) }, offset: quantization.zero.map { Double($0) }), [real])
     let place = quantization.count == 1 ? nil : graph.type(of: real).rank - 1
     quantized[levels] = Quantized(real: real, quantization: quantization, place: place)
+    roundings[key] = levels
     return Traced(value: levels, order: x.order)
+  }
+
+  /// What the levels of one tensor are, where they are known: also behind what only moves them, which then moves what they
+  /// stand for.
+  private mutating func known(_ levels: Value) throws(CNNError) -> Quantized? {
+    if let known = quantized[levels] { return known }
+    guard let node = graph.node(defining: levels), node.operands.count == 1, node.operation.movesElements,
+      let before = try known(node.operands[0]), before.place == nil
+    else { return nil }
+    let real = try add(node.operation, [before.real])
+    let moved = Quantized(real: real, quantization: before.quantization, place: nil)
+    quantized[levels] = moved
+    return moved
   }
 
   /// The floats for which computed levels stand.
@@ -218,7 +246,7 @@ extension GraphImporter {
     -> Traced
   {
     let place = quantization.count == 1 ? nil : levels.order[try axis(given, of: rank(levels))]
-    if let known = quantized[levels.value], known.place == place, known.quantization.scale == quantization.scale,
+    if let known = try known(levels.value), known.place == place, known.quantization.scale == quantization.scale,
       known.quantization.zero == quantization.zero
     {
       return Traced(value: known.real, order: levels.order)
@@ -246,11 +274,15 @@ extension GraphImporter {
   private mutating func dequantized(
     _ levels: Constant, _ scale: Constant, _ zero: Constant?, axis given: Int, block: Int
   ) throws(CNNError) -> Constant {
-    counts.dequantized += 1
-    let scales = try scale.floats("the scale"), zeros = try zero?.numbers("the zero point")
-    guard zeros?.count ?? scales.count == scales.count else {
-      throw CNNError(.shapeMismatch, "the scale and the zero point have different numbers of elements")
+    guard levels.element != nil || levels.isWhole else {
+      throw CNNError(.invalidArgument, "the input is made of floats; expected whole numbers")
     }
+    let scales = try scale.scales(), zeros = try zero?.zeroPoints(of: levels.element)
+    guard zeros?.count ?? scales.count == scales.count else {
+      throw CNNError(
+        .shapeMismatch, "there are \(scales.count) scales and \(zeros?.count ?? 0) zero points; expected as many")
+    }
+    constantsOfLevels += 1
     let numbers = try levels.numbers("the input")
     try charge(numbers.count)
     if scales.count == 1 {
@@ -258,7 +290,7 @@ extension GraphImporter {
       return try levels.replacing(
         ONNXFloats(count: numbers.count, "a weight") { target throws(CNNError) in
           for (index, level) in numbers.enumerated() { target[index] = (level - zero) * scale }
-        })
+        }, levels.rounding([scale], axis: 0) { _ in zero })
     }
     let axis = try axis(given, of: levels.shape.count), length = levels.shape[axis]
     let isBlocked = scale.shape.count == levels.shape.count && scale.shape.count > 1
@@ -280,14 +312,68 @@ extension GraphImporter {
             isBlocked ? (index / (inner * length) * groups + along / size) * inner + index % inner : along
           target[index] = (numbers[index] - (zeros?[position] ?? 0)) * scales[position]
         }
-      })
+      },
+      isBlocked
+        ? nil : levels.rounding(Array(scales), axis: axis) { index in zeros?[index / inner % length] ?? 0 })
+  }
+
+  /// A parameter rounded as it is in the file, made once.
+  mutating func rounded(_ parameter: Value, as rounding: FakeQuantize?) throws(CNNError) -> Value {
+    guard let rounding else { return parameter }
+    let key = RoundedWeight(parameter: parameter, scale: rounding.scale)
+    if let made = roundedWeights[key] { return made }
+    let value = try add(rounding, [parameter])
+    roundedWeights[key] = value
+    return value
   }
 }
 
 extension Constant {
   /// Other floats in place of these numbers, which come from the same initializer.
-  fileprivate func replacing(_ floats: ONNXFloats) throws(CNNError) -> Constant {
-    try Constant(shape: shape, .floats(floats), source: source)
+  fileprivate func replacing(_ floats: ONNXFloats, _ rounding: FakeQuantize?) throws(CNNError) -> Constant {
+    var result = try Constant(shape: shape, .floats(floats), source: source)
+    result.rounding = rounding
+    return result
+  }
+
+  /// The rounding to signed bytes around 0 that leaves these levels as they are; nil where there is none.
+  /// - Parameter zero: the zero point of the element at a position.
+  fileprivate func rounding(_ scale: [Float], axis: Int, zero: (Int) -> Float) -> FakeQuantize? {
+    guard element == ElementCode.int8 || element == ElementCode.uint8, case .levels(let levels) = content,
+      levels.indices.allSatisfy({ (-128...127).contains(levels[$0] - zero($0)) })
+    else { return nil }
+    return FakeQuantize(scale: scale.map { Double($0) }, axis: axis, minimum: -128, maximum: 127)
+  }
+
+  /// Whether these are whole numbers.
+  fileprivate var isWhole: Bool { if case .floats = content { false } else { true } }
+
+  /// How far levels lie apart, checked.
+  fileprivate func scales() throws(CNNError) -> ONNXFloats {
+    let scales = try floats("the scale")
+    if let wrong = scales.first(where: { !($0 > 0 && $0.isFinite && (1 / $0).isFinite) }) {
+      throw CNNError(.invalidArgument, "the scale is \(wrong); expected numbers above 0")
+    }
+    return scales
+  }
+
+  /// Which level of a type stands for 0, checked.
+  /// - Parameter code: the levels' type; nil where it is not known.
+  fileprivate func zeroPoints(of code: Int?) throws(CNNError) -> ONNXFloats {
+    let numbers = try numbers("the zero point")
+    guard isWhole, element == nil || code == nil || element == code else {
+      throw CNNError(
+        .invalidArgument,
+        "the zero point is \(ElementCode.name(element ?? ElementCode.float32)); expected "
+          + "\(code.map(ElementCode.name) ?? "whole numbers"), as its levels are")
+    }
+    if let range = code.flatMap(ElementCode.levels),
+      let wrong = numbers.first(where: { !(Float(range.lowerBound)...Float(range.upperBound)).contains($0) })
+    {
+      throw CNNError(
+        .invalidArgument, "the zero point is \(wrong); expected \(range.lowerBound) to \(range.upperBound)")
+    }
+    return numbers
   }
 
   /// The levels of these floats.
@@ -311,6 +397,15 @@ extension Constant {
         target[index] = min(max(level, lowest), highest)
       }
     }
-    return try Constant(shape: shape, .levels(levels), source: source)
+    let code = ElementCode.code(of: quantization.range)
+    return try Constant(shape: shape, .levels(levels), source: source, element: code)
+  }
+}
+
+extension FakeQuantize {
+  /// The same rounding with its scales, times a factor, along another axis.
+  func along(_ axis: Int, times factor: Double = 1) -> FakeQuantize {
+    FakeQuantize(
+      scale: scale.map { $0 * factor }, zeroPoint: zeroPoint, axis: axis, minimum: minimum, maximum: maximum)
   }
 }
