@@ -341,9 +341,46 @@ scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);
  *   "bias_correction": true  whether biases take back what the rounding of weights changes of each channel's mean (Nagel et
  *                         al. 2019)
  *   "samples": 300        how many images are looked at, at most
+ *   "report_samples": 8   how many of them the noise is measured on that scnn_model_quantization_report tells, at most; 0: none
+ *   "strict": false       whether it is an error, SCNN_INVALID_ARGUMENT, where floats are left between integers that "skip"
+ *                         does not ask for; the message lists them
+ *   "max_drop": null      for scnn_quantize_validated alone
  * SCNN_INVALID_STATE for a model that is quantised already, SCNN_INVALID_ARGUMENT where there are no images or these make
  * numbers that are not finite. */
 scnn_status scnn_quantize(scnn_model *model, const scnn_tensor *calibration, const char *options, scnn_model **quantized);
+
+/* The same; and where `options` have "max_drop", from 0 to 100, layers return to floats, in the order of the harm that they
+ * do to the logits, until the share of the samples `x` whose first class is right has fallen by no more than so many points
+ * of a hundred. The report's "returned" names them. Where the processor has tiles of bfloat16 (AMX) floats become that.
+ * `y`: labels, int32 or uint8 [N], or float32 [N, classes], of which the largest counts. SCNN_INVALID_ARGUMENT where the
+ * share has fallen by more with a single layer in integers, or there are no samples; SCNN_INVALID_STATE for a model that
+ * does not give a number for each of two classes or more. */
+scnn_status scnn_quantize_validated(scnn_model *model, const scnn_tensor *calibration, const scnn_tensor *x,
+                                    const scnn_tensor *y, const char *options, scnn_model **quantized);
+
+/* Makes a report of what a quantised model computes in integers and what that does to its numbers, for
+ * scnn_model_quantization_report_text, and keeps it with the model. `x`: images that noise is measured on, all of them;
+ * NULL: as it was measured when the model was made. `reference`: the model of floats that it is measured against, the one
+ * that this one was made of; NULL: the model's own weights without the roundings of activations. SCNN_INVALID_STATE for a
+ * model without roundings, SCNN_INVALID_ARGUMENT for a reference that is another network, or without `x`. */
+scnn_status scnn_model_quantization_report(scnn_model *model, const scnn_tensor *x, scnn_model *reference);
+
+/* The report that was made last; SCNN_INVALID_STATE where none was. `format`: "text" (a table), "svg" (a picture: bars of
+ * signal to noise and of shares of the error) or "json", an object of
+ *   "model": its name, "reference": what noise is measured against, null where it was not, "images": how many it was measured
+ *       on
+ *   "steps": a list in the order in which they run of {"layers": names, "operation", "dtype": "int8", "float32" or
+ *       "bfloat16", "instruction": that of its products, as "tdpbusd", else as scnn_model_layer_precisions says it;
+ *       "scale" and "zero_point" of its result, null where that is floats; "weight_scales": [least, largest], null where no
+ *       weight is rounded; "signal_to_noise": the power of its result over that of the noise that all roundings so far
+ *       have brought, in decibels; "error_share": the share of the logits' squared error that comes of rounding its weights
+ *       and its result, to first order, negative where it cancels others; both null where not measured; "reason": why it is
+ *       in floats, where integers go into it or it was asked for}
+ *   "islands": a list of {"layer", "operation", "reason"}: floats though integers go into them and are made of what comes out
+ *   "skipped": what "skip" was, "returned": the layers that have returned to floats, the most harmful first
+ *   "accuracy": null, or {"samples", "float32", "int8"}: shares of the validation samples */
+scnn_status scnn_model_quantization_report_text(scnn_model *model, const char *format, char *buffer, size_t capacity,
+                                                size_t *length);
 
 /* A model of a network that scnn_model_graph gave as "json"; its parameters are drawn anew. Options: as of
  * scnn_graph_model. */

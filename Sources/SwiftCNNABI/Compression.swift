@@ -18,3 +18,51 @@ public func scnn_quantize(
     }
   }
 }
+
+@_cdecl("scnn_quantize_validated") @implementation
+public func scnn_quantize_validated(
+  _ handle: OpaquePointer!, _ calibration: UnsafePointer<scnn_tensor>!, _ x: UnsafePointer<scnn_tensor>!,
+  _ y: UnsafePointer<scnn_tensor>!, _ options: UnsafePointer<CChar>!,
+  _ quantized: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let original = try model(handle), images = try inputs(calibration, "calibration")
+    let validation = (x: try inputs(x, "x"), y: try view(y, "y"))
+    let settings = try QuantizationOptions(json: SwiftCNNABI.options(options, "options"))
+    try give(quantized, "quantized") { () throws(CNNError) in
+      try original.quantized(calibration: images, validation: validation, options: settings)
+    }
+  }
+}
+
+@_cdecl("scnn_model_quantization_report") @implementation
+public func scnn_model_quantization_report(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ reference: OpaquePointer!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try modelHandle(handle)
+    guard x != nil else {
+      guard reference == nil else {
+        throw CNNError(.invalidArgument, "reference is given without x; expected images that it is measured on")
+      }
+      handle.quantizationReport = try handle.model.quantizationReport()
+      return
+    }
+    let other = try reference.map { (reference) throws(CNNError) in try model(reference) }
+    handle.quantizationReport = try handle.model.quantizationReport(inputs(x, "x"), reference: other)
+  }
+}
+
+@_cdecl("scnn_model_quantization_report_text") @implementation
+public func scnn_model_quantization_report_text(
+  _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try modelHandle(handle), format = try text(format, "format")
+    guard let report = handle.quantizationReport else {
+      throw CNNError(.invalidState, "there is no report yet; call scnn_model_quantization_report first")
+    }
+    try write(report.formatted(format), to: buffer, capacity, length)
+  }
+}

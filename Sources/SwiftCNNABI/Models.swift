@@ -13,12 +13,19 @@ final class ModelHandle: Sendable {
   let parameters: [Parameter]
   private let strings: CStrings
   private let lastProfile = Guarded<Profile?> { nil }
+  private let lastReport = Guarded<QuantizationReport?> { nil }
   private let others = Guarded { TextPool() }
 
   /// What the last profiling of this handle measured.
   var profile: Profile? {
     get { lastProfile.withLock { $0 } }
     set { lastProfile.withLock { $0 = newValue } }
+  }
+
+  /// The last report on quantisation of this handle.
+  var quantizationReport: QuantizationReport? {
+    get { lastReport.withLock { $0 } }
+    set { lastReport.withLock { $0 = newValue } }
   }
 
   init(_ model: Model) {

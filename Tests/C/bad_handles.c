@@ -24,6 +24,9 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_import_report(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, NULL, &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize_validated(model, &x, &x, &x, "{\"max_drop\": 1}", &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report(model, NULL, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report_text(model, "text", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_copy_state(model, model));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(model, "key", "value"));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_metadata(model, "key", text, sizeof text, &count));
@@ -121,6 +124,12 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, NULL, NULL, &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, "{\"samples\": 0}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, "{\"strict\": 1}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize_validated(model, &x, NULL, &x, "{\"max_drop\": 1}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize_validated(model, &x, &x, &x, "{\"max_drop\": -1}", &other));
+  FAILS(SCNN_INVALID_STATE, scnn_model_quantization_report(model, NULL, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report(model, NULL, model));
+  FAILS(SCNN_INVALID_STATE, scnn_model_quantization_report_text(model, "text", NULL, 0, NULL));
   REFUSES(scnn_quantize(model, &x, "{\"method\": \"best\"}", &other));
   REFUSES(scnn_model_name(model, NULL, 100, &length));
   REFUSES(scnn_model_summary(model, NULL, 100, &length));

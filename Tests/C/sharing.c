@@ -484,11 +484,41 @@ static void test_copied_state(void) {
   OK(scnn_model_free(other));
 }
 
+/* What a model in integers tells of itself, made, read from a file, and with a limit to what accuracy may fall by. */
+static void check_reports(scnn_model *model, scnn_model *quantized, scnn_model *loaded, const scnn_tensor *x) {
+  static const int32_t labels[] = {0, 1, 2, 3};
+  static char text[2][1 << 16];
+  scnn_tensor y = vector(labels, SCNN_INT32, 4);
+  scnn_model *again = NULL;
+  size_t length = 0;
+  OK(scnn_model_quantization_report(quantized, NULL, NULL));
+  OK(scnn_model_quantization_report(loaded, NULL, NULL));
+  OK(scnn_model_quantization_report_text(quantized, "json", text[0], sizeof text[0], &length));
+  OK(scnn_model_quantization_report_text(loaded, "json", text[1], sizeof text[1], NULL));
+  CHECK(strcmp(text[0], text[1]) == 0 && strstr(text[0], "\"error_share\":0.") != NULL);
+  OK(scnn_model_quantization_report(quantized, x, model));
+  OK(scnn_model_quantization_report_text(quantized, "text", text[0], sizeof text[0], NULL));
+  CHECK(strstr(text[0], "against the given model") != NULL);
+  OK(scnn_model_quantization_report_text(quantized, "svg", text[0], sizeof text[0], NULL));
+  CHECK(strncmp(text[0], "<svg", 4) == 0);
+  FAILS(SCNN_UNKNOWN_NAME, scnn_model_quantization_report_text(quantized, "html", text[0], sizeof text[0], NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report(quantized, x, quantized));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report(quantized, NULL, model));
+  FAILS(SCNN_INVALID_STATE, scnn_model_quantization_report(model, x, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, x, "{\"max_drop\": 1}", &again));
+  FAILS(SCNN_SHAPE_MISMATCH, scnn_quantize_validated(model, x, x, x, "{\"max_drop\": 1}", &again));
+  OK(scnn_quantize_validated(model, x, x, &y, "{\"max_drop\": 100, \"strict\": true}", &again));
+  OK(scnn_model_quantization_report(again, NULL, NULL));
+  OK(scnn_model_quantization_report_text(again, "json", text[0], sizeof text[0], NULL));
+  CHECK(strstr(text[0], "\"returned\":[]") != NULL && strstr(text[0], "\"samples\":4") != NULL);
+  OK(scnn_model_free(again));
+}
+
 /* A model in integers has nearly the scores of the one it was made of, and comes back from a file with its own. */
 static void test_quantized(void) {
   static uint8_t pixels[4 * SIDE * SIDE * CHANNELS];
   float scores[3][4 * CLASSES];
-  scnn_model *model = small_model(1), *quantized = NULL, *loaded = NULL;
+  scnn_model *model = small_model(1), *quantized = NULL, *loaded = NULL, *again = NULL;
   scnn_tensor x = images(pixels, SCNN_UINT8, 4);
   for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
   OK(scnn_quantize(model, &x, "{\"method\": \"minmax\"}", &quantized));
@@ -499,8 +529,9 @@ static void test_quantized(void) {
   OK(scnn_model_load("quantized.safetensors", &loaded));
   OK(scnn_predict(loaded, &x, 4, NULL, scores[2], 4 * CLASSES));
   CHECK(memcmp(scores[1], scores[2], sizeof scores[1]) == 0);
-  FAILS(SCNN_INVALID_STATE, scnn_quantize(quantized, &x, NULL, &loaded));
+  FAILS(SCNN_INVALID_STATE, scnn_quantize(quantized, &x, NULL, &again));
   remove("quantized.safetensors");
+  check_reports(model, quantized, loaded, &x);
   OK(scnn_model_free(model));
   OK(scnn_model_free(quantized));
   OK(scnn_model_free(loaded));

@@ -70,6 +70,21 @@ public enum Compiler {
     }
   }
 
+  /// The plan that runs a network beside one without its roundings, and sums up what these change.
+  public static func comparisonPlan(
+    _ comparison: RoundingComparison, inputs: [TensorType], normalization: PixelNormalization, threads: Int,
+    target: CodeTarget? = .host
+  ) throws(CNNError) -> Plan {
+    try plan(threads: threads, target: target) { (generation) throws(CNNError) in
+      try run(
+        [
+          Pass("bind inputs") { graph throws(CNNError) in try graph.binding(inputs, normalization) },
+          Pass("place") { graph throws(CNNError) in try graph.placed(generation) },
+          Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+        ], on: comparison.graph)
+    }
+  }
+
   /// A plan with generated kernels where there is a target and its code can be run, and else with portable ones.
   private static func plan(
     threads: Int, precision: Precision = .float32, target: CodeTarget?,

@@ -98,6 +98,9 @@ public final class ParameterStorage: @unchecked Sendable {
     positions.reduce(blocks.reduce(0) { $0 &+ $1.version }) { $0 &+ tensors[$1].version }
   }
 
+  /// Changes with every change of a value, whichever model made it.
+  public var version: Int { version(of: Array(tensors.indices)) }
+
   /// Says that values have changed.
   public func markChanged() { for block in blocks { block.version &+= 1 } }
 

@@ -32,8 +32,6 @@ private struct GraphDrawing {
   }
 
   private static let rowHeight = 19.0, margin = 24.0, padding = 10.0, columnGap = 64.0
-  /// Of a character of the font, 11 pixels high.
-  private static let characterWidth = 6.63
   private static let tallest = 1100.0
   private static let mostBoxes = 1 << 12, mostCrossings = 1 << 18
 
@@ -67,7 +65,7 @@ private struct GraphDrawing {
   private func size(_ unit: DrawnUnits.Unit) -> (width: Double, height: Double) {
     let columns = unit.rows.map(cells)
     let widths = columns[0].indices.map { column in
-      columns.map { Double(min(40, $0[column].unicodeScalars.count)) * Self.characterWidth }.max() ?? 0
+      columns.map { Double(min(40, $0[column].unicodeScalars.count)) * SVG.characterWidth }.max() ?? 0
     }
     let width = widths.reduce(0, +) + Double(widths.count - 1) * 14 + 2 * Self.padding
     return (max(60, width), Double(unit.rows.count) * Self.rowHeight)
@@ -145,17 +143,15 @@ private struct GraphDrawing {
     }
     let width = Int(x - Self.columnGap + Self.margin) + 1
     let total = Int(height + 2 * Self.margin + 2 * Self.rowHeight) + 1
-    return """
-      <svg xmlns="http://www.w3.org/2000/svg" width="\(width)" height="\(total)" viewBox="0 0 \(width) \(total)" \
-      font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="11">
+    return SVG.document(
+      width: width, height: total,
+      """
       <defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">\
       <path d="M0,0.5 L8,4 L0,7.5 Z" fill="#667085"/></marker></defs>
-      <rect width="100%" height="100%" fill="#ffffff"/>
       \(frames)<g fill="none" stroke="#667085" stroke-width="1.2">
       \(lines)</g>
-      \(boxes)</svg>
-
-      """
+      \(boxes)
+      """)
   }
 
   private func box(
@@ -165,21 +161,21 @@ private struct GraphDrawing {
     var result = ""
     for (index, row) in unit.rows.enumerated() {
       let top = y + Double(index) * Self.rowHeight
-      result += rectangle(x, top, size.width, Self.rowHeight, "fill=\"\(Self.color(row.kind))\"", isEnd ? 9 : 0)
+      result += SVG.rectangle(x, top, size.width, Self.rowHeight, "fill=\"\(Self.color(row.kind))\"", isEnd ? 9 : 0)
       let cells = cells(row), baseline = top + 13.5
-      result += text(cells[0], x + Self.padding, baseline, "fill=\"#101828\"")
+      result += SVG.text(cells[0], x + Self.padding, baseline, "fill=\"#101828\"")
       let inner = x + Self.padding + widest(unit, 0) + 14
-      if options.showsNames { result += text(cells[1], inner, baseline, "fill=\"#667085\"") }
+      if options.showsNames { result += SVG.text(cells[1], inner, baseline, "fill=\"#667085\"") }
       if options.showsShapes {
-        result += text(
+        result += SVG.text(
           cells[cells.count - 1], x + size.width - Self.padding, baseline, "fill=\"#344054\" text-anchor=\"end\"")
       }
     }
-    return result + rectangle(x, y, size.width, size.height, "fill=\"none\" stroke=\"#98a2b3\"", isEnd ? 9 : 3)
+    return result + SVG.rectangle(x, y, size.width, size.height, "fill=\"none\" stroke=\"#98a2b3\"", isEnd ? 9 : 3)
   }
 
   private func widest(_ unit: DrawnUnits.Unit, _ column: Int) -> Double {
-    unit.rows.map { Double(min(40, cells($0)[column].unicodeScalars.count)) * Self.characterWidth }.max() ?? 0
+    unit.rows.map { Double(min(40, cells($0)[column].unicodeScalars.count)) * SVG.characterWidth }.max() ?? 0
   }
 
   /// Frames round the blocks of a column; none round one that something else lies in.
@@ -224,66 +220,33 @@ private struct GraphDrawing {
           || other.bottom <= frame.top || other.top >= frame.bottom
       }
       guard isAlone else { continue }
-      result += rectangle(
+      result += SVG.rectangle(
         x + frame.left, y + frame.top, frame.right - frame.left, frame.bottom - frame.top,
         "fill=\"#f5f7fa\" stroke=\"#d0d5dd\"", 6)
-      result += text(name, x + frame.left + 6, y + frame.top + 11, "fill=\"#667085\" font-size=\"10\"")
+      result += SVG.text(name, x + frame.left + 6, y + frame.top + 11, "fill=\"#667085\" font-size=\"10\"")
     }
     return result
   }
 
   /// An edge: straight beside boxes, and curved from layer to layer.
   private func line(_ points: [(x: Double, top: Double, bottom: Double)]) -> String {
-    var path = "M\(number(points[0].x)),\(number(points[0].top)) V\(number(points[0].bottom))"
+    var path = "M\(SVG.number(points[0].x)),\(SVG.number(points[0].top)) V\(SVG.number(points[0].bottom))"
     for (from, to) in zip(points, points.dropFirst()) {
-      let middle = number((from.bottom + to.top) / 2)
+      let middle = SVG.number((from.bottom + to.top) / 2)
       path +=
         from.x == to.x
-        ? " V\(number(to.top))"
-        : " C\(number(from.x)),\(middle) \(number(to.x)),\(middle) \(number(to.x)),\(number(to.top))"
-      if to.bottom > to.top { path += " V\(number(to.bottom))" }
+        ? " V\(SVG.number(to.top))"
+        : " C\(SVG.number(from.x)),\(middle) \(SVG.number(to.x)),\(middle) \(SVG.number(to.x)),\(SVG.number(to.top))"
+      if to.bottom > to.top { path += " V\(SVG.number(to.bottom))" }
     }
     return "<path d=\"\(path)\" marker-end=\"url(#arrow)\"/>\n"
   }
 
   /// From the end of a column to the start of the next one.
   private func connection(from: (x: Double, y: Double), to: (x: Double, y: Double), by x: Double) -> String {
-    let low = number(from.y + 14), high = number(to.y - 12)
-    return "<path d=\"M\(number(from.x)),\(number(from.y)) V\(low) H\(number(x)) V\(high) H\(number(to.x)) "
-      + "V\(number(to.y))\"/>\n"
-  }
-
-  private func rectangle(
-    _ x: Double, _ y: Double, _ width: Double, _ height: Double, _ style: String, _ radius: Int
-  ) -> String {
-    "<rect x=\"\(number(x))\" y=\"\(number(y))\" width=\"\(number(width))\" height=\"\(number(height))\" "
-      + "rx=\"\(radius)\" \(style)/>\n"
-  }
-
-  private func text(_ text: String, _ x: Double, _ y: Double, _ style: String) -> String {
-    let shown = text.unicodeScalars.count > 40 ? String(text.unicodeScalars.prefix(39)) + "…" : text
-    return "<text x=\"\(number(x))\" y=\"\(number(y))\" \(style)>\(Self.escaped(shown))</text>\n"
-  }
-
-  /// With one decimal.
-  private func number(_ value: Double) -> String {
-    let tenths = Int((value * 10).rounded())
-    return tenths % 10 == 0 ? String(tenths / 10) : "\(tenths < 0 ? "-" : "")\(abs(tenths) / 10).\(abs(tenths) % 10)"
-  }
-
-  /// Text as XML has it; characters that it cannot have become question marks.
-  private static func escaped(_ text: String) -> String {
-    var result = ""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "&": result += "&amp;"
-      case "<": result += "&lt;"
-      case ">": result += "&gt;"
-      case "\u{0}"..."\u{1F}", "\u{FFFE}", "\u{FFFF}": result += "?"
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result
+    let low = SVG.number(from.y + 14), high = SVG.number(to.y - 12)
+    return "<path d=\"M\(SVG.number(from.x)),\(SVG.number(from.y)) V\(low) H\(SVG.number(x)) V\(high) "
+      + "H\(SVG.number(to.x)) V\(SVG.number(to.y))\"/>\n"
   }
 
   private static func color(_ kind: DrawnUnits.Kind) -> String {

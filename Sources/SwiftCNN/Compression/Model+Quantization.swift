@@ -17,13 +17,42 @@ extension Model {
   public func quantized(
     calibration: some ModelInput, options: QuantizationOptions = QuantizationOptions()
   ) throws(CNNError) -> Model {
+    guard options.maximumDrop == nil else {
+      throw CNNError(
+        .invalidArgument,
+        "\(option: "max_drop", swift: "maximumDrop") is given without validation; expected samples and their targets, of "
+          + "which the accuracy is looked at")
+    }
+    return try quantized(calibration, nil, options)
+  }
+
+  /// The same, with layers that return to floats, in the order of the harm that they do, until the share of validation
+  /// samples whose first class is right has fallen by no more than `options.maximumDrop` points of a hundred.
+  /// `quantizationReport().returned` names them. Where the processor has tiles of bfloat16, floats become that.
+  /// - Parameters:
+  ///   - calibration: as above.
+  ///   - validation: samples, and their targets: labels, int32 or uint8 `[N]`, or float32 `[N, classes]`, of which the
+  ///     largest counts.
+  ///   - options: as above.
+  /// - Throws: as well `.shapeMismatch` where the validation does not fit, `.invalidArgument` where it is empty or the drop
+  ///   is larger with a single layer in integers.
+  public func quantized<X: ModelInput, Y: TensorConvertible>(
+    calibration: some ModelInput, validation: (x: X, y: Y), options: QuantizationOptions
+  ) throws(CNNError) -> Model {
+    let y = try validation.y.view
+    return try quantized(calibration, { (model) throws(CNNError) in try Validation(model, validation.x, y) }, options)
+  }
+
+  private func quantized(
+    _ calibration: some ModelInput, _ validation: ((Model) throws(CNNError) -> Validation)?,
+    _ options: QuantizationOptions
+  ) throws(CNNError) -> Model {
     try options.validate()
     return try lock.reading { () throws(CNNError) in
-      guard !network.nodes.contains(where: { $0.operation is FakeQuantize }) else {
-        throw CNNError(.invalidState, "'\(name)' is quantised already")
-      }
+      guard !hasRoundings else { throw CNNError(.invalidState, "'\(name)' is quantised already") }
       let x = try served(calibration)
       guard x.count > 0 else { throw CNNError(.invalidArgument, "calibration has no images; expected one at least") }
+      let validation = try validation.map { (make) throws(CNNError) in try make(self) }
       var folded = try FoldedNetwork(network) { name in
         self.parameters.position(of: name).map { self.parameters.values(at: $0) }
       }
@@ -38,21 +67,20 @@ extension Model {
       guard !points.layers.isEmpty else {
         throw CNNError(.invalidArgument, "'\(name)' has no layer that can be quantised")
       }
+      if options.strict { try folded.graph.requireNoIslands(skipping: isSkipped) }
       let plain = try model(of: folded.graph, folded.values)
-      let layers = points.layers.map { folded.graph.nodes[$0] }
-      let calibration = try plain.calibrated(points, layers, x, options)
-      var weights: [String: WeightLevels] = [:]
-      for layer in layers { weights[layer.name] = plain.weightLevels(of: layer, options) }
-      for layer in layers {
-        if let levels = weights[layer.name] { plain.round(layer, levels, calibration.means[layer.name]) }
+      var rounding = Rounding(plain: plain, options: options, pixels: folded.pixels, images: x, isSkipped: isSkipped)
+      var result = try rounding.model(returning: [])
+      if let validation, let drop = options.maximumDrop {
+        result = try rounding.recovered(result, validation, of: self, maximumDrop: drop)
       }
-      let pixels = folded.pixels.map { [$0.name: $0.zeroPoints] } ?? [:]
-      return try plain.model(of: folded.graph.rounding(calibration.levels, pixels: pixels, weights: weights), [:])
+      try rounding.measure(result, images: options.reportSamples)
+      return result
     }
   }
 
   /// A model of another network with this one's parameters, save those whose numbers are given.
-  private func model(of graph: Graph, _ values: [String: [Float]]) throws(CNNError) -> Model {
+  func model(of graph: Graph, _ values: [String: [Float]]) throws(CNNError) -> Model {
     let result = try Model(
       uninitialized: graph, name: name, mean: pixelNormalization.mean, deviation: pixelNormalization.deviation)
     for (position, parameter) in graph.parameters.enumerated() {
@@ -79,17 +107,17 @@ extension Model {
   }
 
   /// What calibration images tell.
-  private struct Calibration {
+  struct Calibration {
     /// The levels of activations, by the names of their values.
     var levels: [String: ByteLevels] = [:]
     /// The mean of each channel that a layer reads, by the layer's name.
     var means: [String: [Float]] = [:]
   }
 
-  private func calibrated(
-    _ points: QuantizationPoints, _ layers: [Node], _ x: Samples, _ options: QuantizationOptions
+  func calibrated(
+    _ points: [Value], _ layers: [Node], _ x: Samples, _ options: QuantizationOptions
   ) throws(CNNError) -> Calibration {
-    let names = points.values.map(network.name(of:))
+    let names = points.map(network.name(of:))
     let inputs = options.correctsBias ? layers.map { network.name(of: $0.operands[0]) } : []
     let stateCount = options.method == .minmax ? TensorStatistics.rangeCount : TensorStatistics.histogramCount
     let (observed, ranges, sums) = try network.observing(
@@ -98,15 +126,11 @@ extension Model {
     let storage = try ParameterStorage(
       observed.parameters, sharing: Dictionary(own, uniquingKeysWith: { first, _ in first }))
     let batch = min(x.count, try imagesPerPass(x)), wanted = min(options.samples, x.count)
-    let batches = (wanted + batch - 1) / batch
     var context: (images: Int, context: ExecutionContext)?
     var interruption = Interruption()
-    for index in 0..<batches {
+    for range in x.spread(wanted, atOnce: batch) {
       try interruption.check()
-      // Spread over all images, which may be sorted by class.
-      let count = min(batch, wanted - index * batch)
-      let start = batches == 1 ? 0 : (x.count - count) * index / (batches - 1)
-      let images = x[start..<start + count]
+      let images = x[range], count = range.count
       if context?.images != count {
         let plan = try Compiler.inferencePlan(
           observed, inputs: images.types(), normalization: pixelNormalization, threads: Threads.count)
@@ -159,7 +183,8 @@ extension Model {
 
   /// Rounds a layer's weight to its levels. What that changes of the mean of each of its channels, given those it reads, is
   /// taken from the bias (Nagel et al. 2019, section 4.2).
-  private func round(_ layer: Node, _ levels: WeightLevels, _ means: [Float]?) {
+  /// - Parameter network: the one without roundings that the layer is of.
+  func round(_ layer: Node, of network: Graph, _ levels: WeightLevels, _ means: [Float]?) {
     guard let position = parameters.position(of: network.name(of: layer.operands[1])) else { return }
     let shape = parameters.parameters[position].shape, outputs = shape[0]
     let weight = parameters.values(at: position), size = weight.count / outputs
@@ -181,7 +206,7 @@ extension Model {
   }
 
   /// The scales of a layer's weight: of its largest magnitudes.
-  private func weightLevels(of layer: Node, _ options: QuantizationOptions) -> WeightLevels {
+  func weightLevels(of layer: Node, _ options: QuantizationOptions) -> WeightLevels {
     let name = network.name(of: layer.operands[1])
     guard let position = parameters.position(of: name) else { return WeightLevels(scales: [1]) }
     let weight = parameters.values(at: position), outputs = parameters.parameters[position].shape[0]
@@ -195,6 +220,45 @@ extension Model {
         let scale = $0 / 127
         return scale.isNormal && (1 / scale).isNormal ? scale : 1
       })
+  }
+}
+
+extension Samples {
+  /// Ranges of `count` samples together, `atOnce` at most in each, spread over all samples, which may be sorted by class.
+  func spread(_ wanted: Int, atOnce: Int) -> [Range<Int>] {
+    let batches = (wanted + atOnce - 1) / atOnce
+    return (0..<batches).map { index in
+      let size = min(atOnce, wanted - index * atOnce)
+      let start = batches == 1 ? 0 : (count - size) * index / (batches - 1)
+      return start..<start + size
+    }
+  }
+}
+
+extension Graph {
+  /// Throws where floats are left between integers that skipped layers do not explain.
+  /// - Throws: `.invalidArgument` with a list of them.
+  fileprivate func requireNoIslands(skipping isSkipped: (String) -> Bool) throws(CNNError) {
+    /// The islands that there are, whatever the levels.
+    func islands(_ points: QuantizationPoints) throws(CNNError) -> [FloatIsland] {
+      let levels = points.values.compactMap { value in
+        ByteLevels(scale: 1, zeroPoint: 0).map { (name(of: value), $0) }
+      }
+      let weights = points.layers.map { (nodes[$0].name, WeightLevels(scales: [1])) }
+      return try rounding(
+        Dictionary(levels, uniquingKeysWith: { first, _ in first }),
+        weights: Dictionary(weights, uniquingKeysWith: { first, _ in first })
+      ).floatIslands()
+    }
+    let whole = Set(try islands(QuantizationPoints(self)).map(\.layer))
+    let left = try islands(QuantizationPoints(self, skipping: isSkipped)).filter {
+      whole.contains($0.layer) && !isSkipped($0.layer)
+    }
+    if left.isEmpty { return }
+    let list = left.map { "'\($0.layer)' (\($0.operation)): \($0.reason)" }.joined(separator: "; ")
+    throw CNNError(
+      .invalidArgument,
+      "strict: \(left.count) step\(left.count == 1 ? " is" : "s are") left in floats between integers: \(list)")
   }
 }
 

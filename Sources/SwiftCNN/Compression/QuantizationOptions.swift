@@ -27,14 +27,22 @@ public struct QuantizationOptions: Sendable, Configurable {
   public var samples = 300
   /// Whether biases take back what the rounding of weights changes of each channel's mean (Nagel et al. 2019, section 4.2).
   public var correctsBias = true
+  /// How many of these images the noise is measured on that `Model.quantizationReport()` tells, at most; 0: none.
+  public var reportSamples = 8
+  /// Whether floats between integers are refused that nobody asked for by `skip`.
+  public var strict = false
+  /// How many points of a hundred the share of validation samples that are classified right may fall by; nil for any number.
+  public var maximumDrop: Double?
 
   /// Options; those that are not given have their defaults.
   public init(
     method: CalibrationMethod = .mse, percentile: Double = 99.99, perChannel: Bool = true, skip: [String] = [],
-    samples: Int = 300, correctsBias: Bool = true
+    samples: Int = 300, correctsBias: Bool = true, reportSamples: Int = 8, strict: Bool = false,
+    maximumDrop: Double? = nil
   ) {
     (self.method, self.percentile, self.perChannel) = (method, percentile, perChannel)
     (self.skip, self.samples, self.correctsBias) = (skip, samples, correctsBias)
+    (self.reportSamples, self.strict, self.maximumDrop) = (reportSamples, strict, maximumDrop)
   }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_quantize`.
@@ -54,5 +62,11 @@ public struct QuantizationOptions: Sendable, Configurable {
     try options.flag(
       "bias_correction", &correctsBias, "Whether biases take back what rounded weights change of means.")
     try options.integer("samples", &samples, in: .atLeast(1), "How many images are looked at, at most.")
+    try options.integer(
+      "report_samples", &reportSamples, in: .atLeast(0), "How many images the report's noise is measured on, at most.")
+    try options.flag("strict", &strict, "Whether floats between integers are refused that skip does not ask for.")
+    try options.number(
+      "max_drop", swift: "maximumDrop", &maximumDrop, in: .within(0...100),
+      "How many points of a hundred top-1 may fall by; layers return to floats until it holds.")
   }
 }

@@ -95,6 +95,7 @@ extension Model {
       header["preprocessing"] = .object(lockedPreprocessing.json)
       header["class_names"] = lockedClassNames.map { .strings($0) } ?? .null
       header["trained_on"] = trainedOn.map { .string($0.rawValue) } ?? .null
+      if let record = knownQuantization { header["quantization"] = record.json }
       // Of the parameters in the file, and of predictions.
       header["dtype"] = .string(precision.rawValue)
       header["precision"] = .string(chosenPrecision.rawValue)
@@ -194,6 +195,7 @@ extension Model {
       if let word = try header.optionalString("precision") { chosenPrecision = try Precision(named: word) }
       metadata = file.metadata.filter { !ModelFile.isReserved($0.key) }
       try parameters.load(from: file)
+      if let known = try header.optionalObject("quantization") { setQuantization(try QuantizationRecord(json: known)) }
       if let trainingText = file.metadata[ModelFile.trainingKey] {
         training = try TrainingState(ModelFile.object(trainingText), file, parameters)
       }

@@ -33,6 +33,8 @@ public final class Model: @unchecked Sendable {
   var metadata: [String: String] = [:]
   /// What the images were that it was trained on; nil where that is not known.
   var trainedOn: InputValues?
+  /// How it was made of one of floats, and the version of the parameters of which its noise was measured.
+  var quantization: (record: QuantizationRecord, noiseVersion: Int)?
   let warnings = InputWarnings()
 
   /// Builds a model of the registry by name, with random weights or those of a file.
@@ -126,6 +128,7 @@ public final class Model: @unchecked Sendable {
       other.chosenPreprocessing, other.knownClasses, other.chosenPrecision
     )
     (metadata, trainedOn, cutOff) = (other.metadata, other.trainedOn, other.cutOff)
+    setQuantization(other.knownQuantization)
   }
 
   /// Throws in a process that was forked while another thread was changing the model: it may be half changed there.

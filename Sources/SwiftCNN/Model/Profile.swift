@@ -126,16 +126,9 @@ extension Profile: CustomStringConvertible {
       let passes = ["pass"] + steps.map { $0.pass?.rawValue ?? "" } + Pass.allCases.map(\.rawValue) + [""]
       for (index, pass) in passes.enumerated() { rows[index].insert(pass, at: firstText) }
     }
-    let last = rows[0].count - 1
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-    let lines = rows.map { row in
-      let cells = row.enumerated().map { column, cell in
-        let space = String(repeating: " ", count: column == last ? 0 : widths[column] - cell.count)
-        return column < firstText ? space + cell : cell + space
-      }
-      return cells.joined(separator: "  ")
-    }
-    let rule = String(repeating: "-", count: widths.dropLast().reduce(2 * last + 20, +))
+    let lines = aligned(rows, firstText: firstText)
+    let rule = String(repeating: "-", count: lines[0].count - (rows[0].last?.count ?? 0) + 20)
     let images = "\(imageCount) image\(imageCount == 1 ? "" : "s")"
     let title =
       "\(model): \(isOfTraining ? "a training step on \(images)" : "\(images) at once"), \(threadCount) "
@@ -233,12 +226,4 @@ private func percent(_ share: Double) -> String { "\(Int((share * 100).rounded()
 private func bytes(_ count: Int) -> String {
   if count < 1_000_000 { return "\(decimal(Double(count) * 1e-3, 1)) kB" }
   return "\(decimal(Double(count) * 1e-6, 1)) MB"
-}
-
-/// A number that is not negative, with so many digits behind the point.
-private func decimal(_ number: Double, _ digits: Int) -> String {
-  let unit = (0..<digits).reduce(1) { result, _ in result * 10 }
-  let scaled = Int((number * Double(unit)).rounded())
-  let fraction = String(scaled % unit)
-  return "\(scaled / unit)." + String(repeating: "0", count: digits - fraction.count) + fraction
 }

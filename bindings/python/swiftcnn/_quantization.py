@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from . import _batches
+from . import _arrays, _batches
 from ._arrays import count_of
 from ._folders import ImageFolder
 from ._warnings import pass_on
@@ -27,6 +27,10 @@ def quantize(
     samples: int = 300,
     bias_correction: bool = True,
     percentile: float = 99.99,
+    report_samples: int = 8,
+    strict: bool = False,
+    max_drop: float | None = None,
+    validation: tuple[Any, Any] | None = None,
 ) -> Model:
     """A model that computes in integers of 8 bits what ``model`` does in floats (Jacob et al. 2018).
 
@@ -46,9 +50,19 @@ def quantize(
         bias_correction: whether biases take back what the rounding of weights changes of each channel's mean (Nagel et
             al. 2019, section 4.2).
         percentile: the share of the numbers that lie within a range, in percent, for ``"percentile"``.
+        report_samples: how many of the images the noise is measured on that ``quantization_report`` tells, at most; 0:
+            none.
+        strict: whether it is an error where floats are left between integers that ``skip`` does not ask for; the
+            message lists them.
+        max_drop: how many points of a hundred the share of ``validation`` that is classified right may fall by.
+            Layers return to floats, in the order of the harm that they do to the logits, until it holds;
+            ``quantization_report().returned`` names them. Where there are tiles of bfloat16 floats become that.
+        validation: ``(x, y)``, for ``max_drop``: samples, and labels (N,) or targets (N, classes), of which the largest
+            counts.
 
     Raises:
-        ValueError, TypeError: an argument does not fit; the message names it.
+        ValueError, TypeError: an argument does not fit; the message names it. There are floats that ``strict`` refuses,
+            or ``max_drop`` is not reached with a single layer in integers.
         RuntimeError: the model is quantised already.
     """
     if not isinstance(model, Model):
@@ -57,12 +71,27 @@ def quantize(
         raise TypeError(f"skip must be a list of names, got {skip!r}")
     options = {
         "method": method, "per_channel": per_channel, "skip": list(skip), "samples": samples, "percentile": percentile,
-        "bias_correction": bias_correction,
+        "bias_correction": bias_correction, "report_samples": report_samples, "strict": strict, "max_drop": max_drop,
     }
     images = _images_of(model, calibration, samples)
-    quantized = model._handle.quantize(images, json.dumps(options))
+    if validation is None:
+        quantized = model._handle.quantize(images, json.dumps(options))
+    elif max_drop is None:
+        raise ValueError("validation is given without max_drop; expected how many points the accuracy may fall by")
+    else:
+        x, y = _validation_of(model, validation)
+        quantized = model._handle.quantize_validated(images, x, y, json.dumps(options))
     pass_on(model._handle)
     return Model._of(quantized)
+
+
+def _validation_of(model: Model, validation: Any) -> tuple[Any, Any]:
+    """Samples and targets as the library takes them."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise TypeError(f"validation must be (x, y), got {type(validation).__name__}")
+    model._prepare(validation[0])
+    x = model._images(validation[0])
+    return x, _arrays.targets(validation[1], model._handle.output_shape(_arrays.shapes_of(x), None), "validation y")
 
 
 def _images_of(model: Model, calibration: Any, samples: int) -> Any:

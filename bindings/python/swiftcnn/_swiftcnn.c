@@ -465,6 +465,50 @@ static PyObject *model_quantize(PyObject *self, PyObject *args) {
   return status == SCNN_OK ? wrap_model(state_of(self), quantized) : raise_status(status);
 }
 
+static PyObject *model_quantize_validated(PyObject *self, PyObject *args) {
+  PyObject *calibration_object, *x_object, *y_object;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "OOOs:quantize_validated", &calibration_object, &x_object, &y_object, &options)) return NULL;
+  Inputs calibration;
+  Batch validation;
+  if (borrow_inputs(calibration_object, &calibration) != 0) return NULL;
+  if (borrow_batch(&validation, x_object, y_object, Py_None) != 0) {
+    release_inputs(&calibration);
+    return NULL;
+  }
+  scnn_model *quantized = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_quantize_validated(model_of(self), &calibration.tensor, &validation.x.tensor,
+                                           &validation.tensors[0], options, &quantized));
+  release_batch(&validation);
+  release_inputs(&calibration);
+  return status == SCNN_OK ? wrap_model(state_of(self), quantized) : raise_status(status);
+}
+
+static PyObject *model_quantization_report(PyObject *self, PyObject *args) {
+  PyObject *x_object, *reference = NULL;
+  if (!PyArg_ParseTuple(args, "O|O!:quantization_report", &x_object, state_of(self)->model, &reference)) return NULL;
+  Inputs x;
+  int has_images = x_object != Py_None;
+  if (has_images && borrow_inputs(x_object, &x) != 0) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_quantization_report(model_of(self), has_images ? &x.tensor : NULL,
+                                                  reference ? model_of(reference) : NULL));
+  if (has_images) release_inputs(&x);
+  return none_or_raise(status);
+}
+
+static scnn_status quantization_report_text(void *model, const char *format, char *buffer, size_t capacity,
+                                            size_t *length) {
+  return scnn_model_quantization_report_text(model, format, buffer, capacity, length);
+}
+
+static PyObject *model_quantization_report_text(PyObject *self, PyObject *args) {
+  const char *format;
+  if (!PyArg_ParseTuple(args, "s:quantization_report_text", &format)) return NULL;
+  return read_text(quantization_report_text, model_of(self), format);
+}
+
 static PyObject *model_copy_state(PyObject *self, PyObject *args) {
   PyObject *other;
   if (!PyArg_ParseTuple(args, "O!:copy_state", state_of(self)->model, &other)) return NULL;
@@ -1925,6 +1969,11 @@ static PyMethodDef model_methods[] = {
     {"export_onnx", model_export_onnx, METH_VARARGS, "export_onnx(path, options)"},
     {"clone", model_clone, METH_NOARGS, "clone() -> Model"},
     {"quantize", model_quantize, METH_VARARGS, "quantize(calibration, options) -> Model"},
+    {"quantize_validated", model_quantize_validated, METH_VARARGS,
+     "quantize_validated(calibration, x, y, options) -> Model"},
+    {"quantization_report", model_quantization_report, METH_VARARGS, "quantization_report(x, reference=...)"},
+    {"quantization_report_text", model_quantization_report_text, METH_VARARGS,
+     "quantization_report_text(format) -> str"},
     {"copy_state", model_copy_state, METH_VARARGS, "copy_state(model)"},
     {"set_metadata", model_set_metadata, METH_VARARGS, "set_metadata(key, value or None)"},
     {"metadata", model_metadata, METH_VARARGS, "metadata(key) -> str, empty where there is none"},

@@ -35,6 +35,7 @@ from .parameters import Parameters
 from .pictures import Pictures
 from .precision import LayerPrecision, of_layers
 from .profile import Profile, measured
+from .quantization import QuantizationReport, reported
 from .weights import WeightsReport
 
 if TYPE_CHECKING:
@@ -566,6 +567,29 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         images = self._images(x)
         part = images if size is None else _arrays.part_of(images, slice(size))
         return measured(self._handle, lambda: self._handle.profile(part, count))
+
+    def quantization_report(self, x: Any = None, reference: Model | None = None) -> QuantizationReport:
+        """What a model that ``quantize`` has made computes in integers: for each step its levels, the noise of rounding,
+        its share of the logits' error, type and instruction, and the floats that are left between integers. ``print`` the
+        result for a table; it has ``to_json``, ``to_dict`` and ``save_chart``.
+
+        Args:
+            x: images (N, height, width, channels) that the noise is measured on, all of them; None: as it was measured
+                on some of the calibration images when the model was made.
+            reference: with ``x``, the model of floats that noise is measured against: the one that this one was made
+                of. None: this one's own weights, without the roundings of activations.
+
+        Raises:
+            ValueError, TypeError: an argument does not fit; the message names it.
+            RuntimeError: the model has no roundings.
+        """
+        if reference is not None and not isinstance(reference, Model):
+            raise TypeError(f"reference must be a Model, got {type(reference).__name__}")
+        images = None
+        if x is not None:
+            self._prepare(x)
+            images = self._images(x)
+        return reported(self._handle, images, None if reference is None else reference._handle)
 
     def graph(self, format: str = "text") -> str:
         """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz), ``"svg"`` (a picture, as

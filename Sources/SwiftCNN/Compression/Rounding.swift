@@ -1,0 +1,62 @@
+import CNNCompiler
+import CNNCore
+import CNNGraph
+import CNNRuntime
+
+/// Makes models in integers of one of floats, with these or those layers left in floats. What images tell is kept.
+struct Rounding {
+  /// The model of floats, its batch normalisations folded.
+  let plain: Model
+  let options: QuantizationOptions
+  /// The value that is pixels less a level of each channel, and these levels; nil where there is none.
+  let pixels: (name: String, zeroPoints: [UInt8])?
+  /// The calibration images.
+  let images: Samples
+  let isSkipped: (String) -> Bool
+  private var known = Model.Calibration()
+
+  init(
+    plain: Model, options: QuantizationOptions, pixels: (name: String, zeroPoints: [UInt8])?, images: Samples,
+    isSkipped: @escaping (String) -> Bool
+  ) {
+    (self.plain, self.options, self.pixels, self.images) = (plain, options, pixels, images)
+    self.isSkipped = isSkipped
+  }
+
+  /// The model of which these layers stay in floats, and those that are skipped.
+  mutating func model(returning returned: [String]) throws(CNNError) -> Model {
+    let graph = plain.network, isSkipped = isSkipped
+    let points = QuantizationPoints(graph) { isSkipped($0) || returned.contains($0) }
+    let layers = points.layers.map { graph.nodes[$0] }
+    // Images are looked at again where a layer that has returned leaves something to be rounded that was not.
+    let unknown = points.values.filter { known.levels[graph.name(of: $0)] == nil }
+    if !unknown.isEmpty {
+      let new = try plain.calibrated(unknown, known.means.isEmpty ? layers : [], images, options)
+      known.levels.merge(new.levels) { old, _ in old }
+      known.means.merge(new.means) { old, _ in old }
+    }
+    let names = Set(points.values.map(graph.name(of:)))
+    var weights: [String: WeightLevels] = [:]
+    for layer in layers { weights[layer.name] = plain.weightLevels(of: layer, options) }
+    // Floats read the pixels as they are.
+    let pixels = pixels.flatMap { pixels in
+      layers.contains { graph.name(of: $0.operands[0]) == pixels.name } ? [pixels.name: pixels.zeroPoints] : nil
+    }
+    let result = try plain.model(
+      of: graph.rounding(known.levels.filter { names.contains($0.key) }, pixels: pixels ?? [:], weights: weights), [:])
+    for layer in layers {
+      if let levels = weights[layer.name] { result.round(layer, of: graph, levels, known.means[layer.name]) }
+    }
+    var record = QuantizationRecord()
+    (record.skipped, record.returned) = (options.skip, returned)
+    result.setQuantization(record)
+    return result
+  }
+
+  /// Measures the noise of a model that this one has made, on so many of the calibration images.
+  func measure(_ model: Model, images count: Int) throws(CNNError) {
+    guard count > 0, var record = model.knownQuantization else { return }
+    record.noise = try model.noise(of: images, count: min(count, images.count), against: plain)
+    model.setQuantization(record)
+  }
+}
