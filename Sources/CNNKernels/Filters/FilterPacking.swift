@@ -22,7 +22,7 @@ public struct FilterPacking: Sendable {
   }
 
   /// Up to 16 neighbouring lanes of a panel.
-  private struct Column: Sendable {
+  private struct Column: Equatable, Sendable {
     let lane, count, used: Int
     /// Which kernels pack whole blocks of input channels and the last one; nil where the portable code does.
     let kernel, lastKernel: Int?
@@ -71,23 +71,25 @@ public struct FilterPacking: Sendable {
         sourceStep: channelsPerRound * order.depthStride * 4, placeStep: channelsPerRound * panelLanes * 4,
         transform: transform.map { .init(transform: $0, positionStride: filter.inputChannels * panelLanes * 4) },
         isStreamed: isStreamed)
-      kernels.append(library.kernel(kernel, name: kernel.name) { kernel.code() })
+      let known = library.kernel(kernel, name: kernel.name) { kernel.code() }
+      if let index = kernels.firstIndex(where: { $0 === known }) { return index }
+      kernels.append(known)
       return kernels.count - 1
     }
     let lastInputs = (filter.inputChannels - 1) % filter.blockDepth + 1
     var panels: [Panel] = [], columns: [Column] = []
     for panel in filter.panels.indices {
       let firstLane = filter.firstLane(of: panel), lanes = filter.lanes(of: panel)
-      let firstColumn = columns.count
-      for lane in stride(from: 0, to: lanes, by: 16) {
+      let own = stride(from: 0, to: lanes, by: 16).map { lane in
         let count = min(16, lanes - lane), used = max(0, min(count, filter.outputChannels - firstLane - lane))
-        columns.append(
-          Column(
-            lane: lane, count: count, used: used,
-            kernel: kernel(filter.blockDepth, lanes: count, used: used, panelLanes: lanes),
-            lastKernel: kernel(lastInputs, lanes: count, used: used, panelLanes: lanes)))
+        return Column(
+          lane: lane, count: count, used: used,
+          kernel: kernel(filter.blockDepth, lanes: count, used: used, panelLanes: lanes),
+          lastKernel: kernel(lastInputs, lanes: count, used: used, panelLanes: lanes))
       }
-      panels.append(Panel(firstLane: firstLane, lanes: lanes, columns: firstColumn..<columns.count))
+      // Neighbouring panels mostly have equal ones.
+      if columns.suffix(own.count) != own[...] { columns += own }
+      panels.append(Panel(firstLane: firstLane, lanes: lanes, columns: columns.count - own.count..<columns.count))
     }
     (self.panels, self.columns, self.kernels) = (panels, columns, kernels)
   }

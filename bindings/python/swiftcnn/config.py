@@ -15,6 +15,8 @@ __dir__ = __all__.copy
 def precision(value: object, name: str) -> str:
     """The name of what a model can compute in, given as text, as a type of another library's, or as a policy."""
     found = type_name(value, name)
+    if found == "float32":
+        return found  # without reading the description, which takes a megabyte and every model would wait for
     known = options("model")["dtype"]["choices"]
     if found.startswith("mixed_"):
         raise unsupported(
