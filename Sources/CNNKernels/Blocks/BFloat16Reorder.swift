@@ -19,8 +19,7 @@ public struct BFloat16Reorder: Sendable {
   private let floats: BlockedTensor
   private let direction: Direction
   private let isRowMajor: Bool
-  /// For blocks of 32 channels, and for the last one.
-  private let kernel, lastKernel: GeneratedKernel
+  private let kernels: BlockKernels
 
   /// Whether there is code for a target.
   public static func isPossible(on target: CodeTarget) -> Bool { target.instructionSet.contains(.avx512BF16) }
@@ -45,8 +44,7 @@ public struct BFloat16Reorder: Sendable {
         rowChannels: isRowMajor ? tensor.channels : nil)
       return library.kernel(kernel, name: kernel.name) { kernel.code() }
     }
-    self.kernel = kernel(channels: 32)
-    lastKernel = kernel(channels: (tensor.channels - 1) % 32 + 1)
+    kernels = BlockKernels(whole: kernel(channels: 32), last: kernel(channels: (tensor.channels - 1) % 32 + 1))
   }
 
   /// Copies all of it.
@@ -82,7 +80,7 @@ public struct BFloat16Reorder: Sendable {
       source: x + from, target: y + to,
       blockByteCount: isRowMajor ? BlockedTensor.pixelByteCount : floats.blockByteCount,
       pixels: count * rounded.width)
-    (block == rounded.blocks - 1 ? lastKernel : kernel)(&arguments)
+    kernels(isLast: block == rounded.blocks - 1, &arguments)
   }
 }
 

@@ -25,6 +25,17 @@ public final class GeneratedKernel: @unchecked Sendable {
   }
 }
 
+/// The kernels of whole blocks of channels and of the last one.
+struct BlockKernels: Sendable {
+  let whole, last: GeneratedKernel
+
+  // Without a copy of either reference: threads that count the same one wait for each other, and for the code's address beside it.
+  @inline(__always)
+  func callAsFunction<Arguments: BitwiseCopyable>(isLast: Bool, _ arguments: inout Arguments) {
+    if isLast { last(&arguments) } else { whole(&arguments) }
+  }
+}
+
 /// The generated code of one plan: kernels that are equal are generated once.
 public final class KernelLibrary {
   private var kernels: [AnyHashable: GeneratedKernel] = [:]

@@ -22,8 +22,8 @@ public struct ExpandedDepthwise: Sendable {
     let rows: Range<Int>
     /// Rows of the hidden image.
     let hiddenRows: Range<Int>
-    /// The kernels that make a block's full and last columns of channels, with the first pixel and the number of tiles.
-    let calls: [(kernel: GeneratedKernel, last: GeneratedKernel, pixel: Int, tiles: Int)]
+    /// The kernels that make a block's columns of channels, with the first pixel and the number of tiles.
+    let calls: [(kernels: BlockKernels, pixel: Int, tiles: Int)]
   }
 
   /// How many cycles each of the workers will take, counted as by `ConvolutionAlgorithm`: the multiply-adds of both.
@@ -86,7 +86,7 @@ public struct ExpandedDepthwise: Sendable {
       let tiling = Tiling.best(
         linePixels: pixels, channels: columns.reduce(0, +), depth: input.channels,
         temporaries: expansionEpilogue.temporaryCount, wholeBlocks: true, target)
-      var calls: [(kernel: GeneratedKernel, last: GeneratedKernel, pixel: Int, tiles: Int)] = []
+      var calls: [(kernels: BlockKernels, pixel: Int, tiles: Int)] = []
       var pixel = 0
       for (rows, tiles) in zip(tiling.rowCounts, tiling.tileCounts) where tiles > 0 {
         func kernel(_ columns: [Int]) -> ProductKernel {
@@ -94,7 +94,9 @@ public struct ExpandedDepthwise: Sendable {
             pixels: rows, columns: columns, blocks: inputBlocks, blockStride: inputStride, lastDepth: lastDepth,
             outputBlockStride: 64, epilogue: expansionEpilogue, target: target)
         }
-        calls.append((library.kernel(kernel(columns)), library.kernel(kernel(lastColumns)), pixel, tiles))
+        let kernels = BlockKernels(
+          whole: library.kernel(kernel(columns)), last: library.kernel(kernel(lastColumns)))
+        calls.append((kernels, pixel, tiles))
         pixel += rows * tiles
       }
       strips.append(Strip(rows: range.rows, hiddenRows: range.hidden, calls: calls))
@@ -154,8 +156,8 @@ public struct ExpandedDepthwise: Sendable {
       for image in images {
         let sums = mean.map { depthwise.sums(in: $0) }
         if let sums { depthwise.clear(sums, image: image, blocks: blocks) }
-        for strip in strips {
-          for block in blocks { run(strip, image, block, x, first, second, y, sums, scratch) }
+        for index in strips.indices {
+          for block in blocks { run(strips[index], image, block, x, first, second, y, sums, scratch) }
         }
         if let mean, let sums { depthwise.average(sums, bands: 1, into: mean, image: image, blocks: blocks) }
       }
@@ -168,12 +170,14 @@ public struct ExpandedDepthwise: Sendable {
   ) {
     let filter = UnsafeRawPointer(first.filter + block * 16 * expansion.filter.depth)
     let source = x + image * input.imageByteCount + strip.hiddenRows.lowerBound * input.rowByteCount
-    for call in strip.calls {
+    let isLast = block == hidden.blocks - 1
+    for index in strip.calls.indices {
+      let (pixel, tiles) = (strip.calls[index].pixel, strip.calls[index].tiles)
       var arguments = ProductArguments(
-        a: source + call.pixel * 64, filter: filter,
-        bias: first.bias.map { UnsafeRawPointer($0 + block * 16) } ?? filter, output: scratch + call.pixel * 64,
-        residual: UnsafeRawPointer(scratch), tiles: call.tiles)
-      (block == hidden.blocks - 1 ? call.last : call.kernel)(&arguments)
+        a: source + pixel * 64, filter: filter,
+        bias: first.bias.map { UnsafeRawPointer($0 + block * 16) } ?? filter, output: scratch + pixel * 64,
+        residual: UnsafeRawPointer(scratch), tiles: tiles)
+      strip.calls[index].kernels(isLast: isLast, &arguments)
     }
     depthwise.run(
       rows: strip.rows, of: image, block, hidden: UnsafeRawPointer(scratch), firstRow: strip.hiddenRows.lowerBound,

@@ -4,8 +4,7 @@ import CNNRuntime
 /// A depthwise convolution or a pooling over a whole tensor: one call of a kernel for each row of each block of channels.
 /// Image and result may be bfloat16, each by itself; then a block has 32 channels of both.
 struct WindowSchedule: Sendable {
-  /// For whole blocks of channels, and for the last one.
-  private let kernel, lastKernel: GeneratedKernel
+  private let kernels: BlockKernels
   /// Blocks of channels, the channels of one, and in which order a kernel holds them.
   let blocks: Int
   private let blockChannels: Int
@@ -68,9 +67,11 @@ struct WindowSchedule: Sendable {
       key.channels = channels
       return library.kernel(key, name: key.name) { [key] in key.code() }
     }
-    self.kernel = kernel(channels: key.blockChannels)
+    let whole = kernel(channels: key.blockChannels)
     // Of float32 all 16 lanes are computed, whatever they mean.
-    lastKernel = key.hasBFloat16 ? kernel(channels: (input.channels - 1) % key.blockChannels + 1) : self.kernel
+    kernels = BlockKernels(
+      whole: whole,
+      last: key.hasBFloat16 ? kernel(channels: (input.channels - 1) % key.blockChannels + 1) : whole)
     rows = (0..<places.height).map { row in
       let start = row * stride[0] - padding.top
       let inside = (0..<taps[0]).filter { (0..<input.height).contains(start + $0 * dilation[0]) }
@@ -184,16 +185,17 @@ struct WindowSchedule: Sendable {
     let blockBias = bias.map { UnsafeRawPointer($0 + block * blockChannels) } ?? blockFilter
     let blockSums =
       sums.map { UnsafeMutableRawPointer($0.sums.place(image: $0.image, block: block * floatBlocks)) } ?? result
-    let kernel = block == blocks - 1 ? lastKernel : kernel
+    let isLast = block == blocks - 1
     let blockDistance = output.element == .float32 ? place.distance : input.blockByteCount
+    let sumsDistance = sums?.sums.tensor.blockByteCount ?? 0
     for index in range {
       let row = rows[index]
       var arguments = WindowArguments(
         input: hidden + (row.input - firstRow) * input.rowByteCount,
         filter: blockFilter + row.tap * taps[1] * blockChannels * 4, bias: blockBias,
         output: result + index * places.rowByteCount, sums: blockSums, rows: row.count, factor: row.factor,
-        blockDistance: blockDistance, sumsDistance: sums?.sums.tensor.blockByteCount ?? 0)
-      kernel(&arguments)
+        blockDistance: blockDistance, sumsDistance: sumsDistance)
+      kernels(isLast: isLast, &arguments)
     }
   }
 
