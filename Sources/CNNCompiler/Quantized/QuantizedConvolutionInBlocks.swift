@@ -17,11 +17,11 @@ struct QuantizedConvolutionInBlocks: Implementation {
       return .refused("it has no levels")
     }
     guard let library = placement.library else { return .refused(noGeneratedCode) }
-    let node = candidate.node, x = node.operands[0], isPicture = !operation.pixelZeroPoints.isEmpty
+    let node = candidate.node, x = node.operands[0], geometry = try placement.geometry(of: node)
+    let isPicture = isPicture(operation, x, geometry, placement, library.target)
     guard let image = isPicture ? placement.type(of: x) : placement.blockedType(x) else {
       return .refused("its input has no blocks of channels")
     }
-    let geometry = try placement.geometry(of: node)
     if let refusal = products.refusal(ofBytes: geometry, isPicture: isPicture, library.target) {
       return .refused(refusal)
     }
@@ -40,13 +40,23 @@ struct QuantizedConvolutionInBlocks: Implementation {
           ofBytes: geometry, isPicture: isPicture, library.target, workers: placement.workers)))
   }
 
+  /// Whether an image is read as it comes: pixels, and levels of few channels where they lie so anyway.
+  private func isPicture(
+    _ operation: QuantizedConvolution2D, _ x: Value, _ geometry: ConvolutionGeometry, _ placement: Placement,
+    _ target: CodeTarget
+  ) -> Bool {
+    if !operation.pixelZeroPoints.isEmpty { return true }
+    return operation.operation is Convolution2D && geometry.inputChannels < 8 && !placement.isInBlocks(x)
+      && products.refusal(ofBytes: geometry, isPicture: true, target) == nil
+  }
+
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let operation = candidate.node.operation as? QuantizedConvolution2D, let library = placement.library else {
       return
     }
     let node = candidate.node, requantization = operation.requantization, levels = operation.weight
     let convolution = try products.init(
-      ofBytes: placement.geometry(of: node), isPicture: !operation.pixelZeroPoints.isEmpty,
+      ofBytes: placement.geometry(of: node), isPicture: placement.imageType(images[0]).layout == .rowMajor,
       zeroPoints: operation.zeroPoints, addsResidual: operation.residual != nil, requantization,
       workers: placement.workers, library: library)
     let weight = placement.type(of: node.operands[1])
