@@ -569,9 +569,9 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         return measured(self._handle, lambda: self._handle.profile(part, count))
 
     def quantization_report(self, x: Any = None, reference: Model | None = None) -> QuantizationReport:
-        """What a model that ``quantize`` has made computes in integers: for each step its levels, the noise of rounding,
-        its share of the logits' error, type and instruction, and the floats that are left between integers. ``print`` the
-        result for a table; it has ``to_json``, ``to_dict`` and ``save_chart``.
+        """What a model that ``quantize`` has made computes in integers: for each step its levels, the noise of
+        rounding, its share of the logits' error, type and instruction, and the floats that are left between integers.
+        ``print`` the result for a table; it has ``to_json``, ``to_dict`` and ``save_chart``.
 
         Args:
             x: images (N, height, width, channels) that the noise is measured on, all of them; None: as it was measured

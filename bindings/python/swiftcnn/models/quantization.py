@@ -109,7 +109,7 @@ class QuantizationReport:
         return result
 
     def chart(self) -> str:
-        """A picture, an SVG document: for each step a bar for its signal to noise and one for its share of the error."""
+        """A picture, an SVG document: for each step a bar for signal to noise and one for its share of the error."""
         return self._chart
 
     def save_chart(self, path: str | os.PathLike[str]) -> None:
