@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import swiftcnn
 from swiftcnn import layers
-from test_onnx_quantized import notes, pair
+from test_onnx_quantized import notes, pair, reader
 from test_onnx_reading import Net, expected, onnx, pixels, runtime
 
 # What a step that goes from bytes to floats or back is called.
@@ -127,15 +127,8 @@ def test_files_of_onnx_runtimes_quantiser_are_integers(tmp_path, form, kinds, pe
     onnx.save(net.model(["n", 3, 16, 16], y), tmp_path / "f.onnx")
     x = pixels(8, 3, 16, 16)
 
-    class Reader(q.CalibrationDataReader):
-        def __init__(self) -> None:
-            self.left = [{"x": x}]
-
-        def get_next(self) -> Any:
-            return self.left.pop() if self.left else None
-
     path = tmp_path / "q.onnx"
-    q.quantize_static(tmp_path / "f.onnx", path, Reader(), quant_format=q.QuantFormat[form], per_channel=per_channel,
+    q.quantize_static(tmp_path / "f.onnx", path, reader(x), quant_format=q.QuantFormat[form], per_channel=per_channel,
                       activation_type=q.QuantType[kinds[0]], weight_type=q.QuantType[kinds[1]])  # fmt: skip
     read, given = swiftcnn.load_model(path), x.transpose(0, 2, 3, 1)
     got, wanted = read.predict(given, verbose=0), expected(onnx.load(path), x)

@@ -75,6 +75,20 @@ def pair(net: Net, x: str, scale: Any, zero: Any, **attributes: Any) -> str:
     return net("DequantizeLinear", net("QuantizeLinear", x, *constants, **attributes), *constants, **attributes)
 
 
+def reader(x: np.ndarray) -> Any:
+    """What ONNX Runtime's quantiser reads its calibration images from: these at once."""
+    from onnxruntime import quantization as q  # which takes time to import
+
+    class Reader(q.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = [{"x": x}]
+
+        def get_next(self) -> Any:
+            return self.left.pop() if self.left else None
+
+    return Reader()
+
+
 @pytest.mark.parametrize("name", ["int8", "uint8", "int16", "uint16"])
 def test_pairs_round_to_the_levels_of_the_file(name):
     net = Net()
@@ -221,16 +235,9 @@ def test_files_of_onnx_runtimes_quantiser_are_close(tmp_path):
     onnx.save(net.model(["n", 3, 16, 16], y), tmp_path / "f.onnx")
     x = pixels(8, 3, 16, 16)
 
-    class Reader(q.CalibrationDataReader):
-        def __init__(self) -> None:
-            self.left = [{"x": x}]
-
-        def get_next(self) -> Any:
-            return self.left.pop() if self.left else None
-
     for form in (q.QuantFormat.QDQ, q.QuantFormat.QOperator):
         path = tmp_path / f"{form}.onnx"
-        q.quantize_static(tmp_path / "f.onnx", path, Reader(), quant_format=form, per_channel=True)
+        q.quantize_static(tmp_path / "f.onnx", path, reader(x), quant_format=form, per_channel=True)
         got = swiftcnn.load_model(path).predict(x.transpose(0, 2, 3, 1), verbose=0)
         wanted = expected(onnx.load(path), x)
         assert np.abs(got - wanted).max() <= 2e-2 * np.abs(wanted).max()

@@ -56,6 +56,22 @@ struct ChannelGroups: Sendable {
     output / geometry.groupOutputChannels % merged * geometry.groupInputChannels
   }
 
+  /// Calls `body` with filters of these groups' product, of the weight of all `[output, inputs, height, width]`, and which of
+  /// the product's panels each is: all of them, or where there are zeros between groups those of one after the other.
+  func forEachFilter(
+    of weight: UnsafePointer<Float>, panels count: Int,
+    _ body: (_ filter: UnsafePointer<Float>, _ panels: Range<Int>) -> Void
+  ) {
+    let weight = weight + weightOffset
+    guard isMerged else { return body(weight, 0..<count) }
+    let own = count / self.count
+    for group in 0..<self.count {
+      filter(group, of: weight).withUnsafeBufferPointer {
+        if let filter = $0.baseAddress { body(filter, own * group..<own * (group + 1)) }
+      }
+    }
+  }
+
   /// The filter of one of them with its zeros, `[merged outputs, merged inputs, height, width]`, of the filter of all
   /// `[output, inputs, height, width]`.
   func filter(_ group: Int, of weight: UnsafePointer<Float>) -> [Float] {
@@ -69,4 +85,13 @@ struct ChannelGroups: Sendable {
     }
     return result
   }
+}
+
+/// The product of some groups, and where what it reads and writes begins.
+struct GroupProduct<Schedule: Sendable>: Sendable {
+  let groups: ChannelGroups
+  let schedule: Schedule
+  let inputByteOffset, outputByteOffset: Int
+  /// Among the numbers of the packed filter.
+  let filterOffset: Int
 }

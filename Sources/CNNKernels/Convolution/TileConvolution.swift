@@ -25,12 +25,7 @@ public struct TileConvolution: Sendable {
   /// Where in the image the first window begins, in bytes.
   private let windowOffset: Int
 
-  /// The product of some groups, and where what they read and write begins.
-  private struct Product: Sendable {
-    let groups: ChannelGroups
-    let schedule: TileProductSchedule
-    let inputByteOffset, outputByteOffset, filterOffset: Int
-  }
+  private typealias Product = GroupProduct<TileProductSchedule>
 
   /// Whether a target has products of tiles of bfloat16.
   public static func isPossible(on target: CodeTarget) -> Bool { TileProductKernel.isPossible(on: target) }
@@ -47,7 +42,7 @@ public struct TileConvolution: Sendable {
       return "\(target.instructionSet) has no products of tiles of bfloat16"
     }
     if case .picture = input { return PictureWindows.refusal(g) }
-    if g.isChannelwise { return "every channel has a filter of its own, which is no product" }
+    if let refusal = g.productRefusal { return refusal }
     return input.borderRefusal(g)
   }
 
@@ -264,8 +259,7 @@ extension TileConvolution: ByteConvolution {
       return "\(target.instructionSet) has no products of tiles of bytes"
     }
     if let refusal = TilePermission.refusal { return refusal }
-    if isPicture { return BytePicture.refusal(g) }
-    return g.isChannelwise ? "every channel has a filter of its own, which is no product" : nil
+    return refusal(ofImage: g, isPicture: isPicture)
   }
 
   /// How many cycles each of the workers will take for levels, where it can.

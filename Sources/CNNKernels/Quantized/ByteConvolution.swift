@@ -61,3 +61,10 @@ public protocol ByteConvolution: Sendable {
     residual: UnsafeRawPointer?, into y: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer,
     workers: Workers)
 }
+
+extension ByteConvolution {
+  /// Why an image as it lies is not convolved by products; nil where it is.
+  static func refusal(ofImage g: ConvolutionGeometry, isPicture: Bool) -> String? {
+    isPicture ? BytePicture.refusal(g) : g.productRefusal
+  }
+}

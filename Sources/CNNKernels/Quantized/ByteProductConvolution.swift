@@ -22,12 +22,7 @@ public struct ByteProductConvolution: ByteConvolution {
   /// The image with the border that is read.
   private let source: BlockedTensor
 
-  /// The product of some groups, and where what they read and write begins.
-  private struct Product: Sendable {
-    let groups: ChannelGroups
-    let schedule: ProductSchedule
-    let inputByteOffset, outputByteOffset, filterByteOffset: Int
-  }
+  private typealias Product = GroupProduct<ProductSchedule>
 
   private static let blockChannels = BlockedTensor.pixelByteCount
 
@@ -38,8 +33,7 @@ public struct ByteProductConvolution: ByteConvolution {
 
   /// Why it cannot compute a convolution of levels; nil where it can.
   public static func refusal(ofBytes g: ConvolutionGeometry, isPicture: Bool, _ target: CodeTarget) -> String? {
-    if isPicture { return BytePicture.refusal(g) }
-    return g.isChannelwise ? "every channel has a filter of its own, which is no product" : nil
+    refusal(ofImage: g, isPicture: isPicture)
   }
 
   /// The products and rounding the sums, or reading the filter, whichever takes longer; and copying the image.
@@ -96,7 +90,7 @@ public struct ByteProductConvolution: ByteConvolution {
       products.append(
         Product(
           groups: groups, schedule: schedule, inputByteOffset: image.byteOffset, outputByteOffset: part.byteOffset,
-          filterByteOffset: filterEnd))
+          filterOffset: filterEnd))
       filterEnd += schedule.packing.count * 4
     }
     self.products = products
@@ -131,20 +125,10 @@ public struct ByteProductConvolution: ByteConvolution {
   ) {
     for product in products {
       let groups = product.groups, filter = product.schedule.packing.filter
-      let weight = weight + groups.weightOffset, packed = packed + product.filterByteOffset
-      func pack(_ weight: UnsafePointer<Float>, _ panels: Range<Int>) {
+      groups.forEachFilter(of: weight, panels: filter.panels.count) { weight, panels in
         filter.pack(
-          weight, levels, firstOutput: groups.firstOutput, panels: panels, into: packed, workers: workers)
-      }
-      guard groups.isMerged else {
-        pack(weight, filter.panels.indices)
-        continue
-      }
-      let panels = filter.panels.count / groups.count
-      for group in 0..<groups.count {
-        groups.filter(group, of: weight).withUnsafeBufferPointer {
-          if let merged = $0.baseAddress { pack(merged, panels * group..<panels * (group + 1)) }
-        }
+          weight, levels, firstOutput: groups.firstOutput, panels: panels, into: packed + product.filterOffset,
+          workers: workers)
       }
     }
   }
@@ -159,7 +143,7 @@ public struct ByteProductConvolution: ByteConvolution {
     for product in products {
       let first = product.groups.firstOutput
       product.schedule.run(
-        source + product.inputByteOffset, filter: filter + product.filterByteOffset, bias: bias.map { $0 + first * 4 },
+        source + product.inputByteOffset, filter: filter + product.filterOffset, bias: bias.map { $0 + first * 4 },
         multipliers: multipliers.map { $0 + first }, residual: residual.map { $0 + product.outputByteOffset },
         into: y + product.outputByteOffset, workers: workers)
     }

@@ -7,8 +7,7 @@ import CNNRuntime
 /// is given to a thread, and that is summed in single precision. Which stretches there are depends on the tensor alone, so
 /// sums are the same bits for any number of threads.
 struct StreamPass: Sendable {
-  /// For blocks of all their channels, and for the last one.
-  private let kernel, lastKernel: GeneratedKernel
+  private let kernels: BlockKernels
   private let program: StreamProgram
   /// How the program's blocks lie.
   private let tensor: BlockedTensor
@@ -52,8 +51,8 @@ struct StreamPass: Sendable {
       return library.kernel(key, name: key.name) { key.code() }
     }
     let width = tensor.channelsPerBlock
-    lastKernel = kernel(channels: tensor.channels - (tensor.blocks - 1) * width)
-    self.kernel = tensor.blocks > 1 ? kernel(channels: width) : lastKernel
+    let last = kernel(channels: tensor.channels - (tensor.blocks - 1) * width)
+    kernels = BlockKernels(whole: tensor.blocks > 1 ? kernel(channels: width) : last, last: last)
     lastCacheByteCount = library.target.lastCacheByteCount
     runs = perImage ? tensor.images : 1
     runPixels = tensor.pixels / max(1, runs)
@@ -167,7 +166,7 @@ struct StreamPass: Sendable {
               constant.base + (block * parts + part) * constant.blockByteCount + run * constant.imageByteCount
           }
         }
-        if block == tensor.blocks - 1 { lastKernel(&arguments) } else { kernel(&arguments) }
+        kernels(isLast: block == tensor.blocks - 1, &arguments)
       }
     }
   }

@@ -80,6 +80,11 @@ extension ConvolutionGeometry {
   /// Whether every channel has a filter of its own, which gives one channel.
   public var isChannelwise: Bool { groups > 1 && groups == inputChannels && outputChannels == inputChannels }
 
+  /// Why it is no product of matrices, in a few words; nil where it is one or several.
+  var productRefusal: String? {
+    isChannelwise ? "every channel has a filter of its own, which is no product" : nil
+  }
+
   /// The image in blocks of channels.
   var blockedInput: BlockedTensor {
     BlockedTensor(images: batch, height: inputHeight, width: inputWidth, channels: inputChannels)

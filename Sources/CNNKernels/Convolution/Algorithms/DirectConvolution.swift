@@ -12,7 +12,7 @@ struct DirectAlgorithm: ConvolutionAlgorithm {
   func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
     let g = request.geometry
     if let refusal = ProductKernel.refusal(request.inputElement, request.outputElement, target) { return refusal }
-    if g.isChannelwise { return "every channel has a filter of its own, which is no product" }
+    if let refusal = g.productRefusal { return refusal }
     if request.accumulatesSum { return "products do not sum their results over the pixels" }
     if g.groups > 1, request.filterOrder != nil { return "the filter of groups is in an order of its own" }
     switch request.input {
@@ -44,11 +44,7 @@ struct DirectConvolution: BlockedConvolution {
   private let picture: ImageInput?
 
   /// The product of some groups, and where what they read and write begins.
-  private struct Product: Sendable {
-    let groups: ChannelGroups
-    let schedule: ProductSchedule
-    let inputByteOffset, outputByteOffset, filterOffset: Int
-  }
+  private typealias Product = GroupProduct<ProductSchedule>
 
   init(_ request: ConvolutionRequest, library: KernelLibrary) throws(CNNError) {
     let g = request.geometry, places = request.outputGrid
@@ -100,19 +96,9 @@ struct DirectConvolution: BlockedConvolution {
   ) {
     for product in products {
       let groups = product.groups, packing = product.schedule.packing
-      let weight = weight + groups.weightOffset, scale = scale.map { $0 + groups.firstOutput }
-      let packed = packed + product.filterOffset
-      guard groups.isMerged else {
-        packing.pack(weight, scale: scale, into: packed, workers: workers)
-        continue
-      }
-      let panels = packing.filter.panels.count / groups.count
-      for group in 0..<groups.count {
-        groups.filter(group, of: weight).withUnsafeBufferPointer {
-          guard let filter = $0.baseAddress else { return }
-          packing.pack(
-            filter, scale: scale, panels: panels * group..<panels * (group + 1), into: packed, workers: workers)
-        }
+      let scale = scale.map { $0 + groups.firstOutput }, packed = packed + product.filterOffset
+      groups.forEachFilter(of: weight, panels: packing.filter.panels.count) { filter, panels in
+        packing.pack(filter, scale: scale, panels: panels, into: packed, workers: workers)
       }
     }
   }

@@ -7,8 +7,7 @@ struct DirectWeightGradientAlgorithm: WeightGradientAlgorithm {
 
   func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
     if request.input != .blocked { return "the image is not in blocks without a border" }
-    if request.geometry.isChannelwise { return "every channel has a filter of its own, which is no product" }
-    return nil
+    return request.geometry.productRefusal
   }
 
   /// For each pair of blocks 16 multiply-adds a tap and pixel, and what it takes to write the sums row by row.
