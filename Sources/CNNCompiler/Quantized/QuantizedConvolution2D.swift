@@ -23,7 +23,8 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   static var implementations: [any Implementation] {
     [
       QuantizedConvolutionInBlocks(products: TileConvolution.self),
-      QuantizedConvolutionInBlocks(products: ByteProductConvolution.self), QuantizedDepthwiseConvolution(),
+      QuantizedConvolutionInBlocks(products: ByteProductConvolution.self),
+      QuantizedConvolutionInBlocks(products: ByteWinogradConvolution.self), QuantizedDepthwiseConvolution(),
       PortableQuantizedConvolution(),
     ]
   }

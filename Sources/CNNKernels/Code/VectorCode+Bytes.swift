@@ -13,6 +13,15 @@ extension VectorCode {
   /// The larger bytes, unsigned.
   func maximumOfBytes(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpmaxub, d, a, b) }
 
+  /// a + b of 16-bit lanes.
+  func addWords(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { emit(k.vpaddw, d, a, .register(b)) }
+  /// a - b of 16-bit lanes.
+  func subtractWords(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { emit(k.vpsubw, d, a, .register(b)) }
+  /// Loads twice as many bytes as there are lanes of 32 bits, as 16-bit lanes.
+  func loadByteWords(_ v: WideRegister, _ address: Address) {
+    if v.lanes == 16 { k.vpmovzxbw(Zmm(v.number), address) } else { k.vpmovzxbw(Ymm(v.number), address) }
+  }
+
   /// d += the sum of four products of bytes of `a` and signed bytes of `b`. Needs VNNI.
   func addProductsOfBytes(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpdpbusd, d, a, b) }
   /// d += the sum of two products of 16-bit lanes of `a` and `b`.

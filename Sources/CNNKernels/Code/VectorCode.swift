@@ -36,6 +36,10 @@ struct VectorCode {
   func broadcast(_ v: WideRegister, _ address: Address) {
     if v.lanes == 16 { k.vbroadcastss(Zmm(v.number), address) } else { k.vbroadcastss(Ymm(v.number), address) }
   }
+  /// A word of integers in all lanes. For them Zen 4 takes a third longer where the instruction is that of floats.
+  func broadcastIntegers(_ v: WideRegister, _ address: Address) {
+    if v.lanes == 16 { k.vpbroadcastd(Zmm(v.number), address) } else { k.vpbroadcastd(Ymm(v.number), address) }
+  }
   func copy(_ v: WideRegister, _ a: WideRegister) {
     if v.lanes == 16 { k.vmovaps(Zmm(v.number), Zmm(a.number)) } else { k.vmovaps(Ymm(v.number), Ymm(a.number)) }
   }
@@ -81,6 +85,16 @@ struct VectorCode {
       k.vpsubd(Zmm(d.number), Zmm(a.number), Zmm(b.number))
     } else {
       k.vpsubd(Ymm(d.number), Ymm(a.number), Ymm(b.number))
+    }
+  }
+  /// d = a - b of 32-bit integers.
+  func subtractIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Address) { emit(k.vpsubd, d, a, .memory(b)) }
+  /// d = a / 2^bits of 32-bit integers, rounded down.
+  func shiftIntegersRight(_ d: WideRegister, _ a: WideRegister, _ bits: Int) {
+    if d.lanes == 16 {
+      k.vpsrad(Zmm(d.number), Zmm(a.number), bits)
+    } else {
+      k.vpsrad(Ymm(d.number), Ymm(a.number), bits)
     }
   }
   /// d = a + b of 32-bit integers.

@@ -27,6 +27,42 @@ extension PackedFilter {
     }
   }
 
+  /// Packs a weight as levels that Winograd's F(2 x 2, 3 x 3) has transformed, G g G^T times 4: numbers of 16 bits, of which
+  /// each position of a panel is like a filter of one tap.
+  /// - Parameters:
+  ///   - weight: `[output, inputs, 3, 3]`.
+  ///   - packed: `16 * 4 * count` bytes.
+  func packTransformed(
+    _ weight: UnsafePointer<Float>, _ levels: WeightLevels, into packed: UnsafeMutablePointer<Int8>, workers: Workers
+  ) {
+    let positions = WinogradTransform.f2.positions
+    workers.forEachRange(of: panels.count) { range, _ in
+      for panel in range {
+        let lanes = lanes(of: panel), first = firstLane(of: panel), positionByteCount = lanes * depth * 4
+        let place = UnsafeMutableRawPointer(packed) + offset(of: panel) * positions * 4
+        place.initializeMemory(as: UInt8.self, repeating: 0, count: positions * positionByteCount)
+        for lane in 0..<min(lanes, outputChannels - first) {
+          let scale = levels.scale(first + lane)
+          for input in 0..<inputChannels {
+            let source = weight + ((first + lane) * inputChannels + input) * 9
+            let numbers = Self.transformed((0..<9).map { Int16(levels.rounded(source[$0] / scale)) })
+            let target = place + (input / 2 * lanes + lane) * 4 + input % 2 * 2
+            for position in 0..<positions {
+              target.storeBytes(of: numbers[position], toByteOffset: position * positionByteCount, as: Int16.self)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// 2 G g (2 G)^T of a filter of 3 x 3: magnitudes up to 9 times as large.
+  private static func transformed(_ g: [Int16]) -> [Int16] {
+    func rows(_ g: (Int) -> Int16) -> [Int16] { [2 * g(0), g(0) + g(1) + g(2), g(0) - g(1) + g(2), 2 * g(2)] }
+    let columns = (0..<3).map { column in rows { g[$0 * 3 + column] } }
+    return (0..<4).flatMap { row in rows { columns[$0][row] } }
+  }
+
   /// Packs an output channel.
   private func pack(
     _ weight: UnsafePointer<Float>, scale: Float, _ levels: WeightLevels, into place: UnsafeMutableRawPointer,

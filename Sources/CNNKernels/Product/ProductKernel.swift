@@ -274,8 +274,8 @@ private struct ProductEmitter {
             multiplyAdd(accumulator(row, column), free(column, lanes: lanes), .memory(address.splat))
           }
         } else {
-          let number = kernel.columns.count
-          code.broadcast(free(number, lanes: kernel.columns.max() ?? 8), address)
+          let number = kernel.columns.count, word = free(number, lanes: kernel.columns.max() ?? 8)
+          if kernel.input.isInteger { code.broadcastIntegers(word, address) } else { code.broadcast(word, address) }
           for (column, lanes) in kernel.columns.enumerated() {
             multiplyAdd(
               accumulator(row, column), free(column, lanes: lanes), .register(free(number, lanes: lanes)))
@@ -300,36 +300,23 @@ private struct ProductEmitter {
   /// Sums of levels become levels, or the floats that they stand for; see `Requantization`.
   private func finish(_ requantizing: Requantizing) {
     let size = kernel.output.byteCount, blockLanes = BlockedTensor.pixelByteCount / size
-    let lanes = kernel.target.lanes, inTurns = requantizing.inTurns(kernel.target)
-    let each = requantizing.function == nil ? 2 : ExactActivation.temporaryCount
+    let temporaries = (0..<requantizing.temporaryCount(kernel.target)).map { free($0, lanes: kernel.target.lanes) }
     for row in kernel.rows.indices {
-      var places: [(sum: WideRegister, offset: Int, multiplier: Address)] = []
+      var places: [RoundedSums] = []
       var lane = 0
       for (column, count) in kernel.columns.enumerated() {
         let place = lane + kernel.firstLane
         places.append(
-          (
-            accumulator(row, column),
-            kernel.outputRows[row] + place / blockLanes * kernel.outputBlockStride
+          RoundedSums(
+            register: accumulator(row, column),
+            offset: kernel.outputRows[row] + place / blockLanes * kernel.outputBlockStride
               + (place % blockLanes - kernel.firstLane) * size,
-            multipliers[lane * 4]
-          ))
+            multiplier: multipliers[lane * 4]))
         lane += count
       }
-      for first in stride(from: 0, to: places.count, by: inTurns) {
-        let own = places[first..<min(first + inTurns, places.count)]
-        code.requantize(
-          own.map(\.sum), multipliers: own.map { .memory($0.multiplier) },
-          residuals: kernel.epilogue.addsResidual ? own.map { residual[$0.offset] } : [], requantizing, numbers,
-          temporaries: own.indices.map { index in
-            (0..<each).map { free(requantizing.function == nil ? $0 : (index - first) * each + $0, lanes: lanes) }
-          })
-      }
-      if requantizing.givesLevels {
-        code.storeLevels(places.map { ($0.sum, output[$0.offset]) }, temporary: free(0, lanes: lanes))
-      } else {
-        for place in places { code.store(output[place.offset], place.sum) }
-      }
+      code.store(
+        places, at: output, residual: kernel.epilogue.addsResidual ? residual : nil, requantizing, numbers,
+        temporaries: temporaries)
     }
   }
 

@@ -94,7 +94,7 @@ struct ProductSchedule: Sendable {
     let requantizing = requantization.map { Requantizing(function: $0.function, givesLevels: $0.levels != nil) }
     numbers = RepeatedNumbers.list(requantization?.constants ?? [])
     // What is rounded is written in whole columns of 16.
-    let outputs = isRounded || element.isInteger ? (output.channels / groups + 15) / 16 * 16 : output.channels / groups
+    let outputs = isRounded ? (output.channels / groups + 15) / 16 * 16 : output.channels / groups
     let tiling = Tiling.best(
       linePixels: linePixels, channels: outputs, depth: element.words(channels) * kernel[0] * kernel[1],
       temporaries: requantizing?.temporaryCount(target) ?? epilogue.temporaryCount, wholeBlocks: element.isInteger,

@@ -21,6 +21,8 @@ public struct ByteProductConvolution: ByteConvolution {
   private let element: ElementType
   /// The image with the border that is read.
   private let source: BlockedTensor
+  /// Where numbers of 16 bits are multiplied.
+  private let widening: ByteWidening?
 
   private typealias Product = GroupProduct<ProductSchedule>
 
@@ -56,7 +58,7 @@ public struct ByteProductConvolution: ByteConvolution {
   }
 
   /// How long rounding 16 sums takes.
-  private static let roundingCycles = 4.0
+  static let roundingCycles = 4.0
 
   /// Plans a convolution of levels.
   /// - Throws: `.invalidArgument` with the refusal.
@@ -73,6 +75,7 @@ public struct ByteProductConvolution: ByteConvolution {
     zeroPoint = zeroPoints.first ?? 0
     let picture = isPicture ? BytePicture(geometry, zeroPoints: zeroPoints) : nil
     self.picture = picture
+    widening = element == .uint8 ? nil : ByteWidening(inBlocks: !isPicture, library: library)
     let g = if let picture { try picture.product } else { geometry }
     let source = g.blockedInput.with(element: element).with(border: g.border)
     self.source = source
@@ -107,7 +110,7 @@ public struct ByteProductConvolution: ByteConvolution {
   public var workspaceByteCount: Int {
     guard let picture else { return isReadInPlace ? 0 : source.byteCount }
     let bytes = (picture.byteCount + 63) / 64 * 64
-    return element == .uint8 ? bytes : 3 * bytes
+    return widening == nil ? bytes : 3 * bytes
   }
 
   /// Packs a weight `[output, input / groups, height, width]` as levels.
@@ -158,17 +161,15 @@ public struct ByteProductConvolution: ByteConvolution {
     if let picture {
       let bytes = workspace.assumingMemoryBound(to: UInt8.self)
       picture.write(x.assumingMemoryBound(to: UInt8.self), into: bytes, workers: workers)
-      if element == .uint8 { return UnsafeRawPointer(workspace) }
-      let count = picture.byteCount, words = workspace + (count + 63) / 64 * 64
-      workers.forEachRange(of: count, grain: 1 << 12) { range, _ in
-        ByteWidening.widen(bytes + range.lowerBound, into: words + range.lowerBound * 2, count: range.count)
-      }
+      guard let widening else { return UnsafeRawPointer(workspace) }
+      let words = workspace + (picture.byteCount + 63) / 64 * 64
+      widening.widen(bytes, into: words, count: picture.byteCount, workers: workers)
       return UnsafeRawPointer(words)
     }
-    if element == .uint8 {
-      BlockedCopies.copy(x, plain, into: workspace, source, filling: zeroPoint, workers: workers)
+    if let widening {
+      widening.copy(x, plain, into: workspace, source, filling: zeroPoint, workers: workers)
     } else {
-      ByteWidening.copy(x, plain, into: workspace, source, filling: zeroPoint, workers: workers)
+      BlockedCopies.copy(x, plain, into: workspace, source, filling: zeroPoint, workers: workers)
     }
     return UnsafeRawPointer(workspace)
   }

@@ -19,6 +19,12 @@ struct ByteStreamKernel: Hashable, Sendable {
   let target: CodeTarget
   let operation: Operation
 
+  /// Where each four channels are after packing the bytes of four registers.
+  static func placesOfPackedBytes(lanes: Int) -> [UInt32] {
+    let groups = lanes / 4
+    return (0..<lanes).map { UInt32($0 % groups * 4 + $0 / groups) }
+  }
+
   var name: String { "\(operation)_int8_\(target.vectorName)" }
 
   /// The machine code.
@@ -66,18 +72,12 @@ private struct ByteStreamEmitter {
     k.push(.rbp)
     k.mov(.rbp, .rsp)
     k.mov(numbers.base, arguments[24])
-    code.load(places, k.constantVector(placesOfPackedBytes))
+    code.load(places, k.constantVector(ByteStreamKernel.placesOfPackedBytes(lanes: lanes)))
     // AVX2 takes the 64 channels in two halves.
     for half in 0..<(16 / lanes) { emit(half) }
     k.pop(.rbp)
     k.vzeroupper()
     k.ret()
-  }
-
-  /// Where each four channels are after packing.
-  private var placesOfPackedBytes: [UInt32] {
-    let groups = lanes / 4
-    return (0..<lanes).map { UInt32($0 % groups * 4 + $0 / groups) }
   }
 
   private func emit(_ half: Int) {

@@ -9,8 +9,11 @@ struct RepeatedNumbers {
   /// The numbers as they lie.
   static func list(_ numbers: [Float]) -> [Float] { numbers.flatMap { Array(repeating: $0, count: repeats) } }
 
+  /// The bytes of so many of them.
+  static func byteCount(_ count: Int) -> Int { count * repeats * 4 }
+
   /// Where one of them is.
-  func address(_ index: Int) -> Address { base[index * Self.repeats * 4] }
+  func address(_ index: Int) -> Address { base[Self.byteCount(index)] }
 
   /// One of them in all lanes.
   func operand(_ index: Int, _ target: CodeTarget) -> VectorCode.Operand {
@@ -33,7 +36,40 @@ struct Requantizing: Hashable, Sendable {
   }
 }
 
+/// Integer sums of neighbouring channels, on their way to memory.
+struct RoundedSums {
+  let register: WideRegister
+  /// Where the results go, and a residual comes from: bytes from those of the tile.
+  let offset: Int
+  /// What each is multiplied by.
+  let multiplier: Address
+}
+
 extension VectorCode {
+  /// Rounds sums, as many in turns as there are temporaries for, and stores them.
+  /// - Parameters:
+  ///   - sums: with AVX2 pairs of neighbours, where the results are levels; see `storeLevels`.
+  ///   - residual: where the levels that are added are, laid out like the result.
+  ///   - temporaries: `requantizing.temporaryCount` of them.
+  func store(
+    _ sums: [RoundedSums], at output: GeneralRegister, residual: GeneralRegister?, _ requantizing: Requantizing,
+    _ numbers: RepeatedNumbers, temporaries: [WideRegister]
+  ) {
+    let inTurns = requantizing.inTurns(target), each = requantizing.function == nil ? 0 : ExactActivation.temporaryCount
+    for first in stride(from: 0, to: sums.count, by: inTurns) {
+      let own = sums[first..<min(first + inTurns, sums.count)]
+      requantize(
+        own.map(\.register), multipliers: own.map { .memory($0.multiplier) },
+        residuals: residual.map { base in own.map { base[$0.offset] } } ?? [], requantizing, numbers,
+        temporaries: own.indices.map { Array(temporaries[(($0 - first) * each)...]) })
+    }
+    if requantizing.givesLevels {
+      storeLevels(sums.map { ($0.register, output[$0.offset]) }, temporary: temporaries[0])
+    } else {
+      for sum in sums { store(output[sum.offset], sum.register) }
+    }
+  }
+
   /// Integer sums become levels as integers of 32 bits, or floats; see `Requantization`, whose `constants` the numbers are.
   ///
   /// What is no number becomes what is far below: the smallest level, or where levels are not limited from below the

@@ -3,8 +3,11 @@ import CNNCore
 /// Makes the kernels of one convolution by Winograd's transforms, each with what it needs to know of the others.
 struct WinogradKernelMaker {
   let transform: WinogradTransform
-  let input, output: BlockedTensor
+  /// The image, the result, and the type of the numbers that are multiplied.
+  let input, output: BlockedTensor, element: ElementType
   let epilogue: Epilogue
+  /// Of levels, what becomes of their sums.
+  let requantizing: Requantizing?
   /// Whether the transformed input is for `WinogradFewTilesKernel`.
   let appliesFactors: Bool
   /// How far ahead the filter is fetched, in bytes; 0 for not.
@@ -13,16 +16,23 @@ struct WinogradKernelMaker {
   let inputBlockStride, inputPositionStride, outputPositionStride: Int
   let library: KernelLibrary
 
-  private var lastDepth: Int { (input.channels - 1) % BlockedTensor.blockChannels + 1 }
+  private var transformed: BlockedTensor { input.with(element: element) }
+  private var lastDepth: Int { element.words((input.channels - 1) % transformed.channelsPerBlock + 1) }
 
   func input(_ shape: WinogradTiles.Shape) -> GeneratedKernel {
     let kernel = WinogradInputKernel(
       target: library.target, transform: transform, shape: shape, rowStride: input.rowByteCount,
-      positionStride: inputPositionStride, appliesFactors: appliesFactors)
+      positionStride: inputPositionStride, appliesFactors: appliesFactors, isOfLevels: requantizing != nil)
     return library.kernel(kernel, name: kernel.name) { kernel.code() }
   }
 
   func output(_ shape: WinogradTiles.Shape) -> GeneratedKernel {
+    if let requantizing {
+      let kernel = WinogradLevelsKernel(
+        target: library.target, shape: shape, rowStride: output.rowByteCount, positionStride: outputPositionStride,
+        addsResidual: epilogue.addsResidual, requantizing: requantizing)
+      return library.kernel(kernel, name: kernel.name) { kernel.code() }
+    }
     let kernel = WinogradOutputKernel(
       target: library.target, transform: transform, shape: shape, rowStride: output.rowByteCount,
       positionStride: outputPositionStride, epilogue: epilogue)
@@ -31,10 +41,11 @@ struct WinogradKernelMaker {
 
   /// The product of one position of some tiles and a panel.
   func product(tiles: Int, _ columns: [Int]) -> GeneratedKernel {
-    library.kernel(
-      ProductKernel(
-        pixels: tiles, columns: columns, blocks: input.blocks, blockStride: inputBlockStride, lastDepth: lastDepth,
-        outputBlockStride: inputBlockStride, prefetchDistance: prefetchDistance, target: library.target))
+    var kernel = ProductKernel(
+      pixels: tiles, columns: columns, blocks: transformed.blocks, blockStride: inputBlockStride, lastDepth: lastDepth,
+      outputBlockStride: inputBlockStride, prefetchDistance: prefetchDistance, target: library.target)
+    kernel.input = element
+    return library.kernel(kernel)
   }
 
   /// The products of a few tiles and 16 output channels, with the filter transformed on the way.

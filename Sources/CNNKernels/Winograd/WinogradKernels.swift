@@ -3,7 +3,8 @@ import X86Assembler
 
 /// Transforms some neighbouring tiles of one block of channels: B^T d B.
 ///
-/// What of a tile lies beside the image is zero, and known while the code is generated.
+/// What of a tile lies beside the image is known while the code is generated: zero, or of levels the one that stands for it.
+/// Levels, 0 to 255, become numbers of 16 bits, of which F(2 x 2, 3 x 3) makes ones from -510 to 1020: exact integers.
 struct WinogradInputKernel: Hashable, Sendable {
   let target: CodeTarget
   let transform: WinogradTransform
@@ -12,13 +13,15 @@ struct WinogradInputKernel: Hashable, Sendable {
   var rowStride, positionStride: Int
   /// Whether `WinogradFewTilesKernel.inputFactors` are applied.
   var appliesFactors = false
+  /// Whether the image is levels, whose blocks of 64 channels become two of 32.
+  var isOfLevels = false
   /// Whether what the next row of tiles reads is fetched: each tile's rows are too short for the processor to do so.
   var fetchesAhead = false
 
   var name: String {
     let rows = shape.rows.inside, columns = shape.columns.inside
-    return "winograd_input_\(target.vectorName)_\(transform.name)_r\(rows.lowerBound)to\(rows.upperBound)"
-      + "_c\(columns.lowerBound)to\(columns.upperBound)"
+    return "winograd_input_\(target.vectorName)_\(transform.name)" + (isOfLevels ? "_levels" : "")
+      + "_r\(rows.lowerBound)to\(rows.upperBound)_c\(columns.lowerBound)to\(columns.upperBound)"
   }
 
   func code() -> VectorCode {
@@ -30,6 +33,7 @@ struct WinogradInputKernel: Hashable, Sendable {
     k.mov(input, GeneralRegister.rdi[0])
     k.mov(output, GeneralRegister.rdi[8])
     k.mov(tiles, GeneralRegister.rdi[16])
+    if isOfLevels { code.broadcast(registers.spare, GeneralRegister.rdi[24]) }
     let next = k.newLabel(), factors = WinogradFewTilesKernel.inputFactors
     k.align(32)
     k.bind(next)
@@ -42,13 +46,16 @@ struct WinogradInputKernel: Hashable, Sendable {
         let d = registers.column(column)
         for row in shape.rows.inputs(of: transform) {
           if shape.rows.inside.contains(row), shape.columns.inside.contains(column) {
-            code.load(d[row], input[row * rowStride + column * 64 + offset])
+            let place = row * rowStride + column * 64 + (isOfLevels ? offset / 2 : offset)
+            load(d[row], input[place], code)
+          } else if isOfLevels {
+            code.copy(d[row], registers.spare)
           } else {
             code.zero(d[row])
           }
         }
-        if shape.columns.inside.contains(column) {
-          code.transformInput(transform, isShort: shape.rows.isShort, d, t)
+        if isOfLevels || shape.columns.inside.contains(column) {
+          apply(d, t, isShort: shape.rows.isShort, code)
         } else if shape.rows.isShort {
           code.zero(d[5])
         }
@@ -56,7 +63,7 @@ struct WinogradInputKernel: Hashable, Sendable {
       }
       for row in shape.rows.positions(of: transform) {
         let d = registers.row(row, columns: shape.columns.inputs(of: transform))
-        code.transformInput(transform, isShort: shape.columns.isShort, d, t)
+        apply(d, t, isShort: shape.columns.isShort, code)
         for column in shape.columns.positions(of: transform) {
           if appliesFactors {
             let factor = factors[row] * factors[column]
@@ -75,6 +82,20 @@ struct WinogradInputKernel: Hashable, Sendable {
   }
 }
 
+extension WinogradInputKernel {
+  private func load(_ d: WideRegister, _ address: Address, _ code: VectorCode) {
+    if isOfLevels { code.loadByteWords(d, address) } else { code.load(d, address) }
+  }
+
+  private func apply(_ d: [WideRegister], _ t: [WideRegister], isShort: Bool, _ code: VectorCode) {
+    if isOfLevels {
+      code.transformInput(d, t[0], sum: code.addWords, difference: code.subtractWords)
+    } else {
+      code.transformInput(transform, isShort: isShort, d, t)
+    }
+  }
+}
+
 /// What an input transform is called with.
 struct WinogradInputArguments {
   /// The first tile's first pixel, which may lie beside the image.
@@ -83,6 +104,8 @@ struct WinogradInputArguments {
   var output: UnsafeMutableRawPointer
   /// How many tiles, at least 1.
   var tiles: Int
+  /// Of levels, what stands for 0, twice, in 16 bits each.
+  var border: UInt32 = 0
 }
 
 /// Transforms some neighbouring tiles of one block of channels back, A^T m A, and applies the epilogue.
@@ -156,10 +179,12 @@ struct WinogradOutputArguments {
   var output: UnsafeMutableRawPointer
   /// How many tiles, at least 1.
   var tiles: Int
-  /// 16 floats.
+  /// 16 floats; of levels, integers.
   var bias: UnsafeRawPointer
   /// Laid out like the result.
   var residual: UnsafeRawPointer
+  /// Of levels: 16 floats, and the `RepeatedNumbers` of a requantisation.
+  var multipliers, numbers: UnsafeRawPointer?
 }
 
 extension VectorCode {

@@ -13,6 +13,10 @@ struct WinogradSchedule: Sendable {
   /// How its filter is packed.
   let packing: FilterPacking
   private let input, output: BlockedTensor
+  /// The blocks of channels of the transformed image.
+  private let depthBlocks: Int
+  /// Of levels, `RepeatedNumbers` of their requantisation, and the level that stands for 0.
+  private let numbers: [Float], zeroPoint: UInt8
   /// For each thread its blocks where the tiles are divided; all of them under one where the channels are.
   private let blocks: [[Block]]
   private let dividesChannels: Bool
@@ -49,20 +53,26 @@ struct WinogradSchedule: Sendable {
   }
 
   /// Plans the convolution of `input`, which has no border, as if it were padded at the top and left.
+  /// - Parameters:
+  ///   - requantization: what becomes of the sums, where the image is levels.
+  ///   - zeroPoint: the level beside such an image.
   init(
     _ transform: WinogradTransform, _ input: BlockedTensor, padding: BlockedTensor.Border, output: BlockedTensor,
-    filterOrder: FilterOrder? = nil, epilogue: Epilogue, workers: Workers, library: KernelLibrary
+    filterOrder: FilterOrder? = nil, epilogue: Epilogue, requantization: Requantization? = nil, zeroPoint: UInt8 = 0,
+    workers: Workers, library: KernelLibrary
   ) {
-    (self.transform, self.input, self.output) = (transform, input, output)
-    let target = library.target
+    (self.transform, self.input, self.output, self.zeroPoint) = (transform, input, output, zeroPoint)
+    numbers = RepeatedNumbers.list(requantization?.constants ?? [])
+    let target = library.target, element = Self.element(of: input), transformed = input.with(element: element)
+    depthBlocks = transformed.blocks
     let tiles = WinogradTiles(transform, input, padding: padding, output: output)
     threads = workers.count
 
-    let cost = Cost(transform, output, workers)
-    let filterBytes = transform.positions * input.channels * output.channels * 4
+    let cost = Cost(transform, output, workers, element: element)
+    let filterBytes = transform.positions * element.words(input.channels) * output.channels * 4
     dividesChannels = cost.hasFewTiles || threads > 1 && filterBytes > 4 << 20 && tiles.count < 64 * threads
     let transformsFilter = cost.transformsFilter
-    let perTile = transform.positions * 4 * (input.blocks * 16 + 32)
+    let perTile = transform.positions * 64 * (transformed.blocks + 2)
     let largest = max(14, target.secondCacheByteCount / 2 / perTile)
     let shares = dividesChannels ? 1 : threads
     let share = (tiles.count + shares - 1) / shares
@@ -72,19 +82,20 @@ struct WinogradSchedule: Sendable {
     // An odd number of lines apart, so that positions do not begin at the same place of 4 KiB.
     func apart(_ lines: Int) -> Int { (lines | 1) * 64 }
     inputBlockStride = apart(blockTiles)
-    inputPositionStride = apart(input.blocks * inputBlockStride / 64)
+    inputPositionStride = apart(transformed.blocks * inputBlockStride / 64)
     inputByteCount = transform.positions * inputPositionStride
 
+    let lanes = element.isInteger ? (output.channels + 15) / 16 * 16 : output.channels
     let tiling = Tiling.best(
-      linePixels: blockTiles, channels: output.channels, depth: input.channels, temporaries: 0,
-      wholeBlocks: true, target)
+      linePixels: blockTiles, channels: lanes, depth: element.words(input.channels),
+      temporaries: 0, wholeBlocks: true, latency: element == .int16 ? 1 : 4, input: element, target)
     let panels = transformsFilter ? Array(repeating: [16], count: output.blocks) : tiling.panels
     let taps = transformsFilter ? transform.taps : 1
     // For every panel and position the depth, for every depth the panel's lanes; or the filter as it is.
     packing = FilterPacking(
       PackedFilter(
         outputChannels: output.channels, inputChannels: input.channels, height: taps, width: taps,
-        blockDepth: BlockedTensor.blockChannels, panels: panels),
+        blockDepth: transformed.channelsPerBlock, panels: panels, element: element),
       order: filterOrder, transform: transformsFilter ? nil : transform,
       tapFactors: transformsFilter ? WinogradFewTilesKernel.tapFactors : nil, library: library)
     let panelBlocks = (panels.map { $0.reduce(0, +) }.max() ?? 16) / 16 + 1
@@ -92,7 +103,9 @@ struct WinogradSchedule: Sendable {
     outputByteCount = transform.positions * outputPositionStride
 
     let kernels = WinogradKernelMaker(
-      transform: transform, input: input, output: output, epilogue: epilogue, appliesFactors: transformsFilter,
+      transform: transform, input: input, output: output, element: element, epilogue: epilogue,
+      requantizing: requantization.map { Requantizing(function: $0.function, givesLevels: $0.levels != nil) },
+      appliesFactors: transformsFilter,
       prefetchDistance: dividesChannels ? (transformsFilter ? WinogradFewTilesKernel.prefetchDistance : 4096) : 0,
       inputBlockStride: inputBlockStride, inputPositionStride: inputPositionStride,
       outputPositionStride: outputPositionStride, library: library)
@@ -145,22 +158,47 @@ struct WinogradSchedule: Sendable {
     }
   }
 
+  /// What is multiplied: of levels, numbers of 16 bits.
+  static func element(of input: BlockedTensor) -> ElementType { input.element == .uint8 ? .int16 : input.element }
+
   private var filter: PackedFilter { packing.filter }
   /// Floats of the packed filter for each lane.
   private var filterDepth: Int { filter.depth * (filter.taps == 1 ? transform.positions : 1) }
 
   /// Computes all of it.
+  /// - Parameters:
+  ///   - bias: a word of 32 bits for each lane: floats, or of levels what their sums begin with.
+  ///   - multipliers: of levels, as many floats.
   func run(
-    _ x: UnsafeRawPointer, filter packed: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-    residual: UnsafeRawPointer?, into y: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer, workers: Workers
+    _ x: UnsafeRawPointer, filter packed: UnsafeRawPointer, bias: UnsafeRawPointer?,
+    multipliers: UnsafePointer<Float>? = nil, residual: UnsafeRawPointer?, into y: UnsafeMutableRawPointer,
+    workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
-    let residual = residual ?? UnsafeRawPointer(y)
+    numbers.withUnsafeBytes {
+      let results = Results(
+        bias: bias, multipliers: multipliers.map(UnsafeRawPointer.init), numbers: $0.baseAddress,
+        residual: residual ?? UnsafeRawPointer(y), y: y)
+      run(x, packed, results, workspace, workers)
+    }
+  }
+
+  /// Where results go, and what they are made of beside the sums.
+  private struct Results {
+    let bias, multipliers, numbers: UnsafeRawPointer?
+    let residual: UnsafeRawPointer
+    let y: UnsafeMutableRawPointer
+  }
+
+  private func run(
+    _ x: UnsafeRawPointer, _ packed: UnsafeRawPointer, _ results: Results, _ workspace: UnsafeMutableRawPointer,
+    _ workers: Workers
+  ) {
     if dividesChannels {
       let products = workspace + inputByteCount
       for block in blocks[0] {
-        workers.forEachRange(of: input.blocks) { range, _ in transformInput(block, x, range, workspace) }
+        workers.forEachRange(of: depthBlocks) { range, _ in transformInput(block, x, range, workspace) }
         workers.forEachRange(of: filter.panels.count) { range, worker in
-          multiply(block, range, workspace, packed, products + worker * outputByteCount, bias, residual, y)
+          multiply(block, range, workspace, packed, products + worker * outputByteCount, results)
         }
       }
     } else {
@@ -168,8 +206,8 @@ struct WinogradSchedule: Sendable {
         let transformed = workspace + worker * inputByteCount
         let products = workspace + blocks.count * inputByteCount + worker * outputByteCount
         for block in blocks[worker] {
-          transformInput(block, x, 0..<input.blocks, transformed)
-          multiply(block, 0..<filter.panels.count, transformed, packed, products, bias, residual, y)
+          transformInput(block, x, 0..<depthBlocks, transformed)
+          multiply(block, 0..<filter.panels.count, transformed, packed, products, results)
         }
       }
     }
@@ -178,30 +216,34 @@ struct WinogradSchedule: Sendable {
   private func transformInput(
     _ block: Block, _ x: UnsafeRawPointer, _ channelBlocks: Range<Int>, _ transformed: UnsafeMutableRawPointer
   ) {
+    // Of levels, half a block becomes one.
+    let perBlock = input.element == .uint8 ? 2 : 1, border = UInt32(zeroPoint) * 0x1_0001
     for channelBlock in channelBlocks {
+      let source = x + channelBlock / perBlock * input.blockByteCount + channelBlock % perBlock * 32
       for run in block.runs {
         var arguments = WinogradInputArguments(
-          input: x + channelBlock * input.blockByteCount + run.place.input,
-          output: transformed + channelBlock * inputBlockStride + run.place.tile * 64, tiles: run.place.tiles)
+          input: source + run.place.input,
+          output: transformed + channelBlock * inputBlockStride + run.place.tile * 64, tiles: run.place.tiles,
+          border: border)
         run.inputKernel(&arguments)
       }
     }
   }
 
   private func multiply(
-    _ block: Block, _ panels: Range<Int>, _ transformed: UnsafeMutableRawPointer, _ packed: UnsafePointer<Float>,
-    _ results: UnsafeMutableRawPointer, _ bias: UnsafePointer<Float>?, _ residual: UnsafeRawPointer,
-    _ y: UnsafeMutableRawPointer
+    _ block: Block, _ panels: Range<Int>, _ transformed: UnsafeMutableRawPointer, _ packed: UnsafeRawPointer,
+    _ products: UnsafeMutableRawPointer, _ results: Results
   ) {
+    let perBlock = output.channelsPerBlock
     for panel in panels {
       let firstLane = filter.firstLane(of: panel), lanes = filter.lanes(of: panel)
-      let panelFilter = UnsafeRawPointer(packed + firstLane * filterDepth)
+      let panelFilter = packed + firstLane * filterDepth * 4
       if let kernel = block.fewTilesKernel {
-        var arguments = WinogradFewTilesArguments(input: transformed, filter: panelFilter, output: results)
+        var arguments = WinogradFewTilesArguments(input: transformed, filter: panelFilter, output: products)
         kernel(&arguments)
       }
       for product in block.products.isEmpty ? [] : block.products[panel] {
-        let base = results + product.position * outputPositionStride + product.firstTile * 64
+        let base = products + product.position * outputPositionStride + product.firstTile * 64
         var arguments = ProductArguments(
           a: transformed + product.position * inputPositionStride + product.firstTile * 64,
           filter: panelFilter + product.position * filter.depth * lanes * 4,
@@ -209,13 +251,15 @@ struct WinogradSchedule: Sendable {
         product.kernel(&arguments)
       }
       for channelBlock in 0..<(lanes + 15) / 16 {
-        let shift = (firstLane / 16 + channelBlock) * output.blockByteCount
+        let lane = firstLane + channelBlock * 16
+        let shift = lane / perBlock * output.blockByteCount + lane % perBlock * output.element.byteCount
         for run in block.runs {
           var arguments = WinogradOutputArguments(
-            input: results + channelBlock * inputBlockStride + run.place.tile * 64,
-            output: y + run.place.output + shift, tiles: run.place.tiles,
-            bias: bias.map { UnsafeRawPointer($0 + firstLane + channelBlock * 16) } ?? residual,
-            residual: residual + run.place.output + shift)
+            input: products + channelBlock * inputBlockStride + run.place.tile * 64,
+            output: results.y + run.place.output + shift, tiles: run.place.tiles,
+            bias: results.bias.map { $0 + lane * 4 } ?? results.residual,
+            residual: results.residual + run.place.output + shift,
+            multipliers: results.multipliers.map { $0 + lane * 4 }, numbers: results.numbers)
           run.outputKernel(&arguments)
         }
       }

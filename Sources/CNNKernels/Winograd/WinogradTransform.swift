@@ -78,11 +78,7 @@ extension VectorCode {
     func times(_ value: Double) -> Operand { constant(Float(value), lanes: lanes) }
     let p = WinogradTransform.inner, q = WinogradTransform.outer
     if transform == .f2 {
-      subtract(d[0], d[0], d[2])  // d0 - d2
-      copy(t[0], d[1])
-      add(d[1], d[1], d[2])  // d1 + d2
-      subtract(d[2], d[2], t[0])  // d2 - d1
-      subtract(d[3], t[0], d[3])  // d1 - d3
+      transformInput(d, t[0], sum: add, difference: subtract)
     } else if isShort {
       // The polynomials of the points 0, p, -p, q and infinity, times what makes G's rows those of the whole tile.
       copy(t[0], d[3])
@@ -127,6 +123,18 @@ extension VectorCode {
       copy(d[4], t[2])
       multiplySubtract(d[4], t[3], times(q))
     }
+  }
+
+  /// B^T of a column of F(2 x 2, 3 x 3), of whatever numbers are added and subtracted.
+  func transformInput(
+    _ d: [WideRegister], _ t: WideRegister, sum: (WideRegister, WideRegister, WideRegister) -> Void,
+    difference: (WideRegister, WideRegister, WideRegister) -> Void
+  ) {
+    difference(d[0], d[0], d[2])  // d0 - d2
+    copy(t, d[1])
+    sum(d[1], d[1], d[2])  // d1 + d2
+    difference(d[2], d[2], t)  // d2 - d1
+    difference(d[3], t, d[3])  // d1 - d3
   }
 
   /// A^T of one column of `m`: the first `outputs` of the vectors become the results. `t` are four temporaries.

@@ -34,6 +34,8 @@ extension Assembler {
   public var vpminub: RVM { row(.p66, .m0F, 0xDA, .w0, .fullMemory) }
   /// a + b of 16-bit lanes.
   public var vpaddw: RVM { row(.p66, .m0F, 0xFD, .w0, .fullMemory) }
+  /// a - b of 16-bit lanes.
+  public var vpsubw: RVM { row(.p66, .m0F, 0xF9, .w0, .fullMemory) }
   /// In each 128 bits the bytes of `a` at the indices in `b`; 0 where the index's highest bit is set.
   public var vpshufb: RVM { row(.p66, .m0F38, 0x00, .w0, .fullMemory) }
   /// The lower bytes of each 128 bits of `a` and `b`, in turns.

@@ -26,6 +26,10 @@ import X86Assembler
     return vectors + (hasTiles ? [Form(products: TileConvolution.self, instructionSet: own)] : [])
   }()
 
+  /// What transforms levels, with the instructions that it is for.
+  static let transforms = [InstructionSet.avx2, .avx512].filter { Processor.host.instructionSet.isSuperset(of: $0) }
+    .map { Form(products: ByteWinogradConvolution.self, instructionSet: $0) }
+
   private struct Case {
     var geometry: ConvolutionGeometry
     var isPicture = false
@@ -147,6 +151,42 @@ import X86Assembler
         residual: seed % 3 == 1 && !givesFloats ? ByteLevels(scale: 0.11, zeroPoint: UInt8(number(0...255))) : nil,
         function: givesFloats ? nil : Self.functions[seed % Self.functions.count], result: givesFloats ? nil : levels,
         workers: number(1...3), seed: UInt64(seed)), form)
+  }
+
+  @Test(arguments: transforms, 0..<24) func transformsGiveTheSameIntegers(_ form: Form, _ seed: Int) throws {
+    var data = RandomData(seed: UInt64(seed) + 500)
+    func number(_ range: ClosedRange<Int>) -> Int {
+      range.lowerBound + Int(data.floats(1, in: 0...0.999)[0] * Float(range.count))
+    }
+    // The last ones have sums as large as there may be, and channels that are divided among threads.
+    let inputs = seed == 22 ? ByteWinogradConvolution.largestDepth : number(1...(seed % 2 == 0 ? 70 : 300))
+    let geometry = try ConvolutionGeometry(
+      batch: number(1...3), inputHeight: number(1...15), inputWidth: number(1...15), inputChannels: inputs,
+      outputChannels: seed == 23 ? 900 : number(1...150), kernelHeight: 3, kernelWidth: 3,
+      padTop: number(1...2), padLeft: number(1...2), padBottom: number(1...2), padRight: number(1...2))
+    let givesFloats = seed % 7 == 3
+    try check(
+      Case(
+        geometry: geometry, zeroPoints: [UInt8(number(0...255))],
+        residual: seed % 3 == 1 && !givesFloats ? ByteLevels(scale: 0.11, zeroPoint: UInt8(number(0...255))) : nil,
+        function: givesFloats ? nil : Self.functions[seed % Self.functions.count],
+        result: givesFloats ? nil : ByteLevels(scale: 0.3, zeroPoint: UInt8(number(0...120))),
+        workers: number(1...3), seed: UInt64(seed)), form)
+  }
+
+  @Test func transformsSaySizesTheyDoNotTake() throws {
+    let target = CodeTarget(.avx2)
+    func refusal(_ channels: Int, kernel: Int = 3, stride: Int = 1, target: CodeTarget = target) throws -> String? {
+      let geometry = try ConvolutionGeometry(
+        batch: 1, inputHeight: 9, inputWidth: 9, inputChannels: channels, outputChannels: 8, kernelHeight: kernel,
+        kernelWidth: kernel, strideHeight: stride, strideWidth: stride)
+      return ByteWinogradConvolution.refusal(ofBytes: geometry, isPicture: false, target)
+    }
+    #expect(try refusal(ByteWinogradConvolution.largestDepth) == nil)
+    #expect(try refusal(ByteWinogradConvolution.largestDepth + 1)?.contains("sums of 32 bits hold 1827") == true)
+    #expect(try refusal(8, kernel: 5) == "the filter is 5x5; Winograd's transforms need 3x3")
+    #expect(try refusal(8, stride: 2) == "the stride is 2x2; Winograd's transforms need 1x1")
+    #expect(try refusal(8, target: CodeTarget(.avx512VNNI))?.hasPrefix("slower") == true)
   }
 
   @Test(arguments: forms, 0..<12) func picturesAreReadAsTheyCome(_ form: Form, _ seed: Int) throws {

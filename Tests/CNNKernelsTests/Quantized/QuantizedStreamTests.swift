@@ -40,6 +40,39 @@ import Testing
     }
   }
 
+  @Test(arguments: 0..<UInt64(12)) func floatsAreRoundedAsDefined(_ seed: UInt64) throws {
+    var random = RandomNumbers(seed: seed)
+    let channels = random.int(1...4), count = random.int(1...3000), workers = Workers(count: random.int(1...3))
+    let levels = try random.levels(scale: 0.5...2), zeroPoints = random.bytes(channels)
+    // Ties, numbers beyond all levels and no numbers among them.
+    var x = (0..<count).map { _ in Float(random.int(-600...600)) / 2 }
+    for (place, odd) in [Float.nan, .infinity, -.infinity, 3e38, -3e38, -0.0].enumerated() where place < count {
+      x[count - 1 - place] = odd
+      x[place * count / 6] = odd
+    }
+    let rounded = KernelChecks.output(count, initial: UInt8(0)) {
+      QuantizedElementwise.quantize(x, levels, into: $0, count: count, workers: $1)
+    }
+    let pixels = KernelChecks.output(count, initial: UInt8(0)) {
+      QuantizedElementwise.quantizePixels(x, zeroPoints, into: $0, count: count, workers: $1)
+    }
+    for target in CodeTarget.tried {
+      let library = KernelLibrary(target)
+      let one = ByteRounding([levels], library: library)
+      let several = ByteRounding(zeroPoints.compactMap { ByteLevels(scale: 1, zeroPoint: $0) }, library: library)
+      try library.finish()
+      for (rounding, expected) in [(one, rounded), (several, pixels)] {
+        // A byte behind the last one stays as it is.
+        var y = [UInt8](repeating: 77, count: count + 1)
+        y.withUnsafeMutableBufferPointer {
+          guard let y = $0.baseAddress else { return }
+          rounding.run(x, into: y, count: count, workers: workers)
+        }
+        #expect(y == expected + [77], "\(target.instructionSet): \(count) numbers of \(channels) channels")
+      }
+    }
+  }
+
   @Test(arguments: 0..<UInt64(12)) func sumsAreThoseOfTheDefinition(_ seed: UInt64) throws {
     var c = Case(seed: seed)
     let sum = QuantizedSum(try c.random.levels(), try c.random.levels(), try c.random.levels())

@@ -29,7 +29,6 @@ import X86Assembler
     let expected = try model.predict(x), result = try quantized.predict(x)
     var error: Float = 0, size2: Float = 0
     for (a, b) in zip(expected.floats, result.floats) { error += (a - b) * (a - b); size2 += a * a }
-    print(name, error / size2)
     #expect(error / size2 < 0.01)
     #expect(error > 0)
   }
@@ -76,7 +75,6 @@ import X86Assembler
     let expected = try model.predict(input), result = try quantized.predict(input)
     var error: Float = 0, size: Float = 0
     for (a, b) in zip(expected.floats, result.floats) { error += (a - b) * (a - b); size += a * a }
-    print(name, error / size)
     #expect(error / size < 0.01)
     #expect(quantized.graph.text.contains("fake_quantize"))
   }
