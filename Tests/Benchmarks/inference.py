@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Speed of inference beside ONNX Runtime, OpenVINO and ncnn, with the same weights and images.
+"""Speed of inference beside ONNX Runtime, OpenVINO, LiteRT and ncnn, with the same weights and images.
 
-In float32, and where the processor has bfloat16 in that too, beside those that compute in it and our own float32.
+In float32, and where the processor has bfloat16 in that too, beside those that compute in it and our own float32. In
+int8, one image at a time, beside the peers in any precision: each runs what its own quantiser made.
 
 Each engine has a process of its own, and they take turns of some calls while the others are stopped; the first call of
 a turn is not counted, and a turn waits until all cores are at their peak. Prints each engine's times and its difference
@@ -21,6 +22,7 @@ from typing import Any
 
 import chart
 import peers
+import quantizers
 import report
 import startup
 import turns
@@ -32,6 +34,7 @@ LARGE_BATCH = {"efficientnet_b4": 16}  # The others: 32.
 PARTS = ("engines", "startup", "batches", "second")
 STARTED = ("efficientnet_b0", "resnet50")  # The first has the bar of the cold start; both have one of memory.
 GROWN = ("resnet18", "resnet50", "efficientnet_b0")
+BESIDE_INT8 = ("onnxruntime", "openvino", "ncnn")  # In the other precisions.
 SMALL, LARGE = 8, 64
 PAIRS = (("resnet50", "efficientnet_b0"), ("efficientnet_b0", "resnet18"))  # The first is measured.
 
@@ -52,25 +55,33 @@ class Bench:
             given.precisions.remove("bfloat16")
 
     def engines(self, batch: int, precision: str) -> list[str]:
-        """The rows of a cell: ours, ours otherwise, the peers."""
+        """The rows of a cell: ours, ours otherwise, the peers, and in int8 those in other precisions."""
         others = [*self.given.isa, *(["float32"] if precision != "float32" else [])]
         is_divided = batch > 1 and self.given.threads > 1
-        return ["swiftcnn", *(f"swiftcnn-{other}" for other in others),
-                *(name for name in self.given.peers
-                  if name in peers.PEERS_OF[precision] and (is_divided or name != "openvino-streams"))]
+        names = ["swiftcnn", *(f"swiftcnn-{other}" for other in others),
+                 *(name for name in self.given.peers
+                   if name in peers.PEERS_OF[precision] and (is_divided or name != "openvino-streams"))]
+        if precision == "int8":
+            beside = ["float32", *(["bfloat16"] if self.results["machine"]["bfloat16"] else [])]
+            names += [f"{name}-{other}" for other in beside for name in BESIDE_INT8
+                      if name in self.given.peers and name in peers.PEERS_OF[other]]
+        return names
 
-    def batches(self, model: str) -> list[int]:
+    def batches(self, model: str, precision: str) -> list[int]:
         """The batches a model is measured at beside the peers."""
-        return self.given.batches or [1, LARGE_BATCH.get(model, 32)]
+        return self.given.batches or [1, *([LARGE_BATCH.get(model, 32)] if precision != "int8" else [])]
 
     def export(self, model: str) -> bool:
         """Makes a model's files, in a process that may fail; whether there are any."""
-        largest = max([*self.batches(model), LARGE if model in GROWN and "batches" in self.given.parts else 1])
+        batches = [batch for precision in self.given.precisions for batch in self.batches(model, precision)]
+        largest = max([*batches, LARGE if model in GROWN and "batches" in self.given.parts else 1])
         log = self.folder / "logs" / f"{model}-export.log"
+        command = [sys.executable, str(HERE / "exports.py"), model, "--size", str(SIZES[model]),
+                   "--batch", str(largest), "--folder", str(self.folder)]
+        if "int8" in self.given.precisions:
+            command.append("--int8")
         with open(log, "w") as errors:
-            done = subprocess.run(
-                [sys.executable, str(HERE / "exports.py"), model, "--size", str(SIZES[model]), "--batch", str(largest),
-                 "--folder", str(self.folder)], stdout=subprocess.PIPE, stderr=errors, text=True)
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         if done.returncode:
             self.note(f"{model}: its files could not be made; {log} says why")
             return False
@@ -87,17 +98,17 @@ class Bench:
 
     def worker(self, engine: str, model: str, batch: int, precision: str = "float32",
                second: str | None = None) -> turns.Worker:
-        """An engine's process; "swiftcnn-float32" computes in that in any cell, "swiftcnn-avx2" with that alone."""
-        name, isa = (engine.partition("-")[::2] if engine.startswith("swiftcnn") else (engine, ""))
-        if isa in peers.PEERS_OF:
-            precision, isa = isa, ""
+        """The process of an engine, named as `peers.told` reads it."""
+        log = self.folder / "logs" / f"{model}-{batch}-{precision}-{engine}.log"
+        name, isa, precision = peers.told(engine, precision)
         environment = {"OMP_NUM_THREADS": str(self.given.threads)} | ({"SWIFTCNN_ISA": isa} if isa else {})
-        command = [sys.executable, str(HERE / "peers.py"), name, model, "--size", str(SIZES[model]),
+        python = quantizers.LITERT_PYTHON if name == "litert" else sys.executable
+        command = [str(python), str(HERE / "peers.py"), name, model, "--size", str(SIZES[model]),
                    "--batch", str(batch), "--threads", str(self.given.threads), "--folder", str(self.folder),
                    "--precision", precision]
         if second:
             command += ["--second", f"{second}:{SIZES[second]}"]
-        return turns.Worker(command, environment, self.folder / "logs" / f"{model}-{batch}-{precision}-{engine}.log")
+        return turns.Worker(command, environment, log)
 
     def race(self, workers: dict[str, turns.Worker], batches: dict[str, int]) -> dict[str, dict[str, Any]]:
         """Lets workers take turns; milliseconds an image, or why there are none, by their names. Ends them."""
@@ -127,7 +138,7 @@ class Bench:
             rows[name] |= times
         cell = {"model": model, "size": SIZES[model], "batch": batch, "precision": precision,
                 "rows": [rows[name] for name in names]}
-        report.judge(cell, self.results["machine"]["bfloat16"])
+        report.judge(cell, self.results["machine"])
         self.results["cells"].append(cell)
         print("\n".join(report.line(row) for row in cell["rows"]))
         if "ratio" in cell:
@@ -135,21 +146,30 @@ class Bench:
         if "float32_ratio" in cell:
             print(f"  ratio to float32 {cell['float32_ratio']:.2f}, bar {cell['float32_bar']:.3g}", flush=True)
 
+    def sizes(self, model: str) -> None:
+        """The file in int8 beside that in float32."""
+        files = [self.folder / f"{model}{suffix}" for suffix in (startup.INT8_FILE, startup.FLOAT_FILE)]
+        if all(file.exists() for file in files):
+            self.compare(f"file in int8, {model}, beside float32", "MB", *(file.stat().st_size / 1e6 for file in files),
+                         report.INT8_FILE_BAR)
+
     def start(self, model: str) -> None:
         """Fresh processes: the time to the first prediction and the memory."""
         rows = startup.compare(peers.Job(model, SIZES[model], 1, self.given.threads, self.folder),
-                               self.given.starts, self.meter)
+                               self.given.starts, self.meter, "int8" in self.given.precisions)
         self.results["startup"][model] = rows
         for row in rows:
             if "failure" in row:
                 self.note(f"{model}, {row['engine']} in a fresh process: {row['failure']}")
         if any("failure" in row for row in rows):
             return
-        ours, theirs = rows
+        ours, theirs, *int8 = rows
         if model == STARTED[0]:
             self.compare(f"cold start, import to first prediction, {model}, beside ONNX Runtime", "s", ours["seconds"],
                          theirs["seconds"], report.COLD_START_BAR)
         self.compare(f"peak memory, {model}, beside ONNX Runtime", "MB", ours["peak_mb"], theirs["peak_mb"], 1)
+        for row in int8:
+            self.compare(f"peak memory in int8, {model}, beside float32", "MB", row["peak_mb"], ours["peak_mb"], 1)
 
     def pair(self, title: str, ours: tuple[str, int, str | None], other: tuple[str, int, str | None]) -> None:
         """Compares two processes of ours: model, batch and perhaps a second model."""
@@ -182,8 +202,10 @@ class Bench:
         steps = []
         if "engines" in parts:
             steps += [lambda m=model, b=batch, p=precision: self.cell(m, b, p) for model in models
-                      for batch in self.batches(model) for precision in self.given.precisions]
+                      for precision in self.given.precisions for batch in self.batches(model, precision)]
         if "startup" in parts:
+            if "int8" in self.given.precisions:
+                steps += [lambda m=model: self.sizes(m) for model in models]
             steps += [lambda m=model: self.start(m) for model in STARTED if model in models]
         if "batches" in parts:
             title = f"batch {LARGE} beside batch {SMALL}, an image of"
@@ -225,10 +247,14 @@ def draw(results: dict[str, Any]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on; `bfloat16` is the best instruction set for that, or empty."""
+    """What the numbers were measured on; `bfloat16` and `int8` are the best instruction sets for those, or empty."""
     told = cpuinfo()
-    bfloat16 = [name for name in ("amx_bf16", "avx512_bf16") if name in told["flags"].split()]
-    return {"processor": processor(told), "processors": len(os.sched_getaffinity(0)), "bfloat16": (*bfloat16, "")[0],
+
+    def best(*names: str) -> str:
+        return next((name for name in names if name in told["flags"].split()), "")
+
+    return {"processor": processor(told), "processors": len(os.sched_getaffinity(0)),
+            "bfloat16": best("amx_bf16", "avx512_bf16"), "int8": best("amx_int8", "avx512_vnni", "avx2"),
             "kernel": platform.release(), "python": platform.python_version()}
 
 

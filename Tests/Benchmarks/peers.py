@@ -2,7 +2,8 @@
 """The engines whose inference is measured, each at its best settings; run as a program, one of them works.
 
 An engine is made from a `Job` by a function of this file. It says how images become what the engine takes, which is not
-timed, and how logits are computed of it, which is. Images and logits are float32 in any precision.
+timed, and how logits are computed of it, which is. Images and logits are float32 in any precision; in int8 each engine
+reads what its own quantiser wrote.
 """
 
 import argparse
@@ -13,10 +14,14 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import startup
 import turns
 
 CLASSES = 1000
 BATCHES_OF_INPUT = 4  # The inputs vary from call to call.
+# What each engine's own quantiser makes; OpenVINO's is NNCF.
+INT8_FILES = {"swiftcnn": startup.INT8_FILE, "onnxruntime": ".int8.onnx", "openvino": ".int8.xml",
+              "litert": ".int8.tflite"}
 
 
 class Job(NamedTuple):
@@ -71,6 +76,10 @@ def swiftcnn(job: Job) -> Engine:
     import swiftcnn
 
     swiftcnn.set_num_threads(job.threads)
+    if job.precision == "int8":
+        model = swiftcnn.load_model(job.file(INT8_FILES["swiftcnn"]))
+        settings = counted(f"{step.dtype} by {step.instruction}" for step in model.quantization_report().steps)
+        return Engine(lambda images: images, model.predict_on_batch, swiftcnn.__version__, settings)
     model = swiftcnn.create_model(
         job.model, weights=job.file(".safetensors"), input_shape=(job.size, job.size, 3), classes=CLASSES,
         classifier_activation=None)
@@ -92,32 +101,37 @@ def onnxruntime(job: Job) -> Engine:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_free_dimension_override_by_name("batch", job.batch)
-    session = onnxruntime.InferenceSession(job.file(".onnx"), options, providers=["CPUExecutionProvider"])
+    file = job.file(INT8_FILES["onnxruntime"] if job.precision == "int8" else ".onnx")
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     return Engine(
         nchw, lambda x: session.run(None, {"images": x})[0], onnxruntime.__version__, "all optimisations, spinning")
 
 
-OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+# What is asked of it, and what its layers say then; in int8 the former is what becomes of the rest.
+OPENVINO_PRECISIONS = {"float32": ("f32", {"f32"}), "bfloat16": ("bf16", {"bf16"}), "int8": ("f32", {"i8", "u8"})}
 
 
 def openvino(job: Job, streams: int = 1, is_told: bool = True) -> Engine:
-    """OpenVINO in the precision; untold, it leaves float32 by itself where the processor has bfloat16."""
+    """OpenVINO in the precision; untold, it leaves float32 by itself where the processor has bfloat16.
+
+    In int8 it reads what NNCF made.
+    """
     import openvino
 
     core = openvino.Core()
-    model = core.read_model(job.file(".onnx"))
+    model = core.read_model(job.file(INT8_FILES["openvino"] if job.precision == "int8" else ".onnx"))
     part = job.batch // streams
     model.reshape([part, 3, job.size, job.size])
-    expected = OPENVINO_PRECISIONS[job.precision]
+    hint, expected = OPENVINO_PRECISIONS[job.precision]
     compiled = core.compile_model(model, "CPU", {
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         "INFERENCE_NUM_THREADS": job.threads, "NUM_STREAMS": streams,
-    } | ({"INFERENCE_PRECISION_HINT": expected} if is_told else {}))
-    # Asked of each layer, since a hint is not a promise; in bfloat16 some may stay in float32.
+    } | ({"INFERENCE_PRECISION_HINT": hint} if is_told else {}))
+    # Asked of each layer, since a hint is not a promise; some may stay in float32.
     found = [about["runtimePrecision"].value for about in (
                  operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops())
              if about["layerType"].value in ("Convolution", "FullyConnected")]
-    if is_told and (expected not in found or set(found) - {expected, "f32"}):
+    if is_told and (not expected & set(found) or set(found) - expected - {"f32"}):
         raise RuntimeError(f"it computes {counted(found)}")
     settings = f"{counted(found)}, {compiled.get_property('INFERENCE_NUM_THREADS')} threads, streams {streams}"
     version = openvino.__version__.split("-")[0]
@@ -150,6 +164,31 @@ def openvino_streams(job: Job) -> Engine:
 def openvino_default(job: Job) -> Engine:
     """OpenVINO in whatever it takes by itself."""
     return openvino(job, is_told=False)
+
+
+def litert(job: Job) -> Engine:
+    """LiteRT with XNNPACK, one image at a time; its file takes and gives levels."""
+    if job.batch > 1:
+        raise turns.Failure("its file takes one image")
+    from importlib import metadata
+
+    import numpy
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(job.file(INT8_FILES["litert"]), num_threads=job.threads)
+    run = interpreter.get_signature_runner()
+    (source, taken), = run.get_input_details().items()
+    (result, given), = run.get_output_details().items()
+
+    def levels(images: Any) -> Any:
+        scale, zero = taken["quantization"]
+        return numpy.clip(numpy.rint(images / scale) + zero, -128, 127).astype(numpy.int8)
+
+    def predict(x: Any) -> Any:
+        scale, zero = given["quantization"]
+        return (run(**{source: x})[result].astype(numpy.float32) - zero) * scale
+
+    return Engine(levels, predict, metadata.version("ai-edge-litert"), "XNNPACK")
 
 
 def ncnn(job: Job) -> Engine:
@@ -222,18 +261,32 @@ ENGINES: dict[str, Callable[[Job], Engine]] = {
     "openvino": openvino,
     "openvino-streams": openvino_streams,
     "openvino-default": openvino_default,
+    "litert": litert,
     "ncnn": ncnn,
     "torch": torch,
     "torch-compile": torch_compile,
 }
 TITLES = {"swiftcnn": "SwiftCNN", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
-          "openvino-streams": "OpenVINO, a stream a thread", "openvino-default": "OpenVINO's default", "ncnn": "ncnn",
+          "openvino-streams": "OpenVINO, a stream a thread", "openvino-default": "OpenVINO's default",
+          "litert": "LiteRT", "ncnn": "ncnn",
           "torch": "PyTorch channels-last", "torch-compile": "torch.compile, frozen"}
 # Those of the bars; the others are slower and have to be asked for.
-USUAL = ("onnxruntime", "openvino", "openvino-streams", "openvino-default", "ncnn")
+USUAL = ("onnxruntime", "openvino", "openvino-streams", "openvino-default", "litert", "ncnn")
 # Those that compute in a precision on these processors.
 PEERS_OF = {"float32": ("onnxruntime", "openvino", "openvino-streams", "ncnn", "torch", "torch-compile"),
-            "bfloat16": ("openvino", "openvino-streams", "openvino-default", "torch", "torch-compile")}
+            "bfloat16": ("openvino", "openvino-streams", "openvino-default", "torch", "torch-compile"),
+            "int8": ("onnxruntime", "openvino", "openvino-streams", "openvino-default", "litert")}
+
+
+def told(engine: str, precision: str) -> tuple[str, str, str]:
+    """A row's engine, what it is held to, and its precision.
+
+    In any cell "openvino-float32" computes in that, and "swiftcnn-avx2" with that alone.
+    """
+    name, _, last = engine.rpartition("-")
+    if last in PEERS_OF:
+        return name, "", last
+    return (name, last, precision) if name == "swiftcnn" else (engine, "", precision)
 
 
 def difference(engine: Engine, job: Job, prepared: list[Any]) -> float:

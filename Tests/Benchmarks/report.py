@@ -18,34 +18,42 @@ BFLOAT16_BARS = {
                  {"resnet18": 2.6, "resnet50": 5.0, "efficientnet_b0": 1.5, "efficientnet_b4": 1.9}),
     "avx512_bf16": ({"resnet50": 1.05}, {"resnet50": 1.45, "efficientnet_b0": 1.1}),
 }
+# The same in int8, beside the peers in any precision.
+INT8_BARS = {
+    "amx_int8": ({"resnet18": 1.2, "resnet50": 2.5, "efficientnet_b0": 1.8, "efficientnet_b4": 1.5,
+                  "tf_efficientnet_lite0": 1.4},
+                 {"resnet18": 4.0, "resnet50": 8.0, "efficientnet_b0": 2.3, "tf_efficientnet_lite0": 2.3}),
+    "avx512_vnni": ({"resnet18": 1.0, "resnet50": 1.05, "efficientnet_b0": 1.4, "tf_efficientnet_lite0": 1.2}, {}),
+    "avx2": ({}, {"resnet18": 1.3, "resnet50": 1.5, "efficientnet_b0": 1.3, "tf_efficientnet_lite0": 1.3}),
+}
+INT8_FILE_BAR = 0.27  # Of the bytes of the file in float32.
 AVX2_BAR = 0.85  # Of our own speed with AVX-512.
 COLD_START_BAR = 0.6  # Of ONNX Runtime's seconds.
 # Of the logits from PyTorch's in float32, over the largest of those. A rounding to bfloat16 errs by at most 2^-9 of the
 # value. A network makes two a layer, of weights and of what flows; they are independent of each other, so 256 of them,
-# which is more than any of the networks makes, come to 16 times one.
-LARGEST_DIFFERENCE = {"float32": 1e-5, "bfloat16": 16 * 2**-9}
+# which is more than any of the networks makes, come to 16 times one. A rounding to 8 bits errs by as much of the range,
+# which is some four times what a number is.
+LARGEST_DIFFERENCE = {"float32": 1e-5, "bfloat16": 16 * 2**-9, "int8": 64 * 2**-9}
 # A peer above it computes something else, and is not compared with.
-LARGEST_PEER_DIFFERENCE = {"float32": 1e-3, "bfloat16": 32 * 2**-9}
+LARGEST_PEER_DIFFERENCE = {"float32": 1e-3, "bfloat16": 32 * 2**-9, "int8": 128 * 2**-9}
 NOISE = 1.03  # Where two of our own times should be equal.
 
 Row = dict[str, Any]
 
 
-def judge(cell: Row, bfloat16: str) -> None:
-    """Adds the best peer, the ratios and whether the bars are reached to a cell: the rows of a model at a batch.
-
-    Args:
-        bfloat16: the processor's best instructions for it, or empty.
-    """
+def judge(cell: Row, machine: Row) -> None:
+    """Adds the best peer, the ratios and whether the bars are reached to a cell: the rows of a model at a batch."""
     model, precision = cell["model"], cell["precision"]
     rows = {row["engine"]: row for row in cell["rows"] if "median_ms" in row}
     ours = rows.get("swiftcnn")
     valid = [row for name, row in rows.items()
-             if not name.startswith("swiftcnn") and row["difference"] <= LARGEST_PEER_DIFFERENCE[precision]]
+             if not name.startswith("swiftcnn")
+             and row["difference"] <= LARGEST_PEER_DIFFERENCE[peers.told(name, precision)[2]]]
     if precision == "float32":
         bars = {name: both[cell["batch"] > 1] for name, both in BARS.items()}
     else:
-        bars, float32_bars = BFLOAT16_BARS[bfloat16] if cell["batch"] == 1 else ({}, {})
+        of_sets = BFLOAT16_BARS if precision == "bfloat16" else INT8_BARS
+        bars, float32_bars = of_sets.get(machine[precision], ({}, {})) if cell["batch"] == 1 else ({}, {})
     if model in bars:
         cell["bar"] = bars[model]
     if valid:
@@ -63,6 +71,11 @@ def judge(cell: Row, bfloat16: str) -> None:
     if ours and valid:
         cell["ratio"] = cell["best_peer_ms"] / ours["median_ms"]
         cell["passes"] = cell["faithful"] and cell["ratio"] >= cell.get("bar", 0)
+
+
+def reaches_float32_bar(cell: Row) -> bool:
+    """Whether a cell is so much faster than our own float32 as it is to be."""
+    return cell["faithful"] and cell["float32_ratio"] >= cell["float32_bar"]
 
 
 def verdict(passes: bool) -> str:
@@ -87,15 +100,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def title(engine: str, precision: str, version: str = "") -> str:
     """An engine's name for readers; float32 goes without saying, and so does a default."""
-    name, _, kind = engine.partition("-") if engine.startswith("swiftcnn") else (engine, "", "")
-    is_said = precision != "float32" and kind != "float32" and not name.endswith("-default")
-    return ", ".join(filter(None, [f"{peers.TITLES[name]} {version}".strip(), kind, precision if is_said else ""]))
+    name, isa, own = peers.told(engine, precision)
+    is_said = (own != "float32" or precision != own) and not name.endswith("-default")
+    return ", ".join(filter(None, [f"{peers.TITLES[name]} {version}".strip(), isa, own if is_said else ""]))
 
 
-def milliseconds(cell: Row, engine: str) -> str:
+def milliseconds(cell: Row, engine: str, form: str = "{median_ms:.1f}") -> str:
     """An engine's time in a cell, for a table."""
-    found = [row["median_ms"] for row in cell["rows"] if row["engine"] == engine and "median_ms" in row]
-    return f"{found[0]:.1f}" if found else "-"
+    found = [row for row in cell["rows"] if row["engine"] == engine and "median_ms" in row]
+    return form.format(**found[0]) if found else "-"
 
 
 def peers_table(results: Row, precision: str) -> str:
@@ -121,15 +134,21 @@ def peers_table(results: Row, precision: str) -> str:
         return lambda cell: f"{cell[key]:.2f}" if key in cell else "-"
 
     rows = [row(title(engine, precision, results["versions"].get(engine, "")),
-                lambda cell, engine=engine: milliseconds(cell, engine)) for engine in engines]
+                lambda cell, engine=engine: milliseconds(cell, engine, "{median_ms:.1f} ({fastest_ms:.1f})"))
+            for engine in engines]
     rows.append(row("best peer", best))
     rows.append(row("ratio: best peer / SwiftCNN", of("ratio")))
     rows.append(row("bar", of("bar")))
     rows.append(row("", lambda cell: verdict(cell["passes"]) if "passes" in cell else "-"))
-    return table([f"ms an image, {precision}", *head], rows)
+    if precision != "float32":
+        rows.append(row("ratio: its float32 / SwiftCNN", of("float32_ratio")))
+        rows.append(row("bar", of("float32_bar")))
+        rows.append(row("", lambda cell: verdict(reaches_float32_bar(cell)) if "float32_ratio" in cell else "-"))
+    return table([f"ms an image, {precision}: median (fastest)", *head], rows)
 
 
-COLUMNS = {"float32": ("swiftcnn", "onnxruntime", "openvino", "ncnn"), "bfloat16": ("swiftcnn", "openvino")}
+COLUMNS = {"float32": ("swiftcnn", "onnxruntime", "openvino", "ncnn"), "bfloat16": ("swiftcnn", "openvino"),
+           "int8": ("swiftcnn", "swiftcnn-float32", "onnxruntime", "openvino", "litert")}
 
 
 def small_batch_table(results: Row) -> str:
@@ -140,12 +159,13 @@ def small_batch_table(results: Row) -> str:
         size = next(cell["size"] for cell in cells.values() if cell["model"] == model)
         row[0] += "" if size == 224 else f", {size}x{size}"
     for precision in results["precisions"]:
-        versions = {engine: results["versions"].get(engine, "") for engine in COLUMNS[precision]} | {"swiftcnn": ""}
-        head += [title(engine, precision, version) for engine, version in versions.items()]
-        head.append("best of these / SwiftCNN")
+        columns = COLUMNS[precision]
+        head += [title(engine, precision, "" if engine.startswith("swiftcnn") else results["versions"].get(engine, ""))
+                 for engine in columns]
+        head.append(("best peer in any precision" if precision == "int8" else "best of these") + " / SwiftCNN")
         for model, row in rows.items():
             cell = cells.get((model, precision), {"rows": []})
-            row += [milliseconds(cell, engine) for engine in versions]
+            row += [milliseconds(cell, engine) for engine in columns]
             row.append(f"{cell['ratio']:.2f}" if "ratio" in cell else "-")
     return table(head, list(rows.values())) if rows else ""
 
@@ -158,7 +178,7 @@ def compared(title: str, measure: str, ours: float, other: float, bar: float) ->
 
 
 def others_table(results: Row) -> str:
-    """What else has a bar: start, memory, batches, a second model, bfloat16 beside float32, AVX2."""
+    """What else has a bar: start, memory, files, batches, a second model, precisions beside float32, AVX2."""
     rows = [
         [row["title"], f"{row['ours']:.4g} {row['measure']}", f"{row['other']:.4g} {row['measure']}",
          f"{row['ratio']:.2f}", f"at most {row['bar']}", verdict(row["passes"])]
@@ -168,9 +188,9 @@ def others_table(results: Row) -> str:
         if "float32_ratio" in cell:
             ratio, bar = cell["float32_ratio"], cell["float32_bar"]
             rows.append([
-                f"float32 over bfloat16, {cell['model']} batch {cell['batch']}",
+                f"float32 over {cell['precision']}, {cell['model']} batch {cell['batch']}",
                 f"{cell['float32_ms'] / ratio:.3g} ms", f"{cell['float32_ms']:.3g} ms", f"{ratio:.2f}",
-                f"at least {bar:.3g}", verdict(cell["faithful"] and ratio >= bar)])
+                f"at least {bar:.3g}", verdict(reaches_float32_bar(cell))])
         for row in cell["rows"]:
             if "speed_of_default" in row and row["engine"] == "swiftcnn-avx2" and cell["precision"] == "float32":
                 rows.append([

@@ -36,11 +36,13 @@ def onnxruntime(path, size, threads):
     return lambda: session.run(None, {"images": x})[0]
 
 
-ENGINES = {"swiftcnn": (swiftcnn, ".swiftcnn.safetensors"), "onnxruntime": (onnxruntime, ".onnx")}
+FLOAT_FILE, INT8_FILE = ".swiftcnn.safetensors", ".int8.safetensors"
+ENGINES = {"swiftcnn": (swiftcnn, FLOAT_FILE), "onnxruntime": (onnxruntime, ".onnx"),
+           "swiftcnn-int8": (swiftcnn, INT8_FILE)}
 
 
-def compare(job, runs, meter):
-    """Runs fresh processes, by turns ours and ONNX Runtime's.
+def compare(job, runs, meter, is_int8):
+    """Runs fresh processes, by turns ours, ONNX Runtime's, and perhaps ours in int8.
 
     Returns a row an engine: medians of the seconds from import to prediction and from the start of the process to it,
     and of the largest memory in MB; or why there are none.
@@ -53,10 +55,11 @@ def compare(job, runs, meter):
     # Python's own cache of compiled modules, which an installed package has.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["OMP_NUM_THREADS"] = str(job.threads)
-    measured = {engine: [] for engine in ENGINES}
+    engines = {engine: made[1] for engine, made in ENGINES.items() if is_int8 or engine != "swiftcnn-int8"}
+    measured = {engine: [] for engine in engines}
     rows = {}
     for _ in range(runs + 1):
-        for engine, (_, suffix) in ENGINES.items():
+        for engine, suffix in engines.items():
             if engine in rows:
                 continue
             if meter:
@@ -70,20 +73,21 @@ def compare(job, runs, meter):
                 rows[engine] = {"engine": engine, "failure": (done.stderr.strip() or "it ended").splitlines()[-1]}
             else:
                 measured[engine].append({"seconds_whole_process": whole, **json.loads(done.stdout)})
-    for engine in ENGINES:
+    for engine in engines:
         if engine not in rows:
             # The first run of each fills the system's cache of files.
             counted = [{key: value for key, value in run.items() if key != "package"} for run in measured[engine][1:]]
             rows[engine] = {"engine": engine, "runs": len(counted)} | {
                 key: statistics.median(row[key] for row in counted) for key in counted[0]}
             rows[engine]["slowest_seconds"] = max(row["seconds"] for row in counted)
-    return [rows[engine] for engine in ENGINES]
+    return [rows[engine] for engine in engines]
 
 
 def main():
     engine, path, size, threads = sys.argv[1:]
     sys.path.append(__file__.rsplit("/", 3)[0] + "/bindings/python")
-    predict = ENGINES[engine][0](path, int(size), int(threads))
+    make = ENGINES[engine][0]
+    predict = make(path, int(size), int(threads))
     times = [time.perf_counter()]
     result = predict()
     times.append(time.perf_counter())
@@ -100,7 +104,7 @@ def main():
         times.append(time.perf_counter())
     first, *others = (after - before for before, after in itertools.pairwise(times))
     print(json.dumps({"seconds": times[1] - begin, "first_seconds": first - statistics.median(others),
-                      "peak_mb": peak_mb, "package": sys.modules[engine].__file__}))
+                      "peak_mb": peak_mb, "package": sys.modules[make.__name__].__file__}))
 
 
 if __name__ == "__main__":

@@ -19,13 +19,19 @@ PHOTOS = (
 TOP = 5
 
 
-def photos():
-    """The classes, by their numbers, and the probabilities of each photo's first five."""
-    timm = networks.timm()
-    network = timm.create_model("tf_efficientnet_lite0").eval()
+def trained():
+    """The network, in inference mode."""
+    network = networks.timm().create_model("tf_efficientnet_lite0").eval()
     theirs = torch.load(FOLDER / WEIGHTS, weights_only=True)
     # The file has efficientnet_pytorch's names, in the same order.
     network.load_state_dict(dict(zip(network.state_dict(), theirs.values(), strict=True)))
+    return network
+
+
+def photos():
+    """The classes, by their numbers, and the probabilities of each photo's first five."""
+    timm = networks.timm()
+    network = trained()
     transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=network))
     found = {}
     for photo in PHOTOS:
