@@ -31,9 +31,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 SIZES = {"resnet18": 224, "resnet34": 224, "resnet50": 224, "efficientnet_b0": 224, "efficientnet_b4": 380,
          "tf_efficientnet_lite0": 224}
 LARGE_BATCH = {"efficientnet_b4": 16}  # The others: 32.
-PARTS = ("engines", "startup", "batches", "second")
+PARTS = ("engines", "startup", "batches", "second", "calibration")
 STARTED = ("efficientnet_b0", "resnet50")  # The first has the bar of the cold start; both have one of memory.
 GROWN = ("resnet18", "resnet50", "efficientnet_b0")
+CALIBRATED, IMAGES = "resnet50", 300
+# ONNX Runtime keeps the activations of all images for it: of 300 that is more than most machines have.
+ENTROPY_IMAGES = 50
 BESIDE_INT8 = ("onnxruntime", "openvino", "ncnn")  # In the other precisions.
 SMALL, LARGE = 8, 64
 PAIRS = (("resnet50", "efficientnet_b0"), ("efficientnet_b0", "resnet18"))  # The first is measured.
@@ -171,6 +174,35 @@ class Bench:
         for row in int8:
             self.compare(f"peak memory in int8, {model}, beside float32", "MB", row["peak_mb"], ours["peak_mb"], 1)
 
+    def calibration(self, model: str) -> None:
+        """What it takes to make a file in int8 after a look at many images, beside the peers' quantisers."""
+        entropy = f"ONNX Runtime's entropy after {ENTROPY_IMAGES} images"
+        asked = {"ours": ("swiftcnn", IMAGES), "ONNX Runtime's minmax": ("onnxruntime", IMAGES),
+                 "NNCF's default": ("openvino", IMAGES), "LiteRT's quantiser": ("litert", IMAGES),
+                 entropy: ("onnxruntime", ENTROPY_IMAGES, "--method", "Entropy")}
+        for title, (engine, count, *options) in asked.items():
+            if engine not in ("swiftcnn", *self.given.peers):
+                continue
+            self.meter.wait()
+            try:
+                made = quantizers.run(
+                    engine, model, self.folder / f"{model}{quantizers.SOURCES[engine]}",
+                    self.folder / f"{SIZES[model]}.calibration.npy",
+                    self.folder / f"{model}.calibrated{peers.INT8_FILES[engine]}", "--count", str(count), *options)
+            except turns.Failure as failure:
+                self.note(f"int8 of {model} after {count} images, {title}: {failure}")
+                if title == "ours":
+                    return
+                continue
+            if title == "ours":
+                ours = made
+            elif title == entropy:
+                self.compare(f"memory of int8 of {model} after {IMAGES} images, beside {title}", "MB", ours["peak_mb"],
+                             made["peak_mb"], report.ENTROPY_MEMORY_BAR)
+            else:
+                self.compare(f"int8 of {model} after {IMAGES} images, beside {title}", "s", ours["seconds"],
+                             made["seconds"], 1)
+
     def pair(self, title: str, ours: tuple[str, int, str | None], other: tuple[str, int, str | None]) -> None:
         """Compares two processes of ours: model, batch and perhaps a second model."""
         workers: dict[str, turns.Worker] = {}
@@ -215,6 +247,8 @@ class Bench:
             steps += [lambda a=first, b=second: self.pair(f"{a} with {b} in the process, beside alone", (a, 1, b),
                                                           (a, 1, None))
                       for first, second in PAIRS if first in models and second in models]
+        if "calibration" in parts and "int8" in self.given.precisions and CALIBRATED in models:
+            steps.append(lambda: self.calibration(CALIBRATED))
         for step in steps:
             step()
             self.write()

@@ -61,7 +61,7 @@ def trained(name: str, seed: int, folder: pathlib.Path) -> swiftcnn.Model:
             decay_all=False),
         loss="sparse_categorical_crossentropy", metrics=["accuracy"], seed=seed)
     model.fit(x, y, batch_size=BATCH, epochs=recipe.epochs, verbose=0, horizontal_flip=True)
-    model.save(file)
+    model.save(file, include_optimizer=False)
     return model
 
 

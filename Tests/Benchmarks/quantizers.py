@@ -160,12 +160,16 @@ def main() -> None:
     parser.add_argument("result", help="the file to make")
     parser.add_argument("--method", default="")
     parser.add_argument("--stride", type=int, default=0)
+    parser.add_argument("--count", type=int, help="so many images, the given ones again and again")
     given = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):
         import numpy
 
+        images = numpy.load(given.images)
+        if given.count:
+            images = numpy.resize(images, (given.count, *images.shape[1:]))
         version, make = QUANTIZERS[given.engine](
-            Task(given.model, given.source, numpy.load(given.images), given.result, given.method, given.stride))
+            Task(given.model, given.source, images, given.result, given.method, given.stride))
         begin = time.perf_counter()
         make()
         seconds = time.perf_counter() - begin
