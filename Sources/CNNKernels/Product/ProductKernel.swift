@@ -274,8 +274,8 @@ private struct ProductEmitter {
             multiplyAdd(accumulator(row, column), free(column, lanes: lanes), .memory(address.splat))
           }
         } else {
-          let number = kernel.columns.count, word = free(number, lanes: kernel.columns.max() ?? 8)
-          if kernel.input.isInteger { code.broadcastIntegers(word, address) } else { code.broadcast(word, address) }
+          let number = kernel.columns.count
+          code.broadcast(free(number, lanes: kernel.columns.max() ?? 8), address)
           for (column, lanes) in kernel.columns.enumerated() {
             multiplyAdd(
               accumulator(row, column), free(column, lanes: lanes), .register(free(number, lanes: lanes)))
@@ -301,6 +301,7 @@ private struct ProductEmitter {
   private func finish(_ requantizing: Requantizing) {
     let size = kernel.output.byteCount, blockLanes = BlockedTensor.pixelByteCount / size
     let temporaries = (0..<requantizing.temporaryCount(kernel.target)).map { free($0, lanes: kernel.target.lanes) }
+    var rows: [[RoundedSums]] = []
     for row in kernel.rows.indices {
       var places: [RoundedSums] = []
       var lane = 0
@@ -314,10 +315,11 @@ private struct ProductEmitter {
             multiplier: multipliers[lane * 4]))
         lane += count
       }
-      code.store(
-        places, at: output, residual: kernel.epilogue.addsResidual ? residual : nil, requantizing, numbers,
-        temporaries: temporaries)
+      rows.append(places)
     }
+    code.store(
+      rows, at: output, residual: kernel.epilogue.addsResidual ? residual : nil, requantizing, numbers,
+      temporaries: temporaries)
   }
 
   private func finish() {

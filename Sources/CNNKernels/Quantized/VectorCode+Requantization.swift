@@ -46,27 +46,32 @@ struct RoundedSums {
 }
 
 extension VectorCode {
-  /// Rounds sums, as many in turns as there are temporaries for, and stores them.
+  /// Rounds sums and stores them, as many in turns as there are temporaries for.
   /// - Parameters:
-  ///   - sums: with AVX2 pairs of neighbours, where the results are levels; see `storeLevels`.
+  ///   - pixels: of each pixel its neighbouring channels.
   ///   - residual: where the levels that are added are, laid out like the result.
   ///   - temporaries: `requantizing.temporaryCount` of them.
   func store(
-    _ sums: [RoundedSums], at output: GeneralRegister, residual: GeneralRegister?, _ requantizing: Requantizing,
+    _ pixels: [[RoundedSums]], at output: GeneralRegister, residual: GeneralRegister?, _ requantizing: Requantizing,
     _ numbers: RepeatedNumbers, temporaries: [WideRegister]
   ) {
     let inTurns = requantizing.inTurns(target), each = requantizing.function == nil ? 0 : ExactActivation.temporaryCount
-    for first in stride(from: 0, to: sums.count, by: inTurns) {
-      let own = sums[first..<min(first + inTurns, sums.count)]
-      requantize(
-        own.map(\.register), multipliers: own.map { .memory($0.multiplier) },
-        residuals: residual.map { base in own.map { base[$0.offset] } } ?? [], requantizing, numbers,
-        temporaries: own.indices.map { Array(temporaries[(($0 - first) * each)...]) })
+    func parts(_ sums: [RoundedSums]) -> [ArraySlice<RoundedSums>] {
+      stride(from: 0, to: sums.count, by: inTurns).map { sums[$0..<min($0 + inTurns, sums.count)] }
     }
-    if requantizing.givesLevels {
-      storeLevels(sums.map { ($0.register, output[$0.offset]) }, temporary: temporaries[0])
-    } else {
-      for sum in sums { store(output[sum.offset], sum.register) }
+    // With AVX2 the bytes of a pixel's neighbours are stored together; see `storeLevels`.
+    for sums in target.hasAVX512 ? parts(pixels.flatMap { $0 }).map(Array.init) : pixels {
+      for own in parts(sums) {
+        requantize(
+          own.map(\.register), multipliers: own.map { .memory($0.multiplier) },
+          residuals: residual.map { base in own.map { base[$0.offset] } } ?? [], requantizing, numbers,
+          temporaries: own.indices.map { Array(temporaries[(($0 - own.startIndex) * each)...]) })
+      }
+      if requantizing.givesLevels {
+        storeLevels(sums.map { ($0.register, output[$0.offset]) }, temporary: temporaries[0])
+      } else {
+        for sum in sums { store(output[sum.offset], sum.register) }
+      }
     }
   }
 

@@ -46,7 +46,7 @@ struct WinogradLevelsKernel: Hashable, Sendable {
       }
     }
     let places = (0..<shape.rows.outputs).flatMap { row in
-      (0..<shape.columns.outputs).flatMap { column in
+      (0..<shape.columns.outputs).map { column in
         (0..<halves).map { half in
           RoundedSums(
             register: sum(row, column, half), offset: row * rowStride + column * 64 + half * lanes * size,
