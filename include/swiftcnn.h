@@ -87,11 +87,11 @@ const char *scnn_slow_reason(void);
 
 /* What this process computes with, and what stands in the way of it. `format`: "text" (a table) or "json":
  *   "version", "file"                    of this library
- *   "processor", "features", "caches"    its name, "" where not known; which of "avx2", "fma", "f16c", "avx512",
- *                                        "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8" and "amx_bf16" it has;
- *                                        bytes of its three data caches
- *   "instruction_set"                    of the kernels: "amx", "avx512_bf16", "avx512_vnni", "avx512", "avx2" or
- *                                        "portable", each with those after it; SWIFTCNN_ISA limits it
+ *   "processor", "features", "caches"    its name, "" where not known; which of "avx2", "fma", "f16c", "avx_vnni",
+ *                                        "avx512", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8" and "amx_bf16" it
+ *                                        has; bytes of its three data caches
+ *   "instruction_set"                    of the kernels: "amx", "avx512_bf16", "avx512_vnni", "avx512", "avx_vnni", "avx2"
+ *                                        or "portable", each with those after it; SWIFTCNN_ISA limits it
  *   "tiles", "tile_refusal"              whether they use tiles (AMX); why the system refuses those that they would use, or
  *                                        null
  *   "threads", "thread_pinning"          as set, or as they are by default

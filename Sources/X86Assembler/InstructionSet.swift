@@ -35,11 +35,13 @@ public struct InstructionSet: OptionSet, Hashable, Sendable {
   public static let amxInt8 = InstructionSet(7, on: .amxTile)
   /// Products of tiles of bfloat16 (`tdpbf16ps`).
   public static let amxBF16 = InstructionSet(8, on: .amxTile)
+  /// Sums of products of bytes in 256 bits without AVX-512 (`vpdpbusd` in its VEX form).
+  public static let avxVNNI = InstructionSet(9, on: .avx2)
 
   /// The members by their names, as they are shown.
   private static let members: [(name: String, set: InstructionSet)] = [
-    ("avx2", .avx2), ("fma", .fma), ("f16c", .f16c), ("avx512", .avx512), ("avx512_vnni", .avx512VNNI),
-    ("avx512_bf16", .avx512BF16), ("amx_tile", .amxTile), ("amx_int8", .amxInt8), ("amx_bf16", .amxBF16),
+    ("avx2", .avx2), ("fma", .fma), ("f16c", .f16c), ("avx_vnni", .avxVNNI), ("avx512", .avx512),
+    ("avx512_vnni", .avx512VNNI), ("avx512_bf16", .avx512BF16), ("amx_tile", .amxTile), ("amx_int8", .amxInt8), ("amx_bf16", .amxBF16),
   ]
 
   /// The same without tiles.
@@ -68,9 +70,10 @@ extension InstructionSet {
   private static let levels = [
     Level(name: "portable", mark: .portable, limit: .portable),
     Level(name: "avx2", mark: .avx2, limit: [.avx2, .f16c]),
-    Level(name: "avx512", mark: .avx512, limit: [.avx512, .f16c]),
-    Level(name: "avx512_vnni", mark: .avx512VNNI, limit: [.avx512VNNI, .f16c]),
-    Level(name: "avx512_bf16", mark: .avx512BF16, limit: [.avx512VNNI, .avx512BF16, .f16c]),
+    Level(name: "avx_vnni", mark: .avxVNNI, limit: [.avxVNNI, .f16c]),
+    Level(name: "avx512", mark: .avx512, limit: [.avx512, .avxVNNI, .f16c]),
+    Level(name: "avx512_vnni", mark: .avx512VNNI, limit: [.avx512VNNI, .avxVNNI, .f16c]),
+    Level(name: "avx512_bf16", mark: .avx512BF16, limit: [.avx512VNNI, .avx512BF16, .avxVNNI, .f16c]),
     Level(name: "amx", mark: .amxTile, limit: InstructionSet(rawValue: .max)),
   ]
 

@@ -120,6 +120,7 @@ extension InstructionSet {
     add(.f16c, where: savesYmm && basic.has(.c, 29))
     add(.fma, where: savesYmm && basic.has(.c, 12))
     add(.avx2, to: .fma, where: basic.has(.c, 28) && extended.has(.b, 5))
+    add(.avxVNNI, to: .avx2, where: extended1.has(.a, 4))
     // F, DQ, CD, BW, VL
     add(.avx512, to: .avx2, where: savesZmm && [16, 17, 28, 30, 31].allSatisfy { extended.has(.b, $0) })
     add(.avx512VNNI, to: .avx512, where: extended.has(.c, 11))

@@ -98,7 +98,7 @@ import X86Assembler
 
   /// Code for float32 is of vectors, whatever a processor has beside them.
   @Test func codeForVectorsIsTheSameOnEveryProcessorThatHasThem() throws {
-    let more: InstructionSet = [.f16c, .avx512VNNI, .avx512BF16, .amxInt8, .amxBF16]
+    let more: InstructionSet = [.f16c, .avxVNNI, .avx512VNNI, .avx512BF16, .amxInt8, .amxBF16]
     let plain = try Self.plans(("resnet20", 32, 2), CodeTarget(.avx512))
     let found = try Self.plans(("resnet20", 32, 2), CodeTarget(more))
     #expect(found.map(\.plan) == plain.map(\.plan) && found.map(\.kernels) == plain.map(\.kernels))

@@ -10,7 +10,7 @@ import Testing
     let flags = Set(try #require(lines.first { $0.hasPrefix("flags") }).split(separator: " "))
     let host = Processor.host
     var expected = flags.intersection([
-      "avx2", "fma", "f16c", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16",
+      "avx2", "fma", "f16c", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16",
     ])
     let parts: [Substring] = ["avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"]
     if flags.isSuperset(of: parts) { expected.insert("avx512") }
@@ -66,14 +66,14 @@ import Testing
     // AVX2 and the five parts of AVX-512; VNNI; AMX BF16, TILE and INT8
     var extended = ProcessorQuery.Answer(
       b: 1 << 5 | 1 << 16 | 1 << 17 | 1 << 28 | 1 << 30 | 1 << 31, c: 1 << 11, d: 1 << 22 | 1 << 24 | 1 << 25)
-    // AVX-512 BF16
-    var extended1 = ProcessorQuery.Answer(a: 1 << 5)
+    // AVX-VNNI, AVX-512 BF16
+    var extended1 = ProcessorQuery.Answer(a: 1 << 4 | 1 << 5)
     var saved: UInt64 = 0x600E7
 
     var instructionSet: InstructionSet { InstructionSet(basic, extended, extended1, savedRegisters: saved) }
   }
 
-  private static let everything: InstructionSet = [.f16c, .avx512VNNI, .avx512BF16, .amxInt8, .amxBF16]
+  private static let everything: InstructionSet = [.f16c, .avxVNNI, .avx512VNNI, .avx512BF16, .amxInt8, .amxBF16]
 
   @Test func aProcessorIsWhatItAnswers() {
     #expect(Answers().instructionSet == Self.everything)
@@ -85,16 +85,17 @@ import Testing
       return answers.instructionSet
     }
     // A feature that is not there takes with it what stands on it, and nothing else.
-    #expect(without(1 << 29, \.basic.c) == [.avx512VNNI, .avx512BF16, .amxInt8, .amxBF16])
+    #expect(without(1 << 29, \.basic.c) == [.avxVNNI, .avx512VNNI, .avx512BF16, .amxInt8, .amxBF16])
     #expect(without(1 << 12, \.basic.c) == .f16c)
     #expect(without(1 << 28, \.basic.c) == [.f16c, .fma])
     #expect(without(1 << 5, \.extended.b) == [.f16c, .fma])
-    for bit: UInt32 in [16, 17, 28, 30, 31] { #expect(without(1 << bit, \.extended.b) == [.f16c, .avx2]) }
-    #expect(without(1 << 11, \.extended.c) == [.f16c, .avx512BF16, .amxInt8, .amxBF16])
-    #expect(without(1 << 5, \.extended1.a) == [.f16c, .avx512VNNI, .amxInt8, .amxBF16])
-    #expect(without(1 << 22, \.extended.d) == [.f16c, .avx512VNNI, .avx512BF16, .amxInt8])
-    #expect(without(1 << 25, \.extended.d) == [.f16c, .avx512VNNI, .avx512BF16, .amxBF16])
-    #expect(without(1 << 24, \.extended.d) == [.f16c, .avx512VNNI, .avx512BF16])
+    for bit: UInt32 in [16, 17, 28, 30, 31] { #expect(without(1 << bit, \.extended.b) == [.f16c, .avxVNNI]) }
+    #expect(without(1 << 11, \.extended.c) == [.f16c, .avxVNNI, .avx512BF16, .amxInt8, .amxBF16])
+    #expect(without(1 << 4, \.extended1.a) == [.f16c, .avx512VNNI, .avx512BF16, .amxInt8, .amxBF16])
+    #expect(without(1 << 5, \.extended1.a) == [.f16c, .avxVNNI, .avx512VNNI, .amxInt8, .amxBF16])
+    #expect(without(1 << 22, \.extended.d) == [.f16c, .avxVNNI, .avx512VNNI, .avx512BF16, .amxInt8])
+    #expect(without(1 << 25, \.extended.d) == [.f16c, .avxVNNI, .avx512VNNI, .avx512BF16, .amxBF16])
+    #expect(without(1 << 24, \.extended.d) == [.f16c, .avxVNNI, .avx512VNNI, .avx512BF16])
   }
 
   @Test func whatTheSystemDoesNotSaveIsNotThere() {
@@ -105,16 +106,16 @@ import Testing
     }
     #expect(with(saved: 0) == .portable)
     for bits: UInt64 in [0x3, 0x5] { #expect(with(saved: bits) == .portable) }
-    #expect(with(saved: 0x7) == [.f16c, .avx2])
-    for bits: UInt64 in [0x67, 0xA7, 0xC7] { #expect(with(saved: bits) == [.f16c, .avx2]) }
+    #expect(with(saved: 0x7) == [.f16c, .avxVNNI])
+    for bits: UInt64 in [0x67, 0xA7, 0xC7] { #expect(with(saved: bits) == [.f16c, .avxVNNI]) }
     for bits: UInt64 in [0xE7, 0x200E7, 0x400E7] {
-      #expect(with(saved: bits) == [.f16c, .avx512VNNI, .avx512BF16])
+      #expect(with(saved: bits) == [.f16c, .avxVNNI, .avx512VNNI, .avx512BF16])
     }
-    #expect(with(saved: 0x60007) == [.f16c, .avx2])
+    #expect(with(saved: 0x60007) == [.f16c, .avxVNNI])
   }
 
   @Test func whatIsLeftWithoutTilesIsAllElse() {
-    #expect(Self.everything.withoutTiles == [.f16c, .avx512VNNI, .avx512BF16])
+    #expect(Self.everything.withoutTiles == [.f16c, .avxVNNI, .avx512VNNI, .avx512BF16])
     #expect(InstructionSet.avx2.withoutTiles == .avx2 && InstructionSet.amxBF16.withoutTiles == .avx512)
   }
 
@@ -127,9 +128,9 @@ import Testing
     #expect(select("") == Self.everything)
     // From level to level there is more of it, and each is named as it is wished for.
     let ladder: [(String, InstructionSet)] = [
-      ("portable", []), ("avx2", [.f16c, .avx2]), ("avx512", [.f16c, .avx512]),
-      ("avx512_vnni", [.f16c, .avx512VNNI]), ("avx512_bf16", [.f16c, .avx512VNNI, .avx512BF16]),
-      ("amx", Self.everything),
+      ("portable", []), ("avx2", [.f16c, .avx2]), ("avx_vnni", [.f16c, .avxVNNI]),
+      ("avx512", [.f16c, .avxVNNI, .avx512]), ("avx512_vnni", [.f16c, .avxVNNI, .avx512VNNI]),
+      ("avx512_bf16", [.f16c, .avxVNNI, .avx512VNNI, .avx512BF16]), ("amx", Self.everything),
     ]
     for (name, expected) in ladder {
       #expect(select(name) == expected)
@@ -145,8 +146,8 @@ import Testing
     #expect(select("AVX9", of: [.avx512VNNI]) == .avx512VNNI)
     #expect(
       reports == [
-        "swiftcnn: SWIFTCNN_ISA is 'AVX9'; portable, avx2, avx512, avx512_vnni, avx512_bf16 or amx is needed, so "
-          + "avx512_vnni is used\n"
+        "swiftcnn: SWIFTCNN_ISA is 'AVX9'; portable, avx2, avx_vnni, avx512, avx512_vnni, avx512_bf16 or amx is "
+          + "needed, so avx512_vnni is used\n"
       ])
   }
 }

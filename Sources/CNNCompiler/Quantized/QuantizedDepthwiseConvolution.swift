@@ -8,7 +8,7 @@ struct QuantizedDepthwiseConvolution: Implementation {
 
   func instruction(on target: CodeTarget?) -> String {
     guard let target else { return "portable" }
-    return target.instructionSet.contains(.avx512VNNI) ? "avx512_vnni" : target.vectorName
+    return target.byteProductName
   }
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {

@@ -44,7 +44,9 @@ public struct CodeTarget: Hashable, Sendable {
   /// their code.
   package var vectorName: String { hasAVX512 ? "avx512" : "avx2" }
   /// Whether sums of four products of bytes are one instruction.
-  var hasByteProducts: Bool { instructionSet.contains(.avx512VNNI) }
+  var hasByteProducts: Bool { instructionSet.contains(hasAVX512 ? .avx512VNNI : .avxVNNI) }
+  /// The instructions that multiply levels.
+  package var byteProductName: String { hasByteProducts ? hasAVX512 ? "avx512_vnni" : "avx_vnni" : vectorName }
   /// The widest register's lanes.
   var lanes: Int { hasAVX512 ? 16 : 8 }
   /// How many vector registers there are.

@@ -23,7 +23,9 @@ extension VectorCode {
   }
 
   /// d += the sum of four products of bytes of `a` and signed bytes of `b`. Needs VNNI.
-  func addProductsOfBytes(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpdpbusd, d, a, b) }
+  func addProductsOfBytes(_ d: WideRegister, _ a: WideRegister, _ b: Operand) {
+    emit(target.hasAVX512 ? k.vpdpbusd : k.vpdpbusdVEX, d, a, b)
+  }
   /// d += the sum of two products of 16-bit lanes of `a` and `b`.
   func addProductsOfWords(_ d: WideRegister, _ a: WideRegister, _ b: Operand, temporary t: WideRegister) {
     emit(k.vpmaddwd, t, a, b)

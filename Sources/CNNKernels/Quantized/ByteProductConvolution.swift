@@ -29,9 +29,7 @@ public struct ByteProductConvolution: ByteConvolution {
   private static let blockChannels = BlockedTensor.pixelByteCount
 
   /// What it multiplies by on a target.
-  public static func instruction(on target: CodeTarget) -> String {
-    target.hasByteProducts ? "avx512_vnni" : target.vectorName
-  }
+  public static func instruction(on target: CodeTarget) -> String { target.byteProductName }
 
   /// Why it cannot compute a convolution of levels; nil where it can.
   public static func refusal(ofBytes g: ConvolutionGeometry, isPicture: Bool, _ target: CodeTarget) -> String? {

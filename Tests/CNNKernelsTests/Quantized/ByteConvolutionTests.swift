@@ -19,7 +19,7 @@ import X86Assembler
   /// What this processor runs.
   static let forms: [Form] = {
     let own = Processor.host.instructionSet
-    let vectors = [InstructionSet.avx2, .avx512, .avx512VNNI].filter { own.isSuperset(of: $0) }.map {
+    let vectors = [InstructionSet.avx2, .avxVNNI, .avx512, .avx512VNNI].filter { own.isSuperset(of: $0) }.map {
       Form(products: ByteProductConvolution.self, instructionSet: $0)
     }
     let hasTiles = TileProductKernel.isPossibleOfBytes(on: CodeTarget(own)) && TilePermission.refusal == nil
@@ -186,7 +186,9 @@ import X86Assembler
     #expect(try refusal(ByteWinogradConvolution.largestDepth + 1)?.contains("sums of 32 bits hold 1827") == true)
     #expect(try refusal(8, kernel: 5) == "the filter is 5x5; Winograd's transforms need 3x3")
     #expect(try refusal(8, stride: 2) == "the stride is 2x2; Winograd's transforms need 1x1")
-    #expect(try refusal(8, target: CodeTarget(.avx512VNNI))?.hasPrefix("slower") == true)
+    for set in [InstructionSet.avx512VNNI, .avxVNNI] {
+      #expect(try refusal(8, target: CodeTarget(set))?.hasPrefix("slower") == true)
+    }
   }
 
   @Test(arguments: forms, 0..<12) func picturesAreReadAsTheyCome(_ form: Form, _ seed: Int) throws {

@@ -46,7 +46,7 @@ final class ByteImages {
 extension CodeTarget {
   /// What generated code is tried for, as far as this processor goes.
   static let tried: [CodeTarget] = [
-    InstructionSet.avx2, [.avx512], [.avx512VNNI], Processor.host.instructionSet,
+    InstructionSet.avx2, .avxVNNI, .avx512, .avx512VNNI, Processor.host.instructionSet,
   ].filter { Processor.host.instructionSet.isSuperset(of: $0) && $0.contains(.avx2) }.map { CodeTarget($0) }
 }
 

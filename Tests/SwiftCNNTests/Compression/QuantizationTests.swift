@@ -46,7 +46,7 @@ import X86Assembler
 
   /// What this processor has, and less.
   private static let instructionSets: [InstructionSet] = [
-    .avx2, .avx512, .avx512VNNI, Processor.host.instructionSet,
+    .avx2, .avxVNNI, .avx512, .avx512VNNI, Processor.host.instructionSet,
   ].filter { Processor.host.instructionSet.isSuperset(of: $0) && $0.contains(.avx2) }
 
   @Test(arguments: ["resnet20", "tf_efficientnet_lite0", "efficientnet_b0"]) func everyTargetGivesTheSameIntegers(
