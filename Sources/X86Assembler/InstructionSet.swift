@@ -41,7 +41,8 @@ public struct InstructionSet: OptionSet, Hashable, Sendable {
   /// The members by their names, as they are shown.
   private static let members: [(name: String, set: InstructionSet)] = [
     ("avx2", .avx2), ("fma", .fma), ("f16c", .f16c), ("avx_vnni", .avxVNNI), ("avx512", .avx512),
-    ("avx512_vnni", .avx512VNNI), ("avx512_bf16", .avx512BF16), ("amx_tile", .amxTile), ("amx_int8", .amxInt8), ("amx_bf16", .amxBF16),
+    ("avx512_vnni", .avx512VNNI), ("avx512_bf16", .avx512BF16), ("amx_tile", .amxTile), ("amx_int8", .amxInt8),
+    ("amx_bf16", .amxBF16),
   ]
 
   /// The same without tiles.
