@@ -107,16 +107,39 @@ def test_a_model_is_quantised_once(quantized, images):
         swiftcnn.quantize(quantized, images)
 
 
-def test_one_image_and_constant_ones_are_enough(model):
-    x = np.full((1, 32, 32, 3), 128, np.uint8)
-    assert np.isfinite(swiftcnn.quantize(model, x).predict(x)).all()
+METHODS = ["minmax", "percentile", "entropy", "mse"]
 
 
-def test_numbers_that_are_none_are_told(model, images):
-    x = np.zeros((2, 32, 32, 3), np.float32)
-    x[0, 0, 0, 0] = np.nan
-    # What is no number is passed over in ranges; the others are zeros here.
-    assert np.isfinite(swiftcnn.quantize(model, x).predict(x[1:])).all()
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "x", [np.full((1, 32, 32, 3), 128, np.uint8), np.zeros((3, 32, 32, 3), np.float32)], ids=["one", "zeros"])
+def test_one_image_and_constant_ones_are_enough(model, method, x):
+    np.testing.assert_allclose(swiftcnn.quantize(model, x, method).predict(x), model.predict(x), atol=0.15)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 3e38])
+def test_numbers_that_are_none_are_told(model, method, number):
+    x = np.zeros((3, 32, 32, 3), np.float32)
+    x[1, 5, 0, 0], x[0, 3, 1, 2] = number, -number
+    with pytest.raises(ValueError, match="finite"):
+        swiftcnn.quantize(model, x, method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_images_of_other_sizes_and_none_are_told(model, method):
+    for shape, text in [((0, 32, 32, 3), "no images"), ((2, 32, 32, 4), "shape"), ((2, 32), "shape")]:
+        with pytest.raises(ValueError, match=text):
+            swiftcnn.quantize(model, np.zeros(shape, np.float32), method)
+
+
+def test_equalised_weights_are_of_the_same_network(model, images):
+    result = swiftcnn.quantize(model, images, equalize=True)
+    plain = swiftcnn.quantize(model, images)
+    assert not np.array_equal(result.get_parameter("layer1.0.conv1.weight"), plain.get_parameter("layer1.0.conv1.weight"))
+    assert 0 < np.abs(result.predict(images) - model.predict(images)).max() < 0.15
+    steps = result.quantization_report(images, reference=model).steps
+    assert min(step.signal_to_noise for step in steps if step.signal_to_noise is not None) > 10
 
 
 def test_training_goes_on_through_the_roundings(model, images):

@@ -99,6 +99,23 @@ struct VectorCode {
   func addIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Address) { emit(k.vpaddd, d, a, .memory(b)) }
   /// d = a + b of 32-bit integers.
   func addIntegers(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { emit(k.vpaddd, d, a, .register(b)) }
+  /// The larger, or smaller, signed 32-bit integers.
+  func maximumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) {
+    emit(k.vpmaxsd, d, a, .register(b))
+  }
+  func minimumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) {
+    emit(k.vpminsd, d, a, .register(b))
+  }
+  /// The bits that are set in one of two.
+  func exclusiveOr(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { emit(k.vxorps, d, a, .register(b)) }
+  /// Shifts 32-bit integers by a number of bits: left, right with zeros, right with the sign.
+  func shiftLeft(_ d: WideRegister, _ a: WideRegister, _ bits: Int) { shift(k.vpslld, d, a, bits) }
+  func shiftRight(_ d: WideRegister, _ a: WideRegister, _ bits: Int) { shift(k.vpsrld, d, a, bits) }
+  func shiftRightSigned(_ d: WideRegister, _ a: WideRegister, _ bits: Int) { shift(k.vpsrad, d, a, bits) }
+
+  private func shift(_ form: VMI, _ d: WideRegister, _ a: WideRegister, _ bits: Int) {
+    if d.lanes == 16 { form(Zmm(d.number), Zmm(a.number), bits) } else { form(Ymm(d.number), Ymm(a.number), bits) }
+  }
   /// The floats nearest to 32-bit integers.
   func toFloats(_ d: WideRegister, _ a: WideRegister) {
     if d.lanes == 16 { k.vcvtdq2ps(Zmm(d.number), Zmm(a.number)) } else { k.vcvtdq2ps(Ymm(d.number), Ymm(a.number)) }

@@ -10,32 +10,26 @@ public struct CalibrationRange: Sendable, Equatable {
     (self.lowest, self.highest) = (min(lowest, 0), max(highest, 0))
   }
 
-  /// The smallest and the largest number of a state; see `TensorStatistics`.
-  public static func whole(_ state: UnsafeBufferPointer<Float>) -> CalibrationRange {
-    CalibrationRange(state[0], state[1])
-  }
+  /// The counts of the bins of a `StatisticsState`.
+  public typealias Counts = Slice<UnsafeBufferPointer<Float>>
 
   /// What lies between two percentiles: half of the numbers left out, `100 - percentile` of a hundred, at each end.
-  public static func percentile(_ percentile: Double, _ state: UnsafeBufferPointer<Float>) -> CalibrationRange {
-    let histogram = Histogram(state), out = histogram.total * (1 - percentile / 100) / 2
-    var sum = 0.0, low = state[0], high = state[1]
-    if let bin = histogram.counts.firstIndex(where: { count in
-      sum += count; return sum > out
-    }) {
-      low = max(low, TensorStatistics.center(ofBin: bin))
-    }
-    sum = 0
-    if let bin = histogram.counts.lastIndex(where: { count in
-      sum += count; return sum > out
-    }) {
-      high = min(high, TensorStatistics.center(ofBin: bin))
-    }
-    return CalibrationRange(low, high)
+  /// - Parameters:
+  ///   - whole: from the smallest to the largest number.
+  ///   - counts: those of the bins of a `StatisticsState`.
+  public static func percentile(_ percentile: Double, _ whole: CalibrationRange, _ counts: Counts) -> CalibrationRange {
+    let histogram = Histogram(counts), out = histogram.total * (1 - percentile / 100) / 2
+    // The first bin behind which more is left out, and the last one before which more is.
+    let first = histogram.below.dropFirst().firstIndex { $0.count > out }
+    let last = histogram.below.lastIndex { histogram.total - $0.count > out }
+    guard let first, let last else { return whole }
+    return CalibrationRange(
+      max(whole.lowest, Float(histogram.centers[first - 1])), min(whole.highest, Float(histogram.centers[last])))
   }
 
   /// The range with the least squared error of 256 levels: of rounding within, of cutting without.
-  public static func leastError(_ state: UnsafeBufferPointer<Float>) -> CalibrationRange {
-    let histogram = Histogram(state), whole = whole(state)
+  public static func leastError(_ whole: CalibrationRange, _ counts: Counts) -> CalibrationRange {
+    let histogram = Histogram(counts)
     var best = whole, lowest = histogram.error(whole)
     // First the end that is farther, then the other one, each in steps of a 64th of the whole.
     for _ in 0..<2 {
@@ -57,81 +51,137 @@ public struct CalibrationRange: Sendable, Equatable {
 
   /// The range whose 256 levels have the distribution nearest to that of the numbers, by the Kullback-Leibler divergence of
   /// the two (Migacz 2017): both ends are cut at one magnitude.
-  public static func leastDivergence(_ state: UnsafeBufferPointer<Float>) -> CalibrationRange {
-    let histogram = Histogram(state), whole = whole(state)
+  public static func leastDivergence(_ whole: CalibrationRange, _ counts: Counts) -> CalibrationRange {
     let largest = max(whole.highest, -whole.lowest)
-    guard largest > 0, largest.isFinite else { return whole }
+    guard largest > 0 else { return whole }
     let sides: Float = whole.lowest < 0 ? 2 : 1
     // As many levels of magnitudes as the range has of both signs.
     let levels = 256 / Int(sides), count = 4096 / Int(sides)
-    let magnitudes = histogram.magnitudes(count, largest)
+    let magnitudes = Magnitudes(Histogram(counts).magnitudes(count, largest))
     var best = count, lowest = Double.infinity
     for end in Swift.stride(from: levels, through: count, by: levels / 8) {
-      let divergence = Self.divergence(magnitudes, end, levels)
+      let divergence = magnitudes.divergence(end, levels)
       if divergence < lowest { (best, lowest) = (end, divergence) }
     }
     let limit = largest * Float(best) / Float(count)
     return CalibrationRange(max(whole.lowest, -limit), min(whole.highest, limit))
   }
+}
 
-  /// Of the first `end` bins, with all that is beyond in the last, from themselves in so many levels.
-  private static func divergence(_ bins: [Double], _ end: Int, _ levels: Int) -> Double {
-    var given = Array(bins[..<end])
-    let beyond = bins[end...].reduce(0, +)
-    let inside = given.reduce(0, +)
-    guard inside > 0 else { return .infinity }
-    given[end - 1] += beyond
-    let total = inside + beyond
-    var divergence = 0.0
-    for level in 0..<levels {
-      let range = end * level / levels..<end * (level + 1) / levels
-      let sum = bins[range].reduce(0, +), filled = range.count { given[$0] > 0 }
-      for bin in range where given[bin] > 0 {
-        // What the levels say of a bin; where they say nothing, a little.
-        let said = bins[bin] > 0 || bin == end - 1 ? max(sum / Double(max(1, filled)), 1e-9) / inside : 1e-9
-        let p = given[bin] / total
-        divergence += p * log(p / said)
-      }
-    }
-    return divergence
+extension StatisticsState {
+  /// From the smallest to the largest number of a state; nil where one was not finite.
+  public func range(_ state: UnsafeBufferPointer<Float>) -> CalibrationRange? {
+    state[0].isFinite && state[1].isFinite ? CalibrationRange(state[0], state[1]) : nil
   }
 }
 
-/// The counts of a state.
+/// The bins of a `StatisticsState` that are not empty.
 private struct Histogram {
-  let counts: [Double]
-  let total: Double
+  /// The middles of the bins, in their order, and the counts.
+  private(set) var centers: [Double] = []
+  private var counts: [Double] = []
+  /// Of all bins before each one, and at last of all, so that sums over neighbouring bins are differences.
+  private(set) var below = [Sums()]
+  /// How many are 0, which is a level whatever the range.
+  private var zeros = 0.0
+  var total: Double { below[below.count - 1].count }
 
-  init(_ state: UnsafeBufferPointer<Float>) {
-    counts = state.dropFirst(TensorStatistics.rangeCount).map { Double($0) }
-    total = counts.reduce(0, +)
+  /// How many numbers, their sum and that of their squares.
+  struct Sums {
+    var count = 0.0, sum = 0.0, squares = 0.0
+  }
+
+  init(_ counts: CalibrationRange.Counts) {
+    var sums = Sums()
+    for (bin, count) in counts.enumerated() where count > 0 {
+      let x = Double(StatisticsState.center(ofBin: bin)), count = Double(count)
+      centers.append(x)
+      self.counts.append(count)
+      sums = Sums(count: sums.count + count, sum: sums.sum + count * x, squares: sums.squares + count * x * x)
+      below.append(sums)
+      if x == 0 { zeros += count }
+    }
+  }
+
+  /// The place of the first bin whose middle is not less, or where `isAbove`, is more than a number.
+  private func place(_ x: Double, isAbove: Bool) -> Int {
+    var (low, high) = (0, centers.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if centers[middle] < x || isAbove && centers[middle] == x { low = middle + 1 } else { high = middle }
+    }
+    return low
   }
 
   /// The sum of squared errors of 256 levels of a range.
   func error(_ range: CalibrationRange) -> Double {
-    let step = Double(range.highest - range.lowest) / 255, rounding = step * step / 12
-    var sum = 0.0
-    for (bin, count) in counts.enumerated() where count > 0 {
-      let x = Double(TensorStatistics.center(ofBin: bin))
-      let beyond = max(Double(range.lowest) - x, x - Double(range.highest), 0)
-      // What is 0 is a level.
-      sum += count * (beyond > 0 ? beyond * beyond + rounding : x == 0 ? 0 : rounding)
+    let low = Double(range.lowest), high = Double(range.highest)
+    let step = (high - low) / 255, rounding = step * step / 12
+    /// The squared distances of some numbers from one.
+    func distance(_ x: Double, _ count: Double, _ sum: Double, _ squares: Double) -> Double {
+      max(0, count * x * x - 2 * x * sum + squares)
     }
-    return sum
+    let all = below[below.count - 1]
+    let under = below[place(low, isAbove: false)], notOver = below[place(high, isAbove: true)]
+    return (total - zeros) * rounding + distance(low, under.count, under.sum, under.squares)
+      + distance(high, all.count - notOver.count, all.sum - notOver.sum, all.squares - notOver.squares)
   }
 
-  /// The counts of magnitudes in so many bins of one width up to `largest`, without those of 0, which is a level whatever the
-  /// range.
+  /// The counts of magnitudes in so many bins of one width up to `largest`, without those of 0.
   func magnitudes(_ count: Int, _ largest: Float) -> [Double] {
     var result = Array(repeating: 0.0, count: count)
-    for (bin, number) in counts.enumerated() where number > 0 {
-      let center = TensorStatistics.center(ofBin: bin).magnitude
-      if center == 0 { continue }
+    for (center, number) in zip(centers, counts) where center != 0 {
       // A bin is a 64th of its numbers wide.
-      let width = Double(center) / 64, start = Double(center) - width / 2, scale = Double(count) / Double(largest)
+      let width = center.magnitude / 64, start = center.magnitude - width / 2, scale = Double(count) / Double(largest)
       let first = min(count - 1, Int(start * scale)), last = min(count - 1, Int((start + width) * scale))
       for place in first...last { result[place] += number / Double(last - first + 1) }
     }
     return result
+  }
+}
+
+/// Counts of bins of one width.
+private struct Magnitudes {
+  private let counts: [Double]
+  /// Of all bins before each one, and at last of all.
+  private var below = [Sums()]
+
+  /// How many numbers, how many bins with any, and the sum of count times logarithm of the count.
+  private struct Sums {
+    var count = 0.0, filled = 0, information = 0.0
+  }
+
+  init(_ counts: [Double]) {
+    self.counts = counts
+    var sums = Sums()
+    for count in counts {
+      sums.count += count
+      sums.filled += count > 0 ? 1 : 0
+      sums.information += Self.information(count)
+      below.append(sums)
+    }
+  }
+
+  private static func information(_ count: Double) -> Double { count > 0 ? count * log(count) : 0 }
+
+  /// Of the first `end` bins, with all that is beyond in the last, from themselves in so many levels: each level says of its
+  /// filled bins that they have equal shares of what is in them without what is beyond.
+  func divergence(_ end: Int, _ levels: Int) -> Double {
+    let total = below[counts.count].count, inside = below[end].count, beyond = total - inside
+    guard inside > 0 else { return .infinity }
+    // Of the shares p that there are and q that levels say, the sum of p log(p / q).
+    var divergence = below[end - 1].information + Self.information(counts[end - 1] + beyond) - total * log(total)
+    for level in 0..<levels {
+      let low = below[end * level / levels], high = below[end * (level + 1) / levels]
+      let sum = high.count - low.count
+      var given = sum, filled = high.filled - low.filled
+      if level == levels - 1, beyond > 0 {
+        given += beyond
+        if counts[end - 1] == 0 { filled += 1 }
+      }
+      // Where levels say nothing, a little.
+      if given > 0 { divergence -= given * log(max(sum / Double(max(1, filled)), 1e-9) / inside) }
+    }
+    return divergence / total
   }
 }

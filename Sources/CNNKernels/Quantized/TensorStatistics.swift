@@ -1,10 +1,128 @@
 import CNNRuntime
 
-/// What is known of the numbers that a tensor had, over many runs: the smallest, the largest, and how many fell into each of
-/// the bins of a histogram whose bins are fixed, so that each number is looked at once and none is kept.
+/// What is known of the numbers that a tensor had, over many runs: the smallest and the largest, where they are wanted the
+/// sums of its channels, and how many fell into each of the bins of a histogram. Bins are fixed, so that each number is
+/// looked at once and none is kept.
+public struct TensorStatistics: Hashable, Sendable {
+  /// The sizes of the tensor, `[pixels, channels]`.
+  public let pixels, channels: Int
+  /// What is kept.
+  public let state: StatisticsState
+
+  /// Statistics of a tensor of these sizes.
+  public init(pixels: Int, channels: Int, _ state: StatisticsState) {
+    (self.pixels, self.channels, self.state) = (pixels, channels, state)
+  }
+
+  /// The bytes that `add` works in.
+  public func workspaceByteCount(_ workers: Workers) -> Int { workers.count * (2 + channels + countedBins) * 8 }
+  private var countedBins: Int { state.hasHistogram ? StatisticsState.binCount : 0 }
+
+  /// Adds the numbers of a tensor to what is known. Where one is not finite, an end of the range is not.
+  /// - Parameters:
+  ///   - x: `[pixels, channels]`.
+  ///   - known: a state; `result` is the next one, and may not be the same memory.
+  ///   - workspace: `workspaceByteCount` bytes.
+  public func add(
+    _ x: UnsafePointer<Float>, to known: UnsafePointer<Float>, into result: UnsafeMutablePointer<Float>,
+    workspace: UnsafeMutableRawPointer, workers: Workers
+  ) {
+    let perWorker = 2 + channels + countedBins, all = workspace.assumingMemoryBound(to: Double.self)
+    all.update(repeating: 0, count: workers.count * perWorker)
+    workers.forEachRange(of: pixels, grain: 16) { range, worker in
+      let own = all + worker * perWorker
+      noteRange(x, range.lowerBound * channels..<range.upperBound * channels, own)
+      for pixel in range {
+        let row = x + pixel * channels
+        if state.hasSums {
+          for channel in 0..<channels { own[2 + channel] += Double(row[channel]) }
+        }
+        if state.hasHistogram {
+          for channel in 0..<channels { own[2 + channels + StatisticsState.bin(of: row[channel])] += 1 }
+        }
+      }
+    }
+    func total(_ index: Int) -> Float { Float((0..<workers.count).reduce(0) { $0 + all[$1 * perWorker + index] }) }
+    state.setRange(
+      (0..<workers.count).map { (Float(all[$0 * perWorker]), Float(all[$0 * perWorker + 1])) }, known, result)
+    let first = StatisticsState.rangeCount
+    for bin in 0..<countedBins { result[first + bin] = known[first + bin] + total(2 + channels + bin) }
+    guard let sums = state.firstSum else { return }
+    for channel in 0..<channels { result[sums + channel] = known[sums + channel] + total(2 + channel) }
+    result[sums + channels] = known[sums + channels] + Float(pixels)
+  }
+
+  /// Notes the smallest and the largest of some numbers and 0; NaN where one is.
+  private func noteRange(_ x: UnsafePointer<Float>, _ range: Range<Int>, _ ends: UnsafeMutablePointer<Double>) {
+    var low = SIMD8<Float>(), high = SIMD8<Float>(), zeros = SIMD8<Float>()
+    var index = range.lowerBound
+    while index + 8 <= range.upperBound {
+      let v = UnsafeRawPointer(x + index).loadUnaligned(as: SIMD8<Float>.self)
+      low.replace(with: v, where: v .< low)
+      high.replace(with: v, where: v .> high)
+      zeros += v * 0
+      index += 8
+    }
+    var (smallest, largest, zero) = (low.min(), high.max(), zeros.sum())
+    for index in index..<range.upperBound {
+      (smallest, largest, zero) = (min(smallest, x[index]), max(largest, x[index]), zero + x[index] * 0)
+    }
+    // 0 times a number that is not finite is NaN.
+    (ends[0], ends[1]) = (Double(smallest + zero), Double(largest + zero))
+  }
+}
+
+/// Floats in which statistics of a tensor are kept: the ends of its range, and where they are wanted the counts of a histogram,
+/// and the channels' sums with the number of pixels behind them. All of them 0 know nothing, so every range holds 0.
 ///
 /// A bin is a sign, an exponent from -24 to 23 and the first six bits behind the point: a 64th of its numbers wide.
-public enum TensorStatistics {
+public struct StatisticsState: Hashable, Sendable {
+  /// Whether there is a histogram.
+  public let hasHistogram: Bool
+  /// The channels that there are sums of; nil where there are none.
+  public let summedChannels: Int?
+
+  /// The floats of a range.
+  static let rangeCount = 2
+
+  /// What is kept.
+  public init(hasHistogram: Bool, summedChannels: Int?) {
+    (self.hasHistogram, self.summedChannels) = (hasHistogram, summedChannels)
+  }
+
+  /// The counts of the bins; none where there is no histogram.
+  public func counts(_ state: UnsafeBufferPointer<Float>) -> Slice<UnsafeBufferPointer<Float>> {
+    state[Self.rangeCount..<countEnd]
+  }
+
+  var hasSums: Bool { summedChannels != nil }
+  /// The place of the first sum.
+  var firstSum: Int? { hasSums ? countEnd : nil }
+  private var countEnd: Int { Self.rangeCount + (hasHistogram ? Self.binCount : 0) }
+  /// How many floats.
+  public var count: Int { countEnd + (summedChannels.map { $0 + 1 } ?? 0) }
+
+  /// The mean of each channel; none where there are no sums, or no pixels.
+  public func means(_ state: UnsafeBufferPointer<Float>) -> [Float] {
+    guard let firstSum, let pixels = state.last, pixels > 0 else { return [] }
+    return state[firstSum...].dropLast().map { $0 / pixels }
+  }
+
+  /// Widens a range by others.
+  func setRange(
+    _ others: [(Float, Float)], _ known: UnsafePointer<Float>, _ result: UnsafeMutablePointer<Float>
+  ) {
+    var (low, high) = (known[0], known[1])
+    for (smallest, largest) in others {
+      // NaN stays.
+      low = low.isNaN || smallest.isNaN ? .nan : min(low, smallest)
+      high = high.isNaN || largest.isNaN ? .nan : max(high, largest)
+    }
+    (result[0], result[1]) = (low, high)
+  }
+
+  // MARK: - Bins
+
   /// The exponents that have bins of their own; smaller numbers fall into the bin of 0, larger ones into the last.
   static let exponents = -24..<24
   static let binsPerOctave = 64
@@ -12,77 +130,23 @@ public enum TensorStatistics {
   static let binsPerSign = 1 + exponents.count * binsPerOctave
   /// The bins of both signs, negative numbers first, those farthest from 0 first.
   public static let binCount = 2 * binsPerSign
-  /// The floats of a state without a histogram, and with one.
-  public static let rangeCount = 2, histogramCount = rangeCount + binCount
 
-  /// The bin of a number that is no NaN.
+  /// A float's bits behind the sign, less the last ones so that six remain behind the point, are this much above its place
+  /// among the bins of its sign.
+  static let firstPattern = (exponents.lowerBound + 127) * binsPerOctave - 1
+
+  /// The bin of a number; NaN is in an outermost one.
   @inline(__always)
   static func bin(of x: Float) -> Int {
-    let bits = Int(x.magnitude.bitPattern >> 17) - ((exponents.lowerBound + 127) * binsPerOctave - 1)
-    let bin = min(max(bits, 0), binsPerSign - 1)
-    return x.sign == .minus ? binsPerSign - 1 - bin : binsPerSign + bin
+    let place = min(max(Int(x.magnitude.bitPattern >> 17) - firstPattern, 0), binsPerSign - 1)
+    return x.sign == .minus ? binsPerSign - 1 - place : binsPerSign + place
   }
 
   /// The middle of a bin.
   public static func center(ofBin bin: Int) -> Float {
     let place = bin < binsPerSign ? binsPerSign - 1 - bin : bin - binsPerSign
     if place == 0 { return 0 }
-    let bits = (place - 1 + (exponents.lowerBound + 127) * binsPerOctave) << 17 | 1 << 16
-    let magnitude = Float(bitPattern: UInt32(bits))
+    let magnitude = Float(bitPattern: UInt32((place + firstPattern) << 17 | 1 << 16))
     return bin < binsPerSign ? -magnitude : magnitude
-  }
-
-  /// Adds numbers to a state: smallest and largest number, then the counts if it has any. NaN is passed over; the infinities
-  /// count as the range alone.
-  /// - Parameters:
-  ///   - state: what was known before; `result` is what is known then, and may not be the same memory.
-  ///   - scratch: as many floats as a state has for each worker.
-  public static func add(
-    _ x: UnsafePointer<Float>, count: Int, to state: UnsafePointer<Float>, stateCount: Int,
-    into result: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>, workers: Workers
-  ) {
-    let hasHistogram = stateCount > rangeCount
-    for worker in 0..<workers.count {
-      (scratch + worker * stateCount).update(repeating: 0, count: stateCount)
-      scratch[worker * stateCount] = .infinity
-      scratch[worker * stateCount + 1] = -.infinity
-    }
-    workers.forEachRange(of: count, grain: Workers.grainOfFloats) { range, worker in
-      note(x, range, scratch + worker * stateCount, hasHistogram)
-    }
-    result[0] = state[0]
-    result[1] = state[1]
-    for worker in 0..<workers.count {
-      result[0] = min(result[0], scratch[worker * stateCount])
-      result[1] = max(result[1], scratch[worker * stateCount + 1])
-    }
-    guard hasHistogram else { return }
-    for bin in rangeCount..<stateCount {
-      result[bin] = (0..<workers.count).reduce(state[bin]) { $0 + scratch[$1 * stateCount + bin] }
-    }
-  }
-
-  private static func note(
-    _ x: UnsafePointer<Float>, _ range: Range<Int>, _ state: UnsafeMutablePointer<Float>, _ hasHistogram: Bool
-  ) {
-    // Of two of which one is NaN, the other is the smaller one.
-    var low = SIMD8<Float>(repeating: .infinity), high = -low
-    var i = range.lowerBound
-    while i + 8 <= range.upperBound {
-      let v = UnsafeRawPointer(x + i).loadUnaligned(as: SIMD8<Float>.self)
-      low.replace(with: v, where: v .< low)
-      high.replace(with: v, where: v .> high)
-      i += 8
-    }
-    var (smallest, largest) = (low.min(), high.max())
-    while i < range.upperBound {
-      if x[i] < smallest { smallest = x[i] }
-      if x[i] > largest { largest = x[i] }
-      i += 1
-    }
-    (state[0], state[1]) = (min(state[0], smallest), max(state[1], largest))
-    guard hasHistogram else { return }
-    let counts = state + rangeCount
-    for i in range where !x[i].isNaN { counts[bin(of: x[i])] += 1 }
   }
 }

@@ -241,6 +241,12 @@ private struct StreamEmitter {
         code.add(sum, sum, operand(a))
       case .sumProduct(let a, let b, let sum):
         code.multiplyAdd(wide(places.firstSum + sum * halves + half), register(a), operand(b))
+      case .minimum(let a, let sum):
+        let sum = wide(places.firstSum + sum * halves + half)
+        code.minimum(sum, sum, operand(a))
+      case .maximum(let a, let sum):
+        let sum = wide(places.firstSum + sum * halves + half)
+        code.maximum(sum, sum, operand(a))
       }
     }
   }

@@ -173,14 +173,32 @@ struct StreamPass: Sendable {
 
   /// Sum number `index` of each channel, over all stretches of a block of 16 channels, or of one of its images.
   func total(_ index: Int, block: Int, run: Int = 0, _ sums: UnsafeMutableRawPointer) -> SIMD16<Double> {
-    let (block, part) = block.quotientAndRemainder(dividingBy: parts)
-    let first = sums + (block * runs + run) * stretches * unitSumByteCount + (index * parts + part) * 64
     var total = SIMD16<Double>()
-    for stretch in 0..<stretches {
-      let sum = SIMD16<Float>.load(
-        UnsafePointer((first + stretch * unitSumByteCount).assumingMemoryBound(to: Float.self)))
+    forEachStretch(index, block: block, run: run, sums) { sum in
       for lane in 0..<16 { total[lane] += Double(sum[lane]) }
     }
     return total
+  }
+
+  /// The smallest, or largest, of 0 and what `index` has of each channel, over all pixels of a block of 16 channels.
+  func minimum(_ index: Int, block: Int, _ sums: UnsafeMutableRawPointer) -> SIMD16<Float> {
+    var result = SIMD16<Float>()
+    forEachStretch(index, block: block, sums) { result.replace(with: $0, where: $0 .< result) }
+    return result
+  }
+  func maximum(_ index: Int, block: Int, _ sums: UnsafeMutableRawPointer) -> SIMD16<Float> {
+    var result = SIMD16<Float>()
+    forEachStretch(index, block: block, sums) { result.replace(with: $0, where: $0 .> result) }
+    return result
+  }
+
+  private func forEachStretch(
+    _ index: Int, block: Int, run: Int = 0, _ sums: UnsafeMutableRawPointer, _ body: (SIMD16<Float>) -> Void
+  ) {
+    let (block, part) = block.quotientAndRemainder(dividingBy: parts)
+    let first = sums + (block * runs + run) * stretches * unitSumByteCount + (index * parts + part) * 64
+    for stretch in 0..<stretches {
+      body(.load(UnsafePointer((first + stretch * unitSumByteCount).assumingMemoryBound(to: Float.self))))
+    }
   }
 }

@@ -32,6 +32,9 @@ struct StreamProgram: Hashable, Sendable {
     case sum(Vector, into: Int)
     /// Adds a product to a sum over the pixels.
     case sumProduct(Vector, Vector, into: Int)
+    /// Keeps the smallest, or the largest, of 0 and all pixels in the place of a sum. NaN may be passed over.
+    case minimum(Vector, into: Int)
+    case maximum(Vector, into: Int)
   }
 
   /// What its passes are called in dumps and profiles.
@@ -86,6 +89,14 @@ struct StreamProgram: Hashable, Sendable {
     sumCount = max(sumCount, sum + 1)
     append(.sumProduct(a, b, into: sum))
   }
+  mutating func minimum(_ a: Vector, into sum: Int) {
+    sumCount = max(sumCount, sum + 1)
+    append(.minimum(a, into: sum))
+  }
+  mutating func maximum(_ a: Vector, into sum: Int) {
+    sumCount = max(sumCount, sum + 1)
+    append(.maximum(a, into: sum))
+  }
 }
 
 extension StreamProgram {
@@ -138,7 +149,7 @@ extension StreamProgram.Instruction {
     case .activate(_, let x): [x]
     case .activationGradient(_, let x, let dy): [x, dy]
     case .kept(let a, let mask): [a, mask]
-    case .store(let a, _), .sum(let a, _): [a]
+    case .store(let a, _), .sum(let a, _), .minimum(let a, _), .maximum(let a, _): [a]
     case .sumProduct(let a, let b, _): [a, b]
     }
   }
@@ -146,7 +157,7 @@ extension StreamProgram.Instruction {
   /// Whether later instructions can read something of it that is made for every pixel.
   var hasResult: Bool {
     switch self {
-    case .constant, .store, .sum, .sumProduct: false
+    case .constant, .store, .sum, .sumProduct, .minimum, .maximum: false
     default: true
     }
   }

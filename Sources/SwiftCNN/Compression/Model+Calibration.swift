@@ -22,11 +22,9 @@ extension Model {
   func calibrated(
     _ points: [Value], _ layers: [Node], _ x: Samples, _ options: QuantizationOptions
   ) throws(CNNError) -> Calibration {
-    let names = points.map(network.name(of:))
     let inputs = options.correctsBias ? layers.map { network.name(of: $0.operands[0]) } : []
-    let stateCount = options.method == .minmax ? TensorStatistics.rangeCount : TensorStatistics.histogramCount
-    let (observed, ranges, sums) = try network.observing(
-      names, stateCount: stateCount, means: Array(Set(inputs)).sorted())
+    let names = points.map(network.name(of:))
+    let (observed, places) = try network.observing(names, hasHistograms: options.method != .minmax, means: inputs)
     let own = zip(parameters.parameters, parameters.tensors).map { ($0.name, $1) }
     let storage = try ParameterStorage(
       observed.parameters, sharing: Dictionary(own, uniquingKeysWith: { first, _ in first }))
@@ -45,35 +43,34 @@ extension Model {
       try running.run(parameters: storage, inputs: images.bases)
       running.applyUpdates(to: storage)
     }
-    var result = Calibration()
-    for (name, parameter) in ranges {
-      guard let position = storage.position(of: parameter) else { continue }
-      result.levels[name] = try Self.levels(UnsafeBufferPointer(storage.values(at: position)), options, name)
+    func known(_ name: String) -> (StatisticsState, UnsafeBufferPointer<Float>)? {
+      guard let place = places[name], let position = storage.position(of: place.parameter) else { return nil }
+      return (place.state, UnsafeBufferPointer(storage.values(at: position)))
     }
-    for layer in layers {
-      guard let parameter = sums[network.name(of: layer.operands[0])], let position = storage.position(of: parameter),
-        let pixels = storage.values(at: position).last
-      else { continue }
-      result.means[layer.name] = storage.values(at: position).dropLast().map { $0 / pixels }
+    var result = Calibration()
+    for name in names {
+      if let (state, numbers) = known(name) { result.levels[name] = try Self.levels(state, numbers, options, name) }
+    }
+    for (layer, input) in zip(layers, inputs) {
+      if let (state, numbers) = known(input) { result.means[layer.name] = state.means(numbers) }
     }
     return result
   }
 
   private static func levels(
-    _ state: UnsafeBufferPointer<Float>, _ options: QuantizationOptions, _ name: String
+    _ state: StatisticsState, _ numbers: UnsafeBufferPointer<Float>, _ options: QuantizationOptions, _ name: String
   ) throws(CNNError) -> ByteLevels {
+    guard let whole = state.range(numbers), (whole.highest - whole.lowest).isFinite else {
+      throw CNNError(
+        .invalidArgument, "calibration: '\(name)' was infinite, or no number; expected finite numbers")
+    }
     let range =
       switch options.method {
-      case .minmax: CalibrationRange.whole(state)
-      case .percentile: CalibrationRange.percentile(options.percentile, state)
-      case .entropy: CalibrationRange.leastDivergence(state)
-      case .mse: CalibrationRange.leastError(state)
+      case .minmax: whole
+      case .percentile: CalibrationRange.percentile(options.percentile, whole, state.counts(numbers))
+      case .entropy: CalibrationRange.leastDivergence(whole, state.counts(numbers))
+      case .mse: CalibrationRange.leastError(whole, state.counts(numbers))
       }
-    guard range.lowest.isFinite, range.highest.isFinite else {
-      throw CNNError(
-        .invalidArgument, "calibration: '\(name)' was from \(range.lowest) to \(range.highest); expected finite numbers"
-      )
-    }
     let width = range.highest - range.lowest, scale = width / 255
     // What was always 0 has any scale.
     guard scale.isNormal, let levels = ByteLevels(scale: scale, zeroPoint: zeroPoint(range, scale)) else {
@@ -88,13 +85,13 @@ extension Model {
 }
 
 extension Samples {
-  /// Ranges of `count` samples together, `atOnce` at most in each, spread over all samples, which may be sorted by class.
+  /// Ranges of `wanted` samples together, `atOnce` at most in each and none twice, spread over all samples, which may be
+  /// sorted by class.
   func spread(_ wanted: Int, atOnce: Int) -> [Range<Int>] {
     let batches = (wanted + atOnce - 1) / atOnce
     return (0..<batches).map { index in
-      let size = min(atOnce, wanted - index * atOnce)
-      let start = batches == 1 ? 0 : (count - size) * index / (batches - 1)
-      return start..<start + size
+      let first = index * atOnce, left = (count - wanted) * index / max(1, batches - 1)
+      return first + left..<min(first + atOnce, wanted) + left
     }
   }
 }

@@ -224,6 +224,9 @@ extension Assembler {
   /// + 1; the carry flag stays.
   public func inc(_ register: GeneralRegister) { encodeGeneral("inc", 0xFF, reg: 0, rm: .register(register.number)) }
 
+  /// 32 bits of memory + 1; the carry flag stays.
+  public func inc32(_ address: Address) { encodeGeneral("inc32", 0xFF, .double, reg: 0, rm: .memory(address)) }
+
   /// - 1; the carry flag stays.
   public func dec(_ register: GeneralRegister) { encodeGeneral("dec", 0xFF, reg: 1, rm: .register(register.number)) }
 

@@ -73,6 +73,9 @@ extension SweptInstruction {
       s.loads("imul", size: "qword ptr", \.text) { $0.imul($1, $2) }
     },
     .init("inc") { $0.singles("inc", \.text) { $0.inc($1) } },
+    .init("inc32") { s in
+      s.memories { _, address, text in s.add(s.assembler.inc32(address), "inc dword ptr \(text)") }
+    },
     .init("dec") { $0.singles("dec", \.text) { $0.dec($1) } },
     .init("neg") { $0.singles("neg", \.text) { $0.neg($1) } },
     .init("push") { $0.singles("push", \.text) { $0.push($1) } },
