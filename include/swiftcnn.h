@@ -339,7 +339,9 @@ scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);
  *   "per_channel": true   whether each output channel of a weight has a scale of its own
  *   "skip": []            names of layers that stay in floats; * stands for anything
  *   "bias_correction": true  whether biases take back what the rounding of weights changes of each channel's mean (Nagel et
- *                         al. 2019)
+ *                         al. 2019, section 4.2)
+ *   "equalize": false     whether weights of neighbouring layers get ranges of one size in each channel (the same, section
+ *                         4.1), where ReLU, leaky ReLU, poolings or nothing is between them
  *   "samples": 300        how many images are looked at, at most
  *   "report_samples": 8   how many of them the noise is measured on that scnn_model_quantization_report tells, at most; 0: none
  *   "strict": false       whether it is an error, SCNN_INVALID_ARGUMENT, where floats are left between integers that "skip"

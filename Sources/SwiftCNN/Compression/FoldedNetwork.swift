@@ -10,7 +10,7 @@ struct FoldedNetwork {
   private(set) var pixels: (name: String, zeroPoints: [UInt8])?
   private let value: (String) -> UnsafeMutableBufferPointer<Float>?
   /// The parameters that are not as they were.
-  private(set) var values: [String: [Float]] = [:]
+  var values: [String: [Float]] = [:]
 
   /// - Parameter value: the numbers of a parameter of that name.
   init(_ network: Graph, _ value: @escaping (String) -> UnsafeMutableBufferPointer<Float>?) throws(CNNError) {
@@ -68,7 +68,7 @@ struct FoldedNetwork {
   }
 
   /// The numbers of a parameter, as they are here.
-  private func numbers(_ name: String) -> [Float] { values[name] ?? value(name).map { Array($0) } ?? [] }
+  func numbers(_ name: String) -> [Float] { values[name] ?? value(name).map { Array($0) } ?? [] }
 
   /// Makes the layers that read pixels read them as they come: the normalisation `(pixel / 255 - mean) / deviation` goes into
   /// their weights and biases, but for a whole level of each channel, which then stands for 0 around the picture.

@@ -54,6 +54,7 @@ extension Model {
       var folded = try FoldedNetwork(network) { name in
         self.parameters.position(of: name).map { self.parameters.values(at: $0) }
       }
+      if options.equalizes { folded.equalize() }
       let isSkipped = try skipping(options.skip, among: folded.graph)
       if let pixels = zip(network.inputs, x.arrays).first(where: { $0.0.name == network.pixelInput?.name }),
         pixels.1.element == .uint8

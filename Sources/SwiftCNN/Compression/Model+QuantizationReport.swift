@@ -27,15 +27,15 @@ extension Model {
   ) throws(CNNError) -> QuantizationReport {
     let exact: Model
     if let reference {
-      let layers = try lock.reading { () throws(CNNError) in
+      let (layers, isEqualized) = try lock.reading { () throws(CNNError) in
         try requireRoundings()
-        return quantizedLayers
+        return (quantizedLayers, quantization?.record.isEqualized ?? false)
       }
       exact = try reference.lock.reading { () throws(CNNError) in
         guard !reference.hasRoundings else {
           throw CNNError(.invalidArgument, "reference is a model in integers itself; expected one of floats")
         }
-        return try reference.model(of: reference.folded(readingPixelsOf: self, layers))
+        return try reference.model(of: reference.folded(readingPixelsOf: self, layers, isEqualized: isEqualized))
       }
     } else {
       exact = try lock.reading { () throws(CNNError) in
@@ -82,11 +82,15 @@ extension Model {
       }.map(\.name))
   }
 
-  /// This model's network with its batch normalisations folded, reading pixels where another does.
-  private func folded(readingPixelsOf other: Model, _ layers: Set<String>) throws(CNNError) -> FoldedNetwork {
+  /// This model's network with its batch normalisations folded, and its weights equalised or not, reading pixels where
+  /// another does.
+  private func folded(
+    readingPixelsOf other: Model, _ layers: Set<String>, isEqualized: Bool
+  ) throws(CNNError) -> FoldedNetwork {
     var result = try FoldedNetwork(network) { name in
       self.parameters.position(of: name).map { self.parameters.values(at: $0) }
     }
+    if isEqualized { result.equalize() }
     if other.network.nodes.contains(where: { ($0.operation as? FakeQuantize)?.pixelZeroPoints != nil }) {
       try result.takePixels((pixelNormalization.mean, pixelNormalization.deviation)) { layers.contains($0.name) }
     }

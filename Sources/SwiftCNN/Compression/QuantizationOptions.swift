@@ -27,6 +27,9 @@ public struct QuantizationOptions: Sendable, Configurable {
   public var samples = 300
   /// Whether biases take back what the rounding of weights changes of each channel's mean (Nagel et al. 2019, section 4.2).
   public var correctsBias = true
+  /// Whether weights of neighbouring layers get ranges of one size in each channel (Nagel et al. 2019, section 4.1), where
+  /// ReLU, leaky ReLU or nothing is between them.
+  public var equalizes = false
   /// How many of these images the noise is measured on that `Model.quantizationReport()` tells, at most; 0: none.
   public var reportSamples = 8
   /// Whether floats between integers are refused that nobody asked for by `skip`.
@@ -37,11 +40,12 @@ public struct QuantizationOptions: Sendable, Configurable {
   /// Options; those that are not given have their defaults.
   public init(
     method: CalibrationMethod = .mse, percentile: Double = 99.99, perChannel: Bool = true, skip: [String] = [],
-    samples: Int = 300, correctsBias: Bool = true, reportSamples: Int = 8, strict: Bool = false,
-    maximumDrop: Double? = nil
+    samples: Int = 300, correctsBias: Bool = true, equalizes: Bool = false, reportSamples: Int = 8,
+    strict: Bool = false, maximumDrop: Double? = nil
   ) {
     (self.method, self.percentile, self.perChannel) = (method, percentile, perChannel)
-    (self.skip, self.samples, self.correctsBias) = (skip, samples, correctsBias)
+    (self.skip, self.samples) = (skip, samples)
+    (self.correctsBias, self.equalizes) = (correctsBias, equalizes)
     (self.reportSamples, self.strict, self.maximumDrop) = (reportSamples, strict, maximumDrop)
   }
 
@@ -61,6 +65,8 @@ public struct QuantizationOptions: Sendable, Configurable {
     skip = names ?? []
     try options.flag(
       "bias_correction", &correctsBias, "Whether biases take back what rounded weights change of means.")
+    try options.flag(
+      "equalize", &equalizes, "Whether weights of neighbouring layers get ranges of one size in each channel.")
     try options.integer("samples", &samples, in: .atLeast(1), "How many images are looked at, at most.")
     try options.integer(
       "report_samples", &reportSamples, in: .atLeast(0), "How many images the report's noise is measured on, at most.")

@@ -6,6 +6,8 @@ struct QuantizationRecord: Sendable, Equatable {
   var skipped: [String] = []
   /// The layers that have returned to floats so that the accuracy holds.
   var returned: [String] = []
+  /// Whether the weights of neighbouring layers were equalised before they were rounded.
+  var isEqualized = false
   /// The share of the validation samples whose first class was right, in floats and as the model is.
   var accuracy: Accuracy?
   /// What rounding does, measured on some of the calibration images.
@@ -20,6 +22,7 @@ struct QuantizationRecord: Sendable, Equatable {
     var object = JSONObject()
     object["skipped"] = .strings(skipped)
     object["returned"] = .strings(returned)
+    if isEqualized { object["equalized"] = true }
     if let accuracy {
       object["accuracy"] = [
         "samples": .integer(Int64(accuracy.samples)), "float32": .number(accuracy.floats),
@@ -35,6 +38,7 @@ struct QuantizationRecord: Sendable, Equatable {
   init(json: JSONObject) throws(CNNError) {
     skipped = try json.optionalStrings("skipped") ?? []
     returned = try json.optionalStrings("returned") ?? []
+    isEqualized = try json.optionalBool("equalized") ?? false
     if let given = try json.optionalObject("accuracy") {
       accuracy = try Accuracy(
         samples: given.integer("samples"), floats: given.number("float32"), integers: given.number("int8"))

@@ -48,7 +48,7 @@ struct Rounding {
       if let levels = weights[layer.name] { result.round(layer, of: graph, levels, known.means[layer.name]) }
     }
     var record = QuantizationRecord()
-    (record.skipped, record.returned) = (options.skip, returned)
+    (record.skipped, record.returned, record.isEqualized) = (options.skip, returned, options.equalizes)
     result.setQuantization(record)
     return result
   }

@@ -26,6 +26,7 @@ def quantize(
     skip: Sequence[str] = (),
     samples: int = 300,
     bias_correction: bool = True,
+    equalize: bool = False,
     percentile: float = 99.99,
     report_samples: int = 8,
     strict: bool = False,
@@ -49,6 +50,8 @@ def quantize(
         samples: how many images are looked at, at most.
         bias_correction: whether biases take back what the rounding of weights changes of each channel's mean (Nagel et
             al. 2019, section 4.2).
+        equalize: whether weights of neighbouring layers get ranges of one size in each channel (the same, section 4.1),
+            where ReLU, leaky ReLU, poolings or nothing is between them.
         percentile: the share of the numbers that lie within a range, in percent, for ``"percentile"``.
         report_samples: how many of the images the noise is measured on that ``quantization_report`` tells, at most; 0:
             none.
@@ -71,7 +74,8 @@ def quantize(
         raise TypeError(f"skip must be a list of names, got {skip!r}")
     options = {
         "method": method, "per_channel": per_channel, "skip": list(skip), "samples": samples, "percentile": percentile,
-        "bias_correction": bias_correction, "report_samples": report_samples, "strict": strict, "max_drop": max_drop,
+        "bias_correction": bias_correction, "equalize": equalize, "report_samples": report_samples, "strict": strict,
+        "max_drop": max_drop,
     }
     images = _images_of(model, calibration, samples)
     if validation is None:
