@@ -65,7 +65,9 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
 
   /// What becomes of the sums.
   var requantization: Requantization {
-    Requantization(input: input.scale, residual: residual, function: function, levels: result)
+    Requantization(
+      input: input.scale, residual: residual, function: function, levels: result,
+      largestWeightScale: weight.scales.max() ?? .infinity)
   }
 
   /// What each output channel's sums are multiplied by; 0 behind the last channel.

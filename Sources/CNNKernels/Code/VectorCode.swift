@@ -133,6 +133,14 @@ struct VectorCode {
     loadByteIntegers(v, address)
     toFloats(v, v)
   }
+  /// The larger integers of 32 bits, signed.
+  func maximumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpmaxsd, d, a, b) }
+  /// The smaller integers of 32 bits, signed.
+  func minimumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpminsd, d, a, b) }
+  /// Stores 32-bit integers, unsigned, as bytes that end at 255. Needs AVX-512.
+  func storeLimitedBytes(_ address: Address, _ v: WideRegister) {
+    if v.lanes == 16 { k.vpmovusdb(address, Zmm(v.number)) } else { k.vpmovusdb(address, Ymm(v.number)) }
+  }
   /// Stores the lowest byte of each 32-bit integer. Needs AVX-512.
   func storeBytes(_ address: Address, _ v: WideRegister) {
     if v.lanes == 16 { k.vpmovdb(address, Zmm(v.number)) } else { k.vpmovdb(address, Ymm(v.number)) }

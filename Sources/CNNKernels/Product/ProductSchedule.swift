@@ -91,7 +91,7 @@ struct ProductSchedule: Sendable {
     let lineCount = isContiguous ? 1 : output.images * places.height
     let channels = input.channels / groups, blocks = (channels + input.blockDepth - 1) / input.blockDepth
     let element = input.element, isRounded = output.element == .bfloat16
-    let requantizing = requantization.map { Requantizing(function: $0.function, givesLevels: $0.levels != nil) }
+    let requantizing = requantization.map(Requantizing.init)
     numbers = RepeatedNumbers.list(requantization?.constants ?? [])
     // What is rounded is written in whole columns of 16.
     let outputs = isRounded ? (output.channels / groups + 15) / 16 * 16 : output.channels / groups

@@ -155,7 +155,7 @@ private struct TileProductEmitter {
       k.mov(.rsi, arguments[8 * 9])
       for column in 0..<kernel.tileColumns { code.load(multiplier(column), GeneralRegister.rsi[64 * column]) }
       k.mov(.rsi, arguments[8 * 10])
-      for constant in RequantizationConstant.allCases {
+      for constant in RequantizationConstant.floats {
         code.broadcast(register(of: constant), GeneralRegister.rsi[4 * constant.rawValue])
       }
     }

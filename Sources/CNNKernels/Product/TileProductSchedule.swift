@@ -117,7 +117,7 @@ struct TileProductSchedule: Sendable {
           element: output.element, isWholeBlock: isWholeBlock, pixelStride: BlockedTensor.pixelByteCount,
           blockStride: output.blockByteCount),
         epilogue: epilogue,
-        requantizing: requantization.map { .init(function: $0.function, givesLevels: $0.levels != nil) })
+        requantizing: requantization.map(Requantizing.init))
       return library.kernel(kernel, name: kernel.name) { kernel.code() }
     }
     let tileCounts = Set(walk.rounds.map(\.tiles)).sorted(by: >)

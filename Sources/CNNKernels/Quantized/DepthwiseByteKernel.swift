@@ -22,8 +22,9 @@ struct DepthwiseByteKernel: Hashable, Sendable {
   var groups: Int
   /// How many columns of results are computed.
   var outputs: Int
-  /// What is applied before the rounding.
-  var function: ExactActivation?
+  /// What happens to the sums.
+  var requantizing: Requantizing
+  var function: ExactActivation? { requantizing.function }
 
   /// How many rows are put in turns.
   var rowsPerGroup: Int { target.rowsOfBytes }
@@ -252,7 +253,7 @@ private struct DepthwiseByteEmitter {
       code.requantize(
         own.map { sum($0.output, $0.vector) },
         multipliers: own.map { .memory(multipliers[$0.vector * vectorByteCount]) },
-        Requantizing(function: kernel.function, givesLevels: true), numbers, limitsBelow: false,
+        kernel.requantizing, numbers, limitsBelow: false,
         temporaries: temporaries)
     }
   }

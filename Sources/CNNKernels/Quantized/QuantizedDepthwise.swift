@@ -113,7 +113,7 @@ public struct QuantizedDepthwise: Sendable {
     func parts(lanes: Int) -> [Part] {
       var key = DepthwiseByteKernel(
         target: library.target, lanes: lanes, taps: g.kernelWidth, dilation: g.dilationWidth, stride: g.strideWidth,
-        groups: rows.groups, outputs: 1, function: requantization.function)
+        groups: rows.groups, outputs: 1, requantizing: Requantizing(requantization))
       let limit = Self.scratchLimit / (rows.groups * key.columnByteCount)
       let outputs = max(1, (limit - key.columns) / g.strideWidth + 1), count = (g.outputWidth + outputs - 1) / outputs
       return (0..<count).map { part in

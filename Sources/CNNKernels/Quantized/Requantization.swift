@@ -18,6 +18,8 @@ public struct Requantization: Hashable, Sendable {
   public let function: ExactActivation?
   /// The levels; nil where the result is float.
   public let levels: ByteLevels?
+  /// Whether what is rounded fits into 32 bits, whatever the sum: limits may then come before or after the rounding.
+  let isBounded: Bool
 
   /// How a residual's level becomes the term.
   public struct Residual: Hashable, Sendable {
@@ -29,7 +31,11 @@ public struct Requantization: Hashable, Sendable {
   ///   - input: the scale of what is multiplied by weights.
   ///   - residual: the levels of what is added.
   ///   - levels: those of the result, with the limits of an activation that only limits; nil for a float result.
-  public init(input: Float, residual: ByteLevels?, function: ExactActivation?, levels: ByteLevels?) {
+  ///   - largestWeightScale: of all channels.
+  public init(
+    input: Float, residual: ByteLevels?, function: ExactActivation?, levels: ByteLevels?,
+    largestWeightScale: Float = .infinity
+  ) {
     let isFolded = function == nil && levels != nil
     let inverse = isFolded ? levels.map(\.inverse) ?? 1 : 1
     factors = isFolded ? [input, inverse] : [input]
@@ -40,6 +46,10 @@ public struct Requantization: Hashable, Sendable {
       return Residual(multiplier: multiplier, offset: term.addingProduct(-Float($0.zeroPoint), multiplier))
     }
     (self.function, self.levels) = (function, levels)
+    // In levels: the largest sum, and 256 of a residual; no function but a steep leaky one makes numbers larger.
+    let sum = factors.reduce(largestWeightScale, *) * 0x1p31, added = 256 * (self.residual?.multiplier ?? 0)
+    let slope = if case .leakyRelu(let alpha)? = function { max(1, alpha.magnitude) } else { Float(1) }
+    isBounded = (sum + added) * (function == nil ? 1 : (levels?.inverse ?? 1) * slope) < 0x1p30
   }
 
   /// What a channel's sums are multiplied by.
@@ -60,7 +70,10 @@ public struct Requantization: Hashable, Sendable {
 
 /// The numbers of a requantisation that all channels have in common, in the order in which generated code reads them.
 enum RequantizationConstant: Int, CaseIterable {
-  case term, residualMultiplier, inverse, zeroPoint, minimum, maximum
+  case term, residualMultiplier, inverse, zeroPoint, minimum, maximum, integerMinimum, integerMaximum
+
+  /// Those that are floats.
+  static let floats: [RequantizationConstant] = [.term, .residualMultiplier, .inverse, .zeroPoint, .minimum, .maximum]
 }
 
 extension Requantization {
@@ -74,6 +87,8 @@ extension Requantization {
       case .zeroPoint: levels.map { Float($0.zeroPoint) } ?? 0
       case .minimum: levels.map { Float($0.minimum) } ?? 0
       case .maximum: levels.map { Float($0.maximum) } ?? 0
+      case .integerMinimum: Float(bitPattern: UInt32(levels?.minimum ?? 0))
+      case .integerMaximum: Float(bitPattern: UInt32(levels?.maximum ?? 0))
       }
     }
   }

@@ -27,6 +27,16 @@ struct Requantizing: Hashable, Sendable {
   var function: ExactActivation?
   /// Whether the results are levels; else they are floats.
   var givesLevels: Bool
+  /// Whether levels are limited after the rounding, as integers; see `Requantization.isBounded`.
+  var limitsIntegers: Bool
+  /// Whether there are levels below the smallest and above the largest one. Bytes end there by themselves.
+  var hasMinimum, hasMaximum: Bool
+
+  init(_ requantization: Requantization) {
+    let levels = requantization.levels
+    (function, givesLevels, limitsIntegers) = (requantization.function, levels != nil, requantization.isBounded)
+    (hasMinimum, hasMaximum) = ((levels?.minimum ?? 0) > 0, (levels?.maximum ?? 255) < 255)
+  }
 
   /// How many registers are rounded in turns where they are a tile's columns: those for which there are temporaries.
   func inTurns(_ target: CodeTarget) -> Int { function == nil ? 8 : target.hasAVX512 ? 2 : 1 }
@@ -113,6 +123,17 @@ extension VectorCode {
       }
     }
     guard requantizing.givesLevels else { return }
+    if requantizing.limitsIntegers {
+      for x in x { toIntegers(x, x) }
+      // Without AVX-512 packing limits to bytes.
+      if limitsBelow && (target.hasAVX512 || requantizing.hasMinimum) {
+        for x in x { maximumOfIntegers(x, x, operand(.integerMinimum)) }
+      }
+      if requantizing.hasMaximum {
+        for x in x { minimumOfIntegers(x, x, operand(.integerMaximum)) }
+      }
+      return
+    }
     if limitsBelow {
       for x in x { maximum(x, x, operand(.minimum)) }
     }
@@ -120,11 +141,12 @@ extension VectorCode {
     for x in x { limitToIntegers(x, maximum: shared) }
   }
 
-  /// Stores the lanes of registers, 0 to 255, as bytes. With AVX2 the registers are pairs of neighbours, which are lost,
-  /// and where a last one has no other half its bytes are stored twice.
+  /// Stores the lanes of registers, integers from 0 to 255, as bytes; what is larger becomes 255, and with AVX2 what is smaller
+  /// becomes 0. There the registers are pairs of neighbours, which are lost, and where a last one has no other half its bytes
+  /// are stored twice.
   func storeLevels(_ levels: [(register: WideRegister, place: Address)], temporary: WideRegister) {
     if target.hasAVX512 {
-      for level in levels { storeBytes(level.place, level.register) }
+      for level in levels { storeLimitedBytes(level.place, level.register) }
       return
     }
     // Packing takes four bytes of each half of each register in turns.

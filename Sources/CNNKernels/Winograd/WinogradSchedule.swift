@@ -104,7 +104,7 @@ struct WinogradSchedule: Sendable {
 
     let kernels = WinogradKernelMaker(
       transform: transform, input: input, output: output, element: element, epilogue: epilogue,
-      requantizing: requantization.map { Requantizing(function: $0.function, givesLevels: $0.levels != nil) },
+      requantizing: requantization.map(Requantizing.init),
       appliesFactors: transformsFilter,
       prefetchDistance: dividesChannels ? (transformsFilter ? WinogradFewTilesKernel.prefetchDistance : 4096) : 0,
       inputBlockStride: inputBlockStride, inputPositionStride: inputPositionStride,

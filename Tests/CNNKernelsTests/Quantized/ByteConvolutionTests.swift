@@ -49,8 +49,10 @@ import X86Assembler
     let residual = data.bytes(g.outputCount)
     let levels = WeightLevels(scales: data.floats(g.outputChannels, in: 0.01...0.03))
     let scale: Float = 0.02, depth = g.weightCount / g.outputChannels
+    // With limits before the rounding, and after it.
     let requantization = Requantization(
-      input: scale, residual: c.residual, function: c.function, levels: c.result)
+      input: scale, residual: c.residual, function: c.function, levels: c.result,
+      largestWeightScale: c.seed % 4 < 2 ? levels.scales.max() ?? 0 : .infinity)
     let library = KernelLibrary(CodeTarget(form.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
     let convolution = try form.products.init(
       ofBytes: g, isPicture: c.isPicture, zeroPoints: c.zeroPoints, addsResidual: c.residual != nil, requantization,

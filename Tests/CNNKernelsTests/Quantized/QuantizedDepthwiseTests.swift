@@ -15,7 +15,10 @@ import Testing
     let x = random.bytes(g.inputCount), weight = random.floats(g.weightCount), bias = random.floats(g.outputChannels)
     let scales = (0..<g.outputChannels).map { _ in random.float(0.005...0.01) }
     let weightLevels = WeightLevels(scales: scales)
-    let requantization = Requantization(input: input.scale, residual: nil, function: function, levels: result)
+    // With limits before the rounding, and after it.
+    let requantization = Requantization(
+      input: input.scale, residual: nil, function: function, levels: result,
+      largestWeightScale: seed % 2 == 0 ? 0.01 : .infinity)
     let taps = g.kernelHeight * g.kernelWidth, lanes = (g.outputChannels + 63) / 64 * 64
     var filter = [Int8](repeating: 0, count: g.weightCount), sums = [Int32](repeating: 0, count: lanes)
     weight.withUnsafeBufferPointer { weight in
