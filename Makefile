@@ -42,8 +42,8 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
   test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize \
   sanitize-build sanitize-races sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours \
   asm-check asm-golden code-golden bench bench-training bench-accuracy bench-inference bench-pictures \
-  bench-folders bench-finetuning bench-quantization bench-agreement bench-before bench-tiles bench-calls bench-costs bench-processes \
-  soak fork-soak clean docs
+  bench-folders bench-finetuning bench-quantization bench-calibration bench-agreement bench-before bench-tiles \
+  bench-calls bench-costs bench-processes soak fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
@@ -446,6 +446,10 @@ bench-finetuning: python build/peers-venv/ready ## Measures only fine-tuning on 
 # More by BENCH, as BENCH='--models resnet20 --seeds 1'; the first time takes half an hour, to train the networks.
 bench-quantization: python ## Measures what int8 costs in accuracy on Fashion-MNIST
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/quantization.py $(BENCH)
+
+# More by BENCH, as BENCH='--models resnet50'.
+bench-calibration: python ## Measures calibration beside predicting the same images, for every method
+	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/calibration.py $(BENCH)
 
 bench-agreement: python build/photos/ready build/peers-venv/inference ## Measures how often bfloat16 and int8, by peers' quantisers too, see in photos what float32 sees
 	PYTHONPATH=bindings/python build/peers-venv/bin/python -W ignore Tests/Benchmarks/agreement.py $(BENCH)

@@ -70,16 +70,24 @@ public struct BlockedStatistics: Sendable {
     state.setRange([isNumber ? (low, high) : (.nan, .nan)], known, result)
     guard state.hasHistogram else { return }
     let counts = workspace + firstCount
-    count(x, counts, workers)
-    sumUp(counts, known + StatisticsState.rangeCount, result + StatisticsState.rangeCount, workers)
+    let knownCounts = known + StatisticsState.rangeCount, nextCounts = result + StatisticsState.rangeCount
+    nextCounts.update(from: knownCounts, count: StatisticsState.binCount)
+    // Whose range is none needs no histogram.
+    guard isNumber else { return }
+    let bins = StatisticsState.bins(from: low, to: high), groups = bins.lowerBound / 4..<bins.upperBound / 4 + 1
+    count(x, counts, groups, workers)
+    sumUp(counts, groups, knownCounts, nextCounts, workers)
   }
 
   /// Counts into the workers' own counters.
-  private func count(_ x: UnsafeRawPointer, _ counts: UnsafeMutableRawPointer, _ workers: Workers) {
+  /// - Parameter groups: those of four bins that numbers fall into.
+  private func count(
+    _ x: UnsafeRawPointer, _ counts: UnsafeMutableRawPointer, _ groups: Range<Int>, _ workers: Workers
+  ) {
     let pixels = tensor.pixels, all = tensor.blocks * pixels
     workers.run { worker in
       let own = counts + worker * Self.countByteCount
-      own.initializeMemory(as: UInt8.self, repeating: 0, count: Self.countByteCount)
+      (own + groups.lowerBound * 64).initializeMemory(as: UInt8.self, repeating: 0, count: groups.count * 64)
       var next = all * worker / workers.count
       let end = all * (worker + 1) / workers.count
       while next < end {
@@ -94,11 +102,12 @@ public struct BlockedStatistics: Sendable {
 
   /// Adds all counters to what is known.
   private func sumUp(
-    _ counts: UnsafeMutableRawPointer, _ known: UnsafePointer<Float>, _ result: UnsafeMutablePointer<Float>,
-    _ workers: Workers
+    _ counts: UnsafeMutableRawPointer, _ groups: Range<Int>, _ known: UnsafePointer<Float>,
+    _ result: UnsafeMutablePointer<Float>, _ workers: Workers
   ) {
-    workers.forEachRange(of: Self.binCount, grain: 512) { range, _ in
-      for first in stride(from: range.lowerBound, to: range.upperBound, by: 4) {
+    workers.forEachRange(of: groups.count, grain: 128) { range, _ in
+      for group in range {
+        let first = (groups.lowerBound + group) * 4
         var all = SIMD16<UInt32>()
         for worker in 0..<workers.count {
           all &+= (counts + worker * Self.countByteCount + first * 16).load(as: SIMD16<UInt32>.self)

@@ -3,7 +3,7 @@ import X86Assembler
 
 /// Counts into which bins of a `StatisticsState` the numbers of pixels of one block of channels fall.
 ///
-/// Bins are found of all channels of a pixel at once, of 64 pixels one after the other, and then counted one by one: so what
+/// Bins are found of all channels of a pixel at once, of 16 pixels one after the other, and then counted one by one: so what
 /// a counter's address is read from was written long before, which takes 40 % of the time of doing both for each pixel.
 /// Neighbouring numbers are often equal, and a counter that has just been written is not there to be read for some cycles: so
 /// there are four of each bin, which the channels take in turns.
@@ -44,7 +44,7 @@ private struct HistogramEmitter {
   let places = GeneralRegister.r10, place = GeneralRegister.rax
 
   /// Pixels whose bins are found before they are counted.
-  private static let chunkPixels = 64
+  private static let chunkPixels = 16
 
   var lanes: Int { kernel.target.lanes }
   var halves: Int { (kernel.channels + lanes - 1) / lanes }

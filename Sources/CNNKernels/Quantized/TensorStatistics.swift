@@ -142,6 +142,11 @@ public struct StatisticsState: Hashable, Sendable {
     return x.sign == .minus ? binsPerSign - 1 - place : binsPerSign + place
   }
 
+  /// The bins of all numbers between two, of which the first is not above 0 and the second not below; of 0 there are two.
+  static func bins(from low: Float, to high: Float) -> ClosedRange<Int> {
+    min(bin(of: low), binsPerSign - 1)...max(bin(of: high), binsPerSign)
+  }
+
   /// The middle of a bin.
   public static func center(ofBin bin: Int) -> Float {
     let place = bin < binsPerSign ? binsPerSign - 1 - bin : bin - binsPerSign

@@ -28,7 +28,8 @@ extension Model {
     let own = zip(parameters.parameters, parameters.tensors).map { ($0.name, $1) }
     let storage = try ParameterStorage(
       observed.parameters, sharing: Dictionary(own, uniquingKeysWith: { first, _ in first }))
-    let batch = min(x.count, try imagesPerPass(x)), wanted = min(options.samples, x.count)
+    // Fewer than a prediction takes together, since every value is read once more than it is there.
+    let batch = min(x.count, max(Threads.count, try imagesPerPass(x) / 4)), wanted = min(options.samples, x.count)
     var context: (images: Int, context: ExecutionContext)?
     var interruption = Interruption()
     for range in x.spread(wanted, atOnce: batch) {

@@ -1,6 +1,7 @@
 import CNNCompiler
 import CNNCore
 import CNNGraph
+import CNNRuntime
 
 extension Model {
   /// A model that computes in integers of 8 bits what this one does in floats (Jacob et al. 2018): weights with a scale for
@@ -111,21 +112,29 @@ extension Model {
   func round(_ layer: Node, of network: Graph, _ levels: WeightLevels, _ means: [Float]?) {
     guard let position = parameters.position(of: network.name(of: layer.operands[1])) else { return }
     let shape = parameters.parameters[position].shape, outputs = shape[0]
-    let weight = parameters.values(at: position), size = weight.count / outputs
-    let inputs = shape.count > 1 ? shape[1] : 1, taps = size / inputs
+    let weight = parameters.values(at: position)
+    let inputs = shape.count > 1 ? shape[1] : 1, taps = weight.count / outputs / inputs
     let groups = (layer.operation as? Convolution2D)?.groups ?? 1
     let bias = layer.operands.dropFirst(2).first.flatMap { parameters.position(of: network.name(of: $0)) }
-    for output in 0..<outputs {
-      let scale = levels.scale(output), firstInput = output / (outputs / groups) * inputs
-      var shift = 0.0
-      for index in 0..<size {
-        let old = weight[output * size + index], new = Float(levels.rounded(old / scale)) * scale
-        weight[output * size + index] = new
-        if let means, means.indices.contains(firstInput + index / taps) {
-          shift += Double(new - old) * Double(means[firstInput + index / taps])
+      .map { parameters.values(at: $0) }
+    Workers(count: Threads.count).forEachRange(of: outputs) { range, _ in
+      for output in range {
+        let scale = levels.scale(output), firstInput = output / (outputs / groups) * inputs
+        var shift = 0.0
+        for input in 0..<inputs {
+          let first = (output * inputs + input) * taps
+          var change = 0.0
+          for index in first..<first + taps {
+            let old = weight[index], new = Float(levels.rounded(old / scale)) * scale
+            weight[index] = new
+            change += Double(new - old)
+          }
+          if let means, means.indices.contains(firstInput + input) {
+            shift += change * Double(means[firstInput + input])
+          }
         }
+        bias?[output] -= Float(shift)
       }
-      if let bias { parameters.values(at: bias)[output] -= Float(shift) }
     }
   }
 
@@ -135,8 +144,15 @@ extension Model {
     guard let position = parameters.position(of: name) else { return WeightLevels(scales: [1]) }
     let weight = parameters.values(at: position), outputs = parameters.parameters[position].shape[0]
     let size = weight.count / outputs
-    var largest = (0..<outputs).map { output in
-      weight[output * size..<(output + 1) * size].reduce(Float(0)) { max($0, $1.magnitude) }
+    var largest = [Float](repeating: 0, count: outputs)
+    largest.withUnsafeMutableBufferPointer { largest in
+      Workers(count: Threads.count).forEachRange(of: outputs) { range, _ in
+        for output in range {
+          for index in output * size..<(output + 1) * size {
+            largest[output] = max(largest[output], weight[index].magnitude)
+          }
+        }
+      }
     }
     if !options.perChannel { largest = [largest.max() ?? 0] }
     return WeightLevels(

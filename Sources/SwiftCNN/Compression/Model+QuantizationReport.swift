@@ -118,7 +118,8 @@ extension Model {
     for (parameter, tensor) in zip(exact.parameters.parameters, exact.parameters.tensors) {
       shared[RoundingComparison.exactPrefix + parameter.name] = tensor
     }
-    let atOnce = min(count, try imagesPerPass(x), 8)
+    // As few as there is work in for all: what is kept for gradients, of both networks, grows with them.
+    let atOnce = min(count, Threads.count)
     func comparison(_ images: Samples) throws(CNNError) -> RoundingComparison {
       try RoundingComparison(network, exact: exact.network, inputs: images.types())
     }
