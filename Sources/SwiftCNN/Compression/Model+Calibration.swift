@@ -28,8 +28,9 @@ extension Model {
     let own = zip(parameters.parameters, parameters.tensors).map { ($0.name, $1) }
     let storage = try ParameterStorage(
       observed.parameters, sharing: Dictionary(own, uniquingKeysWith: { first, _ in first }))
-    // Fewer than a prediction takes together, since every value is read once more than it is there.
-    let batch = min(x.count, max(Threads.count, try imagesPerPass(x) / 4)), wanted = min(options.samples, x.count)
+    // Of small images fewer than a prediction takes together: each value is read once more, better from a near cache.
+    let perPass = try imagesPerPass(x), batch = min(x.count, perPass, max(16, perPass / 4))
+    let wanted = min(options.samples, x.count)
     var context: (images: Int, context: ExecutionContext)?
     var interruption = Interruption()
     for range in x.spread(wanted, atOnce: batch) {
