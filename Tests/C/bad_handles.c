@@ -125,6 +125,7 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, "{\"samples\": 0}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, "{\"strict\": 1}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, "{\"equalize\": 1}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize_validated(model, &x, NULL, &x, "{\"max_drop\": 1}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize_validated(model, &x, &x, &x, "{\"max_drop\": -1}", &other));
   FAILS(SCNN_INVALID_STATE, scnn_model_quantization_report(model, NULL, NULL));

@@ -521,7 +521,7 @@ static void test_quantized(void) {
   scnn_model *model = small_model(1), *quantized = NULL, *loaded = NULL, *again = NULL;
   scnn_tensor x = images(pixels, SCNN_UINT8, 4);
   for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
-  OK(scnn_quantize(model, &x, "{\"method\": \"minmax\"}", &quantized));
+  OK(scnn_quantize(model, &x, "{\"method\": \"minmax\", \"equalize\": true}", &quantized));
   OK(scnn_predict(model, &x, 4, NULL, scores[0], 4 * CLASSES));
   OK(scnn_predict(quantized, &x, 4, NULL, scores[1], 4 * CLASSES));
   for (int i = 0; i < 4 * CLASSES; i++) CHECK(scores[0][i] - scores[1][i] < 0.1f && scores[1][i] - scores[0][i] < 0.1f);
