@@ -18,6 +18,8 @@ struct ByteStreamKernel: Hashable, Sendable {
 
   let target: CodeTarget
   let operation: Operation
+  /// Whether numbers may be above the largest level in another way than packing to bytes limits.
+  var limitsAbove = true
 
   /// Where each four channels are after packing the bytes of four registers.
   static func placesOfPackedBytes(lanes: Int) -> [UInt32] {
@@ -135,7 +137,7 @@ private struct ByteStreamEmitter {
       code.broadcast(second, numbers.address(2))
       code.multiplyAdd(second, t, number(1))
       code.multiplyInto(x, number(0), adding: second)
-      code.broadcast(t, numbers.address(3))
+      if kernel.limitsAbove { code.broadcast(t, numbers.address(3)) }
     case .multiply:
       code.loadBytes(x, a[offset])
       code.loadBytes(t, b[offset])
@@ -148,13 +150,13 @@ private struct ByteStreamEmitter {
       code.multiplyInto(x, kept(vector), adding: .register(keptToo(vector)))
       finishProduct(x)
     }
-    code.limitToIntegers(x, maximum: t)
+    if kernel.limitsAbove { code.limitToIntegers(x, maximum: t) } else { code.toIntegers(x, x) }
   }
 
-  /// x = x multiplier + zero point; the largest level is in `temporary` then.
+  /// x = x multiplier + zero point; the largest level is in `temporary` then, where there is one.
   private func finishProduct(_ x: WideRegister) {
     code.broadcast(temporary, numbers.address(3))
     code.multiplyInto(x, number(2), adding: temporary)
-    code.broadcast(temporary, numbers.address(4))
+    if kernel.limitsAbove { code.broadcast(temporary, numbers.address(4)) }
   }
 }

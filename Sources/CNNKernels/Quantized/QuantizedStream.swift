@@ -12,12 +12,14 @@ public struct QuantizedStream: Sendable {
   private let mean: QuantizedMean?
 
   private init(
-    _ operation: ByteStreamKernel.Operation, _ tensor: BlockedTensor, numbers: [Float] = [0], minimum: UInt8 = 0,
-    mean: QuantizedMean? = nil, library: KernelLibrary
+    _ operation: ByteStreamKernel.Operation, _ tensor: BlockedTensor, numbers: [Float] = [0],
+    levels: ByteLevels? = nil, largest: Float = 0, mean: QuantizedMean? = nil, library: KernelLibrary
   ) {
-    (self.operation, self.tensor, self.minimum, self.mean) = (operation, tensor, minimum, mean)
+    (self.operation, self.tensor, self.minimum, self.mean) = (operation, tensor, levels?.minimum ?? 0, mean)
     self.numbers = RepeatedNumbers.list(numbers)
-    let key = ByteStreamKernel(target: library.target, operation: operation)
+    // What fits into 32 bits ends at 255 by being packed.
+    let key = ByteStreamKernel(
+      target: library.target, operation: operation, limitsAbove: levels?.maximum != 255 || !(largest < 0x1p30))
     kernel = library.kernel(key, name: key.name) { key.code() }
   }
 
@@ -25,7 +27,7 @@ public struct QuantizedStream: Sendable {
   public init(_ sum: QuantizedSum, _ tensor: BlockedTensor, library: KernelLibrary) {
     self.init(
       .add, tensor, numbers: [sum.multiplierA, sum.multiplierB, sum.offset, Float(sum.levels.maximum)],
-      minimum: sum.levels.minimum, library: library)
+      levels: sum.levels, largest: 256 * (sum.multiplierA + sum.multiplierB) + sum.offset.magnitude, library: library)
   }
 
   /// Products of images and of others of the same size, or of one pixel each.
@@ -35,7 +37,7 @@ public struct QuantizedStream: Sendable {
       numbers: [
         Float(product.zeroA), Float(product.zeroB), product.multiplier, Float(product.levels.zeroPoint),
         Float(product.levels.maximum),
-      ], minimum: product.levels.minimum, library: library)
+      ], levels: product.levels, largest: 0x1p16 * product.multiplier, library: library)
   }
 
   /// Means over the pixels of each image.
