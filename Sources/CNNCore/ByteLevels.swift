@@ -14,6 +14,19 @@ public struct ByteLevels: Hashable, Sendable {
     (self.scale, self.zeroPoint, self.minimum, self.maximum) = (scale, zeroPoint, minimum, maximum)
   }
 
+  /// The levels of which the lowest and the highest lie at the ends of a range that holds 0.
+  /// - Returns: nil where the range has no width, or no ordinary one.
+  public init?(lowest: Float, highest: Float) {
+    let scale = (highest - lowest) / 255
+    self.init(scale: scale, zeroPointNear: -lowest / scale)
+  }
+
+  /// All levels, of which the one nearest to a zero point stands for 0.
+  /// - Returns: nil unless the scale and its reciprocal are ordinary numbers above 0.
+  public init?(scale: Float, zeroPointNear zeroPoint: Float) {
+    self.init(scale: scale, zeroPoint: UInt8(min(max(zeroPoint.rounded(.toNearestOrEven), 0), 255)))
+  }
+
   /// What `x` is multiplied by before `zeroPoint` is added.
   public var inverse: Float { 1 / scale }
 

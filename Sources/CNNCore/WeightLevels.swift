@@ -8,6 +8,13 @@ public struct WeightLevels: Hashable, Sendable {
   /// Levels with these scales.
   public init(scales: [Float], minimum: Int8 = -127) { (self.scales, self.minimum) = (scales, minimum) }
 
+  /// How far levels lie apart of which the highest stands for a magnitude, the largest there is; 1 where that is no ordinary
+  /// number.
+  public static func scale(ofLargest magnitude: Float) -> Float {
+    let scale = magnitude / 127
+    return scale.isNormal && (1 / scale).isNormal ? scale : 1
+  }
+
   /// The scale of an output channel.
   @inline(__always)
   public func scale(_ output: Int) -> Float { scales[scales.count == 1 ? 0 : output] }

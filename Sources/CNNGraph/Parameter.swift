@@ -14,6 +14,8 @@ public struct Parameter: Sendable, Equatable {
     case normalizationShift = "normalization_shift"
     /// The slope of an activation function, as PReLU's.
     case slope
+    /// How far the levels of an activation lie apart, where that is learned.
+    case quantizationScale = "quantization_scale"
     /// A statistic that is measured, not learned.
     case statistic
 

@@ -96,6 +96,20 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(
       operation: FakeQuantizeGradient(FakeQuantize(scale: [1], minimum: 0, maximum: 255)), operands: [image, image],
       results: [image]),
+    .init(
+      operation: FakeQuantizeActivation(momentum: 0.1, freeze: 0.5), operands: [image, [1], [1]], results: [image]),
+    .init(
+      operation: FakeQuantizeActivationTraining(FakeQuantizeActivation(momentum: 0.1, freeze: 0.5)),
+      operands: [image, [1], [1]], results: [image, [1], [1]]),
+    .init(
+      operation: FakeQuantizeActivationGradient(learnsScale: false), operands: [image, image, [1], [1]],
+      results: [image]),
+    .init(
+      operation: FakeQuantizeActivationGradient(learnsScale: true), operands: [image, image, [1], [1]],
+      results: [image, [1]]),
+    .init(operation: FakeQuantizeWeight(), operands: [[4, 3, 2, 1]], results: [[4, 3, 2, 1]]),
+    .init(
+      operation: FakeQuantizeWeight(perChannel: false, epsilon: 0.1), operands: [[4, 3], [4], [4]], results: [[4, 3]]),
     .init(operation: RandomFlip(stream: 1), operands: [image], results: [image]),
     .init(operation: RandomCrop(height: 8, width: 2, stream: 1), operands: [image], results: [[2, 8, 2, 3]]),
     .init(operation: Add(), operands: [image, image], results: [image]),
@@ -160,6 +174,22 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
     .init(
       operation: FakeQuantize(scale: [1], minimum: 1, maximum: 1), operands: [image], code: .invalidArgument,
       message: "minimum is 1.0 and maximum 1.0"),
+    .init(
+      operation: FakeQuantizeActivation(momentum: 2, freeze: 0.5), operands: [image, [1], [1]],
+      code: .invalidArgument, message: "momentum is 2.0 and freeze 0.5; expected 0 to 1"),
+    .init(
+      operation: FakeQuantizeActivation(momentum: 0, freeze: 0.5), operands: [image, [3], [1]],
+      message: "the scale has shape [3]; expected [1]"),
+    .init(
+      operation: FakeQuantizeActivationGradient(learnsScale: true), operands: [image, [1], [1], [1]],
+      message: "the gradient has shape [1]"),
+    .init(
+      operation: FakeQuantizeWeight(), operands: [[4, 3], [4]], code: .invalidArgument,
+      message: "2 operands given; expected the weight, or as well gamma and the variance"),
+    .init(operation: FakeQuantizeWeight(), operands: [[4]], message: "the weight has shape [4]; expected at least 2"),
+    .init(
+      operation: FakeQuantizeWeight(), operands: [[4, 3], [4], [3]],
+      message: "the running variance has shape [3]; expected [4]"),
     .init(
       operation: Convolution2D(), operands: [image], code: .invalidArgument,
       message: "1 operands given; expected 2 to 3"),

@@ -10,19 +10,45 @@ extension Graph {
   public func rounding(
     _ levels: [String: ByteLevels], pixels: [String: [UInt8]] = [:], weights: [String: WeightLevels]
   ) throws(CNNError) -> Graph {
-    var rewriter = try GraphRewriter(self)
-    /// Rounds what a value has become, for those who read it.
-    func round(_ value: Value, _ rewriter: inout GraphRewriter) throws(CNNError) {
-      let name = name(of: value)
-      guard let rounding = pixels[name].map({ FakeQuantize(pixels: $0) }) ?? levels[name].map({ FakeQuantize($0) })
-      else {
-        return
+    try rounding { name in
+      (pixels[name].map { FakeQuantize(pixels: $0) } ?? levels[name].map { FakeQuantize($0) }).map { ($0, []) }
+    } weight: { layer in
+      weights[layer].map { levels in
+        let scales = levels.scales.map { Double($0) }
+        return (FakeQuantize(scale: scales, axis: 0, minimum: Double(levels.minimum), maximum: 127), [])
       }
-      rounded[value] = try rewriter.result.addSingle(
-        rounding, [rewriter.image(of: value)], name: rewriter.result.uniqueName("\(name).levels"))
+    }
+  }
+
+  /// The network with roundings.
+  /// - Parameters:
+  ///   - activation: by the name of a value, what rounds it for those who read it, and the parameters that this reads as
+  ///     well; nil for none.
+  ///   - weight: by the name of a layer, the same for its weight.
+  func rounding(
+    _ activation: (String) -> (any Operation, [Parameter])?, weight: (String) -> (any Operation, [Parameter])?
+  ) throws(CNNError) -> Graph {
+    var rewriter = try GraphRewriter(self)
+    /// Rounds what a value has become.
+    func round(
+      _ value: Value, _ rounding: (any Operation, [Parameter]), _ rewriter: inout GraphRewriter
+    ) throws(CNNError) -> Value {
+      var operands = [try rewriter.image(of: value)]
+      for parameter in rounding.1 {
+        if let known = rewriter.result.value(named: parameter.name) {
+          operands.append(known)
+        } else {
+          operands.append(try rewriter.result.addParameter(parameter))
+        }
+      }
+      return try rewriter.result.addSingle(
+        rounding.0, operands, name: rewriter.result.uniqueName("\(name(of: value)).levels"))
     }
     var rounded: [Value: Value] = [:]
-    for input in inputs { try round(input.value, &rewriter) }
+    func roundForReaders(_ value: Value, _ rewriter: inout GraphRewriter) throws(CNNError) {
+      if let rounding = activation(name(of: value)) { rounded[value] = try round(value, rounding, &rewriter) }
+    }
+    for input in inputs { try roundForReaders(input.value, &rewriter) }
     for node in nodes {
       var operands: [Value] = []
       for operand in node.operands {
@@ -32,15 +58,10 @@ extension Graph {
           operands.append(try rewriter.image(of: operand))
         }
       }
-      if let levels = weights[node.name] {
-        let rounding = FakeQuantize(
-          scale: levels.scales.map { Double($0) }, axis: 0, minimum: Double(levels.minimum), maximum: 127)
-        operands[1] = try rewriter.result.addSingle(
-          rounding, [operands[1]], name: rewriter.result.uniqueName("\(name(of: node.operands[1])).levels"))
-      }
+      if let rounding = weight(node.name) { operands[1] = try round(node.operands[1], rounding, &rewriter) }
       let results = try rewriter.result.add(node.operation, operands, name: node.name)
       for (old, new) in zip(node.results, results) { rewriter.map(old, to: new) }
-      for result in node.results { try round(result, &rewriter) }
+      for result in node.results { try roundForReaders(result, &rewriter) }
     }
     return try rewriter.finished()
   }

@@ -1,14 +1,39 @@
 import CNNCore
 
 extension Graph {
-  /// The network as it trains: batch normalisation measures the batch and updates its running statistics.
+  /// The network as it trains: batch normalisation measures the batch and updates its running statistics, and ranges of
+  /// rounded activations that are tracked follow those of the batch.
   ///
   /// A batch normalisation that is frozen, or of which every learned parameter is, stays in inference mode, as in Keras.
   /// Of several that share their running statistics, each goes on from what the one before has made of them.
   public func trainingForm() throws(CNNError) -> Graph {
     var statistics: [Value] = []
     var latest: [Value: Value] = [:]
+    /// Says that statistics among a node's operands become the results at the same positions.
+    func update(
+      _ node: Node, _ positions: ClosedRange<Int>, to results: [Value], _ rewriter: GraphRewriter
+    ) throws(CNNError) {
+      for position in positions {
+        let statistic = try rewriter.image(of: node.operands[position])
+        if latest.updateValue(results[position], forKey: statistic) == nil { statistics.append(statistic) }
+      }
+    }
+    func track(
+      _ rounding: FakeQuantizeActivation, _ node: Node, _ rewriter: inout GraphRewriter
+    ) throws(CNNError) -> Bool {
+      guard rounding.momentum > 0, !rounding.frozen else { return false }
+      var operands: [Value] = []
+      for operand in node.operands {
+        let image = try rewriter.image(of: operand)
+        operands.append(latest[image] ?? image)
+      }
+      let results = try rewriter.result.add(FakeQuantizeActivationTraining(rounding), operands, name: node.name)
+      rewriter.map(node.results[0], to: results[0])
+      try update(node, 1...2, to: results, rewriter)
+      return true
+    }
     var result = try rewriting { rewriter, node throws(CNNError) in
+      if let rounding = node.operation as? FakeQuantizeActivation { return try track(rounding, node, &rewriter) }
       guard let layer = node.operation as? BatchNormalization, !layer.frozen else { return false }
       let learned = node.operands[1...2].compactMap { self.parameter(defining: $0) }
       guard learned.isEmpty || learned.contains(where: \.isTrainable) else { return false }
@@ -20,10 +45,7 @@ extension Graph {
       let results = try rewriter.result.add(BatchNormalizationTraining(layer), operands, name: node.name)
       rewriter.map(node.results[0], to: results[0])
       // The running mean and variance have the same position among operands and results.
-      for position in 3...4 {
-        let statistic = try rewriter.image(of: node.operands[position])
-        if latest.updateValue(results[position], forKey: statistic) == nil { statistics.append(statistic) }
-      }
+      try update(node, 3...4, to: results, rewriter)
       return true
     }
     for statistic in statistics {
@@ -56,6 +78,28 @@ extension Graph {
       try rewriter.copy(node, as: layer)
       return true
     }
+  }
+
+  /// The network with ranges of rounded activations and statistics of batch normalisations that stand in training too: what
+  /// becomes of one that is trained for integers towards the end (Krishnamoorthi 2018, section 3.2.2).
+  public func withStandingStatistics() throws(CNNError) -> Graph {
+    try rewriting { rewriter, node throws(CNNError) in
+      switch node.operation {
+      case var rounding as FakeQuantizeActivation:
+        rounding.frozen = true
+        try rewriter.copy(node, as: rounding)
+      case var layer as BatchNormalization:
+        layer.frozen = true
+        try rewriter.copy(node, as: layer)
+      default: return false
+      }
+      return true
+    }
+  }
+
+  /// The share of a training run after which statistics stand; nil where they do not.
+  public var freeze: Double? {
+    nodes.lazy.compactMap { ($0.operation as? FakeQuantizeActivation)?.freeze }.first
   }
 
   /// A network with a softmax before a cross-entropy of probabilities, or a sigmoid before a binary one, takes the loss

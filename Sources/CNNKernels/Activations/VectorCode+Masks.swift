@@ -4,6 +4,8 @@ extension VectorCode {
   /// What two numbers are to each other, as `vcmpps` numbers it; none holds for NaN but `.notAbove` with its "or unordered"
   /// form left out, so that NaN in `x` keeps `dy`, as the portable code does.
   enum Relation: Int {
+    /// a == b
+    case equal = 0
     /// a <= b
     case notAbove = 2
     /// a < b
@@ -37,17 +39,31 @@ extension VectorCode {
     _ d: WideRegister, _ a: WideRegister, wherePositive condition: WideRegister, temporary: WideRegister
   ) {
     zero(temporary)
+    keep(d, a, where: .above, condition, temporary, temporary: temporary)
+  }
+
+  /// d = a where b = c, and 0 elsewhere. `temporary` is lost.
+  func keep(
+    _ d: WideRegister, _ a: WideRegister, whereEqual b: WideRegister, _ c: WideRegister, temporary: WideRegister
+  ) {
+    keep(d, a, where: .equal, b, c, temporary: temporary)
+  }
+
+  /// d = a in the lanes where `b` has that relation to `c`, and 0 elsewhere. `temporary` is lost; it may be `b` or `c`.
+  private func keep(
+    _ d: WideRegister, _ a: WideRegister, where relation: Relation, _ b: WideRegister, _ c: WideRegister,
+    temporary: WideRegister
+  ) {
     if target.hasAVX512 {
       if d.lanes == 16 {
-        k.vcmpps(.k1, Zmm(condition.number), Zmm(temporary.number), Relation.above.rawValue)
+        k.vcmpps(.k1, Zmm(b.number), Zmm(c.number), relation.rawValue)
         k.vmovaps(Zmm(d.number), Zmm(a.number), .zero(.k1))
       } else {
-        k.vcmpps(.k1, Ymm(condition.number), Ymm(temporary.number), Relation.above.rawValue)
+        k.vcmpps(.k1, Ymm(b.number), Ymm(c.number), relation.rawValue)
         k.vmovaps(Ymm(d.number), Ymm(a.number), .zero(.k1))
       }
     } else {
-      k.vcmpps(
-        Ymm(temporary.number), Ymm(condition.number), Ymm(temporary.number), Relation.above.rawValue)
+      k.vcmpps(Ymm(temporary.number), Ymm(b.number), Ymm(c.number), relation.rawValue)
       k.vandps(Ymm(d.number), Ymm(temporary.number), Ymm(a.number))
     }
   }

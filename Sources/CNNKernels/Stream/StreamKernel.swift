@@ -228,6 +228,9 @@ private struct StreamEmitter {
       case .activationGradient(let activation, let x, let dy):
         code.copy(result, register(dy))
         code.applyGradient(of: activation, at: register(x), to: result, temporaries: temporaries)
+      case .rounded(let a): code.round(result, register(a))
+      case .keptWhereEqual(let a, let b, let c):
+        code.keep(result, register(a), whereEqual: register(b), register(c), temporary: temporaries[0])
       case .kept(let a, let mask):
         code.keep(result, register(a), wherePositive: register(mask), temporary: temporaries[0])
       case .store(let a, let stream):

@@ -68,6 +68,9 @@ struct StreamPass: Sendable {
     /// Numbers for each channel: `blocks * 16` floats.
     init(_ numbers: UnsafePointer<Float>) { (base, blockByteCount) = (UnsafeRawPointer(numbers), 64) }
 
+    /// The same 16 floats for every block.
+    init(repeating numbers: UnsafePointer<Float>) { (base, blockByteCount) = (UnsafeRawPointer(numbers), 0) }
+
     /// A tensor's first pixel.
     init(_ numbers: UnsafePointer<Float>, ofFirstPixel tensor: BlockedTensor) {
       (base, blockByteCount) = (UnsafeRawPointer(numbers), tensor.blockByteCount)

@@ -24,8 +24,12 @@ struct StreamProgram: Hashable, Sendable {
     case activate(VectorActivation, Vector)
     /// `dy` times the function's derivative at `x`.
     case activationGradient(VectorActivation, x: Vector, dy: Vector)
+    /// The nearest whole number, halves to the even one.
+    case rounded(Vector)
     /// The first where the second is above zero, and zero elsewhere.
     case kept(Vector, wherePositive: Vector)
+    /// The first where the second and the third are equal, and zero elsewhere.
+    case keptWhereEqual(Vector, Vector, Vector)
     /// Writes the pixel of a stream.
     case store(Vector, stream: Int)
     /// Adds to a sum over the pixels.
@@ -77,6 +81,8 @@ struct StreamProgram: Hashable, Sendable {
     activation.map { append(.activationGradient($0, x: x, dy: dy)) } ?? dy
   }
   mutating func keep(_ a: Vector, wherePositive mask: Vector) -> Vector { append(.kept(a, wherePositive: mask)) }
+  mutating func round(_ a: Vector) -> Vector { append(.rounded(a)) }
+  mutating func keep(_ a: Vector, whereEqual b: Vector, _ c: Vector) -> Vector { append(.keptWhereEqual(a, b, c)) }
   mutating func store(_ a: Vector, _ stream: Int) {
     streamCount = max(streamCount, stream + 1)
     append(.store(a, stream: stream))
@@ -132,7 +138,7 @@ extension StreamProgram {
     switch instruction {
     case .activate(let activation, _): activation.temporaryCount
     case .activationGradient(let activation, _, _): activation.gradientTemporaryCount
-    case .kept: 1
+    case .kept, .keptWhereEqual: 1
     case .store(_, let stream): element(ofStream: stream) == .bfloat16 ? 1 : 0
     default: 0
     }
@@ -145,11 +151,11 @@ extension StreamProgram.Instruction {
     switch self {
     case .load, .constant: []
     case .add(let a, let b), .subtract(let a, let b), .multiply(let a, let b): [a, b]
-    case .multiplyAdd(let a, let b, let c): [a, b, c]
+    case .multiplyAdd(let a, let b, let c), .keptWhereEqual(let a, let b, let c): [a, b, c]
     case .activate(_, let x): [x]
     case .activationGradient(_, let x, let dy): [x, dy]
     case .kept(let a, let mask): [a, mask]
-    case .store(let a, _), .sum(let a, _), .minimum(let a, _), .maximum(let a, _): [a]
+    case .store(let a, _), .sum(let a, _), .minimum(let a, _), .maximum(let a, _), .rounded(let a): [a]
     case .sumProduct(let a, let b, _): [a, b]
     }
   }

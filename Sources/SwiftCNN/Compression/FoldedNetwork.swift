@@ -8,6 +8,8 @@ struct FoldedNetwork {
   private(set) var graph: Graph
   /// The value that is pixels less a level of each channel, and these levels; nil where there is none.
   private(set) var pixels: (name: String, zeroPoints: [UInt8])?
+  /// By the name of a convolution, that of the batch normalisation that is part of it.
+  let normalizations: [String: String]
   private let value: (String) -> UnsafeMutableBufferPointer<Float>?
   /// The parameters that are not as they were.
   var values: [String: [Float]] = [:]
@@ -23,6 +25,8 @@ struct FoldedNetwork {
       }
     }
     let absorbed = Set(folded.values)
+    normalizations = Dictionary(
+      folded.map { (source.nodes[$1].name, source.nodes[$0].name) }, uniquingKeysWith: { first, _ in first })
     var values: [String: [Float]] = [:]
     let rewritten = try source.rewriting { rewriter, node throws(CNNError) in
       guard case .node(let position, _) = source.definition(of: node.results[0]) else { return false }

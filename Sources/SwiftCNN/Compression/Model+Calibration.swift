@@ -73,16 +73,9 @@ extension Model {
       case .entropy: CalibrationRange.leastDivergence(whole, state.counts(numbers))
       case .mse: CalibrationRange.leastError(whole, state.counts(numbers))
       }
-    let width = range.highest - range.lowest, scale = width / 255
     // What was always 0 has any scale.
-    guard scale.isNormal, let levels = ByteLevels(scale: scale, zeroPoint: zeroPoint(range, scale)) else {
-      return try ByteLevels(scale: 1, zeroPoint: 0).orThrow(name)
-    }
-    return levels
-  }
-
-  private static func zeroPoint(_ range: CalibrationRange, _ scale: Float) -> UInt8 {
-    UInt8(min(max((-range.lowest / scale).rounded(.toNearestOrEven), 0), 255))
+    return try (ByteLevels(lowest: range.lowest, highest: range.highest) ?? ByteLevels(scale: 1, zeroPoint: 0))
+      .orThrow(name)
   }
 }
 

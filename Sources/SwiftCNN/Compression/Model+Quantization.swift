@@ -49,6 +49,7 @@ extension Model {
     try options.validate()
     return try lock.reading { () throws(CNNError) in
       guard !hasRoundings else { throw CNNError(.invalidState, "'\(name)' is quantised already") }
+      if network.isRoundedInTraining { return try integers(served(calibration), options) }
       let x = try served(calibration)
       guard x.count > 0 else { throw CNNError(.invalidArgument, "calibration has no images; expected one at least") }
       let validation = try validation.map { (make) throws(CNNError) in try make(self) }
@@ -96,7 +97,7 @@ extension Model {
   }
 
   /// Whether a layer of a name is to be skipped.
-  private func skipping(
+  func skipping(
     _ patterns: [String], among graph: Graph
   ) throws(CNNError) -> (String) -> Bool {
     let layers = graph.nodes.filter { $0.operation is Convolution2D || $0.operation is Dense }.map(\.name)
@@ -155,18 +156,14 @@ extension Model {
       }
     }
     if !options.perChannel { largest = [largest.max() ?? 0] }
-    return WeightLevels(
-      scales: largest.map {
-        let scale = $0 / 127
-        return scale.isNormal && (1 / scale).isNormal ? scale : 1
-      })
+    return WeightLevels(scales: largest.map { WeightLevels.scale(ofLargest: $0) })
   }
 }
 
 extension Graph {
   /// Throws where floats are left between integers that skipped layers do not explain.
   /// - Throws: `.invalidArgument` with a list of them.
-  fileprivate func requireNoIslands(skipping isSkipped: (String) -> Bool) throws(CNNError) {
+  func requireNoIslands(skipping isSkipped: (String) -> Bool) throws(CNNError) {
     /// The islands that there are, whatever the levels.
     func islands(_ points: QuantizationPoints) throws(CNNError) -> [FloatIsland] {
       let levels = points.values.compactMap { value in

@@ -56,6 +56,21 @@ public struct QuantizationOptions: Sendable, Configurable {
   }
 
   mutating func visit(_ options: inout OptionReader) throws(CNNError) {
+    try visitRanges(&options)
+    try options.flag(
+      "bias_correction", &correctsBias, "Whether biases take back what rounded weights change of means.")
+    try options.flag(
+      "equalize", &equalizes, "Whether weights of neighbouring layers get ranges of one size in each channel.")
+    try options.integer(
+      "report_samples", &reportSamples, in: .atLeast(0), "How many images the report's noise is measured on, at most.")
+    try options.flag("strict", &strict, "Whether floats between integers are refused that skip does not ask for.")
+    try options.number(
+      "max_drop", swift: "maximumDrop", &maximumDrop, in: .within(0...100),
+      "How many points of a hundred top-1 may fall by; layers return to floats until it holds.")
+  }
+
+  /// Those that a model has as well which is trained for integers.
+  mutating func visitRanges(_ options: inout OptionReader) throws(CNNError) {
     try options.choice("method", &method, "How the ranges of activations are found.")
     try options.number(
       "percentile", &percentile, in: .within(50...100), "The share of the numbers within a range, in percent.")
@@ -63,16 +78,6 @@ public struct QuantizationOptions: Sendable, Configurable {
     var names: [String]? = skip
     try options.texts("skip", &names, "Layers that stay in floats; * stands for anything.")
     skip = names ?? []
-    try options.flag(
-      "bias_correction", &correctsBias, "Whether biases take back what rounded weights change of means.")
-    try options.flag(
-      "equalize", &equalizes, "Whether weights of neighbouring layers get ranges of one size in each channel.")
     try options.integer("samples", &samples, in: .atLeast(1), "How many images are looked at, at most.")
-    try options.integer(
-      "report_samples", &reportSamples, in: .atLeast(0), "How many images the report's noise is measured on, at most.")
-    try options.flag("strict", &strict, "Whether floats between integers are refused that skip does not ask for.")
-    try options.number(
-      "max_drop", swift: "maximumDrop", &maximumDrop, in: .within(0...100),
-      "How many points of a hundred top-1 may fall by; layers return to floats until it holds.")
   }
 }

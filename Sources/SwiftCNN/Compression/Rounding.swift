@@ -36,17 +36,12 @@ struct Rounding {
       known.means.merge(new.means) { old, _ in old }
     }
     let names = Set(points.values.map(graph.name(of:)))
-    var weights: [String: WeightLevels] = [:]
-    for layer in layers { weights[layer.name] = plain.weightLevels(of: layer, options) }
     // Floats read the pixels as they are.
     let pixels = pixels.flatMap { pixels in
       layers.contains { graph.name(of: $0.operands[0]) == pixels.name } ? [pixels.name: pixels.zeroPoints] : nil
     }
-    let result = try plain.model(
-      of: graph.rounding(known.levels.filter { names.contains($0.key) }, pixels: pixels ?? [:], weights: weights), [:])
-    for layer in layers {
-      if let levels = weights[layer.name] { result.round(layer, of: graph, levels, known.means[layer.name]) }
-    }
+    let result = try plain.rounded(
+      known.levels.filter { names.contains($0.key) }, pixels: pixels ?? [:], layers, means: known.means, options)
     var record = QuantizationRecord()
     (record.skipped, record.returned, record.isEqualized) = (options.skip, returned, options.equalizes)
     result.setQuantization(record)
@@ -58,5 +53,25 @@ struct Rounding {
     guard count > 0, var record = model.knownQuantization else { return }
     record.noise = try model.noise(of: images, count: min(count, images.count), against: plain)
     model.setQuantization(record)
+  }
+}
+
+extension Model {
+  /// This model with roundings of activations, and of the weights of layers.
+  /// - Parameters:
+  ///   - levels: by the name of a value, how it is rounded.
+  ///   - pixels: by the name of a value that is pixels less a level of each channel, these levels.
+  ///   - means: by the name of a layer, the mean of each channel that it reads, where biases are corrected.
+  func rounded(
+    _ levels: [String: ByteLevels], pixels: [String: [UInt8]] = [:], _ layers: [Node], means: [String: [Float]] = [:],
+    _ options: QuantizationOptions
+  ) throws(CNNError) -> Model {
+    var weights: [String: WeightLevels] = [:]
+    for layer in layers { weights[layer.name] = weightLevels(of: layer, options) }
+    let result = try model(of: network.rounding(levels, pixels: pixels, weights: weights), [:])
+    for layer in layers {
+      if let levels = weights[layer.name] { result.round(layer, of: network, levels, means[layer.name]) }
+    }
+    return result
   }
 }

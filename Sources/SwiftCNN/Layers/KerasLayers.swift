@@ -210,6 +210,7 @@ extension Parameter {
     case .normalizationScale: return "gamma"
     case .normalizationShift: return "beta"
     case .slope: return "alpha"
+    case .quantizationScale: return "scale"
     case .statistic: return ["running_mean": "moving_mean", "running_var": "moving_variance"][last] ?? last
     }
   }

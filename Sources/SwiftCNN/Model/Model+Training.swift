@@ -132,11 +132,13 @@ extension Model {
   }
 
   /// One training step on checked data; adds what was measured before it. The caller has the model alone.
+  /// - Parameter statisticsStand: whether statistics and ranges stay as they are; see `TrainingRun`.
   func lockedTrainOnBatch(
-    _ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?, _ state: TrainingState, into measures: Measures
+    _ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?, _ state: TrainingState, into measures: Measures,
+    statisticsStand: Bool = false
   ) throws(CNNError) {
     updateTrainability()
-    try withTrainingContext(x, y, state) { (context) throws(CNNError) in
+    try withTrainingContext(x, y, state, statisticsStand: statisticsStand) { (context) throws(CNNError) in
       let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.count) }
       try context.run(
         parameters: parameters, inputs: x.bases + [y.base, weights],
@@ -164,14 +166,17 @@ extension Model {
 
   /// Calls `body` with a context of the plan that trains on batches like this.
   func withTrainingContext(
-    _ x: Samples, _ y: TensorView, _ state: TrainingState, _ body: (ExecutionContext) throws(CNNError) -> Void
+    _ x: Samples, _ y: TensorView, _ state: TrainingState, statisticsStand: Bool = false,
+    _ body: (ExecutionContext) throws(CNNError) -> Void
   ) throws(CNNError) {
     let loss = state.settings.lossOperation(for: network)
-    let key = try PlanCache.Key(purpose: .training, inputs: x.types(), threads: Threads.count)
+    let key = try PlanCache.Key(
+      purpose: .training(statisticsStand: statisticsStand), inputs: x.types(), threads: Threads.count)
     try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
         if x.count == 1 { try checkTraining(x, state) }
+        let network = statisticsStand ? try network.withStandingStatistics() : network
         let plan = try Compiler.trainingPlan(
           network, inputs: key.inputs, normalization: pixelNormalization, loss: loss, memory: state.settings.memory,
           threads: key.threads)
@@ -267,7 +272,9 @@ extension Model {
   func checkTraining(_ x: Samples, _ state: TrainingState) throws(CNNError) {
     let types = try x.types()
     // Batches that come one by one are a run each, and making the graph takes milliseconds.
-    if plans.hasPlan(PlanCache.Key(purpose: .training, inputs: types, threads: Threads.count)) { return }
+    let key = PlanCache.Key(
+      purpose: .training(statisticsStand: false), inputs: types, threads: Threads.count)
+    if plans.hasPlan(key) { return }
     let graph = try Compiler.trainingGraph(
       network, inputs: types, normalization: pixelNormalization, loss: state.settings.lossOperation(for: network))
     warnings.addSingleValues(layers: graph.singleValueNormalizations)

@@ -10,7 +10,8 @@ final class PlanCache: Sendable {
     enum Purpose: Hashable {
       case prediction(outputs: [String])
       case evaluation
-      case training
+      /// A step; with statistics that stand in training too, or not.
+      case training(statisticsStand: Bool)
     }
     let purpose: Purpose
     let inputs: [TensorType]

@@ -143,6 +143,16 @@ public final class TrainingRun {
     (state.epoch, state.batch) = (epoch, batch)
   }
 
+  /// Whether a model that is trained for integers has come so far that its ranges, and the statistics of its batch
+  /// normalisations, stand. Where it is not known how many batches an epoch has, that begins with an epoch.
+  ///
+  /// It depends on where the run is and on its options alone, so a run that is resumed goes on alike.
+  private var statisticsStand: Bool {
+    guard let freeze = model.network.freeze else { return false }
+    let done = Double(epoch - options.initialEpoch) + (batches.map { Double(batch) / Double($0) } ?? 0)
+    return done >= freeze * Double(options.epochs - options.initialEpoch)
+  }
+
   private func advance(_ draw: () throws(CNNError) -> TrainingSet.Batch) throws(CNNError) -> Progress {
     guard !isFinished else { throw CNNError(.invalidState, "the training run is finished") }
     return try model.lock.writing { () throws(CNNError) in
@@ -153,7 +163,8 @@ public final class TrainingRun {
       if batch == 0 { state.beginEpoch() }
       let drawn = try draw()
       let rate = state.nextRate
-      try model.lockedTrainOnBatch(drawn.x, drawn.y, drawn.weights, state, into: state.measures)
+      try model.lockedTrainOnBatch(
+        drawn.x, drawn.y, drawn.weights, state, into: state.measures, statisticsStand: statisticsStand)
       batch += 1
       (state.epoch, state.batch) = (epoch, batch)
       var progress = Progress(
