@@ -133,9 +133,10 @@ typedef struct scnn_tensor {
  *       "schedules" of scnn_compile; "initializers" of scnn_initial_values: objects by name of {"doc": text, "options":
  *       options}
  *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "model_file", "weights_file",
- *       "preprocessing", "image_folder", "quantization", "drawing": options of scnn_compile, scnn_fit_begin,
- *       scnn_model_create, scnn_graph_model, scnn_model_save_as, scnn_model_save_weights_as,
- *       scnn_model_set_preprocessing, scnn_image_folder_open, scnn_quantize and scnn_model_draw
+ *       "preprocessing", "image_folder", "quantization", "quantization_aware", "drawing": options of scnn_compile,
+ *       scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_save_as, scnn_model_save_weights_as,
+ *       scnn_model_set_preprocessing, scnn_image_folder_open, scnn_quantize, scnn_quantization_aware and
+ *       scnn_model_draw
  *   "picture_operations": names
  * where options are an object by key of
  *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "integers", "numbers",
@@ -347,11 +348,29 @@ scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);
  *   "strict": false       whether it is an error, SCNN_INVALID_ARGUMENT, where floats are left between integers that "skip"
  *                         does not ask for; the message lists them
  *   "max_drop": null      for scnn_quantize_validated alone
- * SCNN_INVALID_STATE for a model that is quantised already, SCNN_INVALID_ARGUMENT where there are no images or these make
- * numbers that are not finite. */
+ * A model that scnn_quantization_aware has made knows its ranges, layers and scales: options about these are refused then,
+ * and `calibration` may be NULL, or has the images that the noise is measured on.
+ * SCNN_INVALID_STATE for a model that is quantised already, or one whose ranges training has yet to find;
+ * SCNN_INVALID_ARGUMENT where there are no images or these make numbers that are not finite. */
 scnn_status scnn_quantize(scnn_model *model, const scnn_tensor *calibration, const char *options, scnn_model **quantized);
 
-/* The same; and where `options` have "max_drop", from 0 to 100, layers return to floats, in the order of the harm that they
+/* Makes a model that is trained for integers (Jacob et al. 2018, section 3): `model` with its weights and activations rounded
+ * where scnn_quantize rounds them, to scales that are parameters. scnn_compile and scnn_fit_begin train it like any other,
+ * and scnn_quantize then makes the model in integers, whose scores are its own but for the rounding of biases and sums;
+ * `model` stays as it is. Gradients pass through rounding (Bengio et al. 2013). `calibration`: images as scnn_predict takes
+ * them, of which the first ranges are found; NULL: the first batch gives them. Options:
+ *   "method", "percentile", "per_channel", "skip", "samples"  as those of scnn_quantize
+ *   "ranges": "tracked"   ranges of activations follow the smallest and the largest number of each batch; or "learned": their
+ *                         scales are trained (Esser et al. 2020), parameters of the role "quantization_scale"
+ *   "momentum": 0.01      the share of a batch in a range that is tracked
+ *   "freeze": 0.75        the share of the epochs of scnn_fit_begin after which ranges, and the statistics of batch
+ *                         normalisations, stand (Krishnamoorthi 2018, section 3.2.2); 1: never
+ * SCNN_INVALID_STATE for a model that is quantised or made for that training already; SCNN_INVALID_ARGUMENT as for
+ * scnn_quantize, and where "ranges" is "learned" and `calibration` NULL. */
+scnn_status scnn_quantization_aware(scnn_model *model, const scnn_tensor *calibration, const char *options,
+                                    scnn_model **trained);
+
+/* The same as scnn_quantize; and where `options` have "max_drop", from 0 to 100, layers return to floats, in the order of the harm that they
  * do to the logits, until the share of the samples `x` whose first class is right has fallen by no more than so many points
  * of a hundred. The report's "returned" names them. Where the processor has tiles of bfloat16 (AMX) floats become that.
  * `y`: labels, int32 or uint8 [N], or float32 [N, classes], of which the largest counts. SCNN_INVALID_ARGUMENT where the
@@ -488,7 +507,8 @@ scnn_status scnn_model_gives_logits(scnn_model *model, int32_t *logits);
 
 typedef struct scnn_parameter {
   const char *name; /* as "layer1.0.conv1.weight"; valid as long as the model */
-  const char *role; /* "weight", "bias", "normalization_scale", "normalization_shift", "slope" or "statistic" */
+  const char *role; /* "weight", "bias", "normalization_scale", "normalization_shift", "slope",
+                       "quantization_scale" or "statistic" */
   int32_t trainable;
   int32_t rank;
   int64_t shape[SCNN_MAX_RANK]; /* OIHW for convolutions, [out, in] for dense layers */

@@ -22,8 +22,9 @@ public struct ByteLevels: Hashable, Sendable {
   }
 
   /// All levels, of which the one nearest to a zero point stands for 0.
-  /// - Returns: nil unless the scale and its reciprocal are ordinary numbers above 0.
+  /// - Returns: nil unless the scale and its reciprocal are ordinary numbers above 0, and the zero point is a number.
   public init?(scale: Float, zeroPointNear zeroPoint: Float) {
+    guard !zeroPoint.isNaN else { return nil }
     self.init(scale: scale, zeroPoint: UInt8(min(max(zeroPoint.rounded(.toNearestOrEven), 0), 255)))
   }
 

@@ -11,10 +11,28 @@ public func scnn_quantize(
   _ quantized: UnsafeMutablePointer<OpaquePointer?>!
 ) -> scnn_status {
   call { () throws(CNNError) in
-    let original = try model(handle), x = try inputs(calibration, "calibration")
+    let original = try model(handle)
+    let x = try calibration.map { (x) throws(CNNError) in try inputs(x, "calibration") }
     let settings = try QuantizationOptions(json: SwiftCNNABI.options(options, "options"))
     try give(quantized, "quantized") { () throws(CNNError) in
-      try original.quantized(calibration: x, options: settings)
+      guard let x else { return try original.quantized(options: settings) }
+      return try original.quantized(calibration: x, options: settings)
+    }
+  }
+}
+
+@_cdecl("scnn_quantization_aware") @implementation
+public func scnn_quantization_aware(
+  _ handle: OpaquePointer!, _ calibration: UnsafePointer<scnn_tensor>!, _ options: UnsafePointer<CChar>!,
+  _ trained: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let original = try model(handle)
+    let x = try calibration.map { (x) throws(CNNError) in try inputs(x, "calibration") }
+    let settings = try QuantizationAwareOptions(json: SwiftCNNABI.options(options, "options"))
+    try give(trained, "trained") { () throws(CNNError) in
+      guard let x else { return try original.quantizationAware(options: settings) }
+      return try original.quantizationAware(calibration: x, options: settings)
     }
   }
 }

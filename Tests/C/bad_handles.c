@@ -24,6 +24,7 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_import_report(model, text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_clone(model, &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, NULL, &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantization_aware(model, &x, NULL, &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize_validated(model, &x, &x, &x, "{\"max_drop\": 1}", &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report(model, NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report_text(model, "text", text, sizeof text, &count));
@@ -124,6 +125,9 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, NULL, NULL, &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, "{\"samples\": 0}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantization_aware(model, &x, NULL, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantization_aware(model, &x, "{\"freeze\": 2}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantization_aware(model, &x, "{\"momentum\": 0}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, "{\"strict\": 1}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, "{\"equalize\": 1}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize_validated(model, &x, NULL, &x, "{\"max_drop\": 1}", &other));

@@ -537,6 +537,37 @@ static void test_quantized(void) {
   OK(scnn_model_free(loaded));
 }
 
+/* A model that is trained for integers trains, and becomes one in integers that gives its scores. */
+static void test_trained_for_integers(void) {
+  static uint8_t pixels[8 * SIDE * SIDE * CHANNELS];
+  static int32_t labels[8];
+  float scores[2][8 * CLASSES];
+  scnn_model *model = small_model(1), *trained = NULL, *quantized = NULL, *again = NULL;
+  scnn_tensor x = images(pixels, SCNN_UINT8, 8);
+  scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
+  double loss = 0;
+  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, NULL, NULL, &quantized));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantization_aware(model, NULL, "{\"ranges\": \"learned\"}", &trained));
+  OK(scnn_quantization_aware(model, NULL, NULL, &trained));
+  FAILS(SCNN_INVALID_STATE, scnn_quantize(trained, NULL, NULL, &quantized));
+  OK(scnn_model_free(trained));
+  OK(scnn_quantization_aware(model, &x, "{\"ranges\": \"learned\", \"freeze\": 0.5}", &trained));
+  OK(scnn_compile(trained, "{\"optimizer\": {\"name\": \"sgd\", \"learning_rate\": 1e-3}}"));
+  OK(scnn_train_on_batch(trained, &x, &y, NULL, &loss, 1));
+  OK(scnn_quantize(trained, NULL, NULL, &quantized));
+  OK(scnn_predict(trained, &x, 8, NULL, scores[0], 8 * CLASSES));
+  OK(scnn_predict(quantized, &x, 8, NULL, scores[1], 8 * CLASSES));
+  for (int i = 0; i < 8 * CLASSES; i++) CHECK(fabsf(scores[0][i] - scores[1][i]) < 0.02f);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(trained, &x, "{\"skip\": [\"*\"]}", &again));
+  FAILS(SCNN_INVALID_STATE, scnn_quantization_aware(trained, &x, NULL, &again));
+  FAILS(SCNN_INVALID_STATE, scnn_quantization_aware(quantized, &x, NULL, &again));
+  OK(scnn_model_free(model));
+  OK(scnn_model_free(trained));
+  OK(scnn_model_free(quantized));
+}
+
 static int has_text(scnn_model *model, const char *key, const char *expected) {
   char text[40] = "-";
   return OK(scnn_model_metadata(model, key, text, sizeof text, NULL)) && strcmp(text, expected) == 0;
@@ -586,6 +617,7 @@ int main(void) {
   test_copied_state();
   test_texts();
   test_quantized();
+  test_trained_for_integers();
   test_threads();
   return finish("sharing");
 }

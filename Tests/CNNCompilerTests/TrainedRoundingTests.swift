@@ -121,9 +121,10 @@ import Testing
     #expect(graph.isRoundedInTraining && !builder.graph.isRoundedInTraining)
     #expect(parameters["relu"]?.scale == "relu.scale" && parameters["input"]?.zeroPoint == "input.zero_point")
     let weights = graph.nodes.filter { $0.operation is FakeQuantizeWeight }
-    #expect(weights.map { $0.operands.map(graph.name(of:)) } == [
-      ["conv.weight", "bn.weight", "bn.running_var"], ["last.weight"],
-    ])
+    #expect(
+      weights.map { $0.operands.map(graph.name(of:)) } == [
+        ["conv.weight", "bn.weight", "bn.running_var"], ["last.weight"],
+      ])
     #expect(graph.parameters.filter { $0.role == .quantizationScale }.count == 2)
     #expect(try graph.withoutTrainedRoundings().text == builder.graph.text)
   }

@@ -13,6 +13,7 @@ import Testing
     ("image_folder", { _ = try ImageFolderOptions(json: $0) }), ("preprocessing", { _ = try Preprocessing(json: $0) }),
     ("stage", { _ = try EfficientNetStage(json: $0) }), ("drawing", { _ = try DrawingOptions(json: $0) }),
     ("quantization", { _ = try QuantizationOptions(json: $0) }),
+    ("quantization_aware", { _ = try QuantizationAwareOptions(json: $0) }),
   ]
 
   /// How the things of each section are read, by name.

@@ -162,7 +162,8 @@ extension Model {
       }
     if let wrong {
       throw CNNError(
-        .invalidArgument, "\(wrong), and '\(name)' was trained with its own ranges, scales and layers; expected none of these")
+        .invalidArgument,
+        "\(wrong), and '\(name)' was trained with its own ranges, scales and layers; expected none of these")
     }
   }
 

@@ -21,15 +21,30 @@ public struct QuantizationAwareOptions: Sendable, Configurable {
   public var freeze = 0.75
 
   /// How the ranges before training are found of calibration images.
-  public var method: CalibrationMethod { get { quantization.method } set { quantization.method = newValue } }
+  public var method: CalibrationMethod {
+    get { quantization.method }
+    set { quantization.method = newValue }
+  }
   /// The share of the numbers that lie within the range, where percentiles are its ends.
-  public var percentile: Double { get { quantization.percentile } set { quantization.percentile = newValue } }
+  public var percentile: Double {
+    get { quantization.percentile }
+    set { quantization.percentile = newValue }
+  }
   /// Whether each output channel of a weight has a scale of its own.
-  public var perChannel: Bool { get { quantization.perChannel } set { quantization.perChannel = newValue } }
+  public var perChannel: Bool {
+    get { quantization.perChannel }
+    set { quantization.perChannel = newValue }
+  }
   /// Layers that stay in floats, by name; `*` stands for anything.
-  public var skip: [String] { get { quantization.skip } set { quantization.skip = newValue } }
+  public var skip: [String] {
+    get { quantization.skip }
+    set { quantization.skip = newValue }
+  }
   /// How many calibration images are looked at, at most.
-  public var samples: Int { get { quantization.samples } set { quantization.samples = newValue } }
+  public var samples: Int {
+    get { quantization.samples }
+    set { quantization.samples = newValue }
+  }
 
   /// Options; those that are not given have their defaults.
   public init(
@@ -50,8 +65,10 @@ public struct QuantizationAwareOptions: Sendable, Configurable {
   mutating func visit(_ options: inout OptionReader) throws(CNNError) {
     try quantization.visitRanges(&options)
     try options.choice("ranges", &ranges, "How the ranges of activations change in training.")
-    try options.number("momentum", &momentum, in: .above(0, upTo: 1), "The share of a batch in a range that is tracked.")
     try options.number(
-      "freeze", &freeze, in: .within(0...1), "The share of training after which ranges and statistics stand; 1: never.")
+      "momentum", &momentum, in: .above(0, upTo: 1), "The share of a batch in a range that is tracked.")
+    try options.number(
+      "freeze", &freeze, in: .within(0...1),
+      "The share of training after which ranges and statistics stand; 1: never.")
   }
 }

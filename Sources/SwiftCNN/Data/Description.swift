@@ -24,6 +24,7 @@ package enum Description {
       "preprocessing": options(Preprocessing(resizing: nil, crop: nil)),
       "image_folder": options(ImageFolderOptions()),
       "quantization": options(QuantizationOptions()),
+      "quantization_aware": options(QuantizationAwareOptions()),
       "drawing": options(DrawingOptions()),
       "picture_operations": .strings(PictureOperation.allCases.map(\.rawValue)),
     ]

@@ -14,7 +14,8 @@ struct FakeQuantizeTests {
   @Test(arguments: BlockedConvolutionTests.targets, StreamTests.tensors)
   func generatedCodeGivesTheSameBits(_ target: CodeTarget, _ tensor: BlockedTensor) throws {
     for (number, range) in Self.ranges.enumerated() {
-      let team = Workers(count: 1 + number % 3), library = KernelLibrary(target), count = tensor.pixels * tensor.channels
+      let team = Workers(count: 1 + number % 3), library = KernelLibrary(target)
+      let count = tensor.pixels * tensor.channels
       let plain = BlockedFakeQuantize(tensor, tracksRange: false, library: library)
       let tracking = BlockedFakeQuantize(tensor, tracksRange: true, library: library)
       let gradients = [false, true].map { BlockedFakeQuantizeGradient(tensor, learnsScale: $0, library: library) }
@@ -22,7 +23,8 @@ struct FakeQuantizeTests {
       let what = "\(tensor) \(range) \(target.instructionSet)"
       let x = try StreamTests.Image(tensor, seed: 3, stream: UInt64(number), factor: 2)
       let dy = try StreamTests.Image(tensor, seed: 4, stream: UInt64(number))
-      let y = try StreamTests.Image(emptyLike: tensor), levels = TrainedLevels(scale: range.scale, zeroPoint: range.zero)
+      let y = try StreamTests.Image(emptyLike: tensor)
+      let levels = TrainedLevels(scale: range.scale, zeroPoint: range.zero)
       let workspace = try ConvolutionBuffer(
         byteCount: ([plain, tracking].map(\.workspaceByteCount) + gradients.map(\.workspaceByteCount)).max() ?? 0)
       let expected = try ConvolutionBuffer(count: count)

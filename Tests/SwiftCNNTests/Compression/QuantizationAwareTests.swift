@@ -58,7 +58,8 @@ import Testing
     switch name {
     case "squeezing": try blocks(.silu, squeezes: true)
     case "depthwise": try blocks(.relu6, squeezes: false)
-    default: try Model(name, options: ModelOptions(inputShape: [size, size, 3], classes: 10, classifierActivation: nil))
+    default:
+      try Model(name, options: ModelOptions(inputShape: [size, size, 3], classes: 10, classifierActivation: nil))
     }
   }
 
@@ -136,7 +137,8 @@ import Testing
   }
 
   /// Ranges and statistics change up to that share of the epochs, and stand from there on, which learned scales do too.
-  @Test(arguments: [TrainedRanges.tracked, .learned]) func statisticsStandTowardsTheEnd(_ ranges: TrainedRanges) throws {
+  @Test(arguments: [TrainedRanges.tracked, .learned])
+  func statisticsStandTowardsTheEnd(_ ranges: TrainedRanges) throws {
     let x = try Self.images(8), y = try Self.labels(8)
     let trained = try Self.model("squeezing").quantizationAware(
       calibration: x, options: QuantizationAwareOptions(ranges: ranges, freeze: 0.5))
@@ -278,7 +280,9 @@ import Testing
     expectError(.shapeMismatch, "") { try model.quantizationAware(calibration: Tensor(zeros: [2, 16, 16, 4])) }
     let broken = try Self.images(2)
     for index in broken.floats.indices { broken.floats[index] = .infinity }
-    expectError(.invalidArgument, "expected finite numbers") { try model.quantizationAware(calibration: broken) }
+    expectError(.invalidArgument, "expected finite numbers") {
+      try model.quantizationAware(calibration: broken, options: QuantizationAwareOptions(method: .minmax))
+    }
     let trained = try model.quantizationAware(calibration: x)
     expectError(.invalidState, "made to be trained for integers already") {
       try trained.quantizationAware(calibration: x)
@@ -288,7 +292,8 @@ import Testing
     let options: [(String, QuantizationOptions)] = [
       ("method is 'entropy'", QuantizationOptions(method: .entropy)),
       ("percentile is 99", QuantizationOptions(percentile: 99)),
-      ("perChannel is false", QuantizationOptions(perChannel: false)), ("skip is given", QuantizationOptions(skip: ["fc"])),
+      ("perChannel is false", QuantizationOptions(perChannel: false)),
+      ("skip is given", QuantizationOptions(skip: ["fc"])),
       ("equalizes is true", QuantizationOptions(equalizes: true)),
     ]
     for (text, options) in options {

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     )
     from ._folders import ImageFolder
     from ._interchange import from_dlpack
-    from ._quantization import quantize
+    from ._quantization import quantization_aware, quantize
     from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
     from .layers import Input
     from .models import Model, Sequential, create_model, list_models, load_model
@@ -103,6 +103,7 @@ __all__ = [
     "onnx",
     "ops",
     "optimizers",
+    "quantization_aware",
     "quantize",
     "regularizers",
     "schedules",
@@ -117,6 +118,7 @@ __dir__ = __all__.copy
 _PLACES = {
     "ImageFolder": "_folders",
     "from_dlpack": "_interchange",
+    "quantization_aware": "_quantization",
     "quantize": "_quantization",
     "Input": "layers",
     **dict.fromkeys(["get_num_threads", "set_num_threads", "set_thread_pinning"], "_runtime"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def quantize(
     model: Model,
-    calibration: Any,
+    calibration: Any = None,
     method: Literal["minmax", "percentile", "entropy", "mse"] = "mse",
     *,
     per_channel: bool = True,
@@ -42,7 +42,9 @@ def quantize(
     Args:
         model: a model whose network is known.
         calibration: images as ``predict`` takes them, a few hundred like those that will come; or batches of such, or
-            an ``ImageFolder``. From them come the ranges of activations.
+            an ``ImageFolder``. From them come the ranges of activations. A model that ``quantization_aware`` has made
+            needs none: it knows its ranges, layers and scales, arguments about which are refused then. Images that
+            are given are those that the noise is measured on.
         method: how a range is found: ``"minmax"``, the smallest and the largest number; ``"percentile"``;
             ``"entropy"``, the least divergence (Migacz 2017); ``"mse"``, the least squared error.
         per_channel: whether each output channel of a weight has a scale of its own.
@@ -66,27 +68,85 @@ def quantize(
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it. There are floats that ``strict`` refuses,
             or ``max_drop`` is not reached with a single layer in integers.
-        RuntimeError: the model is quantised already.
+        RuntimeError: the model is quantised already, or training has yet to find its ranges.
     """
-    if not isinstance(model, Model):
-        raise TypeError(f"model must be a Model, got {type(model).__name__}")
-    if isinstance(skip, str):
-        raise TypeError(f"skip must be a list of names, got {skip!r}")
+    _check(model, skip)
     options = {
         "method": method, "per_channel": per_channel, "skip": list(skip), "samples": samples, "percentile": percentile,
         "bias_correction": bias_correction, "equalize": equalize, "report_samples": report_samples, "strict": strict,
         "max_drop": max_drop,
     }
-    images = _images_of(model, calibration, samples)
+    images = None if calibration is None else _images_of(model, calibration, samples)
     if validation is None:
         quantized = model._handle.quantize(images, json.dumps(options))
     elif max_drop is None:
         raise ValueError("validation is given without max_drop; expected how many points the accuracy may fall by")
+    elif images is None:
+        raise ValueError("validation is given without calibration; expected images")
     else:
         x, y = _validation_of(model, validation)
         quantized = model._handle.quantize_validated(images, x, y, json.dumps(options))
     pass_on(model._handle)
     return Model._of(quantized)
+
+
+def quantization_aware(
+    model: Model,
+    calibration: Any = None,
+    method: Literal["minmax", "percentile", "entropy", "mse"] = "mse",
+    *,
+    per_channel: bool = True,
+    skip: Sequence[str] = (),
+    samples: int = 300,
+    percentile: float = 99.99,
+    ranges: Literal["tracked", "learned"] = "tracked",
+    momentum: float = 0.01,
+    freeze: float = 0.75,
+) -> Model:
+    """A model that is trained for integers of 8 bits (Jacob et al. 2018, section 3).
+
+    It is ``model`` with its weights and activations rounded where ``quantize`` rounds them, to scales that are parameters;
+    gradients pass through rounding (Bengio et al. 2013). ``compile`` and ``fit`` train it like any other, a few epochs
+    with a small learning rate; ``quantize`` then makes the model in integers, whose scores are the same but for the
+    rounding of biases and sums. ``model`` stays as it is.
+
+    Args:
+        model: a model whose network is known, trained in floats.
+        calibration: images, as for ``quantize``, of which the first ranges are found; None: the first batch of training
+            gives them.
+        method: how the first ranges are found, as for ``quantize``.
+        per_channel: whether each output channel of a weight has a scale of its own.
+        skip: names of layers that stay in floats; ``*`` stands for anything.
+        samples: how many images are looked at, at most.
+        percentile: the share of the numbers that lie within a range, in percent, for ``"percentile"``.
+        ranges: ``"tracked"``, the ranges of activations follow the smallest and the largest number of each batch;
+            ``"learned"``, their scales are trained (Esser et al. 2020).
+        momentum: the share of a batch in a range that is tracked.
+        freeze: the share of the epochs of ``fit`` after which ranges, and the statistics of batch normalisations, stand
+            (Krishnamoorthi 2018, section 3.2.2); 1: never.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it. ``ranges`` is ``"learned"`` and there are no
+            images.
+        RuntimeError: the model is quantised, or made for this training, already.
+    """
+    _check(model, skip)
+    options = {
+        "method": method, "per_channel": per_channel, "skip": list(skip), "samples": samples, "percentile": percentile,
+        "ranges": ranges, "momentum": momentum, "freeze": freeze,
+    }
+    images = None if calibration is None else _images_of(model, calibration, samples)
+    trained = model._handle.quantization_aware(images, json.dumps(options))
+    pass_on(model._handle)
+    return Model._of(trained)
+
+
+def _check(model: Model, skip: Sequence[str]) -> None:
+    """Raises TypeError for what is no model, or no list of names."""
+    if not isinstance(model, Model):
+        raise TypeError(f"model must be a Model, got {type(model).__name__}")
+    if isinstance(skip, str):
+        raise TypeError(f"skip must be a list of names, got {skip!r}")
 
 
 def _validation_of(model: Model, validation: Any) -> tuple[Any, Any]:

@@ -452,17 +452,31 @@ static PyObject *model_clone(PyObject *self, PyObject *Py_UNUSED(ignored)) {
   return status == SCNN_OK ? wrap_model(state_of(self), copy) : raise_status(status);
 }
 
+/* A model that `make` makes of this one with images, or None. */
+static PyObject *made_with_images(PyObject *self, PyObject *x_object, const char *options,
+                                  scnn_status make(scnn_model *, const scnn_tensor *, const char *, scnn_model **)) {
+  Inputs x;
+  int has_images = x_object != Py_None;
+  if (has_images && borrow_inputs(x_object, &x) != 0) return NULL;
+  scnn_model *made = NULL;
+  scnn_status status;
+  UNLOCKED(status, make(model_of(self), has_images ? &x.tensor : NULL, options, &made));
+  if (has_images) release_inputs(&x);
+  return status == SCNN_OK ? wrap_model(state_of(self), made) : raise_status(status);
+}
+
 static PyObject *model_quantize(PyObject *self, PyObject *args) {
   PyObject *x_object;
   const char *options;
   if (!PyArg_ParseTuple(args, "Os:quantize", &x_object, &options)) return NULL;
-  Inputs x;
-  if (borrow_inputs(x_object, &x) != 0) return NULL;
-  scnn_model *quantized = NULL;
-  scnn_status status;
-  UNLOCKED(status, scnn_quantize(model_of(self), &x.tensor, options, &quantized));
-  release_inputs(&x);
-  return status == SCNN_OK ? wrap_model(state_of(self), quantized) : raise_status(status);
+  return made_with_images(self, x_object, options, scnn_quantize);
+}
+
+static PyObject *model_quantization_aware(PyObject *self, PyObject *args) {
+  PyObject *x_object;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "Os:quantization_aware", &x_object, &options)) return NULL;
+  return made_with_images(self, x_object, options, scnn_quantization_aware);
 }
 
 static PyObject *model_quantize_validated(PyObject *self, PyObject *args) {
@@ -1969,6 +1983,7 @@ static PyMethodDef model_methods[] = {
     {"export_onnx", model_export_onnx, METH_VARARGS, "export_onnx(path, options)"},
     {"clone", model_clone, METH_NOARGS, "clone() -> Model"},
     {"quantize", model_quantize, METH_VARARGS, "quantize(calibration, options) -> Model"},
+    {"quantization_aware", model_quantization_aware, METH_VARARGS, "quantization_aware(calibration, options) -> Model"},
     {"quantize_validated", model_quantize_validated, METH_VARARGS,
      "quantize_validated(calibration, x, y, options) -> Model"},
     {"quantization_report", model_quantization_report, METH_VARARGS, "quantization_report(x, reference=...)"},

@@ -22,8 +22,8 @@ class Parameter(NamedTuple):
 
     Attributes:
         name: as ``"layer1.0.conv1.weight"``.
-        role: ``"weight"``, ``"bias"``, ``"normalization_scale"``, ``"normalization_shift"``, ``"slope"`` (of PReLU) or
-            ``"statistic"`` (a running mean or variance).
+        role: ``"weight"``, ``"bias"``, ``"normalization_scale"``, ``"normalization_shift"``, ``"slope"`` (of PReLU),
+            ``"quantization_scale"`` (of an activation, learned) or ``"statistic"`` (a running mean or variance).
         trainable: whether training changes it.
         shape: OIHW for convolutions, (out, in) for dense layers.
     """
