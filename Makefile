@@ -451,6 +451,10 @@ bench-quantization: python ## Measures what int8 costs in accuracy on Fashion-MN
 bench-calibration: python ## Measures calibration beside predicting the same images, for every method
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/calibration.py $(BENCH)
 
+# More by BENCH, as BENCH='--parts step'; accuracy takes half an hour for the first time, to train the networks.
+bench-quantization-aware: python build/fma_peak ## Measures the steps of training for integers beside plain ones, and what int8 costs in accuracy then
+	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/quantization_aware.py $(BENCH)
+
 bench-agreement: python build/photos/ready build/peers-venv/inference ## Measures how often bfloat16 and int8, by peers' quantisers too, see in photos what float32 sees
 	PYTHONPATH=bindings/python build/peers-venv/bin/python -W ignore Tests/Benchmarks/agreement.py $(BENCH)
 

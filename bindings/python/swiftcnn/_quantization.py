@@ -105,10 +105,10 @@ def quantization_aware(
 ) -> Model:
     """A model that is trained for integers of 8 bits (Jacob et al. 2018, section 3).
 
-    It is ``model`` with its weights and activations rounded where ``quantize`` rounds them, to scales that are parameters;
-    gradients pass through rounding (Bengio et al. 2013). ``compile`` and ``fit`` train it like any other, a few epochs
-    with a small learning rate; ``quantize`` then makes the model in integers, whose scores are the same but for the
-    rounding of biases and sums. ``model`` stays as it is.
+    It is ``model`` with its weights and activations rounded where ``quantize`` rounds them, to scales that are
+    parameters; gradients pass through rounding (Bengio et al. 2013). ``compile`` and ``fit`` train it like any other, a
+    few epochs with a small learning rate; ``quantize`` then makes the model in integers, whose scores are the same but
+    for the rounding of biases and sums. ``model`` stays as it is.
 
     Args:
         model: a model whose network is known, trained in floats.
@@ -126,8 +126,8 @@ def quantization_aware(
             (Krishnamoorthi 2018, section 3.2.2); 1: never.
 
     Raises:
-        ValueError, TypeError: an argument does not fit; the message names it. ``ranges`` is ``"learned"`` and there are no
-            images.
+        ValueError, TypeError: an argument does not fit; the message names it. ``ranges`` is ``"learned"`` and there are
+            no images.
         RuntimeError: the model is quantised, or made for this training, already.
     """
     _check(model, skip)

@@ -1,0 +1,97 @@
+"""Models that are trained for integers: swiftcnn.quantization_aware."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import swiftcnn
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    y = np.arange(24, dtype=np.int32) % 3
+    x = random.normal(0, 0.3, (24, 16, 16, 3)).astype(np.float32)
+    x[np.arange(24), :, :, y] += 1
+    return x, y
+
+
+@pytest.fixture(scope="module")
+def model(data) -> swiftcnn.Model:
+    model = swiftcnn.create_model("resnet20", input_shape=(16, 16, 3), classes=3)
+    model.compile(optimizer=swiftcnn.optimizers.SGD(0.02, momentum=0.9), loss="sparse_categorical_crossentropy")
+    model.fit(*data, epochs=6, batch_size=8, verbose=0)
+    return model
+
+
+def trained_on(model, data, epochs=2, **options):
+    trained = swiftcnn.quantization_aware(model, data[0], **options)
+    trained.compile(
+        optimizer=swiftcnn.optimizers.SGD(1e-3, momentum=0.9), loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    trained.fit(*data, epochs=epochs, batch_size=8, verbose=0)
+    return trained
+
+
+@pytest.mark.parametrize("options", [{}, {"ranges": "learned"}, {"per_channel": False, "skip": ["layer1.*"]}])
+def test_integers_see_what_the_trained_model_sees(model, data, options):
+    before = [array.copy() for array in model.get_weights()]
+    trained = trained_on(model, data, **options)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    small = swiftcnn.quantize(trained)
+    expected, found = trained.predict(data[0]), small.predict(data[0])
+    assert np.abs(expected - found).max() < 0.05
+    assert (expected.argmax(1) == data[1]).mean() > 0.9
+    assert (expected.argmax(1) == found.argmax(1)).all()
+    assert small.quantization_report().skipped == [] or options.get("skip")
+
+
+def test_it_is_a_model_like_any_other(tmp_path, model, data):
+    trained = trained_on(model, data)
+    trained.save(tmp_path / "trained.safetensors")
+    expected = swiftcnn.quantize(trained).predict(data[0])
+    for other in (
+        swiftcnn.load_model(tmp_path / "trained.safetensors"), trained.clone(), pickle.loads(pickle.dumps(trained)),
+    ):
+        np.testing.assert_array_equal(other.predict(data[0]), trained.predict(data[0]))
+        np.testing.assert_array_equal(swiftcnn.quantize(other).predict(data[0]), expected)
+    assert {"quantization_scale"} == {
+        row.role for row in trained_on(model, data, 1, ranges="learned").parameters if row.name == "input.scale"
+    }
+
+
+def test_the_first_batch_can_give_the_ranges(model, data):
+    trained = swiftcnn.quantization_aware(model)
+    with pytest.raises(RuntimeError, match="is not known; train"):
+        swiftcnn.quantize(trained)
+    trained.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
+    trained.train_on_batch(*data)
+    swiftcnn.quantize(trained)
+
+
+def test_what_does_not_fit_is_refused(model, data):
+    x = data[0]
+    with pytest.raises(ValueError, match="calibration is not given; expected images"):
+        swiftcnn.quantize(model)
+    with pytest.raises(ValueError, match="ranges is 'learned' and calibration is not given"):
+        swiftcnn.quantization_aware(model, ranges="learned")
+    with pytest.raises(TypeError, match="model must be a Model"):
+        swiftcnn.quantization_aware(x)
+    with pytest.raises(TypeError, match="skip must be a list of names"):
+        swiftcnn.quantization_aware(model, x, skip="conv1")
+    for options in ({"ranges": "fixed"}, {"freeze": 1.5}, {"momentum": 0}, {"method": "best"}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            swiftcnn.quantization_aware(model, x, **options)
+    trained = swiftcnn.quantization_aware(model, x)
+    with pytest.raises(RuntimeError, match="already"):
+        swiftcnn.quantization_aware(trained, x)
+    with pytest.raises(RuntimeError, match="already"):
+        swiftcnn.quantization_aware(swiftcnn.quantize(model, x), x)
+    for options in ({"skip": ["conv1"]}, {"per_channel": False}, {"method": "entropy"}, {"max_drop": 1}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            swiftcnn.quantize(trained, **options)
+    with pytest.raises(ValueError, match="validation is given without calibration"):
+        swiftcnn.quantize(trained, max_drop=1, validation=data)
