@@ -42,8 +42,8 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
   test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize \
   sanitize-build sanitize-races sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours \
   asm-check asm-golden code-golden bench bench-training bench-accuracy bench-inference bench-pictures \
-  bench-folders bench-finetuning bench-quantization bench-calibration bench-agreement bench-before bench-tiles \
-  bench-calls bench-costs bench-processes soak fork-soak clean docs
+  bench-folders bench-finetuning bench-quantization bench-quantization-aware bench-calibration bench-agreement \
+  bench-before bench-tiles bench-calls bench-costs bench-processes soak fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
