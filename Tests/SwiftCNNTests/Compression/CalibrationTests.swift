@@ -99,10 +99,10 @@ import X86Assembler
   {
     let model = try Self.model(), options = QuantizationOptions(method: method)
     func refusal(_ x: Tensor) -> CNNError? {
-      do {
+      do throws(CNNError) {
         _ = try model.quantized(calibration: x, options: options)
         return nil
-      } catch { return error as? CNNError }
+      } catch { return error }
     }
     for number in [Float.nan, .infinity, -.infinity, 3e38] {
       // The last of several, so that what was known before does not hide it.
