@@ -484,8 +484,8 @@ scnn_status scnn_model_get_precision(scnn_model *model, char *buffer, size_t cap
 
 /* What each layer of a prediction is computed in, in the order in which they run, for one sample of the size that the
  * network was built with, and each step between layers, as a copy into another layout: a JSON list of {"layer": its name,
- * "dtype": "float32" or "bfloat16", "instruction": what it is computed with, as "avx512", or "portable" where no code is
- * generated for it, "reason": why it is not what scnn_model_set_precision asked for, or ""}. */
+ * "dtype": "float32", "bfloat16" or, of a quantised model, "int8", "instruction": what it is computed with, as "avx512", or
+ * "portable" where no code is generated for it, "reason": why it is not what scnn_model_set_precision asked for, or ""}. */
 scnn_status scnn_model_layer_precisions(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
 /* What the model has noticed about the images it was given that may be a mistake, a sentence; "" where there is nothing

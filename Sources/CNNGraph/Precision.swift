@@ -7,6 +7,9 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
   /// 16 bits, the upper half of a single; half the memory.
   case bfloat16
 
+  /// The type of its numbers.
+  public var element: ElementType { self == .float32 ? .float32 : .bfloat16 }
+
   /// The precision of that name.
   /// - Throws: `.unknownName` with the names there are.
   package init(named name: String) throws(CNNError) {

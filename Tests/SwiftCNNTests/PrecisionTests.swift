@@ -81,7 +81,7 @@ import Testing
       #expect(Set(rows.map(\.layer)).isSuperset(of: model.tensorNames))
       #expect(Set(rows.map(\.layer)).count == rows.count)
       for row in rows {
-        #expect((row.precision == asked) == row.reason.isEmpty, "\(row)")
+        #expect((row.element == asked.element) == row.reason.isEmpty, "\(row)")
         #expect(!row.instruction.isEmpty)
       }
     }

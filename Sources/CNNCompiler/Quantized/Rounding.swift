@@ -14,7 +14,7 @@ extension Graph {
       (pixels[name].map { FakeQuantize(pixels: $0) } ?? levels[name].map { FakeQuantize($0) }).map { ($0, []) }
     } weight: { layer in
       weights[layer].map { levels in
-        let scales = levels.scales.map { Double($0) }
+        let scales = levels.scales.map(\.shortest)
         return (FakeQuantize(scale: scales, axis: 0, minimum: Double(levels.minimum), maximum: 127), [])
       }
     }
@@ -76,7 +76,7 @@ extension FakeQuantize {
   /// The rounding to these levels.
   init(_ levels: ByteLevels) {
     self.init(
-      scale: [Double(levels.scale)], zeroPoint: [Double(levels.zeroPoint)], minimum: Double(levels.minimum),
+      scale: [levels.scale.shortest], zeroPoint: [Double(levels.zeroPoint)], minimum: Double(levels.minimum),
       maximum: Double(levels.maximum))
   }
 }

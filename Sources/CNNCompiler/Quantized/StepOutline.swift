@@ -33,15 +33,26 @@ public struct StepOutline: Sendable, Equatable {
   }
 }
 
+extension Plan {
+  /// Of each of `stepCosts` whether it computes in integers.
+  public var areOfIntegers: [Bool] {
+    var integers: Set<String> = []
+    for node in graph.nodes {
+      let operation = (node.operation as? Placed)?.operation
+      if operation is any QuantizedOperation || operation is QuantizedConvolution2D { integers.insert(node.name) }
+    }
+    return stepCosts.map { integers.contains($0.name) }
+  }
+}
+
 extension Compiler {
   /// The steps of a prediction in the order in which they run, without those that only bring tensors into another layout.
   /// - Parameter plan: as `inferencePlan` made it of `network`.
   public static func outline(of plan: Plan, network: Graph) throws(CNNError) -> [StepOutline] {
     let source = try network.inferenceForm()
-    var compiled: [String: Node] = [:]
-    for node in plan.graph.nodes { compiled[node.name] = node }
+    let areOfIntegers = plan.areOfIntegers
     var result: [StepOutline] = []
-    for (names, step) in zip(try layers(of: plan, network: network), plan.stepCosts) {
+    for (index, names) in try layers(of: plan, network: network).enumerated() {
       let nodes = names.compactMap { source.value(named: $0).flatMap(source.node(defining:)) }
       guard let last = nodes.last else { continue }
       let layers = nodes.filter { !($0.operation is FakeQuantize) }
@@ -50,13 +61,12 @@ extension Compiler {
         source.node(defining: operand).flatMap { source.isRoundingOfParameter($0) ? $0 : nil }
           .flatMap { ($0.operation as? FakeQuantize)?.weightLevels }
       }
-      let operation = (compiled[step.name]?.operation as? Placed)?.operation
       result.append(
         StepOutline(
           // What is only rounded is the network's input.
           layers: layers.isEmpty ? last.operands.map(source.name(of:)) : layers.map(\.name),
-          operation: (layers.first ?? last).operation.kind, result: last.name, cost: step.cost,
-          isOfIntegers: operation is any QuantizedOperation || operation is QuantizedConvolution2D,
+          operation: (layers.first ?? last).operation.kind, result: last.name, cost: plan.stepCosts[index].cost,
+          isOfIntegers: areOfIntegers[index],
           levels: (last.operation as? FakeQuantize)?.byteLevels ?? QuantizedSteps(source).levels(of: last.results[0]),
           weight: weights.first, parameters: parameters))
     }

@@ -156,10 +156,10 @@ extension Model: CustomStringConvertible {
   /// - Throws: `.outOfMemory`.
   public func fusedSummary() throws(CNNError) -> String {
     let (graph, steps) = try lock.reading { () throws(CNNError) -> (Graph, [String: String]) in
-      let (layers, costs) = try stepsForOne()
+      let plan = try planForOne()
       var steps: [String: String] = [:]
-      for (index, names) in layers.enumerated() {
-        for name in names { steps[name] = "\(index + 1) \(costs[index].algorithm)" }
+      for (index, names) in try Compiler.layers(of: plan, network: network).enumerated() {
+        for name in names { steps[name] = "\(index + 1) \(plan.stepCosts[index].cost.algorithm)" }
       }
       return (networkWithFlags, steps)
     }

@@ -6,8 +6,8 @@ import CNNGraph
 public struct LayerPrecision: Sendable, Equatable {
   /// The layer's name.
   public let layer: String
-  /// The type of its numbers.
-  public let precision: Precision
+  /// The type of its numbers; `int8` for the levels of a quantised model.
+  public let element: ElementType
   /// The instructions that it is computed with, as `avx512`; `portable` where no code is generated for it.
   public let instruction: String
   /// Why it is not the model's precision; empty where it is.
@@ -16,7 +16,7 @@ public struct LayerPrecision: Sendable, Equatable {
   /// The layer as JSON.
   package var json: JSON {
     [
-      "layer": .string(layer), "dtype": .string(precision.rawValue), "instruction": .string(instruction),
+      "layer": .string(layer), "dtype": .string(element.rawValue), "instruction": .string(instruction),
       "reason": .string(reason),
     ]
   }
@@ -36,24 +36,26 @@ extension Model {
   /// - Throws: `.outOfMemory`.
   public func layerPrecisions() throws(CNNError) -> [LayerPrecision] {
     try lock.reading { () throws(CNNError) in
-      let (layers, costs) = try stepsForOne()
-      return zip(layers, costs).flatMap { names, cost in
-        names.map { name in
-          LayerPrecision(layer: name, precision: cost.precision, instruction: cost.instruction, reason: cost.reason)
+      let plan = try planForOne()
+      return zip(try Compiler.layers(of: plan, network: network), zip(plan.stepCosts, plan.areOfIntegers)).flatMap {
+        names, step in
+        let (cost, isOfIntegers) = (step.0.cost, step.1)
+        return names.map { name in
+          LayerPrecision(
+            layer: name, element: isOfIntegers ? .int8 : cost.precision.element, instruction: cost.instruction,
+            reason: isOfIntegers ? "it is quantised" : cost.reason)
         }
       }
     }
   }
 
-  /// The steps of a prediction of one sample of the size that the network was built with: the layers that each computes,
-  /// and how. The caller has the model.
-  func stepsForOne() throws(CNNError) -> (layers: [[String]], costs: [StepCost]) {
+  /// The plan of a prediction of one sample of the size that the network was built with. The caller has the model.
+  func planForOne() throws(CNNError) -> Plan {
     var types: [TensorType] = []
     for input in network.inputs {
       types.append(try TensorType(.float32, [1] + network.type(of: input.value).shape.dropFirst()))
     }
-    let plan = try Compiler.inferencePlan(
+    return try Compiler.inferencePlan(
       network, inputs: types, normalization: pixelNormalization, threads: Threads.count, precision: chosenPrecision)
-    return (try Compiler.layers(of: plan, network: network), plan.stepCosts.map(\.cost))
   }
 }

@@ -33,6 +33,25 @@ import X86Assembler
     #expect(error > 0)
   }
 
+  @Test func layersSayThatTheyComputeInIntegers() throws {
+    let model = try Model("resnet20", options: ModelOptions(inputShape: [32, 32, 3], classes: 10))
+    let rows = try model.quantized(calibration: images(2, 32)).layerPrecisions()
+    let integers = rows.filter { $0.element == .int8 }
+    #expect(integers.contains { $0.layer == "layer2.0.conv2" } && integers.allSatisfy { !$0.reason.isEmpty })
+    #expect(rows.contains { $0.element == .float32 && $0.layer == "probabilities" })
+    #expect(try model.layerPrecisions().allSatisfy { $0.element == .float32 })
+  }
+
+  /// Scales in the network's text are a small part of a file in which weights are bytes.
+  @Test func aFileHasAQuarterOfTheFloats() throws {
+    let model = try Model("tf_efficientnet_lite0", options: ModelOptions(inputShape: [64, 64, 3], classes: 1000))
+    func byteCount(_ model: Model) throws -> Int {
+      try model.write(into: UnsafeMutableRawBufferPointer(start: nil, count: 0))
+    }
+    let quantized = try model.quantized(calibration: images(1, 64))
+    #expect(try Double(byteCount(quantized)) < 0.27 * Double(byteCount(model)))
+  }
+
   /// The scores of a model's plan on a target.
   private func scores(_ model: Model, _ x: Tensor, on target: CodeTarget?) throws -> [Float] {
     let plan = try Compiler.inferencePlan(
