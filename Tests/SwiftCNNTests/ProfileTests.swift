@@ -1,5 +1,6 @@
 import CNNCore
 import CNNGraph
+import CNNKernels
 import Testing
 
 @testable import SwiftCNN
@@ -47,8 +48,14 @@ import Testing
       try model.layerPrecisions().map { ($0.layer, $0.instruction) }, uniquingKeysWith: { first, _ in first })
     for step in profile.steps {
       for layer in step.layers { #expect(step.instruction == instructions[layer], "\(layer)") }
-      let rate = step.instruction == "amx_bf16" ? profile.tileOperationsPerSecond : profile.operationsPerSecond
-      let arithmetic = try Double(step.operations) / #require(rate)
+      let rate =
+        switch step.instruction {
+        case "amx_bf16": try #require(profile.tileOperationsPerSecond)
+        // Products of pairs, where they are fast.
+        case "avx512_bf16": try 2 * #require(CodeTarget.host).bfloat16Rate * profile.operationsPerSecond
+        default: profile.operationsPerSecond
+        }
+      let arithmetic = Double(step.operations) / rate
       #expect(step.shortestSeconds == max(arithmetic, Double(step.byteCount) / profile.bytesPerSecond), "\(step.name)")
     }
     #expect(tiles.isEmpty == (profile.tileOperationsPerSecond == nil))
