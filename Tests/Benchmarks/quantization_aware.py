@@ -50,6 +50,10 @@ def serve_steps(name: str, way: str, threads: int) -> None:
         y = random.integers(0, 10, step.batch).astype(np.int32)
         model = swiftcnn.create_model(step.model, input_shape=x.shape[1:], classes=10, seed=1)
         if way != "float32":
+            # Ranges are found in a prediction, which needs the statistics that training has made.
+            model.compile(optimizer=swiftcnn.optimizers.SGD(1e-3), loss="sparse_categorical_crossentropy", seed=1)
+            for _ in range(30):
+                model.train_on_batch(x, y)
             model = swiftcnn.quantization_aware(model, x, "minmax", **WAYS[way])
         model.compile(
             optimizer=swiftcnn.optimizers.SGD(1e-3, momentum=0.9), loss="sparse_categorical_crossentropy", seed=1)
