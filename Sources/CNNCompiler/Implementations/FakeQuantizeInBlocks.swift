@@ -7,14 +7,7 @@ struct FakeQuantizeInBlocks: Implementation {
   let name = "stream"
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
-    guard placement.library != nil else { return .refused(noGeneratedCode) }
-    let operands = candidate.node.operands
-    guard let type = placement.typeInBlocks(operands[0]) else { return .refused("its input is row-major") }
-    return .offered(
-      Offer(
-        reads: [Offer.Read(value: operands[0], type: type)]
-          + operands[1...].map { Offer.Read(value: $0, type: placement.type(of: $0)) },
-        cycles: CycleModel.pass(2 * type.byteCount, placement.workers)))
+    placement.considerRounding(candidate, images: 1)
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
@@ -51,14 +44,7 @@ struct FakeQuantizeGradientInBlocks: Implementation {
   let name = "stream"
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
-    guard placement.library != nil else { return .refused(noGeneratedCode) }
-    let operands = candidate.node.operands
-    guard let type = placement.typeInBlocks(operands[0]) else { return .refused("its input is row-major") }
-    return .offered(
-      Offer(
-        reads: operands[...1].map { Offer.Read(value: $0, type: type) }
-          + operands[2...].map { Offer.Read(value: $0, type: placement.type(of: $0)) },
-        cycles: CycleModel.pass(3 * type.byteCount, placement.workers)))
+    placement.considerRounding(candidate, images: 2)
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
@@ -89,4 +75,17 @@ extension FakeQuantizeActivationTraining {
 }
 extension FakeQuantizeActivationGradient {
   static var implementations: [any Implementation] { [FakeQuantizeGradientInBlocks(), PortableImplementation()] }
+}
+
+extension Placement {
+  /// The offer of a pass over so many images, the first operands, which gives one more; behind them are parameters.
+  fileprivate func considerRounding(_ candidate: Candidate, images count: Int) -> Consideration {
+    guard library != nil else { return .refused(noGeneratedCode) }
+    let operands = candidate.node.operands
+    guard let image = typeInBlocks(operands[0]) else { return .refused("its input is row-major") }
+    return .offered(
+      Offer(
+        reads: operands.enumerated().map { Offer.Read(value: $1, type: $0 < count ? image : type(of: $1)) },
+        cycles: CycleModel.pass((count + 1) * image.byteCount, workers)))
+  }
 }

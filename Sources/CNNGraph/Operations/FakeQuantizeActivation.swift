@@ -21,9 +21,6 @@ public struct FakeQuantizeActivation: Operation {
   /// Whether the range stands in training too.
   public var frozen = false
 
-  /// The highest level.
-  static let highestLevel = 255.0
-
   /// Rounding with these constants.
   public init(momentum: Double, freeze: Double) { (self.momentum, self.freeze) = (momentum, freeze) }
 

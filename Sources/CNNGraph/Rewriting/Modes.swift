@@ -9,44 +9,34 @@ extension Graph {
   public func trainingForm() throws(CNNError) -> Graph {
     var statistics: [Value] = []
     var latest: [Value: Value] = [:]
-    /// Says that statistics among a node's operands become the results at the same positions.
-    func update(
-      _ node: Node, _ positions: ClosedRange<Int>, to results: [Value], _ rewriter: GraphRewriter
-    ) throws(CNNError) {
+    /// Puts an operation in a node's place that gives as well what becomes of the statistics among the operands, as results
+    /// at the same positions.
+    func train(
+      _ node: Node, as operation: any Operation, statistics positions: ClosedRange<Int>,
+      _ rewriter: inout GraphRewriter
+    ) throws(CNNError) -> Bool {
+      var operands: [Value] = []
+      for operand in node.operands {
+        let image = try rewriter.image(of: operand)
+        operands.append(latest[image] ?? image)
+      }
+      let results = try rewriter.result.add(operation, operands, name: node.name)
+      rewriter.map(node.results[0], to: results[0])
       for position in positions {
         let statistic = try rewriter.image(of: node.operands[position])
         if latest.updateValue(results[position], forKey: statistic) == nil { statistics.append(statistic) }
       }
-    }
-    func track(
-      _ rounding: FakeQuantizeActivation, _ node: Node, _ rewriter: inout GraphRewriter
-    ) throws(CNNError) -> Bool {
-      guard rounding.momentum > 0, !rounding.frozen else { return false }
-      var operands: [Value] = []
-      for operand in node.operands {
-        let image = try rewriter.image(of: operand)
-        operands.append(latest[image] ?? image)
-      }
-      let results = try rewriter.result.add(FakeQuantizeActivationTraining(rounding), operands, name: node.name)
-      rewriter.map(node.results[0], to: results[0])
-      try update(node, 1...2, to: results, rewriter)
       return true
     }
     var result = try rewriting { rewriter, node throws(CNNError) in
-      if let rounding = node.operation as? FakeQuantizeActivation { return try track(rounding, node, &rewriter) }
+      if let rounding = node.operation as? FakeQuantizeActivation {
+        guard rounding.momentum > 0, !rounding.frozen else { return false }
+        return try train(node, as: FakeQuantizeActivationTraining(rounding), statistics: 1...2, &rewriter)
+      }
       guard let layer = node.operation as? BatchNormalization, !layer.frozen else { return false }
       let learned = node.operands[1...2].compactMap { self.parameter(defining: $0) }
       guard learned.isEmpty || learned.contains(where: \.isTrainable) else { return false }
-      var operands: [Value] = []
-      for operand in node.operands {
-        let image = try rewriter.image(of: operand)
-        operands.append(latest[image] ?? image)
-      }
-      let results = try rewriter.result.add(BatchNormalizationTraining(layer), operands, name: node.name)
-      rewriter.map(node.results[0], to: results[0])
-      // The running mean and variance have the same position among operands and results.
-      try update(node, 3...4, to: results, rewriter)
-      return true
+      return try train(node, as: BatchNormalizationTraining(layer), statistics: 3...4, &rewriter)
     }
     for statistic in statistics {
       if let value = latest[statistic] { try result.addUpdate(of: statistic, to: value) }

@@ -87,25 +87,13 @@ struct VectorCode {
   }
   /// d = a - b of 32-bit integers.
   func subtractIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Address) { emit(k.vpsubd, d, a, .memory(b)) }
-  /// d = a / 2^bits of 32-bit integers, rounded down.
-  func shiftIntegersRight(_ d: WideRegister, _ a: WideRegister, _ bits: Int) {
-    if d.lanes == 16 {
-      k.vpsrad(Zmm(d.number), Zmm(a.number), bits)
-    } else {
-      k.vpsrad(Ymm(d.number), Ymm(a.number), bits)
-    }
-  }
   /// d = a + b of 32-bit integers.
   func addIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Address) { emit(k.vpaddd, d, a, .memory(b)) }
   /// d = a + b of 32-bit integers.
   func addIntegers(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { emit(k.vpaddd, d, a, .register(b)) }
   /// The larger, or smaller, signed 32-bit integers.
-  func maximumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) {
-    emit(k.vpmaxsd, d, a, .register(b))
-  }
-  func minimumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) {
-    emit(k.vpminsd, d, a, .register(b))
-  }
+  func maximumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpmaxsd, d, a, b) }
+  func minimumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpminsd, d, a, b) }
   /// The bits that are set in one of two.
   func exclusiveOr(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { emit(k.vxorps, d, a, .register(b)) }
   /// Shifts 32-bit integers by a number of bits: left, right with zeros, right with the sign.
@@ -133,10 +121,6 @@ struct VectorCode {
     loadByteIntegers(v, address)
     toFloats(v, v)
   }
-  /// The larger integers of 32 bits, signed.
-  func maximumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpmaxsd, d, a, b) }
-  /// The smaller integers of 32 bits, signed.
-  func minimumOfIntegers(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpminsd, d, a, b) }
   /// Stores 32-bit integers, unsigned, as bytes that end at 255. Needs AVX-512.
   func storeLimitedBytes(_ address: Address, _ v: WideRegister) {
     if v.lanes == 16 { k.vpmovusdb(address, Zmm(v.number)) } else { k.vpmovusdb(address, Ymm(v.number)) }

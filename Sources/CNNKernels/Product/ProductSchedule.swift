@@ -98,7 +98,7 @@ struct ProductSchedule: Sendable {
     let tiling = Tiling.best(
       linePixels: linePixels, channels: outputs, depth: element.words(channels) * kernel[0] * kernel[1],
       temporaries: requantizing?.temporaryCount(target) ?? epilogue.temporaryCount, wholeBlocks: element.isInteger,
-      latency: Self.latency(element), input: element, target)
+      input: element, target)
     let panels = Array(repeating: tiling.panels, count: groups).flatMap { $0 }
     panelInputs = panels.indices.map { $0 / tiling.panels.count * blocks * input.blockByteCount }
     let filter = PackedFilter(
@@ -175,16 +175,6 @@ struct ProductSchedule: Sendable {
       runs, panels: panels.count, filterBytes: filterBytes, inputBytes: inputBytes, count: workers.count,
       chunkTiles: max(1, target.secondCacheByteCount / 3 / max(1, tileBytes)), step: step,
       outputStep: places.pixelByteCount)
-  }
-
-  /// The cycles from one addition to a sum to the next.
-  private static func latency(_ element: ElementType) -> Int {
-    switch element {
-    case .bfloat16: 6
-    case .uint8: 5
-    case .int16: 1  // An addition alone.
-    default: 4
-    }
   }
 
   /// Divides panels or pixels among the threads, whichever leaves less to the busiest one.

@@ -11,20 +11,19 @@ struct Tiling: Sendable {
   /// cycle of up to half a register each, and a few dozen cycles to begin and end a tile.
   /// - Parameters:
   ///   - wholeBlocks: whether no panel may end within 16 channels.
-  ///   - latency: the cycles from one addition to a sum to the next.
   ///   - input: what is multiplied.
   static func best(
-    linePixels: Int, channels: Int, depth: Int, temporaries: Int, wholeBlocks: Bool = false, latency: Int = 4,
+    linePixels: Int, channels: Int, depth: Int, temporaries: Int, wholeBlocks: Bool = false,
     input: ElementType = .float32, _ target: CodeTarget
   ) -> Tiling {
     var best = Tiling(channels: channels, width: 1, linePixels, temporaries, input, target)
-    var lowest = best.cost(depth: depth, latency: latency, input, target)
+    var lowest = best.cost(depth: depth, input, target)
     for width in 2...8
     where ProductKernel.registerCount(rows: 1, columns: width, temporaries: temporaries, input: input, target)
       <= target.registerCount
     {
       let tiling = Tiling(channels: channels, width: width, linePixels, temporaries, input, target)
-      let cost = tiling.cost(depth: depth, latency: latency, input, target)
+      let cost = tiling.cost(depth: depth, input, target)
       // Of equals the narrower, whose filter panels are smaller.
       if cost < 0.995 * lowest || (wholeBlocks && best.panels[0].count == 1 && !target.hasAVX512) {
         (best, lowest) = (tiling, cost)
@@ -46,8 +45,18 @@ struct Tiling: Sendable {
     (rowCounts, tileCounts) = Self.cut(linePixels, rows)
   }
 
+  /// The cycles from one addition to a sum to the next.
+  private static func latency(_ input: ElementType) -> Double {
+    switch input {
+    case .bfloat16: 6
+    case .uint8: 5
+    case .int16: 1  // An addition alone.
+    default: 4
+    }
+  }
+
   /// Cycles for one line of pixels.
-  private func cost(depth: Int, latency: Int, _ input: ElementType, _ target: CodeTarget) -> Double {
+  private func cost(depth: Int, _ input: ElementType, _ target: CodeTarget) -> Double {
     var cost = 0.0
     for columns in panels {
       let units = Double(columns.reduce(0, +)) / 16
@@ -55,7 +64,7 @@ struct Tiling: Sendable {
         let products = Double(rows) * units
         let loads = (Double(rows * (ProductKernel.embedsBroadcast(input, target) ? columns.count : 1)) + 2 * units) / 2
         // So many sums must be under way to hide the cycles that each takes.
-        let cycles = max(products, loads, Double(latency))
+        let cycles = max(products, loads, Self.latency(input))
         cost += Double(tiles) * (Double(depth) * cycles + 40 + 2 * products)
       }
     }

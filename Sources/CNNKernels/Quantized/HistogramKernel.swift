@@ -107,8 +107,8 @@ private struct HistogramEmitter {
     // Without the sign, and the bits that do not count.
     code.shiftLeft(v, v, 1)
     code.shiftRight(v, v, 18)
-    code.maximumOfIntegers(v, v, first)
-    code.minimumOfIntegers(v, v, last)
+    code.maximumOfIntegers(v, v, .register(first))
+    code.minimumOfIntegers(v, v, .register(last))
     code.subtractIntegers(v, v, first)
     // Those of negative numbers lie before the bins of 0: -1 - v is not v.
     code.exclusiveOr(v, v, sign)

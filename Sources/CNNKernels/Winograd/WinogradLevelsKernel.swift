@@ -40,7 +40,7 @@ struct WinogradLevelsKernel: Hashable, Sendable {
       for row in 0..<2 {
         for column in 0..<2 {
           let d = sum(row, column, half)
-          code.shiftIntegersRight(d, register(4 * row + column), 2)
+          code.shiftRightSigned(d, register(4 * row + column), 2)
           code.addIntegers(d, d, bias[half * lanes * 4])
         }
       }

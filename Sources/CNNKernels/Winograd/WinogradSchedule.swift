@@ -88,7 +88,7 @@ struct WinogradSchedule: Sendable {
     let lanes = element.isInteger ? (output.channels + 15) / 16 * 16 : output.channels
     let tiling = Tiling.best(
       linePixels: blockTiles, channels: lanes, depth: element.words(input.channels),
-      temporaries: 0, wholeBlocks: true, latency: element == .int16 ? 1 : 4, input: element, target)
+      temporaries: 0, wholeBlocks: true, input: element, target)
     let panels = transformsFilter ? Array(repeating: [16], count: output.blocks) : tiling.panels
     let taps = transformsFilter ? transform.taps : 1
     // For every panel and position the depth, for every depth the panel's lanes; or the filter as it is.
@@ -159,7 +159,9 @@ struct WinogradSchedule: Sendable {
   }
 
   /// What is multiplied: of levels, numbers of 16 bits.
-  static func element(of input: BlockedTensor) -> ElementType { input.element == .uint8 ? .int16 : input.element }
+  private static func element(of input: BlockedTensor) -> ElementType {
+    input.element == .uint8 ? .int16 : input.element
+  }
 
   private var filter: PackedFilter { packing.filter }
   /// Floats of the packed filter for each lane.
