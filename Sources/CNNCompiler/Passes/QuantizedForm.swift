@@ -51,13 +51,13 @@ private struct QuantizedForm {
     let result = node.results[0]
     switch step {
     case .same(let operand): integers[result.index] = integers[operand.index]
-    case .pixels(let zeroPoints):
-      if let pixels = source.pixels(behind: node.operands[0], zeroPoints) {
-        integers[result.index] = try add(QuantizedPixels(zeroPoints: zeroPoints), [rewriter.image(of: pixels)], node)
+    case .pixels(let levels):
+      if let pixels = source.pixels(behind: node.operands[0], levels) {
+        integers[result.index] = try add(QuantizedPixels(levels: levels), [rewriter.image(of: pixels)], node)
       } else {
         try makeFloat(node.operands[0])
         integers[result.index] = try add(
-          QuantizePixels(zeroPoints: zeroPoints), [rewriter.image(of: node.operands[0])], node)
+          QuantizePixels(levels: levels), [rewriter.image(of: node.operands[0])], node)
       }
     case .quantized(let levels):
       try makeFloat(node.operands[0])
@@ -114,8 +114,8 @@ struct QuantizedSteps {
     case same(Value)
     /// The levels of floats.
     case quantized(ByteLevels)
-    /// The pixels of a picture, one level of each channel for 0.
-    case pixels([UInt8])
+    /// The pixels of a picture.
+    case pixels(PixelLevels)
     /// An operation on levels; those of its operands that are `constants` are floats.
     case operation(any Operation, [Value], constants: [Value])
   }
@@ -127,8 +127,8 @@ struct QuantizedSteps {
   private(set) var absorbed: Set<Int> = []
   /// The levels that values have.
   private var levels: [ByteLevels?]
-  /// Of pixels, the level of each channel for 0.
-  private var pixels: [Value: [UInt8]] = [:]
+  /// The levels of pixels.
+  private var pixels: [Value: PixelLevels] = [:]
   /// Whether a value depends on parameters alone.
   private var isConstant: [Bool]
 
@@ -173,9 +173,9 @@ struct QuantizedSteps {
   /// Finds pictures that convolutions alone read.
   private mutating func findPixels() {
     for (position, node) in graph.nodes.enumerated() {
-      guard let zeroPoints = (node.operation as? FakeQuantize)?.pixelZeroPoints else { continue }
+      guard let levels = (node.operation as? FakeQuantize)?.pixelLevels else { continue }
       let result = node.results[0]
-      pixels[result] = zeroPoints
+      pixels[result] = levels
       let readers = consumers[result.index].map { graph.nodes[$0] }
       guard !graph.isKept(result), graph.type(of: result).rank == 4,
         readers.allSatisfy({ ($0.operation as? Convolution2D)?.groups == 1 && product($0, nil, nil, nil) != nil })
@@ -183,7 +183,7 @@ struct QuantizedSteps {
         pixels[result] = nil
         continue
       }
-      byLastNode[position] = .pixels(zeroPoints)
+      byLastNode[position] = .pixels(levels)
     }
   }
 
@@ -260,7 +260,7 @@ struct QuantizedSteps {
   ) -> Step? {
     guard node.operation is Convolution2D || node.operation is Dense, node.operands.count >= 2,
       let input = levels[node.operands[0].index]
-        ?? pixels[node.operands[0]].flatMap({ _ in ByteLevels(scale: 1, zeroPoint: 0) }),
+        ?? pixels[node.operands[0]].flatMap({ ByteLevels(scale: $0.scale, zeroPoint: 0) }),
       let rounding = graph.node(defining: node.operands[1]),
       let weight = (rounding.operation as? FakeQuantize)?.weightLevels, isConstant[node.operands[1].index],
       node.operands.dropFirst(2).allSatisfy({ isConstant[$0.index] })
@@ -272,7 +272,7 @@ struct QuantizedSteps {
     let constants = [rounding.operands[0]] + node.operands.dropFirst(2)
     return .operation(
       QuantizedConvolution2D(
-        operation: node.operation, input: input, pixelZeroPoints: pixels[node.operands[0]] ?? [], weight: weight,
+        operation: node.operation, input: input, pixels: pixels[node.operands[0]], weight: weight,
         hasBias: node.operands.count == 3,
         residual: residual.flatMap(levels(of:)), function: function, result: result),
       [node.operands[0]] + constants + (residual.map { [$0] } ?? []), constants: constants)

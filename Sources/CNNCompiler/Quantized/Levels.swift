@@ -8,12 +8,13 @@ extension TensorType {
       .uint8, shape, quantization: Quantization(scale: levels.scale, zeroPoint: Int32(levels.zeroPoint)))
   }
 
-  /// Pixels, one level apart, of which one of each channel stands for 0.
-  init(pixels zeroPoints: [UInt8], _ shape: [Int]) throws(CNNError) {
+  /// Pixels.
+  init(_ levels: PixelLevels, _ shape: [Int]) throws(CNNError) {
     try self.init(
       .uint8, shape,
       quantization: Quantization(
-        scale: zeroPoints.map { _ in 1 }, zeroPoint: zeroPoints.map { Int32($0) }, axis: max(0, shape.count - 1)))
+        scale: levels.zeroPoints.map { _ in levels.scale }, zeroPoint: levels.zeroPoints.map { Int32($0) },
+        axis: max(0, shape.count - 1)))
   }
 
   /// Throws unless the tensor's bytes stand for what these levels do.

@@ -5,37 +5,37 @@ import CNNKernels
 /// Pixels as they come, as levels.
 struct QuantizedPixels: QuantizedOperation {
   static let name = "quantized_pixels"
-  let zeroPoints: [UInt8]
+  let levels: PixelLevels
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     guard operands[0].element == .uint8, operands[0].quantization == nil else {
       throw CNNError(.shapeMismatch, "the input is \(operands[0]); expected pixels")
     }
-    return [try TensorType(pixels: zeroPoints, operands[0].shape)]
+    return [try TensorType(levels, operands[0].shape)]
   }
 
   func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { LoweredOperation(aliasedOperand: 0) }
 }
 
-/// The pixels nearest to floats, `round(x + zeroPoint)`.
+/// The pixels nearest to floats, `round(x / scale + zeroPoint)`.
 struct QuantizePixels: QuantizedOperation {
   static let name = "quantize_pixels"
-  let zeroPoints: [UInt8]
+  let levels: PixelLevels
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     guard operands[0].element == .float32 else {
       throw CNNError(.shapeMismatch, "the input has element type \(operands[0].element.rawValue); expected float32")
     }
-    return [try TensorType(pixels: zeroPoints, operands[0].shape)]
+    return [try TensorType(levels, operands[0].shape)]
   }
 
   func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let (zeroPoints, count) = (zeroPoints, types.operands[0].count)
+    let (levels, count) = (levels, types.operands[0].count)
     return LoweredOperation(kernel: {
       QuantizedElementwise.quantizePixels(
-        $0.operand(0), zeroPoints, into: $0.byteResult(), count: count, workers: $0.workers)
+        $0.operand(0), levels, into: $0.byteResult(), count: count, workers: $0.workers)
     })
   }
 }
@@ -43,17 +43,18 @@ struct QuantizePixels: QuantizedOperation {
 extension Graph {
   /// The uint8 input of which a value is the pixels less a level of each channel, normalised on the way and taken back; nil
   /// where it is none.
-  func pixels(behind value: Value, _ zeroPoints: [UInt8]) -> Value? {
+  func pixels(behind value: Value, _ levels: PixelLevels) -> Value? {
     guard let node = node(defining: value), let rescaling = node.operation as? Rescaling,
       let before = self.node(defining: node.operands[0]), let normalization = before.operation as? NormalizePixels,
-      normalization.mean.count == zeroPoints.count
+      normalization.mean.count == levels.zeroPoints.count
     else { return nil }
     func constant(_ list: [Double], _ channel: Int) -> Double { list[list.count == 1 ? 0 : channel] }
-    for channel in zeroPoints.indices {
+    for (channel, zeroPoint) in levels.zeroPoints.enumerated() {
       let mean = constant(normalization.mean, channel), deviation = constant(normalization.deviation, channel)
       let scale = constant(rescaling.scale, channel), offset = constant(rescaling.offset, channel)
       for pixel in [0.0, 255] {
-        let level = (pixel / 255 - mean) / deviation * scale + offset + Double(zeroPoints[channel])
+        let real = (pixel / 255 - mean) / deviation * scale + offset
+        let level = real / Double(levels.scale) + Double(zeroPoint)
         if (level - pixel).magnitude > 0.01 { return nil }
       }
     }

@@ -20,14 +20,15 @@ extension Graph {
   /// The network with roundings whose scales are parameters, to be trained: as `rounding(_:pixels:weights:)` else.
   /// - Parameters:
   ///   - values: the names of the values that are rounded.
+  ///   - pixels: by the name of a value that is pixels less one of each channel, their levels, which stand.
   ///   - weights: the layers whose weights are, each with the batch normalisation that becomes part of it, by name; nil for
   ///     none.
   /// - Returns: as well, by the name of a value, those of the parameters with its scale and its zero point.
   public func roundingInTraining(
-    _ values: [String], weights: [String: String?], _ options: TrainedRounding
+    _ values: [String], pixels: [String: PixelLevels] = [:], weights: [String: String?], _ options: TrainedRounding
   ) throws(CNNError) -> (graph: Graph, parameters: [String: (scale: String, zeroPoint: String)]) {
     var names = self, parameters: [String: (scale: String, zeroPoint: String)] = [:]
-    for value in values {
+    for value in values where pixels[value] == nil {
       // Two for a value, whose names nothing has yet.
       parameters[value] = (names.uniqueName("\(value).scale"), names.uniqueName("\(value).zero_point"))
     }
@@ -35,7 +36,8 @@ extension Graph {
       momentum: options.learnsScales ? 0 : options.momentum, freeze: options.freeze)
     let scaleRole: Parameter.Role = options.learnsScales ? .quantizationScale : .statistic
     let graph = try rounding { value in
-      parameters[value].map { names in
+      if let levels = pixels[value] { return (FakeQuantize(levels), []) }
+      return parameters[value].map { names in
         let scale = Parameter(name: names.scale, shape: [1], role: scaleRole, initializer: .zeros)
         let zero = Parameter(name: names.zeroPoint, shape: [1], role: .statistic, initializer: .zeros)
         return (operation, [scale, zero])
@@ -57,10 +59,13 @@ extension Graph {
     nodes.contains { $0.operation is FakeQuantizeActivation || $0.operation is FakeQuantizeWeight }
   }
 
-  /// The network without the roundings whose scales are parameters.
+  /// The network that was rounded in training, without that.
   public func withoutTrainedRoundings() throws(CNNError) -> Graph {
     try rewriting { rewriter, node throws(CNNError) in
-      guard node.operation is FakeQuantizeActivation || node.operation is FakeQuantizeWeight else { return false }
+      guard
+        node.operation is FakeQuantizeActivation || node.operation is FakeQuantizeWeight
+          || (node.operation as? FakeQuantize)?.pixelLevels != nil
+      else { return false }
       rewriter.map(node.results[0], to: try rewriter.image(of: node.operands[0]))
       return true
     }.removingDeadParameters()

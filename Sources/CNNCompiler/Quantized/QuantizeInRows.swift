@@ -20,7 +20,7 @@ struct QuantizeInRows: Implementation {
     let levels: [ByteLevels]
     switch candidate.node.operation {
     case let quantize as Quantize: levels = [quantize.levels]
-    case let quantize as QuantizePixels: levels = quantize.zeroPoints.compactMap { ByteLevels(scale: 1, zeroPoint: $0) }
+    case let quantize as QuantizePixels: levels = quantize.levels.channels
     default: throw CNNError(.internalFault, "'\(candidate.node.operation.kind)' gives no levels")
     }
     let rounding = ByteRounding(levels, library: library), count = placement.imageType(images[0]).count

@@ -11,8 +11,8 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   /// `Convolution2D` or `Dense`.
   let operation: any Operation
   let input: ByteLevels
-  /// Of a picture's pixels, the level of each channel that stands for 0; else empty.
-  var pixelZeroPoints: [UInt8] = []
+  /// Where the input is a picture's pixels, their levels.
+  var pixels: PixelLevels?
   let weight: WeightLevels
   let hasBias: Bool
   var residual: ByteLevels?
@@ -35,13 +35,13 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     let count = 2 + (hasBias ? 1 : 0) + (residual == nil ? 0 : 1)
     try require(operands, count: count...count)
-    if pixelZeroPoints.isEmpty {
-      try operands[0].require(input, as: "the input")
-    } else {
-      let expected = try TensorType(pixels: pixelZeroPoints, operands[0].shape)
+    if let pixels {
+      let expected = try TensorType(pixels, operands[0].shape)
       guard operands[0] == expected else {
         throw CNNError(.shapeMismatch, "the input is \(operands[0]); expected \(expected)")
       }
+    } else {
+      try operands[0].require(input, as: "the input")
     }
     let x = try operands[0].floats
     let shape = try operation.resultTypes([x] + operands[1..<(hasBias ? 3 : 2)])[0].shape
@@ -61,7 +61,7 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   }
 
   /// The level around the image, one, or one for each channel.
-  var zeroPoints: [UInt8] { pixelZeroPoints.isEmpty ? [input.zeroPoint] : pixelZeroPoints }
+  var zeroPoints: [UInt8] { pixels?.zeroPoints ?? [input.zeroPoint] }
 
   /// What becomes of the sums.
   var requantization: Requantization {

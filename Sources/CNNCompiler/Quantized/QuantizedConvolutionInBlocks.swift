@@ -45,7 +45,7 @@ struct QuantizedConvolutionInBlocks: Implementation {
     _ operation: QuantizedConvolution2D, _ x: Value, _ geometry: ConvolutionGeometry, _ placement: Placement,
     _ target: CodeTarget
   ) -> Bool {
-    if !operation.pixelZeroPoints.isEmpty { return true }
+    if operation.pixels != nil { return true }
     return operation.operation is Convolution2D && geometry.inputChannels < 8 && !placement.isInBlocks(x)
       && products.refusal(ofBytes: geometry, isPicture: true, target) == nil
   }

@@ -17,7 +17,7 @@ struct QuantizedDepthwiseConvolution: Implementation {
     }
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     guard operation.operation is Convolution2D else { return .refused("it is no convolution") }
-    guard operation.pixelZeroPoints.isEmpty else { return .refused("each channel has a zero point of its own") }
+    guard operation.pixels == nil else { return .refused("each channel has a zero point of its own") }
     let x = candidate.node.operands[0]
     guard let image = placement.blockedType(x) else { return .refused("its input has no blocks of channels") }
     let geometry = try placement.geometry(of: candidate.node)

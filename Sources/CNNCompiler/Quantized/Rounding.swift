@@ -5,13 +5,13 @@ extension Graph {
   /// The network with the roundings of activations and weights that `quantizedForm` computes in integers.
   /// - Parameters:
   ///   - levels: by the name of a value, how it is rounded.
-  ///   - pixels: by the name of a value that is pixels less a level of each channel, these levels.
+  ///   - pixels: by the name of a value that is pixels less one of each channel, their levels.
   ///   - weights: by the name of a layer, how its weight is.
   public func rounding(
-    _ levels: [String: ByteLevels], pixels: [String: [UInt8]] = [:], weights: [String: WeightLevels]
+    _ levels: [String: ByteLevels], pixels: [String: PixelLevels] = [:], weights: [String: WeightLevels]
   ) throws(CNNError) -> Graph {
     try rounding { name in
-      (pixels[name].map { FakeQuantize(pixels: $0) } ?? levels[name].map { FakeQuantize($0) }).map { ($0, []) }
+      (pixels[name].map { FakeQuantize($0) } ?? levels[name].map { FakeQuantize($0) }).map { ($0, []) }
     } weight: { layer in
       weights[layer].map { levels in
         let scales = levels.scales.map(\.shortest)
@@ -68,9 +68,10 @@ extension Graph {
 }
 
 extension FakeQuantize {
-  /// The rounding to pixels of which one of each channel stands for 0.
-  init(pixels zeroPoints: [UInt8]) {
-    self.init(scale: [1], zeroPoint: zeroPoints.map { Double($0) }, minimum: 0, maximum: 255)
+  /// The rounding to these pixels.
+  init(_ levels: PixelLevels) {
+    self.init(
+      scale: [levels.scale.shortest], zeroPoint: levels.zeroPoints.map { Double($0) }, minimum: 0, maximum: 255)
   }
 
   /// The rounding to these levels.

@@ -42,7 +42,7 @@ public struct RoundingComparison: Sendable {
       try rewriter.copy(node)
       let rounding = node.operation as? FakeQuantize, value = node.results[0]
       guard !steps.absorbed.contains(position), !isConstant[value.index], !(node.operation is Reshape),
-        source.type(of: value).element == .float32, rounding?.pixelZeroPoints == nil
+        source.type(of: value).element == .float32, rounding?.pixelLevels == nil
       else { continue }
       guard let exact = try counterpart(rounding == nil ? value : node.operands[0], rewriter) else {
         if rounding == nil { continue }
@@ -75,7 +75,7 @@ public struct RoundingComparison: Sendable {
     var roundings: [(name: String, exact: Value, rounded: Value)] = []
     for node in source.nodes {
       guard let rounding = node.operation as? FakeQuantize, !isConstant[node.results[0].index],
-        rounding.pixelZeroPoints == nil
+        rounding.pixelLevels == nil
       else { continue }
       roundings.append(
         (node.name, try rewriter.image(of: node.operands[0]), try rewriter.image(of: node.results[0])))

@@ -12,12 +12,12 @@ extension FakeQuantize {
       scale: Float(scale[0]), zeroPoint: UInt8(numbers[0]), minimum: UInt8(numbers[1]), maximum: UInt8(numbers[2]))
   }
 
-  /// The levels of pixels, one apart, of which one of each channel stands for 0; nil where it rounds to others.
-  public var pixelZeroPoints: [UInt8]? {
-    guard scale == [1], zeroPoint.count > 1, axis == -1, minimum == 0, maximum == 255,
+  /// The levels of pixels, of which one of each channel stands for 0; nil where it rounds to others.
+  public var pixelLevels: PixelLevels? {
+    guard scale.count == 1, zeroPoint.count > 1, axis == -1, minimum == 0, maximum == 255,
       zeroPoint.allSatisfy({ (0...255).contains($0) && $0 == $0.rounded() })
     else { return nil }
-    return zeroPoint.map { UInt8($0) }
+    return PixelLevels(scale: Float(scale[0]), zeroPoints: zeroPoint.map { UInt8($0) })
   }
 
   /// The signed bytes that a weight is rounded to; nil where it is not.

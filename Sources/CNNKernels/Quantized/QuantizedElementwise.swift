@@ -14,11 +14,11 @@ public enum QuantizedElementwise {
 
   /// The pixels nearest to NHWC floats, `round(x + zeroPoint)` with one for each channel, halves to the even one; NaN is 0.
   public static func quantizePixels(
-    _ x: UnsafePointer<Float>, _ zeroPoints: [UInt8], into y: UnsafeMutablePointer<UInt8>, count: Int, workers: Workers
+    _ x: UnsafePointer<Float>, _ pixels: PixelLevels, into y: UnsafeMutablePointer<UInt8>, count: Int, workers: Workers
   ) {
-    let levels = zeroPoints.map { ByteLevels(scale: 1, zeroPoint: $0) }
+    let levels = pixels.channels
     workers.forEachRange(of: count, grain: Workers.grainOfFloats) { range, _ in
-      for i in range { y[i] = levels[i % levels.count]?.level(of: x[i]) ?? 0 }
+      for i in range { y[i] = levels[i % levels.count].level(of: x[i]) }
     }
   }
 

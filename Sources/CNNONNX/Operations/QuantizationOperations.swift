@@ -342,7 +342,7 @@ extension Constant {
     guard element == ElementCode.int8 || element == ElementCode.uint8, case .levels(let levels) = content,
       levels.indices.allSatisfy({ (-128...127).contains(levels[$0] - zero($0)) })
     else { return nil }
-    return FakeQuantize(scale: scale.map { Double($0) }, axis: axis, minimum: -128, maximum: 127)
+    return FakeQuantize(scale: scale.map(\.shortest), axis: axis, minimum: -128, maximum: 127)
   }
 
   /// Whether these are whole numbers.

@@ -6,8 +6,8 @@ import CNNGraph
 /// (Ioffe and Szegedy 2015, section 3.1).
 struct FoldedNetwork {
   private(set) var graph: Graph
-  /// The value that is pixels less a level of each channel, and these levels; nil where there is none.
-  private(set) var pixels: (name: String, zeroPoints: [UInt8])?
+  /// The value that is pixels less one of each channel, and their levels; nil where there is none.
+  private(set) var pixels: (name: String, levels: PixelLevels)?
   /// By the name of a convolution, that of the batch normalisation that is part of it.
   let normalizations: [String: String]
   private let value: (String) -> UnsafeMutableBufferPointer<Float>?
@@ -74,65 +74,17 @@ struct FoldedNetwork {
   /// The numbers of a parameter, as they are here.
   func numbers(_ name: String) -> [Float] { values[name] ?? value(name).map { Array($0) } ?? [] }
 
-  /// Makes the layers that read pixels read them as they come: the normalisation `(pixel / 255 - mean) / deviation` goes into
-  /// their weights and biases, but for a whole level of each channel, which then stands for 0 around the picture.
-  /// - Parameter isLayer: whether a node's weight is quantised.
+  /// Makes the layers that read pixels read them as they come; see `Graph.readingPixels`.
+  /// - Parameters:
+  ///   - step: how far pixels are to lie apart.
+  ///   - isLayer: whether a node's weight is quantised.
   mutating func takePixels(
-    _ normalization: (mean: [Double], deviation: [Double]), isLayer: (Node) -> Bool
+    _ normalization: (mean: [Double], deviation: [Double]), step: Double = 1, isLayer: (Node) -> Bool
   ) throws(CNNError) {
-    guard let input = graph.pixelInput, graph.type(of: input.value).rank == 4 else { return }
-    let source = graph, channels = normalization.mean.count
-    let consumers = source.consumers(), readers = consumers[input.value.index].map { source.nodes[$0] }
-    guard channels > 1, !readers.isEmpty, !source.isKept(input.value),
-      readers.allSatisfy({ node in
-        (node.operation as? Convolution2D)?.groups == 1 && isLayer(node)
-          && node.operands[1...].allSatisfy { consumers[$0.index].count == 1 }
-      })
-    else { return }
-    let levels = normalization.mean.map { min(max(($0 * 255).rounded(), 0), 255) }
-    let rests = (0..<channels).map { normalization.mean[$0] * 255 - levels[$0] }
-    let scale = normalization.deviation.map { $0 * 255 }
-    var values = values, pixelName = ""
-    let readerNames = Set(readers.map(\.name))
-    graph = try source.rewriting { rewriter, node throws(CNNError) in
-      guard readerNames.contains(node.name) else { return false }
-      if pixelName.isEmpty {
-        pixelName = rewriter.result.uniqueName("\(input.name).pixels")
-        let image = try rewriter.result.addSingle(
-          Rescaling(scale: scale, offset: rests), [rewriter.image(of: input.value)], name: pixelName)
-        rewriter.map(input.value, to: image)
-      }
-      let weightName = source.name(of: node.operands[1]), shape = source.type(of: node.operands[1]).shape
-      let taps = shape[2] * shape[3]
-      var weight = numbers(weightName), bias = [Float](repeating: 0, count: shape[0]), biasName = ""
-      if let given = node.operands.dropFirst(2).first {
-        biasName = source.name(of: given)
-        bias = numbers(biasName)
-      } else {
-        biasName = rewriter.result.uniqueName("\(node.name).bias")
-        _ = try rewriter.result.addParameter(
-          Parameter(name: biasName, shape: [shape[0]], role: .bias, initializer: .zeros))
-      }
-      for output in 0..<shape[0] {
-        var sum = 0.0
-        for index in 0..<channels * taps {
-          let place = output * channels * taps + index
-          weight[place] = Float(Double(weight[place]) / scale[index / taps])
-          sum += Double(weight[place]) * rests[index / taps]
-        }
-        bias[output] -= Float(sum)
-      }
-      (values[weightName], values[biasName]) = (weight, bias)
-      guard let biasValue = rewriter.result.value(named: biasName) else {
-        throw CNNError(.internalFault, "there is no parameter '\(biasName)'")
-      }
-      let result = try rewriter.result.addSingle(
-        node.operation,
-        [rewriter.image(of: input.value), rewriter.image(of: node.operands[1]), biasValue], name: node.name)
-      rewriter.map(node.results[0], to: result)
-      return true
+    guard let reading = try graph.readingPixels(normalization, step: step, numbers: numbers, isLayer: isLayer) else {
+      return
     }
-    self.values = values
-    pixels = (pixelName, levels.map { UInt8($0) })
+    (graph, pixels) = (reading.graph, (reading.name, reading.levels))
+    values.merge(reading.values) { _, new in new }
   }
 }

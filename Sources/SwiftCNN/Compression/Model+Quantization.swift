@@ -58,9 +58,7 @@ extension Model {
       }
       if options.equalizes { folded.equalize() }
       let isSkipped = try skipping(options.skip, among: folded.graph)
-      if let pixels = zip(network.inputs, x.arrays).first(where: { $0.0.name == network.pixelInput?.name }),
-        pixels.1.element == .uint8
-      {
+      if x.isOfPixels(network) {
         let layers = QuantizationPoints(folded.graph, skipping: isSkipped).layers.map { folded.graph.nodes[$0].name }
         try folded.takePixels((pixelNormalization.mean, pixelNormalization.deviation)) { layers.contains($0.name) }
       }
@@ -157,6 +155,13 @@ extension Model {
     }
     if !options.perChannel { largest = [largest.max() ?? 0] }
     return WeightLevels(scales: largest.map { WeightLevels.scale(ofLargest: $0) })
+  }
+}
+
+extension Samples {
+  /// Whether what a network takes pixels from are such.
+  func isOfPixels(_ network: Graph) -> Bool {
+    zip(network.inputs, arrays).first { $0.0.name == network.pixelInput?.name }?.1.element == .uint8
   }
 }
 

@@ -47,10 +47,33 @@ extension Model {
       throw CNNError(
         .invalidState, "'\(name)' is \(hasRoundings ? "quantised" : "made to be trained for integers") already")
     }
+    let isSkipped = try skipping(options.skip, among: network)
+    let readsPixels = x.map { $0.isOfPixels(network) } ?? (trainedOn == .pixels)
+    if readsPixels, let reading = try readingPixels(isSkipped) {
+      let model = try model(of: reading.graph, reading.values)
+      return try model.roundedInTraining(x, options, isSkipped, pixels: [reading.name: reading.levels])
+    }
+    return try roundedInTraining(x, options, isSkipped, pixels: [:])
+  }
+
+  /// This network, to be trained, whose first layers read pixels as they come; nil where they do not.
+  private func readingPixels(_ isSkipped: (String) -> Bool) throws(CNNError) -> PixelReading? {
+    let network = networkWithFlags, (mean, deviation) = (pixelNormalization.mean, pixelNormalization.deviation)
+    let layers = QuantizationPoints(network, skipping: isSkipped).layers.map { network.nodes[$0].name }
+    return try network.readingPixels(
+      (mean, deviation), step: PixelReading.step(deviation),
+      numbers: { name in self.parameters.position(of: name).map { Array(self.parameters.values(at: $0)) } ?? [] },
+      isLayer: { layers.contains($0.name) })
+  }
+
+  /// - Parameter pixels: by the name of a value that is pixels less one of each channel, their levels.
+  private func roundedInTraining(
+    _ x: Samples?, _ options: QuantizationAwareOptions, _ isSkipped: (String) -> Bool, pixels: [String: PixelLevels]
+  ) throws(CNNError) -> Model {
     let folded = try FoldedNetwork(network) { name in
       self.parameters.position(of: name).map { self.parameters.values(at: $0) }
     }
-    let points = QuantizationPoints(folded.graph, skipping: try skipping(options.skip, among: folded.graph))
+    let points = QuantizationPoints(folded.graph, skipping: isSkipped)
     guard !points.layers.isEmpty else {
       throw CNNError(.invalidArgument, "'\(name)' has no layer that can be quantised")
     }
@@ -64,7 +87,7 @@ extension Model {
     (rounding.freeze, rounding.perChannel) = (options.freeze, options.perChannel)
     let layers = points.layers.map { folded.graph.nodes[$0].name }
     let (graph, parameters) = try networkWithFlags.roundingInTraining(
-      points.values.map(place),
+      points.values.map(place), pixels: pixels,
       weights: Dictionary(layers.map { ($0, folded.normalizations[$0]) }, uniquingKeysWith: { first, _ in first }),
       rounding)
     var values: [String: [Float]] = [:]
@@ -123,7 +146,8 @@ extension Model {
       }.map(\.name))
     if options.strict { try folded.graph.requireNoIslands { !rounded.contains($0) } }
     let layers = folded.graph.nodes.filter { rounded.contains($0.name) }
-    let result = try plain.rounded(levels, layers, options)
+    let pixels = pixelRounding.map { [$0.name: $0.levels] } ?? [:]
+    let result = try plain.rounded(levels, pixels: pixels, layers, options)
     var record = QuantizationRecord()
     record.skipped = folded.graph.nodes.filter {
       ($0.operation is Convolution2D || $0.operation is Dense) && !rounded.contains($0.name)

@@ -58,7 +58,19 @@ extension Model {
   }
 
   /// Whether activations are rounded to levels.
-  var hasRoundings: Bool { network.nodes.contains { $0.operation is FakeQuantize } }
+  var hasRoundings: Bool {
+    !network.isRoundedInTraining && network.nodes.contains { $0.operation is FakeQuantize }
+  }
+
+  /// The value of this network that is rounded to pixels, and their levels; nil where there is none.
+  var pixelRounding: (name: String, levels: PixelLevels)? {
+    for node in network.nodes {
+      if let levels = (node.operation as? FakeQuantize)?.pixelLevels {
+        return (network.name(of: node.operands[0]), levels)
+      }
+    }
+    return nil
+  }
 
   private func requireRoundings() throws(CNNError) {
     guard hasRoundings else { throw CNNError(.invalidState, "'\(name)' is not quantised; make it so first") }
@@ -91,8 +103,10 @@ extension Model {
       self.parameters.position(of: name).map { self.parameters.values(at: $0) }
     }
     if isEqualized { result.equalize() }
-    if other.network.nodes.contains(where: { ($0.operation as? FakeQuantize)?.pixelZeroPoints != nil }) {
-      try result.takePixels((pixelNormalization.mean, pixelNormalization.deviation)) { layers.contains($0.name) }
+    if let pixels = other.pixelRounding {
+      try result.takePixels(
+        (pixelNormalization.mean, pixelNormalization.deviation), step: Double(pixels.levels.scale)
+      ) { layers.contains($0.name) }
     }
     return result
   }
@@ -184,7 +198,7 @@ extension Model {
   /// The steps of a prediction of one sample of the size that the network was built with: of pixels where it reads them. The
   /// caller has the model.
   func outlineForOne() throws(CNNError) -> [StepOutline] {
-    let readsPixels = network.nodes.contains { ($0.operation as? FakeQuantize)?.pixelZeroPoints != nil }
+    let readsPixels = pixelRounding != nil
     var types: [TensorType] = []
     for input in network.inputs {
       let isPixels = readsPixels && input.name == network.pixelInput?.name

@@ -8,15 +8,15 @@ struct Rounding {
   /// The model of floats, its batch normalisations folded.
   let plain: Model
   let options: QuantizationOptions
-  /// The value that is pixels less a level of each channel, and these levels; nil where there is none.
-  let pixels: (name: String, zeroPoints: [UInt8])?
+  /// The value that is pixels less one of each channel, and their levels; nil where there is none.
+  let pixels: (name: String, levels: PixelLevels)?
   /// The calibration images.
   let images: Samples
   let isSkipped: (String) -> Bool
   private var known = Model.Calibration()
 
   init(
-    plain: Model, options: QuantizationOptions, pixels: (name: String, zeroPoints: [UInt8])?, images: Samples,
+    plain: Model, options: QuantizationOptions, pixels: (name: String, levels: PixelLevels)?, images: Samples,
     isSkipped: @escaping (String) -> Bool
   ) {
     (self.plain, self.options, self.pixels, self.images) = (plain, options, pixels, images)
@@ -38,7 +38,7 @@ struct Rounding {
     let names = Set(points.values.map(graph.name(of:)))
     // Floats read the pixels as they are.
     let pixels = pixels.flatMap { pixels in
-      layers.contains { graph.name(of: $0.operands[0]) == pixels.name } ? [pixels.name: pixels.zeroPoints] : nil
+      layers.contains { graph.name(of: $0.operands[0]) == pixels.name } ? [pixels.name: pixels.levels] : nil
     }
     let result = try plain.rounded(
       known.levels.filter { names.contains($0.key) }, pixels: pixels ?? [:], layers, means: known.means, options)
@@ -60,10 +60,11 @@ extension Model {
   /// This model with roundings of activations, and of the weights of layers.
   /// - Parameters:
   ///   - levels: by the name of a value, how it is rounded.
-  ///   - pixels: by the name of a value that is pixels less a level of each channel, these levels.
+  ///   - pixels: by the name of a value that is pixels less one of each channel, their levels.
   ///   - means: by the name of a layer, the mean of each channel that it reads, where biases are corrected.
   func rounded(
-    _ levels: [String: ByteLevels], pixels: [String: [UInt8]] = [:], _ layers: [Node], means: [String: [Float]] = [:],
+    _ levels: [String: ByteLevels], pixels: [String: PixelLevels] = [:], _ layers: [Node],
+    means: [String: [Float]] = [:],
     _ options: QuantizationOptions
   ) throws(CNNError) -> Model {
     var weights: [String: WeightLevels] = [:]

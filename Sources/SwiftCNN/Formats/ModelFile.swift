@@ -4,7 +4,8 @@ import CNNGraph
 
 /// The model file: safetensors, with the network and what belongs to it in the metadata.
 ///
-/// Any safetensors reader sees the parameters under their names. A checkpoint has the optimizer's tensors beside them.
+/// Any safetensors reader sees the parameters under their names. Beside them are long lists of the network's numbers, see
+/// `ListTensors`, and in a checkpoint the optimizer's tensors.
 enum ModelFile {
   static let graphKey = "swiftcnn.graph", modelKey = "swiftcnn.model", trainingKey = "swiftcnn.training"
   static let notesKey = "swiftcnn.notes"
@@ -32,12 +33,14 @@ enum ModelFile {
     return (try? object(text)).flatMap(InputValues.init(in:))
   }
 
-  /// Tells which tensors of a file are passed over: PyTorch's counters of batches, and in a checkpoint of this library
-  /// the optimizer's and the notes'.
+  /// Tells which tensors of a file are passed over: PyTorch's counters of batches, in a file of this library the lists of
+  /// its network, and in a checkpoint the optimizer's and the notes'.
   static func isPassedOver(in file: any TensorFile) -> (_ name: String) -> Bool {
-    let isCheckpoint = (file as? SafetensorsFile)?.metadata[trainingKey] != nil
+    let metadata = (file as? SafetensorsFile)?.metadata
+    let hasNetwork = metadata?[graphKey] != nil, isCheckpoint = metadata?[trainingKey] != nil
     return { name in
       name == "num_batches_tracked" || name.hasSuffix(".num_batches_tracked")
+        || hasNetwork && name.hasPrefix(ListTensors.prefix)
         || isCheckpoint && (name.hasPrefix(optimizerPrefix) || name == notesTensor || name == measuresTensor)
     }
   }
@@ -87,8 +90,10 @@ extension Model {
           + "bits; expected 'float32', or a file without the training state")
     }
     return try lock.reading { () throws(CNNError) in
+      let (text, lists) = ListTensors.separated(networkWithFlags)
       var header = JSONObject()
-      header["format"] = 1
+      // The second has lists of the network as tensors.
+      header["format"] = lists.isEmpty ? 1 : 2
       header["name"] = .string(name)
       header["mean"] = .array(pixelNormalization.mean.map { .number($0) })
       header["std"] = .array(pixelNormalization.deviation.map { .number($0) })
@@ -102,7 +107,7 @@ extension Model {
       var metadata = [
         // What PyTorch's writer sets, and some of its readers ask for.
         "format": "pt",
-        ModelFile.graphKey: try networkWithFlags.json.serialized(),
+        ModelFile.graphKey: try text.serialized(),
         ModelFile.modelKey: try JSON.object(header).serialized(),
       ]
       metadata.merge(self.metadata) { own, _ in own }
@@ -119,6 +124,19 @@ extension Model {
         }
       }
       append(parameters, levels: includingTrainingState ? [:] : levels) { $0 }
+      let numbers = try Memory(
+        count: lists.reduce(0) { $0 + $1.numbers.count }, of: .float32, for: "the network's lists")
+      defer { withExtendedLifetime(numbers) {} }
+      var end = 0
+      for list in lists {
+        let start = end
+        end += list.numbers.count
+        _ = numbers.floats[start..<end].update(fromContentsOf: list.numbers)
+        tensors.append(
+          .init(
+            name: list.name, shape: [list.numbers.count], type: .float32,
+            bytes: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: numbers.floats[start..<end]))))
+      }
       if includingTrainingState {
         let state = try compiled()
         var training = JSONObject()
@@ -178,10 +196,10 @@ extension Model {
     }
     do throws(CNNError) {
       let header = try ModelFile.object(modelText)
-      guard try header.integer("format") == 1 else {
-        throw CNNError(.malformedFile, "format \(try header.integer("format")) is not known; expected 1")
+      guard try (1...2).contains(header.integer("format")) else {
+        throw CNNError(.malformedFile, "format \(try header.integer("format")) is not known; expected 1 or 2")
       }
-      let graph = if let known = file.network { known } else { try Graph(json: JSON(parsing: graphText)) }
+      let graph = try file.readNetwork(graphText)
       // Before memory is taken for a network that the file does not have.
       try ParameterStorage.check(graph.parameters, against: file)
       try self.init(

@@ -33,7 +33,7 @@ public final class SafetensorsFile: Sendable {
 
   private let file: FileReader
   /// The network in the metadata of a model file with signed bytes among its weights, which stand for what it says; else nil.
-  let network: Graph?
+  private let network: Graph?
   private let weightLevels: [String: WeightLevels]
   private let positions: [String: Int]
 
@@ -61,9 +61,20 @@ public final class SafetensorsFile: Sendable {
     var positions: [String: Int] = [:]
     for (position, tensor) in tensors.enumerated() { positions[tensor.name] = position }
     self.positions = positions
-    let graph = tensors.contains { $0.type == .int8 } ? metadata[ModelFile.graphKey] : nil
-    network = graph.flatMap { text in (try? JSON(parsing: text)).flatMap { try? Graph(json: $0) } }
+    let text = tensors.contains { $0.type == .int8 } ? metadata[ModelFile.graphKey] : nil
+    network = text.flatMap { [tensors] text in try? Self.network(text, tensors, file) }
     weightLevels = network?.weightLevels ?? [:]
+  }
+
+  /// The network that the metadata has as `text`, with those of its numbers that are tensors.
+  /// - Throws: `.malformedFile` naming what is wrong with it; as `read(_:into:)`.
+  func readNetwork(_ text: String) throws(CNNError) -> Graph {
+    if let network { return network }
+    return try Self.network(text, tensors, file)
+  }
+
+  private static func network(_ text: String, _ tensors: [Tensor], _ file: FileReader) throws(CNNError) -> Graph {
+    try Graph(json: ListTensors.joined(JSON(parsing: text), tensors, of: file))
   }
 
   /// The row of the tensor `name`; nil if the file has none.

@@ -43,7 +43,9 @@ import Testing
   @Test(arguments: 0..<UInt64(12)) func floatsAreRoundedAsDefined(_ seed: UInt64) throws {
     var random = RandomNumbers(seed: seed)
     let channels = random.int(1...4), count = random.int(1...3000), workers = Workers(count: random.int(1...3))
-    let levels = try random.levels(scale: 0.5...2), zeroPoints = random.bytes(channels)
+    let levels = try random.levels(scale: 0.5...2)
+    let ofPixels = try #require(
+      PixelLevels(scale: [1, 0.5, 0.25][random.int(0...2)], zeroPoints: random.bytes(channels)))
     // Ties, numbers beyond all levels and no numbers among them.
     var x = (0..<count).map { _ in Float(random.int(-600...600)) / 2 }
     for (place, odd) in [Float.nan, .infinity, -.infinity, 3e38, -3e38, -0.0].enumerated() where place < count {
@@ -54,12 +56,12 @@ import Testing
       QuantizedElementwise.quantize(x, levels, into: $0, count: count, workers: $1)
     }
     let pixels = KernelChecks.output(count, initial: UInt8(0)) {
-      QuantizedElementwise.quantizePixels(x, zeroPoints, into: $0, count: count, workers: $1)
+      QuantizedElementwise.quantizePixels(x, ofPixels, into: $0, count: count, workers: $1)
     }
     for target in CodeTarget.tried {
       let library = KernelLibrary(target)
       let one = ByteRounding([levels], library: library)
-      let several = ByteRounding(zeroPoints.compactMap { ByteLevels(scale: 1, zeroPoint: $0) }, library: library)
+      let several = ByteRounding(ofPixels.channels, library: library)
       try library.finish()
       for (rounding, expected) in [(one, rounded), (several, pixels)] {
         // A byte behind the last one stays as it is.

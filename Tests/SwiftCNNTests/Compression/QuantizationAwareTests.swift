@@ -20,6 +20,10 @@ import Testing
     return x
   }
 
+  static func pixels(_ count: Int) throws -> Tensor {
+    try Tensor(images(count).values.map { UInt8(($0 + 1) * 127) }, shape: [count, size, size, 3])
+  }
+
   static func labels(_ count: Int) throws -> Tensor {
     try Tensor((0..<count).map { Int32($0 * 7 % 10) }, shape: [count])
   }
@@ -94,8 +98,68 @@ import Testing
   /// levels are few beside what rounding changes at all.
   @Test(arguments: families, [0, 1, 2])
   func integersGiveTheScoresOfTheTrainedModel(_ name: String, _ rule: Int) throws {
-    let model = try Self.model(name), before = try model.bits()
-    let x = try Self.images(16), y = try Self.labels(16)
+    let x = try Self.images(16), (trained, integers) = try Self.trained(name, rule, x)
+    let scores = try trained.predict(x), noise = try Self.noise(of: trained, x, scores)
+    let difference = try Self.difference(scores, integers.predict(x))
+    #expect(difference < noise / 4)
+  }
+
+  /// Pixels go into the first layer as they come, in training as in integers, where they are normalised as well.
+  @Test(arguments: families, [0, 1, 2]) func pixelsAreTakenAsTheyCome(_ name: String, _ rule: Int) throws {
+    let x = try Self.pixels(16), (trained, integers) = try Self.trained(name, rule, x)
+    // A level may be another one where a bias is rounded. In so small a network few of these make many: that the scores
+    // are nearer to each other than all rounding puts them apart is not so of these pictures.
+    let first = try #require(trained.network.nodes.first { $0.operation is FakeQuantizeActivation })
+    let (a, b) = (try Self.values(first.name, of: trained, x), try Self.values(first.name, of: integers, x))
+    let step = try trained.values("\(trained.network.name(of: first.operands[0])).scale")[0]
+    let differences = zip(a, b).map { ($0 - $1).magnitude }
+    #expect(differences.allSatisfy { $0 < 1.01 * step } && differences.count { $0 > 0.5 * step } * 100 < a.count)
+    let scores = try trained.predict(x)
+    #expect(try Self.difference(scores, integers.predict(x)) < 2 * Self.noise(of: trained, x, scores))
+    let plan = try Compiler.inferencePlan(
+      integers.network, inputs: [TensorType(.uint8, x.shape)], normalization: integers.pixelNormalization, threads: 1)
+    let kinds = plan.graph.nodes.map(\.operation.kind)
+    #expect(kinds.contains("quantized_pixels"))
+    #expect(!kinds.contains { ["normalize_pixels", "rescaling", "quantize_pixels"].contains($0) })
+    let (mean, deviation) = (integers.pixelNormalization.mean, integers.pixelNormalization.deviation)
+    let floats = try Tensor(zeros: x.shape)
+    for (index, number) in try Self.images(16).values.enumerated() {
+      let pixel = UInt8((number + 1) * 127)
+      floats.floats[index] = Float((Double(pixel) / 255 - mean[index % 3]) / deviation[index % 3])
+    }
+    #expect(try integers.predict(floats).bits == integers.predict(x).bits)
+  }
+
+  /// What a model was trained on tells it where there are no images, and what stays in floats reads floats.
+  @Test func pixelsAreTakenWhereTheyAreKnown() throws {
+    let x = try Self.pixels(8), y = try Self.labels(8), model = try Self.model("depthwise")
+    #expect(try model.quantizationAware().pixelRounding == nil)
+    #expect(try model.quantizationAware(calibration: Self.images(8)).pixelRounding == nil)
+    let skipping = QuantizationAwareOptions(skip: ["stem"])
+    #expect(try model.quantizationAware(calibration: x, options: skipping).pixelRounding == nil)
+    try Self.compile(model)
+    try model.trainOnBatch(x, y)
+    try model.setTrainable(false, matching: "stem*")
+    let trained = try model.quantizationAware()
+    #expect(trained.pixelRounding?.levels.scale == 0x1p-6)
+    #expect(trained.network.parameters.filter { $0.name.hasPrefix("stem.") }.allSatisfy { !$0.isTrainable })
+    // Weights have about the size that they had.
+    let old = try model.values("stem.weight"), new = try trained.values("stem.weight")
+    #expect(zip(old, new).allSatisfy { ($1 / $0 - 1).magnitude < 0.15 })
+  }
+
+  /// The numbers of a value of a model's network.
+  private static func values(_ name: String, of model: Model, _ x: Tensor) throws -> [Float] {
+    var network = try model.network.inferenceForm()
+    let value = try #require(network.value(named: name))
+    let copy = try network.addSingle(Rescaling(scale: [1], offset: [0]), [value], name: "copy")
+    try network.setOutputs([("copy", copy)])
+    return try model.model(of: network.removingDeadNodes().removingDeadParameters(), [:]).predict(x).values
+  }
+
+  /// A model that was trained for integers, and that in integers.
+  private static func trained(_ name: String, _ rule: Int, _ x: Tensor) throws -> (trained: Model, integers: Model) {
+    let model = try Self.model(name), before = try model.bits(), y = try Self.labels(16)
     let trained = try model.quantizationAware(calibration: x, options: Self.rule(rule, for: model))
     try Self.compile(trained)
     try trained.fit(x, y, options: FitOptions(epochs: 6, batchSize: 8))
@@ -103,9 +167,7 @@ import Testing
     let integers = try trained.quantized()
     #expect(integers.hasRoundings && !integers.network.isRoundedInTraining)
     #expect(!trained.hasRoundings && trained.network.isRoundedInTraining)
-    let scores = try trained.predict(x), noise = try Self.noise(of: trained, x, scores)
-    let difference = try Self.difference(scores, integers.predict(x))
-    #expect(difference < noise / 4)
+    return (trained, integers)
   }
 
   /// What all roundings change of the scores.
@@ -118,8 +180,8 @@ import Testing
   /// half.
   @Test(arguments: families, [CalibrationMethod.mse, .minmax])
   func roundingsAreWhereQuantizationPutsThem(_ name: String, _ method: CalibrationMethod) throws {
-    let model = try Self.model(name), x = try Self.images(8)
-    for perChannel in [true, false] {
+    let model = try Self.model(name)
+    for (x, perChannel) in [(try Self.images(8), true), (try Self.images(8), false), (try Self.pixels(8), true)] {
       let trained = try model.quantizationAware(
         calibration: x, options: QuantizationAwareOptions(method: method, perChannel: perChannel))
       let direct = try model.quantized(
@@ -127,7 +189,7 @@ import Testing
       let integers = try trained.quantized()
       let names = { (model: Model) in model.network.nodes.map(\.name) }
       #expect(names(integers) == names(direct))
-      #expect(try Self.difference(direct.predict(x), integers.predict(x)) < 1e-5)
+      #expect(try Self.difference(direct.predict(x), integers.predict(x)) < (x.element == .uint8 ? 1e-4 : 1e-5))
     }
   }
 

@@ -42,14 +42,86 @@ import X86Assembler
     #expect(try model.layerPrecisions().allSatisfy { $0.element == .float32 })
   }
 
-  /// Scales in the network's text are a small part of a file in which weights are bytes.
-  @Test func aFileHasAQuarterOfTheFloats() throws {
-    let model = try Model("tf_efficientnet_lite0", options: ModelOptions(inputShape: [64, 64, 3], classes: 1000))
+  /// Scales and the network's text are a small part of a file in which weights are bytes.
+  @Test(arguments: ["tf_efficientnet_lite0", "efficientnet_b0"]) func aFileHasAQuarterOfTheFloats(_ name: String) throws
+  {
+    let model = try Model(name, options: ModelOptions(inputShape: [64, 64, 3], classes: 1000))
     func byteCount(_ model: Model) throws -> Int {
       try model.write(into: UnsafeMutableRawBufferPointer(start: nil, count: 0))
     }
     let quantized = try model.quantized(calibration: images(1, 64))
-    #expect(try Double(byteCount(quantized)) < 0.27 * Double(byteCount(model)))
+    #expect(try Double(byteCount(quantized)) < 0.265 * Double(byteCount(model)))
+  }
+
+  /// A network's long lists come back in the same bits, and from the text of a file of the first format.
+  @Test func scalesAreTensorsOfAFile() throws {
+    let model = try Model("resnet20", options: ModelOptions(inputShape: [16, 16, 3], classes: 10))
+    let x = try images(2, 16), quantized = try model.quantized(calibration: x), expected = try quantized.predict(x).bits
+    let directory = try TemporaryDirectory(), path = directory.file("model.safetensors")
+    let network = try quantized.network.json.serialized()
+    try quantized.write(to: path)
+    let file = try SafetensorsFile(path: path), name = "attributes.layer1.0.conv1.weight.levels/scale"
+    #expect(file[name]?.shape == [16] && file[name]?.type == .float32)
+    #expect(try #require(file.metadata["swiftcnn.graph"]).utf8.count < network.utf8.count)
+    let lists = file.tensors.filter { $0.name.hasPrefix("attributes.") }
+    let numbers = try Memory(byteCount: 4 * lists.reduce(0) { $0 + $1.elementCount }, for: "test")
+    var places: [Range<Int>] = []
+    for list in lists {
+      let start = places.last?.upperBound ?? 0
+      places.append(start..<start + list.elementCount)
+      try file.read(list.name, into: .init(rebasing: numbers.floats[start..<start + list.elementCount]))
+    }
+    let read = try Model(contentsOf: path)
+    #expect(try read.network.json.serialized() == network)
+    #expect(try read.predict(x).bits == expected)
+    // As weights alone, where lists are none of the network's parameters.
+    let other = try Model("resnet20", options: ModelOptions(inputShape: [16, 16, 3], classes: 10)).quantized(
+      calibration: x)
+    try other.loadWeights(from: path)
+    #expect(try other.bits() == quantized.bits())
+
+    var metadata = file.metadata, levels = quantized.network.weightLevels
+    metadata["swiftcnn.graph"] = network
+    metadata["swiftcnn.model"] = metadata["swiftcnn.model"]?.replacing("\"format\":2", with: "\"format\":1")
+    /// Writes a file whose lists are those of `changed`.
+    func write(_ changed: (String) -> (ElementType, [Int])?) throws {
+      let own = zip(quantized.parameters.parameters, quantized.parameters.tensors).map { parameter, tensor in
+        SafetensorsWriter.Tensor(
+          name: parameter.name, shape: parameter.shape, type: .float32, levels: levels[parameter.name],
+          bytes: UnsafeRawBufferPointer(tensor.values))
+      }
+      var tensors = own
+      for (list, place) in zip(lists, places) {
+        guard let (type, shape) = changed(list.name) else { continue }
+        let bytes = UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: numbers.floats[place]))
+        tensors.append(
+          .init(
+            name: list.name, shape: shape, type: type, bytes: .init(rebasing: bytes[..<(4 * shape.reduce(1, *))])))
+      }
+      try SafetensorsWriter.write(to: path, tensors: tensors, metadata: metadata)
+    }
+    try write { _ in nil }
+    let first = try Model(contentsOf: path)
+    #expect(try first.network.json.serialized() == network)
+    #expect(try first.predict(x).bits == expected)
+
+    // Lists of another type, too few numbers, none that are scales, or no list at all.
+    metadata = file.metadata
+    levels = [:]
+    func expectRefused(_ text: String, _ changed: (ElementType, [Int])?) throws {
+      try write { $0 == name ? changed : (.float32, file[$0]?.shape ?? []) }
+      let error = #expect(throws: CNNError.self) { try Model(contentsOf: path) }
+      #expect(error?.code == .malformedFile && error?.message.contains(text) == true, "\(error?.message ?? "")")
+    }
+    try expectRefused("'\(name)' is I32 of shape [16]; expected a list", (.int32, [16]))
+    try expectRefused("'\(name)' is F32 of shape [4, 4]; expected a list", (.float32, [4, 4]))
+    try expectRefused("scale has 8 numbers", (.float32, [8]))
+    try expectRefused("'scale' is neither a number", nil)
+    let place = places[try #require(lists.firstIndex { $0.name == name })]
+    for (number, text) in [(0, "expected numbers above 0"), (Float.nan, "scale")] {
+      numbers.floats[place.lowerBound] = number
+      try expectRefused(text, (.float32, [16]))
+    }
   }
 
   /// The scores of a model's plan on a target.
