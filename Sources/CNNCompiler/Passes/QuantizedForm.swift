@@ -10,8 +10,9 @@ extension Graph {
   /// A step is a convolution or dense layer with the addition, the activation and the rounding that follow it, a sum, a
   /// product, a pooling or a function by itself. What stands between such steps and is none stays in floats: an island.
   func quantizedForm() throws(CNNError) -> Graph {
-    guard nodes.contains(where: { ($0.operation as? FakeQuantize)?.byteLevels != nil }) else { return self }
-    let source = try roundingBeforeMoves()
+    guard nodes.contains(where: { $0.operation is FakeQuantize }) else { return self }
+    let source = try withoutScalesOfChannels().roundingBeforeMoves()
+    guard source.nodes.contains(where: { ($0.operation as? FakeQuantize)?.byteLevels != nil }) else { return self }
     var form = try QuantizedForm(source)
     for position in source.nodes.indices { try form.add(position) }
     return try form.finished().removingDeadNodes()
@@ -149,7 +150,9 @@ struct QuantizedSteps {
     for position in graph.nodes.indices { find(position) }
     // What is left gives floats that nobody rounds, as the network's scores.
     for (position, node) in graph.nodes.enumerated() where !absorbed.contains(position) {
-      if byLastNode[position] == nil, let step = product(node, nil, nil, nil) { byLastNode[position] = step }
+      if byLastNode[position] == nil, let step = product(node, nil, nil, nil) ?? mean(node) {
+        byLastNode[position] = step
+      }
     }
   }
 
@@ -213,22 +216,31 @@ struct QuantizedSteps {
   }
 
   /// The step whose last node before the rounding is the one at a position, and its nodes.
-  private func step(_ last: Int, _ levels: ByteLevels) -> (Step, [Int])? {
+  private func step(_ last: Int, _ levels: ByteLevels, inverses: [Float] = []) -> (Step, [Int])? {
     let node = graph.nodes[last]
+    if let scale = (node.operation as? Rescaling)?.scaleOfChannels, inverses.isEmpty {
+      guard let before = nodeBefore(node.operands[0]), graph.nodes[before].operation is Activation,
+        let (step, chain) = self.step(before, levels, inverses: scale.map { Float($0) * levels.inverse })
+      else { return nil }
+      return (step, chain + [last])
+    }
     guard let activation = node.operation as? Activation else {
       return plain(last, nil, levels)
     }
-    if let known = self.levels[node.operands[0].index] {
+    if let known = self.levels[node.operands[0].index], inverses.isEmpty {
       return (.operation(QuantizedFunction(activation, known, levels), node.operands, constants: []), [last])
     }
-    guard let before = nodeBefore(node.operands[0]), let (step, chain) = plain(before, activation, levels) else {
+    guard let before = nodeBefore(node.operands[0]), let (step, chain) = plain(before, activation, levels, inverses)
+    else {
       return nil
     }
     return (step, chain + [last])
   }
 
   /// A step without its activation.
-  private func plain(_ last: Int, _ activation: Activation?, _ levels: ByteLevels) -> (Step, [Int])? {
+  private func plain(
+    _ last: Int, _ activation: Activation?, _ levels: ByteLevels, _ inverses: [Float] = []
+  ) -> (Step, [Int])? {
     let node = graph.nodes[last]
     var limited = levels, function: ExactActivation?
     if let activation {
@@ -239,13 +251,15 @@ struct QuantizedSteps {
         function = exact
       }
     }
-    if let step = product(node, nil, function, limited) { return (step, [last]) }
+    // Limits of the levels would be others in each channel.
+    if function == nil && !inverses.isEmpty { return nil }
+    if let step = product(node, nil, function, limited, inverses) { return (step, [last]) }
     if node.operation is Add {
       for (index, operand) in node.operands.enumerated().reversed() {
         let other = node.operands[1 - index]
         guard other != operand, self.levels[other.index] != nil,
           graph.type(of: other).shape == graph.type(of: operand).shape, let before = nodeBefore(operand),
-          let step = product(graph.nodes[before], other, function, limited)
+          let step = product(graph.nodes[before], other, function, limited, inverses)
         else { continue }
         return (step, [before, last])
       }
@@ -256,7 +270,7 @@ struct QuantizedSteps {
 
   /// A convolution or dense layer.
   private func product(
-    _ node: Node, _ residual: Value?, _ function: ExactActivation?, _ result: ByteLevels?
+    _ node: Node, _ residual: Value?, _ function: ExactActivation?, _ result: ByteLevels?, _ inverses: [Float] = []
   ) -> Step? {
     guard node.operation is Convolution2D || node.operation is Dense, node.operands.count >= 2,
       let input = levels[node.operands[0].index]
@@ -269,12 +283,19 @@ struct QuantizedSteps {
     guard shape.dropFirst().reduce(1, *) <= QuantizedFilter.largestDepth,
       (node.operation as? Convolution2D)?.filterLayout ?? .oihw == .oihw
     else { return nil }
+    // There is code for integer sums of single channels where these become levels alone.
+    if result == nil, let convolution = node.operation as? Convolution2D,
+      convolution.groups == shape[0] && shape[1] == 1
+    {
+      return nil
+    }
     let constants = [rounding.operands[0]] + node.operands.dropFirst(2)
     return .operation(
       QuantizedConvolution2D(
         operation: node.operation, input: input, pixels: pixels[node.operands[0]], weight: weight,
         hasBias: node.operands.count == 3,
-        residual: residual.flatMap(levels(of:)), function: function, result: result),
+        residual: residual.flatMap(levels(of:)), function: function, result: result,
+        inverses: inverses),
       [node.operands[0]] + constants + (residual.map { [$0] } ?? []), constants: constants)
   }
 
@@ -308,6 +329,16 @@ struct QuantizedSteps {
     }
   }
 
+  /// The mean of all levels of a channel, as a float.
+  private func mean(_ node: Node) -> Step? {
+    guard let pooling = node.operation as? GlobalPooling2D, pooling.kind == .average,
+      let levels = levels[node.operands[0].index],
+      graph.type(of: node.operands[0]).shape[1...2].reduce(1, *) <= largestCount
+    else { return nil }
+    return .operation(
+      QuantizedPooling2D(pooling: pooling, input: levels, result: nil, givesFloats: true), node.operands, constants: [])
+  }
+
   private var largestCount: Int { QuantizedMean.largestCount }
 
   /// The node that makes a value which one node alone reads and nobody sees.
@@ -328,7 +359,7 @@ extension Activation {
   var onlyLimits: Bool { limits != nil }
 
   /// Its limits, where it only limits.
-  fileprivate var limits: (lowest: Double, highest: Double)? {
+  var limits: (lowest: Double, highest: Double)? {
     switch function {
     case .relu: (0, .infinity)
     case .relu6: (0, 6)
@@ -336,6 +367,11 @@ extension Activation {
     default: nil
     }
   }
+}
+
+extension Rescaling {
+  /// What each channel is multiplied by, where nothing is added.
+  fileprivate var scaleOfChannels: [Double]? { scale.count > 1 && offset == [0] ? scale : nil }
 }
 
 extension ByteLevels {

@@ -87,6 +87,9 @@ extension QuantizedSteps {
     if levels(of: node.operands[0]) == nil {
       return "it reads '\(graph.name(of: node.operands[0]))', which is not rounded to levels"
     }
+    if !graph.nodes.contains(where: { $0.operation is FakeQuantize && $0.operands[0] == node.results[0] }) {
+      return "what reads its result does so in floats, and sums of single channels are floats then"
+    }
     return "its weight, or what it adds, is computed, or lies in another order"
   }
 }

@@ -31,10 +31,6 @@ struct QuantizeInRows: Implementation {
   }
 }
 
-extension Quantize {
-  static var implementations: [any Implementation] { [QuantizeInRows(), PortableImplementation()] }
-}
-
 extension QuantizePixels {
   static var implementations: [any Implementation] { [QuantizeInRows(), PortableImplementation()] }
 }

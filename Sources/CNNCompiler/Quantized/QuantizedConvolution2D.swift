@@ -19,6 +19,8 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   var function: ExactActivation?
   /// nil where the result is float.
   var result: ByteLevels?
+  /// What each channel of the function's result is multiplied by before it is rounded; else empty.
+  var inverses: [Float] = []
 
   static var implementations: [any Implementation] {
     [
@@ -49,6 +51,9 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
       throw CNNError(
         .shapeMismatch, "there are \(weight.scales.count) scales of the weight \(describe(operands[1].shape))")
     }
+    guard inverses.isEmpty || inverses.count == operands[1].shape[0] && function != nil && result != nil else {
+      throw CNNError(.shapeMismatch, "there are \(inverses.count) inverses of \(operands[1].shape[0]) channels")
+    }
     if let residual {
       try operands[count - 1].require(residual, as: "the residual")
       guard operands[count - 1].shape == shape else {
@@ -67,12 +72,7 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   var requantization: Requantization {
     Requantization(
       input: input.scale, residual: residual, function: function, levels: result,
-      largestWeightScale: weight.scales.max() ?? .infinity)
-  }
-
-  /// What each output channel's sums are multiplied by; 0 behind the last channel.
-  func multipliers(outputs: Int, lanes: Int) -> [Float] {
-    (0..<lanes).map { $0 < outputs ? requantization.multiplier(weightScale: weight.scale($0)) : 0 }
+      largestWeightScale: weight.scales.max() ?? .infinity, inverses: inverses)
   }
 
   /// How profiles call a step with what follows its products, behind the step's name.
@@ -126,7 +126,7 @@ struct PortableQuantizedConvolution: Implementation {
     }
     let weights = try placement.weights(of: candidate, operation, packing, lanes: outputs)
     let requantization = operation.requantization, hasResidual = operation.residual != nil
-    let multipliers = operation.multipliers(outputs: outputs, lanes: outputs)
+    let multipliers = requantization.multipliers(levels, outputs: outputs, lanes: outputs, vector: 1)
     var cost = StepCost(of: g)
     cost.algorithm = "direct"
     try placement.add(

@@ -67,7 +67,8 @@ struct QuantizedConvolutionInBlocks: Implementation {
       convolution.pack(floats, levels, into: arguments.signedByteResult(), workers: arguments.workers)
     }
     let weights = try placement.weights(of: candidate, operation, packing, lanes: convolution.biasCount)
-    let multipliers = operation.multipliers(outputs: weight.shape[0], lanes: convolution.biasCount)
+    let multipliers = requantization.multipliers(
+      levels, outputs: weight.shape[0], lanes: convolution.biasCount, vector: library.target.lanes)
     let hasResidual = operation.residual != nil
     cost.algorithm = name + operation.suffix
     try placement.add(

@@ -48,7 +48,8 @@ struct QuantizedDepthwiseConvolution: Implementation {
       convolution.order($0)
     }
     let multipliers = convolution.order(
-      operation.multipliers(outputs: weight.shape[0], lanes: convolution.channelCount))
+      operation.requantization.multipliers(
+        levels, outputs: weight.shape[0], lanes: convolution.channelCount, vector: 1))
     cost.algorithm = name + operation.suffix
     try placement.add(
       candidate, [images[0]] + weights,

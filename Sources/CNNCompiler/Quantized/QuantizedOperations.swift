@@ -149,23 +149,29 @@ struct QuantizedMultiply: QuantizedPair {
   }
 }
 
-/// A pooling: the largest level, or the level of the mean as `result` says.
+/// A pooling: the largest level, or the mean, as a level of `result` or a float.
 struct QuantizedPooling2D: QuantizedOperation {
   static let name = "quantized_pool2d"
   let pooling: any Operation
   let input: ByteLevels
+  /// nil for the largest level, and where the result is float.
   let result: ByteLevels?
+  var givesFloats = false
 
   var attributes: Attributes { pooling.attributes }
+
+  /// How a mean is computed; nil for the largest level.
+  var mean: QuantizedMean? { givesFloats || result != nil ? QuantizedMean(input, result) : nil }
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     try operands[0].require(input, as: "the input")
+    if givesFloats { return try pooling.resultTypes(floats(operands)) }
     return [try TensorType(result ?? input, pooling.resultTypes(floats(operands))[0].shape)]
   }
 
   func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    let shape = types.operands[0].shape, mean = result.map { QuantizedMean(input, $0) }
+    let shape = types.operands[0].shape, mean = mean
     let geometry: Pooling.Geometry, countsPadding: Bool
     switch pooling {
     case let window as Pooling2D:
@@ -175,7 +181,7 @@ struct QuantizedPooling2D: QuantizedOperation {
     }
     return LoweredOperation(kernel: {
       QuantizedPooling.pool(
-        $0.bytes(0), mean: mean, countsPadding: countsPadding, into: $0.byteResult(), geometry, workers: $0.workers)
+        $0.bytes(0), mean: mean, countsPadding: countsPadding, into: $0.result(), geometry, workers: $0.workers)
     })
   }
 }

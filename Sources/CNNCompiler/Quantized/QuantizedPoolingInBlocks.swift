@@ -15,7 +15,7 @@ struct QuantizedPoolingInBlocks: Implementation {
     var cycles = QuantizedStream.cycles(tensor, workers: placement.workers)
     if let window = operation.pooling as? Pooling2D {
       let geometry = try window.geometry(input: type.shape)
-      if operation.result == nil {
+      if operation.mean == nil {
         if let refusal = BlockedPooling.refusal(geometry, input: .uint8, output: .uint8, library.target) {
           return .refused(refusal)
         }
@@ -25,7 +25,7 @@ struct QuantizedPoolingInBlocks: Implementation {
         }
         cycles += QuantizedAveragePooling.cycles(geometry, library.target, workers: placement.workers)
       }
-    } else if operation.result == nil {
+    } else if operation.mean == nil {
       return .refused("it is no mean")
     }
     return .offered(Offer(reads: [Offer.Read(value: x, type: type)], cycles: cycles))
@@ -35,9 +35,9 @@ struct QuantizedPoolingInBlocks: Implementation {
     guard let operation = candidate.node.operation as? QuantizedPooling2D, let library = placement.library,
       let tensor = placement.imageType(images[0]).blocks
     else { return }
-    let shape = placement.imageType(images[0]).shape, mean = operation.result.map { QuantizedMean(operation.input, $0) }
+    let shape = placement.imageType(images[0]).shape
     var step = LoweredOperation(cost: StepCost(of: tensor))
-    switch (operation.pooling, mean) {
+    switch (operation.pooling, operation.mean) {
     case (let window as Pooling2D, nil):
       let pooling = try BlockedPooling(
         window.geometry(input: shape), isMaximum: true, countsPadding: false, input: .uint8, output: .uint8,

@@ -35,6 +35,9 @@ public struct RoundingComparison: Sendable {
     _ = try rewriter.result.inline(exact, prefix: Self.exactPrefix, inputs: inputs)
     /// What a value is where nothing is rounded.
     func counterpart(_ value: Value, _ rewriter: GraphRewriter) throws(CNNError) -> Value? {
+      if let node = source.node(defining: value), node.operation is FakeQuantize {
+        return try counterpart(node.operands[0], rewriter)
+      }
       if case .input = source.definition(of: value) { return try rewriter.image(of: value) }
       return rewriter.result.value(named: Self.exactPrefix + source.name(of: value))
     }
@@ -44,7 +47,7 @@ public struct RoundingComparison: Sendable {
       guard !steps.absorbed.contains(position), !isConstant[value.index], !(node.operation is Reshape),
         source.type(of: value).element == .float32, rounding?.pixelLevels == nil
       else { continue }
-      guard let exact = try counterpart(rounding == nil ? value : node.operands[0], rewriter) else {
+      guard let exact = try counterpart(value, rewriter) else {
         if rounding == nil { continue }
         throw CNNError(.invalidArgument, "it has no '\(source.name(of: node.operands[0]))', which is rounded here")
       }

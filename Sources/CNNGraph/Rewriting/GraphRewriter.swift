@@ -49,6 +49,13 @@ public struct GraphRewriter {
   /// Says what a value of the source becomes.
   public mutating func map(_ value: Value, to image: Value) { images[value.index] = image }
 
+  /// A name that nothing has in either graph: this one, or one that begins so.
+  public mutating func uniqueName(_ stem: String) -> String {
+    var name = result.uniqueName(stem)
+    while source.value(named: name) != nil { name = result.uniqueName("\(name)_1") }
+    return name
+  }
+
   /// Copies a node, with another operation where one is given.
   public mutating func copy(_ node: Node, as operation: (any Operation)? = nil) throws(CNNError) {
     var operands: [Value] = []

@@ -48,7 +48,7 @@ public struct CodeTarget: Hashable, Sendable {
   /// The instructions that multiply levels.
   package var byteProductName: String { hasByteProducts ? hasAVX512 ? "avx512_vnni" : "avx_vnni" : vectorName }
   /// The widest register's lanes.
-  var lanes: Int { hasAVX512 ? 16 : 8 }
+  public var lanes: Int { hasAVX512 ? 16 : 8 }
   /// How many vector registers there are.
   var registerCount: Int { hasAVX512 ? 32 : 16 }
 }

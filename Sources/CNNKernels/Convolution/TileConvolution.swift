@@ -217,7 +217,7 @@ public struct TileConvolution: Sendable {
   /// - Parameters:
   ///   - x: the image, as `input` says.
   ///   - bias: `biasCount` floats, where the epilogue has one; of bytes as many integers, see `QuantizedFilter.sums`.
-  ///   - multipliers: of bytes, as many floats.
+  ///   - multipliers: of bytes, see `Requantization.multipliers`.
   ///   - residual: laid out like the result, where the epilogue adds one.
   public func run(
     _ x: UnsafeRawPointer, filter: UnsafeRawPointer, bias: UnsafeRawPointer?,
@@ -240,7 +240,8 @@ public struct TileConvolution: Sendable {
       let first = product.groups.firstOutput
       product.schedule.run(
         source + product.inputByteOffset, filter: filter + product.schedule.filter.byteCount(product.filterOffset),
-        bias: bias.map { $0 + first * 4 }, multipliers: multipliers.map { $0 + first },
+        bias: bias.map { $0 + first * 4 },
+        multipliers: multipliers.map { $0 + first * product.schedule.multiplierCount },
         residual: residual.map { $0 + product.outputByteOffset }, into: y + product.outputByteOffset, workers: workers)
     }
   }

@@ -108,7 +108,7 @@ extension ProductKernel {
     if epilogue.hasBias { parts.append("bias") }
     if epilogue.addsResidual { parts.append("add") }
     if let activation = epilogue.activation { parts.append(activation.function.rawValue) }
-    if let function = requantizing?.function { parts.append("\(function)") }
+    if let suffix = requantizing?.suffix { parts.append(suffix) }
     if input != .float32 || output != .float32 { parts.append("\(input.rawValue)_to_\(output.rawValue)") }
     return parts.joined(separator: "_")
   }
@@ -309,10 +309,10 @@ private struct ProductEmitter {
         let place = lane + kernel.firstLane
         places.append(
           RoundedSums(
-            register: accumulator(row, column),
+            accumulator(row, column),
             offset: kernel.outputRows[row] + place / blockLanes * kernel.outputBlockStride
               + (place % blockLanes - kernel.firstLane) * size,
-            multiplier: multipliers[lane * 4]))
+            channel: lane, multipliers, vector: kernel.target.lanes, requantizing))
         lane += count
       }
       rows.append(places)

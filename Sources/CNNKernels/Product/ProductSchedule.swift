@@ -73,6 +73,8 @@ struct ProductSchedule: Sendable {
   private let panelInputs: [Int]
   /// `RepeatedNumbers` of a requantisation.
   private let numbers: [Float]
+  /// How many numbers each channel has among the multipliers.
+  let multiplierCount: Int
 
   /// Plans the convolution of `input` with a window of `kernel`, `stride` and `dilation`.
   /// - Parameters:
@@ -93,6 +95,7 @@ struct ProductSchedule: Sendable {
     let element = input.element, isRounded = output.element == .bfloat16
     let requantizing = requantization.map(Requantizing.init)
     numbers = RepeatedNumbers.list(requantization?.constants ?? [])
+    multiplierCount = requantization?.numbersPerChannel ?? 1
     // What is rounded is written in whole columns of 16.
     let outputs = isRounded ? (output.channels / groups + 15) / 16 * 16 : output.channels / groups
     let tiling = Tiling.best(
@@ -232,7 +235,7 @@ struct ProductSchedule: Sendable {
   /// Computes all of it.
   /// - Parameters:
   ///   - bias: a word of 32 bits for each lane: floats, or of levels what their sums begin with.
-  ///   - multipliers: of levels, as many floats.
+  ///   - multipliers: of levels, see `Requantization.multipliers`.
   func run(
     _ input: UnsafeRawPointer, filter packed: UnsafeRawPointer, bias: UnsafeRawPointer?,
     multipliers: UnsafePointer<Float>? = nil, residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer,
@@ -258,7 +261,7 @@ struct ProductSchedule: Sendable {
           firstLane / lanes * self.output.blockByteCount + firstLane % lanes * self.output.element.byteCount
         let panelFilter = packed + firstLane * filter.depth * 4
         let panelBias = bias.map { $0 + firstLane * 4 } ?? panelFilter
-        let panelMultipliers = multipliers.map { UnsafeRawPointer($0 + firstLane) }
+        let panelMultipliers = multipliers.map { UnsafeRawPointer($0 + firstLane * multiplierCount) }
         let kernels = kernels[panel]
         for run in chunk {
           var arguments = ProductArguments(

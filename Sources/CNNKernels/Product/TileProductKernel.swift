@@ -69,7 +69,7 @@ struct TileProductKernel: Hashable, Sendable {
     if epilogue.hasBias { parts.append("bias") }
     if epilogue.addsResidual { parts.append("add") }
     if let activation = epilogue.activation { parts.append(activation.function.rawValue) }
-    if let function = requantizing?.function { parts.append("\(function)") }
+    if let suffix = requantizing?.suffix { parts.append(suffix) }
     return parts.joined(separator: "_")
   }
 
@@ -151,9 +151,13 @@ private struct TileProductEmitter {
       k.mov(register, arguments[8 * index])
     }
     k.mov(residual, .rbx)
-    if kernel.requantizing != nil {
+    if let requantizing = kernel.requantizing {
       k.mov(.rsi, arguments[8 * 9])
-      for column in 0..<kernel.tileColumns { code.load(multiplier(column), GeneralRegister.rsi[64 * column]) }
+      for column in 0..<kernel.tileColumns {
+        let place = requantizing.byteOffset(ofChannel: 16 * column)
+        code.load(multiplier(column), GeneralRegister.rsi[place])
+        if requantizing.hasInverses { code.load(inverse(column), GeneralRegister.rsi[place + 64]) }
+      }
       k.mov(.rsi, arguments[8 * 10])
       for constant in RequantizationConstant.floats {
         code.broadcast(register(of: constant), GeneralRegister.rsi[4 * constant.rawValue])
@@ -250,6 +254,7 @@ private struct TileProductEmitter {
   private func register(_ number: Int) -> WideRegister { WideRegister(number: number, lanes: 16) }
   private func bias(_ column: Int) -> WideRegister { register(30 + column) }
   private func multiplier(_ column: Int) -> WideRegister { register(28 + column) }
+  private func inverse(_ column: Int) -> WideRegister { register(26 + column) }
   private func register(of constant: RequantizationConstant) -> WideRegister { register(20 + constant.rawValue) }
 
   private func storeSums() {
@@ -362,7 +367,8 @@ private struct TileProductEmitter {
       if let function = requantizing.function {
         code.apply(function, to: x, temporaries: (2..<2 + ExactActivation.temporaryCount).map(register))
         if requantizing.givesLevels {
-          code.multiplyInto(x, register(of: .inverse), adding: .register(register(of: .zeroPoint)))
+          let inverse = requantizing.hasInverses ? inverse(column) : register(of: .inverse)
+          code.multiplyInto(x, inverse, adding: .register(register(of: .zeroPoint)))
         }
       }
       if requantizing.givesLevels {

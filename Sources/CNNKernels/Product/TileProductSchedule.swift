@@ -17,6 +17,8 @@ struct TileProductSchedule: Sendable {
   private let borders: [Int]
   private let output: BlockedTensor
   private let constants: [Float]
+  /// How many numbers each channel has among the multipliers.
+  let multiplierCount: Int
   /// Whether the filter is read once.
   private let fetchesSoon: Bool
   /// How many of its bytes are then on their way: what arrives in the time that memory takes to answer.
@@ -64,6 +66,7 @@ struct TileProductSchedule: Sendable {
       outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
       taps: g.taps, groups: groups, element: requantization == nil ? .bfloat16 : .int8)
     constants = requantization?.constants ?? []
+    multiplierCount = requantization?.numbersPerChannel ?? 1
     let isFar = filter.byteCount > library.target.secondCacheByteCount / 8
     var walk = TileWalk(input, stride: [g.strideHeight, strideWidth ?? g.strideWidth], output: output)
     // Four tiles of pixels and one of channels read the input twice as often and the filter half as often as two and two.
@@ -231,7 +234,8 @@ struct TileProductSchedule: Sendable {
               + (fetchesSoon ? Self.soon : panel.filterByteCount + calls.roundsBefore * panel.fetchedByteCount),
             rounds: first,
             spans: spans + calls.firstSpan, roundCount: rounds.count,
-            multipliers: multipliers.map { UnsafeRawPointer($0) + panel.bias } ?? filter, constants: filter)
+            multipliers: multipliers.map { UnsafeRawPointer($0) + panel.bias * multiplierCount } ?? filter,
+            constants: filter)
           constants.withUnsafeBufferPointer {
             if let constants = $0.baseAddress { arguments.constants = UnsafeRawPointer(constants) }
             panel.kernels[calls.kernel](&arguments)

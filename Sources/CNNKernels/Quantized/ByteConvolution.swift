@@ -40,7 +40,7 @@ public protocol ByteConvolution: Sendable {
   var output: BlockedTensor { get }
   /// The bytes of the packed filter.
   var filterCount: Int { get }
-  /// The numbers of the bias, and of the multipliers.
+  /// The numbers of the bias, and how many multipliers there are.
   var biasCount: Int { get }
   /// The bytes it works in.
   var workspaceByteCount: Int { get }
@@ -53,7 +53,7 @@ public protocol ByteConvolution: Sendable {
   /// - Parameters:
   ///   - x: the image.
   ///   - bias: `biasCount` integers, see `QuantizedFilter.sums`.
-  ///   - multipliers: as many floats.
+  ///   - multipliers: see `Requantization.multipliers`, for vectors of the target.
   ///   - residual: laid out like the result, where one is added.
   ///   - workspace: `workspaceByteCount` bytes at a multiple of 64.
   func run(

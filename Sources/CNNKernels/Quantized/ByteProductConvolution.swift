@@ -145,7 +145,8 @@ public struct ByteProductConvolution: ByteConvolution {
       let first = product.groups.firstOutput
       product.schedule.run(
         source + product.inputByteOffset, filter: filter + product.filterOffset, bias: bias.map { $0 + first * 4 },
-        multipliers: multipliers.map { $0 + first }, residual: residual.map { $0 + product.outputByteOffset },
+        multipliers: multipliers.map { $0 + first * product.schedule.multiplierCount },
+        residual: residual.map { $0 + product.outputByteOffset },
         into: y + product.outputByteOffset, workers: workers)
     }
   }

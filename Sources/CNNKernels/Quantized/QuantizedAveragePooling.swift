@@ -58,11 +58,12 @@ public struct QuantizedAveragePooling: Sendable {
     _ geometry: Pooling.Geometry, _ mean: QuantizedMean, countsPadding: Bool, library: KernelLibrary
   ) throws(CNNError) {
     let g = geometry, area = g.window.height * g.window.width
-    if let reason = Self.refusal(g, countsPadding: countsPadding) {
-      throw CNNError(.invalidArgument, "a pooling of bytes has no code: \(reason)")
+    let reason = Self.refusal(g, countsPadding: countsPadding)
+    guard reason == nil, let levels = mean.levels else {
+      throw CNNError(.invalidArgument, "a pooling of bytes has no code: \(reason ?? "its result is float")")
     }
     let convolution = try QuantizedDepthwise(
-      Self.convolution(g), zeroPoint: UInt8(mean.zeroPoint), Self.requantization(mean.levels), library: library)
+      Self.convolution(g), zeroPoint: UInt8(mean.zeroPoint), Self.requantization(levels), library: library)
     self.convolution = convolution
     let ones = [Float](repeating: 1, count: g.channels * area)
     filter = [Int8](unsafeUninitializedCapacity: convolution.filterCount) { filter, count in

@@ -9,7 +9,7 @@ public enum QuantizedConvolution {
   ///   - zeroPoints: the level around the image, one, or one for each channel.
   ///   - filter: `[outputs, channels / groups, height, width]`.
   ///   - sums: what each output channel's sum begins with; see `QuantizedFilter.sums`.
-  ///   - multipliers: one for each output channel.
+  ///   - multipliers: of each output channel; see `Requantization.multipliers`, for vectors of one.
   ///   - residual: levels laid out like the result.
   ///   - y: levels, or floats where `requantization` has none.
   public static func forward(
@@ -45,7 +45,7 @@ public enum QuantizedConvolution {
               }
             }
             let index = pixel * g.outputChannels + output
-            let value = requantization.value(sum, multiplier: multipliers[output], residual: residual?[index])
+            let value = requantization.value(sum, multipliers, channel: output, residual: residual?[index])
             if let levels = requantization.levels {
               y.storeBytes(of: levels.rounded(value), toByteOffset: index, as: UInt8.self)
             } else {

@@ -46,6 +46,7 @@ public struct QuantizedDepthwise: Sendable {
     }
     if requantization.levels == nil { return "its result is float" }
     if requantization.residual != nil { return "a residual is added" }
+    if !requantization.inverses.isEmpty { return "each channel has a scale of its own behind a function" }
     guard g.kernelHeight <= 32, g.kernelWidth <= 16, g.kernelHeight * g.kernelWidth <= 128, g.strideWidth <= 16,
       g.dilationWidth <= 16
     else { return "its windows are too large" }

@@ -97,17 +97,20 @@ public struct QuantizedStream: Sendable {
     if let mean { finish(mean, bands, workspace.assumingMemoryBound(to: Int32.self), into: y) }
   }
 
-  /// The levels of the sums.
+  /// The levels, or the floats, of the sums.
   private func finish(
     _ mean: QuantizedMean, _ bands: Int, _ sums: UnsafePointer<Int32>, into y: UnsafeMutableRawPointer
   ) {
-    let pixels = tensor.height * tensor.width, means = tensor.onePixel, inverseArea = 1 / Float(pixels)
+    let pixels = tensor.height * tensor.width, inverseArea = 1 / Float(pixels)
+    let means = tensor.onePixel.with(element: mean.levels == nil ? .float32 : .uint8), lanes = means.channelsPerBlock
     for unit in 0..<tensor.blocks * tensor.images {
       let image = unit % tensor.images, block = unit / tensor.images
-      let target = (y + means.byteOffset(image: image, block: block)).assumingMemoryBound(to: UInt8.self)
-      for channel in 0..<64 {
-        let sum = (0..<bands).reduce(Int32(0)) { $0 &+ sums[(unit * bands + $1) * 64 + channel] }
-        target[channel] = mean.level(sum, terms: pixels, inverseArea: inverseArea)
+      for first in stride(from: 0, to: 64, by: lanes) where (block * 64 + first) / lanes < means.blocks {
+        let target = y + means.byteOffset(image: image, block: (block * 64 + first) / lanes)
+        for lane in 0..<lanes {
+          let sum = (0..<bands).reduce(Int32(0)) { $0 &+ sums[(unit * bands + $1) * 64 + first + lane] }
+          mean.store(sum, terms: pixels, inverseArea: inverseArea, into: target, at: lane)
+        }
       }
     }
   }

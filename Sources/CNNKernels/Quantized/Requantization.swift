@@ -6,7 +6,7 @@ import CNNCore
 /// `v = sum * multiplier + term`, one fused multiplication and addition, where the term is a constant, or of a residual
 /// `level * residualMultiplier + residualOffset`, fused as well. Then, where there is a function, `v = f(v)` and
 /// `v = v / scale + zeroPoint`, fused; without one the multiplier has that in it. At last `v` is limited to the levels and
-/// rounded, halves to the even one.
+/// rounded, halves to the even one. Behind a function each channel may have a scale of its own.
 public struct Requantization: Hashable, Sendable {
   /// What a channel's multiplier is made of beside its weight's scale.
   public let factors: [Float]
@@ -18,6 +18,8 @@ public struct Requantization: Hashable, Sendable {
   public let function: ExactActivation?
   /// The levels; nil where the result is float.
   public let levels: ByteLevels?
+  /// What the function's result is multiplied by in each output channel, instead of one over the levels' scale; else empty.
+  public let inverses: [Float]
   /// Whether what is rounded fits into 32 bits, whatever the sum: limits may then come before or after the rounding.
   let isBounded: Bool
 
@@ -32,9 +34,10 @@ public struct Requantization: Hashable, Sendable {
   ///   - residual: the levels of what is added.
   ///   - levels: those of the result, with the limits of an activation that only limits; nil for a float result.
   ///   - largestWeightScale: of all channels.
+  ///   - inverses: see there.
   public init(
     input: Float, residual: ByteLevels?, function: ExactActivation?, levels: ByteLevels?,
-    largestWeightScale: Float = .infinity
+    largestWeightScale: Float = .infinity, inverses: [Float] = []
   ) {
     let isFolded = function == nil && levels != nil
     let inverse = isFolded ? levels.map(\.inverse) ?? 1 : 1
@@ -45,26 +48,46 @@ public struct Requantization: Hashable, Sendable {
       let multiplier = $0.scale * inverse
       return Residual(multiplier: multiplier, offset: term.addingProduct(-Float($0.zeroPoint), multiplier))
     }
-    (self.function, self.levels) = (function, levels)
+    (self.function, self.levels, self.inverses) = (function, levels, inverses)
     // In levels: the largest sum, and 256 of a residual; no function but a steep leaky one makes numbers larger.
     let sum = factors.reduce(largestWeightScale, *) * 0x1p31, added = 256 * (self.residual?.multiplier ?? 0)
     let slope = if case .leakyRelu(let alpha)? = function { max(1, alpha.magnitude) } else { Float(1) }
-    isBounded = (sum + added) * (function == nil ? 1 : (levels?.inverse ?? 1) * slope) < 0x1p30
+    let inverseOfAll = inverses.map(\.magnitude).max() ?? levels?.inverse ?? 1
+    isBounded = (sum + added) * (function == nil ? 1 : inverseOfAll * slope) < 0x1p30
   }
 
-  /// What a channel's sums are multiplied by.
-  public func multiplier(weightScale: Float) -> Float { factors.reduce(weightScale, *) }
+  /// How many numbers each channel has: a multiplier, and its inverse where it has one of its own.
+  var numbersPerChannel: Int { inverses.isEmpty ? 1 : 2 }
+
+  /// What the sums of each output channel are multiplied by. Where channels have inverses, those of a `vector` of channels
+  /// follow its multipliers.
+  /// - Parameters:
+  ///   - weight: the scales of the channels.
+  ///   - outputs: how many channels there are.
+  ///   - lanes: how many multipliers; 0 behind the last channel.
+  ///   - vector: a divisor of `lanes`.
+  public func multipliers(_ weight: WeightLevels, outputs: Int, lanes: Int, vector: Int) -> [Float] {
+    func numbers(_ number: (Int) -> Float) -> [Float] { (0..<lanes).map { $0 < outputs ? number($0) : 0 } }
+    let multipliers = numbers { factors.reduce(weight.scale($0), *) }
+    if inverses.isEmpty { return multipliers }
+    let inverses = numbers { self.inverses[$0] }
+    return stride(from: 0, to: lanes, by: vector).flatMap { first in
+      multipliers[first..<first + vector] + inverses[first..<first + vector]
+    }
+  }
 
   /// What stands before the rounding.
+  /// - Parameter numbers: of each channel, as `multipliers` gives them for vectors of one.
   @inline(__always)
-  public func value(_ sum: Int32, multiplier: Float, residual level: UInt8?) -> Float {
+  public func value(_ sum: Int32, _ numbers: UnsafePointer<Float>, channel: Int, residual level: UInt8?) -> Float {
     var term = term
     if let residual, let level { term = residual.offset.addingProduct(Float(level), residual.multiplier) }
-    let v = term.addingProduct(Float(sum), multiplier)
+    let own = numbers + channel * numbersPerChannel
+    let v = term.addingProduct(Float(sum), own[0])
     guard let function else { return v }
     let result = function.value(v)
     guard let levels else { return result }
-    return Float(levels.zeroPoint).addingProduct(result, levels.inverse)
+    return Float(levels.zeroPoint).addingProduct(result, inverses.isEmpty ? levels.inverse : own[1])
   }
 }
 

@@ -16,7 +16,7 @@ struct WinogradLevelsKernel: Hashable, Sendable {
 
   var name: String {
     "winograd_levels_\(target.vectorName)_f2_\(shape.rows.outputs)x\(shape.columns.outputs)"
-      + (addsResidual ? "_add" : "") + (requantizing.function.map { "_\($0)" } ?? "")
+      + (addsResidual ? "_add" : "") + (requantizing.suffix.map { "_\($0)" } ?? "")
   }
 
   func code() -> VectorCode {
@@ -49,8 +49,8 @@ struct WinogradLevelsKernel: Hashable, Sendable {
       (0..<shape.columns.outputs).map { column in
         (0..<halves).map { half in
           RoundedSums(
-            register: sum(row, column, half), offset: row * rowStride + column * 64 + half * lanes * size,
-            multiplier: multipliers[half * lanes * 4])
+            sum(row, column, half), offset: row * rowStride + column * 64 + half * lanes * size,
+            channel: half * lanes, multipliers, vector: lanes, requantizing)
         }
       }
     }

@@ -17,6 +17,8 @@ struct WinogradSchedule: Sendable {
   private let depthBlocks: Int
   /// Of levels, `RepeatedNumbers` of their requantisation, and the level that stands for 0.
   private let numbers: [Float], zeroPoint: UInt8
+  /// How many numbers each channel has among the multipliers.
+  private let multiplierCount: Int
   /// For each thread its blocks where the tiles are divided; all of them under one where the channels are.
   private let blocks: [[Block]]
   private let dividesChannels: Bool
@@ -63,6 +65,7 @@ struct WinogradSchedule: Sendable {
   ) {
     (self.transform, self.input, self.output, self.zeroPoint) = (transform, input, output, zeroPoint)
     numbers = RepeatedNumbers.list(requantization?.constants ?? [])
+    multiplierCount = requantization?.numbersPerChannel ?? 1
     let target = library.target, element = Self.element(of: input), transformed = input.with(element: element)
     depthBlocks = transformed.blocks
     let tiles = WinogradTiles(transform, input, padding: padding, output: output)
@@ -170,7 +173,7 @@ struct WinogradSchedule: Sendable {
   /// Computes all of it.
   /// - Parameters:
   ///   - bias: a word of 32 bits for each lane: floats, or of levels what their sums begin with.
-  ///   - multipliers: of levels, as many floats.
+  ///   - multipliers: of levels, see `Requantization.multipliers`.
   func run(
     _ x: UnsafeRawPointer, filter packed: UnsafeRawPointer, bias: UnsafeRawPointer?,
     multipliers: UnsafePointer<Float>? = nil, residual: UnsafeRawPointer?, into y: UnsafeMutableRawPointer,
@@ -261,7 +264,7 @@ struct WinogradSchedule: Sendable {
             output: results.y + run.place.output + shift, tiles: run.place.tiles,
             bias: results.bias.map { $0 + lane * 4 } ?? results.residual,
             residual: results.residual + run.place.output + shift,
-            multipliers: results.multipliers.map { $0 + lane * 4 }, numbers: results.numbers)
+            multipliers: results.multipliers.map { $0 + lane * 4 * multiplierCount }, numbers: results.numbers)
           run.outputKernel(&arguments)
         }
       }

@@ -49,10 +49,12 @@ import X86Assembler
     let residual = data.bytes(g.outputCount)
     let levels = WeightLevels(scales: data.floats(g.outputChannels, in: 0.01...0.03))
     let scale: Float = 0.02, depth = g.weightCount / g.outputChannels
+    // Each channel with a scale of its own behind the function, of every other one.
+    let inverses = c.function != nil && c.seed % 2 == 1 ? data.floats(g.outputChannels, in: 0.5...9) : []
     // With limits before the rounding, and after it.
     let requantization = Requantization(
       input: scale, residual: c.residual, function: c.function, levels: c.result,
-      largestWeightScale: c.seed % 4 < 2 ? levels.scales.max() ?? 0 : .infinity)
+      largestWeightScale: c.seed % 4 < 2 ? levels.scales.max() ?? 0 : .infinity, inverses: inverses)
     let library = KernelLibrary(CodeTarget(form.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
     let convolution = try form.products.init(
       ofBytes: g, isPicture: c.isPicture, zeroPoints: c.zeroPoints, addsResidual: c.residual != nil, requantization,
@@ -62,8 +64,8 @@ import X86Assembler
     var filter = [Int8](repeating: 0, count: convolution.filterCount),
       plain = [Int8](repeating: 0, count: g.weightCount)
     var sums = [Int32](repeating: 0, count: lanes)
-    let multipliers = (0..<lanes).map {
-      $0 < g.outputChannels ? requantization.multiplier(weightScale: levels.scale($0)) : 0
+    func multipliers(vector: Int) -> [Float] {
+      requantization.multipliers(levels, outputs: g.outputChannels, lanes: lanes, vector: vector)
     }
     convolution.pack(weight, levels, into: &filter, workers: workers)
     weight.withUnsafeBufferPointer { weight in
@@ -77,7 +79,7 @@ import X86Assembler
     var expected = [UInt8](repeating: 0, count: plane)
     expected.withUnsafeMutableBytes {
       QuantizedConvolution.forward(
-        x, zeroPoints: c.zeroPoints, filter: plain, sums: sums, multipliers: multipliers,
+        x, zeroPoints: c.zeroPoints, filter: plain, sums: sums, multipliers: multipliers(vector: 1),
         residual: c.residual == nil ? nil : UnsafePointer(residual),
         into: $0.baseAddress ?? UnsafeMutableRawPointer(mutating: x), requantization, geometry: g,
         workers: workers)
@@ -99,7 +101,7 @@ import X86Assembler
     let workspace = try ConvolutionBuffer(byteCount: (convolution.workspaceByteCount + 3) / 4 * 4)
     let y = try ConvolutionBuffer(byteCount: output.byteCount)
     convolution.run(
-      given.base, filter: filter, bias: sums, multipliers: multipliers,
+      given.base, filter: filter, bias: sums, multipliers: multipliers(vector: library.target.lanes),
       residual: c.residual == nil ? nil : UnsafeRawPointer(others.base), into: y.base, workspace: workspace.base,
       workers: workers)
     let isIntact = [given, workspace, y].allSatisfy(\.isGuardIntact)

@@ -28,9 +28,7 @@ import Testing
       weight, bias: bias, weightLevels, inputScale: input.scale, zeroPoints: [input.zeroPoint], taps: taps,
       outputs: g.outputChannels, depth: taps, into: &sums, lanes: lanes,
       workers: workers)
-    let multipliers = (0..<lanes).map {
-      $0 < g.outputChannels ? requantization.multiplier(weightScale: weightLevels.scale($0)) : 0
-    }
+    let multipliers = requantization.multipliers(weightLevels, outputs: g.outputChannels, lanes: lanes, vector: 1)
     var expected = [UInt8](repeating: 0, count: g.outputCount)
     QuantizedConvolution.forward(
       x, zeroPoints: [input.zeroPoint], filter: filter, sums: sums, multipliers: multipliers, residual: nil,

@@ -125,6 +125,61 @@ import Testing
     }
   }
 
+  @Test(arguments: 0..<UInt64(12)) func meansAsFloatsAreThoseOfTheDefinition(_ seed: UInt64) throws {
+    var c = Case(seed: seed)
+    let mean = QuantizedMean(try c.random.levels(), nil), count = c.tensor.images * c.tensor.channels
+    let geometry = Pooling.Geometry.global(
+      images: c.tensor.images, channels: c.tensor.channels, height: c.tensor.height, width: c.tensor.width)
+    let expected = KernelChecks.output(count, initial: Float(0)) {
+      QuantizedPooling.pool(c.x, mean: mean, countsPadding: false, into: $0, geometry, workers: $1)
+    }
+    for target in CodeTarget.tried {
+      let library = KernelLibrary(target), input = try ByteImages(c.x, c.tensor)
+      let stream = QuantizedStream(mean, c.tensor, library: library)
+      try library.finish()
+      let means = c.tensor.onePixel.with(element: .float32), y = try ConvolutionBuffer(byteCount: means.byteCount)
+      let workspace = try Memory(count: stream.workspaceByteCount(c.workers), of: .uint8, for: "test")
+      withExtendedLifetime(input) {
+        stream.run(input.base, nil, into: y.base, workspace: workspace.base, workers: c.workers)
+      }
+      var found = [Float](repeating: 0, count: count)
+      BlockedCopies.unpack(y.base, means, into: &found, workers: c.workers)
+      #expect(found == expected && y.isGuardIntact, "\(target.instructionSet): \(c.tensor)")
+    }
+  }
+
+  @Test(arguments: 0..<UInt64(12)) func floatsInBlocksAreConvertedAsDefined(_ seed: UInt64) throws {
+    var c = Case(seed: seed)
+    let levels = try c.random.levels(scale: 0.5...2), count = c.count
+    // Ties, numbers beyond all levels and no numbers among them.
+    var x = (0..<count).map { _ in Float(c.random.int(-600...600)) / 2 }
+    for (place, odd) in [Float.nan, .infinity, -.infinity, 3e38, -3e38, -0.0].enumerated() {
+      x[place * count / 6] = odd
+    }
+    let rounded = KernelChecks.output(count, initial: UInt8(0)) {
+      QuantizedElementwise.quantize(x, levels, into: $0, count: count, workers: $1)
+    }
+    let meant = KernelChecks.output(count, initial: Float(0)) {
+      QuantizedElementwise.dequantize(c.x, levels, into: $0, count: count, workers: $1)
+    }
+    let tensor = c.tensor.with(element: .float32)
+    for target in CodeTarget.tried {
+      let library = KernelLibrary(target)
+      let toLevels = ByteConversion(tensor, levels, isToLevels: true, library: library)
+      let toFloats = ByteConversion(tensor, levels, isToLevels: false, library: library)
+      try library.finish()
+      let floats = try ConvolutionBuffer(byteCount: tensor.byteCount), bytes = try ByteImages(c.tensor)
+      BlockedCopies.pack(x, into: floats.base, tensor, workers: c.workers)
+      toLevels.run(floats.base, into: bytes.base, workers: c.workers)
+      #expect(bytes.numbers == rounded && bytes.isGuardIntact, "\(target.instructionSet): \(tensor)")
+      let given = try ByteImages(c.x, c.tensor)
+      withExtendedLifetime(given) { toFloats.run(given.base, into: floats.base, workers: c.workers) }
+      var found = [Float](repeating: 0, count: count)
+      BlockedCopies.unpack(floats.base, tensor, into: &found, workers: c.workers)
+      #expect(found == meant && floats.isGuardIntact, "\(target.instructionSet): \(tensor)")
+    }
+  }
+
   /// Windows of random sizes on the images of a case; without padding where an average is to have windows of one size.
   private func windows(_ c: inout Case, isPadded: Bool, isDilated: Bool) -> Pooling.Geometry {
     func axis(_ size: Int) -> (window: Int, stride: Int, dilation: Int, padding: Int, output: Int) {

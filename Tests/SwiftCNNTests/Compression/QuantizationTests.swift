@@ -124,10 +124,13 @@ import X86Assembler
     }
   }
 
-  /// The scores of a model's plan on a target.
-  private func scores(_ model: Model, _ x: Tensor, on target: CodeTarget?) throws -> [Float] {
+  /// The scores of a model's plan on a target, or of another network with its parameters.
+  private func scores(
+    _ model: Model, _ x: Tensor, on target: CodeTarget?, network: Graph? = nil
+  ) throws -> [Float] {
     let plan = try Compiler.inferencePlan(
-      model.network, inputs: [TensorType(.float32, x.shape)], normalization: model.pixelNormalization, threads: 2,
+      network ?? model.network, inputs: [TensorType(.float32, x.shape)], normalization: model.pixelNormalization,
+      threads: 2,
       target: target)
     let context = try ExecutionContext(plan)
     guard let base = x.floats.baseAddress else { return [] }
@@ -211,5 +214,46 @@ import X86Assembler
     var error: Float = 0, size: Float = 0
     for (a, b) in zip(floats.floats, expected) { (error, size) = (error + (a - b) * (a - b), size + a * a) }
     #expect(error / size < 0.01)
+  }
+
+  /// Depthwise convolutions whose input has a scale for each channel, behind everything that can give it, as NNCF has them.
+  private static func scalesOfChannels() throws -> Graph {
+    var builder = GraphBuilder()
+    let image = try builder.input(shape: [13, 11, 5])
+    var results: [Value] = []
+    for (index, function) in [ActivationFunction.silu, .relu, .relu6, .hardSwish, nil].enumerated() {
+      var x = try builder.convolution(image, "wide\(index)", outputChannels: 70, kernel: (1, 1), bias: true)
+      if let function { x = try builder.activation(function, x, "wide\(index).act") }
+      let isPositive = function == .relu || function == .relu6
+      let scale = (0..<70).map { (isPositive ? 6.0 : 3.0) / (isPositive ? 255 : 127) / Double(1 + $0 % 9) }
+      x = try builder.apply(
+        FakeQuantize(scale: scale, minimum: isPositive ? 0 : -128, maximum: isPositive ? 255 : 127), x)
+      results.append(try builder.depthwiseConvolution(x, "each\(index)", kernel: (3, 3), padding: .same, bias: true))
+    }
+    var x = results[0]
+    for result in results.dropFirst() { x = try builder.apply(Concatenate(), x, result) }
+    try builder.graph.addOutput("y", x)
+    return builder.graph
+  }
+
+  @Test func scalesOfChannelsGiveTheSameIntegersOnEveryTarget() throws {
+    let x = try images(3, 13), given = try Tensor(zeros: [3, 13, 11, 5])
+    for index in given.floats.indices { given.floats[index] = x.floats[index % x.floats.count] }
+    let model = try Model(Self.scalesOfChannels(), name: "scales of channels", seed: 5)
+    var levels: [String: ByteLevels] = [:], weights: [String: WeightLevels] = [:]
+    levels[model.network.inputs[0].name] = ByteLevels(scale: 1 / 128, zeroPoint: 128)
+    for index in 0..<5 {
+      levels["each\(index)"] = ByteLevels(scale: 0.002, zeroPoint: 128)
+      weights["wide\(index)"] = WeightLevels(scales: (0..<70).map { 0.01 + 0.0001 * Float($0) })
+      weights["each\(index)"] = WeightLevels(scales: [0.02])
+    }
+    let network = try model.network.rounding(levels, weights: weights)
+    #expect(try network.floatIslands().isEmpty)
+    let expected = try scores(model, given, on: nil, network: network)
+    for set in Self.instructionSets {
+      #expect(try scores(model, given, on: CodeTarget(set), network: network) == expected, "\(set)")
+    }
+    let floats = try scores(model, given, on: nil)  // without most of the roundings
+    #expect(zip(floats, expected).allSatisfy { abs($0 - $1) < 0.03 } && Set(expected).count > 100)
   }
 }
