@@ -38,11 +38,19 @@ def conv(net: Net, x: str, inputs: int, outputs: int, size: int, **attributes: A
     return net("Conv", x, weight(net, shape, np.int8, per_channel=True), net.floats(outputs), **attributes)
 
 
-def channels(net: Net, y: str, count: int, zero: Any, largest: float = 4.0) -> str:
-    """NNCF's pair before a depthwise convolution: a scale a channel, the smallest a 1000th of the largest."""
+def channels(net: Net, y: str, count: int, zero: Any, largest: float = 4.0, *, mixed: bool = False) -> str:
+    """NNCF's pair before a depthwise convolution: a scale a channel, the smallest a 1000th of the largest.
+
+    With the preset MIXED there is a zero point a channel as well, and levels are signed.
+    """
     scale = largest / 255 * 10.0 ** net.random.uniform(-3, 0, count)
     scale[0] = largest / 255
-    return pair(net, y, scale, np.full(count, zero), axis=1)
+    zeros = np.full(count, zero)
+    if mixed:
+        # Numbers above 0 have the lowest one, but for channels that had only zeros in calibration.
+        zeros = np.where(zeros.dtype == np.uint8, -128, net.random.integers(-128, 20, count))
+        zeros = np.where(np.arange(count) % 7 == 3, 0, zeros).astype(np.int8)
+    return pair(net, y, scale, zeros, axis=1)
 
 
 def steps(read: swiftcnn.Model, model: Any, x: np.ndarray, scale: float) -> np.ndarray:
@@ -53,19 +61,20 @@ def steps(read: swiftcnn.Model, model: Any, x: np.ndarray, scale: float) -> np.n
     return result
 
 
-def depthwise(net: Net, name: str, count: int = 70, stride: int = 1) -> str:
+def depthwise(net: Net, name: str, count: int = 70, stride: int = 1, *, mixed: bool = False) -> str:
     activation, zero = ACTIVATIONS[name]
     y = activation(net, conv(net, pair(net, "x", 0.02, SIGNED), 3, count, 1))
-    y = channels(net, y, count, zero, largest=6.0 if name == "relu6" else 4.0)
+    y = channels(net, y, count, zero, largest=6.0 if name == "relu6" else 4.0, mixed=mixed)
     y = conv(net, y, 1, count, 3, group=count, pads=[1] * 4, strides=[stride] * 2)
     return pair(net, activation(net, y), 0.02, zero)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_depthwise_inputs_of_a_scale_a_channel_are_integers(name, stride):
+def test_depthwise_inputs_of_a_scale_a_channel_are_integers(name, stride, mixed):
     net, x = Net(), pixels(4, 3, 12, 11)
-    model = net.model(["n", 3, 12, 11], depthwise(net, name, stride=stride), 20)
+    model = net.model(["n", 3, 12, 11], depthwise(net, name, stride=stride, mixed=mixed), 20)
     read = swiftcnn.onnx.load(model)
     apart = steps(read, model, x, 0.02)
     # A sum beside a half in the first step changes a few of the second.
@@ -92,19 +101,19 @@ def test_scales_of_channels_are_kept_in_files_and_training(tmp_path):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("reader", ["both", "output", "limit", "zero points"])
+@pytest.mark.parametrize("reader", ["both", "output", "limit", "floats"])
 def test_scales_of_channels_that_something_else_needs_are_rounded_in_floats(reader):
     net, x, count = Net(), pixels(2, 3, 8, 7), 6
     activation = relu6 if reader == "limit" else ACTIVATIONS["relu"][0]
     y = activation(net, conv(net, pair(net, "x", 0.02, SIGNED), 3, count, 1))
-    zeros = np.arange(count, dtype=np.uint8) if reader == "zero points" else np.zeros(count, np.uint8)
+    zeros = np.arange(count, dtype=np.uint8) if reader == "floats" else np.zeros(count, np.uint8)
     # With 8 / 255 a limit of 6 is level 191 in the first channel, and others in others.
     scale = 8 / 255 * np.linspace(1, 0.1, count)
     y = pair(net, y, scale, zeros, axis=1)
     z = conv(net, y, 1, count, 3, group=count, pads=[1] * 4)
     if reader == "both":
         z = net("Add", z, y)
-    z = y if reader == "output" else pair(net, z, 0.02, SIGNED)
+    z = y if reader == "output" else z if reader == "floats" else pair(net, z, 0.02, SIGNED)
     model = net.model(["n", 3, 8, 7], z, 20)
     apart = steps(swiftcnn.onnx.load(model), model, x, 8 / 255 if reader == "output" else 0.02)
     assert apart.max() < 1.001 and (apart > 0.5).mean() < 0.01

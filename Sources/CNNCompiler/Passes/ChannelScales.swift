@@ -35,21 +35,25 @@ private struct ChannelScales {
 
   private mutating func find(_ node: Node) {
     guard let old = node.operation as? FakeQuantize, old.scale.count > 1, old.axis == -1,
-      !graph.isKept(node.results[0]),
-      !isConstant[node.results[0].index], let zeroPoint = old.zeroPoint.first,
-      old.zeroPoint.allSatisfy({ $0 == zeroPoint })
+      !graph.isKept(node.results[0]), !isConstant[node.results[0].index]
     else { return }
-    let rounding = FakeQuantize(scale: [1], zeroPoint: [zeroPoint], minimum: old.minimum, maximum: old.maximum)
+    let isUniform = old.zeroPoint.allSatisfy { $0 == old.zeroPoint.first }
+    // Different zero points are those of unsigned bytes.
+    let shift: Double = isUniform || old.minimum >= 0 ? 0 : 128
+    let rounding = FakeQuantize(
+      scale: [1], zeroPoint: isUniform ? Array(old.zeroPoint.prefix(1)) : old.zeroPoint.map { $0 + shift },
+      minimum: old.minimum + shift, maximum: old.maximum + shift)
     let readers = consumers[node.results[0].index].map { graph.nodes[$0] }, inverses = old.scale.map { 1 / $0 }
-    guard rounding.byteLevels != nil, !readers.isEmpty, readers.allSatisfy({ isDepthwise($0, old.scale) }) else {
-      return
-    }
+    guard isUniform ? rounding.byteLevels != nil : rounding.pixelLevels != nil, !readers.isEmpty,
+      readers.allSatisfy({ isDepthwise($0, old.scale) })
+    else { return }
     for reader in readers { multiply(&filters, reader, old.scale) }
     roundings[node.name] = (rounding, inverses)
-    if let (convolution, activation) = source(of: node.operands[0], old, inverses) {
+    guard let (convolution, activation) = source(of: node.operands[0], old, inverses) else { return }
+    if let activation { unlimited.insert(activation.name) }
+    if isUniform {
       multiply(&filters, convolution, inverses)
       multiply(&biases, convolution, inverses)
-      if let activation { unlimited.insert(activation.name) }
       roundings[node.name]?.inverses = nil
     }
   }
@@ -73,7 +77,9 @@ private struct ChannelScales {
     if let limits = (node.operation as? Activation)?.limits {
       // A limit that is not 0 is another one in each channel.
       guard limits.lowest == 0,
-        rounding.scale.allSatisfy({ (limits.highest / $0).rounded() + rounding.zeroPoint[0] >= rounding.maximum }),
+        rounding.scale.indices.allSatisfy({
+          (limits.highest / rounding.scale[$0]).rounded() + rounding.zeroPoint(at: $0) >= rounding.maximum
+        }),
         let convolution = before(node.operands[0])
       else { return nil }
       (node, activation) = (convolution, node)
@@ -143,6 +149,11 @@ private struct ChannelScales {
     }
     rewriter.map(node.results[0], to: try rewriter.result.addSingle(node.operation, operands, name: node.name))
   }
+}
+
+extension FakeQuantize {
+  /// The level of a channel that stands for 0.
+  fileprivate func zeroPoint(at channel: Int) -> Double { zeroPoint[zeroPoint.count == 1 ? 0 : channel] }
 }
 
 /// A filter `[O, I, h, w]` times a number for each output channel.

@@ -93,11 +93,13 @@ private struct QuantizedForm {
 
   /// Makes floats of a value where it has levels alone.
   private mutating func makeFloat(_ value: Value) throws(CNNError) {
-    guard !floats.contains(value.index), let image = integers[value.index], let levels = steps.levels(of: value) else {
-      return
-    }
+    guard !floats.contains(value.index), let image = integers[value.index] else { return }
     let name = rewriter.result.uniqueName("\(source.name(of: value)).float")
-    rewriter.map(value, to: try rewriter.result.addSingle(Dequantize(levels), [image], name: name))
+    if let levels = steps.levels(of: value) {
+      rewriter.map(value, to: try rewriter.result.addSingle(Dequantize(levels), [image], name: name))
+    } else if let levels = steps.pixels[value] {
+      rewriter.map(value, to: try rewriter.result.addSingle(DequantizePixels(levels: levels), [image], name: name))
+    }
     floats.insert(value.index)
   }
 
@@ -129,7 +131,7 @@ struct QuantizedSteps {
   /// The levels that values have.
   private var levels: [ByteLevels?]
   /// The levels of pixels.
-  private var pixels: [Value: PixelLevels] = [:]
+  private(set) var pixels: [Value: PixelLevels] = [:]
   /// Whether a value depends on parameters alone.
   private var isConstant: [Bool]
 
@@ -173,7 +175,7 @@ struct QuantizedSteps {
     byLastNode[position] = node.operation is FakeQuantize ? rounding(position, levels) : moved(node, levels)
   }
 
-  /// Finds pictures that convolutions alone read.
+  /// Finds pictures, and images that are rounded like these, that convolutions alone read.
   private mutating func findPixels() {
     for (position, node) in graph.nodes.enumerated() {
       guard let levels = (node.operation as? FakeQuantize)?.pixelLevels else { continue }
@@ -181,13 +183,47 @@ struct QuantizedSteps {
       pixels[result] = levels
       let readers = consumers[result.index].map { graph.nodes[$0] }
       guard !graph.isKept(result), graph.type(of: result).rank == 4,
-        readers.allSatisfy({ ($0.operation as? Convolution2D)?.groups == 1 && product($0, nil, nil, nil) != nil })
+        readers.allSatisfy({ readsPixels($0, levels) })
       else {
         pixels[result] = nil
         continue
       }
       byLastNode[position] = .pixels(levels)
+      if let (step, chain) = ofChannels(node.operands[0], levels) {
+        absorbed.formUnion(chain)
+        byLastNode[position] = step
+      }
     }
+  }
+
+  /// Whether a node is a convolution of levels with a zero point for each channel, of all of them or of each by itself.
+  private func readsPixels(_ node: Node, _ levels: PixelLevels) -> Bool {
+    guard let convolution = node.operation as? Convolution2D else { return false }
+    let isDepthwise = convolution.groups == levels.zeroPoints.count && convolution.groups > 1
+    return (isDepthwise || convolution.groups == 1)
+      && product(node, nil, nil, isDepthwise ? ByteLevels(scale: 1, zeroPoint: 0) : nil) != nil
+  }
+
+  /// The step that ends in a rounding with a zero point for each channel, behind a scale for each.
+  private func ofChannels(_ value: Value, _ levels: PixelLevels) -> (Step, [Int])? {
+    guard let last = nodeBefore(value), let scale = (graph.nodes[last].operation as? Rescaling)?.scaleOfChannels,
+      let before = nodeBefore(graph.nodes[last].operands[0]), scale.count == levels.zeroPoints.count
+    else { return nil }
+    let activation = graph.nodes[before].operation as? Activation
+    // What the limits of levels are else, and nothing, as functions.
+    let function: ExactActivation? =
+      switch activation?.function {
+      case nil: .leakyRelu(alpha: 1)
+      case .relu: .leakyRelu(alpha: 0)
+      case let other?: ExactActivation(other, constants: activation?.constants ?? [])
+      }
+    guard let function,
+      let convolution = activation == nil ? before : nodeBefore(graph.nodes[before].operands[0]),
+      let step = product(
+        graph.nodes[convolution], nil, function, ByteLevels(scale: levels.scale, zeroPoint: 0),
+        scale.map { Float($0) / levels.scale }, levels)
+    else { return nil }
+    return (step, [convolution, before, last])
   }
 
   /// What only moves levels.
@@ -270,7 +306,8 @@ struct QuantizedSteps {
 
   /// A convolution or dense layer.
   private func product(
-    _ node: Node, _ residual: Value?, _ function: ExactActivation?, _ result: ByteLevels?, _ inverses: [Float] = []
+    _ node: Node, _ residual: Value?, _ function: ExactActivation?, _ result: ByteLevels?, _ inverses: [Float] = [],
+    _ resultPixels: PixelLevels? = nil
   ) -> Step? {
     guard node.operation is Convolution2D || node.operation is Dense, node.operands.count >= 2,
       let input = levels[node.operands[0].index]
@@ -295,7 +332,7 @@ struct QuantizedSteps {
         operation: node.operation, input: input, pixels: pixels[node.operands[0]], weight: weight,
         hasBias: node.operands.count == 3,
         residual: residual.flatMap(levels(of:)), function: function, result: result,
-        inverses: inverses),
+        inverses: inverses, resultPixels: resultPixels),
       [node.operands[0]] + constants + (residual.map { [$0] } ?? []), constants: constants)
   }
 

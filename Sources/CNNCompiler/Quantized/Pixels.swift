@@ -40,6 +40,29 @@ struct QuantizePixels: QuantizedOperation {
   }
 }
 
+/// The floats that levels with a zero point for each channel stand for.
+struct DequantizePixels: QuantizedOperation {
+  static let name = "dequantize_pixels"
+  let levels: PixelLevels
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
+    try require(operands, count: 1...1)
+    let expected = try TensorType(levels, operands[0].shape)
+    guard operands[0] == expected else {
+      throw CNNError(.shapeMismatch, "the input is \(operands[0]); expected \(expected)")
+    }
+    return [try operands[0].floats]
+  }
+
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    let (channels, count) = (levels.channels, types.operands[0].count)
+    return LoweredOperation(kernel: { arguments in
+      let x = arguments.bytes(0), y = arguments.result()
+      for index in 0..<count { y[index] = channels[index % channels.count].value(of: x[index]) }
+    })
+  }
+}
+
 extension Graph {
   /// The uint8 input of which a value is the pixels less a level of each channel, normalised on the way and taken back; nil
   /// where it is none.

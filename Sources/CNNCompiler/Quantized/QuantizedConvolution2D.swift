@@ -11,7 +11,7 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   /// `Convolution2D` or `Dense`.
   let operation: any Operation
   let input: ByteLevels
-  /// Where the input is a picture's pixels, their levels.
+  /// Where the input has a zero point for each channel, as a picture's pixels, its levels.
   var pixels: PixelLevels?
   let weight: WeightLevels
   let hasBias: Bool
@@ -21,6 +21,8 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   var result: ByteLevels?
   /// What each channel of the function's result is multiplied by before it is rounded; else empty.
   var inverses: [Float] = []
+  /// Where each channel of the result has a zero point then, its levels.
+  var resultPixels: PixelLevels?
 
   static var implementations: [any Implementation] {
     [
@@ -51,8 +53,11 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
       throw CNNError(
         .shapeMismatch, "there are \(weight.scales.count) scales of the weight \(describe(operands[1].shape))")
     }
-    guard inverses.isEmpty || inverses.count == operands[1].shape[0] && function != nil && result != nil else {
-      throw CNNError(.shapeMismatch, "there are \(inverses.count) inverses of \(operands[1].shape[0]) channels")
+    let counts = [inverses.count, resultPixels?.zeroPoints.count ?? inverses.count]
+    let outputs = operands[1].shape[0]
+    guard counts == [0, 0] || counts == [outputs, outputs] && function != nil && result != nil else {
+      throw CNNError(
+        .shapeMismatch, "there are \(counts[0]) inverses and \(counts[1]) zero points of \(outputs) channels")
     }
     if let residual {
       try operands[count - 1].require(residual, as: "the residual")
@@ -61,6 +66,7 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
           .shapeMismatch, "the residual has shape \(describe(operands[count - 1].shape)); expected \(describe(shape))")
       }
     }
+    if let resultPixels { return [try TensorType(resultPixels, shape)] }
     if let result { return [try TensorType(result, shape)] }
     return [try TensorType(.float32, shape)]
   }
@@ -72,7 +78,8 @@ struct QuantizedConvolution2D: CompiledOperation, MemoryOperation, Placeable {
   var requantization: Requantization {
     Requantization(
       input: input.scale, residual: residual, function: function, levels: result,
-      largestWeightScale: weight.scales.max() ?? .infinity, inverses: inverses)
+      largestWeightScale: weight.scales.max() ?? .infinity, inverses: inverses,
+      zeroPoints: resultPixels?.zeroPoints ?? [])
   }
 
   /// How profiles call a step with what follows its products, behind the step's name.

@@ -17,7 +17,6 @@ struct QuantizedDepthwiseConvolution: Implementation {
     }
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     guard operation.operation is Convolution2D else { return .refused("it is no convolution") }
-    guard operation.pixels == nil else { return .refused("each channel has a zero point of its own") }
     let x = candidate.node.operands[0]
     guard let image = placement.blockedType(x) else { return .refused("its input has no blocks of channels") }
     let geometry = try placement.geometry(of: candidate.node)
@@ -35,7 +34,7 @@ struct QuantizedDepthwiseConvolution: Implementation {
     }
     let node = candidate.node, levels = operation.weight
     let convolution = try QuantizedDepthwise(
-      placement.geometry(of: node), zeroPoint: operation.input.zeroPoint, operation.requantization,
+      placement.geometry(of: node), zeroPoints: operation.zeroPoints, operation.requantization,
       library: library)
     let weight = placement.type(of: node.operands[1])
     var cost = StepCost(of: convolution.geometry)

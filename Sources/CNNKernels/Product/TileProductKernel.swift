@@ -156,7 +156,10 @@ private struct TileProductEmitter {
       for column in 0..<kernel.tileColumns {
         let place = requantizing.byteOffset(ofChannel: 16 * column)
         code.load(multiplier(column), GeneralRegister.rsi[place])
-        if requantizing.hasInverses { code.load(inverse(column), GeneralRegister.rsi[place + 64]) }
+        if requantizing.hasInverses {
+          code.load(inverse(column), GeneralRegister.rsi[place + 64])
+          code.load(zeroPoint(column), GeneralRegister.rsi[place + 128])
+        }
       }
       k.mov(.rsi, arguments[8 * 10])
       for constant in RequantizationConstant.floats {
@@ -255,6 +258,7 @@ private struct TileProductEmitter {
   private func bias(_ column: Int) -> WideRegister { register(30 + column) }
   private func multiplier(_ column: Int) -> WideRegister { register(28 + column) }
   private func inverse(_ column: Int) -> WideRegister { register(26 + column) }
+  private func zeroPoint(_ column: Int) -> WideRegister { register(18 + column) }
   private func register(of constant: RequantizationConstant) -> WideRegister { register(20 + constant.rawValue) }
 
   private func storeSums() {
@@ -367,8 +371,10 @@ private struct TileProductEmitter {
       if let function = requantizing.function {
         code.apply(function, to: x, temporaries: (2..<2 + ExactActivation.temporaryCount).map(register))
         if requantizing.givesLevels {
-          let inverse = requantizing.hasInverses ? inverse(column) : register(of: .inverse)
-          code.multiplyInto(x, inverse, adding: .register(register(of: .zeroPoint)))
+          let own = requantizing.hasInverses
+          code.multiplyInto(
+            x, own ? inverse(column) : register(of: .inverse),
+            adding: .register(own ? zeroPoint(column) : register(of: .zeroPoint)))
         }
       }
       if requantizing.givesLevels {

@@ -22,6 +22,8 @@ struct DepthwiseByteKernel: Hashable, Sendable {
   var groups: Int
   /// How many columns of results are computed.
   var outputs: Int
+  /// Whether each channel has a level of its own around the image.
+  var hasZeroPoints = false
   /// What happens to the sums.
   var requantizing: Requantizing
   var function: ExactActivation? { requantizing.function }
@@ -49,7 +51,7 @@ struct DepthwiseByteKernel: Hashable, Sendable {
     [
       "depthwise_int8", target.hasByteProducts ? "vnni" : target.vectorName, "x\(4 * lanes)",
       "\(taps)s\(stride)g\(groups)",
-      "w\(outputs)", function.map { "\($0)" },
+      "w\(outputs)", function.map { "\($0)" }, hasZeroPoints ? "each" : nil,
     ].compactMap { $0 }.joined(separator: "_")
   }
 
@@ -81,6 +83,8 @@ struct DepthwiseByteArguments {
   var left, inside, right: Int
   /// What stands for 0, in every byte, and the smallest level.
   var zeroPoints, minima: UInt32
+  /// What stands for 0 in each channel, where these differ.
+  var border: UnsafeRawPointer
 }
 
 extension CodeTarget {
@@ -122,13 +126,19 @@ private struct DepthwiseByteEmitter {
     k.mov(scratch, arguments[48])
     if group > 0 { k.add(scratch, group * kernel.groupByteCount) }
     let border = (0..<4).map(register)
-    code.broadcast(border[0], arguments[96])
+    if !kernel.hasZeroPoints { code.broadcast(border[0], arguments[96]) }
     if !kernel.target.hasByteProducts {
       code.zero(border[1])
-      code.unpackBytes(border[0], border[0], border[1], upper: false)
+      if !kernel.hasZeroPoints { code.unpackBytes(border[0], border[0], border[1], upper: false) }
     }
-    let borders = Array(repeating: border[0], count: 4)
-    loop(arguments[72]) { store(borders) }
+    func borders() -> [WideRegister] {
+      guard kernel.hasZeroPoints else { return Array(repeating: border[0], count: 4) }
+      k.mov(column, arguments[104])
+      code.load(register(4), column[0])
+      return alternated(Array(repeating: register(4), count: kernel.rowsPerGroup))
+    }
+    let left = borders()
+    loop(arguments[72]) { store(left) }
     k.mov(rows, arguments[0])
     let first = group * kernel.rowsPerGroup
     for row in 0..<kernel.rowsPerGroup { k.mov(pixels[row], rows[8 * (first + row)]) }
@@ -136,10 +146,16 @@ private struct DepthwiseByteEmitter {
     loop(arguments[80]) {
       let loaded = (0..<kernel.rowsPerGroup).map { register(4 + $0) }
       for (register, pixel) in zip(loaded, pixels) { code.load(register, pixel[column]) }
-      store(kernel.target.hasByteProducts ? interleaved(loaded) : interleavedWords(loaded))
+      store(alternated(loaded))
       k.add(column, BlockedTensor.pixelByteCount)
     }
-    loop(arguments[88]) { store(borders) }
+    let right = borders()
+    loop(arguments[88]) { store(right) }
+  }
+
+  /// Of each channel the bytes of all rows.
+  private func alternated(_ rows: [WideRegister]) -> [WideRegister] {
+    kernel.target.hasByteProducts ? interleaved(rows) : interleavedWords(rows)
   }
 
   /// Of each channel the bytes of four rows.

@@ -63,7 +63,7 @@ public struct QuantizedAveragePooling: Sendable {
       throw CNNError(.invalidArgument, "a pooling of bytes has no code: \(reason ?? "its result is float")")
     }
     let convolution = try QuantizedDepthwise(
-      Self.convolution(g), zeroPoint: UInt8(mean.zeroPoint), Self.requantization(levels), library: library)
+      Self.convolution(g), zeroPoints: [UInt8(mean.zeroPoint)], Self.requantization(levels), library: library)
     self.convolution = convolution
     let ones = [Float](repeating: 1, count: g.channels * area)
     filter = [Int8](unsafeUninitializedCapacity: convolution.filterCount) { filter, count in

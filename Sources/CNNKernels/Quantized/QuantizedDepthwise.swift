@@ -9,7 +9,8 @@ public struct QuantizedDepthwise: Sendable {
   /// The image and the result.
   public let input, output: BlockedTensor
 
-  private let zeroPoint: UInt8
+  /// One, or one for each channel.
+  private let zeroPoints: [UInt8]
   private let numbers: [Float]
   private let minimum: UInt8
   /// How many rows of results are computed by a call, and how many rows are read for them.
@@ -93,18 +94,18 @@ public struct QuantizedDepthwise: Sendable {
 
   /// Plans a convolution.
   /// - Parameters:
-  ///   - zeroPoint: the level around the image.
+  ///   - zeroPoints: the level around the image, one, or one for each channel.
   ///   - requantization: what becomes of the sums.
   ///   - library: where the kernels are collected.
   /// - Throws: `.invalidArgument` with the refusal.
   public init(
-    _ geometry: ConvolutionGeometry, zeroPoint: UInt8, _ requantization: Requantization, library: KernelLibrary
+    _ geometry: ConvolutionGeometry, zeroPoints: [UInt8], _ requantization: Requantization, library: KernelLibrary
   ) throws(CNNError) {
     if let reason = Self.refusal(geometry, requantization) {
       throw CNNError(.invalidArgument, "a depthwise convolution of bytes has no code: \(reason)")
     }
     let g = geometry
-    (self.geometry, self.zeroPoint, target) = (g, zeroPoint, library.target)
+    (self.geometry, self.zeroPoints, target) = (g, zeroPoints, library.target)
     (input, output) = (g.blockedInput.with(element: .uint8), g.blockedOutput.with(element: .uint8))
     numbers = RepeatedNumbers.list(requantization.constants)
     minimum = requantization.levels?.minimum ?? 0
@@ -114,7 +115,8 @@ public struct QuantizedDepthwise: Sendable {
     func parts(lanes: Int) -> [Part] {
       var key = DepthwiseByteKernel(
         target: library.target, lanes: lanes, taps: g.kernelWidth, dilation: g.dilationWidth, stride: g.strideWidth,
-        groups: rows.groups, outputs: 1, requantizing: Requantizing(requantization))
+        groups: rows.groups, outputs: 1, hasZeroPoints: zeroPoints.count > 1,
+        requantizing: Requantizing(requantization))
       let limit = Self.scratchLimit / (rows.groups * key.columnByteCount)
       let outputs = max(1, (limit - key.columns) / g.strideWidth + 1), count = (g.outputWidth + outputs - 1) / outputs
       return (0..<count).map { part in
@@ -138,8 +140,10 @@ public struct QuantizedDepthwise: Sendable {
   private var borderByteCount: Int {
     (parts + lastParts).reduce(0) { max($0, $1.key.columns) } * BlockedTensor.pixelByteCount
   }
+  /// One row for all channels, or one for those of each block.
+  private var bordersByteCount: Int { zeroPoints.count > 1 ? input.blocks * borderByteCount : borderByteCount }
   /// The bytes it works in.
-  public func workspaceByteCount(_ workers: Workers) -> Int { borderByteCount + workers.count * scratchByteCount }
+  public func workspaceByteCount(_ workers: Workers) -> Int { bordersByteCount + workers.count * scratchByteCount }
 
   /// How many numbers the sums and the multipliers are: those of whole blocks.
   public var channelCount: Int { input.blocks * 64 }
@@ -207,27 +211,41 @@ public struct QuantizedDepthwise: Sendable {
     _ x: UnsafeRawPointer, filter: UnsafePointer<Int8>, sums: UnsafePointer<Int32>, multipliers: [Float],
     into y: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
-    workspace.initializeMemory(as: UInt8.self, repeating: zeroPoint, count: borderByteCount)
+    fillBorders(workspace.assumingMemoryBound(to: UInt8.self))
     multipliers.withUnsafeBytes { multipliers in
       numbers.withUnsafeBytes { numbers in
         guard let multipliers = multipliers.baseAddress, let numbers = numbers.baseAddress else { return }
         let height = geometry.outputHeight, bands = (height + resultRows - 1) / resultRows
         workers.forEachRange(of: units.count * input.images * bands) { range, worker in
-          let scratch = workspace + borderByteCount + worker * scratchByteCount
+          let scratch = workspace + bordersByteCount + worker * scratchByteCount
           let rows = (scratch + rowsByteOffset).bindMemory(to: UnsafeRawPointer.self, capacity: slots)
           let arguments = DepthwiseByteArguments(
             rows: rows, filter: filter, sums: sums, multipliers: multipliers, numbers: numbers, output: y,
             scratch: scratch, resultRows: 0, resultRowByteCount: output.rowByteCount, left: 0, inside: 0, right: 0,
-            zeroPoints: UInt32(zeroPoint) * 0x0101_0101, minima: UInt32(minimum) * 0x0101_0101)
+            zeroPoints: UInt32(zeroPoints.first ?? 0) * 0x0101_0101, minima: UInt32(minimum) * 0x0101_0101,
+            border: workspace)
           for index in range {
             let band = index % bands, image = index / bands % input.images, unit = units[index / bands / input.images]
             let block = unit.first / 64
             run(
               band, unit, x + input.byteOffset(image: image, block: block),
-              y + output.byteOffset(image: image, block: block), border: workspace, rows: rows, arguments)
+              y + output.byteOffset(image: image, block: block),
+              border: workspace + (zeroPoints.count > 1 ? block * borderByteCount + unit.first % 64 : 0), rows: rows,
+              arguments)
           }
         }
       }
+    }
+  }
+
+  /// Writes the rows that lie around the image.
+  private func fillBorders(_ borders: UnsafeMutablePointer<UInt8>) {
+    guard zeroPoints.count > 1 else {
+      return borders.update(repeating: zeroPoints.first ?? 0, count: borderByteCount)
+    }
+    for index in 0..<bordersByteCount {
+      let channel = index / borderByteCount * 64 + index % 64
+      borders[index] = channel < zeroPoints.count ? zeroPoints[channel] : 0
     }
   }
 
@@ -242,6 +260,7 @@ public struct QuantizedDepthwise: Sendable {
     own.filter += unit.first * channelByteCount
     own.sums += unit.first * 4
     own.multipliers += unit.first * 4
+    own.border = border
     for part in unit.isLast ? lastParts : parts {
       for slot in 0..<slots {
         let row = first * g.strideHeight - g.padTop + slot * g.dilationHeight

@@ -17,19 +17,20 @@ public enum QuantizedFilter {
   ///   - weight: `[outputs, depth]`.
   ///   - levels: the weight's.
   ///   - inputScale: of the levels that are multiplied by the weights.
-  ///   - zeroPoints: of these, one, or one for each input channel, which has `taps` weights.
+  ///   - zeroPoints: of these, one, or one for each input channel of all groups, which has `taps` weights.
   ///   - lanes: how many numbers there are; 0 behind the last channel.
   public static func sums(
     _ weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?, _ levels: WeightLevels, inputScale: Float,
     zeroPoints: [UInt8], taps: Int, outputs: Int, depth: Int, into sums: UnsafeMutablePointer<Int32>, lanes: Int,
     workers: Workers
   ) {
+    let channels = depth / taps, groups = max(1, zeroPoints.count / channels)
     workers.forEachRange(of: outputs) { range, _ in
       for output in range {
-        let scale = levels.scale(output)
+        let scale = levels.scale(output), first = output * groups / outputs * channels
         var sum: Int32 = 0
         for index in 0..<depth {
-          let zeroPoint = zeroPoints[zeroPoints.count == 1 ? 0 : index / taps]
+          let zeroPoint = zeroPoints[zeroPoints.count == 1 ? 0 : first + index / taps]
           sum &+= Int32(zeroPoint) &* Int32(levels.rounded(weight[output * depth + index] / scale))
         }
         sums[output] = steps(bias?[output] ?? 0, inputScale * scale) &- sum

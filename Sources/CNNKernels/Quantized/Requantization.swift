@@ -6,7 +6,7 @@ import CNNCore
 /// `v = sum * multiplier + term`, one fused multiplication and addition, where the term is a constant, or of a residual
 /// `level * residualMultiplier + residualOffset`, fused as well. Then, where there is a function, `v = f(v)` and
 /// `v = v / scale + zeroPoint`, fused; without one the multiplier has that in it. At last `v` is limited to the levels and
-/// rounded, halves to the even one. Behind a function each channel may have a scale of its own.
+/// rounded, halves to the even one. Behind a function each channel may have a scale and a zero point of its own.
 public struct Requantization: Hashable, Sendable {
   /// What a channel's multiplier is made of beside its weight's scale.
   public let factors: [Float]
@@ -20,6 +20,8 @@ public struct Requantization: Hashable, Sendable {
   public let levels: ByteLevels?
   /// What the function's result is multiplied by in each output channel, instead of one over the levels' scale; else empty.
   public let inverses: [Float]
+  /// What is added then, where channels differ in it; else empty.
+  public let zeroPoints: [UInt8]
   /// Whether what is rounded fits into 32 bits, whatever the sum: limits may then come before or after the rounding.
   let isBounded: Bool
 
@@ -35,9 +37,10 @@ public struct Requantization: Hashable, Sendable {
   ///   - levels: those of the result, with the limits of an activation that only limits; nil for a float result.
   ///   - largestWeightScale: of all channels.
   ///   - inverses: see there.
+  ///   - zeroPoints: see there.
   public init(
     input: Float, residual: ByteLevels?, function: ExactActivation?, levels: ByteLevels?,
-    largestWeightScale: Float = .infinity, inverses: [Float] = []
+    largestWeightScale: Float = .infinity, inverses: [Float] = [], zeroPoints: [UInt8] = []
   ) {
     let isFolded = function == nil && levels != nil
     let inverse = isFolded ? levels.map(\.inverse) ?? 1 : 1
@@ -48,7 +51,7 @@ public struct Requantization: Hashable, Sendable {
       let multiplier = $0.scale * inverse
       return Residual(multiplier: multiplier, offset: term.addingProduct(-Float($0.zeroPoint), multiplier))
     }
-    (self.function, self.levels, self.inverses) = (function, levels, inverses)
+    (self.function, self.levels, self.inverses, self.zeroPoints) = (function, levels, inverses, zeroPoints)
     // In levels: the largest sum, and 256 of a residual; no function but a steep leaky one makes numbers larger.
     let sum = factors.reduce(largestWeightScale, *) * 0x1p31, added = 256 * (self.residual?.multiplier ?? 0)
     let slope = if case .leakyRelu(let alpha)? = function { max(1, alpha.magnitude) } else { Float(1) }
@@ -56,11 +59,11 @@ public struct Requantization: Hashable, Sendable {
     isBounded = (sum + added) * (function == nil ? 1 : inverseOfAll * slope) < 0x1p30
   }
 
-  /// How many numbers each channel has: a multiplier, and its inverse where it has one of its own.
-  var numbersPerChannel: Int { inverses.isEmpty ? 1 : 2 }
+  /// How many numbers each channel has: a multiplier, and its inverse and zero point where it has some of its own.
+  var numbersPerChannel: Int { inverses.isEmpty ? 1 : 3 }
 
   /// What the sums of each output channel are multiplied by. Where channels have inverses, those of a `vector` of channels
-  /// follow its multipliers.
+  /// follow its multipliers, and then come its zero points.
   /// - Parameters:
   ///   - weight: the scales of the channels.
   ///   - outputs: how many channels there are.
@@ -70,10 +73,11 @@ public struct Requantization: Hashable, Sendable {
     func numbers(_ number: (Int) -> Float) -> [Float] { (0..<lanes).map { $0 < outputs ? number($0) : 0 } }
     let multipliers = numbers { factors.reduce(weight.scale($0), *) }
     if inverses.isEmpty { return multipliers }
-    let inverses = numbers { self.inverses[$0] }
-    return stride(from: 0, to: lanes, by: vector).flatMap { first in
-      multipliers[first..<first + vector] + inverses[first..<first + vector]
-    }
+    let ofAll = levels.map { Float($0.zeroPoint) } ?? 0
+    let lists = [
+      multipliers, numbers { inverses[$0] }, numbers { zeroPoints.isEmpty ? ofAll : Float(zeroPoints[$0]) },
+    ]
+    return stride(from: 0, to: lanes, by: vector).flatMap { first in lists.flatMap { $0[first..<first + vector] } }
   }
 
   /// What stands before the rounding.
@@ -87,7 +91,8 @@ public struct Requantization: Hashable, Sendable {
     guard let function else { return v }
     let result = function.value(v)
     guard let levels else { return result }
-    return Float(levels.zeroPoint).addingProduct(result, inverses.isEmpty ? levels.inverse : own[1])
+    return inverses.isEmpty
+      ? Float(levels.zeroPoint).addingProduct(result, levels.inverse) : own[2].addingProduct(result, own[1])
   }
 }
 

@@ -25,7 +25,7 @@ struct RepeatedNumbers {
 struct Requantizing: Hashable, Sendable {
   /// What is applied before the rounding.
   var function: ExactActivation?
-  /// Whether each channel's results of it are multiplied by a number of their own.
+  /// Whether each channel's results of it have a scale and a zero point of their own.
   var hasInverses: Bool
   /// Whether the results are levels; else they are floats.
   var givesLevels: Bool
@@ -45,7 +45,7 @@ struct Requantizing: Hashable, Sendable {
   var suffix: String? { function.map { "\($0)\(hasInverses ? "_each" : "")" } }
 
   /// Bytes from the multipliers of the first channel to those of one so many channels behind.
-  func byteOffset(ofChannel channel: Int) -> Int { channel * 4 * (hasInverses ? 2 : 1) }
+  func byteOffset(ofChannel channel: Int) -> Int { channel * 4 * (hasInverses ? 3 : 1) }
 
   /// How many registers are rounded in turns where they are a tile's columns: those for which there are temporaries.
   func inTurns(_ target: CodeTarget) -> Int { function == nil ? 8 : target.hasAVX512 ? 2 : 1 }
@@ -60,15 +60,21 @@ struct RoundedSums {
   let register: WideRegister
   /// Where the results go, and a residual comes from: bytes from those of the tile.
   let offset: Int
-  /// What each is multiplied by, and where channels have inverses the function's result of each.
+  /// What each is multiplied by.
   let multiplier: Address
-  var inverse: Address?
+  /// Where channels have some of their own, what the function's results are multiplied by, and what is added.
+  var scaling: Scaling?
+
+  /// Where the numbers of the function's results are.
+  struct Scaling {
+    let inverse, zeroPoint: Address
+  }
 }
 
 extension RoundedSums {
   /// - Parameters:
   ///   - channel: the first one, counted from the one that the multipliers begin with.
-  ///   - multipliers: where they lie, those of each vector followed by its inverses where there are any.
+  ///   - multipliers: where they lie; see `Requantization.multipliers`.
   ///   - vector: how many channels are those of a whole register.
   init(
     _ register: WideRegister, offset: Int, channel: Int, _ multipliers: GeneralRegister, vector: Int,
@@ -77,7 +83,8 @@ extension RoundedSums {
     let place = requantizing.byteOffset(ofChannel: channel)
     self.init(
       register: register, offset: offset, multiplier: multipliers[place],
-      inverse: requantizing.hasInverses ? multipliers[place + vector * 4] : nil)
+      scaling: requantizing.hasInverses
+        ? Scaling(inverse: multipliers[place + vector * 4], zeroPoint: multipliers[place + vector * 8]) : nil)
   }
 }
 
@@ -99,7 +106,7 @@ extension VectorCode {
     for sums in target.hasAVX512 ? parts(pixels.flatMap { $0 }).map(Array.init) : pixels {
       for own in parts(sums) {
         requantize(
-          own.map(\.register), multipliers: own.map { .memory($0.multiplier) }, inverses: own.compactMap(\.inverse),
+          own.map(\.register), multipliers: own.map { .memory($0.multiplier) }, scalings: own.compactMap(\.scaling),
           residuals: residual.map { base in own.map { base[$0.offset] } } ?? [], requantizing, numbers,
           temporaries: own.indices.map { Array(temporaries[(($0 - own.startIndex) * each)...]) })
       }
@@ -118,12 +125,12 @@ extension VectorCode {
   ///
   /// - Parameters:
   ///   - multipliers: of each register.
-  ///   - inverses: of each register, where channels have some.
+  ///   - scalings: of each register, where channels have some.
   ///   - residuals: where the levels that are added to each register are; none without a residual.
   ///   - limitsBelow: whether levels are limited from below.
   ///   - temporaries: of each register as many as a function takes; where there is none one alone, two with a residual.
   func requantize(
-    _ x: [WideRegister], multipliers: [Operand], inverses: [Address] = [], residuals: [Address] = [],
+    _ x: [WideRegister], multipliers: [Operand], scalings: [RoundedSums.Scaling] = [], residuals: [Address] = [],
     _ requantizing: Requantizing, _ numbers: RepeatedNumbers, limitsBelow: Bool = true, temporaries: [[WideRegister]]
   ) {
     guard let shared = temporaries.first?.first else { return }
@@ -145,8 +152,10 @@ extension VectorCode {
     if let function = requantizing.function {
       apply(function, to: x, temporaries: temporaries)
       if requantizing.hasInverses {
-        broadcast(shared, address(.zeroPoint))
-        for (x, inverse) in zip(x, inverses) { multiplyInto(x, .memory(inverse), adding: shared) }
+        for (x, scaling) in zip(x, scalings) {
+          load(shared, scaling.zeroPoint)
+          multiplyInto(x, .memory(scaling.inverse), adding: shared)
+        }
       } else if requantizing.givesLevels {
         broadcast(shared, address(.inverse))
         for x in x { multiplyInto(x, shared, adding: operand(.zeroPoint)) }

@@ -49,12 +49,14 @@ import X86Assembler
     let residual = data.bytes(g.outputCount)
     let levels = WeightLevels(scales: data.floats(g.outputChannels, in: 0.01...0.03))
     let scale: Float = 0.02, depth = g.weightCount / g.outputChannels
-    // Each channel with a scale of its own behind the function, of every other one.
+    // Each channel with a scale of its own behind the function, of every other one, and some with a zero point.
     let inverses = c.function != nil && c.seed % 2 == 1 ? data.floats(g.outputChannels, in: 0.5...9) : []
+    let resultZeroPoints = !inverses.isEmpty && c.seed % 3 > 0 ? data.bytes(g.outputChannels) : []
     // With limits before the rounding, and after it.
     let requantization = Requantization(
       input: scale, residual: c.residual, function: c.function, levels: c.result,
-      largestWeightScale: c.seed % 4 < 2 ? levels.scales.max() ?? 0 : .infinity, inverses: inverses)
+      largestWeightScale: c.seed % 4 < 2 ? levels.scales.max() ?? 0 : .infinity, inverses: inverses,
+      zeroPoints: resultZeroPoints)
     let library = KernelLibrary(CodeTarget(form.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
     let convolution = try form.products.init(
       ofBytes: g, isPicture: c.isPicture, zeroPoints: c.zeroPoints, addsResidual: c.residual != nil, requantization,

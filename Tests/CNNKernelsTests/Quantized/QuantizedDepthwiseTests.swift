@@ -15,6 +15,8 @@ import Testing
     let x = random.bytes(g.inputCount), weight = random.floats(g.weightCount), bias = random.floats(g.outputChannels)
     let scales = (0..<g.outputChannels).map { _ in random.float(0.005...0.01) }
     let weightLevels = WeightLevels(scales: scales)
+    // One level around the image, or one for each channel.
+    let zeroPoints = seed % 3 == 1 ? random.bytes(g.inputChannels) : [input.zeroPoint]
     // With limits before the rounding, and after it.
     let requantization = Requantization(
       input: input.scale, residual: nil, function: function, levels: result,
@@ -25,18 +27,18 @@ import Testing
       filter.withUnsafeMutableBufferPointer { weightLevels.round(weight, outputs: g.outputChannels, into: $0) }
     }
     QuantizedFilter.sums(
-      weight, bias: bias, weightLevels, inputScale: input.scale, zeroPoints: [input.zeroPoint], taps: taps,
+      weight, bias: bias, weightLevels, inputScale: input.scale, zeroPoints: zeroPoints, taps: taps,
       outputs: g.outputChannels, depth: taps, into: &sums, lanes: lanes,
       workers: workers)
     let multipliers = requantization.multipliers(weightLevels, outputs: g.outputChannels, lanes: lanes, vector: 1)
     var expected = [UInt8](repeating: 0, count: g.outputCount)
     QuantizedConvolution.forward(
-      x, zeroPoints: [input.zeroPoint], filter: filter, sums: sums, multipliers: multipliers, residual: nil,
+      x, zeroPoints: zeroPoints, filter: filter, sums: sums, multipliers: multipliers, residual: nil,
       into: &expected,
       requantization, geometry: g, workers: workers)
     for target in CodeTarget.tried {
       let library = KernelLibrary(target)
-      let depthwise = try QuantizedDepthwise(g, zeroPoint: input.zeroPoint, requantization, library: library)
+      let depthwise = try QuantizedDepthwise(g, zeroPoints: zeroPoints, requantization, library: library)
       try library.finish()
       let images = try ByteImages(x, depthwise.input), y = try ByteImages(depthwise.output)
       var packed = [Int8](repeating: 0x55, count: depthwise.filterCount)

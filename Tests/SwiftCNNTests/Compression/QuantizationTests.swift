@@ -221,13 +221,16 @@ import X86Assembler
     var builder = GraphBuilder()
     let image = try builder.input(shape: [13, 11, 5])
     var results: [Value] = []
-    for (index, function) in [ActivationFunction.silu, .relu, .relu6, .hardSwish, nil].enumerated() {
+    let functions: [ActivationFunction?] = [.silu, .relu, .relu6, .hardSwish, nil]
+    for (index, function) in (functions + functions).enumerated() {
       var x = try builder.convolution(image, "wide\(index)", outputChannels: 70, kernel: (1, 1), bias: true)
       if let function { x = try builder.activation(function, x, "wide\(index).act") }
       let isPositive = function == .relu || function == .relu6
       let scale = (0..<70).map { (isPositive ? 6.0 : 3.0) / (isPositive ? 255 : 127) / Double(1 + $0 % 9) }
+      let zeroPoint = index < functions.count ? [0] : (0..<70).map { Double($0 % 20) }
       x = try builder.apply(
-        FakeQuantize(scale: scale, minimum: isPositive ? 0 : -128, maximum: isPositive ? 255 : 127), x)
+        FakeQuantize(
+          scale: scale, zeroPoint: zeroPoint, minimum: isPositive ? 0 : -128, maximum: isPositive ? 255 : 127), x)
       results.append(try builder.depthwiseConvolution(x, "each\(index)", kernel: (3, 3), padding: .same, bias: true))
     }
     var x = results[0]
@@ -242,7 +245,7 @@ import X86Assembler
     let model = try Model(Self.scalesOfChannels(), name: "scales of channels", seed: 5)
     var levels: [String: ByteLevels] = [:], weights: [String: WeightLevels] = [:]
     levels[model.network.inputs[0].name] = ByteLevels(scale: 1 / 128, zeroPoint: 128)
-    for index in 0..<5 {
+    for index in 0..<10 {
       levels["each\(index)"] = ByteLevels(scale: 0.002, zeroPoint: 128)
       weights["wide\(index)"] = WeightLevels(scales: (0..<70).map { 0.01 + 0.0001 * Float($0) })
       weights["each\(index)"] = WeightLevels(scales: [0.02])
