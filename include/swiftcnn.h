@@ -392,11 +392,12 @@ scnn_status scnn_model_quantization_report(scnn_model *model, const scnn_tensor 
  *       on
  *   "steps": a list in the order in which they run of {"layers": names, "operation", "dtype": "int8", "float32" or
  *       "bfloat16", "instruction": that of its products, as "tdpbusd", else as scnn_model_layer_precisions says it;
- *       "scale" and "zero_point" of its result, null where that is floats; "weight_scales": [least, largest], null where no
- *       weight is rounded; "signal_to_noise": the power of its result over that of the noise that all roundings so far
- *       have brought, in decibels; "error_share": the share of the logits' squared error that comes of rounding its weights
- *       and its result, to first order, negative where it cancels others; both null where not measured; "reason": why it is
- *       in floats, where integers go into it or it was asked for}
+ *       "scale" and "zero_point" of its result, null where that is floats, or has some for each channel, as a file's input
+ *       of a depthwise convolution; "weight_scales": [least, largest], null where no weight is rounded; "signal_to_noise":
+ *       the power of its result over that of the noise that all roundings so far have brought, in decibels; "error_share":
+ *       the share of the logits' squared error that comes of rounding its weights and its result, to first order, negative
+ *       where it cancels others; both null where not measured; "reason": why it is in floats, where integers go into it or
+ *       it was asked for}
  *   "islands": a list of {"layer", "operation", "reason"}: floats though integers go into them and are made of what comes out
  *   "skipped": what "skip" was, "returned": the layers that have returned to floats, the most harmful first
  *   "accuracy": null, or {"samples", "float32", "int8"}: shares of the validation samples */

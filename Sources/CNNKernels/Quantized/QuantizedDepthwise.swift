@@ -243,9 +243,12 @@ public struct QuantizedDepthwise: Sendable {
     guard zeroPoints.count > 1 else {
       return borders.update(repeating: zeroPoints.first ?? 0, count: borderByteCount)
     }
-    for index in 0..<bordersByteCount {
-      let channel = index / borderByteCount * 64 + index % 64
-      borders[index] = channel < zeroPoints.count ? zeroPoints[channel] : 0
+    let pixel = BlockedTensor.pixelByteCount
+    for block in 0..<input.blocks {
+      let row = borders + block * borderByteCount, channels = zeroPoints.dropFirst(block * pixel).prefix(pixel)
+      row.update(repeating: 0, count: pixel)
+      for (lane, zeroPoint) in channels.enumerated() { row[lane] = zeroPoint }
+      for place in stride(from: pixel, to: borderByteCount, by: pixel) { (row + place).update(from: row, count: pixel) }
     }
   }
 

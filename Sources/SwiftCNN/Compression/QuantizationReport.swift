@@ -15,9 +15,10 @@ public struct QuantizationReport: Sendable, Equatable {
     /// The instruction of its products, as `tdpbusd`, else the instructions that it is computed with, as `avx512`;
     /// `portable` where no code is generated for it.
     public let instruction: String
-    /// How far the levels of its result lie apart; nil where its result is floats.
+    /// How far the levels of its result lie apart; nil where its result is floats, or they differ between channels, as before
+    /// depthwise convolutions in files of others.
     public let scale: Double?
-    /// The level, 0 to 255, that stands for 0.
+    /// The level, 0 to 255, that stands for 0; nil where there is no scale.
     public let zeroPoint: Int?
     /// The smallest and the largest scale of its weight's output channels; nil where no weight is rounded.
     public let weightScales: ClosedRange<Double>?

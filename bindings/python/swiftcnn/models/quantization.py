@@ -21,7 +21,7 @@ class QuantizedStep(NamedTuple):
         operation: what the first of them computes, as ``"conv2d"``.
         dtype: ``"int8"``, ``"float32"`` or ``"bfloat16"``.
         instruction: that of its products, as ``"tdpbusd"``, else as ``Model.precision`` says it.
-        scale: how far the levels of its result lie apart; None where that is floats.
+        scale: how far the levels of its result lie apart; None where that is floats, or they differ between channels.
         zero_point: the level, 0 to 255, that stands for 0.
         weight_scales: the least and the largest scale of its weight's channels; None where no weight is rounded.
         signal_to_noise: the power of its result over that of the noise that all roundings so far have brought, in
