@@ -561,6 +561,13 @@ static void test_trained_for_integers(void) {
   OK(scnn_predict(quantized, &x, 8, NULL, scores[1], 8 * CLASSES));
   for (int i = 0; i < 8 * CLASSES; i++) CHECK(fabsf(scores[0][i] - scores[1][i]) < 0.02f);
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(trained, &x, "{\"skip\": [\"*\"]}", &again));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(trained, NULL, "{\"bias_correction\": false}", &again));
+  SAYS("bias_correction is false, but '");
+  SAYS("expected the default, true");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(trained, &x, "{\"equalize\": true}", &again));
+  SAYS("equalize is true");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize_validated(trained, &x, &x, &y, "{\"max_drop\": 1}", &again));
+  SAYS("max_drop is 1");
   FAILS(SCNN_INVALID_STATE, scnn_quantization_aware(trained, &x, NULL, &again));
   FAILS(SCNN_INVALID_STATE, scnn_quantization_aware(quantized, &x, NULL, &again));
   OK(scnn_model_free(model));

@@ -90,8 +90,16 @@ def test_what_does_not_fit_is_refused(model, data):
         swiftcnn.quantization_aware(trained, x)
     with pytest.raises(RuntimeError, match="already"):
         swiftcnn.quantization_aware(swiftcnn.quantize(model, x), x)
-    for options in ({"skip": ["conv1"]}, {"per_channel": False}, {"method": "entropy"}, {"max_drop": 1}):
-        with pytest.raises(ValueError, match=next(iter(options))):
+    for text, options in (
+        ('skip is \\["conv1"\\]', {"skip": ["conv1"]}),
+        ("per_channel is false", {"per_channel": False}),
+        ("method is 'entropy'", {"method": "entropy"}),
+        ("max_drop is 1", {"max_drop": 1}),
+        ("bias_correction is false", {"bias_correction": False}),
+        ("equalize is true", {"equalize": True}),
+        ("percentile is 99", {"percentile": 99}),
+    ):
+        with pytest.raises(ValueError, match=text + ".* was trained with its own ranges.*; expected "):
             swiftcnn.quantize(trained, **options)
     with pytest.raises(ValueError, match="validation is given without calibration"):
         swiftcnn.quantize(trained, max_drop=1, validation=data)

@@ -106,7 +106,7 @@ extension Model {
 
   /// The model in integers of one that was trained for them; see `quantizationAware`. Where layers are rounded, and with which
   /// levels, that one knows.
-  /// - Parameter options: of these `strict` alone.
+  /// - Parameter options: of these `strict` alone; others may not be but their defaults.
   /// - Throws: `.invalidArgument` where the model was not made for that, since calibration images are needed then, and for
   ///   options that it decides; `.invalidState` where it has not been trained since, and there were no images.
   public func quantized(options: QuantizationOptions = QuantizationOptions()) throws(CNNError) -> Model {
@@ -168,27 +168,28 @@ extension Model {
   /// Throws for options about what this model has decided.
   private func requireNoChoice(_ options: QuantizationOptions) throws(CNNError) {
     let usual = QuantizationOptions()
-    let wrong: String? =
-      if options.method != usual.method {
-        "method is '\(options.method.rawValue)'"
-      } else if options.percentile != usual.percentile {
-        "percentile is \(options.percentile)"
-      } else if !options.skip.isEmpty {
-        "skip is given"
-      } else if options.equalizes {
-        "\(option: "equalize", swift: "equalizes") is true"
-      } else if options.maximumDrop != nil {
-        "\(option: "max_drop", swift: "maximumDrop") is given"
-      } else if options.perChannel != usual.perChannel, options.perChannel != roundsPerChannel {
-        "\(option: "per_channel", swift: "perChannel") is \(options.perChannel)"
-      } else {
-        nil
-      }
-    if let wrong {
+    func require(_ isLeft: Bool, _ given: String, _ expected: String) throws(CNNError) {
+      guard !isLeft else { return }
       throw CNNError(
         .invalidArgument,
-        "\(wrong), and '\(name)' was trained with its own ranges, scales and layers; expected none of these")
+        "\(given), but '\(name)' was trained with its own ranges, scales, layers and biases; expected \(expected)")
     }
+    try require(
+      options.method == usual.method, "method is '\(options.method.rawValue)'",
+      "the default, '\(usual.method.rawValue)'")
+    try require(
+      options.percentile == usual.percentile, "percentile is \(options.percentile)", "the default, \(usual.percentile)")
+    try require(options.skip.isEmpty, "skip is \(options.skip)", "none")
+    try require(
+      options.correctsBias, "\(option: "bias_correction", swift: "correctsBias") is false", "the default, true")
+    try require(!options.equalizes, "\(option: "equalize", swift: "equalizes") is true", "the default, false")
+    try require(
+      options.maximumDrop == nil,
+      "\(option: "max_drop", swift: "maximumDrop") is \(options.maximumDrop.map { "\($0)" } ?? "nothing")", "none")
+    // Its default says nothing, so that it need not be repeated.
+    try require(
+      options.perChannel == usual.perChannel || options.perChannel == roundsPerChannel,
+      "\(option: "per_channel") is \(options.perChannel)", "\(roundsPerChannel), as it was trained")
   }
 
   /// The levels that a rounding of this network has.

@@ -351,21 +351,34 @@ import Testing
     }
     let direct = try model.quantized(calibration: x)
     expectError(.invalidState, "is quantised already") { try direct.quantizationAware(calibration: x) }
-    let options: [(String, QuantizationOptions)] = [
-      ("method is 'entropy'", QuantizationOptions(method: .entropy)),
-      ("percentile is 99", QuantizationOptions(percentile: 99)),
-      ("perChannel is false", QuantizationOptions(perChannel: false)),
-      ("skip is given", QuantizationOptions(skip: ["fc"])),
-      ("equalizes is true", QuantizationOptions(equalizes: true)),
-    ]
-    for (text, options) in options {
-      expectError(.invalidArgument, text) { try trained.quantized(options: options) }
-      expectError(.invalidArgument, text) { try trained.quantized(calibration: x, options: options) }
-    }
-    expectError(.invalidArgument, "maximumDrop") {
+    expectError(.invalidArgument, "maximumDrop is 1.0") {
       try trained.quantized(
         calibration: x, validation: (x, Self.labels(4)), options: QuantizationOptions(maximumDrop: 1))
     }
+  }
+
+  /// What training has decided is not decided again: options about it are refused, with what they are and could be.
+  @Test func whatTrainingHasDecidedIsRefused() throws {
+    let x = try Self.images(4), trained = try Self.model("depthwise").quantizationAware(calibration: x)
+    let decided = "'blocks' was trained with its own ranges, scales, layers and biases; expected"
+    let options: [(given: String, expected: String, QuantizationOptions)] = [
+      ("method is 'entropy'", "the default, 'mse'", QuantizationOptions(method: .entropy)),
+      ("percentile is 99.0", "the default, 99.99", QuantizationOptions(percentile: 99)),
+      ("perChannel is false", "true, as it was trained", QuantizationOptions(perChannel: false)),
+      ("skip is [\"fc\"]", "none", QuantizationOptions(skip: ["fc"])),
+      ("correctsBias is false", "the default, true", QuantizationOptions(correctsBias: false)),
+      ("equalizes is true", "the default, false", QuantizationOptions(equalizes: true)),
+    ]
+    for (given, expected, options) in options {
+      let text = "\(given), but \(decided) \(expected)"
+      expectError(.invalidArgument, text) { try trained.quantized(options: options) }
+      expectError(.invalidArgument, text) { try trained.quantized(calibration: x, options: options) }
+    }
+    // What is still open may be chosen, and what was chosen may be said again.
+    _ = try trained.quantized(calibration: x, options: QuantizationOptions(samples: 2, reportSamples: 1, strict: true))
+    let whole = try Self.model("depthwise").quantizationAware(
+      calibration: x, options: QuantizationAwareOptions(perChannel: false))
+    _ = try whole.quantized(options: QuantizationOptions(perChannel: false))
   }
 
   /// Of images that are given nevertheless the report tells the noise.
