@@ -348,8 +348,8 @@ scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);
  *   "strict": false       whether it is an error, SCNN_INVALID_ARGUMENT, where floats are left between integers that "skip"
  *                         does not ask for; the message lists them
  *   "max_drop": null      for scnn_quantize_validated alone
- * A model that scnn_quantization_aware has made knows its ranges, layers and scales: options about these are refused then,
- * and `calibration` may be NULL, or has the images that the noise is measured on.
+ * A model that scnn_quantization_aware has made knows its ranges, layers, scales and biases: options about these are refused
+ * then, and `calibration` may be NULL, or has the images that the noise is measured on.
  * SCNN_INVALID_STATE for a model that is quantised already, or one whose ranges training has yet to find;
  * SCNN_INVALID_ARGUMENT where there are no images or these make numbers that are not finite. */
 scnn_status scnn_quantize(scnn_model *model, const scnn_tensor *calibration, const char *options, scnn_model **quantized);
@@ -745,9 +745,10 @@ scnn_status scnn_image_folder_class_names(scnn_image_folder *folder, char *buffe
  *                   folder has none of them
  *   "evaluation"    each picture once, in the order of scnn_image_folder_labels, without random changes; the folder may
  *                   lack some classes. Where the model has no names, those of `training`, which may be NULL, are meant
- *   "prediction"    the same, whatever its classes are
- * SCNN_INVALID_ARGUMENT where it has other classes, with their names, or the loss takes other targets (not of
- * "prediction"). Folders called by the 1000 WordNet numbers of ImageNet are in its order. */
+ *   "classification"  the same, whatever targets the loss takes: the model need not be compiled
+ *   "prediction"    the same, whatever its classes are as well
+ * SCNN_INVALID_ARGUMENT where it has other classes, with their names (not of "prediction"), or the loss takes other targets
+ * (of "training" and "evaluation"). Folders called by the 1000 WordNet numbers of ImageNet are in its order. */
 scnn_status scnn_model_image_folder(scnn_model *model, scnn_image_folder *folder, const char *purpose,
                                     scnn_image_folder *training, scnn_image_folder **arranged);
 

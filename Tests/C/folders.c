@@ -101,6 +101,10 @@ static void test_arrangement(void) {
   int32_t found[4] = {9, 9, 9, 9};
   size_t batches = 0;
   FAILS(SCNN_INVALID_STATE, scnn_model_image_folder(model, folder, "evaluation", NULL, &arranged));
+  OK(scnn_model_image_folder(model, folder, "classification", NULL, &arranged));
+  OK(scnn_image_folder_labels(arranged, found, 4));
+  CHECK(found[0] == 1 && found[1] == 0 && found[3] == 0);
+  OK(scnn_image_folder_free(arranged));
   OK(scnn_model_image_folder(model, folder, "prediction", NULL, &arranged));
   OK(scnn_image_folder_count(arranged, NULL, &batches));
   OK(scnn_image_folder_labels(arranged, found, 4));
@@ -115,6 +119,7 @@ static void test_arrangement(void) {
     OK(scnn_image_folder_free(arranged));
   }
   OK(scnn_model_set_class_names(model, "b\nc"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_image_folder(model, folder, "classification", NULL, &arranged));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_image_folder(model, folder, "evaluation", NULL, &arranged));
   SAYS("the classes differ: the folder has 'a', which the model does not have");
   CHECK(arranged == NULL);

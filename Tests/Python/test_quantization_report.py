@@ -134,6 +134,67 @@ def test_layers_return_until_the_accuracy_holds(harmed):
     assert any(step.dtype == "int8" and step.operation == "conv2d" for step in report.steps)
 
 
+def test_validation_is_what_evaluate_takes(harmed):
+    model, x, y = harmed
+    options = {"method": "minmax", "per_channel": False, "max_drop": 5}
+    expected = swiftcnn.quantize(model, x, validation=(x, y), **options).predict(x)
+
+    class Batches:
+        """As Keras's PyDataset."""
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return x[16 * index : 16 * index + 16], y[16 * index : 16 * index + 16]
+
+    parts = [(x[:50], np.eye(4, dtype=np.float32)[y[:50]]), (x[50:], np.eye(4, dtype=np.float32)[y[50:]])]
+    for validation in (Batches(), ((x[i : i + 1], y[i : i + 1]) for i in range(64)), parts, [x, y]):
+        result = swiftcnn.quantize(model, x, validation=validation, **options)
+        assert result.quantization_report().accuracy["samples"] == 64
+        np.testing.assert_array_equal(result.predict(x), expected)
+
+
+def test_validation_may_be_a_folder(tmp_path, images):
+    """Its names say which class a picture is of, and the model need not be compiled."""
+    Image = pytest.importorskip("PIL.Image")
+    model = swiftcnn.create_model("resnet20", input_shape=(16, 16, 3), classes=2, class_names=["b", "a"])
+    first = model.predict(images).argmax(1)
+    for index, image in enumerate(images):
+        name = ["b", "a"][first[index] if index else 1 - first[0]]  # the first picture is in the wrong folder
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / name / f"{index}.png")
+    folder = swiftcnn.ImageFolder(tmp_path, size=16, batch_size=5)
+    report = swiftcnn.quantize(model, images, max_drop=100, validation=folder).quantization_report()
+    assert report.accuracy["samples"] == len(images)
+    assert report.accuracy["float32"] == pytest.approx(1 - 1 / len(images))
+    model.class_names = ["b", "c"]
+    with pytest.raises(ValueError, match="validation: the classes differ: the folder has 'a'"):
+        swiftcnn.quantize(model, images, max_drop=100, validation=folder)
+
+
+@pytest.mark.parametrize(
+    ("validation", "error", "text"),
+    [
+        (iter([]), ValueError, "validation has no batches; expected one at least"),
+        (iter([(np.zeros((2, 16, 16, 3)),)]), ValueError, "validation y"),
+        (iter([(np.zeros((2, 16, 16, 3)), np.zeros(3, int))]), ValueError, "validation y: expected targets for 2 images"),
+        (iter([(np.zeros((2, 16, 16, 1)), np.zeros(2, int))]), ValueError, "validation x: .*shape"),
+        (iter([(np.zeros((2, 16, 16, 3)), [0, 1], [1, 1])]), ValueError, "validation has sample weights; expected"),
+        (
+            iter([(np.zeros((2, 16, 16, 3), kind), [0, 1]) for kind in (np.uint8, np.float32)]), ValueError,
+            r"samples of float32 \(16, 16, 3\) and uint8 \(16, 16, 3\); expected all alike",
+        ),
+        (iter([(np.zeros((2, 16, 16, 3)), y) for y in ([0, 1], np.eye(10)[:2])]), ValueError, "validation y has batches"),
+        ({"x": 1}, TypeError, "validation must be"),
+        ("photos", TypeError, "validation must be"),
+    ],
+)
+def test_validation_that_does_not_fit_is_told(model, images, validation, error, text):
+    with pytest.raises(error, match=text):
+        swiftcnn.quantize(model, images, max_drop=1, validation=validation)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [

@@ -7,6 +7,8 @@ extension ImageFolder {
     case training
     /// Each picture once, in the order of the files and without random changes.
     case evaluation
+    /// As for evaluation, whatever targets the loss takes: the model need not be compiled.
+    case classification
     /// As for evaluation, whatever the classes are.
     case prediction
   }
@@ -60,19 +62,20 @@ extension Model {
   /// with those of ImageNet that is trained on pictures of other classes.
   /// - Parameters:
   ///   - folder: the folder.
-  ///   - purpose: for training the folder has all of the model's classes; for evaluation it may lack some.
+  ///   - purpose: for training the folder has all of the model's classes; for evaluation and classification it may lack
+  ///     some.
   ///   - training: whose classes are meant where the model has no names.
-  /// - Throws: `.invalidArgument` where the folder has other classes, or the loss takes other targets;
-  ///   `.invalidState` before `compile`.
+  /// - Throws: `.invalidArgument` where the folder has other classes, or for training and evaluation the loss takes other
+  ///   targets; `.invalidState` before `compile` for these two.
   public func folder(_ folder: ImageFolder, for purpose: ImageFolder.Purpose, like training: ImageFolder? = nil)
     throws(CNNError) -> ImageFolder
   {
     if purpose == .prediction { return folder.inOrder }
-    try checkTargets(of: folder)
+    if purpose != .classification { try checkTargets(of: folder) }
     if purpose == .training { takeClassNames(of: folder) }
     guard let names = classNames ?? training?.classNames else { return purpose == .training ? folder : folder.inOrder }
     let isArranged = names == ImageNet.classNames && folder.isImageNet
-    let arranged = isArranged ? folder : try folder.arranged(as: names, mayLack: purpose == .evaluation)
+    let arranged = isArranged ? folder : try folder.arranged(as: names, mayLack: purpose != .training)
     return purpose == .training ? arranged : arranged.inOrder
   }
 

@@ -31,7 +31,7 @@ def quantize(
     report_samples: int = 8,
     strict: bool = False,
     max_drop: float | None = None,
-    validation: tuple[Any, Any] | None = None,
+    validation: Any = None,
 ) -> Model:
     """A model that computes in integers of 8 bits what ``model`` does in floats (Jacob et al. 2018).
 
@@ -43,8 +43,8 @@ def quantize(
         model: a model whose network is known.
         calibration: images as ``predict`` takes them, a few hundred like those that will come; or batches of such, or
             an ``ImageFolder``. From them come the ranges of activations. A model that ``quantization_aware`` has made
-            needs none: it knows its ranges, layers and scales, arguments about which are refused then. Images that
-            are given are those that the noise is measured on.
+            needs none: it knows its ranges, layers, scales and biases, arguments about which are refused then. Images
+            that are given are those that the noise is measured on.
         method: how a range is found: ``"minmax"``, the smallest and the largest number; ``"percentile"``;
             ``"entropy"``, the least divergence (Migacz 2017); ``"mse"``, the least squared error.
         per_channel: whether each output channel of a weight has a scale of its own.
@@ -62,8 +62,9 @@ def quantize(
         max_drop: how many points of a hundred the share of ``validation`` that is classified right may fall by.
             Layers return to floats, in the order of the harm that they do to the logits, until it holds;
             ``quantization_report().returned`` names them. Where there are tiles of bfloat16 floats become that.
-        validation: ``(x, y)``, for ``max_drop``: samples, and labels (N,) or targets (N, classes), of which the largest
-            counts.
+        validation: for ``max_drop``, what ``evaluate`` takes: ``(x, y)``, samples and labels (N,) or targets
+            (N, classes), of which the largest counts; or batches of such, or an ``ImageFolder``, all of which are read
+            once and kept meanwhile. The model need not be compiled.
 
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it. There are floats that ``strict`` refuses,
@@ -150,12 +151,29 @@ def _check(model: Model, skip: Sequence[str]) -> None:
 
 
 def _validation_of(model: Model, validation: Any) -> tuple[Any, Any]:
-    """Samples and targets as the library takes them."""
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise TypeError(f"validation must be (x, y), got {type(validation).__name__}")
-    model._prepare(validation[0])
-    x = model._images(validation[0])
-    return x, _arrays.targets(validation[1], model._handle.output_shape(_arrays.shapes_of(x), None), "validation y")
+    """Samples and targets as the library takes them; of batches, all."""
+    if not _batches.is_source(validation):
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            raise TypeError(f"validation must be (x, y), or batches of such, got {type(validation).__name__}")
+        return _checked(model, *validation)
+    if isinstance(validation, ImageFolder):
+        validation = model._folder(validation, "classification", "validation")
+    xs: list[Any] = []
+    ys: list[Any] = []
+    for item, _ in _batches.feed_of(validation, None).epoch(0):
+        x, y, weights = _batches.unpack(item, "validation")
+        if weights is not None:
+            raise ValueError("validation has sample weights; expected batches of (x, y)")
+        for whole, part in zip((xs, ys), _checked(model, x, y), strict=True):
+            whole.append(part)
+    return _joined(xs, "validation"), _joined(ys, "validation y")
+
+
+def _checked(model: Model, x: Any, y: Any) -> tuple[Any, Any]:
+    """Samples and their targets."""
+    model._prepare(x)
+    images = model._images(x, "validation x")
+    return images, _arrays.targets(y, model._handle.output_shape(_arrays.shapes_of(images), None), "validation y")
 
 
 def _images_of(model: Model, calibration: Any, samples: int) -> Any:
@@ -175,8 +193,16 @@ def _images_of(model: Model, calibration: Any, samples: int) -> Any:
         count += count_of(images)
         if count >= samples:
             break
+    return _joined(parts, "calibration")
+
+
+def _joined(parts: list[Any], name: str) -> Any:
+    """Batches as one; of several inputs, one for each."""
     if not parts:
-        raise ValueError("calibration has no batches; expected one at least")
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        raise ValueError(f"{name} has no batches; expected one at least")
+    if not isinstance(parts[0], np.ndarray):
+        return [_joined(list(arrays), name) for arrays in zip(*parts, strict=True)]
+    kinds = {f"{part.dtype.name} {part.shape[1:]}" for part in parts}
+    if len(kinds) > 1:
+        raise ValueError(f"{name} has batches with samples of {' and '.join(sorted(kinds))}; expected all alike")
+    return np.concatenate(parts)
