@@ -22,12 +22,23 @@ public struct FakeQuantizeKernels: Sendable {
   /// NaN. `y` may be `x`.
   public func apply(_ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, workers: Workers) {
     forEachRun(workers) { range, scale, zero in
-      for i in range {
-        let level = (x[i] / scale).rounded(.toNearestOrEven) + zero
-        // Comparisons that leave NaN as it is.
-        y[i] = ((level < minimum ? minimum : level > maximum ? maximum : level) - zero) * scale
+      // What is added and taken away again leaves no room for digits behind the point, and is right up to 2^22: what is
+      // larger is cut where no level is.
+      let shift: Float = 12_582_912
+      if max(minimum.magnitude, maximum.magnitude) + zero.magnitude <= 4_194_304 {
+        for i in range { y[i] = number((x[i] / scale + shift) - shift, scale, zero) }
+      } else {
+        for i in range { y[i] = number((x[i] / scale).rounded(.toNearestOrEven), scale, zero) }
       }
     }
+  }
+
+  /// What a whole number of steps from 0 stands for.
+  @inline(__always)
+  private func number(_ steps: Float, _ scale: Float, _ zero: Float) -> Float {
+    let level = steps + zero
+    // Comparisons that leave NaN as it is.
+    return ((level < minimum ? minimum : level > maximum ? maximum : level) - zero) * scale
   }
 
   /// `dx = dy` where `x` lies between the lowest and the highest level, else 0: rounding is passed over (straight-through,

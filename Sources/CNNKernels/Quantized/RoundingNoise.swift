@@ -11,13 +11,19 @@ public enum RoundingNoise {
     exact: UnsafePointer<Float>, rounded: UnsafePointer<Float>, count: Int, to state: UnsafePointer<Float>,
     into result: UnsafeMutablePointer<Float>, workers: Workers
   ) {
-    let signal = ChunkedReduction.sum(count: count, workers: workers) { Double(exact[$0]) * Double(exact[$0]) }
-    let noise = ChunkedReduction.sum(count: count, workers: workers) {
-      let difference = Double(rounded[$0]) - Double(exact[$0])
-      return difference * difference
+    let sums = ChunkedReduction.reduce(count: count, workers: workers) { range in
+      var signal = SIMD4<Double>(), noise = SIMD4<Double>()
+      for index in stride(from: range.lowerBound, to: range.upperBound, by: 4) {
+        let x = four(exact, index, range.upperBound), change = four(rounded, index, range.upperBound) - x
+        signal += x * x
+        noise += change * change
+      }
+      return SIMD2(signal.sum(), noise.sum())
+    } combine: {
+      $0 + $1
     }
-    result[0] = Float(Double(state[0]) + signal)
-    result[1] = Float(Double(state[1]) + noise)
+    result[0] = Float(Double(state[0]) + (sums?.x ?? 0))
+    result[1] = Float(Double(state[1]) + (sums?.y ?? 0))
   }
 
   /// Adds what a rounding changes, by a gradient with respect to it, to what was known before.
@@ -25,10 +31,26 @@ public enum RoundingNoise {
     gradient: UnsafePointer<Float>, exact: UnsafePointer<Float>, rounded: UnsafePointer<Float>, count: Int,
     to state: UnsafePointer<Float>, into result: UnsafeMutablePointer<Float>, workers: Workers
   ) {
-    let harm = ChunkedReduction.sum(count: count, workers: workers) {
-      Double(gradient[$0]) * (Double(rounded[$0]) - Double(exact[$0]))
+    let harm = ChunkedReduction.reduce(count: count, workers: workers) { range in
+      var sum = SIMD4<Double>()
+      for index in stride(from: range.lowerBound, to: range.upperBound, by: 4) {
+        let end = range.upperBound, change = four(rounded, index, end) - four(exact, index, end)
+        sum += four(gradient, index, end) * change
+      }
+      return sum.sum()
+    } combine: {
+      $0 + $1
     }
-    result[0] = Float(Double(state[0]) + harm)
+    result[0] = Float(Double(state[0]) + (harm ?? 0))
+  }
+
+  /// Four numbers from a place on; 0 for those behind the end.
+  @inline(__always)
+  private static func four(_ x: UnsafePointer<Float>, _ index: Int, _ end: Int) -> SIMD4<Double> {
+    if index + 4 <= end { return SIMD4<Double>(UnsafeRawPointer(x + index).loadUnaligned(as: SIMD4<Float>.self)) }
+    var result = SIMD4<Double>()
+    for lane in 0..<end - index { result[lane] = Double(x[index + lane]) }
+    return result
   }
 
   /// Half the sum of the squares of what two arrays differ by.
