@@ -14,7 +14,9 @@ public enum FakeQuantizeWeightKernels {
   ) {
     let factors = perChannel ? nil : factors
     /// The largest magnitude of a channel times its factor.
-    func magnitude(_ output: Int) -> Float { largest(weight + output * size, size) * (factors?[output].magnitude ?? 1) }
+    func magnitude(_ output: Int) -> Float {
+      largestMagnitude(weight + output * size, size) * (factors?[output].magnitude ?? 1)
+    }
     let most = perChannel ? 0 : (0..<outputs).reduce(Float(0)) { max($0, magnitude($1)) }
     workers.forEachRange(of: outputs, grain: max(1, Workers.grainOfFloats / max(1, size))) { range, _ in
       for output in range {
@@ -29,7 +31,8 @@ public enum FakeQuantizeWeightKernels {
     }
   }
 
-  private static func largest(_ weight: UnsafePointer<Float>, _ count: Int) -> Float {
+  /// The largest magnitude of some numbers, of which NaN is none.
+  public static func largestMagnitude(_ weight: UnsafePointer<Float>, _ count: Int) -> Float {
     var most = SIMD8<Float>(), i = 0
     while i + 8 <= count {
       let v = UnsafeRawPointer(weight + i).loadUnaligned(as: SIMD8<Float>.self)
@@ -39,8 +42,8 @@ public enum FakeQuantizeWeightKernels {
     return (i..<count).reduce(most.max()) { max($0, weight[$1].magnitude) }
   }
 
-  /// The levels of numbers, none of which is beyond the ends by more than rounding makes it, times the scale.
-  private static func round(
+  /// The levels of numbers, none of which is beyond the ends by more than rounding makes it, times the scale. `y` may be `x`.
+  public static func round(
     _ x: UnsafePointer<Float>, _ scale: Float, into y: UnsafeMutablePointer<Float>, _ count: Int
   ) {
     // What is added and taken away again leaves no room for digits behind the point: halves go to the even number.

@@ -54,10 +54,10 @@ public final class ExecutionContext: @unchecked Sendable {
     defer { if plan.usesOpenBLAS { OpenBLAS.leaveSingleThread() } }
     let version = parameters.version(of: plan.preparedParameters)
     if preparedVersion != version || preparedStorage != ObjectIdentifier(parameters) {
-      run(plan.preparation, table, randomness)
+      run(plan.preparation[...], table, randomness)
       (preparedVersion, preparedStorage) = (version, ObjectIdentifier(parameters))
     }
-    run(plan.steps, table, randomness)
+    run(plan.steps[...], table, randomness)
   }
 
   /// When one step of a run was computed, by `monotonicNanoseconds`.
@@ -100,12 +100,15 @@ public final class ExecutionContext: @unchecked Sendable {
   public func applyUpdates(to parameters: ParameterStorage) {
     if plan.updates.isEmpty { return }
     let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
-    run(plan.updates, table, .none)
+    // Each is a copy; of a few the time is less than that of asking for help.
+    plan.workers.forEachRange(of: plan.updates.count, grain: 16) { range, _ in
+      run(plan.updates[range], table, .none)
+    }
     for update in plan.graph.updates { parameters.markChanged(at: update.parameter) }
   }
 
   private func run(
-    _ steps: [Step], _ table: UnsafeMutablePointer<UnsafeMutableRawPointer>, _ randomness: Randomness
+    _ steps: ArraySlice<Step>, _ table: UnsafeMutablePointer<UnsafeMutableRawPointer>, _ randomness: Randomness
   ) {
     for step in steps {
       step.kernel(StepArguments(step: step, bases: table, workers: plan.workers, randomness: randomness))

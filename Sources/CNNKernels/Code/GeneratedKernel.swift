@@ -48,10 +48,11 @@ public final class KernelLibrary {
 
   /// The kernel with this key, which will be generated if there is none yet.
   func kernel(
-    _ key: some Hashable & Sendable, name: String, _ generate: @escaping @Sendable () -> VectorCode
+    _ key: some Hashable & Sendable, name: @autoclosure () -> String,
+    _ generate: @escaping @Sendable () -> VectorCode
   ) -> GeneratedKernel {
     if let known = kernels[key] { return known }
-    let kernel = GeneratedKernel(name: "\(name)_\(order.count)", generate)
+    let kernel = GeneratedKernel(name: "\(name())_\(order.count)", generate)
     kernels[key] = kernel
     order.append(kernel)
     return kernel

@@ -15,7 +15,12 @@ public struct TensorStatistics: Hashable, Sendable {
   }
 
   /// The bytes that `add` works in.
-  public func workspaceByteCount(_ workers: Workers) -> Int { workers.count * (2 + channels + countedBins) * 8 }
+  public func workspaceByteCount(_ workers: Workers) -> Int { workers.count * perWorker * 8 }
+  /// The ends, the sums of `rows` pixels that lie side by side, and the counts.
+  private var perWorker: Int { firstCounted + countedBins }
+  private var firstCounted: Int { 2 + rows * channels }
+  /// So many pixels are summed side by side that there are a few vectors of numbers.
+  private var rows: Int { channels < 8 ? 8 : 1 }
   private var countedBins: Int { state.hasHistogram ? StatisticsState.binCount : 0 }
 
   /// Adds the numbers of a tensor to what is known. Where one is not finite, an end of the range is not.
@@ -27,29 +32,44 @@ public struct TensorStatistics: Hashable, Sendable {
     _ x: UnsafePointer<Float>, to known: UnsafePointer<Float>, into result: UnsafeMutablePointer<Float>,
     workspace: UnsafeMutableRawPointer, workers: Workers
   ) {
-    let perWorker = 2 + channels + countedBins, all = workspace.assumingMemoryBound(to: Double.self)
+    let perWorker = perWorker, all = workspace.assumingMemoryBound(to: Double.self)
     all.update(repeating: 0, count: workers.count * perWorker)
     workers.forEachRange(of: pixels, grain: 16) { range, worker in
-      let own = all + worker * perWorker
-      noteRange(x, range.lowerBound * channels..<range.upperBound * channels, own)
-      for pixel in range {
-        let row = x + pixel * channels
-        if state.hasSums {
-          for channel in 0..<channels { own[2 + channel] += Double(row[channel]) }
-        }
-        if state.hasHistogram {
-          for channel in 0..<channels { own[2 + channels + StatisticsState.bin(of: row[channel])] += 1 }
-        }
+      let own = all + worker * perWorker, numbers = range.lowerBound * channels..<range.upperBound * channels
+      noteRange(x, numbers, own)
+      if state.hasSums { addUp(x, numbers, own + 2) }
+      if state.hasHistogram {
+        let counts = own + firstCounted
+        for index in numbers { counts[StatisticsState.bin(of: x[index])] += 1 }
       }
     }
-    func total(_ index: Int) -> Float { Float((0..<workers.count).reduce(0) { $0 + all[$1 * perWorker + index] }) }
+    func total(_ index: Int) -> Double { (0..<workers.count).reduce(0) { $0 + all[$1 * perWorker + index] } }
     state.setRange(
       (0..<workers.count).map { (Float(all[$0 * perWorker]), Float(all[$0 * perWorker + 1])) }, known, result)
     let first = StatisticsState.rangeCount
-    for bin in 0..<countedBins { result[first + bin] = known[first + bin] + total(2 + channels + bin) }
+    for bin in 0..<countedBins { result[first + bin] = known[first + bin] + Float(total(firstCounted + bin)) }
     guard let sums = state.firstSum else { return }
-    for channel in 0..<channels { result[sums + channel] = known[sums + channel] + total(2 + channel) }
+    for channel in 0..<channels {
+      let sum = (0..<rows).reduce(0) { $0 + total(2 + $1 * channels + channel) }
+      result[sums + channel] = known[sums + channel] + Float(sum)
+    }
     result[sums + channels] = known[sums + channels] + Float(pixels)
+  }
+
+  /// Adds the numbers of whole pixels to sums, `rows` pixels at a time.
+  private func addUp(_ x: UnsafePointer<Float>, _ range: Range<Int>, _ sums: UnsafeMutablePointer<Double>) {
+    let width = rows * channels, raw = UnsafeMutableRawPointer(sums)
+    for first in stride(from: range.lowerBound, to: range.upperBound, by: width) {
+      let count = min(width, range.upperBound - first)
+      var index = 0
+      while index + 8 <= count {
+        let numbers = UnsafeRawPointer(x + first + index).loadUnaligned(as: SIMD8<Float>.self)
+        let sum = (raw + index * 8).loadUnaligned(as: SIMD8<Double>.self) + SIMD8<Double>(numbers)
+        (raw + index * 8).storeBytes(of: sum, as: SIMD8<Double>.self)
+        index += 8
+      }
+      for index in index..<count { sums[index] += Double(x[first + index]) }
+    }
   }
 
   /// Notes the smallest and the largest of some numbers and 0; NaN where one is.
@@ -92,9 +112,11 @@ public struct StatisticsState: Hashable, Sendable {
 
   /// The counts of the bins; none where there is no histogram.
   public func counts(_ state: UnsafeBufferPointer<Float>) -> Slice<UnsafeBufferPointer<Float>> {
-    state[Self.rangeCount..<countEnd]
+    state[countPlaces]
   }
 
+  /// The places of the counts.
+  var countPlaces: Range<Int> { Self.rangeCount..<countEnd }
   var hasSums: Bool { summedChannels != nil }
   /// The place of the first sum.
   var firstSum: Int? { hasSums ? countEnd : nil }

@@ -147,38 +147,49 @@ struct StreamPass: Sendable {
   func run(_ operands: Operands, blocks: Range<Int>? = nil, workers: Workers) {
     let blocks = blocks ?? 0..<tensor.blocks, perBlock = runs * stretches
     workers.forEachRange(of: blocks.count * perBlock) { range, _ in
-      for unit in range {
-        let unit = blocks.lowerBound * perBlock + unit
-        let stretch = unit % stretches, run = unit / stretches % runs, block = unit / stretches / runs
-        let first = runPixels * stretch / stretches, pixels = runPixels * (stretch + 1) / stretches - first
-        let offset = (run * runPixels + first) * BlockedTensor.pixelByteCount
-        var arguments = StreamArguments(
-          fours: pixels / 4, ones: pixels % 4, streams: operands.streams,
-          constants: InlineArray(repeating: operands.constants[0].base),
-          sums: operands.sums + unit * unitSumByteCount)
-        // The last block may have but one part, and its kernel then does not read the address of another.
-        for index in 0..<placeCount {
-          let place = places[index]
-          arguments.streams[index] =
-            operands.streams[place.stream] + (block * place.blockByteCount + place.partOffset + offset)
-        }
-        for index in 0..<program.constantCount {
-          let constant = operands.constants[index]
-          for part in 0..<parts {
-            arguments.constants[index * parts + part] =
-              constant.base + (block * parts + part) * constant.blockByteCount + run * constant.imageByteCount
-          }
-        }
-        kernels(isLast: block == tensor.blocks - 1, &arguments)
+      for unit in range { run(operands, unit: blocks.lowerBound * perBlock + unit) }
+    }
+  }
+
+  /// All stretches, which may be run in any order.
+  var unitCount: Int { tensor.blocks * runs * stretches }
+
+  /// Where a stretch lies: its block, and its pixels in there.
+  func place(ofUnit unit: Int) -> (block: Int, firstPixel: Int, pixels: Int) {
+    let stretch = unit % stretches, run = unit / stretches % runs, block = unit / stretches / runs
+    let first = runPixels * stretch / stretches
+    return (block, run * runPixels + first, runPixels * (stretch + 1) / stretches - first)
+  }
+
+  /// Runs the program over one stretch.
+  func run(_ operands: Operands, unit: Int) {
+    let (block, first, pixels) = place(ofUnit: unit), run = unit / stretches % runs
+    var arguments = StreamArguments(
+      fours: pixels / 4, ones: pixels % 4, streams: operands.streams,
+      constants: InlineArray(repeating: operands.constants[0].base),
+      sums: operands.sums + unit * unitSumByteCount)
+    // The last block may have but one part, and its kernel then does not read the address of another.
+    for index in 0..<placeCount {
+      let place = places[index]
+      arguments.streams[index] =
+        operands.streams[place.stream]
+        + (block * place.blockByteCount + place.partOffset + first * BlockedTensor.pixelByteCount)
+    }
+    for index in 0..<program.constantCount {
+      let constant = operands.constants[index]
+      for part in 0..<parts {
+        arguments.constants[index * parts + part] =
+          constant.base + (block * parts + part) * constant.blockByteCount + run * constant.imageByteCount
       }
     }
+    kernels(isLast: block == tensor.blocks - 1, &arguments)
   }
 
   /// Sum number `index` of each channel, over all stretches of a block of 16 channels, or of one of its images.
   func total(_ index: Int, block: Int, run: Int = 0, _ sums: UnsafeMutableRawPointer) -> SIMD16<Double> {
     var total = SIMD16<Double>()
     forEachStretch(index, block: block, run: run, sums) { sum in
-      for lane in 0..<16 { total[lane] += Double(sum[lane]) }
+      total += SIMD16<Double>(sum)
     }
     return total
   }
@@ -193,6 +204,11 @@ struct StreamPass: Sendable {
     var result = SIMD16<Float>()
     forEachStretch(index, block: block, sums) { result.replace(with: $0, where: $0 .> result) }
     return result
+  }
+
+  /// What number `index` is of each channel of a block of 16 channels, over one stretch.
+  func value(_ index: Int, ofUnit unit: Int, _ sums: UnsafeMutableRawPointer) -> SIMD16<Float> {
+    .load(UnsafePointer((sums + unit * unitSumByteCount + index * parts * 64).assumingMemoryBound(to: Float.self)))
   }
 
   private func forEachStretch(

@@ -112,8 +112,14 @@ struct WinogradSchedule: Sendable {
       prefetchDistance: dividesChannels ? (transformsFilter ? WinogradFewTilesKernel.prefetchDistance : 4096) : 0,
       inputBlockStride: inputBlockStride, inputPositionStride: inputPositionStride,
       outputPositionStride: outputPositionStride, library: library)
-    // What multiplies depends only on how many tiles there are.
+    // What multiplies depends only on how many tiles there are, what transforms on the few shapes that runs have.
     var products: [WinogradTiles.Extent: [[Product]]] = [:]
+    var transforms: [WinogradTiles.Shape: (input: GeneratedKernel, output: GeneratedKernel)] = [:]
+    func run(_ place: WinogradTiles.Run) -> Run {
+      let (input, output) = transforms[place.shape] ?? (kernels.input(place.shape), kernels.output(place.shape))
+      transforms[place.shape] = (input, output)
+      return Run(inputKernel: input, outputKernel: output, place: place)
+    }
     blocks = (0..<shares).map { (worker) -> [Block] in
       let range = tiles.count * worker / shares..<tiles.count * (worker + 1) / shares
       return (0..<blocksPerShare).compactMap { (index) -> Block? in
@@ -121,10 +127,7 @@ struct WinogradSchedule: Sendable {
         let end = range.lowerBound + range.count * (index + 1) / blocksPerShare
         guard first < end else { return nil }
         let part = tiles.block(first..<end), extent = part.extent
-        var block = Block(
-          runs: part.runs.map {
-            Run(inputKernel: kernels.input($0.shape), outputKernel: kernels.output($0.shape), place: $0)
-          })
+        var block = Block(runs: part.runs.map(run))
         if transformsFilter {
           block.fewTilesKernel = kernels.products(of: extent)
         } else {

@@ -29,8 +29,10 @@ extension Model {
     let storage = try ParameterStorage(
       observed.parameters, sharing: Dictionary(own, uniquingKeysWith: { first, _ in first }))
     // Of small images fewer than a prediction takes together: each value is read once more, better from a near cache.
-    let perPass = try imagesPerPass(x), batch = min(x.count, perPass, max(16, perPass / 4))
-    let wanted = min(options.samples, x.count)
+    let perPass = try imagesPerPass(x), wanted = min(options.samples, x.count)
+    let most = min(wanted, perPass, max(16, perPass / 4))
+    // Batches of one size, where that is not much less, need one plan.
+    let batch = ((most + 1) / 2...most).last { wanted.isMultiple(of: $0) } ?? most
     var context: (images: Int, context: ExecutionContext)?
     var interruption = Interruption()
     for range in x.spread(wanted, atOnce: batch) {

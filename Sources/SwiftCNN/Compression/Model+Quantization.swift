@@ -1,6 +1,7 @@
 import CNNCompiler
 import CNNCore
 import CNNGraph
+import CNNKernels
 import CNNRuntime
 
 extension Model {
@@ -49,9 +50,9 @@ extension Model {
     try options.validate()
     return try lock.reading { () throws(CNNError) in
       guard !hasRoundings else { throw CNNError(.invalidState, "'\(name)' is quantised already") }
-      if network.isRoundedInTraining { return try integers(served(calibration), options) }
       let x = try served(calibration)
       guard x.count > 0 else { throw CNNError(.invalidArgument, "calibration has no images; expected one at least") }
+      if network.isRoundedInTraining { return try integers(x, options) }
       let validation = try validation.map { (make) throws(CNNError) in try make(self) }
       var folded = try FoldedNetwork(network) { name in
         self.parameters.position(of: name).map { self.parameters.values(at: $0) }
@@ -116,23 +117,22 @@ extension Model {
     let groups = (layer.operation as? Convolution2D)?.groups ?? 1
     let bias = layer.operands.dropFirst(2).first.flatMap { parameters.position(of: network.name(of: $0)) }
       .map { parameters.values(at: $0) }
+    guard let first = weight.baseAddress else { return }
+    let size = inputs * taps
     Workers(count: Threads.count).forEachRange(of: outputs) { range, _ in
+      var old = [Float](repeating: 0, count: size)
       for output in range {
-        let scale = levels.scale(output), firstInput = output / (outputs / groups) * inputs
+        let new = first + output * size, firstInput = output / (outputs / groups) * inputs
+        for index in 0..<size { old[index] = new[index] }
+        FakeQuantizeWeightKernels.round(new, levels.scale(output), into: new, size)
+        guard let bias, let means, firstInput + inputs <= means.count else { continue }
         var shift = 0.0
         for input in 0..<inputs {
-          let first = (output * inputs + input) * taps
           var change = 0.0
-          for index in first..<first + taps {
-            let old = weight[index], new = Float(levels.rounded(old / scale)) * scale
-            weight[index] = new
-            change += Double(new - old)
-          }
-          if let means, means.indices.contains(firstInput + input) {
-            shift += change * Double(means[firstInput + input])
-          }
+          for index in input * taps..<(input + 1) * taps { change += Double(new[index] - old[index]) }
+          shift += change * Double(means[firstInput + input])
         }
-        bias?[output] -= Float(shift)
+        bias[output] -= Float(shift)
       }
     }
   }
@@ -142,14 +142,13 @@ extension Model {
     let name = network.name(of: layer.operands[1])
     guard let position = parameters.position(of: name) else { return WeightLevels(scales: [1]) }
     let weight = parameters.values(at: position), outputs = parameters.parameters[position].shape[0]
+    guard let first = weight.baseAddress else { return WeightLevels(scales: [1]) }
     let size = weight.count / outputs
     var largest = [Float](repeating: 0, count: outputs)
     largest.withUnsafeMutableBufferPointer { largest in
       Workers(count: Threads.count).forEachRange(of: outputs) { range, _ in
         for output in range {
-          for index in output * size..<(output + 1) * size {
-            largest[output] = max(largest[output], weight[index].magnitude)
-          }
+          largest[output] = FakeQuantizeWeightKernels.largestMagnitude(first + output * size, size)
         }
       }
     }
