@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import swiftcnn
 from test_onnx_integers import borders, weight
-from test_onnx_quantized import pair
+from test_onnx_quantized import notes, pair
 from test_onnx_reading import Net, expected, onnx, pixels
 
 SIGNED, UNSIGNED = np.int8(0), np.uint8(0)
@@ -147,40 +147,61 @@ def test_squeezes_that_nncf_leaves_in_floats_read_sums_of_integers():
     assert all("ReduceMean" not in island.layer for island in report.islands)
 
 
-def behind(net: Net, value: np.ndarray) -> str:
-    """A number as the newer exporter of PyTorch gives scales: a constant of float64, made smaller."""
-    made = net("Constant", value=onnx.numpy_helper.from_array(np.asarray(value, np.float64)))
-    return net("Cast", made, to=onnx.helper.np_dtype_to_tensor_dtype(value.dtype))
+def made(net: Net, value: Any) -> str:
+    """A number in a node of its own."""
+    return net("Constant", value=onnx.numpy_helper.from_array(np.asarray(value)))
 
 
-def pytorch_pair(net: Net, y: str, scale: float, zero: int) -> str:
-    """A pair of a whole tensor with an axis, and scale and zero point in nodes of their own."""
-    constants = behind(net, np.float32(scale)), behind(net, np.uint8(zero))
-    levels = net("QuantizeLinear", y, *constants, axis=1)
-    return net("DequantizeLinear", levels, *constants, axis=1)
+class PyTorch:
+    """PT2E's pairs and weights: scales and zero points are initializers, or nodes where the file is not optimised."""
+
+    def __init__(self, net: Net, *, is_optimised: bool) -> None:
+        self.net, self.is_optimised = net, is_optimised
+
+    def levels(self, y: str, scale: float, zero: int) -> Callable[[], str]:
+        """Rounds a whole tensor, though with an axis; what is given makes floats of it for one reader."""
+        constant = self.net.constant if self.is_optimised else lambda value: made(self.net, value)
+        constants = constant(np.float32(scale)), constant(np.uint8(zero))
+        levels = self.net("QuantizeLinear", y, *constants, axis=1)
+        return lambda: self.net("DequantizeLinear", levels, *constants, axis=1)
+
+    def pair(self, y: str, scale: float, zero: int = 0) -> str:
+        return self.levels(y, scale, zero)()
+
+    def weight(self, *shape: int) -> str:
+        """int8 with a scale for each output channel; the zero points are int64 and become int8 in the file."""
+        net, form = self.net, onnx.TensorProto
+        levels = net.constant(net.random.integers(-128, 128, shape).astype(np.int8))
+        steps = net.random.uniform(0.5, 1, shape[0]) / 64 / np.sqrt(np.prod(shape[1:]))
+        scale = net.constant(steps.astype(np.float32))
+        if self.is_optimised:
+            return net("DequantizeLinear", levels, scale, net.constant(np.zeros(shape[0], np.int8)), axis=0)
+        zeros = net("Cast", net.constant(np.zeros(shape[0], np.int64)), to=form.INT8)
+        return net("DequantizeLinear", levels, net("Cast", scale, to=form.FLOAT), zeros, axis=0)
+
+    def conv(self, x: str, inputs: int, outputs: int) -> str:
+        return self.net("Conv", x, self.weight(outputs, inputs, 3, 3), self.net.floats(outputs), pads=[1] * 4)
 
 
-@pytest.mark.parametrize("pairs", [pytorch_pair, lambda net, y, scale, zero: pair(net, y, scale, np.uint8(zero), axis=1)])
-def test_networks_of_pytorchs_quantiser_are_integers(pairs):
+@pytest.mark.parametrize("is_optimised", [False, True])
+def test_networks_of_pytorchs_quantiser_are_integers(is_optimised):
     net, x = Net(), pixels(4, 3, 12, 11)
-    y = net("Relu", conv(net, pairs(net, "x", 0.02, 114), 3, 8, 3, pads=[1] * 4))
-    # No pair behind the pooling, and one tensor with a pair for each of its readers.
-    y = net("MaxPool", pairs(net, y, 0.02, 0), kernel_shape=[2, 2], strides=[2, 2])
-    constants = behind(net, np.float32(0.02)), behind(net, np.uint8(0))
-    levels = net("QuantizeLinear", y, *constants, axis=1)
-    a, b = (net("DequantizeLinear", levels, *constants, axis=1) for _ in range(2))
-    y = net("Relu", conv(net, a, 8, 8, 3, pads=[1] * 4))
-    y = conv(net, pairs(net, y, 0.02, 0), 8, 8, 3, pads=[1] * 4)
-    y = pairs(net, net("Relu", net("Add", y, b)), 0.02, 0)
-    y = pairs(net, net("ReduceMean", y, axes=[2, 3]), 0.02, 0)
-    y = pairs(net, net("Reshape", y, net.constant(np.int64([-1, 8]))), 0.015, 0)
-    y = net("Gemm", y, weight(net, (5, 8), np.int8, per_channel=True), net.floats(5), transB=1)
-    model = net.model(["n", 3, 12, 11], y)
+    torch = PyTorch(net, is_optimised=is_optimised)
+    y = net("Relu", torch.conv(torch.pair("x", 0.02, 114), 3, 8))
+    y = net("MaxPool", torch.pair(y, 0.02), kernel_shape=[2, 2], strides=[2, 2])
+    # Of one tensor of levels each reader has floats of its own.
+    floats = torch.levels(y, 0.02, 0)
+    y = torch.pair(net("Relu", torch.conv(floats(), 8, 8)), 0.02)
+    y = torch.pair(net("Relu", net("Add", torch.conv(y, 8, 8), floats())), 0.02)
+    y = torch.pair(net("ReduceMean", y, axes=[2, 3]), 0.02)
+    y = torch.pair(net("Reshape", y, net.constant(np.int64([-1, 8]))), 0.015)
+    model = net.model(["n", 3, 12, 11], net("Gemm", y, torch.weight(5, 8), net.floats(5), transB=1))
     read, given = swiftcnn.onnx.load(model), x.transpose(0, 2, 3, 1)
     got, wanted = read.predict(given, verbose=0), expected(model, x)
     assert np.abs(got - wanted).max() <= 0.02 * np.abs(wanted).max() and (got.argmax(1) == wanted.argmax(1)).all()
     assert borders(read, given[:1]) == {"quantize": 1}
     assert not read.quantization_report(given[:1]).islands
+    assert "4 weights are of 8 bits, as in the file" in notes(read)
 
 
 def test_products_that_pytorchs_quantiser_leaves_in_floats_stay_so():
@@ -215,7 +236,7 @@ def test_products_that_pytorchs_quantiser_leaves_in_floats_stay_so():
 def test_scales_of_channels_that_cannot_be_are_refused(scale, zero, axis, message, is_computed):
     net = Net()
     y = net("Relu", conv(net, pair(net, "x", 0.02, SIGNED), 3, 6, 1))
-    constants = [behind(net, value) if is_computed else net.constant(value) for value in (scale, zero)]
+    constants = [made(net, value) if is_computed else net.constant(value) for value in (scale, zero)]
     y = net("QuantizeLinear", y, *constants, axis=axis)
     y = net("DequantizeLinear", y, *constants, axis=axis)
     model = net.model(["n", 3, 8, 7], conv(net, y, 1, 6, 3, group=6))
@@ -227,8 +248,7 @@ def test_scales_of_channels_that_cannot_be_are_refused(scale, zero, axis, messag
 def test_zero_points_that_their_type_does_not_hold_are_refused(zero, message):
     net = Net()
     scale = net.constant(np.float32(0.1))
-    wide = net("Constant", value=onnx.numpy_helper.from_array(np.asarray(zero, np.int64)))
-    y = net("QuantizeLinear", "x", scale, net("Cast", wide, to=onnx.TensorProto.UINT8))
+    y = net("QuantizeLinear", "x", scale, net("Cast", made(net, np.int64(zero)), to=onnx.TensorProto.UINT8))
     model = net.model(["n", 3, 8, 7], net("DequantizeLinear", y, scale, net.constant(np.uint8(0))))
     with pytest.raises(ValueError, match=message):
         swiftcnn.onnx.load(model)
