@@ -42,6 +42,8 @@ extension VectorCode {
   func packBytes(_ d: WideRegister, _ v: [WideRegister]) {
     emit(k.vpackssdw, d, v[0], .register(v[1]))
     emit(k.vpackssdw, v[2], v[2], .register(v[3]))
-    emit(k.vpackuswb, d, d, .register(v[2]))
+    packWords(d, d, v[2])
   }
+  /// The lanes of 16 bits of two registers, limited to bytes: of each 128 bits those of the first, then of the second.
+  func packWords(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { emit(k.vpackuswb, d, a, .register(b)) }
 }

@@ -94,7 +94,7 @@ struct ProductSchedule: Sendable {
     let channels = input.channels / groups, blocks = (channels + input.blockDepth - 1) / input.blockDepth
     let element = input.element, isRounded = output.element == .bfloat16
     let requantizing = requantization.map(Requantizing.init)
-    numbers = RepeatedNumbers.list(requantization?.constants ?? [])
+    numbers = requantization?.numbers(library.target) ?? []
     multiplierCount = requantization?.numbersPerChannel ?? 1
     // What is rounded is written in whole columns of 16.
     let outputs = isRounded ? (output.channels / groups + 15) / 16 * 16 : output.channels / groups

@@ -138,13 +138,16 @@ private struct TileProductEmitter {
   var columnByteCount: Int { kernel.tileRows * kernel.pixels * 64 }
   var sumByteCount: Int { kernel.tileColumns * columnByteCount }
   var residual: Address { GeneralRegister.rsp[sumByteCount + 8] }
+  /// Where the coefficients of pieces lie, behind those.
+  var pieces: Int { sumByteCount + 64 }
+  var stackByteCount: Int { sumByteCount + 64 + (kernel.requantizing?.hasPieces == true ? ActivationPieces.byteCount : 0) }
 
   func emit() {
     k.push(.rbp)
     k.mov(.rbp, .rsp)
     for register in preserved { k.push(register) }
     // Behind the sums, how many spans the last round has, none before the first; and where residuals are.
-    k.sub(.rsp, sumByteCount + 64)
+    k.sub(.rsp, stackByteCount)
     k.and(.rsp, -64)
     let arguments = GeneralRegister.rdi, waitingSpans = GeneralRegister.rsp[sumByteCount]
     for (index, register) in [input, filter, .rax, output, .rbx, fetched, rounds, spans, roundCount].enumerated() {
@@ -164,6 +167,12 @@ private struct TileProductEmitter {
       k.mov(.rsi, arguments[8 * 10])
       for constant in RequantizationConstant.floats {
         code.broadcast(register(of: constant), GeneralRegister.rsi[4 * constant.rawValue])
+      }
+      if kernel.requantizing?.hasPieces == true {
+        for offset in stride(from: 0, to: ActivationPieces.byteCount, by: 64) {
+          code.load(register(0), GeneralRegister.rsi[4 * RequantizationConstant.allCases.count + offset])
+          code.store(GeneralRegister.rsp[pieces + offset], register(0))
+        }
       }
     }
     if kernel.epilogue.hasBias {
@@ -293,7 +302,7 @@ private struct TileProductEmitter {
       k.jump(.l, rest)
       k.align(16)
       k.bind(nextPixels)
-      for pixel in 0..<several { finish(pixel: pixel) }
+      finish(0..<several)
       advance(several)
       k.sub(pixelCount, several)
       k.jump(.ge, nextPixels)
@@ -303,7 +312,7 @@ private struct TileProductEmitter {
     }
     k.align(16)
     k.bind(nextPixel)
-    finish(pixel: 0)
+    finish(0..<1)
     advance(1)
     k.dec(pixelCount)
     k.jump(.ne, nextPixel)
@@ -323,9 +332,18 @@ private struct TileProductEmitter {
     if kernel.epilogue.addsResidual { k.add(term, kernel.output.pixelStride * pixels) }
   }
 
-  /// The epilogue of 16 or 32 channels of a pixel, counted from the next one.
+  /// The epilogue of 16 or 32 channels of some pixels, counted from the next one.
+  private func finish(_ pixels: Range<Int>) {
+    guard let requantizing = kernel.requantizing else {
+      for pixel in pixels { finish(pixel: pixel) }
+      return
+    }
+    if requantizing.hasPieces { return finishByPieces(pixels) }
+    for pixel in pixels { finish(pixel: pixel, requantizing) }
+  }
+
+  /// The epilogue of a pixel's sums of bfloat16.
   private func finish(pixel: Int) {
-    if let requantizing = kernel.requantizing { return finish(pixel: pixel, requantizing) }
     let epilogue = kernel.epilogue, columns = 0..<kernel.tileColumns, offset = pixel * kernel.output.pixelStride
     let temporaries = (0..<max(1, epilogue.temporaryCount)).map { register(2 + $0) }
     for column in columns {
@@ -358,16 +376,8 @@ private struct TileProductEmitter {
   private func finish(pixel: Int, _ requantizing: Requantizing) {
     let offset = pixel * kernel.output.pixelStride
     for column in 0..<kernel.tileColumns {
-      let x = register(column), t = register(2)
-      code.addIntegers(x, bias(column), sums[column * columnByteCount + pixel * 64])
-      code.toFloats(x, x)
-      if kernel.epilogue.addsResidual {
-        code.loadBytes(t, term[offset + column * 16])
-        code.multiplyInto(t, register(of: .residualMultiplier), adding: .register(register(of: .term)))
-        code.multiplyInto(x, multiplier(column), adding: .register(t))
-      } else {
-        code.multiplyInto(x, multiplier(column), adding: .register(register(of: .term)))
-      }
+      let x = register(column)
+      scale(x, pixel: pixel, column: column, temporary: register(2))
       if let function = requantizing.function {
         code.apply(function, to: x, temporaries: (2..<2 + ExactActivation.temporaryCount).map(register))
         if requantizing.givesLevels {
@@ -386,5 +396,36 @@ private struct TileProductEmitter {
         code.store(place[offset + column * kernel.output.blockStride], x)
       }
     }
+  }
+
+  /// x = the sums of 16 channels of a pixel, multiplied, and the term.
+  private func scale(_ x: WideRegister, pixel: Int, column: Int, temporary t: WideRegister) {
+    code.addIntegers(x, bias(column), sums[column * columnByteCount + pixel * 64])
+    code.toFloats(x, x)
+    if kernel.epilogue.addsResidual {
+      code.loadBytes(t, term[pixel * kernel.output.pixelStride + column * 16])
+      code.multiplyInto(t, register(of: .residualMultiplier), adding: .register(register(of: .term)))
+      code.multiplyInto(x, multiplier(column), adding: .register(t))
+    } else {
+      code.multiplyInto(x, multiplier(column), adding: .register(register(of: .term)))
+    }
+  }
+
+  /// Sums of bytes become levels by `ActivationPieces`.
+  private func finishByPieces(_ pixels: Range<Int>) {
+    let temporaries = (8..<14).map(register)
+    var positions: [(register: WideRegister, offset: Int)] = []
+    for pixel in pixels {
+      for column in 0..<kernel.tileColumns {
+        let x = register(positions.count)
+        scale(x, pixel: pixel, column: column, temporary: temporaries[0])
+        code.limitToIntegers(x, maximum: register(of: .maximum))
+        positions.append((x, pixel * kernel.output.pixelStride + column * 16))
+      }
+    }
+    code.storePieces(
+      positions, at: place,
+      coefficients: ActivationPieces.coefficients(kernel.target) { GeneralRegister.rsp[pieces + $0] },
+      temporaries: temporaries)
   }
 }

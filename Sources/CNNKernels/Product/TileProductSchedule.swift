@@ -65,7 +65,7 @@ struct TileProductSchedule: Sendable {
     var filter = TileFilter(
       outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
       taps: g.taps, groups: groups, element: requantization == nil ? .bfloat16 : .int8)
-    constants = requantization?.constants ?? []
+    constants = requantization.map { $0.constants + $0.words(library.target) } ?? []
     multiplierCount = requantization?.numbersPerChannel ?? 1
     let isFar = filter.byteCount > library.target.secondCacheByteCount / 8
     var walk = TileWalk(input, stride: [g.strideHeight, strideWidth ?? g.strideWidth], output: output)

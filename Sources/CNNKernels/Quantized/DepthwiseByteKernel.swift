@@ -26,7 +26,6 @@ struct DepthwiseByteKernel: Hashable, Sendable {
   var hasZeroPoints = false
   /// What happens to the sums.
   var requantizing: Requantizing
-  var function: ExactActivation? { requantizing.function }
 
   /// How many rows are put in turns.
   var rowsPerGroup: Int { target.rowsOfBytes }
@@ -51,7 +50,7 @@ struct DepthwiseByteKernel: Hashable, Sendable {
     [
       "depthwise_int8", target.hasByteProducts ? "vnni" : target.vectorName, "x\(4 * lanes)",
       "\(taps)s\(stride)g\(groups)",
-      "w\(outputs)", function.map { "\($0)" }, hasZeroPoints ? "each" : nil,
+      "w\(outputs)", requantizing.suffix, hasZeroPoints ? "each" : nil,
     ].compactMap { $0 }.joined(separator: "_")
   }
 
@@ -205,7 +204,12 @@ private struct DepthwiseByteEmitter {
 
   /// How many vectors are rounded in turns, where a function takes temporaries.
   private var inTurns: Int { kernel.target.hasAVX512 ? 3 : 1 }
-  private var temporaryCount: Int { kernel.function == nil ? 1 : inTurns * ExactActivation.temporaryCount }
+  private var temporaryCount: Int {
+    if kernel.requantizing.hasPieces { return pairsInTurns * ActivationPieces.temporaryCount(kernel.target) }
+    return kernel.requantizing.function == nil ? 1 : inTurns * ExactActivation.temporaryCount
+  }
+  /// How many pairs of vectors become levels in turns.
+  private var pairsInTurns: Int { kernel.target.hasAVX512 ? 2 : 1 }
   private var holdsWeights: Bool { 4 + max(kernel.taps, temporaryCount) + 2 <= kernel.target.registerCount }
   private var weightCount: Int { max(holdsWeights ? kernel.taps : 1, temporaryCount) }
   private var segmentLimit: Int { max(1, min(6, (kernel.target.registerCount - weightCount - 2) / 4)) }
@@ -215,7 +219,7 @@ private struct DepthwiseByteEmitter {
   private var product: WideRegister { last(1) }
   private func weight(_ tap: Int) -> WideRegister { last(2 + (holdsWeights ? tap : 0)) }
   private var temporaries: [[WideRegister]] {
-    if kernel.function == nil { return [[last(2)]] }
+    if kernel.requantizing.function == nil { return [[last(2)]] }
     let count = ExactActivation.temporaryCount
     return (0..<inTurns).map { turn in (0..<count).map { last(2 + turn * count + $0) } }
   }
@@ -249,10 +253,15 @@ private struct DepthwiseByteEmitter {
     k.bind(top)
     for vector in 0..<4 { addProducts(vector, size) }
     round((0..<4).flatMap { vector in (0..<size).map { (output: $0, vector: vector) } })
+    if kernel.requantizing.hasPieces { applyPieces(size) }
     code.broadcast(pixel, arguments[100])
     for index in 0..<size {
       let packed = sum(index, 0)
-      code.packBytes(packed, (0..<4).map { sum(index, $0) })
+      if kernel.requantizing.hasPieces {
+        code.packWords(packed, packed, sum(index, 2))
+      } else {
+        code.packBytes(packed, (0..<4).map { sum(index, $0) })
+      }
       code.maximumOfBytes(packed, packed, .register(pixel))
       code.store(output[index * BlockedTensor.pixelByteCount], packed)
     }
@@ -263,7 +272,7 @@ private struct DepthwiseByteEmitter {
   }
 
   private func round(_ places: [(output: Int, vector: Int)]) {
-    let step = kernel.function == nil ? places.count : inTurns
+    let step = kernel.requantizing.function == nil ? places.count : inTurns
     for first in stride(from: 0, to: places.count, by: step) {
       let own = places[first..<min(first + step, places.count)]
       code.requantize(
@@ -271,6 +280,20 @@ private struct DepthwiseByteEmitter {
         multipliers: own.map { .memory(multipliers[$0.vector * vectorByteCount]) },
         kernel.requantizing, numbers, limitsBelow: false,
         temporaries: temporaries)
+    }
+  }
+
+  /// The positions of so many outputs become levels, in the first and the third vector of each.
+  private func applyPieces(_ outputs: Int) {
+    let own = ActivationPieces.temporaryCount(kernel.target), coefficients = numbers.pieceCoefficients(kernel.target)
+    let places = (0..<outputs).flatMap { output in [0, 2].map { (output: output, vector: $0) } }
+    for first in stride(from: 0, to: places.count, by: pairsInTurns) {
+      let pairs = places[first..<min(first + pairsInTurns, places.count)].enumerated().map { turn, place in
+        VectorCode.PositionPair(
+          first: sum(place.output, place.vector), second: sum(place.output, place.vector + 1),
+          temporaries: (0..<own).map { last(2 + turn * own + $0) })
+      }
+      code.applyPieces(pairs, coefficients: coefficients)
     }
   }
 

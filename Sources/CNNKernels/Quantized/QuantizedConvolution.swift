@@ -45,11 +45,13 @@ public enum QuantizedConvolution {
               }
             }
             let index = pixel * g.outputChannels + output
-            let value = requantization.value(sum, multipliers, channel: output, residual: residual?[index])
-            if let levels = requantization.levels {
-              y.storeBytes(of: levels.rounded(value), toByteOffset: index, as: UInt8.self)
-            } else {
+            let other = residual?[index]
+            if requantization.levels == nil {
+              let value = requantization.value(sum, multipliers, channel: output, residual: other)
               y.storeBytes(of: value, toByteOffset: index * 4, as: Float.self)
+            } else {
+              let level = requantization.level(sum, multipliers, channel: output, residual: other)
+              y.storeBytes(of: level, toByteOffset: index, as: UInt8.self)
             }
           }
         }

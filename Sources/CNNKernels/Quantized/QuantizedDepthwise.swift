@@ -58,7 +58,7 @@ public struct QuantizedDepthwise: Sendable {
   public static func cycles(
     _ g: ConvolutionGeometry, _ requantization: Requantization, _ target: CodeTarget, workers: Workers
   ) -> Double {
-    let rounding = requantization.function == nil ? 12.0 : 36.0
+    let rounding = requantization.pieces != nil ? 20.0 : requantization.function == nil ? 12.0 : 36.0
     let vectors = units(g, target).reduce(0.0) { $0 + ($1.count == 64 ? 1 : target.hasAVX512 ? 0.4 : 1) }
     let pixels = Double(g.batch * g.outputHeight * g.outputWidth) * vectors
     return pixels * (Rows(g, target).cyclesPerPixel + rounding) / Double(workers.count)
@@ -107,7 +107,7 @@ public struct QuantizedDepthwise: Sendable {
     let g = geometry
     (self.geometry, self.zeroPoints, target) = (g, zeroPoints, library.target)
     (input, output) = (g.blockedInput.with(element: .uint8), g.blockedOutput.with(element: .uint8))
-    numbers = RepeatedNumbers.list(requantization.constants)
+    numbers = requantization.numbers(library.target)
     minimum = requantization.levels?.minimum ?? 0
     units = Self.units(g, library.target)
     let rows = Rows(g, library.target)

@@ -6,7 +6,8 @@ import CNNCore
 /// `v = sum * multiplier + term`, one fused multiplication and addition, where the term is a constant, or of a residual
 /// `level * residualMultiplier + residualOffset`, fused as well. Then, where there is a function, `v = f(v)` and
 /// `v = v / scale + zeroPoint`, fused; without one the multiplier has that in it. At last `v` is limited to the levels and
-/// rounded, halves to the even one. Behind a function each channel may have a scale and a zero point of its own.
+/// rounded, halves to the even one. Behind a function each channel may have a scale and a zero point of its own. Where the
+/// function has pieces, `v` is measured in their positions and rounded to one, and the piece gives the level.
 public struct Requantization: Hashable, Sendable {
   /// What a channel's multiplier is made of beside its weight's scale.
   public let factors: [Float]
@@ -14,8 +15,10 @@ public struct Requantization: Hashable, Sendable {
   public let term: Float
   /// What a residual's level is multiplied by, and what is added to that.
   public let residual: Residual?
-  /// What is applied before the rounding.
+  /// What is applied before the rounding, by floats.
   public let function: ExactActivation?
+  /// What is applied to positions, in place of the function.
+  public let pieces: ActivationPieces?
   /// The levels; nil where the result is float.
   public let levels: ByteLevels?
   /// What the function's result is multiplied by in each output channel, instead of one over the levels' scale; else empty.
@@ -42,21 +45,23 @@ public struct Requantization: Hashable, Sendable {
     input: Float, residual: ByteLevels?, function: ExactActivation?, levels: ByteLevels?,
     largestWeightScale: Float = .infinity, inverses: [Float] = [], zeroPoints: [UInt8] = []
   ) {
-    let isFolded = function == nil && levels != nil
-    let inverse = isFolded ? levels.map(\.inverse) ?? 1 : 1
-    factors = isFolded ? [input, inverse] : [input]
-    term = isFolded ? levels.map { Float($0.zeroPoint) } ?? 0 : 0
-    let term = term
+    let pieces = function == .silu && inverses.isEmpty ? levels.flatMap(ActivationPieces.init(siluTo:)) : nil
+    let function = pieces == nil ? function : nil
+    // What is measured in levels or positions has their distance in its factors.
+    let unit = function == nil ? pieces?.density ?? levels?.inverse : nil
+    factors = [input] + (unit.map { [$0] } ?? [])
+    let term = unit == nil ? 0 : pieces?.origin ?? levels.map { Float($0.zeroPoint) } ?? 0
     self.residual = residual.map {
-      let multiplier = $0.scale * inverse
+      let multiplier = $0.scale * (unit ?? 1)
       return Residual(multiplier: multiplier, offset: term.addingProduct(-Float($0.zeroPoint), multiplier))
     }
-    (self.function, self.levels, self.inverses, self.zeroPoints) = (function, levels, inverses, zeroPoints)
-    // In levels: the largest sum, and 256 of a residual; no function but a steep leaky one makes numbers larger.
+    (self.term, self.function, self.pieces, self.levels) = (term, function, pieces, levels)
+    (self.inverses, self.zeroPoints) = (inverses, zeroPoints)
+    // The largest sum, and 256 of a residual; no function but a steep leaky one makes numbers larger.
     let sum = factors.reduce(largestWeightScale, *) * 0x1p31, added = 256 * (self.residual?.multiplier ?? 0)
     let slope = if case .leakyRelu(let alpha)? = function { max(1, alpha.magnitude) } else { Float(1) }
     let inverseOfAll = inverses.map(\.magnitude).max() ?? levels?.inverse ?? 1
-    isBounded = (sum + added) * (function == nil ? 1 : inverseOfAll * slope) < 0x1p30
+    isBounded = (sum + added + term.magnitude) * (function == nil ? 1 : inverseOfAll * slope) < 0x1p30
   }
 
   /// How many numbers each channel has: a multiplier, and its inverse and zero point where it has some of its own.
@@ -80,10 +85,19 @@ public struct Requantization: Hashable, Sendable {
     return stride(from: 0, to: lanes, by: vector).flatMap { first in lists.flatMap { $0[first..<first + vector] } }
   }
 
+  /// The level of a sum; 0 where the result is float.
+  /// - Parameter numbers: of each channel, as `multipliers` gives them for vectors of one.
+  @inline(__always)
+  func level(_ sum: Int32, _ numbers: UnsafePointer<Float>, channel: Int, residual: UInt8?) -> UInt8 {
+    let value = value(sum, numbers, channel: channel, residual: residual)
+    if let pieces { return pieces.level(at: ActivationPieces.position(value)) }
+    return levels?.rounded(value) ?? 0
+  }
+
   /// What stands before the rounding.
   /// - Parameter numbers: of each channel, as `multipliers` gives them for vectors of one.
   @inline(__always)
-  public func value(_ sum: Int32, _ numbers: UnsafePointer<Float>, channel: Int, residual level: UInt8?) -> Float {
+  func value(_ sum: Int32, _ numbers: UnsafePointer<Float>, channel: Int, residual level: UInt8?) -> Float {
     var term = term
     if let residual, let level { term = residual.offset.addingProduct(Float(level), residual.multiplier) }
     let own = numbers + channel * numbersPerChannel
@@ -105,6 +119,12 @@ enum RequantizationConstant: Int, CaseIterable {
 }
 
 extension Requantization {
+  /// What code reads: `RepeatedNumbers` of the constants, then the words of the pieces.
+  func numbers(_ target: CodeTarget) -> [Float] { RepeatedNumbers.list(constants) + words(target) }
+
+  /// The words of the pieces, none where there are none.
+  func words(_ target: CodeTarget) -> [Float] { pieces?.words(target) ?? [] }
+
   /// The numbers in the order of `RequantizationConstant`; the term is that of a residual where there is one.
   var constants: [Float] {
     RequantizationConstant.allCases.map { constant in
@@ -113,8 +133,8 @@ extension Requantization {
       case .residualMultiplier: residual?.multiplier ?? 0
       case .inverse: levels?.inverse ?? 1
       case .zeroPoint: levels.map { Float($0.zeroPoint) } ?? 0
-      case .minimum: levels.map { Float($0.minimum) } ?? 0
-      case .maximum: levels.map { Float($0.maximum) } ?? 0
+      case .minimum: pieces == nil ? levels.map { Float($0.minimum) } ?? 0 : -32_768
+      case .maximum: pieces == nil ? levels.map { Float($0.maximum) } ?? 0 : 32_767
       case .integerMinimum: Float(bitPattern: UInt32(levels?.minimum ?? 0))
       case .integerMaximum: Float(bitPattern: UInt32(levels?.maximum ?? 0))
       }

@@ -15,6 +15,11 @@ struct RepeatedNumbers {
   /// Where one of them is.
   func address(_ index: Int) -> Address { base[Self.byteCount(index)] }
 
+  /// Where the coefficients of pieces are, which follow them.
+  func pieceCoefficients(_ target: CodeTarget) -> [Address] {
+    ActivationPieces.coefficients(target) { base[Self.byteCount(RequantizationConstant.allCases.count) + $0] }
+  }
+
   /// One of them in all lanes.
   func operand(_ index: Int, _ target: CodeTarget) -> VectorCode.Operand {
     .memory(target.hasAVX512 ? address(index).splat : address(index))
@@ -27,6 +32,8 @@ struct Requantizing: Hashable, Sendable {
   var function: ExactActivation?
   /// Whether each channel's results of it have a scale and a zero point of their own.
   var hasInverses: Bool
+  /// Whether the results are positions, and pieces give the levels.
+  var hasPieces: Bool
   /// Whether the results are levels; else they are floats.
   var givesLevels: Bool
   /// Whether levels are limited after the rounding, as integers; see `Requantization.isBounded`.
@@ -36,22 +43,27 @@ struct Requantizing: Hashable, Sendable {
 
   init(_ requantization: Requantization) {
     let levels = requantization.levels
-    (function, givesLevels, limitsIntegers) = (requantization.function, levels != nil, requantization.isBounded)
-    hasInverses = !requantization.inverses.isEmpty
+    (function, hasInverses) = (requantization.function, !requantization.inverses.isEmpty)
+    hasPieces = requantization.pieces != nil
+    (givesLevels, limitsIntegers) = (levels != nil, requantization.isBounded)
     (hasMinimum, hasMaximum) = ((levels?.minimum ?? 0) > 0, (levels?.maximum ?? 255) < 255)
   }
 
   /// How kernels' names call what is applied.
-  var suffix: String? { function.map { "\($0)\(hasInverses ? "_each" : "")" } }
+  var suffix: String? { hasPieces ? "pieces" : function.map { "\($0)\(hasInverses ? "_each" : "")" } }
 
   /// Bytes from the multipliers of the first channel to those of one so many channels behind.
   func byteOffset(ofChannel channel: Int) -> Int { channel * 4 * (hasInverses ? 3 : 1) }
 
   /// How many registers are rounded in turns where they are a tile's columns: those for which there are temporaries.
-  func inTurns(_ target: CodeTarget) -> Int { function == nil ? 8 : target.hasAVX512 ? 2 : 1 }
+  func inTurns(_ target: CodeTarget) -> Int {
+    if hasPieces { return target.hasAVX512 ? 4 : 2 }
+    return function == nil ? 8 : target.hasAVX512 ? 2 : 1
+  }
   /// The temporaries of so many.
   func temporaryCount(_ target: CodeTarget) -> Int {
-    function == nil ? 2 : inTurns(target) * ExactActivation.temporaryCount
+    if hasPieces { return inTurns(target) / 2 * (ActivationPieces.temporaryCount(target) + 1) }
+    return function == nil ? 2 : inTurns(target) * ExactActivation.temporaryCount
   }
 }
 
@@ -68,6 +80,13 @@ struct RoundedSums {
   /// Where the numbers of the function's results are.
   struct Scaling {
     let inverse, zeroPoint: Address
+  }
+
+  /// The same with 16 lanes.
+  var whole: RoundedSums {
+    RoundedSums(
+      register: WideRegister(number: register.number, lanes: 16), offset: offset, multiplier: multiplier,
+      scaling: scaling)
   }
 }
 
@@ -102,13 +121,22 @@ extension VectorCode {
     func parts(_ sums: [RoundedSums]) -> [ArraySlice<RoundedSums>] {
       stride(from: 0, to: sums.count, by: inTurns).map { sums[$0..<min($0 + inTurns, sums.count)] }
     }
+    // With AVX-512 pieces take whole registers: what a last half one has in its upper half is nobody's.
+    let pixels = !requantizing.hasPieces || !target.hasAVX512 ? pixels : pixels.map { $0.map(\.whole) }
     // With AVX2 the bytes of a pixel's neighbours are stored together; see `storeLevels`.
     for sums in target.hasAVX512 ? parts(pixels.flatMap { $0 }).map(Array.init) : pixels {
       for own in parts(sums) {
         requantize(
           own.map(\.register), multipliers: own.map { .memory($0.multiplier) }, scalings: own.compactMap(\.scaling),
           residuals: residual.map { base in own.map { base[$0.offset] } } ?? [], requantizing, numbers,
+          limitsBelow: !requantizing.hasPieces,
           temporaries: own.indices.map { Array(temporaries[(($0 - own.startIndex) * each)...]) })
+      }
+      if requantizing.hasPieces {
+        storePieces(
+          sums.map { ($0.register, $0.offset) }, at: output, coefficients: numbers.pieceCoefficients(target),
+          temporaries: temporaries)
+        continue
       }
       if requantizing.givesLevels {
         storeLevels(sums.map { ($0.register, output[$0.offset]) }, temporary: temporaries[0])
@@ -118,7 +146,7 @@ extension VectorCode {
     }
   }
 
-  /// Integer sums become levels as integers of 32 bits, or floats; see `Requantization`, whose `constants` the numbers are.
+  /// Integer sums become levels or positions as integers of 32 bits, or floats; see `Requantization`, whose `constants` the numbers are.
   ///
   /// What is no number becomes what is far below: the smallest level, or where levels are not limited from below the
   /// smallest integer. What is limited from below afterwards, as bytes, is the level.

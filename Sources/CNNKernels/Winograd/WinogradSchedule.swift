@@ -64,7 +64,7 @@ struct WinogradSchedule: Sendable {
     workers: Workers, library: KernelLibrary
   ) {
     (self.transform, self.input, self.output, self.zeroPoint) = (transform, input, output, zeroPoint)
-    numbers = RepeatedNumbers.list(requantization?.constants ?? [])
+    numbers = requantization?.numbers(library.target) ?? []
     multiplierCount = requantization?.numbersPerChannel ?? 1
     let target = library.target, element = Self.element(of: input), transformed = input.with(element: element)
     depthBlocks = transformed.blocks

@@ -36,6 +36,16 @@ extension Assembler {
   public var vpaddw: RVM { row(.p66, .m0F, 0xFD, .w0, .fullMemory) }
   /// a - b of 16-bit lanes.
   public var vpsubw: RVM { row(.p66, .m0F, 0xF9, .w0, .fullMemory) }
+  /// a + b of signed 16-bit lanes, with saturation.
+  public var vpaddsw: RVM { row(.p66, .m0F, 0xED, .w0, .fullMemory) }
+  /// The upper half of 2 a b of signed 16-bit lanes, rounded: (a b + 2^14) / 2^15, rounded down.
+  public var vpmulhrsw: RVM { row(.p66, .m0F38, 0x0B, .w0, .fullMemory) }
+  /// 16-bit lanes shifted left.
+  public var vpsllw: VMI { row(.p66, .m0F, 0x71, .w0, .fullMemory, digit: 6) }
+  /// 16-bit lanes shifted right, filled with 0.
+  public var vpsrlw: VMI { row(.p66, .m0F, 0x71, .w0, .fullMemory, digit: 2) }
+  /// 16-bit lanes shifted right, filled with the sign.
+  public var vpsraw: VMI { row(.p66, .m0F, 0x71, .w0, .fullMemory, digit: 4) }
   /// In each 128 bits the bytes of `a` at the indices in `b`; 0 where the index's highest bit is set.
   public var vpshufb: RVM { row(.p66, .m0F38, 0x00, .w0, .fullMemory) }
   /// The lower bytes of each 128 bits of `a` and `b`, in turns.

@@ -75,6 +75,8 @@ extension Assembler {
   public var vpermps: RVM { row(.p66, .m0F38, 0x16, lengths: .from32) }
   /// The 32-bit lanes of `b` at the indices in `a`.
   public var vpermd: RVM { row(.p66, .m0F38, 0x36, lengths: .from32) }
+  /// The 16-bit lanes of `b` at the indices in `a`.
+  public var vpermw: RVM { row(.p66, .m0F38, 0x8D, .w1, .fullMemory, .evexOnly) }
   /// Of the floats of `a` and `b` in a row, those at the indices in the destination.
   public var vpermi2ps: RVM { row(.p66, .m0F38, 0x77, .w0, .full, .evexOnly) }
   /// Of the floats of the destination and `b` in a row, those at the indices in `a`.

@@ -134,6 +134,14 @@ import X86Assembler
     nil, .silu, .sigmoid, .hardSwish, .hardSigmoid, .leakyRelu(alpha: 0.1), .leakyRelu(alpha: 1.5), nil,
   ]
 
+  /// The levels of a result: those that SiLU reaches by pieces, or those given.
+  private static func levels(byPieces: Bool, zeroPoint: UInt8, else other: ByteLevels?) throws -> ByteLevels? {
+    guard byPieces else { return other }
+    let levels = try #require(ByteLevels(scale: 0.06, zeroPoint: zeroPoint))
+    #expect(ActivationPieces(siluTo: levels) != nil)
+    return levels
+  }
+
   @Test(arguments: forms, 0..<32) func integersAreThoseOfTheDefinition(_ form: Form, _ seed: Int) throws {
     var data = RandomData(seed: UInt64(seed) + 100)
     func number(_ range: ClosedRange<Int>) -> Int {
@@ -150,16 +158,16 @@ import X86Assembler
     guard !geometry.isChannelwise else { return }
     let levels = ByteLevels(
       scale: 0.3, zeroPoint: UInt8(number(0...120)), minimum: UInt8(number(0...20)), maximum: UInt8(number(150...255)))
-    let givesFloats = seed % 7 == 3
+    let givesFloats = seed % 7 == 3, function = givesFloats ? nil : Self.functions[seed % Self.functions.count]
+    let result = try Self.levels(byPieces: function == .silu && seed < 16, zeroPoint: 9, else: levels)
     try check(
       Case(
         geometry: geometry, zeroPoints: [UInt8(number(0...255))],
         residual: seed % 3 == 1 && !givesFloats ? ByteLevels(scale: 0.11, zeroPoint: UInt8(number(0...255))) : nil,
-        function: givesFloats ? nil : Self.functions[seed % Self.functions.count], result: givesFloats ? nil : levels,
-        workers: number(1...3), seed: UInt64(seed)), form)
+        function: function, result: givesFloats ? nil : result, workers: number(1...3), seed: UInt64(seed)), form)
   }
 
-  @Test(arguments: transforms, 0..<24) func transformsGiveTheSameIntegers(_ form: Form, _ seed: Int) throws {
+  @Test(arguments: transforms, 0..<26) func transformsGiveTheSameIntegers(_ form: Form, _ seed: Int) throws {
     var data = RandomData(seed: UInt64(seed) + 500)
     func number(_ range: ClosedRange<Int>) -> Int {
       range.lowerBound + Int(data.floats(1, in: 0...0.999)[0] * Float(range.count))
@@ -170,14 +178,27 @@ import X86Assembler
       batch: number(1...3), inputHeight: number(1...15), inputWidth: number(1...15), inputChannels: inputs,
       outputChannels: seed == 23 ? 900 : number(1...150), kernelHeight: 3, kernelWidth: 3,
       padTop: number(1...2), padLeft: number(1...2), padBottom: number(1...2), padRight: number(1...2))
-    let givesFloats = seed % 7 == 3
+    let givesFloats = seed % 7 == 3, function = givesFloats ? nil : Self.functions[seed % Self.functions.count]
+    let levels = ByteLevels(scale: 0.3, zeroPoint: UInt8(number(0...120)))
+    let result = try Self.levels(byPieces: function == .silu && seed < 16, zeroPoint: 0, else: levels)
     try check(
       Case(
         geometry: geometry, zeroPoints: [UInt8(number(0...255))],
         residual: seed % 3 == 1 && !givesFloats ? ByteLevels(scale: 0.11, zeroPoint: UInt8(number(0...255))) : nil,
-        function: givesFloats ? nil : Self.functions[seed % Self.functions.count],
-        result: givesFloats ? nil : ByteLevels(scale: 0.3, zeroPoint: UInt8(number(0...120))),
-        workers: number(1...3), seed: UInt64(seed)), form)
+        function: function, result: givesFloats ? nil : result, workers: number(1...3), seed: UInt64(seed)), form)
+  }
+
+  @Test(arguments: forms, [1, 8, 9, 17, 24, 31, 40, 56, 64, 72, 100])
+  func piecesGiveTheSameIntegersForEveryNumberOfChannels(_ form: Form, _ channels: Int) throws {
+    for (seed, size) in [1, 2, 7].enumerated() {
+      let geometry = try ConvolutionGeometry(
+        batch: 1, inputHeight: size, inputWidth: size + 2 * seed, inputChannels: 8 + 16 * seed,
+        outputChannels: channels, kernelHeight: 1, kernelWidth: 1)
+      try check(
+        Case(
+          geometry: geometry, residual: seed == 1 ? ByteLevels(scale: 0.02, zeroPoint: 100) : nil, function: .silu,
+          result: Self.levels(byPieces: true, zeroPoint: 20, else: nil), seed: UInt64(seed + 1)), form)
+    }
   }
 
   @Test func transformsSaySizesTheyDoNotTake() throws {
@@ -208,10 +229,12 @@ import X86Assembler
       outputChannels: number(1...70), kernelHeight: number(1...7), kernelWidth: number(1...7),
       strideHeight: number(1...3), strideWidth: number(1...3), dilationHeight: number(1...2), padTop: number(0...3),
       padLeft: number(0...3), padBottom: number(0...3), padRight: number(0...3))
+    let function = Self.functions[seed % Self.functions.count]
+    let result = try Self.levels(
+      byPieces: function == .silu && seed < 8, zeroPoint: 5, else: ByteLevels(scale: 0.4, zeroPoint: 30))
     try check(
       Case(
-        geometry: geometry, isPicture: true, zeroPoints: data.bytes(channels),
-        function: Self.functions[seed % Self.functions.count], result: ByteLevels(scale: 0.4, zeroPoint: 30),
+        geometry: geometry, isPicture: true, zeroPoints: data.bytes(channels), function: function, result: result,
         workers: number(1...3), seed: UInt64(seed)), form)
   }
 }

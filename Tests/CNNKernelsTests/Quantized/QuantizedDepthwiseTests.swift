@@ -8,10 +8,11 @@ import Testing
 @Suite struct QuantizedDepthwiseTests {
   /// Compares on all targets.
   private static func check(
-    _ g: ConvolutionGeometry, _ function: ExactActivation?, seed: UInt64, workers count: Int = 2
+    _ g: ConvolutionGeometry, _ function: ExactActivation?, seed: UInt64, result levels: ByteLevels? = nil,
+    workers count: Int = 2
   ) throws {
     var random = RandomNumbers(seed: seed)
-    let input = try random.levels(), result = try random.levels(), workers = Workers(count: count)
+    let input = try random.levels(), result = try levels ?? random.levels(), workers = Workers(count: count)
     let x = random.bytes(g.inputCount), weight = random.floats(g.weightCount), bias = random.floats(g.outputChannels)
     let scales = (0..<g.outputChannels).map { _ in random.float(0.005...0.01) }
     let weightLevels = WeightLevels(scales: scales)
@@ -77,7 +78,11 @@ import Testing
       let (size, kernel, stride) = (shape[0], shape[1], shape[2]), near = (kernel - 1) / 2
       let g = try Self.geometry(
         1, size, size, 96, kernel: [kernel, kernel], stride: [stride, stride], padding: [near, near, near, near])
-      try Self.check(g, .silu, seed: UInt64(index))
+      // By pieces, and where levels have limits of their own by floats.
+      let byPieces = try #require(ByteLevels(scale: 0.02, zeroPoint: UInt8(14 + index)))
+      #expect(ActivationPieces(siluTo: byPieces) != nil)
+      try Self.check(g, .silu, seed: UInt64(index), result: byPieces)
+      try Self.check(g, .silu, seed: UInt64(index), result: ByteLevels(scale: 0.02, zeroPoint: 14, minimum: 3))
     }
   }
 
