@@ -140,7 +140,8 @@ private struct TileProductEmitter {
   var residual: Address { GeneralRegister.rsp[sumByteCount + 8] }
   /// Where the coefficients of pieces lie, behind those.
   var pieces: Int { sumByteCount + 64 }
-  var stackByteCount: Int { sumByteCount + 64 + (kernel.requantizing?.hasPieces == true ? ActivationPieces.byteCount : 0) }
+  var hasPieces: Bool { kernel.requantizing?.hasPieces == true }
+  var stackByteCount: Int { pieces + (hasPieces ? ActivationPieces.byteCount : 0) }
 
   func emit() {
     k.push(.rbp)
@@ -168,7 +169,7 @@ private struct TileProductEmitter {
       for constant in RequantizationConstant.floats {
         code.broadcast(register(of: constant), GeneralRegister.rsi[4 * constant.rawValue])
       }
-      if kernel.requantizing?.hasPieces == true {
+      if hasPieces {
         for offset in stride(from: 0, to: ActivationPieces.byteCount, by: 64) {
           code.load(register(0), GeneralRegister.rsi[4 * RequantizationConstant.allCases.count + offset])
           code.store(GeneralRegister.rsp[pieces + offset], register(0))

@@ -43,7 +43,9 @@ public struct ActivationPieces: Hashable, Sendable {
       let first = Double(Self.firstPosition(of: piece))
       return Self.parabola { exact(first + $0 * Double(Self.positionsPerPiece)) }
     }
-    coefficients = (0..<3).map { power in pieces.map { Int16(clamping: Int(min(max($0[power], -1e6), 1e6).rounded())) } }
+    coefficients = (0..<3).map { power in
+      pieces.map { Int16(min(max($0[power].rounded(), -32_768), 32_767)) }
+    }
 
     let end = Double(256 << Self.fractionBits), limit = Self.tolerance * Double(1 << Self.fractionBits)
     for position in stride(from: Int(Int16.min), through: Int(Int16.max), by: Self.positionsPerPiece / 8) {

@@ -26,10 +26,11 @@ extension VectorCode {
 
   /// The levels at positions, as `ActivationPieces.level` says, save for the limits of a byte.
   func applyPieces(_ pairs: [PositionPair], coefficients: [Address]) {
+    let own = ActivationPieces.temporaryCount(target)
     let each = pairs.map { pair in
       (
-        pair: pair, fraction: pair.first, piece: pair.second ?? pair.temporaries[ActivationPieces.temporaryCount(target)],
-        value: pair.temporaries[0], term: pair.temporaries[1], upper: pair.temporaries[target.hasAVX512 ? 1 : 2]
+        pair: pair, fraction: pair.first, piece: pair.second ?? pair.temporaries[own],
+        value: pair.temporaries[0], term: pair.temporaries[1], upper: pair.temporaries[own - 1]
       )
     }
     for v in each { emit(k.vpackssdw, v.fraction, v.fraction, .register(v.pair.second ?? v.fraction)) }
@@ -66,8 +67,8 @@ extension VectorCode {
 
   /// The same 16 bits in all lanes.
   private func everyWord(_ bits: UInt32) -> Operand {
-    let pair = bits << 16 | bits
-    return .memory(target.hasAVX512 ? k.constantVector([pair]).splat : k.constantVector(Array(repeating: pair, count: 8)))
+    let words = k.constantVector(Array(repeating: bits << 16 | bits, count: target.hasAVX512 ? 1 : 8))
+    return .memory(target.hasAVX512 ? words.splat : words)
   }
 
   /// The levels at positions become bytes in memory, 16 neighbouring channels at a time. With AVX2 the registers are pairs
