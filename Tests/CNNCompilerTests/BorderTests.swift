@@ -1,6 +1,7 @@
 import CNNCore
 import CNNRuntime
 import Testing
+import TileSupport
 import X86Assembler
 
 @testable import CNNCompiler
@@ -10,7 +11,7 @@ import X86Assembler
 /// Images between convolutions by tiles are written with the border of zeros with which they are read. The arena is full of
 /// NaN before each run, so a border that is not written in each of them shows itself.
 @Suite struct BorderTests {
-  private static let hasTiles = Processor.host.instructionSet.contains(.amxBF16) && TilePermission.refusal == nil
+  private static let hasTiles = Tiles.instructionSet != nil
   private static let around = Layout.blocked(border: .init(top: 1, left: 1, bottom: 1, right: 1))
 
   /// A plan in bfloat16.
@@ -21,7 +22,7 @@ import X86Assembler
     let plan = try Compiler.inferencePlan(
       graph, inputs: [TensorType(.float32, shape)], normalization: .init(mean: [0], deviation: [1]),
       outputs: asked.isEmpty ? [] : asked + ["y"], threads: 2, precision: .bfloat16,
-      target: CodeTarget(Processor.host.instructionSet))
+      target: CodeTarget(Tiles.instructionSet ?? Processor.host.instructionSet))
     try plan.graph.verify()
     return plan
   }

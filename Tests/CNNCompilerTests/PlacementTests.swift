@@ -3,6 +3,7 @@ import CNNGraph
 import CNNKernels
 import CNNRuntime
 import Testing
+import TileSupport
 import X86Assembler
 
 @testable import CNNCompiler
@@ -227,11 +228,10 @@ import X86Assembler
     var testDescription: String { implementation }
   }
   private static let fast = CodeTarget(.avx512BF16, bfloat16Rate: 1)
-  private static let tiles = Processor.host.instructionSet.contains(.amxBF16) && TilePermission.refusal == nil
   private static let products: [Products] =
-    (tiles
-      ? [Products(implementation: "tiles", instruction: "amx_bf16", target: CodeTarget(Processor.host.instructionSet))]
-      : [])
+    (Tiles.instructionSet.map {
+      [Products(implementation: "tiles", instruction: "amx_bf16", target: CodeTarget($0))]
+    } ?? [])
     + (Processor.host.instructionSet.contains(.avx512BF16)
       ? [Products(implementation: "direct_bfloat16", instruction: "avx512_bf16", target: fast)] : [])
 
@@ -344,7 +344,7 @@ import X86Assembler
   /// The pairs of efficientnet_b0, which were measured to be faster as two steps on a processor with tiles; and one where
   /// there is next to nothing to multiply, and much to write.
   @Test(
-    .enabled(if: tiles),
+    .enabled(if: Tiles.instructionSet != nil),
     arguments: [
       (112, 16, 96, 3, 2, false), (56, 24, 144, 3, 1, false), (28, 40, 240, 5, 1, false), (14, 112, 672, 5, 2, false),
       (7, 192, 1152, 5, 1, false), (112, 8, 1024, 1, 1, true),
@@ -364,7 +364,7 @@ import X86Assembler
         expansion, depthwise, target,
         CodeGeneration(library: nil, workers: Workers(count: 2), precision: precision))
     }
-    let target = CodeTarget(Processor.host.instructionSet)
+    let target = CodeTarget(Tiles.instructionSet ?? Processor.host.instructionSet)
     #expect(choice(.bfloat16, target).isOneStep == isOneStep, "\(choice(.bfloat16, target).reason)")
     #expect(choice(.float32, target).isOneStep && choice(.bfloat16, Self.target).isOneStep)
     #expect(choice(.bfloat16, Self.target).reason == "avx2 has no instructions on bfloat16")

@@ -2,13 +2,14 @@ import CNNCore
 import CNNRuntime
 import Glibc
 import Testing
+import TileSupport
 import X86Assembler
 
 @testable import CNNKernels
 
 /// The oracle of sums of products of bfloat16 against the processor's own instructions, bit for bit.
 @Suite struct BFloat16ProductTests {
-  static let hasTiles = Processor.host.instructionSet.contains(.amxBF16) && TilePermission.refusal == nil
+  static let hasTiles = Tiles.instructionSet != nil
   static let hasVectors = Processor.host.instructionSet.contains(.avx512BF16)
 
   private struct Arguments {
@@ -19,7 +20,7 @@ import X86Assembler
   private static func run(
     a: [BFloat16], b: [BFloat16], c: [Float], _ write: @escaping @Sendable (Assembler) -> Void
   ) throws -> [Float] {
-    let target = CodeTarget(Processor.host.instructionSet), library = KernelLibrary(target)
+    let target = CodeTarget(Tiles.instructionSet ?? Processor.host.instructionSet), library = KernelLibrary(target)
     let kernel = library.kernel("test", name: "test") {
       let code = VectorCode(target), k = code.assembler, arguments = GeneralRegister.rdi
       for (index, register) in [GeneralRegister.rsi, .rdx, .rcx].enumerated() { k.mov(register, arguments[8 * index]) }

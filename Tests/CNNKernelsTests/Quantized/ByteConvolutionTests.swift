@@ -1,6 +1,7 @@
 import CNNCore
 import CNNRuntime
 import Testing
+import TileSupport
 import X86Assembler
 
 @testable import CNNKernels
@@ -16,14 +17,13 @@ import X86Assembler
     var testDescription: String { "\(products.name) \(instructionSet)" }
   }
 
-  /// What this processor runs.
+  /// What this processor runs, or is made to run.
   static let forms: [Form] = {
     let own = Processor.host.instructionSet
     let vectors = [InstructionSet.avx2, .avxVNNI, .avx512, .avx512VNNI].filter { own.isSuperset(of: $0) }.map {
       Form(products: ByteProductConvolution.self, instructionSet: $0)
     }
-    let hasTiles = TileProductKernel.isPossibleOfBytes(on: CodeTarget(own)) && TilePermission.refusal == nil
-    return vectors + (hasTiles ? [Form(products: TileConvolution.self, instructionSet: own)] : [])
+    return vectors + (Tiles.instructionSet.map { [Form(products: TileConvolution.self, instructionSet: $0)] } ?? [])
   }()
 
   /// What transforms levels, with the instructions that it is for.
