@@ -51,7 +51,8 @@ let package = Package(
     .testTarget(name: "CNNPicturesTests", dependencies: ["CNNPictures"]),
     .testTarget(name: "CNNGraphTests", dependencies: ["CNNGraph"]),
     .testTarget(name: "CNNCompilerTests", dependencies: ["CNNCompiler", "X86Assembler", "TileSupport"]),
-    .testTarget(name: "SwiftCNNTests", dependencies: ["SwiftCNN", "X86Assembler"], exclude: ["generated_code.txt"]),
+    .testTarget(
+      name: "SwiftCNNTests", dependencies: ["SwiftCNN", "X86Assembler", "TileSupport"], exclude: ["generated_code.txt"]),
     .testTarget(name: "SwiftCNNFoundationTests", dependencies: ["SwiftCNNFoundation"]),
     .testTarget(name: "CNNONNXTests", dependencies: ["SwiftCNNONNX"]),
   ],

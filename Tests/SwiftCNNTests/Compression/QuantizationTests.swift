@@ -3,6 +3,7 @@ import CNNCore
 import CNNKernels
 import CNNGraph
 import Testing
+import TileSupport
 import X86Assembler
 
 @testable import SwiftCNN
@@ -138,10 +139,11 @@ import X86Assembler
     return Array(context.output(0))
   }
 
-  /// What this processor has, and less.
-  private static let instructionSets: [InstructionSet] = [
-    .avx2, .avxVNNI, .avx512, .avx512VNNI, Processor.host.instructionSet,
-  ].filter { Processor.host.instructionSet.isSuperset(of: $0) && $0.contains(.avx2) }
+  /// What this processor has, and less; and tiles where it can be made to have them.
+  private static let instructionSets: [InstructionSet] =
+    [.avx2, .avxVNNI, .avx512, .avx512VNNI, Processor.host.instructionSet].filter {
+      Processor.host.instructionSet.isSuperset(of: $0) && $0.contains(.avx2)
+    } + (Tiles.instructionSet.map { [$0] } ?? [])
 
   @Test(arguments: ["resnet20", "tf_efficientnet_lite0", "efficientnet_b0"]) func everyTargetGivesTheSameIntegers(
     _ name: String
