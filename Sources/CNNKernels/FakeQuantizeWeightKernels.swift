@@ -36,7 +36,8 @@ public enum FakeQuantizeWeightKernels {
     var most = SIMD8<Float>(), i = 0
     while i + 8 <= count {
       let v = UnsafeRawPointer(weight + i).loadUnaligned(as: SIMD8<Float>.self)
-      most = pointwiseMax(most, pointwiseMax(v, -v))
+      let magnitudes = v.replacing(with: -v, where: v .< 0)
+      most.replace(with: magnitudes, where: magnitudes .> most)
       i += 8
     }
     return (i..<count).reduce(most.max()) { max($0, weight[$1].magnitude) }
