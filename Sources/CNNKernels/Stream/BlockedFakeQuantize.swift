@@ -1,8 +1,7 @@
 import CNNCore
 import CNNRuntime
 
-/// The constants of programs that round: 16 floats each of 1 / scale, zero, and the scale. AVX2 has registers for no more,
-/// and what is multiplied by a constant in memory is not rounded once.
+/// The constants of programs that round: 16 floats each of 1 / scale, zero, and the scale. AVX2 has registers for no more.
 private struct RoundingConstants {
   static let count = 3
   static let byteCount = count * 64

@@ -75,7 +75,8 @@ private struct StreamEmitter {
     var count: Int
   }
 
-  private func allocate() -> Allocation {
+  /// - Parameter loadsConstants: whether each instruction needs as well a register for each constant that it reads.
+  private func allocate(loadsConstants: Bool) -> Allocation {
     let instructions = program.instructions
     var lastUse = Array(repeating: -1, count: instructions.count)
     for (position, instruction) in instructions.enumerated() {
@@ -91,7 +92,8 @@ private struct StreamEmitter {
     for (position, instruction) in instructions.enumerated() {
       // The result is begun before the operands are read for the last time.
       result.registers.append(instruction.hasResult ? take(position) : -1)
-      let temporaries = (0..<program.temporaryCount(instruction)).map { _ in take(-1) }
+      let constants = loadsConstants ? instruction.operands.count(where: program.isConstant) : 0
+      let temporaries = (0..<program.temporaryCount(instruction) + constants).map { _ in take(-1) }
       result.temporaries.append(temporaries)
       for temporary in temporaries { owner[temporary] = nil }
       for register in owner.indices {
@@ -104,10 +106,11 @@ private struct StreamEmitter {
   }
 
   func emit() {
-    let allocation = allocate()
+    var allocation = allocate(loadsConstants: false)
     let sumRegisters = program.sumCount * halves
     let keepsConstants =
       sumRegisters + allocation.count + program.constantCount * halves <= code.target.registerCount
+    if !keepsConstants { allocation = allocate(loadsConstants: true) }
     let places = Places(
       allocation: allocation, firstSum: 0, firstConstant: sumRegisters,
       first: sumRegisters + (keepsConstants ? program.constantCount * halves : 0), keepsConstants: keepsConstants)
@@ -190,13 +193,16 @@ private struct StreamEmitter {
     for (position, instruction) in program.instructions.enumerated() {
       let result = wide(places.first + max(0, places.allocation.registers[position]))
       let temporaries = places.allocation.temporaries[position].map { wide(places.first + $0) }
-      /// The operand in a register; `result` where it is a constant in memory.
+      var loaded = program.temporaryCount(instruction)
+      /// The operand in a register, one of its own where it is a constant in memory.
       func register(_ vector: StreamProgram.Vector) -> WideRegister {
         switch operand(vector) {
         case .register(let register): return register
         case .memory(let address):
-          code.load(result, address)
-          return result
+          let register = temporaries[loaded]
+          loaded += 1
+          code.load(register, address)
+          return register
         }
       }
       switch instruction {
@@ -218,9 +224,7 @@ private struct StreamEmitter {
         }
         switch operand(b) {
         case .register(let b): code.multiplyInto(result, b, adding: operand(c))
-        case .memory(let b):
-          code.multiply(result, result, .memory(b))
-          code.add(result, result, operand(c))
+        case .memory: code.multiplyInto(result, operand(b), adding: register(c))
         }
       case .activate(let activation, let x):
         code.copy(result, register(x))

@@ -133,6 +133,11 @@ extension StreamProgram {
       }
   }
 
+  /// Whether a vector is the same for all pixels.
+  func isConstant(_ vector: Vector) -> Bool {
+    if case .constant = instructions[vector.index] { true } else { false }
+  }
+
   /// The registers an instruction needs for itself.
   func temporaryCount(_ instruction: Instruction) -> Int {
     switch instruction {

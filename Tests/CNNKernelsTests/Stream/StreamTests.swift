@@ -307,4 +307,55 @@ struct StreamTests {
       #expect(abs(products - indices.reduce(0) { $0 + expected[$1] * Double(image.rows[$1]) }) < 1e-3)
     }
   }
+
+  /// Constants in memory are what those in registers are, in every place of an instruction, and products with them are
+  /// rounded with the sum.
+  @Test(arguments: BlockedConvolutionTests.targets)
+  func constantsMayStandAnywhere(_ target: CodeTarget) throws {
+    let tensor = BlockedTensor(images: 1, height: 3, width: 7, channels: 21), library = KernelLibrary(target)
+    var program = StreamProgram("constants")
+    let x = program.load(0), c = (0..<8).map { program.constant($0) }
+    var v = program.multiplyAdd(x, c[0], c[1])
+    v = program.multiplyAdd(c[2], v, c[3])
+    v = program.multiplyAdd(c[4], c[5], v)
+    v = program.multiplyAdd(v, c[6], x)
+    v = program.subtract(program.multiplyAdd(c[7], c[0], c[1]), program.multiply(c[2], v))
+    v = program.add(v, program.subtract(c[3], c[4]))
+    v = program.add(v, program.keep(c[5], wherePositive: c[6]))
+    v = program.add(v, program.keep(c[7], whereEqual: c[0], c[0]))
+    v = program.add(v, program.activationGradient(VectorActivation(.relu, constants: []), x: c[1], dy: c[2]))
+    program.store(c[3], 1)
+    program.sumProduct(c[4], c[5], into: 0)
+    program.maximum(c[6], into: 1)
+    program.store(v, 2)
+    let pass = StreamPass(program, tensor, library: library)
+    try library.finish()
+    let image = try Image(tensor, seed: 6, stream: 1), y = try Image(emptyLike: tensor)
+    let third = try Image(emptyLike: tensor)
+    let constants = try Self.floats(8 * 32, 6, 2), sums = try ConvolutionBuffer(byteCount: pass.sumByteCount)
+    pass.run(
+      StreamPass.Operands(image.blocked.base).stream(1, third.blocked.base).stream(2, y.blocked.base)
+        .constants(from: 0, count: 8, constants.base, tensor).sums(sums.base), workers: Workers(count: 2))
+    func constant(_ number: Int, _ channel: Int) -> Float { constants[number * 32 + channel] }
+    let count = image.rows.count
+    let expected = (0..<count).map { index -> Double in
+      let x = image.rows[index], c = (0..<8).map { constant($0, index % 21) }
+      var v = c[1].addingProduct(x, c[0])
+      v = c[3].addingProduct(c[2], v)
+      v = v.addingProduct(c[4], c[5])
+      v = x.addingProduct(v, c[6])
+      v = c[1].addingProduct(c[7], c[0]) - c[2] * v
+      v += c[3] - c[4]
+      v += c[6] > 0 ? c[5] : 0
+      v += c[7]
+      v += c[1] > 0 ? c[2] : 0
+      return Double(v)
+    }
+    #expect(y.values == expected, "\(target.instructionSet)")
+    #expect(third.values == (0..<count).map { Double(constant(3, $0 % 21)) })
+    for channel in 0..<21 {
+      let product = Double(constant(4, channel) * constant(5, channel)) * 21
+      #expect((pass.total(0, block: channel / 16, sums.base)[channel % 16] - product).magnitude < 1e-4)
+    }
+  }
 }
