@@ -278,9 +278,7 @@ extension TileConvolution: ByteConvolution {
     ofBytes geometry: ConvolutionGeometry, isPicture: Bool, zeroPoints: [UInt8], addsResidual: Bool,
     _ requantization: Requantization, workers: Workers, library: KernelLibrary
   ) throws(CNNError) {
-    if let reason = Self.refusal(ofBytes: geometry, isPicture: isPicture, library.target) {
-      throw CNNError(.invalidArgument, "a convolution cannot be computed by tiles: \(reason)")
-    }
+    try Self.check(ofBytes: geometry, isPicture: isPicture, library.target)
     try self.init(
       geometry, input: .blocked, outputBorder: .none, element: .uint8,
       result: requantization.levels == nil ? .float32 : .uint8,

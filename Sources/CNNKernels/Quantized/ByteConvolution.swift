@@ -67,4 +67,11 @@ extension ByteConvolution {
   static func refusal(ofImage g: ConvolutionGeometry, isPicture: Bool) -> String? {
     isPicture ? BytePicture.refusal(g) : g.productRefusal
   }
+
+  /// - Throws: `.invalidArgument` with the refusal.
+  static func check(ofBytes g: ConvolutionGeometry, isPicture: Bool, _ target: CodeTarget) throws(CNNError) {
+    if let reason = refusal(ofBytes: g, isPicture: isPicture, target) {
+      throw CNNError(.invalidArgument, "a convolution of levels cannot be computed by '\(name)': \(reason)")
+    }
+  }
 }

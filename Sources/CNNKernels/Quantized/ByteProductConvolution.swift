@@ -64,9 +64,7 @@ public struct ByteProductConvolution: ByteConvolution {
     ofBytes geometry: ConvolutionGeometry, isPicture: Bool, zeroPoints: [UInt8], addsResidual: Bool,
     _ requantization: Requantization, workers: Workers, library: KernelLibrary
   ) throws(CNNError) {
-    if let reason = Self.refusal(ofBytes: geometry, isPicture: isPicture, library.target) {
-      throw CNNError(.invalidArgument, "a convolution cannot be computed by products of bytes: \(reason)")
-    }
+    try Self.check(ofBytes: geometry, isPicture: isPicture, library.target)
     self.geometry = geometry
     let element = library.target.productElement
     self.element = element

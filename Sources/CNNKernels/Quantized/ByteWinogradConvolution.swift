@@ -44,9 +44,7 @@ public struct ByteWinogradConvolution: ByteConvolution {
     ofBytes geometry: ConvolutionGeometry, isPicture: Bool, zeroPoints: [UInt8], addsResidual: Bool,
     _ requantization: Requantization, workers: Workers, library: KernelLibrary
   ) throws(CNNError) {
-    if let reason = Self.refusal(ofBytes: geometry, isPicture: isPicture, library.target) {
-      throw CNNError(.invalidArgument, "a convolution cannot be computed by transforms of levels: \(reason)")
-    }
+    try Self.check(ofBytes: geometry, isPicture: isPicture, library.target)
     self.geometry = geometry
     output = geometry.blockedOutput.with(element: requantization.levels == nil ? .float32 : .uint8)
     schedule = WinogradSchedule(

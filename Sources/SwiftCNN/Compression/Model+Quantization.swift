@@ -12,8 +12,8 @@ extension Model {
   /// - Parameters:
   ///   - calibration: images as `predict` takes them, a few hundred like those that will come.
   ///   - options: how ranges are found, and what stays in floats.
-  /// - Throws: `.invalidArgument` where there are no images, or these are no numbers, where no layer can be quantised or
-  ///   this is done already; `.unknownName` for a layer to skip that there is not; `.shapeMismatch` where images do not fit.
+  /// - Throws: `.invalidArgument` where there are no images, or these or weights are no numbers, where no layer can be
+  ///   quantised or this is done already; `.unknownName` for a layer to skip that there is not; `.shapeMismatch` where images do not fit.
   public func quantized(
     calibration: some ModelInput, options: QuantizationOptions = QuantizationOptions()
   ) throws(CNNError) -> Model {
@@ -138,10 +138,15 @@ extension Model {
   }
 
   /// The scales of a layer's weight: of its largest magnitudes.
-  func weightLevels(of layer: Node, _ options: QuantizationOptions) -> WeightLevels {
+  /// - Throws: `.invalidArgument` where one of its numbers is infinite, or none.
+  func weightLevels(of layer: Node, _ options: QuantizationOptions) throws(CNNError) -> WeightLevels {
     let name = network.name(of: layer.operands[1])
     guard let position = parameters.position(of: name) else { return WeightLevels(scales: [1]) }
     let weight = parameters.values(at: position), outputs = parameters.parameters[position].shape[0]
+    guard weight.allSatisfy(\.isFinite) else {
+      throw CNNError(
+        .invalidArgument, "'\(self.name)': the weight '\(name)' has infinite numbers, or none; expected finite ones")
+    }
     guard let first = weight.baseAddress else { return WeightLevels(scales: [1]) }
     let size = weight.count / outputs
     var largest = [Float](repeating: 0, count: outputs)

@@ -107,8 +107,9 @@ extension Model {
   /// The model in integers of one that was trained for them; see `quantizationAware`. Where layers are rounded, and with which
   /// levels, that one knows.
   /// - Parameter options: of these `strict` alone; others may not be but their defaults.
-  /// - Throws: `.invalidArgument` where the model was not made for that, since calibration images are needed then, and for
-  ///   options that it decides; `.invalidState` where it has not been trained since, and there were no images.
+  /// - Throws: `.invalidArgument` where the model was not made for that, since calibration images are needed then, where a
+  ///   weight is no number, and for options that it decides; `.invalidState` where it has not been trained since, and there
+  ///   were no images.
   public func quantized(options: QuantizationOptions = QuantizationOptions()) throws(CNNError) -> Model {
     try options.validate()
     return try lock.reading { () throws(CNNError) in

@@ -68,7 +68,7 @@ extension Model {
     _ options: QuantizationOptions
   ) throws(CNNError) -> Model {
     var weights: [String: WeightLevels] = [:]
-    for layer in layers { weights[layer.name] = weightLevels(of: layer, options) }
+    for layer in layers { weights[layer.name] = try weightLevels(of: layer, options) }
     let result = try model(of: network.rounding(levels, pixels: pixels, weights: weights), [:])
     for layer in layers {
       if let levels = weights[layer.name] { result.round(layer, of: network, levels, means[layer.name]) }

@@ -129,6 +129,22 @@ struct FakeQuantizeTests {
     #expect(range.following(lowest: -.infinity, highest: 1, momentum: 0.5) == range)
   }
 
+  /// The largest magnitude is found whatever the place, and what is no number is passed over.
+  @Test func largestMagnitudes() {
+    var random = RandomNumbers(seed: 3)
+    for count in 0..<40 {
+      var numbers = (0..<count).map { _ in Float(random.int(-1000...1000)) / 8 }
+      let expected = numbers.map(\.magnitude).max() ?? 0
+      #expect(FakeQuantizeWeightKernels.largestMagnitude(numbers, count) == expected)
+      for place in numbers.indices where numbers[place].magnitude < expected {
+        numbers[place] = place % 2 == 0 ? .nan : -.nan
+      }
+      #expect(FakeQuantizeWeightKernels.largestMagnitude(numbers, count) == expected)
+    }
+    #expect(FakeQuantizeWeightKernels.largestMagnitude([Float](repeating: .nan, count: 9), 9) == 0)
+    #expect(FakeQuantizeWeightKernels.largestMagnitude([1, -.infinity, 2], 3) == .infinity)
+  }
+
   @Test(arguments: [1, 3]) func weightsAreRoundedToSignedBytes(_ threads: Int) {
     let weight: [Float] = [1.27, 0.014, -0.016, 0.004, -2.54, 0.034, 0, 0, 0, 0, 0, 0]
     func round(_ factors: [Float]?, perChannel: Bool) -> [Float] {

@@ -351,6 +351,18 @@ import Testing
     }
     let direct = try model.quantized(calibration: x)
     expectError(.invalidState, "is quantised already") { try direct.quantizationAware(calibration: x) }
+    for number in [Float.nan, .infinity] {
+      var weight = try model.values("blocks.1.expand.weight")
+      weight[3] = number
+      let broken = try model.copy(), diverged = try trained.copy()
+      try broken.set("blocks.1.expand.weight", weight)
+      try diverged.set("blocks.1.expand.weight", weight)
+      // Limits may hide it from the activations.
+      expectError(.invalidArgument, "; expected finite ") { try broken.quantized(calibration: x) }
+      expectError(.invalidArgument, "'blocks.1.expand.weight' has infinite numbers, or none; expected finite ones") {
+        try diverged.quantized()
+      }
+    }
     expectError(.invalidArgument, "maximumDrop is 1.0") {
       try trained.quantized(
         calibration: x, validation: (x, Self.labels(4)), options: QuantizationOptions(maximumDrop: 1))
