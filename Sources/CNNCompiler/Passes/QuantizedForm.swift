@@ -229,8 +229,8 @@ struct QuantizedSteps {
   /// What only moves levels.
   private func moved(_ node: Node, _ levels: ByteLevels) -> Step? {
     let operands = node.operands
-    if let reshape = node.operation as? Reshape {
-      return .operation(QuantizedReshape(reshape: reshape, levels: levels), operands, constants: [])
+    if node.operation is Reshape || node.operation is Permute {
+      return .operation(QuantizedMove(operation: node.operation, levels: levels), operands, constants: [])
     }
     return .operation(
       QuantizedPooling2D(pooling: node.operation, input: levels, result: nil), operands, constants: [])

@@ -8,9 +8,11 @@ extension Reshape: PortableOperation {
 
 extension Permute: PortableOperation {
   func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
-    guard order.count <= 4 else {
+    guard order.count <= Self.largestRankOfBytes else {
       guard types.operands[0].element.byteCount == 4 else {
-        throw CNNError(.invalidArgument, "bytes of \(order.count) axes are not permuted; at most 4 are possible")
+        throw CNNError(
+          .invalidArgument,
+          "bytes of \(order.count) axes are not permuted; at most \(Self.largestRankOfBytes) are possible")
       }
       let reordering = Rearrangement.Reordering(shape: types.operands[0].shape, order: order)
       return LoweredOperation(kernel: {

@@ -51,8 +51,8 @@ public struct QuantizationPoints {
     case is Multiply:
       return shapes[0] == shapes[1] || isSpatialBroadcast(shapes[0], over: shapes[1])
         || isSpatialBroadcast(shapes[1], over: shapes[0])
-    case is Activation, is Reshape, is Pooling2D, is GlobalPooling2D, is Concatenate: return true
-    default: return false
+    case is Activation, is Pooling2D, is GlobalPooling2D, is Concatenate: return true
+    default: return node.operation.movesElements
     }
   }
 

@@ -186,21 +186,28 @@ struct QuantizedPooling2D: QuantizedOperation {
   }
 }
 
-/// The same levels in another shape.
-struct QuantizedReshape: QuantizedOperation {
-  static let name = "quantized_reshape"
-  let reshape: Reshape
+/// The same levels in another shape or order.
+struct QuantizedMove: QuantizedOperation {
+  static let name = "quantized_move"
+  /// `Reshape` or `Permute`.
+  let operation: any Operation
   let levels: ByteLevels
 
-  var attributes: Attributes { reshape.attributes }
+  var kind: String { "quantized_\(operation.kind)" }
+  var attributes: Attributes { operation.attributes }
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: 1...1)
     try operands[0].require(levels, as: "the input")
-    return [try TensorType(levels, reshape.resultTypes(floats(operands))[0].shape)]
+    return [try TensorType(levels, operation.resultTypes(floats(operands))[0].shape)]
   }
 
-  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation { LoweredOperation(aliasedOperand: 0) }
+  func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
+    guard let operation = operation as? any PortableOperation else {
+      throw CNNError(.internalFault, "'\(operation.kind)' moves nothing")
+    }
+    return try operation.portable(types)
+  }
 }
 
 /// The types of the floats that operands stand for.

@@ -45,6 +45,7 @@ public struct RoundingComparison: Sendable {
       try rewriter.copy(node)
       let rounding = node.operation as? FakeQuantize, value = node.results[0]
       guard !steps.absorbed.contains(position), !isConstant[value.index], !(node.operation is Reshape),
+        !(node.operation is Permute),
         source.type(of: value).element == .float32, rounding?.pixelLevels == nil
       else { continue }
       guard let exact = try counterpart(value, rewriter) else {

@@ -66,6 +66,7 @@ extension Operation {
   public var movesElements: Bool {
     switch self {
     case is Reshape: true
+    case let permute as Permute: permute.order.count <= Permute.largestRankOfBytes
     case let pooling as Pooling2D: pooling.kind == .max
     case let pooling as GlobalPooling2D: pooling.kind == .max
     default: false

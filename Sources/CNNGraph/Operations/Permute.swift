@@ -8,6 +8,8 @@ public struct Permute: Operation {
   public static let name = "permute"
   /// A permutation of the axes.
   public let order: [Int]
+  /// The most axes of a tensor of bytes that is permuted.
+  public static let largestRankOfBytes = 4
 
   /// A permutation of the axes.
   public init(_ order: [Int]) { self.order = order }

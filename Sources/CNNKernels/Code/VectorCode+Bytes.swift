@@ -13,6 +13,15 @@ extension VectorCode {
   /// The larger bytes, unsigned.
   func maximumOfBytes(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vpmaxub, d, a, b) }
 
+  /// a - b of signed bytes, which ends at -128 and 127.
+  func subtractLimitedBytes(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) {
+    emit(k.vpsubsb, d, a, .register(b))
+  }
+  /// In each 128 bits the bytes of `table` at `indices`; 0 where the index's highest bit is set.
+  func lookUpBytes(_ d: WideRegister, _ indices: WideRegister, in table: WideRegister) {
+    emit(k.vpshufb, d, table, .register(indices))
+  }
+
   /// a + b of 16-bit lanes.
   func addWords(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister) { emit(k.vpaddw, d, a, .register(b)) }
   /// a - b of 16-bit lanes.

@@ -46,6 +46,8 @@ extension Assembler {
   public var vpsrlw: VMI { row(.p66, .m0F, 0x71, .w0, .fullMemory, digit: 2) }
   /// 16-bit lanes shifted right, filled with the sign.
   public var vpsraw: VMI { row(.p66, .m0F, 0x71, .w0, .fullMemory, digit: 4) }
+  /// a - b of signed bytes, which ends at the smallest and the largest one.
+  public var vpsubsb: RVM { row(.p66, .m0F, 0xE8, .w0, .fullMemory) }
   /// In each 128 bits the bytes of `a` at the indices in `b`; 0 where the index's highest bit is set.
   public var vpshufb: RVM { row(.p66, .m0F38, 0x00, .w0, .fullMemory) }
   /// The lower bytes of each 128 bits of `a` and `b`, in turns.

@@ -75,6 +75,32 @@ import Testing
     }
   }
 
+  @Test(arguments: 0..<UInt64(12)) func tablesAreLookedUpAsDefined(_ seed: UInt64) throws {
+    var random = RandomNumbers(seed: seed)
+    let count = random.int(0...3000), workers = Workers(count: random.int(1...3))
+    // All bytes among them, and tables in which every part is another one.
+    let x = random.bytes(count).enumerated().map { $0 < 256 ? UInt8($0) : $1 }, table = random.bytes(256)
+    let bytes = KernelChecks.output(count, initial: UInt8(0)) {
+      QuantizedElementwise.look(up: x, in: table, into: $0, count: count, workers: $1)
+    }
+    for target in CodeTarget.tried {
+      let library = KernelLibrary(target)
+      let look = ByteTable(table, library: library)
+      try library.finish()
+      // What is behind the last one stays as it is.
+      var y = [UInt8](repeating: 77, count: count + 1), own = x + [77]
+      y.withUnsafeMutableBufferPointer {
+        guard let y = $0.baseAddress else { return }
+        look.look(up: x, into: y, count: count, workers: workers)
+      }
+      own.withUnsafeMutableBufferPointer {
+        guard let own = $0.baseAddress else { return }
+        look.look(up: own, into: own, count: count, workers: workers)
+      }
+      #expect(y == bytes + [77] && own == y, "\(target.instructionSet): \(count) bytes")
+    }
+  }
+
   @Test(arguments: 0..<UInt64(12)) func sumsAreThoseOfTheDefinition(_ seed: UInt64) throws {
     var c = Case(seed: seed)
     let sum = QuantizedSum(try c.random.levels(), try c.random.levels(), try c.random.levels())

@@ -175,6 +175,37 @@ import X86Assembler
     #expect(quantized.graph.text.contains("fake_quantize"))
   }
 
+  /// Pictures become rows in integers, in the order of Keras and in that of PyTorch.
+  @Test(arguments: [false, true]) func picturesAreFlattenedInIntegers(_ channelsFirst: Bool) throws {
+    var builder = GraphBuilder()
+    var x = try builder.input(shape: [9, 7, 3])
+    x = try builder.activation(
+      .relu, builder.convolution(x, "first", outputChannels: 21, kernel: (3, 3), bias: true), "relu")
+    x = try builder.apply(Pooling2D(.max, kernel: [2, 2], stride: [1, 1]), x)
+    if channelsFirst { x = try builder.apply(Permute([0, 3, 1, 2]), x) }
+    x = try builder.activation(
+      .relu, builder.dense(builder.apply(Reshape.flatten, x), "hidden", units: 40), "hidden_relu")
+    try builder.graph.addOutput("y", builder.dense(x, "fc", units: 7))
+    let model = try Model(builder.graph, name: "rows", seed: 4)
+    let x0 = try Tensor(zeros: [2, 9, 7, 3])
+    for index in x0.floats.indices { x0.floats[index] = Float((index &* 7919) % 257) / 128 - 1 }
+    let quantized = try model.quantized(calibration: x0, options: QuantizationOptions(method: .minmax, strict: true))
+    #expect(try quantized.quantizationReport().islands.isEmpty)
+    let plan = try Compiler.inferencePlan(
+      quantized.network, inputs: [TensorType(.float32, x0.shape)], normalization: quantized.pixelNormalization,
+      threads: 1)
+    let kinds = plan.graph.nodes.map(\.operation.kind)
+    #expect(kinds.contains("quantized_reshape") && kinds.contains("quantized_permute") == channelsFirst)
+    #expect(kinds.count { $0 == "quantize" } == 1 && !kinds.contains("dequantize"))
+    let expected = try scores(quantized, x0, on: nil), floats = try model.predict(x0)
+    for set in Self.instructionSets {
+      #expect(try scores(quantized, x0, on: CodeTarget(set)) == expected, "\(set)")
+    }
+    var error: Float = 0, size: Float = 0
+    for (a, b) in zip(floats.floats, expected) { (error, size) = (error + (a - b) * (a - b), size + a * a) }
+    #expect(error / size < 0.01)
+  }
+
   /// A network of every operation that is computed in integers.
   private static func everyOperation() throws -> Model {
     var builder = GraphBuilder()

@@ -54,7 +54,8 @@ struct SweptInstruction: Sendable {
     .init(\.vpmovsxwd), .init(\.vpmovdb), .init(\.vpmovusdb), .init(\.vpmovsdb), .init(\.vpmovdw), .init(\.vpackssdw),
     .init(\.vpackusdw), .init(\.vpacksswb), .init(\.vpackuswb),
     .init(\.vpmaxub), .init(\.vpminub), .init(\.vpaddw), .init(\.vpaddsw), .init(\.vpsubw), .init(\.vpmulhrsw),
-    .init(\.vpsllw), .init(\.vpsrlw), .init(\.vpsraw), .init(\.vpshufb), .init(\.vpermw), .init(\.vpunpcklbw),
+    .init(\.vpsllw), .init(\.vpsrlw), .init(\.vpsraw), .init(\.vpsubsb), .init(\.vpshufb), .init(\.vpermw),
+    .init(\.vpunpcklbw),
     .init(\.vpunpckhbw), .init(\.vpunpcklwd), .init(\.vpunpckhwd),
   ]
 
