@@ -59,6 +59,9 @@ struct GraphExporter {
       }
     }
     for output in source.outputs { try addOutput(output) }
+    // A bias that is written as whole numbers is not needed as floats.
+    let read = Set(proto.node.flatMap(\.input)).union(proto.output.map(\.name))
+    proto.initializer.removeAll { !read.contains($0.name) }
   }
 
   // MARK: The border
