@@ -57,6 +57,27 @@ public struct Workers: Sendable {
     }
   }
 
+  /// Calls `body(block, lines, worker)` for all lines of all blocks, in parallel. Where there are enough lines each worker has
+  /// the same ones in every block, and so in one step after the other: what it reads is what it wrote, in its own cache.
+  @inlinable
+  public func forEachRange(
+    ofLines lineCount: Int, inEachOf blockCount: Int, _ body: (_ block: Int, _ lines: Range<Int>, _ worker: Int) -> Void
+  ) {
+    if lineCount >= 4 * count {
+      return forEachRange(of: lineCount) { lines, worker in
+        for block in 0..<blockCount { body(block, lines, worker) }
+      }
+    }
+    forEachRange(of: blockCount * lineCount) { range, worker in
+      var first = range.lowerBound
+      while first < range.upperBound {
+        let block = first / lineCount, end = min(range.upperBound, (block + 1) * lineCount)
+        body(block, first - block * lineCount..<end - block * lineCount, worker)
+        first = end
+      }
+    }
+  }
+
   /// Deals `0..<total` out in parallel as it is asked for: `body(worker, next)` is called once for each worker, and each call
   /// of `next` gives it some units that nobody else gets, until all are taken.
   ///

@@ -114,6 +114,29 @@ private func runCounts(_ pool: ThreadPool, parts: Int) -> [Int] {
     }
   }
 
+  @Test func aWorkerHasTheSameLinesInEveryBlock() {
+    for count in [1, 2, 3, 8] {
+      for lines in [0, 1, 2, 5, 8, 31, 32, 100] {
+        for blocks in [0, 1, 3, 7] {
+          let seen = Scratch(lines * blocks, repeating: 0), workers = Scratch(lines * blocks, repeating: -1)
+          Workers(count: count).forEachRange(ofLines: lines, inEachOf: blocks) { block, range, worker in
+            for line in range {
+              seen.base[block * lines + line] += 1
+              workers.base[block * lines + line] = worker
+            }
+          }
+          let message = "\(lines) lines of \(blocks) blocks for \(count)"
+          #expect(seen.values == Array(repeating: 1, count: lines * blocks), "\(message)")
+          #expect(workers.values.allSatisfy { (0..<count).contains($0) }, "\(message)")
+          guard lines >= 4 * count else { continue }
+          for index in 0..<lines * blocks {
+            #expect(workers.values[index] == workers.values[index % lines], "\(message)")
+          }
+        }
+      }
+    }
+  }
+
   @Test func everyUnitIsDealtOutOnce() {
     for count in [1, 2, 3, 8, 100] {
       for total in [0, 1, 2, 5, 63, 64, 65, 1000] {

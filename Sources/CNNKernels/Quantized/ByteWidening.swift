@@ -28,9 +28,9 @@ struct ByteWidening: Sendable {
     filling level: UInt8, workers: Workers
   ) {
     let border = framed.border, rows = framed.paddedHeight
-    workers.forEachRange(of: framed.blocks * framed.images * rows) { range, _ in
-      for line in range {
-        let row = line % rows, image = line / rows % framed.images, block = line / rows / framed.images
+    workers.forEachRange(ofLines: framed.images * rows, inEachOf: framed.blocks) { block, lines, _ in
+      for line in lines {
+        let row = line % rows, image = line / rows
         let target = y + framed.byteOffset(image: image, block: block) + row * framed.rowByteCount
         guard border.top..<border.top + framed.height ~= row else {
           fill(target, framed.paddedWidth, level)

@@ -216,7 +216,7 @@ public struct QuantizedDepthwise: Sendable {
       numbers.withUnsafeBytes { numbers in
         guard let multipliers = multipliers.baseAddress, let numbers = numbers.baseAddress else { return }
         let height = geometry.outputHeight, bands = (height + resultRows - 1) / resultRows
-        workers.forEachRange(of: units.count * input.images * bands) { range, worker in
+        workers.forEachRange(ofLines: input.images * bands, inEachOf: units.count) { unit, lines, worker in
           let scratch = workspace + bordersByteCount + worker * scratchByteCount
           let rows = (scratch + rowsByteOffset).bindMemory(to: UnsafeRawPointer.self, capacity: slots)
           let arguments = DepthwiseByteArguments(
@@ -224,11 +224,11 @@ public struct QuantizedDepthwise: Sendable {
             scratch: scratch, resultRows: 0, resultRowByteCount: output.rowByteCount, left: 0, inside: 0, right: 0,
             zeroPoints: UInt32(zeroPoints.first ?? 0) * 0x0101_0101, minima: UInt32(minimum) * 0x0101_0101,
             border: workspace)
-          for index in range {
-            let band = index % bands, image = index / bands % input.images, unit = units[index / bands / input.images]
-            let block = unit.first / 64
+          let unit = units[unit], block = unit.first / 64
+          for line in lines {
+            let image = line / bands
             run(
-              band, unit, x + input.byteOffset(image: image, block: block),
+              line % bands, unit, x + input.byteOffset(image: image, block: block),
               y + output.byteOffset(image: image, block: block),
               border: workspace + (zeroPoints.count > 1 ? block * borderByteCount + unit.first % 64 : 0), rows: rows,
               arguments)

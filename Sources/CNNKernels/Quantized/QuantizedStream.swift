@@ -50,11 +50,12 @@ public struct QuantizedStream: Sendable {
     Double(tensor.blocks * tensor.pixels) * 20 / Double(workers.count)
   }
 
-  /// In how many parts the pixels of an image are divided, so that the workers have equal parts.
+  /// In how many parts the pixels of an image are divided: so many that each worker has those that it has in other steps too,
+  /// or of small images as many as make equal parts.
   private func bands(_ workers: Workers) -> Int {
-    let units = tensor.blocks * tensor.images
-    return units % workers.count == 0 || units >= 8 * workers.count
-      ? 1 : min(workers.count, tensor.height * tensor.width)
+    let pixels = tensor.height * tensor.width, units = tensor.blocks * tensor.images
+    if workers.count > 1 && pixels >= 512 { return (4 * workers.count + tensor.images - 1) / tensor.images }
+    return units % workers.count == 0 || units >= 8 * workers.count ? 1 : min(workers.count, pixels)
   }
 
   private static let sumByteCount = 64 * 4
@@ -75,9 +76,9 @@ public struct QuantizedStream: Sendable {
     let bands = bands(workers), factors = tensor.onePixel
     numbers.withUnsafeBytes { numbers in
       guard let numbers = numbers.baseAddress else { return }
-      workers.forEachRange(of: tensor.blocks * tensor.images * bands) { range, _ in
-        for unit in range {
-          let band = unit % bands, image = unit / bands % tensor.images, block = unit / bands / tensor.images
+      workers.forEachRange(ofLines: tensor.images * bands, inEachOf: tensor.blocks) { block, lines, _ in
+        for line in lines {
+          let band = line % bands, image = line / bands, unit = block * tensor.images * bands + line
           let pixels = tensor.height * tensor.width, first = pixels * band / bands
           let place = tensor.byteOffset(image: image, block: block) + first * BlockedTensor.pixelByteCount
           var arguments = ByteStreamArguments(
