@@ -19,7 +19,7 @@ public struct ActivationPieces: Hashable, Sendable {
   static let tolerance = 0.2
 
   /// SiLU, `x * sigmoid(x)`.
-  /// - Returns: nil where the levels have limits of their own, or lie too closely for positions.
+  /// - Returns: nil where the levels have limits of their own, lie too closely for positions or too far apart for parabolas.
   init?(siluTo levels: ByteLevels) {
     guard levels.minimum == 0, levels.maximum == 255 else { return nil }
     let scale = Double(levels.scale), zeroPoint = Double(levels.zeroPoint)
@@ -76,6 +76,7 @@ public struct ActivationPieces: Hashable, Sendable {
 
   /// exp(-u), u not below 0, only by operations that IEEE 754 fixes: libraries differ in the last bits, and levels must not.
   private static func exponential(ofMinus u: Double) -> Double {
+    guard u < 64 else { return 0 }
     let v = u / 1024
     var result = 1 - v * (1 - v / 2 * (1 - v / 3 * (1 - v / 4 * (1 - v / 5))))
     for _ in 0..<10 { result *= result }
