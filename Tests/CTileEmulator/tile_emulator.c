@@ -50,6 +50,7 @@ static int decode(const ucontext_t *context, Instruction *d) {
   d->vvvv = ~p[2] >> 3 & 15;
   d->prefix = p[2] & 3;
   d->opcode = p[3];
+  if (d->vvvv >= TILES && d->opcode >= 0x50) return 0;  // No such tile.
   const uint8_t modRM = p[4];
   const int mode = modRM >> 6;
   d->reg = modRM >> 3 & 7;

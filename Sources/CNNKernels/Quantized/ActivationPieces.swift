@@ -30,7 +30,7 @@ public struct ActivationPieces: Hashable, Sendable {
     var highest = top
     for _ in 0..<16 { highest = top * (1 + Self.exponential(ofMinus: highest)) }
     let density = Float(65_536 / (highest - lowest)), origin = Float(-32_768 - lowest * Double(density))
-    // Between two positions there is at most a quarter of a level.
+    // Between two positions there is at most a quarter of a level and, where the function is steepest, a tenth more.
     guard density.isNormal, origin.isFinite, Double(density) * scale >= 4 else { return nil }
     (self.density, self.origin) = (density, origin)
 

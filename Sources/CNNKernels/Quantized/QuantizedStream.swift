@@ -54,7 +54,9 @@ public struct QuantizedStream: Sendable {
   /// or of small images as many as make equal parts.
   private func bands(_ workers: Workers) -> Int {
     let pixels = tensor.height * tensor.width, units = tensor.blocks * tensor.images
-    if workers.count > 1 && pixels >= 512 { return (4 * workers.count + tensor.images - 1) / tensor.images }
+    if workers.count > 1 && pixels >= 512 {
+      return min(pixels, (4 * workers.count + tensor.images - 1) / tensor.images)
+    }
     return units % workers.count == 0 || units >= 8 * workers.count ? 1 : min(workers.count, pixels)
   }
 
