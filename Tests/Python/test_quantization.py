@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import swiftcnn
 from swiftcnn import layers
+from swiftcnn._quantization import _images_of
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +87,28 @@ def test_models_of_layers_are_quantised():
     ("change", "error", "text"),
     [
         ({"calibration": np.zeros((0, 32, 32, 3), np.uint8)}, ValueError, "no images"),
-        ({"calibration": np.zeros((2, 32, 32, 1), np.uint8)}, ValueError, "shape"),
+        ({"calibration": np.zeros((2, 32, 32, 1), np.uint8)}, ValueError, "calibration: expected shape"),
+        ({"calibration": [(np.zeros((2, 32, 32, 1), np.uint8),)]}, ValueError, "calibration: expected shape"),
+        ({"calibration": "photos"}, TypeError, "calibration"),
+        ({"calibration": (np.zeros((2, 32, 32, 3), np.uint8), [0, 1])}, ValueError, "calibration.*without labels"),
+        ({"calibration": (np.zeros((2, 32, 32, 3), np.uint8), np.eye(10)[:2])}, ValueError, "calibration.*without labels"),
         ({"calibration": iter([])}, ValueError, "no batches"),
         ({"calibration": np.full((1, 32, 32, 3), np.inf, np.float32)}, ValueError, "finite"),
         ({"method": "best"}, ValueError, "best"),
         ({"skip": ["layer1.0.conv9"]}, ValueError, "layer1.0.conv"),
         ({"skip": "conv1"}, TypeError, "skip"),
+        ({"skip": b"conv1"}, TypeError, "skip must be a list of names, got b'conv1'"),
+        ({"skip": None}, TypeError, "skip must be a list of names, got None"),
+        ({"skip": [layers.Dense(3)]}, TypeError, r"skip\[0\] must be a string, got <Dense"),
         ({"samples": 0}, ValueError, "samples"),
+        ({"samples": 2**63}, ValueError, "samples must be at most"),
+        ({"samples": "3", "calibration": [(np.zeros((2, 32, 32, 3)),)]}, TypeError, "samples must be an integer, got '3'"),
+        ({"samples": None, "calibration": [(np.zeros((2, 32, 32, 3)),)]}, TypeError, "samples must be an integer, got None"),
+        ({"per_channel": 1}, TypeError, "per_channel must be True or False, got 1"),
+        ({"percentile": np.nan}, ValueError, "percentile must be finite, got nan"),
+        ({"percentile": np.inf}, ValueError, "percentile must be finite"),
+        ({"max_drop": np.nan}, ValueError, "max_drop must be finite"),
+        ({"max_drop": "1"}, TypeError, "max_drop must be a number, got '1'"),
         ({"percentile": 101}, ValueError, "percentile"),
         ({"model": "resnet20"}, TypeError, "model"),
     ],
@@ -100,6 +116,88 @@ def test_models_of_layers_are_quantised():
 def test_what_does_not_fit_is_told(model, images, change, error, text):
     with pytest.raises(error, match=text):
         swiftcnn.quantize(**{"model": model, "calibration": images, **change})
+
+
+def test_options_may_be_of_numpy(model, images):
+    options = {
+        "samples": np.int64(5), "percentile": np.float32(99), "per_channel": np.bool_(True), "skip": np.array(["conv1"]),
+        "report_samples": np.uint8(2), "strict": np.bool_(False), "max_drop": np.float32(100),
+    }
+    report = swiftcnn.quantize(model, images, validation=(images, np.arange(12) % 10), **options).quantization_report()
+    assert report.skipped == ["conv1"] and report.images == 2
+
+
+def test_batches_of_several_inputs_calibrate_and_validate():
+    a, b = layers.Input((8, 8, 3), name="a"), layers.Input((8, 8, 3), name="b")
+    x = layers.Add()([layers.Conv2D(4, 3)(a), layers.Conv2D(4, 3)(b)])
+    model = swiftcnn.Model([a, b], layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    x = [np.random.default_rng(seed).standard_normal((16, 8, 8, 3)).astype(np.float32) for seed in (0, 1)]
+    y = np.arange(16) % 4
+    parts = [(x[0][i : i + 5], x[1][i : i + 5]) for i in range(0, 16, 5)]
+    options = {"max_drop": 100}
+    whole = swiftcnn.quantize(model, x, validation=(x, y), **options)
+    named = [({"a": part[0], "b": part[1]}, y[5 * i : 5 * i + 5]) for i, part in enumerate(parts)]
+    for calibration, validation in (
+        (((part,) for part in parts), [(part, y[5 * i : 5 * i + 5]) for i, part in enumerate(parts)]),
+        ((batch for batch in named), (batch for batch in named)),
+    ):
+        other = swiftcnn.quantize(model, calibration, validation=validation, **options)
+        assert other.quantization_report() == whole.quantization_report()
+        np.testing.assert_array_equal(other.predict(x), whole.predict(x))
+
+
+class Batches:
+    """As Keras's PyDataset, whose end nothing but its length tells."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return len(self.x) // 4
+
+    def __getitem__(self, index):
+        return self.x[4 * index : 4 * index + 4], None
+
+
+def test_of_batches_the_first_images_are_looked_at(model, images):
+    assert_same = np.testing.assert_array_equal
+    expected = swiftcnn.quantize(model, images[:6]).predict(images)
+    assert_same(swiftcnn.quantize(model, [(images[:4],), (images[4:],)], samples=6).predict(images), expected)
+    assert_same(swiftcnn.quantize(model, Batches(images), samples=6).predict(images), expected)
+    expected = swiftcnn.quantize(model, images).predict(images)
+    assert_same(swiftcnn.quantize(model, Batches(images)).predict(images), expected)
+
+
+def test_of_a_folder_pictures_of_all_classes_are_looked_at(tmp_path, model):
+    Image = pytest.importorskip("PIL.Image")
+    colors = np.array([[8 * index, 0, 255 - 8 * index] for index in range(32)], np.uint8)
+    pictures = np.repeat(colors, 4, 0)[:, None, None] * np.ones((32, 32, 1), np.uint8)
+    for index, picture in enumerate(pictures):
+        folder = tmp_path / f"{index // 4:02}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{index % 4}.png")
+
+    def looked_at(samples, **options):
+        """The classes of the pictures from which ranges are found: their red."""
+        folder = swiftcnn.ImageFolder(tmp_path, 32, 5, **options)
+        seen = _images_of(model, folder, samples)
+        assert (seen == seen[:, :1, :1]).all() and seen.dtype == np.uint8
+        assert len(seen) == min(samples, folder.count)
+        return seen[:, 0, 0, 0] // 8
+
+    for seed in (0, 1):
+        some = looked_at(32, seed=seed, horizontal_flip=0.5, color_jitter={"brightness": 1}, mixup=1, drop_last=True)
+        assert len(set(some)) > 12 and some.max() > 24 and some.min() < 8  # in the order of the files it were 8
+    np.testing.assert_array_equal(looked_at(500, color_jitter={"brightness": 1}), np.repeat(np.arange(32), 4))
+    looked_at(500, validation_split=0.25, subset="validation", label_mode="categorical")
+    folder = swiftcnn.ImageFolder(tmp_path, 32)
+    whole = swiftcnn.quantize(model, pictures, "minmax").quantization_report().steps[0].scale
+    some = swiftcnn.quantize(model, folder, "minmax", samples=32).quantization_report().steps[0].scale
+    first = swiftcnn.quantize(model, pictures[:32], "minmax").quantization_report().steps[0].scale
+    assert abs(some - whole) < abs(first - whole) / 2
+    trained = swiftcnn.quantization_aware(model, folder, "minmax", samples=32)
+    found = swiftcnn.quantize(trained).quantization_report().steps[0].scale
+    assert abs(found - whole) < abs(first - whole) / 2
 
 
 def test_a_model_is_quantised_once(quantized, images):

@@ -101,5 +101,17 @@ def test_what_does_not_fit_is_refused(model, data):
     ):
         with pytest.raises(ValueError, match=text + ".* was trained with its own ranges.*; expected "):
             swiftcnn.quantize(trained, **options)
-    with pytest.raises(ValueError, match="validation is given without calibration"):
-        swiftcnn.quantize(trained, max_drop=1, validation=data)
+    for images in ([], [x]):
+        with pytest.raises(ValueError, match="max_drop is 1.* was trained with its own ranges"):
+            swiftcnn.quantize(trained, *images, max_drop=1, validation=data)
+
+
+def test_options_of_training_are_checked(model, data):
+    for name, value in [("momentum", np.nan), ("freeze", np.inf), ("momentum", "1"), ("freeze", None)]:
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            swiftcnn.quantization_aware(model, data[0], **{name: value})
+    swiftcnn.quantization_aware(
+        model, [(data[0][:9],), (data[0][9:],)], momentum=np.float32(0.5), freeze=np.float64(1), samples=np.int64(5),
+    )
+    with pytest.raises(ValueError, match="calibration: .*shape"):
+        swiftcnn.quantization_aware(model, data[0][..., :1])

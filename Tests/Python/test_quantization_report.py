@@ -41,6 +41,34 @@ def test_a_report_has_levels_noise_and_instructions(tmp_path, quantized):
     assert "layer2.1.conv1 + layer2.1.relu1" in str(report)
     report.save_chart(tmp_path / "chart.svg")
     assert (tmp_path / "chart.svg").read_text().startswith("<svg") and "layer2.1.conv1" in report.chart()
+    assert report == quantized.quantization_report() and hash(report) == hash(quantized.quantization_report())
+    assert report != str(report)
+
+
+def test_a_chart_is_an_svg_file_or_none(tmp_path, quantized, images):
+    report = quantized.quantization_report()
+    for path, error, text in [
+        (3, TypeError, "path must be a path, got 3"), (None, TypeError, "path"), ("a.png", ValueError, "must end in .svg"),
+        (tmp_path / "chart", ValueError, "must end in .svg"), (tmp_path / "none" / "a.svg", FileNotFoundError, "none"),
+    ]:
+        with pytest.raises(error, match=text):
+            report.save_chart(path)
+    place, link = tmp_path / "chart.SVG", tmp_path / "link.svg"
+    report.save_chart(bytes(place))
+    link.symlink_to(place)
+    other = quantized.quantization_report(images[:2])
+    assert other != report
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as a full disk
+    try:
+        with pytest.raises(OSError):
+            other.save_chart(link)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert place.read_text() == report.chart() and sorted(tmp_path.iterdir()) == [place, link]
+    other.save_chart(link)
+    assert link.is_symlink() and place.read_text() == other.chart() and len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_report_goes_with_the_model_until_weights_change(tmp_path, quantized):

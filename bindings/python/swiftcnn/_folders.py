@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     Augmentation = bool | Mapping[str, Any] | None
 
 
+#: The options that change pictures at random, and those of targets.
+_OF_TRAINING = {
+    "random_resized_crop", "horizontal_flip", "color_jitter", "rand_augment", "random_erasing", "mixup", "cutmix",
+    "label_mode", "label_smoothing",
+}
+
+
 class _ClassNames:
     """They are asked for as any sequence, or as None for all, and are those that the folder has."""
 
@@ -135,6 +142,16 @@ class ImageFolder(WithOptions, section="image_folder"):
             self._read_for.skipped = self.skipped
         if self.skipped:
             warn(f"{self.skipped} of {self.count} pictures could not be read and were passed over; the first: {first}")
+
+    def _some(self, count: int) -> Iterator[Array]:
+        """Batches of all pictures, without random changes. Where there are more than ``count`` their order is one that
+        the seed gives, so that the first of them are of all classes; the rest need not be read."""
+        options = {name: value for name, value in self._told().items() if name not in _OF_TRAINING}
+        options |= {"shuffle": self.count > count, "drop_last": False}
+        other = copy.copy(self)
+        other._folder = _swiftcnn.open_folder(path_of(self.path, "path"), told(options))
+        other._read_for = self
+        return (x for x, _ in other.epoch(0))
 
     def _for(
         self, model: _swiftcnn.Model, purpose: str, name: str = "x", training: ImageFolder | None = None

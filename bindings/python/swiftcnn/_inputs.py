@@ -79,7 +79,7 @@ class FitData(NamedTuple):
 class Fed(Compiled):
     """The half of a model's training that is data."""
 
-    def _prepare(self, x: Any) -> None:
+    def _prepare(self, x: Any, name: str = "x") -> None:
         """Called with the images before anything reads the handle: the first argument of a method as it was given, or
         the images of its first batch."""
         raise NotImplementedError

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from . import _arrays, _batches
-from ._arrays import count_of
+from ._arrays import count_of, part_of
+from ._checks import ArgumentError, boolean, integer, number, text
+from ._config import told
 from ._folders import ImageFolder
 from ._warnings import pass_on
 from .models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ._arrays import Samples
 
 
 def quantize(
@@ -41,15 +45,16 @@ def quantize(
 
     Args:
         model: a model whose network is known.
-        calibration: images as ``predict`` takes them, a few hundred like those that will come; or batches of such, or
-            an ``ImageFolder``. From them come the ranges of activations. A model that ``quantization_aware`` has made
+        calibration: images as ``predict`` takes them, a few hundred like those that will come; or batches of such, of
+            which the first images are taken; or an ``ImageFolder``, of whose pictures some of all classes are read,
+            chosen by its seed. From them come the ranges of activations. A model that ``quantization_aware`` has made
             needs none: it knows its ranges, layers, scales and biases, arguments about which are refused then. Images
             that are given are those that the noise is measured on.
         method: how a range is found: ``"minmax"``, the smallest and the largest number; ``"percentile"``;
             ``"entropy"``, the least divergence (Migacz 2017); ``"mse"``, the least squared error.
         per_channel: whether each output channel of a weight has a scale of its own.
         skip: names of layers that stay in floats; ``*`` stands for anything.
-        samples: how many images are looked at, at most.
+        samples: how many images are looked at, at most: of an array such as are spread over it.
         bias_correction: whether biases take back what the rounding of weights changes of each channel's mean (Nagel et
             al. 2019, section 4.2).
         equalize: whether weights of neighbouring layers get ranges of one size in each channel (the same, section 4.1),
@@ -64,29 +69,30 @@ def quantize(
             ``quantization_report().returned`` names them. Where there are tiles of bfloat16 floats become that.
         validation: for ``max_drop``, what ``evaluate`` takes: ``(x, y)``, samples and labels (N,) or targets
             (N, classes), of which the largest counts; or batches of such, or an ``ImageFolder``, all of which are read
-            once and kept meanwhile. The model need not be compiled.
+            once and kept meanwhile. The model need not be compiled. Not for a model that ``quantization_aware`` has
+            made.
+
+    Returns:
+        The model in integers. It is not compiled: before ``evaluate`` it has to be.
 
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it. There are floats that ``strict`` refuses,
             or ``max_drop`` is not reached with a single layer in integers.
         RuntimeError: the model is quantised already, or training has yet to find its ranges.
     """
-    _check(model, skip)
-    options = {
-        "method": method, "per_channel": per_channel, "skip": list(skip), "samples": samples, "percentile": percentile,
-        "bias_correction": bias_correction, "equalize": equalize, "report_samples": report_samples, "strict": strict,
-        "max_drop": max_drop,
+    options = _options_of_ranges(model, method, per_channel, skip, samples, percentile) | {
+        "bias_correction": boolean(bias_correction, "bias_correction"), "equalize": boolean(equalize, "equalize"),
+        "report_samples": integer(report_samples, "report_samples"), "strict": boolean(strict, "strict"),
+        "max_drop": None if max_drop is None else number(max_drop, "max_drop"),
     }
-    images = None if calibration is None else _images_of(model, calibration, samples)
-    if validation is None:
-        quantized = model._handle.quantize(images, json.dumps(options))
-    elif max_drop is None:
+    if validation is not None and max_drop is None:
         raise ValueError("validation is given without max_drop; expected how many points the accuracy may fall by")
-    elif images is None:
-        raise ValueError("validation is given without calibration; expected images")
+    images = None if calibration is None else _images_of(model, calibration, options["samples"])
+    if validation is None or images is None:  # without images the library says what is wrong with max_drop
+        quantized = model._handle.quantize(images, told(options))
     else:
         x, y = _validation_of(model, validation)
-        quantized = model._handle.quantize_validated(images, x, y, json.dumps(options))
+        quantized = model._handle.quantize_validated(images, x, y, told(options))
     pass_on(model._handle)
     return Model._of(quantized)
 
@@ -131,23 +137,28 @@ def quantization_aware(
             no images.
         RuntimeError: the model is quantised, or made for this training, already.
     """
-    _check(model, skip)
-    options = {
-        "method": method, "per_channel": per_channel, "skip": list(skip), "samples": samples, "percentile": percentile,
-        "ranges": ranges, "momentum": momentum, "freeze": freeze,
+    options = _options_of_ranges(model, method, per_channel, skip, samples, percentile) | {
+        "ranges": ranges, "momentum": number(momentum, "momentum"), "freeze": number(freeze, "freeze"),
     }
-    images = None if calibration is None else _images_of(model, calibration, samples)
-    trained = model._handle.quantization_aware(images, json.dumps(options))
+    images = None if calibration is None else _images_of(model, calibration, options["samples"])
+    trained = model._handle.quantization_aware(images, told(options))
     pass_on(model._handle)
     return Model._of(trained)
 
 
-def _check(model: Model, skip: Sequence[str]) -> None:
-    """Raises TypeError for what is no model, or no list of names."""
+def _options_of_ranges(
+    model: Model, method: str, per_channel: bool, skip: Iterable[str], samples: int, percentile: float
+) -> dict[str, Any]:
+    """The options that both have. Raises TypeError for what is no model as well."""
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
-    if isinstance(skip, str):
+    if isinstance(skip, (str, bytes, bytearray)) or not isinstance(skip, Iterable):
         raise TypeError(f"skip must be a list of names, got {skip!r}")
+    return {
+        "method": method, "per_channel": boolean(per_channel, "per_channel"),
+        "skip": [text(name, f"skip[{place}]") for place, name in enumerate(skip)],
+        "samples": integer(samples, "samples", minimum=1), "percentile": number(percentile, "percentile"),
+    }
 
 
 def _validation_of(model: Model, validation: Any) -> tuple[Any, Any]:
@@ -171,7 +182,7 @@ def _validation_of(model: Model, validation: Any) -> tuple[Any, Any]:
 
 def _checked(model: Model, x: Any, y: Any) -> tuple[Any, Any]:
     """Samples and their targets."""
-    model._prepare(x)
+    model._prepare(x, "validation x")
     images = model._images(x, "validation x")
     return images, _arrays.targets(y, model._handle.output_shape(_arrays.shapes_of(images), None), "validation y")
 
@@ -179,29 +190,37 @@ def _checked(model: Model, x: Any, y: Any) -> tuple[Any, Any]:
 def _images_of(model: Model, calibration: Any, samples: int) -> Any:
     """The images as one array for each input; of batches, as many as are looked at."""
     if not _batches.is_source(calibration):
-        model._prepare(calibration)
-        return model._images(calibration)
-    if isinstance(calibration, ImageFolder):
-        calibration = model._folder(calibration, "prediction")
+        try:
+            return _calibrating(model, calibration)
+        except ValueError as error:
+            if isinstance(calibration, tuple):
+                raise ArgumentError(f"{error}; calibration is images, or batches of them, without labels") from None
+            raise
     parts: list[Any] = []
-    count = 0
-    for item in calibration:
-        part = _batches.unpack(item, "calibration")[0]
-        model._prepare(part)
-        images = model._images(part)
-        parts.append(images)
-        count += count_of(images)
-        if count >= samples:
+    left = samples
+    if isinstance(calibration, ImageFolder):
+        calibration = calibration._some(samples)
+    for item in _batches.feed_of(calibration, None).draw(0, 0):
+        images = _calibrating(model, _batches.unpack(item, "calibration")[0])
+        parts.append(part_of(images, slice(left)))
+        left -= count_of(parts[-1])
+        if left == 0:
             break
     return _joined(parts, "calibration")
+
+
+def _calibrating(model: Model, x: Any) -> Samples:
+    """Images as the library takes them."""
+    model._prepare(x, "calibration")
+    return model._images(x, "calibration")
 
 
 def _joined(parts: list[Any], name: str) -> Any:
     """Batches as one; of several inputs, one for each."""
     if not parts:
         raise ValueError(f"{name} has no batches; expected one at least")
-    if not isinstance(parts[0], np.ndarray):
-        return [_joined(list(arrays), name) for arrays in zip(*parts, strict=True)]
+    if isinstance(parts[0], tuple):
+        return tuple(_joined(list(arrays), name) for arrays in zip(*parts, strict=True))
     kinds = {f"{part.dtype.name} {part.shape[1:]}" for part in parts}
     if len(kinds) > 1:
         raise ValueError(f"{name} has batches with samples of {' and '.join(sorted(kinds))}; expected all alike")

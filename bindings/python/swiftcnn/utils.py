@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arrays, _pictures, _random
-from ._checks import ArgumentError, boolean, choice, integer, path_of, text, unsupported
+from ._checks import ArgumentError, boolean, choice, integer, text, unsupported
+from ._drawings import save_svg
 from ._folders import ImageFolder
 from ._names import clear_session
 from ._output import say
@@ -241,10 +242,5 @@ def plot_model(
         OSError: the file cannot be written.
         ValueError: another ending, or the model is not built or too large to be drawn.
     """
-    path = os.fsdecode(path_of(to_file, "to_file"))
-    if not path.lower().endswith(".svg"):
-        raise ValueError(f"to_file must end in .svg, got {path!r}: a browser or cairosvg make other formats of that")
     options = {"shapes": boolean(show_shapes, "show_shapes"), "names": boolean(show_layer_names, "show_layer_names")}
-    drawn = model._handle.draw(json.dumps(options))
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(drawn)
+    save_svg(model._handle.draw(json.dumps(options)), to_file, "to_file")

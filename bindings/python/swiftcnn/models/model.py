@@ -183,11 +183,11 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
     def _built(self) -> bool:
         return self._core is not None
 
-    def _prepare(self, x: ArrayLike) -> None:
+    def _prepare(self, x: ArrayLike, name: str = "x") -> None:
         if self._sealed is not None:
             self._check_sealed(Layer._sublayers(self))
         if self._core is None:
-            self.build(_shapes_of_data(x))
+            self.build(_shapes_of_data(x, name))
 
     # ------------------------------------------------------------------------------------------------------ as a layer
 
@@ -844,16 +844,16 @@ def _check_overwriting(path: str | bytes, overwrite: bool) -> None:
         raise FileExistsError(f"filepath: {os.fsdecode(path)} exists, and overwrite is False")
 
 
-def _shapes_of_data(x: Any) -> Any:
+def _shapes_of_data(x: Any, name: str) -> Any:
     """What to build a model for that sees these data first: arrays in a dictionary, or in a list that cannot be one
     array, are several inputs."""
     several = isinstance(x, Mapping)
     if isinstance(x, (list, tuple)) and len(x) > 1 and all(map(is_array, x)):
         several = len({np.shape(each)[1:] for each in x}) > 1
-    shapes = [_arrays.numeric(each, "x").shape for each in (parts_of(x) if several else [x])]
+    shapes = [_arrays.numeric(each, name).shape for each in (parts_of(x) if several else [x])]
     for shape in shapes:
         if len(shape) < 2:
-            raise ValueError(f"x: expected images (N, height, width, channels), got shape {shape}")
+            raise ValueError(f"{name}: expected images (N, height, width, channels), got shape {shape}")
     batched_shapes = [(None, *shape[1:]) for shape in shapes]
     return structured(x, batched_shapes) if several else batched_shapes[0]
 

@@ -6,6 +6,8 @@ import json
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._drawings import save_svg
+
 if TYPE_CHECKING:
     import os
 
@@ -94,6 +96,13 @@ class QuantizationReport:
         self.steps = [_step(row) for row in steps]
         self.islands = [FloatIsland(**row) for row in islands]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same."""
+        return self._json == other._json if isinstance(other, QuantizationReport) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._json)
+
     def __str__(self) -> str:
         return self._text
 
@@ -113,9 +122,16 @@ class QuantizationReport:
         return self._chart
 
     def save_chart(self, path: str | os.PathLike[str]) -> None:
-        """Writes the picture as an SVG file, which browsers show."""
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(self._chart)
+        """Writes the picture as an SVG file, which browsers show.
+
+        Args:
+            path: ends in ``.svg``. What was there stays where writing fails.
+
+        Raises:
+            OSError: the file cannot be written.
+            ValueError, TypeError: another ending, or no path.
+        """
+        save_svg(self._chart, path, "path")
 
     def _repr_svg_(self) -> str:
         return self._chart

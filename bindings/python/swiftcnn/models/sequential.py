@@ -171,9 +171,9 @@ class Sequential(Model):
     def _built(self) -> bool:
         return self._core is not None or self._ends is not None
 
-    def _prepare(self, x: ArrayLike) -> None:
+    def _prepare(self, x: ArrayLike, name: str = "x") -> None:
         if self._ends is None:
-            super()._prepare(x)
+            super()._prepare(x, name)
 
 
 KINDS["Sequential"] = Sequential
