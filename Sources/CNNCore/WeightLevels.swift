@@ -8,11 +8,22 @@ public struct WeightLevels: Hashable, Sendable {
   /// Levels with these scales.
   public init(scales: [Float], minimum: Int8 = -127) { (self.scales, self.minimum) = (scales, minimum) }
 
+  /// Levels of which the highest stands for the largest magnitude of a channel, or of all.
+  ///
+  /// A channel without weights to tell apart, as one of zeros, has the largest scale of the others: its sums are its bias,
+  /// which is measured in that scale then, as exactly as others are and as far from the ends of 32 bits.
+  public init(ofLargest magnitudes: [Float]) {
+    let scales = magnitudes.map { Self.ordinaryScale(ofLargest: $0) }, largest = scales.compactMap(\.self).max() ?? 1
+    self.init(scales: scales.map { $0 ?? largest })
+  }
+
   /// How far levels lie apart of which the highest stands for a magnitude, the largest there is; 1 where that is no ordinary
   /// number.
-  public static func scale(ofLargest magnitude: Float) -> Float {
+  public static func scale(ofLargest magnitude: Float) -> Float { ordinaryScale(ofLargest: magnitude) ?? 1 }
+
+  private static func ordinaryScale(ofLargest magnitude: Float) -> Float? {
     let scale = magnitude / 127
-    return scale.isNormal && (1 / scale).isNormal ? scale : 1
+    return scale.isNormal && (1 / scale).isNormal ? scale : nil
   }
 
   /// The scale of an output channel.

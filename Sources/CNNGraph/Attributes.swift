@@ -87,7 +87,8 @@ public struct Attributes: Equatable, Sendable {
 
   private func wrong(_ name: String, _ expected: String) -> CNNError {
     guard let value = self[name] else { return CNNError(.invalidArgument, "attribute '\(name)' is missing") }
-    return CNNError(.invalidArgument, "attribute '\(name)' is \(value.text); expected \(expected)")
+    let text = value.text, shown = text.count > 80 ? text.prefix(80) + "..." : text[...]
+    return CNNError(.invalidArgument, "attribute '\(name)' is \(shown); expected \(expected)")
   }
 
   /// Takes a whole number. Throws `.invalidArgument` where it is missing (and has no default) or something else.
@@ -132,7 +133,9 @@ public struct Attributes: Equatable, Sendable {
   public mutating func numbers(_ name: String, default fallback: [Double]? = nil) throws(CNNError) -> [Double] {
     declare(name, "numbers", default: fallback.map { .numbers($0) })
     switch take(name) {
-    case .numbers(let values) where values.allSatisfy(\.isFinite): return values
+    case .numbers(let values):
+      guard let wrong = values.first(where: { !$0.isFinite }) else { return values }
+      throw CNNError(.invalidArgument, "attribute '\(name)' has \(wrong); expected finite numbers")
     case .integers(let values): return values.map(Double.init)
     case .number(let value) where value.isFinite: return [value]
     case .integer(let value): return [Double(value)]

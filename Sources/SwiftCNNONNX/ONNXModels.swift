@@ -33,7 +33,8 @@ extension Model {
   ///   - layout: how images stand at the model's input and output.
   ///   - takesPixels: whether the model takes uint8 pixels and normalises them with this model's mean and deviation, or
   ///     floats as they are to be computed with.
-  /// - Throws: `.invalidArgument` naming the layer for an operation that no ONNX operator is; `.inputOutput`.
+  /// - Throws: `.invalidArgument` naming the layer for an operation that no ONNX operator is; `.invalidState` where the
+  ///   model is in training for integers; `.inputOutput`.
   public func writeONNX(
     to path: String, layout: ONNXExportOptions.Layout = .nhwc, takesPixels: Bool = false
   ) throws(CNNError) {

@@ -170,7 +170,7 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
       message: "scale has 2 numbers; expected 1, or 3"),
     .init(
       operation: FakeQuantize(scale: [1e-39], minimum: 0, maximum: 255), operands: [image], code: .invalidArgument,
-      message: "expected numbers above 0"),
+      message: "expected numbers above 0 whose reciprocals are finite"),
     .init(
       operation: FakeQuantize(scale: [1], minimum: 1, maximum: 1), operands: [image], code: .invalidArgument,
       message: "minimum is 1.0 and maximum 1.0"),
@@ -215,13 +215,16 @@ struct ShapeCase: Sendable, CustomTestStringConvertible {
       message: "groups is 0"),
     .init(
       operation: Convolution2D(stride: [0, 1]), operands: [image, [4, 3, 3, 3]], code: .invalidArgument,
-      message: "stride is [0, 1]; expected two numbers of at least 1"),
+      message: "stride is [0, 1]; expected two numbers from 1 to 16777216"),
+    .init(
+      operation: Convolution2D(stride: [1, 1 << 31]), operands: [image, [4, 3, 3, 3]], code: .invalidArgument,
+      message: "stride is [1, 2147483648]; expected two numbers from 1 to 16777216"),
     .init(
       operation: Convolution2D(dilation: [1, -1]), operands: [image, [4, 3, 3, 3]], code: .invalidArgument,
       message: "dilation is [1, -1]"),
     .init(
       operation: Convolution2D(padding: .all(-1)), operands: [image, [4, 3, 3, 3]], code: .invalidArgument,
-      message: "padding is -1 and -1; expected 0 or more"),
+      message: "padding is -1 and -1; expected 0 to 16777216"),
     .init(
       operation: Convolution2D(), operands: [image, [4, 3, 3, 3]], element: .int32,
       message: "the input has element type int32; expected float32"),

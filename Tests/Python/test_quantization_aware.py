@@ -115,3 +115,11 @@ def test_options_of_training_are_checked(model, data):
     )
     with pytest.raises(ValueError, match="calibration: .*shape"):
         swiftcnn.quantization_aware(model, data[0][..., :1])
+
+
+def test_a_model_in_training_is_no_onnx_file(tmp_path, model, data):
+    trained = swiftcnn.quantization_aware(model, data[0])
+    with pytest.raises(RuntimeError, match="is in training for integers, .*; quantize it first"):
+        trained.export(tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
+    swiftcnn.quantize(trained).export(tmp_path / "m.onnx")

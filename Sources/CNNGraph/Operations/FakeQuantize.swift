@@ -45,7 +45,7 @@ public struct FakeQuantize: Operation {
     try checkChannels(of: operands[0], along: axis, ["scale": scale, "zero_point": zeroPoint])
     // Whose reciprocals are numbers too.
     if let wrong = scale.first(where: { !(Float($0) > 0 && Float(1 / $0).isFinite) }) {
-      throw CNNError(.invalidArgument, "scale has \(wrong); expected numbers above 0")
+      throw CNNError(.invalidArgument, "scale has \(wrong); expected numbers above 0 whose reciprocals are finite")
     }
     try checkFloat(minimum, "minimum")
     try checkFloat(maximum, "maximum")

@@ -52,6 +52,9 @@ public struct Window: Hashable, Sendable {
   /// padding before it: the padding after it grows.
   public var roundsUp = false
 
+  /// The largest of these numbers that there may be.
+  private static let limit = 1 << 24
+
   /// A window.
   public init(kernel: [Int], stride: [Int], dilation: [Int], padding: Padding) {
     (self.kernel, self.stride, self.dilation, self.padding) = (kernel, stride, dilation, padding)
@@ -70,8 +73,8 @@ public struct Window: Hashable, Sendable {
   ///   window is larger than the padded input.
   public func placed(onHeight height: Int, width: Int) throws(CNNError) -> Placement {
     for (what, values) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
-      guard values.count == 2, values.allSatisfy({ (1...(1 << 24)).contains($0) }) else {
-        throw CNNError(.invalidArgument, "\(what) is \(describe(values)); expected two numbers of at least 1")
+      guard values.count == 2, values.allSatisfy({ (1...Self.limit).contains($0) }) else {
+        throw CNNError(.invalidArgument, "\(what) is \(describe(values)); expected two numbers from 1 to \(Self.limit)")
       }
     }
     let vertical = try placed(on: height, axis: 0), horizontal = try placed(on: width, axis: 1)
@@ -92,8 +95,8 @@ public struct Window: Hashable, Sendable {
       let total = max(0, end - size)
       (before, after) = (total / 2, total - total / 2)
     }
-    guard (0...(1 << 24)).contains(before), (0...(1 << 24)).contains(after) else {
-      throw CNNError(.invalidArgument, "padding is \(before) and \(after); expected 0 or more")
+    guard (0...Self.limit).contains(before), (0...Self.limit).contains(after) else {
+      throw CNNError(.invalidArgument, "padding is \(before) and \(after); expected 0 to \(Self.limit)")
     }
     let room = try Checked.sum([size, before, after], "window") - reach
     guard room >= 0 else {

@@ -352,7 +352,7 @@ extension Constant {
   fileprivate func scales() throws(CNNError) -> ONNXFloats {
     let scales = try floats("the scale")
     if let wrong = scales.first(where: { !($0 > 0 && $0.isFinite && (1 / $0).isFinite) }) {
-      throw CNNError(.invalidArgument, "the scale is \(wrong); expected numbers above 0")
+      throw CNNError(.invalidArgument, "the scale is \(wrong); expected numbers above 0 whose reciprocals are finite")
     }
     return scales
   }

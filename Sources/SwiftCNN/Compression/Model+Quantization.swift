@@ -64,9 +64,7 @@ extension Model {
         try folded.takePixels((pixelNormalization.mean, pixelNormalization.deviation)) { layers.contains($0.name) }
       }
       let points = QuantizationPoints(folded.graph, skipping: isSkipped)
-      guard !points.layers.isEmpty else {
-        throw CNNError(.invalidArgument, "'\(name)' has no layer that can be quantised")
-      }
+      guard !points.layers.isEmpty else { throw nothingToQuantize(options.skip) }
       if options.strict { try folded.graph.requireNoIslands(skipping: isSkipped) }
       let plain = try model(of: folded.graph, folded.values)
       var rounding = Rounding(plain: plain, options: options, pixels: folded.pixels, images: x, isSkipped: isSkipped)
@@ -95,12 +93,22 @@ extension Model {
     return result
   }
 
+  /// That no layer is left.
+  func nothingToQuantize(_ skip: [String]) -> CNNError {
+    let reason = skip.isEmpty ? "" : " but those that skip names"
+    return CNNError(.invalidArgument, "'\(name)' has no layer that can be quantised\(reason)")
+  }
+
   /// Whether a layer of a name is to be skipped.
   func skipping(
     _ patterns: [String], among graph: Graph
   ) throws(CNNError) -> (String) -> Bool {
     let layers = graph.nodes.filter { $0.operation is Convolution2D || $0.operation is Dense }.map(\.name)
     for pattern in patterns where !layers.contains(where: { Glob.matches($0, pattern) }) {
+      if graph.nodes.contains(where: { Glob.matches($0.name, pattern) }) {
+        throw CNNError(
+          .unknownName, "skip has '\(pattern)'; expected convolutions and dense layers, which alone can be skipped")
+      }
       throw unknownName("layer", pattern, among: layers)
     }
     return { name in patterns.contains { Glob.matches(name, $0) } }
@@ -158,7 +166,7 @@ extension Model {
       }
     }
     if !options.perChannel { largest = [largest.max() ?? 0] }
-    return WeightLevels(scales: largest.map { WeightLevels.scale(ofLargest: $0) })
+    return WeightLevels(ofLargest: largest)
   }
 }
 

@@ -74,9 +74,7 @@ extension Model {
       self.parameters.position(of: name).map { self.parameters.values(at: $0) }
     }
     let points = QuantizationPoints(folded.graph, skipping: isSkipped)
-    guard !points.layers.isEmpty else {
-      throw CNNError(.invalidArgument, "'\(name)' has no layer that can be quantised")
-    }
+    guard !points.layers.isEmpty else { throw nothingToQuantize(options.skip) }
     // What a convolution gives there, its batch normalisation gives here.
     func place(_ value: Value) -> String {
       let name = folded.graph.name(of: value)

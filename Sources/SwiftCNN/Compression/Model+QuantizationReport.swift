@@ -20,8 +20,8 @@ extension Model {
   ///   - x: images as `predict` takes them; all of them are looked at.
   ///   - reference: the model of floats that this one was made of; nil measures against this one's own weights without the
   ///     roundings of activations.
-  /// - Throws: `.invalidState` where the model has no roundings, `.invalidArgument` where there are no images, or
-  ///   `reference` is another network.
+  /// - Throws: `.invalidState` where the model has no roundings, `.invalidArgument` where there are no images, these have
+  ///   numbers that are not finite, or `reference` is another network.
   public func quantizationReport(
     _ x: some ModelInput, reference: Model? = nil
   ) throws(CNNError) -> QuantizationReport {
@@ -46,6 +46,7 @@ extension Model {
     return try lock.reading { () throws(CNNError) in
       let x = try served(x)
       guard x.count > 0 else { throw CNNError(.invalidArgument, "x has no images; expected one at least") }
+      do throws(CNNError) { try x.requireFinite(lockedInputNames) } catch { throw error.prefixed("x") }
       let noise: QuantizationNoise
       do throws(CNNError) {
         noise = try self.noise(of: x, count: x.count, against: exact)

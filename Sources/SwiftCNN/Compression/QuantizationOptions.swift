@@ -28,7 +28,7 @@ public struct QuantizationOptions: Sendable, Configurable {
   /// Whether biases take back what the rounding of weights changes of each channel's mean (Nagel et al. 2019, section 4.2).
   public var correctsBias = true
   /// Whether weights of neighbouring layers get ranges of one size in each channel (Nagel et al. 2019, section 4.1), where
-  /// ReLU, leaky ReLU or nothing is between them.
+  /// ReLU, leaky ReLU, poolings or nothing is between them.
   public var equalizes = false
   /// How many of these images the noise is measured on that `Model.quantizationReport()` tells, at most; 0: none.
   public var reportSamples = 8

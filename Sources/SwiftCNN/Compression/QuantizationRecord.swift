@@ -41,7 +41,8 @@ struct QuantizationRecord: Sendable, Equatable {
     isEqualized = try json.optionalBool("equalized") ?? false
     if let given = try json.optionalObject("accuracy") {
       accuracy = try Accuracy(
-        samples: given.integer("samples"), floats: given.number("float32"), integers: given.number("int8"))
+        samples: given.count("samples"), floats: given.number("float32", in: 0...1),
+        integers: given.number("int8", in: 0...1))
     }
     noise = try json.optionalObject("noise").map { (object) throws(CNNError) in try QuantizationNoise(json: object) }
   }
@@ -67,13 +68,37 @@ struct QuantizationNoise: Sendable, Equatable {
   }
 
   init(json: JSONObject) throws(CNNError) {
-    images = try json.integer("images")
-    func numbers(_ key: String) throws(CNNError) -> [String: Double] {
+    images = try json.count("images")
+    func numbers(_ key: String, in range: ClosedRange<Double>) throws(CNNError) -> [String: Double] {
       let object = try json.object(key)
       var result: [String: Double] = [:]
-      for name in object.keys { result[name] = try object.number(name) }
+      do throws(CNNError) {
+        for name in object.keys { result[name] = try object.number(name, in: range) }
+      } catch {
+        throw error.prefixed("'\(key)'")
+      }
       return result
     }
-    (decibels, shares) = (try numbers("decibels"), try numbers("shares"))
+    // Quotients of floats of 32 bits are from 1e-84 to 1e84.
+    (decibels, shares) = (try numbers("decibels", in: -840...840), try numbers("shares", in: -1e84...1e84))
+  }
+}
+
+extension JSONObject {
+  /// The number `key`, of a range.
+  fileprivate func number(_ key: String, in range: ClosedRange<Double>) throws(CNNError) -> Double {
+    let value = try number(key)
+    guard range.contains(value) else {
+      throw CNNError(
+        .malformedFile, "member '\(key)' is \(value); expected \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
+  /// The integer `key`, of something that there is.
+  fileprivate func count(_ key: String) throws(CNNError) -> Int {
+    let value = try integer(key)
+    guard value > 0 else { throw CNNError(.malformedFile, "member '\(key)' is \(value); expected 1 or more") }
+    return value
   }
 }

@@ -118,13 +118,10 @@ extension QuantizationReport: CustomStringConvertible {
 
   /// Four digits of a number above 0.
   private static func short(_ number: Double) -> String {
-    var digits = 3, mantissa = number, exponent = 0
-    if number >= 1e-3 {
-      while digits < 6, number * (0..<digits).reduce(1) { power, _ in power * 10 } < 1000 { digits += 1 }
-      return decimal(number, digits)
-    }
-    while mantissa > 0, mantissa < 1 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
-    return "\(decimal(mantissa, digits))e\(exponent)"
+    guard (1e-3..<1e6).contains(number) else { return scientific(number, 3) }
+    var digits = 3
+    while digits < 6, number * (0..<digits).reduce(1) { power, _ in power * 10 } < 1000 { digits += 1 }
+    return decimal(number, digits)
   }
 
   /// The numbers as JSON.
@@ -172,10 +169,13 @@ extension QuantizationReport: CustomStringConvertible {
   /// The report as a picture, an SVG document that browsers show: for each step a bar for its ratio of signal to noise and
   /// one for its share of the logits' error; steps in floats are grey, those between integers red.
   public var chart: String {
-    let rowHeight = 17.0, top = 74.0, left = 20.0, nameWidth = 290.0, barWidth = 260.0, gap = 70.0
+    let rowHeight = 17.0, top = 88.0, left = 20.0, nameWidth = 290.0, barWidth = 260.0, gap = 70.0
     let loudness = left + nameWidth + 12, share = loudness + barWidth + gap
     let height = top + Double(steps.count) * rowHeight + 16
-    let most = max(10, ((steps.compactMap(\.signalToNoise).max() ?? 60) / 10).rounded(.up) * 10)
+    // Of what follows the layers, as a softmax, the ratio may be many times theirs: its bar ends with the axis.
+    let layers = steps.filter { $0.type == "int8" }.compactMap(\.signalToNoise)
+    let loudest = layers.max() ?? steps.compactMap(\.signalToNoise).max() ?? 60
+    let most = min(max((loudest / 10).rounded(.up) * 10, 10), 200)
     let shares = steps.compactMap(\.errorShare)
     let largest = max(0.01, shares.max() ?? 1), smallest = min(0, shares.min() ?? 0)
     let zero = share + barWidth * (-smallest / (largest - smallest))
@@ -196,7 +196,7 @@ extension QuantizationReport: CustomStringConvertible {
     for (index, step) in steps.enumerated() {
       let y = top + Double(index) * rowHeight, isInteger = step.type == "int8"
       let name = step.name.count <= 40 ? step.name : "\(step.layers[0]) + \(step.layers.count - 1) more"
-      let isIsland = islands.contains { step.layers.contains($0.layer) }
+      let isIsland = !isInteger && islands.contains { step.layers.contains($0.layer) }
       let color = isIsland ? "fill=\"#b42318\"" : isInteger ? "fill=\"#101828\"" : grey
       body += SVG.text(name, left + nameWidth, y + 11.5, color + end, limit: 43)
       if let decibels = step.signalToNoise {
@@ -205,7 +205,7 @@ extension QuantizationReport: CustomStringConvertible {
         body += SVG.text(decimal(decibels, 1), loudness + max(width, 1) + 4, y + 11.5, grey)
       }
       if let part = step.errorShare {
-        let width = max(1, barWidth * part.magnitude / (largest - smallest))
+        let width = max(1, barWidth * (part.magnitude / (largest - smallest)))
         body += SVG.rectangle(
           part < 0 ? zero - width : zero, y + 2, width, 12, "fill=\"\(part < 0 ? "#a6f4c5" : "#fdb022")\"", 2)
         body += SVG.text(decimal(part * 100, 1), (part < 0 ? zero : zero + width) + 4, y + 11.5, grey)

@@ -14,6 +14,7 @@ struct Validation {
   init(_ model: Model, _ x: some ModelInput, _ y: TensorView) throws(CNNError) {
     do throws(CNNError) {
       self.x = try model.served(x)
+      try self.x.requireFinite(model.lockedInputNames)
     } catch {
       throw error.prefixed("validation")
     }

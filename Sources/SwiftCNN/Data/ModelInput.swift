@@ -75,6 +75,18 @@ struct Samples: Sendable {
     for array in arrays { types.append(try array.validated("x")) }
     return types
   }
+
+  /// Throws where a number is infinite or none: what is measured on such samples says nothing.
+  /// - Throws: `.invalidArgument` naming the input.
+  func requireFinite(_ names: [String]) throws(CNNError) {
+    for (array, name) in zip(arrays, names) where array.element == .float32 {
+      let numbers = UnsafeBufferPointer(
+        start: array.base.assumingMemoryBound(to: Float.self), count: array.shape.reduce(1, *))
+      guard numbers.allSatisfy(\.isFinite) else {
+        throw CNNError(.invalidArgument, "'\(name)' has infinite numbers, or none; expected finite numbers")
+      }
+    }
+  }
 }
 
 extension Model {

@@ -70,7 +70,8 @@ extension Model {
   /// - Parameters:
   ///   - options: the keys that `include/swiftcnn.h` lists for `scnn_model_export_onnx`.
   ///   - codec: what makes the bytes.
-  /// - Throws: `.invalidArgument` naming the layer for an operation that no ONNX operator is, `.inputOutput`.
+  /// - Throws: `.invalidArgument` naming the layer for an operation that no ONNX operator is, `.invalidState` where the model
+  ///   is in training for integers, `.inputOutput`.
   package func writeONNX(to path: String, options: JSONObject = JSONObject(), codec: some ONNXCodec) throws(CNNError) {
     _ = try FileEnding.format(of: path, for: .onnx)
     var takesPixels = false
@@ -82,6 +83,10 @@ extension Model {
       if let layout { request["layout"] = .string(layout) }
     }
     try lock.reading { () throws(CNNError) in
+      guard !network.isRoundedInTraining else {
+        throw CNNError(
+          .invalidState, "'\(name)' is in training for integers, which no ONNX operators are; quantize it first")
+      }
       let pixels: JSON = [
         "mean": .array(pixelNormalization.mean.map { .number($0) }),
         "std": .array(pixelNormalization.deviation.map { .number($0) }),

@@ -12,12 +12,27 @@ func aligned(_ rows: [[String]], firstText: Int) -> [String] {
   }
 }
 
-/// A finite number with so many digits behind the point.
+/// A number with so many digits behind the point; one that has more digits than a `Double` keeps in scientific form, and
+/// what is no finite number as `inf`, `-inf` or `nan`.
 func decimal(_ number: Double, _ digits: Int) -> String {
-  let unit = (0..<digits).reduce(1) { result, _ in result * 10 }
-  let scaled = Int((min(number.magnitude, 1e15) * Double(unit)).rounded())
+  guard number.isFinite else { return "\(number)" }
+  let unit = power(ofTen: digits), rounded = (number.magnitude * Double(unit)).rounded()
+  guard rounded <= 0x1p53 else { return scientific(number, digits) }
+  let scaled = Int(rounded)
   let sign = number < 0 && scaled > 0 ? "-" : ""
   if digits == 0 { return sign + String(scaled) }
   let fraction = String(scaled % unit)
   return "\(sign)\(scaled / unit)." + String(repeating: "0", count: digits - fraction.count) + fraction
 }
+
+/// A finite number as one from 1 to 10, with so many digits behind the point, times a power of ten, as `1.271e-8`.
+func scientific(_ number: Double, _ digits: Int) -> String {
+  var mantissa = number, exponent = 0
+  // What would be written as 10 is 1 of the next power.
+  let end = 10 - 0.5 / Double(power(ofTen: digits))
+  while mantissa.magnitude >= end { (mantissa, exponent) = (mantissa / 10, exponent + 1) }
+  while mantissa != 0, mantissa.magnitude < end / 10 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
+  return "\(decimal(mantissa, digits))e\(exponent)"
+}
+
+private func power(ofTen digits: Int) -> Int { (0..<digits).reduce(1) { result, _ in result * 10 } }

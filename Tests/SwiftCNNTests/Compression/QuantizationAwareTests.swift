@@ -332,7 +332,7 @@ import Testing
     expectError(.unknownName, "blocks.0.expand") {
       try model.quantizationAware(options: QuantizationAwareOptions(skip: ["blocks.0.expend"]))
     }
-    expectError(.invalidArgument, "no layer that can be quantised") {
+    expectError(.invalidArgument, "no layer that can be quantised but those that skip names") {
       try model.quantizationAware(options: QuantizationAwareOptions(skip: ["*"]))
     }
     expectError(.shapeMismatch, "[0, 16, 16, 3]") {
@@ -401,5 +401,25 @@ import Testing
     #expect(report.imageCount == 4 && report.skipped.contains("blocks.1.expand") && !report.skipped.contains("fc"))
     #expect(report.steps.contains { $0.signalToNoise.map { $0 > 20 } ?? false })
     #expect(try trained.quantized().quantizationReport().imageCount == 0)
+  }
+
+  /// What is never asked.
+  private struct NoCodec: ONNXCodec {
+    func encode(
+      _ network: Graph, options: JSONObject, values: Values, write: (UnsafeRawBufferPointer) throws(CNNError) -> Void
+    ) throws(CNNError) { throw CNNError(.internalFault, "asked") }
+
+    func decode(_ bytes: UnsafeRawBufferPointer, options: JSONObject, readExternal: @escaping ExternalReader)
+      throws(CNNError) -> DecodedONNX
+    { throw CNNError(.internalFault, "asked") }
+  }
+
+  @Test func aModelInTrainingIsNoONNXFile() throws {
+    let model = try Self.model("depthwise"), x = try Self.images(2), directory = try TemporaryDirectory()
+    let trained = try model.quantizationAware(calibration: x), path = directory.file("m.onnx")
+    let error = #expect(throws: CNNError.self) { try trained.writeONNX(to: path, codec: NoCodec()) }
+    #expect(error?.code == .invalidState && error?.message.hasSuffix("quantize it first") ?? false)
+    let asked = #expect(throws: CNNError.self) { try trained.quantized().writeONNX(to: path, codec: NoCodec()) }
+    #expect(asked?.message.contains("asked") ?? false)
   }
 }

@@ -188,4 +188,120 @@ import Testing
       try model.quantized(calibration: x, validation: (x: x, y: y), options: QuantizationOptions(maximumDrop: -1))
     }
   }
+
+  private func message(_ code: CNNError.Code, _ body: () throws -> Void) throws -> String {
+    let error = try #require(throws: CNNError.self) { try body() }
+    #expect(error.code == code)
+    return error.message
+  }
+
+  @Test func impossibleNumbersOfAFileAreRefused() throws {
+    let x = try Self.images(4, [9, 9, 3]), model = try Self.paddedModel().quantized(calibration: x)
+    let directory = try TemporaryDirectory(), path = directory.file("m.safetensors")
+    try model.write(to: path)
+    let file = try SafetensorsFile(path: path)
+    let text = try #require(file.metadata["swiftcnn.model"])
+    let header = try #require(JSON(parsing: text).objectValue)
+    let record = try header.object("quantization"), noise = try record.object("noise")
+    for (member, name, value) in [
+      ("shares", "x", 1e306), ("shares", "x", -1e90), ("decibels", "y", 1e9), ("images", "", 0),
+    ] {
+      var changed = noise
+      if name.isEmpty {
+        changed[member] = .integer(Int64(value))
+      } else {
+        var numbers = try noise.object(member)
+        numbers[name] = .number(value)
+        changed[member] = .object(numbers)
+      }
+      let message = try message(.malformedFile) { _ = try QuantizationNoise(json: changed) }
+      #expect(message.contains("'\(name.isEmpty ? member : name)' is") && message.contains(member), "\(message)")
+    }
+    var changed = record
+    changed["accuracy"] = ["samples": 3, "float32": 1e300, "int8": 0.5]
+    #expect(try message(.malformedFile) { _ = try QuantizationRecord(json: changed) }.contains("'float32' is 1e+300"))
+    #expect(try QuantizationRecord(json: record) == model.knownQuantization)
+  }
+
+  @Test func everyNumberCanBeWritten() {
+    #expect([1.25, -0.04, 999.96, 0].map { decimal($0, 1) } == ["1.3", "0.0", "1000.0", "0.0"])
+    #expect([1e306, -1e17, 9.9996e20].map { decimal($0, 3) } == ["1.000e306", "-1.000e17", "1.000e21"])
+    #expect([Double.nan, .infinity, -.infinity].map { decimal($0, 2) } == ["nan", "inf", "-inf"])
+    #expect([1.2714e-8, 9.99999e-9].map { scientific($0, 3) } == ["1.271e-8", "1.000e-8"])
+    #expect(scientific(5e-324, 3) == "4.941e-324" && scientific(0, 1) == "0.0e0")
+    #expect(decimal(.greatestFiniteMagnitude, 0) == "2e308")
+  }
+
+  /// A report of steps with these ratios and shares.
+  private static func report(
+    _ steps: [(layer: String, type: String, decibels: Double, share: Double)], islands: [FloatIsland] = []
+  ) -> QuantizationReport {
+    QuantizationReport(
+      model: "m", reference: .original, imageCount: 1,
+      steps: steps.map { step in
+        .init(
+          layers: [step.layer], operation: "conv2d", type: step.type, instruction: "", scale: 1e30, zeroPoint: 0,
+          weightScales: 1e-30...1e30, signalToNoise: step.decibels, errorShare: step.share, reason: "")
+      }, islands: islands, skipped: [], returned: [], accuracy: nil)
+  }
+
+  @Test func aChartIsOfTheLayersInIntegers() {
+    let island = FloatIsland(layer: "b", operation: "conv2d", reason: "")
+    let chart = Self.report(
+      [("a", "int8", 38, 0.4), ("b", "int8", 31, 0.6), ("softmax", "float32", 170, 0)], islands: [island]
+    ).chart
+    #expect(chart.contains(">40</text>") && !chart.contains(">60</text>") && chart.contains(">170.0</text>"))
+    // What is computed in integers is no floats between integers, whatever its name.
+    #expect(!chart.contains("#b42318"))
+    #expect(Self.report([("b", "float32", 31, 0.6)], islands: [island]).chart.contains("#b42318"))
+  }
+
+  @Test func reportsOfAnyNumbersAreShown() {
+    for number in [1e9, -1e9, 1e306, -1e306] {
+      let report = Self.report([("a", "int8", number, number), ("b", "int8", 3, -number)])
+      #expect(report.chart.utf8.count < 20_000 && report.text.contains(decimal(number, 1)))
+    }
+  }
+
+  @Test func imagesThatAreNoNumbersAreRefused() throws {
+    let model = try Self.paddedModel(), x = try Self.images(4, [9, 9, 3])
+    let quantized = try model.quantized(calibration: x), bad = try Self.images(4, [9, 9, 3])
+    let y = try Tensor([0, 1, 2, 3] as [Int32], shape: [4])
+    for number in [Float.nan, .infinity] {
+      bad.floats[700] = number
+      let measuring = try message(.invalidArgument) { _ = try quantized.quantizationReport(bad) }
+      #expect(measuring.hasPrefix("x: ") && measuring.contains("expected finite numbers"), "\(measuring)")
+      let validating = try message(.invalidArgument) {
+        _ = try model.quantized(
+          calibration: x, validation: (x: bad, y: y), options: QuantizationOptions(maximumDrop: 100))
+      }
+      #expect(validating.hasPrefix("validation: ") && validating.contains("expected finite numbers"), "\(validating)")
+    }
+  }
+
+  @Test func aChannelWithoutWeightsHasTheScaleOfAnother() throws {
+    #expect(WeightLevels(ofLargest: [127, 0, 254, 1e-44]).scales == [1, 2, 2, 2])
+    #expect(WeightLevels(ofLargest: [0, 0]).scales == [1, 1])
+    let model = try Self.paddedModel(), x = try Self.images(4, [9, 9, 3])
+    let weight = try model.value(of: "first.weight")
+    for index in 0..<27 { weight.floats[2 * 27 + index] = 0 }
+    try model.setValue(weight, of: "first.weight")
+    let report = try model.quantized(calibration: x).quantizationReport()
+    let scales = try #require(report.steps.first { $0.layers.contains("first") }?.weightScales)
+    #expect(scales.upperBound < 0.1, "\(scales)")
+  }
+
+  @Test func whatSkipNamesIsTold() throws {
+    let model = try Self.paddedModel(), x = try Self.images(4, [9, 9, 3])
+    func skipping(_ pattern: String, _ code: CNNError.Code) throws -> String {
+      let options = QuantizationOptions(skip: [pattern])
+      return try message(code) { _ = try model.quantized(calibration: x, options: options) }
+    }
+    #expect(
+      try skipping("relu", .unknownName)
+        == "skip has 'relu'; expected convolutions and dense layers, which alone can be skipped")
+    #expect(try skipping("nothing", .unknownName).hasPrefix("unknown layer 'nothing'"))
+    #expect(
+      try skipping("*", .invalidArgument) == "'padded' has no layer that can be quantised but those that skip names")
+  }
 }

@@ -119,7 +119,10 @@ import X86Assembler
     try expectRefused("scale has 8 numbers", (.float32, [8]))
     try expectRefused("'scale' is neither a number", nil)
     let place = places[try #require(lists.firstIndex { $0.name == name })]
-    for (number, text) in [(0, "expected numbers above 0"), (Float.nan, "scale")] {
+    for (number, text) in [
+      (0, "expected numbers above 0"), (1e-45, "1e-45; expected numbers above 0 whose reciprocals are finite"),
+      (Float.nan, "'scale' has nan; expected finite numbers"),
+    ] {
       numbers.floats[place.lowerBound] = number
       try expectRefused(text, (.float32, [16]))
     }
