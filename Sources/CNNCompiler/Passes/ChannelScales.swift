@@ -78,7 +78,8 @@ private struct ChannelScales {
       // A limit that is not 0 is another one in each channel.
       guard limits.lowest == 0,
         rounding.scale.indices.allSatisfy({
-          (limits.highest / rounding.scale[$0]).rounded(.toNearestOrEven) + rounding.zeroPoint(at: $0) >= rounding.maximum
+          (limits.highest / rounding.scale[$0]).rounded(.toNearestOrEven) + rounding.zeroPoint(at: $0)
+            >= rounding.maximum
         }),
         let convolution = before(node.operands[0])
       else { return nil }
