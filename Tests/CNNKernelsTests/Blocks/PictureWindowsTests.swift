@@ -1,6 +1,7 @@
 import CNNCore
 import CNNRuntime
 import Testing
+import TileSupport
 import X86Assembler
 
 @testable import CNNKernels
@@ -91,10 +92,10 @@ import X86Assembler
   }
 
   /// Numbers of float32, by tiles, with what follows them.
-  @Test(.enabled(if: BFloat16ProductTests.hasTiles), arguments: geometries)
+  @Test(.enabled(if: Tiles.instructionSet != nil), arguments: geometries)
   func tilesComputePictures(_ line: String) throws {
     let g = try ConvolutionCase(line).geometry, workers = Workers(count: 2)
-    let library = KernelLibrary(CodeTarget(Processor.host.instructionSet))
+    let library = KernelLibrary(CodeTarget(Tiles.instructionSet ?? []))
     let convolution = try TileConvolution(
       g, input: .picture(.number), isRounded: false,
       epilogue: Epilogue(hasBias: true, activation: VectorActivation(.relu, constants: [])), workers: workers,

@@ -1,17 +1,18 @@
 import CNNCore
 import CNNRuntime
 import Testing
+import TileSupport
 import X86Assembler
 
 @testable import CNNKernels
 
 /// Convolutions by tiles against the oracle of their products, bit for bit, on random awkward shapes.
 @Suite struct TileConvolutionTests {
-  private static let hasTiles = BFloat16ProductTests.hasTiles
+  private static let hasTiles = Tiles.instructionSet != nil
 
   /// Compares.
   private static func check(_ c: BFloat16ConvolutionCheck) throws {
-    let library = KernelLibrary(CodeTarget(Processor.host.instructionSet, secondCacheByteCount: 1 << (14 + c.seed % 7)))
+    let library = KernelLibrary(CodeTarget(Tiles.instructionSet ?? [], secondCacheByteCount: 1 << (14 + c.seed % 7)))
     let workers = c.workers
     let convolution = try TileConvolution(
       c.geometry, input: c.input, outputBorder: c.outputBorder, isRounded: c.isRounded, epilogue: c.epilogue,

@@ -39,7 +39,7 @@ import Testing
   @Test func levelsThatPiecesDoNotReachHaveNone() throws {
     // Too close together for positions, too far apart for parabolas, and with limits of their own.
     #expect(try ActivationPieces(siluTo: Self.levels(highest: 300)) == nil)
-    let others: [(Float, UInt8, UInt8)] = [(1e-6, 0, 255), (1e30, 0, 255), (0.02, 1, 255), (0.02, 0, 254)]
+    let others: [(Float, UInt8, UInt8)] = [(1e-6, 0, 255), (0.4, 0, 255), (0.02, 1, 255), (0.02, 0, 254)]
     for (scale, minimum, maximum) in others {
       let levels = try #require(ByteLevels(scale: scale, zeroPoint: 10, minimum: minimum, maximum: maximum))
       #expect(ActivationPieces(siluTo: levels) == nil)

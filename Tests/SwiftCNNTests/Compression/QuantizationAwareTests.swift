@@ -113,7 +113,9 @@ import Testing
     let (a, b) = (try Self.values(first.name, of: trained, x), try Self.values(first.name, of: integers, x))
     let step = try trained.values("\(trained.network.name(of: first.operands[0])).scale")[0]
     let differences = zip(a, b).map { ($0 - $1).magnitude }
-    #expect(differences.allSatisfy { $0 < 1.01 * step } && differences.count { $0 > 0.5 * step } * 100 < a.count)
+    // Parabolas of SiLU are up to a fifth of a level from it.
+    let mostOthers = name == "squeezing" ? 0.1 : 0.01, others = differences.count { $0 > 0.5 * step }
+    #expect(differences.allSatisfy { $0 < 1.01 * step } && Double(others) < mostOthers * Double(a.count))
     let scores = try trained.predict(x)
     #expect(try Self.difference(scores, integers.predict(x)) < 2 * Self.noise(of: trained, x, scores))
     let plan = try Compiler.inferencePlan(
