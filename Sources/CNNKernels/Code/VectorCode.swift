@@ -101,7 +101,7 @@ struct VectorCode {
   func shiftRight(_ d: WideRegister, _ a: WideRegister, _ bits: Int) { shift(k.vpsrld, d, a, bits) }
   func shiftRightSigned(_ d: WideRegister, _ a: WideRegister, _ bits: Int) { shift(k.vpsrad, d, a, bits) }
 
-  private func shift(_ form: VMI, _ d: WideRegister, _ a: WideRegister, _ bits: Int) {
+  func shift(_ form: VMI, _ d: WideRegister, _ a: WideRegister, _ bits: Int) {
     if d.lanes == 16 { form(Zmm(d.number), Zmm(a.number), bits) } else { form(Ymm(d.number), Ymm(a.number), bits) }
   }
   /// The floats nearest to 32-bit integers.

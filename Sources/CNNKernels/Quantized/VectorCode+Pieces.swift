@@ -34,8 +34,8 @@ extension VectorCode {
       )
     }
     for v in each { emit(k.vpackssdw, v.fraction, v.fraction, .register(v.pair.second ?? v.fraction)) }
-    for v in each { shiftWords(k.vpsrlw, v.piece, v.fraction, 12) }
-    for v in each { shiftWords(k.vpsllw, v.fraction, v.fraction, 3) }
+    for v in each { shift(k.vpsrlw, v.piece, v.fraction, 12) }
+    for v in each { shift(k.vpsllw, v.fraction, v.fraction, 3) }
     for v in each { emit(target.hasAVX512 ? k.vpandd : k.vpand, v.fraction, v.fraction, everyWord(0x7FFF)) }
     if !target.hasAVX512 {
       // Where an index has its highest bit set a look-up gives 0.
@@ -52,17 +52,13 @@ extension VectorCode {
           emit(k.vpshufb, d, d, .register(v.piece))
           load(v.upper, coefficients[2 * power + 1])
           emit(k.vpshufb, v.upper, v.upper, .register(v.piece))
-          shiftWords(k.vpsllw, v.upper, v.upper, 8)
+          shift(k.vpsllw, v.upper, v.upper, 8)
           emit(k.vpor, d, d, .register(v.upper))
         }
       }
       for v in each where power > 0 { emit(k.vpaddsw, v.value, v.value, .register(v.term)) }
     }
-    for v in each { shiftWords(k.vpsraw, v.fraction, v.value, ActivationPieces.fractionBits) }
-  }
-
-  private func shiftWords(_ form: VMI, _ d: WideRegister, _ a: WideRegister, _ bits: Int) {
-    if d.lanes == 16 { form(Zmm(d.number), Zmm(a.number), bits) } else { form(Ymm(d.number), Ymm(a.number), bits) }
+    for v in each { shift(k.vpsraw, v.fraction, v.value, ActivationPieces.fractionBits) }
   }
 
   /// The same 16 bits in all lanes.

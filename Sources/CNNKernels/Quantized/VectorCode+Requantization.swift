@@ -146,7 +146,8 @@ extension VectorCode {
     }
   }
 
-  /// Integer sums become levels or positions as integers of 32 bits, or floats; see `Requantization`, whose `constants` the numbers are.
+  /// Integer sums become levels or positions as integers of 32 bits, or floats; see `Requantization`, whose `constants` the
+  /// numbers are.
   ///
   /// What is no number becomes what is far below: the smallest level, or where levels are not limited from below the
   /// smallest integer. What is limited from below afterwards, as bytes, is the level.
