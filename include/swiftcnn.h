@@ -569,8 +569,8 @@ scnn_status scnn_predict_many(scnn_model *model, const scnn_tensor *x, int64_t b
 /* Times the steps of a prediction of `x`, or of the images that are computed first where `x` is too large to be computed
  * at once, `repeats` times (1 to 1000000) and keeps the medians with the model, for scnn_model_profile_text. The first
  * time in a process it also measures, in about a quarter of a second, what the machine can do: its rate of multiply-adds
- * of float32 and the bandwidth of its memory, with all threads; and where steps compute in bfloat16 by tiles (AMX), each
- * time the rate of those, of which the best is kept. */
+ * of float32, and once where steps compute int8 in vectors of int8, and the bandwidth of its memory, with all threads; and
+ * where steps compute by tiles (AMX), each time their rate in bfloat16, of which the best is kept. */
 scnn_status scnn_model_profile(scnn_model *model, const scnn_tensor *x, int64_t repeats);
 
 /* Times the steps of a training step on a batch, as scnn_train_on_batch takes it: its forward and backward pass and what
@@ -580,13 +580,14 @@ scnn_status scnn_model_profile_training(scnn_model *model, const scnn_tensor *x,
                                         const scnn_tensor *sample_weight, int64_t repeats);
 
 /* What scnn_model_profile or scnn_model_profile_training measured last; SCNN_INVALID_STATE where neither did. `format`:
- * "text" (a table with a row for each step: the layers it computes, algorithm, shape, time, the time by the model of costs
- * that the algorithm was chosen by, GFLOP/s, share of the machine's limit, bytes, GB/s, and of a training step the pass:
- * forward, backward or update), "json" (the same numbers, and the "instruction" of each step as scnn_model_layer_precisions says it; "predicted_seconds"
- * is null where nothing was to be chosen, "tile_operations_per_second" where no step computes by tiles) or
- * "trace" (the fastest of the runs, with when each thread was at work on each step, for chrome://tracing and Perfetto). A
- * step's limit is the longer of the times that its arithmetic, in tiles or in vectors, and its bytes take at the measured
- * rates. */
+ * "text" (a table with a row for each step: the layers it computes, algorithm, the type of its numbers, the instruction of
+ * its products as "vpdpbusd", or else the instructions that it is computed with as scnn_model_layer_precisions says them,
+ * shape, time, the time by the model of costs that the algorithm was chosen by, GFLOP/s, share of the machine's limit, bytes,
+ * GB/s, and of a training step the pass: forward, backward or update), "json" (the same; the type is "dtype": "float32",
+ * "bfloat16" or "int8"; "predicted_seconds" is null where nothing was to be chosen, "tile_operations_per_second", which is
+ * of bfloat16, where no step computes by tiles, "integer_operations_per_second" where none computes int8 in vectors) or
+ * "trace" (the fastest of the runs, with when each thread was at work on each step, for chrome://tracing and Perfetto). A step's limit is the longer of the times that its arithmetic, on numbers
+ * of its type in tiles or in vectors, and its bytes take at the measured rates. */
 scnn_status scnn_model_profile_text(scnn_model *model, const char *format, char *buffer, size_t capacity,
                                     size_t *length);
 

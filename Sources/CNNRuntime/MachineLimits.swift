@@ -5,6 +5,8 @@ import X86Assembler
 public enum ArithmeticUnit: Sendable, CaseIterable {
   /// float32 in vector registers.
   case vectors
+  /// Integers of 8 bits, or those widened to 16, in vector registers.
+  case integers
   /// bfloat16 in tiles.
   case tiles
 }
@@ -13,6 +15,9 @@ public enum ArithmeticUnit: Sendable, CaseIterable {
 public struct MachineLimits: Sendable, Equatable {
   /// Multiplications and additions of float32 in a second, in vector registers.
   public let operationsPerSecond: Double
+  /// Multiplications and additions of integers in a second, in vector registers; nil where it was not asked for, and where
+  /// no code is made.
+  public internal(set) var integerOperationsPerSecond: Double?
   /// Multiplications and additions of bfloat16 in a second, in tiles; nil where it was not asked for, and where this process
   /// has no tiles.
   public internal(set) var tileOperationsPerSecond: Double?
@@ -26,6 +31,7 @@ public struct MachineLimits: Sendable, Equatable {
     let rate =
       switch unit {
       case .vectors: operationsPerSecond
+      case .integers: integerOperationsPerSecond ?? operationsPerSecond
       case .tiles: tileOperationsPerSecond ?? operationsPerSecond
       }
     return max(Double(operations) / rate, Double(byteCount) / bytesPerSecond)
@@ -40,8 +46,8 @@ public struct MachineLimits: Sendable, Equatable {
 
   /// The limits of so many threads: measured the first time they are asked for, in about a quarter of a second.
   ///
-  /// The rate of tiles is measured each time it is asked for, in less than a tenth of a second, and the best of all is kept:
-  /// on shared processors it was seen to be a quarter for seconds.
+  /// The rate of integers is measured the first time it is asked for, and that of tiles each time, in less than a tenth of a
+  /// second; the best of tiles is kept: on shared processors it was seen to be a quarter for seconds.
   /// - Parameter units: those whose rates are needed.
   /// - Throws: `.outOfMemory` where there is no room for a buffer larger than the caches.
   public static func measured(threads: Int, of units: Set<ArithmeticUnit>) throws(CNNError) -> MachineLimits {
@@ -54,6 +60,9 @@ public struct MachineLimits: Sendable, Equatable {
         limits = MachineLimits(
           operationsPerSecond: operationRate(workers), bytesPerSecond: try memoryRate(workers),
           cyclesPerSecond: clockRate())
+      }
+      if units.contains(.integers), limits.integerOperationsPerSecond == nil {
+        limits.integerOperationsPerSecond = integerRate(workers)
       }
       if units.contains(.tiles), let rate = tileRate(workers) {
         limits.tileOperationsPerSecond = max(limits.tileOperationsPerSecond ?? 0, rate)
@@ -80,32 +89,52 @@ public struct MachineLimits: Sendable, Equatable {
 
   // MARK: - Arithmetic
 
-  /// Enough accumulators for two units with a latency of four or five cycles; AVX2 has four registers left.
-  private static let accumulatorCount = 12
+  /// Enough accumulators for two units with a latency of four or five cycles; AVX2 has four registers left, of which the
+  /// next one is what is multiplied.
+  private static let accumulatorCount = 12, factor = accumulatorCount
 
   private static func operationRate(_ workers: Workers) -> Double {
     let rounds = 50_000
     // Portable steps call OpenBLAS, which uses all that the processor has.
     let selected = InstructionSet.selected
     let set = selected.contains(.avx2) ? selected : Processor.host.instructionSet
-    var measured: Double?
-    if set.contains(.avx512) {
-      measured = generatedRate(workers, rounds: rounds, Zmm.self)
-    } else if set.contains(.avx2) {
-      measured = generatedRate(workers, rounds: rounds, Ymm.self)
-    }
-    if let measured { return measured }
+    if let rate = generatedRate(workers, rounds: rounds, in: set) { return rate }
     let amount = workers.count * rounds * 8 * 4 * 2
     return bestRate(trials: 300, amount: amount) { workers.run { portableLoop(rounds: rounds, seed: Float($0)) } }
   }
 
-  /// The rate in registers of this kind; nil where the system gives no memory for code.
-  private static func generatedRate<Register: VectorRegister>(
-    _ workers: Workers, rounds: Int, _ kind: Register.Type
-  ) -> Double? {
-    rate(
-      of: multiplyAddLoop(kind), "multiply_add_peak", workers, rounds: rounds,
-      operations: accumulatorCount * Register.laneCount * 2)
+  /// The rate in the widest registers of a set; nil where the system gives no memory for code, or the set has none.
+  private static func generatedRate(_ workers: Workers, rounds: Int, in set: InstructionSet) -> Double? {
+    func rate<Register: VectorRegister>(_ kind: Register.Type) -> Double? {
+      Self.rate(
+        of: loop { k, sum in k.vfmadd231ps(Register(sum), Register(factor), Register(factor)) }, "multiply_add_peak",
+        workers, rounds: rounds, operations: accumulatorCount * Register.laneCount * 2)
+    }
+    return set.contains(.avx512) ? rate(Zmm.self) : set.contains(.avx2) ? rate(Ymm.self) : nil
+  }
+
+  /// The rate of products of levels, four in a lane by one instruction, or else two by two; nil where no code is made.
+  private static func integerRate(_ workers: Workers) -> Double? {
+    let set = InstructionSet.selected, isWide = set.contains(.avx512)
+    guard set.contains(.avx2) else { return nil }
+    let hasByteProducts = set.contains(isWide ? .avx512VNNI : .avxVNNI)
+    func rate<Register: VectorRegister>(_ kind: Register.Type) -> Double? {
+      let code = loop { k, sum in
+        let (sum, factor, product) = (Register(sum), Register(factor), Register(factor + 1))
+        if !hasByteProducts {
+          k.vpmaddwd(product, factor, factor)
+          k.vpaddd(sum, sum, product)
+        } else if isWide {
+          k.vpdpbusd(sum, factor, factor)
+        } else {
+          k.vpdpbusdVEX(sum, factor, factor)
+        }
+      }
+      return Self.rate(
+        of: code, "integer_peak", workers, rounds: 50_000,
+        operations: accumulatorCount * Register.laneCount * (hasByteProducts ? 4 : 2) * 2)
+    }
+    return isWide ? rate(Zmm.self) : rate(Ymm.self)
   }
 
   /// The rate of a loop with so many operations in each of its rounds, whose number is its argument; nil where the system
@@ -120,13 +149,13 @@ public struct MachineLimits: Sendable, Equatable {
   }
 
   /// Code that multiplies and adds in every accumulator, as many times as its argument says.
-  private static func multiplyAddLoop<Register: VectorRegister>(_ kind: Register.Type) -> Assembler {
-    let k = Assembler(), factor = accumulatorCount
+  private static func loop(_ multiplyAdd: (Assembler, _ sum: Int) -> Void) -> Assembler {
+    let k = Assembler()
     for number in 0...accumulatorCount { k.vxorps(Xmm(number), Xmm(number), Xmm(number)) }
     let top = k.newLabel()
     k.align(32)
     k.bind(top)
-    for sum in 0..<accumulatorCount { k.vfmadd231ps(Register(sum), Register(factor), Register(factor)) }
+    for sum in 0..<accumulatorCount { multiplyAdd(k, sum) }
     k.dec(.rdi)
     k.jump(.ne, top)
     k.vzeroupper()

@@ -45,14 +45,38 @@ def test_steps_of_tiles_have_a_limit_of_their_own():
     assert model.profile(np.zeros((4, 16, 16, 64), np.float32), repeats=1).tile_operations_per_second is None
     model.set_precision("bfloat16")
     profile = model.profile(np.zeros((4, 16, 16, 64), np.float32), repeats=1)
-    said = {row.layer: row.instruction for row in model.precision()}
-    assert all(step.instruction == said[name] for step in profile.steps for name in step.layers)
-    by_tiles = [step for step in profile.steps if step.instruction == "amx_bf16"]
+    said = {row.layer: row.dtype for row in model.precision()}
+    assert all(step.dtype == said[name] for step in profile.steps for name in step.layers)
+    by_tiles = [step for step in profile.steps if step.instruction == "tdpbf16ps"]
     assert bool(by_tiles) == (profile.tile_operations_per_second is not None)
     assert bool(by_tiles) == ("by tiles of bfloat16" in str(profile))
     for step in by_tiles:
         shortest = max(step.operations / profile.tile_operations_per_second, step.bytes / profile.bytes_per_second)
         assert step.share_of_limit == pytest.approx(shortest / step.seconds)
+
+
+def test_steps_of_a_quantised_model_say_their_type_and_instruction_and_have_its_limit():
+    inputs = layers.Input((16, 16, 64))
+    model = models.Model(inputs, layers.Conv2D(64, 3, padding="same", name="conv")(inputs))
+    x = np.random.default_rng(1).random((4, 16, 16, 64), np.float32)
+    quantized = swiftcnn.quantize(model, x)
+    profile, report = quantized.profile(x, repeats=1), quantized.quantization_report()
+    conv = next(step for step in profile.steps if "conv" in step.layers)
+    assert conv.dtype == "int8"
+    assert conv.instruction == next(step for step in report.steps if "conv" in step.layers).instruction
+    row = next(line for line in str(profile).splitlines() if line.endswith(f"  {conv.name}"))
+    assert {"int8", conv.instruction} <= set(row.split())
+    if conv.instruction == "tdpbusd":
+        rate = 2 * profile.tile_operations_per_second
+    elif conv.instruction == "portable":
+        rate = profile.operations_per_second
+    else:
+        assert conv.instruction in ("vpdpbusd", "vpmaddwd")
+        rate = profile.integer_operations_per_second
+    assert rate > 1e8
+    shortest = max(conv.operations / rate, conv.bytes / profile.bytes_per_second)
+    assert conv.share_of_limit == pytest.approx(shortest / conv.seconds)
+    assert model.profile(x, repeats=1).integer_operations_per_second is None
 
 
 def test_the_batch_size_says_how_many_images_are_measured(model, images):

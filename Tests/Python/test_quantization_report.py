@@ -34,7 +34,7 @@ def test_a_report_has_levels_noise_and_instructions(tmp_path, quantized):
     assert 20 < step.signal_to_noise < 60
     assert sum(step.error_share or 0 for step in report.steps) == pytest.approx(1, abs=1e-3)
     instructions = {row.layer: row.instruction for row in quantized.precision()}
-    assert step.instruction in ("tdpbusd", "vpdpbusd", instructions["layer2.1.conv1"])
+    assert step.instruction in ("tdpbusd", "vpdpbusd", "vpmaddwd", instructions["layer2.1.conv1"])
     assert report.images == 8 and report.reference == "the model it was made of" and report.islands == []
     assert json.loads(report.to_json()) == report.to_dict()
     assert report.to_dict()["steps"][0]["layers"] == list(report.steps[0].layers)

@@ -43,16 +43,16 @@ import Testing
     let model = try Model("resnet18", options: ModelOptions(inputShape: [32, 32, 3], classes: 10))
     model.setPrecision(.bfloat16)
     let profile = try model.profile(Tensor(zeros: [1, 32, 32, 3]).view, repeats: 1)
-    let tiles = profile.steps.filter { $0.instruction == "amx_bf16" }
-    let instructions = Dictionary(
-      try model.layerPrecisions().map { ($0.layer, $0.instruction) }, uniquingKeysWith: { first, _ in first })
+    let tiles = profile.steps.filter { $0.instruction == "tdpbf16ps" }
+    let elements = Dictionary(
+      try model.layerPrecisions().map { ($0.layer, $0.element) }, uniquingKeysWith: { first, _ in first })
     for step in profile.steps {
-      for layer in step.layers { #expect(step.instruction == instructions[layer], "\(layer)") }
+      for layer in step.layers { #expect(step.element == elements[layer], "\(layer)") }
       let rate =
         switch step.instruction {
-        case "amx_bf16": try #require(profile.tileOperationsPerSecond)
+        case "tdpbf16ps": try #require(profile.tileOperationsPerSecond)
         // Products of pairs, where they are fast.
-        case "avx512_bf16": try 2 * #require(CodeTarget.host).bfloat16Rate * profile.operationsPerSecond
+        case "vdpbf16ps": try 2 * #require(CodeTarget.host).bfloat16Rate * profile.operationsPerSecond
         default: profile.operationsPerSecond
         }
       let arithmetic = Double(step.operations) / rate
@@ -64,6 +64,33 @@ import Testing
     // Elsewhere there is nothing to be said of tiles.
     model.setPrecision(.float32)
     #expect(try model.profile(Tensor(zeros: [1, 32, 32, 3]).view, repeats: 1).tileOperationsPerSecond == nil)
+  }
+
+  @Test func theLimitOfLevelsIsThatOfTheInstructionThatMultipliesThem() throws {
+    let model = try Model("resnet18", options: ModelOptions(inputShape: [32, 32, 3], classes: 10))
+    let x = try imageData(2, height: 32, channels: 3, classes: 10).x
+    let profile = try model.quantized(calibration: x).profile(x.view, repeats: 1)
+    let ofLevels = profile.steps.filter { $0.element == .int8 && $0.operations > 0 }
+    #expect(ofLevels.count > 15)
+    for step in ofLevels {
+      let rate =
+        switch step.instruction {
+        case "tdpbusd": try 2 * #require(profile.tileOperationsPerSecond)
+        case "vpdpbusd", "vpmaddwd": try #require(profile.integerOperationsPerSecond)
+        default: profile.operationsPerSecond
+        }
+      #expect(["tdpbusd", "vpdpbusd", "vpmaddwd", "portable"].contains(step.instruction), "\(step.name)")
+      let shortest = max(Double(step.operations) / rate, Double(step.byteCount) / profile.bytesPerSecond)
+      #expect(abs(step.shortestSeconds / shortest - 1) < 1e-3, "\(step.name)")
+      let row = profile.text.split(separator: "\n").first { $0.hasSuffix("  \(step.name)") } ?? ""
+      #expect(row.split(separator: " ").contains("int8") && row.contains(" \(step.instruction) "), "\(step.name)")
+    }
+    let inVectors = ofLevels.contains { $0.instruction.hasPrefix("vp") }
+    #expect(inVectors == (profile.integerOperationsPerSecond != nil))
+    #expect(profile.text.contains(" GOP/s of int8, ") == inVectors)
+    #expect(profile.json.contains(#""integer_operations_per_second":null"#) != inVectors)
+    // Elsewhere there is nothing to be said of it.
+    #expect(try model.profile(x.view, repeats: 1).integerOperationsPerSecond == nil)
   }
 
   @Test func theTraceHasEachStepAndWhenThreadsWereAtWorkInIt() throws {

@@ -36,12 +36,14 @@ public struct StepCost: Sendable, Equatable {
   public var operations = 0
   /// What carries them out.
   public var unit = ArithmeticUnit.vectors
-  /// How many it carries out in the time of one on the unit's usual numbers: of bfloat16 on vectors other than of float32.
+  /// How many it carries out in the time of one on the unit's usual numbers: in tiles bfloat16, on vectors float32 if not integers.
   public var rate = 1.0
   /// Bytes of the operands and results.
   public var byteCount = 0
   /// The precision that it computes in.
   public var precision = Precision.float32
+  /// Whether it computes in integers, or makes floats of them or them of floats.
+  public var isOfIntegers = false
   /// The instructions that it is made of: `avx512`, `avx2`, or `portable` where no code is generated for it.
   public var instruction = "portable"
   /// Why it is not computed in the precision that was asked for; empty where it is.
@@ -50,6 +52,22 @@ public struct StepCost: Sendable, Equatable {
   public var implementation = ""
   /// How many cycles it takes each of the workers, as placement expected.
   public var cycles = 0.0
+
+  /// The type of its numbers.
+  public var element: ElementType { isOfIntegers ? .int8 : precision.element }
+
+  /// The instruction of its products where the instructions that it is made of have but one for them, else these.
+  public var productInstruction: String {
+    guard operations > 0 else { return instruction }
+    return switch instruction {
+    case "amx_int8": "tdpbusd"
+    case "amx_bf16": "tdpbf16ps"
+    case "avx512_vnni", "avx_vnni": "vpdpbusd"
+    case "avx512_bf16": "vdpbf16ps"
+    case "avx512", "avx2": isOfIntegers ? "vpmaddwd" : instruction
+    default: instruction
+    }
+  }
 }
 
 /// The work of a step. Must not allocate.

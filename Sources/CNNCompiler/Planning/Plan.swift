@@ -246,7 +246,9 @@ extension Graph {
   /// What the kernel of a placed node says of its cost, or else what the types say.
   fileprivate func stepCost(ofNodeAt position: Int) -> StepCost {
     let node = nodes[position]
-    var cost = (node.operation as? Placed)?.lowered.cost ?? StepCost()
+    let placed = node.operation as? Placed
+    var cost = placed?.lowered.cost ?? StepCost()
+    cost.isOfIntegers = placed?.operation.isOfIntegers ?? false
     let results = node.results.map(type)
     cost.byteCount = (node.operands.map(type) + results).reduce(0) { $0 + $1.byteCount }
     if cost.shape.isEmpty { cost.shape = results.map { describe($0.shape) }.joined(separator: ", ") }

@@ -26,18 +26,18 @@ extension Graph {
     let isConstant = form.constants, consumers = form.consumers()
     // What integers have gone into, and what integers are made of.
     var isBehind = Array(repeating: false, count: form.valueCount), isBefore = isBehind
-    for node in form.nodes where node.isOfIntegers || node.operands.contains(where: { isBehind[$0.index] }) {
+    for node in form.nodes where node.operation.isOfIntegers || node.operands.contains(where: { isBehind[$0.index] }) {
       node.results.forEach { isBehind[$0.index] = true }
     }
     for node in form.nodes.reversed() {
       let readers = node.results.flatMap { consumers[$0.index] }.map { form.nodes[$0] }
-      if readers.contains(where: { $0.isOfIntegers || isBefore[$0.results[0].index] }) {
+      if readers.contains(where: { $0.operation.isOfIntegers || isBefore[$0.results[0].index] }) {
         node.results.forEach { isBefore[$0.index] = true }
       }
     }
     var islands: [FloatIsland] = []
     for node in form.nodes {
-      guard let result = node.results.first, !node.isOfIntegers, !isConstant[result.index],
+      guard let result = node.results.first, !node.operation.isOfIntegers, !isConstant[result.index],
         isBehind[result.index], isBefore[result.index],
         let original = source.value(named: node.name).flatMap(source.node(defining:))
       else { continue }
@@ -48,9 +48,9 @@ extension Graph {
   }
 }
 
-extension Node {
+extension Operation {
   /// Whether it computes in integers, or makes floats of them or them of floats.
-  var isOfIntegers: Bool { operation is any QuantizedOperation || operation is QuantizedConvolution2D }
+  var isOfIntegers: Bool { self is any QuantizedOperation || self is QuantizedConvolution2D }
 }
 
 extension QuantizedSteps {

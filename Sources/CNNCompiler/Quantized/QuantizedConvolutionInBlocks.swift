@@ -61,6 +61,8 @@ struct QuantizedConvolutionInBlocks: Implementation {
       workers: placement.workers, library: library)
     let weight = placement.type(of: node.operands[1])
     var cost = StepCost(of: convolution.geometry)
+    cost.operations = convolution.operations
+    (cost.unit, cost.rate) = products.arithmetic(on: library.target)
     let packing = FilterPackingStep(
       name: "\(name) of bytes \(cost.shape)", element: .int8, count: convolution.filterCount
     ) { arguments, floats, _ in

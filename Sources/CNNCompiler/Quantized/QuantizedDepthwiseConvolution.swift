@@ -38,6 +38,7 @@ struct QuantizedDepthwiseConvolution: Implementation {
       library: library)
     let weight = placement.type(of: node.operands[1])
     var cost = StepCost(of: convolution.geometry)
+    cost.unit = .integers
     let packing = FilterPackingStep(
       name: "rows of bytes \(cost.shape)", element: .int8, count: convolution.filterCount
     ) { arguments, floats, _ in

@@ -11,38 +11,12 @@ public struct StepOutline: Sendable, Equatable {
   public let result: String
   /// How it is computed.
   public let cost: StepCost
-  /// Whether it is computed in integers.
-  public let isOfIntegers: Bool
   /// The levels of its result; nil where that is floats.
   public let levels: ByteLevels?
   /// The levels of its weight; nil where it has none that is rounded.
   public let weight: WeightLevels?
   /// The names of its weights and biases.
   public let parameters: [String]
-
-  /// The instruction of its products where the instructions that it is computed with have but one for them, else these.
-  public var instruction: String {
-    guard cost.operations > 0 else { return cost.instruction }
-    return switch cost.instruction {
-    case "amx_int8": "tdpbusd"
-    case "amx_bf16": "tdpbf16ps"
-    case "avx512_vnni", "avx_vnni": "vpdpbusd"
-    case "avx512_bf16": "vdpbf16ps"
-    default: cost.instruction
-    }
-  }
-}
-
-extension Plan {
-  /// Of each of `stepCosts` whether it computes in integers.
-  public var areOfIntegers: [Bool] {
-    var integers: Set<String> = []
-    for node in graph.nodes {
-      let operation = (node.operation as? Placed)?.operation
-      if operation is any QuantizedOperation || operation is QuantizedConvolution2D { integers.insert(node.name) }
-    }
-    return stepCosts.map { integers.contains($0.name) }
-  }
 }
 
 extension Compiler {
@@ -50,7 +24,6 @@ extension Compiler {
   /// - Parameter plan: as `inferencePlan` made it of `network`.
   public static func outline(of plan: Plan, network: Graph) throws(CNNError) -> [StepOutline] {
     let source = try network.inferenceForm()
-    let areOfIntegers = plan.areOfIntegers
     var result: [StepOutline] = []
     for (index, names) in try layers(of: plan, network: network).enumerated() {
       let nodes = names.compactMap { source.value(named: $0).flatMap(source.node(defining:)) }
@@ -66,7 +39,6 @@ extension Compiler {
           // What is only rounded is the network's input.
           layers: layers.isEmpty ? last.operands.map(source.name(of:)) : layers.map(\.name),
           operation: (layers.first ?? last).operation.kind, result: last.name, cost: plan.stepCosts[index].cost,
-          isOfIntegers: areOfIntegers[index],
           levels: (last.operation as? FakeQuantize)?.byteLevels ?? QuantizedSteps(source).levels(of: last.results[0]),
           weight: weights.first, parameters: parameters))
     }

@@ -254,6 +254,9 @@ extension TileConvolution: ByteConvolution {
   /// What it multiplies by on a target.
   public static func instruction(on target: CodeTarget) -> String { "amx_int8" }
 
+  /// A tile's row holds twice as many bytes as numbers of bfloat16, and takes as long.
+  public static func arithmetic(on target: CodeTarget) -> (unit: ArithmeticUnit, rate: Double) { (.tiles, 2) }
+
   /// Why it cannot compute a convolution of levels; nil where it can.
   public static func refusal(ofBytes g: ConvolutionGeometry, isPicture: Bool, _ target: CodeTarget) -> String? {
     guard TileProductKernel.isPossibleOfBytes(on: target) else {

@@ -13,6 +13,9 @@ public protocol ByteConvolution: Sendable {
   /// What it multiplies by on a target.
   static func instruction(on target: CodeTarget) -> String
 
+  /// What multiplies on a target, and how many products it carries out in the time of one of the unit's usual numbers.
+  static func arithmetic(on target: CodeTarget) -> (unit: ArithmeticUnit, rate: Double)
+
   /// Why it cannot compute a convolution, in a few words; nil where it can.
   /// - Parameter isPicture: whether the image is NHWC, few channels of a picture; else it is in blocks.
   static func refusal(ofBytes g: ConvolutionGeometry, isPicture: Bool, _ target: CodeTarget) -> String?
@@ -38,6 +41,8 @@ public protocol ByteConvolution: Sendable {
   var geometry: ConvolutionGeometry { get }
   /// The result.
   var output: BlockedTensor { get }
+  /// Multiplications and additions in the products, without Winograd's transforms.
+  var operations: Int { get }
   /// The bytes of the packed filter.
   var filterCount: Int { get }
   /// The numbers of the bias, and how many multipliers there are.
@@ -63,6 +68,14 @@ public protocol ByteConvolution: Sendable {
 }
 
 extension ByteConvolution {
+  /// Integers in vector registers.
+  public static func arithmetic(on target: CodeTarget) -> (unit: ArithmeticUnit, rate: Double) {
+    (.integers, 1)
+  }
+
+  /// Those of the definition.
+  public var operations: Int { geometry.operationCount }
+
   /// Why an image as it lies is not convolved by products; nil where it is.
   static func refusal(ofImage g: ConvolutionGeometry, isPicture: Bool) -> String? {
     isPicture ? BytePicture.refusal(g) : g.productRefusal

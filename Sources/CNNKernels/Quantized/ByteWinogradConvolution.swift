@@ -53,6 +53,8 @@ public struct ByteWinogradConvolution: ByteConvolution {
       zeroPoint: zeroPoints.first ?? 0, workers: workers, library: library)
   }
 
+  /// Multiplications and additions in the products.
+  public var operations: Int { geometry.operations(products: WinogradTiles.products(.f2, output)) }
   /// The bytes of the packed filter.
   public var filterCount: Int { schedule.packing.count * 4 }
   /// The numbers of the bias, and of the multipliers.

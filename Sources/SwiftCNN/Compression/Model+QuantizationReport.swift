@@ -178,13 +178,13 @@ extension Model {
     let steps = try outlineForOne().map { step in
       QuantizationReport.Step(
         layers: step.layers, operation: step.operation,
-        type: step.isOfIntegers ? "int8" : step.cost.precision.rawValue, instruction: step.instruction,
+        type: step.cost.element.rawValue, instruction: step.cost.productInstruction,
         scale: step.levels.map { Double($0.scale) }, zeroPoint: step.levels.map { Int($0.zeroPoint) },
         weightScales: step.weight.flatMap { weight in
           guard let least = weight.scales.min(), let most = weight.scales.max() else { return nil }
           return Double(least)...Double(most)
         }, signalToNoise: noise?.decibels[step.result], errorShare: noise.flatMap { $0.share(of: step) },
-        reason: step.isOfIntegers
+        reason: step.cost.isOfIntegers
           ? "" : record.reason(step.layers) ?? step.layers.compactMap { reasons[$0] }.first ?? "")
     }
     return QuantizationReport(

@@ -37,13 +37,12 @@ extension Model {
   public func layerPrecisions() throws(CNNError) -> [LayerPrecision] {
     try lock.reading { () throws(CNNError) in
       let plan = try planForOne()
-      return zip(try Compiler.layers(of: plan, network: network), zip(plan.stepCosts, plan.areOfIntegers)).flatMap {
-        names, step in
-        let (cost, isOfIntegers) = (step.0.cost, step.1)
+      return zip(try Compiler.layers(of: plan, network: network), plan.stepCosts).flatMap { names, step in
+        let cost = step.cost
         return names.map { name in
           LayerPrecision(
-            layer: name, element: isOfIntegers ? .int8 : cost.precision.element, instruction: cost.instruction,
-            reason: isOfIntegers ? "it is quantised" : cost.reason)
+            layer: name, element: cost.element, instruction: cost.instruction,
+            reason: cost.isOfIntegers ? "it is quantised" : cost.reason)
         }
       }
     }

@@ -99,15 +99,16 @@ extension Model {
     let limits = try MachineLimits.measured(threads: Threads.count, of: Set(rows.map(\.unit)))
     let steps = zip(rows, measurement.medians).map { row, median in
       Profile.Step(
-        pass: row.pass, layers: row.layers, algorithm: row.algorithm, instruction: row.instruction, shape: row.shape,
-        seconds: Double(max(median, 1)) * 1e-9, predictedSeconds: limits.seconds(cycles: row.cycles),
-        operations: row.operations, byteCount: row.byteCount,
+        pass: row.pass, layers: row.layers, algorithm: row.algorithm, element: row.element,
+        instruction: row.instruction, shape: row.shape, seconds: Double(max(median, 1)) * 1e-9,
+        predictedSeconds: limits.seconds(cycles: row.cycles), operations: row.operations, byteCount: row.byteCount,
         shortestSeconds: limits.seconds(
           operations: Int(Double(row.operations) / row.rate), by: row.unit, byteCount: row.byteCount))
     }
     return Profile(
       model: name, imageCount: images, threadCount: Threads.count, precision: precision, repeats: measurement.count,
       operationsPerSecond: limits.operationsPerSecond,
+      integerOperationsPerSecond: rows.contains { $0.unit == .integers } ? limits.integerOperationsPerSecond : nil,
       tileOperationsPerSecond: rows.contains { $0.unit == .tiles } ? limits.tileOperationsPerSecond : nil,
       bytesPerSecond: limits.bytesPerSecond, steps: steps, fastest: measurement.fastest)
   }
@@ -118,6 +119,7 @@ private struct ProfileRow {
   let pass: Profile.Pass?
   let layers: [String]
   let algorithm, instruction, shape: String
+  var element = ElementType.float32
   var operations = 0
   var unit = ArithmeticUnit.vectors, rate = 1.0
   let byteCount: Int
@@ -126,7 +128,7 @@ private struct ProfileRow {
 
   init(_ layers: [String], _ cost: StepCost, pass: Profile.Pass? = nil) {
     (self.pass, self.layers, algorithm, shape) = (pass, layers, cost.algorithm, cost.shape)
-    (instruction, unit, rate) = (cost.instruction, cost.unit, cost.rate)
+    (element, instruction, unit, rate) = (cost.element, cost.productInstruction, cost.unit, cost.rate)
     (operations, byteCount, cycles) = (cost.operations, cost.byteCount, cost.cycles)
   }
 

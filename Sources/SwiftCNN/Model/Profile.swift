@@ -23,7 +23,10 @@ public struct Profile: Sendable, Equatable {
     public let layers: [String]
     /// How it is computed.
     public let algorithm: String
-    /// The instructions that it is computed with, as `LayerPrecision` says them.
+    /// The type of its numbers; `int8` for the levels of a quantised model.
+    public let element: ElementType
+    /// The instruction of its products, as `vpdpbusd`, where the instructions that it is computed with have but one for
+    /// them; else these, as `LayerPrecision` says them.
     public let instruction: String
     /// The sizes of one image.
     public let shape: String
@@ -35,7 +38,8 @@ public struct Profile: Sendable, Equatable {
     public let operations: Int
     /// Bytes of what it reads and writes, weights too.
     public let byteCount: Int
-    /// The time in which the machine could do this at best, by what carries out its operations: tiles, or vectors.
+    /// The time in which the machine could do this at best, by what carries out its operations on numbers of its type:
+    /// tiles, or vectors.
     public let shortestSeconds: Double
 
     /// The layers in one text, as `conv1 + bn1 + relu`.
@@ -61,6 +65,9 @@ public struct Profile: Sendable, Equatable {
   public let repeats: Int
   /// Multiplications and additions of float32 that all threads can do in a second, as measured.
   public let operationsPerSecond: Double
+  /// Those of integers of 8 bits that all threads can do in vector registers in a second, as measured; nil where no step
+  /// computes by those.
+  public let integerOperationsPerSecond: Double?
   /// Those of bfloat16 that all threads can do in tiles in a second, as measured; nil where no step computes by tiles.
   public let tileOperationsPerSecond: Double?
   /// Bytes that all threads can read from memory in a second, as measured.
@@ -95,13 +102,17 @@ extension Profile: CustomStringConvertible {
   /// A table with a row for each step and one for the sum; of a training step one for each pass, too.
   public var text: String {
     // Names last, since those of many layers are long.
-    let head = ["step", "ms", "predicted", "time", "GFLOP/s", "limit", "bytes", "GB/s", "algorithm", "shape", "layers"]
+    let head = [
+      "step", "ms", "predicted", "time", "GFLOP/s", "limit", "bytes", "GB/s", "algorithm", "type",
+      "instruction", "shape", "layers",
+    ]
     let total = seconds
     var rows = steps.enumerated().map { index, step in
       [
         "\(index + 1)", decimal(step.seconds * 1e3, 4), predicted([step]), percent(step.seconds / total),
         step.operations == 0 ? "" : decimal(step.gigaflops, 1), percent(step.shareOfLimit), bytes(step.byteCount),
-        decimal(step.gigabytesPerSecond, 1), step.algorithm, step.shape, step.name,
+        decimal(step.gigabytesPerSecond, 1), step.algorithm, step.element.rawValue, step.instruction, step.shape,
+        step.name,
       ]
     }
     func predicted(_ steps: [Step]) -> String {
@@ -115,7 +126,7 @@ extension Profile: CustomStringConvertible {
       return [
         title, decimal(seconds * 1e3, 4), predicted(steps), percent(seconds / total),
         decimal(Double(operations) / seconds * 1e-9, 1), percent(shortest / seconds), bytes(byteCount),
-        decimal(Double(byteCount) / seconds * 1e-9, 1), "", "", "",
+        decimal(Double(byteCount) / seconds * 1e-9, 1), "", "", "", "", "",
       ]
     }
     var sums = isOfTraining ? Pass.allCases.map { pass in sum("", steps.filter { $0.pass == pass }) } : []
@@ -135,6 +146,7 @@ extension Profile: CustomStringConvertible {
       + "thread\(threadCount == 1 ? "" : "s"), median of \(repeats)"
       + (precision == .float32 ? "\n" : ", precision \(precision.rawValue)\n")
       + "limit of this machine: \(decimal(operationsPerSecond * 1e-9, 1)) GFLOP/s, "
+      + (integerOperationsPerSecond.map { "\(decimal($0 * 1e-9, 1)) GOP/s of int8, " } ?? "")
       + (tileOperationsPerSecond.map { "\(decimal($0 * 1e-9, 1)) GFLOP/s by tiles of bfloat16, " } ?? "")
       + "\(decimal(bytesPerSecond * 1e-9, 1)) GB/s"
     let body = lines.dropFirst().dropLast(sums.count)
@@ -146,8 +158,8 @@ extension Profile: CustomStringConvertible {
     let rows = steps.map { step in
       object([
         ("pass", step.pass.map { .string($0.rawValue) } ?? .null), ("layers", .array(step.layers.map(JSON.string))),
-        ("algorithm", .string(step.algorithm)), ("instruction", .string(step.instruction)),
-        ("shape", .string(step.shape)), ("seconds", .number(step.seconds)),
+        ("algorithm", .string(step.algorithm)), ("dtype", .string(step.element.rawValue)),
+        ("instruction", .string(step.instruction)), ("shape", .string(step.shape)), ("seconds", .number(step.seconds)),
         ("predicted_seconds", step.predictedSeconds.map { .number($0) } ?? .null),
         ("operations", .integer(Int64(step.operations))), ("bytes", .integer(Int64(step.byteCount))),
         ("gigaflops", .number(step.gigaflops)), ("gigabytes_per_second", .number(step.gigabytesPerSecond)),
@@ -159,6 +171,7 @@ extension Profile: CustomStringConvertible {
         ("model", .string(model)), ("images", .integer(Int64(imageCount))), ("threads", .integer(Int64(threadCount))),
         ("precision", .string(precision.rawValue)), ("repeats", .integer(Int64(repeats))),
         ("operations_per_second", .number(operationsPerSecond)),
+        ("integer_operations_per_second", integerOperationsPerSecond.map { .number($0) } ?? .null),
         ("tile_operations_per_second", tileOperationsPerSecond.map { .number($0) } ?? .null),
         ("bytes_per_second", .number(bytesPerSecond)), ("seconds", .number(seconds)), ("steps", .array(rows)),
       ]))
@@ -189,8 +202,8 @@ extension Profile: CustomStringConvertible {
     for (step, time) in zip(steps, fastest) {
       let arguments = object([
         ("pass", step.pass.map { .string($0.rawValue) } ?? .null),
-        ("algorithm", .string(step.algorithm)), ("instruction", .string(step.instruction)),
-        ("shape", .string(step.shape)),
+        ("algorithm", .string(step.algorithm)), ("dtype", .string(step.element.rawValue)),
+        ("instruction", .string(step.instruction)), ("shape", .string(step.shape)),
         ("GFLOP/s", .number(step.gigaflops)), ("GB/s", .number(step.gigabytesPerSecond)),
         ("share of limit", .number(step.shareOfLimit)), ("bytes", .integer(Int64(step.byteCount))),
       ])

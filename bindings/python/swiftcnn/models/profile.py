@@ -20,7 +20,10 @@ class Step(NamedTuple):
         pass_: the part of a training step: ``"forward"``, ``"backward"`` or ``"update"``; None in a prediction.
         layers: the names of the layers.
         algorithm: how it is computed.
-        instruction: the instructions that it is computed with, as ``Model.precision`` says them.
+        dtype: the type of its numbers: ``"float32"``, ``"bfloat16"``, or ``"int8"`` for the levels of a quantised
+            model.
+        instruction: that of its products, as ``"vpdpbusd"``, where the instructions that it is computed with have but
+            one for them; else these, as ``Model.precision`` says them.
         shape: the sizes of one image.
         seconds: the median time.
         predicted_seconds: the time by the model that the implementation was chosen by, at the processor's clock; None
@@ -29,13 +32,14 @@ class Step(NamedTuple):
         bytes: of what it reads and writes, weights too.
         gigaflops: billions of these operations in a second.
         gigabytes_per_second: billions of bytes in a second.
-        share_of_limit: how near it comes to what the machine can do, in tiles or in vectors, 1 being there. What lies
-            in the caches can be read faster than memory, so that it can be more.
+        share_of_limit: how near it comes to what the machine can do with numbers of its type, in tiles or in vectors, 1
+            being there. What lies in the caches can be read faster than memory, so that it can be more.
     """
 
     pass_: str | None
     layers: tuple[str, ...]
     algorithm: str
+    dtype: str
     instruction: str
     shape: str
     seconds: float
@@ -63,6 +67,8 @@ class Profile:
         repeats: how often it was measured.
         operations_per_second: multiplications and additions of float32 that all threads can do in a second, as
             measured.
+        integer_operations_per_second: those of integers of 8 bits that all threads can do in vector registers in a
+            second, as measured; None where no step computes by those.
         tile_operations_per_second: those of bfloat16 that all threads can do in tiles in a second, as measured; None
             where no step computes by tiles.
         bytes_per_second: bytes that all threads can read from memory in a second, as measured.
@@ -76,6 +82,7 @@ class Profile:
     precision: str
     repeats: int
     operations_per_second: float
+    integer_operations_per_second: float | None
     tile_operations_per_second: float | None
     bytes_per_second: float
     seconds: float
