@@ -85,6 +85,24 @@ def test_depthwise_inputs_of_a_scale_a_channel_are_integers(name, stride, mixed)
     assert not read.quantization_report(given).islands
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_depthwise_convolution_that_gives_a_scale_a_channel_is_computed_as_others(mixed):
+    net, x, count = Net(), pixels(2, 3, 12, 11), 70
+    activation, zero = ACTIVATIONS["silu"]
+    y = activation(net, conv(net, pair(net, "x", 0.02, SIGNED), 3, count, 1))
+    for _ in range(2):
+        y = channels(net, y, count, zero, largest=4.0, mixed=mixed)
+        y = activation(net, conv(net, y, 1, count, 3, group=count, pads=[1] * 4))
+    model = net.model(["n", 3, 12, 11], pair(net, y, 0.02, zero), 20)
+    read = swiftcnn.onnx.load(model)
+    apart = steps(read, model, x, 0.02)
+    assert apart.max() < 2.001 and (apart > 0.5).mean() < 0.05
+    rows = [row for row in read.precision() if "Conv" in row.layer]
+    assert len(rows) == 3 and {row.dtype for row in rows} == {"int8"}
+    # Wherever code is generated, it is for all of them.
+    assert len({row.instruction == "portable" for row in rows}) == 1
+
+
 def test_scales_of_channels_are_kept_in_files_and_training(tmp_path):
     net, x = Net(), pixels(4, 3, 12, 11)
     y = net("Flatten", net("GlobalAveragePool", depthwise(net, "silu")))

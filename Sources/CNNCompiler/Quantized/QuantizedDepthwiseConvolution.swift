@@ -36,7 +36,6 @@ struct QuantizedDepthwiseConvolution: Implementation {
     let convolution = try QuantizedDepthwise(
       placement.geometry(of: node), zeroPoints: operation.zeroPoints, operation.requantization,
       library: library)
-    let weight = placement.type(of: node.operands[1])
     var cost = StepCost(of: convolution.geometry)
     cost.unit = .integers
     let packing = FilterPackingStep(
@@ -47,9 +46,7 @@ struct QuantizedDepthwiseConvolution: Implementation {
     let weights = try placement.weights(of: candidate, operation, packing, lanes: convolution.channelCount) {
       convolution.order($0)
     }
-    let multipliers = convolution.order(
-      operation.requantization.multipliers(
-        levels, outputs: weight.shape[0], lanes: convolution.channelCount, vector: 1))
+    let multipliers = convolution.multipliers(levels)
     cost.algorithm = name + operation.suffix
     try placement.add(
       candidate, [images[0]] + weights,

@@ -50,7 +50,7 @@ struct DepthwiseByteKernel: Hashable, Sendable {
     [
       "depthwise_int8", target.hasByteProducts ? "vnni" : target.vectorName, "x\(4 * lanes)",
       "\(taps)s\(stride)g\(groups)",
-      "w\(outputs)", requantizing.suffix, hasZeroPoints ? "each" : nil,
+      "w\(outputs)", requantizing.suffix, hasZeroPoints ? "borders" : nil,
     ].compactMap { $0 }.joined(separator: "_")
   }
 
@@ -68,8 +68,10 @@ struct DepthwiseByteArguments {
   var rows: UnsafePointer<UnsafeRawPointer>
   /// For every row of results, group of rows, and column of the window four vectors of weights.
   var filter: UnsafeRawPointer
-  /// Four vectors each.
-  var sums, multipliers: UnsafeRawPointer
+  /// Four vectors.
+  var sums: UnsafeRawPointer
+  /// Of each of four vectors what `Requantization.multipliers` gives for it.
+  var multipliers: UnsafeRawPointer
   /// `RepeatedNumbers` of a requantisation.
   var numbers: UnsafeRawPointer
   /// The first pixel of the first row of results.
@@ -274,12 +276,14 @@ private struct DepthwiseByteEmitter {
   private func round(_ places: [(output: Int, vector: Int)]) {
     let step = kernel.requantizing.function == nil ? places.count : inTurns
     for first in stride(from: 0, to: places.count, by: step) {
-      let own = places[first..<min(first + step, places.count)]
+      let own = places[first..<min(first + step, places.count)].map {
+        RoundedSums(
+          sum($0.output, $0.vector), offset: 0, channel: $0.vector * lanes, multipliers, vector: lanes,
+          kernel.requantizing)
+      }
       code.requantize(
-        own.map { sum($0.output, $0.vector) },
-        multipliers: own.map { .memory(multipliers[$0.vector * vectorByteCount]) },
-        kernel.requantizing, numbers, limitsBelow: false,
-        temporaries: temporaries)
+        own.map(\.register), multipliers: own.map { .memory($0.multiplier) }, scalings: own.compactMap(\.scaling),
+        kernel.requantizing, numbers, limitsBelow: false, temporaries: temporaries)
     }
   }
 

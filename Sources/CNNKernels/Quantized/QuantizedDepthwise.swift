@@ -11,8 +11,8 @@ public struct QuantizedDepthwise: Sendable {
 
   /// One, or one for each channel.
   private let zeroPoints: [UInt8]
+  private let requantization: Requantization
   private let numbers: [Float]
-  private let minimum: UInt8
   /// How many rows of results are computed by a call, and how many rows are read for them.
   private let resultRows, slots: Int
   private let target: CodeTarget
@@ -47,7 +47,6 @@ public struct QuantizedDepthwise: Sendable {
     }
     if requantization.levels == nil { return "its result is float" }
     if requantization.residual != nil { return "a residual is added" }
-    if !requantization.inverses.isEmpty { return "each channel has a scale of its own behind a function" }
     guard g.kernelHeight <= 32, g.kernelWidth <= 16, g.kernelHeight * g.kernelWidth <= 128, g.strideWidth <= 16,
       g.dilationWidth <= 16
     else { return "its windows are too large" }
@@ -105,10 +104,9 @@ public struct QuantizedDepthwise: Sendable {
       throw CNNError(.invalidArgument, "a depthwise convolution of bytes has no code: \(reason)")
     }
     let g = geometry
-    (self.geometry, self.zeroPoints, target) = (g, zeroPoints, library.target)
+    (self.geometry, self.zeroPoints, self.requantization, target) = (g, zeroPoints, requantization, library.target)
     (input, output) = (g.blockedInput.with(element: .uint8), g.blockedOutput.with(element: .uint8))
     numbers = requantization.numbers(library.target)
-    minimum = requantization.levels?.minimum ?? 0
     units = Self.units(g, library.target)
     let rows = Rows(g, library.target)
     (resultRows, slots) = (rows.results, rows.groups * library.target.rowsOfBytes)
@@ -172,6 +170,22 @@ public struct QuantizedDepthwise: Sendable {
     for (index, number) in ordered.enumerated() { numbers[index] = number }
   }
 
+  /// What the sums are multiplied by and the other numbers of each channel, as `Requantization.multipliers` says, of vectors
+  /// in the order of the kernel.
+  public func multipliers(_ weight: WeightLevels) -> [Float] {
+    let size = requantization.numbersPerChannel, order = channelOrder
+    let numbers = requantization.multipliers(
+      weight, outputs: geometry.outputChannels, lanes: channelCount, vector: 1)
+    var multipliers: [Float] = []
+    for unit in units {
+      let lanes = unit.count / 4
+      for first in stride(from: unit.first, to: unit.first + unit.count, by: lanes) {
+        for number in 0..<size { multipliers += order[first..<first + lanes].map { numbers[$0 * size + number] } }
+      }
+    }
+    return multipliers
+  }
+
   /// Packs a weight `[channels, 1, height, width]` as levels.
   public func pack(
     _ weight: UnsafePointer<Float>, _ levels: WeightLevels, into packed: UnsafeMutablePointer<Int8>, workers: Workers
@@ -205,7 +219,8 @@ public struct QuantizedDepthwise: Sendable {
   /// Computes the convolution.
   /// - Parameters:
   ///   - filter: as `pack` makes it.
-  ///   - sums: what each channel's sum begins with, and `multipliers`, in the order of the kernel.
+  ///   - sums: what each channel's sum begins with, in the order of the kernel.
+  ///   - multipliers: as `multipliers(_:)` gives them.
   ///   - workspace: `workspaceByteCount` bytes.
   public func run(
     _ x: UnsafeRawPointer, filter: UnsafePointer<Int8>, sums: UnsafePointer<Int32>, multipliers: [Float],
@@ -222,8 +237,8 @@ public struct QuantizedDepthwise: Sendable {
           let arguments = DepthwiseByteArguments(
             rows: rows, filter: filter, sums: sums, multipliers: multipliers, numbers: numbers, output: y,
             scratch: scratch, resultRows: 0, resultRowByteCount: output.rowByteCount, left: 0, inside: 0, right: 0,
-            zeroPoints: UInt32(zeroPoints.first ?? 0) * 0x0101_0101, minima: UInt32(minimum) * 0x0101_0101,
-            border: workspace)
+            zeroPoints: UInt32(zeroPoints.first ?? 0) * 0x0101_0101,
+            minima: UInt32(requantization.levels?.minimum ?? 0) * 0x0101_0101, border: workspace)
           let unit = units[unit], block = unit.first / 64
           for line in lines {
             let image = line / bands
@@ -262,7 +277,7 @@ public struct QuantizedDepthwise: Sendable {
     own.resultRows = min(resultRows, g.outputHeight - first)
     own.filter += unit.first * channelByteCount
     own.sums += unit.first * 4
-    own.multipliers += unit.first * 4
+    own.multipliers += unit.first * 4 * requantization.numbersPerChannel
     own.border = border
     for part in unit.isLast ? lastParts : parts {
       for slot in 0..<slots {

@@ -18,10 +18,14 @@ import Testing
     let weightLevels = WeightLevels(scales: scales)
     // One level around the image, or one for each channel.
     let zeroPoints = seed % 3 == 1 ? random.bytes(g.inputChannels) : [input.zeroPoint]
+    // Behind a function one scale and zero point, or one for each channel of one of them or both.
+    let hasInverses = function != nil && seed / 6 % 3 > 0
+    let inverses = hasInverses ? (0..<g.outputChannels).map { _ in random.float(0.5...9) } : []
+    let resultZeroPoints = !inverses.isEmpty && seed / 6 % 3 == 2 ? random.bytes(g.outputChannels) : []
     // With limits before the rounding, and after it.
     let requantization = Requantization(
       input: input.scale, residual: nil, function: function, levels: result,
-      largestWeightScale: seed % 2 == 0 ? 0.01 : .infinity)
+      largestWeightScale: seed % 2 == 0 ? 0.01 : .infinity, inverses: inverses, zeroPoints: resultZeroPoints)
     let taps = g.kernelHeight * g.kernelWidth, lanes = (g.outputChannels + 63) / 64 * 64
     var filter = [Int8](repeating: 0, count: g.weightCount), sums = [Int32](repeating: 0, count: lanes)
     weight.withUnsafeBufferPointer { weight in
@@ -48,7 +52,7 @@ import Testing
       let workspace = try Memory(count: depthwise.workspaceByteCount(workers), of: .uint8, for: "test")
       withExtendedLifetime((images, workspace)) {
         depthwise.run(
-          images.base, filter: packed, sums: ordered, multipliers: depthwise.order(multipliers), into: y.base,
+          images.base, filter: packed, sums: ordered, multipliers: depthwise.multipliers(weightLevels), into: y.base,
           workspace: workspace.base, workers: workers)
       }
       let numbers = y.numbers
