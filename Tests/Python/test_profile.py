@@ -93,6 +93,29 @@ def test_the_trace_is_one_of_complete_events(model, images, tmp_path):
     assert all(event["dur"] > 0 for event in rows)
 
 
+def test_a_trace_is_written_whole_or_not_at_all(model, images, tmp_path):
+    profile = model.profile(images, repeats=1)
+    place, link = tmp_path / "trace.json", tmp_path / "link.json"
+    profile.save_trace(bytes(place))
+    whole = place.read_text()
+    link.symlink_to(place)
+    with pytest.raises(TypeError, match="path must be a path, got 3"):
+        profile.save_trace(3)
+    with pytest.raises(FileNotFoundError, match="none"):
+        profile.save_trace(tmp_path / "none" / "trace.json")
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as a full disk
+    try:
+        with pytest.raises(OSError):
+            profile.save_trace(link)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert place.read_text() == whole and sorted(tmp_path.iterdir()) == [link, place]
+    profile.save_trace(link)
+    assert link.is_symlink() and json.loads(place.read_text()) and len(list(tmp_path.iterdir())) == 2
+
+
 def test_the_profile_of_a_training_step_has_its_passes_and_changes_nothing(images):
     model = swiftcnn.create_model("resnet20", input_shape=(16, 16, 3), classes=4)
     labels = np.array([0, 1, 2, 3])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from ._checks import path_of
+from ._files import write_text
 
 
 def save_svg(document: str, path: object, name: str) -> None:
@@ -18,13 +18,4 @@ def save_svg(document: str, path: object, name: str) -> None:
     place = os.fsdecode(path_of(path, name))
     if not place.lower().endswith(".svg"):
         raise ValueError(f"{name} must end in .svg, got {place!r}: a browser or cairosvg make other formats of that")
-    place = os.path.realpath(place)  # a link goes on to where it goes
-    temporary = f"{place}.tmp-{os.getpid()}-{os.urandom(4).hex()}"
-    try:
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(document)
-        os.replace(temporary, place)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    write_text(document, place)

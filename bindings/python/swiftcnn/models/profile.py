@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._checks import path_of
+from .._files import write_text
+
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from .. import _swiftcnn
@@ -101,9 +104,16 @@ class Profile:
 
     def save_trace(self, path: str | os.PathLike[str]) -> None:
         """Writes the fastest of the runs as a file that chrome://tracing and https://ui.perfetto.dev open: a
-        track with the steps, and one for each thread with when it was at work."""
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(self._trace)
+        track with the steps, and one for each thread with when it was at work.
+
+        Args:
+            path: of the file. What was there stays where writing fails.
+
+        Raises:
+            OSError: the file cannot be written.
+            TypeError: no path.
+        """
+        write_text(self._trace, os.fsdecode(path_of(path, "path")))
 
 
 # The three texts are of one measurement, whatever other threads do with the model.
