@@ -200,6 +200,23 @@ def test_of_a_folder_pictures_of_all_classes_are_looked_at(tmp_path, model):
     assert abs(found - whole) < abs(first - whole) / 2
 
 
+@pytest.mark.parametrize("samples", [8, 12, 500])
+def test_damaged_pictures_of_a_folder_are_told_wherever_its_reading_stops(tmp_path, model, images, samples):
+    Image = pytest.importorskip("PIL.Image")
+    for index in range(24):
+        folder = tmp_path / f"{index % 3}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(images[index // 2]).save(folder / f"{index}.png")
+        if index % 2:
+            (folder / f"{index}.png").write_bytes(b"no picture")
+    folder = swiftcnn.ImageFolder(tmp_path, 32, 4)
+    with pytest.warns(UserWarning, match="of 24 pictures could not be read and were passed over; the first: ") as seen:
+        swiftcnn.quantize(model, folder, "minmax", samples=samples)
+    assert len(seen) == 1 and seen[0].filename == __file__
+    assert str(seen[0].message).startswith(f"{folder.skipped} of 24") and 0 < folder.skipped <= 12
+    assert folder.skipped == 12 or samples < 12
+
+
 def test_a_model_is_quantised_once(quantized, images):
     with pytest.raises(RuntimeError, match="already"):
         swiftcnn.quantize(quantized, images)

@@ -137,6 +137,10 @@ class ImageFolder(WithOptions, section="image_folder"):
         while (batch := batches.next()) is not None:
             x, y = (np.frombuffer(contents, dtype).reshape(shape) for contents, dtype, shape in batch)
             yield x, y
+        self._note_skipped(batches)
+
+    def _note_skipped(self, batches: _swiftcnn.Batches) -> None:
+        """Takes down how many pictures were passed over, and warns of them."""
         self.skipped, first = batches.skipped()
         if self._read_for is not None:
             self._read_for.skipped = self.skipped
@@ -144,14 +148,22 @@ class ImageFolder(WithOptions, section="image_folder"):
             warn(f"{self.skipped} of {self.count} pictures could not be read and were passed over; the first: {first}")
 
     def _some(self, count: int) -> Iterator[Array]:
-        """Batches of all pictures, without random changes. Where there are more than ``count`` their order is one that
-        the seed gives, so that the first of them are of all classes; the rest need not be read."""
+        """Batches of ``count`` pictures, without random changes, and up to the end of the last batch. Where there are
+        more their order is one that the seed gives, so that these are of all classes; the rest is not read."""
         options = {name: value for name, value in self._told().items() if name not in _OF_TRAINING}
         options |= {"shuffle": self.count > count, "drop_last": False}
         other = copy.copy(self)
         other._folder = _swiftcnn.open_folder(path_of(self.path, "path"), told(options))
         other._read_for = self
-        return (x for x, _ in other.epoch(0))
+        batches = other._folder.begin_epoch(0)
+        for x, _ in other._drawn(batches):
+            count -= len(x)
+            # Whoever has enough pictures asks for no more of them.
+            if count <= 0:
+                other._note_skipped(batches)
+                yield x
+                return
+            yield x
 
     def _for(
         self, model: _swiftcnn.Model, purpose: str, name: str = "x", training: ImageFolder | None = None
