@@ -113,7 +113,8 @@ public struct MachineLimits: Sendable, Equatable {
     return set.contains(.avx512) ? rate(Zmm.self) : set.contains(.avx2) ? rate(Ymm.self) : nil
   }
 
-  /// The rate of products of levels, four in a lane by one instruction, or else two by two; nil where no code is made.
+  /// The rate of products of levels, four in a lane by one instruction, or else two by two, with AVX2 of sums of two (see
+  /// `ProductOfSums` of the kernels); nil where no code is made.
   private static func integerRate(_ workers: Workers) -> Double? {
     let set = InstructionSet.selected, isWide = set.contains(.avx512)
     guard set.contains(.avx2) else { return nil }
@@ -122,7 +123,12 @@ public struct MachineLimits: Sendable, Equatable {
       let code = loop { k, sum in
         let (sum, factor, product) = (Register(sum), Register(factor), Register(factor + 1))
         if !hasByteProducts {
-          k.vpmaddwd(product, factor, factor)
+          let second = isWide ? factor : Register(Self.factor + 2)
+          if !isWide {
+            k.vpaddw(product, factor, factor)
+            k.vpaddw(second, factor, factor)
+          }
+          k.vpmaddwd(product, isWide ? factor : product, second)
           k.vpaddd(sum, sum, product)
         } else if isWide {
           k.vpdpbusd(sum, factor, factor)
@@ -132,7 +138,7 @@ public struct MachineLimits: Sendable, Equatable {
       }
       return Self.rate(
         of: code, "integer_peak", workers, rounds: 50_000,
-        operations: accumulatorCount * Register.laneCount * (hasByteProducts ? 4 : 2) * 2)
+        operations: accumulatorCount * Register.laneCount * (hasByteProducts || !isWide ? 4 : 2) * 2)
     }
     return isWide ? rate(Zmm.self) : rate(Ymm.self)
   }

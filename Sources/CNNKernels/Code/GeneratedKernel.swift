@@ -62,6 +62,8 @@ public final class KernelLibrary {
   func kernel(_ product: ProductKernel) -> GeneratedKernel {
     kernel(product, name: product.name) { product.code() }
   }
+  /// The kernel of the terms of a product's rows.
+  func kernel(_ terms: RowTermsKernel) -> GeneratedKernel { kernel(terms, name: terms.name) { terms.code() } }
 
   /// Generates what is not generated yet, puts it into executable memory, and says whether the system gave any.
   public func isUsable(workers: Workers) -> Bool {

@@ -43,7 +43,7 @@ public struct FilterPacking: Sendable {
     let taps = transform.map { $0.taps * $0.taps } ?? filter.taps
     let order = order ?? .forward(inputs: filter.inputChannels, taps: taps)
     (self.filter, self.order, self.tapFactors) = (filter, order, tapFactors)
-    depth = filter.depth * (transform?.positions ?? 1)
+    depth = filter.wordsPerLane * (transform?.positions ?? 1)
     channelDepth = transform == nil ? filter.taps : 1
     // Four neighbours in memory are taps, or where there is only one of them input channels.
     let takesChannels = order.depthStride == 1

@@ -17,12 +17,13 @@ extension PackedFilter {
       for index in range {
         let panel = chosen.lowerBound + index, lanes = lanes(of: panel), first = firstLane(of: panel)
         let place = UnsafeMutableRawPointer(packed) + offset(of: panel) * 4
-        place.initializeMemory(as: UInt8.self, repeating: 0, count: lanes * depth * 4)
+        place.initializeMemory(as: UInt8.self, repeating: 0, count: lanes * wordsPerLane * 4)
         for lane in 0..<min(lanes, outputChannels - first) {
           pack(
             weight + (first + lane) * inputChannels * taps, scale: levels.scale(firstOutput + first + lane), levels,
-            into: place + lane * 4, lanes)
+            into: place + lane * 4 + (hasTerms ? lanes * 4 : 0), lanes)
         }
+        if hasTerms { packTerms(place, lanes: lanes) }
       }
     }
   }
@@ -38,7 +39,7 @@ extension PackedFilter {
     let positions = WinogradTransform.f2.positions
     workers.forEachRange(of: panels.count) { range, _ in
       for panel in range {
-        let lanes = lanes(of: panel), first = firstLane(of: panel), positionByteCount = lanes * depth * 4
+        let lanes = lanes(of: panel), first = firstLane(of: panel), positionByteCount = lanes * wordsPerLane * 4
         let place = UnsafeMutableRawPointer(packed) + offset(of: panel) * positions * 4
         place.initializeMemory(as: UInt8.self, repeating: 0, count: positions * positionByteCount)
         for lane in 0..<min(lanes, outputChannels - first) {
@@ -46,11 +47,14 @@ extension PackedFilter {
           for input in 0..<inputChannels {
             let source = weight + ((first + lane) * inputChannels + input) * 9
             let numbers = Self.transformed((0..<9).map { Int16(levels.rounded(source[$0] / scale)) })
-            let target = place + (input / 2 * lanes + lane) * 4 + input % 2 * 2
+            let target = place + ((input / 2 + (hasTerms ? 1 : 0)) * lanes + lane) * 4 + input % 2 * 2
             for position in 0..<positions {
               target.storeBytes(of: numbers[position], toByteOffset: position * positionByteCount, as: Int16.self)
             }
           }
+        }
+        if hasTerms {
+          for position in 0..<positions { packTerms(place + position * positionByteCount, lanes: lanes) }
         }
       }
     }

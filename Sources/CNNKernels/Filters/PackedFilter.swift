@@ -12,29 +12,33 @@ public struct PackedFilter: Hashable, Sendable {
   let panels: [[Int]]
   /// The type of its numbers.
   let element: ElementType
+  /// Whether the columns' terms lie before each panel, one word for each lane; see `ProductOfSums`.
+  let hasTerms: Bool
 
   /// Input channels in blocks of `blockDepth`, output channels in panels.
   init(
     outputChannels: Int, inputChannels: Int, height: Int, width: Int, blockDepth: Int, panels: [[Int]],
-    element: ElementType = .float32
+    element: ElementType = .float32, hasTerms: Bool = false
   ) {
     (self.outputChannels, self.inputChannels) = (outputChannels, inputChannels)
     (self.height, self.width, self.blockDepth, self.panels) = (height, width, blockDepth, panels)
-    self.element = element
+    (self.element, self.hasTerms) = (element, hasTerms)
   }
 
   var taps: Int { height * width }
   /// The number of words in a sum.
   var depth: Int { element.words(inputChannels) * taps }
+  /// The number of words of each lane.
+  var wordsPerLane: Int { depth + (hasTerms ? 1 : 0) }
   /// The lanes of one panel, and the first one's channel.
   func lanes(of panel: Int) -> Int { panels[panel].reduce(0, +) }
   func firstLane(of panel: Int) -> Int { panels[..<panel].reduce(0) { $0 + $1.reduce(0, +) } }
   /// All lanes: the output channels, rounded up.
   public var laneCount: Int { panels.reduce(0) { $0 + $1.reduce(0, +) } }
   /// Where a panel begins, in words.
-  func offset(of panel: Int) -> Int { firstLane(of: panel) * depth }
+  func offset(of panel: Int) -> Int { firstLane(of: panel) * wordsPerLane }
   /// The number of words.
-  public var count: Int { laneCount * depth }
+  public var count: Int { laneCount * wordsPerLane }
 }
 
 extension ElementType {

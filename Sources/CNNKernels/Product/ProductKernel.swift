@@ -10,25 +10,15 @@ import X86Assembler
 /// multiplies and adds. The filter is packed in the order in which the kernel reads it. All of the depth is summed in
 /// registers, in float32 or, of levels, as integers; on the way to memory the epilogue is applied.
 struct ProductKernel: Hashable, Sendable {
-  /// A loop along the depth.
-  struct Loop: Hashable, Sendable {
-    /// How often.
-    let count: Int
-    /// Bytes of `a` from one time to the next.
-    let stride: Int
-  }
+  typealias Loop = DepthLoops.Loop
 
   let target: CodeTarget
   /// Bytes from the tile's first row of `a` to each row.
   var rows: [Int]
   /// Lanes of each column of registers: 16s, or 8s, the last one perhaps 8 among 16s.
   var columns: [Int]
-  /// Loops along the depth, outermost first.
-  var loops: [Loop]
-  /// Neighbouring words in the innermost run.
-  var depth: Int
-  /// The same in the last round of the outermost loop: the channels left over.
-  var lastDepth: Int
+  /// What is summed over.
+  var depth: DepthLoops
   /// Bytes from the tile's first pixel of the output to each row, and from a block of channels to the next.
   var outputRows: [Int]
   var outputBlockStride: Int
@@ -48,6 +38,8 @@ struct ProductKernel: Hashable, Sendable {
   var fillsBlock = false
   /// What happens to sums of levels, beside the addition of a residual; nil where floats are multiplied.
   var requantizing: Requantizing?
+  /// Whether words are multiplied as `ProductOfSums` says.
+  var multipliesSums = false
 }
 
 /// What happens to a convolution's sums on their way to memory: bias, residual and activation, in this order.
@@ -82,6 +74,8 @@ struct ProductArguments {
   var tiles: Int
   /// Of levels: one float for each lane of the columns, and the `RepeatedNumbers` of a requantisation.
   var multipliers, numbers: UnsafeRawPointer?
+  /// Where sums are multiplied, of each row the integer that is taken from its sums; see `ProductOfSums`.
+  var terms: UnsafeRawPointer?
 }
 
 extension ProductKernel {
@@ -95,8 +89,10 @@ extension ProductKernel {
     let size = BlockedTensor.pixelByteCount, offsets = (0..<pixels).map { $0 * size }
     self.init(
       target: target, rows: offsets, columns: columns,
-      loops: blocks > 1 ? [.init(count: blocks, stride: blockStride)] : [],
-      depth: blocks > 1 ? BlockedTensor.blockChannels : lastDepth, lastDepth: lastDepth, outputRows: offsets,
+      depth: DepthLoops(
+        loops: blocks > 1 ? [.init(count: blocks, stride: blockStride)] : [],
+        run: blocks > 1 ? BlockedTensor.blockChannels : lastDepth, lastRun: lastDepth),
+      outputRows: offsets,
       outputBlockStride: outputBlockStride, tileStep: pixels * size, outputTileStep: pixels * size, epilogue: epilogue,
       prefetchDistance: prefetchDistance)
   }
@@ -104,7 +100,8 @@ extension ProductKernel {
   /// A readable name, which is the kernel's identity in dumps and profiles.
   var name: String {
     var parts = ["product", input == .uint8 ? "vnni" : target.vectorName, "\(rows.count)x\(columns.reduce(0, +))"]
-    parts.append("k" + (loops.map { "\($0.count)" } + ["\(depth)"]).joined(separator: "x"))
+    parts.append("k" + (depth.loops.map { "\($0.count)" } + ["\(depth.run)"]).joined(separator: "x"))
+    if multipliesSums { parts.append("sums") }
     if epilogue.hasBias { parts.append("bias") }
     if epilogue.addsResidual { parts.append("add") }
     if let activation = epilogue.activation { parts.append(activation.function.rawValue) }
@@ -126,8 +123,11 @@ extension ProductKernel {
 
   /// The registers that a tile of this size takes.
   static func registerCount(
-    rows: Int, columns: Int, temporaries: Int, input: ElementType = .float32, _ target: CodeTarget
+    rows: Int, columns: Int, temporaries: Int, input: ElementType = .float32, multipliesSums: Bool = false,
+    _ target: CodeTarget
   ) -> Int {
+    // Of two words of the depth all of that; of the last column the sums take the place of the words.
+    if multipliesSums { return rows * columns + max(2 * columns + (columns > 1 ? 4 : 2), temporaries) }
     // While summing: one column of the filter's row each, one for `a` where that is no operand in memory, and one for
     // products that are added by an instruction of its own.
     let own = (embedsBroadcast(input, target) ? 0 : 1) + (input == .int16 ? 1 : 0)
@@ -157,8 +157,9 @@ private struct ProductEmitter {
   let tile = GeneralRegister.r8, filter = GeneralRegister.r9, output = GeneralRegister.r10
   let residual = GeneralRegister.r11, tiles = GeneralRegister.rcx, bias = GeneralRegister.rdx
   let a = GeneralRegister.rax, b = GeneralRegister.rsi
-  let counters: [GeneralRegister] = [.rdi, .rbx, .r12, .r13]
+  let counters: [GeneralRegister] = [.rdi, .rbx, .r12]
   // Of levels.
+  let terms = GeneralRegister.r13
   let multipliers = GeneralRegister.r14, numbers = RepeatedNumbers(base: .r15)
 
   /// `a` points into the middle of the tile, where one byte of displacement (times 4) reaches the most rows.
@@ -175,7 +176,8 @@ private struct ProductEmitter {
   }
 
   func emit() {
-    var saved = Array(counters.prefix(kernel.loops.count).dropFirst())
+    var saved = Array(counters.prefix(kernel.depth.loops.count).dropFirst())
+    if kernel.multipliesSums { saved.append(terms) }
     if kernel.requantizing != nil { saved += [multipliers, numbers.base] }
     k.push(.rbp)
     k.mov(.rbp, .rsp)
@@ -191,6 +193,7 @@ private struct ProductEmitter {
       k.mov(multipliers, arguments[48])
       k.mov(numbers.base, arguments[56])
     }
+    if kernel.multipliesSums { k.mov(terms, arguments[64]) }
     if bias0 != 0 { k.add(tile, bias0) }
 
     let nextTile = k.newLabel()
@@ -199,11 +202,12 @@ private struct ProductEmitter {
     k.mov(a, tile)
     k.mov(b, filter)
     initialize()
-    sum()
+    kernel.depth.emit(k, a, counters: counters, run)
     finish()
     k.add(tile, kernel.tileStep)
     k.add(output, kernel.outputTileStep)
     if kernel.epilogue.addsResidual { k.add(residual, kernel.outputTileStep) }
+    if kernel.multipliesSums { k.add(terms, kernel.rows.count * 4) }
     k.dec(tiles)
     k.jump(.ne, nextTile)
 
@@ -214,6 +218,7 @@ private struct ProductEmitter {
   }
 
   private func initialize() {
+    if kernel.multipliesSums { return initializeWithTerms() }
     var offset = 0
     for (column, lanes) in kernel.columns.enumerated() {
       for row in kernel.rows.indices {
@@ -229,38 +234,30 @@ private struct ProductEmitter {
     }
   }
 
-  private func sum() {
-    guard let outer = kernel.loops.first, kernel.lastDepth != kernel.depth else { return loop(0) }
-    // The last round of the outermost loop is shorter.
-    if outer.count > 1 {
-      loop(0, count: outer.count - 1)
+  /// The bias less the terms of the rows and those of the columns, which the filter begins with.
+  private func initializeWithTerms() {
+    var offset = 0
+    for (column, lanes) in kernel.columns.enumerated() {
+      let first = accumulator(0, column)
+      if kernel.epilogue.hasBias { code.load(first, bias[offset]) } else { code.zero(first) }
+      code.subtractIntegers(first, first, b[offset])
+      offset += lanes * 4
     }
-    loop(1, depth: kernel.lastDepth)
-  }
-
-  /// Loop number `level` and those within it. Leaves `a` where the loop would go on.
-  private func loop(_ level: Int, count: Int? = nil, depth: Int? = nil) {
-    guard level < kernel.loops.count else { return run(depth ?? kernel.depth) }
-    let loop = kernel.loops[level], count = count ?? loop.count
-    let top = k.newLabel()
-    if count > 1 {
-      k.mov(counters[level], count)
-      k.align(32)
-      k.bind(top)
-    }
-    self.loop(level + 1, depth: depth)
-    let advanced = level + 1 < kernel.loops.count ? kernel.loops[level + 1].count * kernel.loops[level + 1].stride : 0
-    if loop.stride != advanced { k.add(a, loop.stride - advanced) }
-    if count > 1 {
-      k.dec(counters[level])
-      k.jump(.ne, top)
+    k.add(b, offset)
+    for row in kernel.rows.indices.reversed() {
+      code.broadcast(free(0, lanes: kernel.target.lanes), terms[row * 4])
+      for (column, lanes) in kernel.columns.enumerated() {
+        code.subtractIntegers(accumulator(row, column), accumulator(0, column), free(0, lanes: lanes))
+      }
     }
   }
 
   /// Neighbouring words of the depth.
   private func run(_ depth: Int) {
     let filterRow = kernel.columns.reduce(0, +) * 4
-    for index in 0..<depth {
+    let paired = kernel.multipliesSums ? depth / 2 * 2 : 0
+    for index in stride(from: 0, to: paired, by: 2) { pair(index, filterRow) }
+    for index in paired..<depth {
       var offset = index * filterRow
       for (column, lanes) in kernel.columns.enumerated() {
         code.load(free(column, lanes: lanes), b[offset])
@@ -286,6 +283,31 @@ private struct ProductEmitter {
     k.add(b, depth * filterRow)
   }
 
+  /// Two neighbouring words of the depth by half as many products; see `ProductOfSums`.
+  private func pair(_ index: Int, _ filterRow: Int) {
+    let last = kernel.columns.count - 1, vector = kernel.target.lanes
+    func word(_ column: Int, _ number: Int) -> WideRegister {
+      free(2 * column + number, lanes: kernel.columns[column])
+    }
+    for number in 0..<2 {
+      var offset = (index + number) * filterRow
+      for (column, lanes) in kernel.columns.enumerated() {
+        code.load(word(column, number), b[offset])
+        if kernel.prefetchDistance > 0, offset % 64 == 0 { k.prefetcht1(b[offset + kernel.prefetchDistance]) }
+        offset += lanes * 4
+      }
+    }
+    let x = (0..<2).map { free(2 * last + 2 + $0, lanes: vector) }
+    for row in kernel.rows.indices {
+      for number in 0..<2 { code.broadcast(x[number], a[kernel.rows[row] - bias0 + (index + number) * 4]) }
+      for column in 0...last {
+        let s = column == last ? x : (0..<2).map { free(2 * last + 4 + $0, lanes: vector) }
+        for number in 0..<2 { code.addWords(s[number], x[number], word(column, 1 - number)) }
+        code.addProductsOfWords(accumulator(row, column), s[0], .register(s[1]), temporary: s[0])
+      }
+    }
+  }
+
   /// d += w x, or the sum of the products of a word's numbers.
   private func multiplyAdd(_ d: WideRegister, _ w: WideRegister, _ x: VectorCode.Operand) {
     switch (kernel.input, x) {
@@ -300,7 +322,8 @@ private struct ProductEmitter {
   /// Sums of levels become levels, or the floats that they stand for; see `Requantization`.
   private func finish(_ requantizing: Requantizing) {
     let size = kernel.output.byteCount, blockLanes = BlockedTensor.pixelByteCount / size
-    let temporaries = (0..<requantizing.temporaryCount(kernel.target)).map { free($0, lanes: kernel.target.lanes) }
+    let sums = kernel.rows.count * kernel.columns.count
+    let temporaries = (0..<kernel.target.registerCount - sums).map { free($0, lanes: kernel.target.lanes) }
     var rows: [[RoundedSums]] = []
     for row in kernel.rows.indices {
       var places: [RoundedSums] = []

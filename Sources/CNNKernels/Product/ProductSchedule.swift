@@ -52,6 +52,8 @@ struct ProductSchedule: Sendable {
     var input, output: Int
     var tiles: Int
     let rows: Int
+    /// Its first pixel among those of all runs.
+    var pixel: Int
   }
 
   /// How its filter is packed.
@@ -68,6 +70,12 @@ struct ProductSchedule: Sendable {
     let chunks: [[Run]]
   }
 
+  /// Where sums are multiplied, for each number in `Run.kernel` what computes the rows' terms, and of each thread the runs for
+  /// which it does.
+  private let termKernels: [GeneratedKernel]
+  private let termRuns: [[Run]]
+  /// The bytes of the rows' terms.
+  let termByteCount: Int
   private let output: BlockedTensor
   /// For each panel, where the input channels that it reads begin, in bytes.
   private let panelInputs: [Int]
@@ -98,37 +106,40 @@ struct ProductSchedule: Sendable {
     multiplierCount = requantization?.numbersPerChannel ?? 1
     // What is rounded is written in whole columns of 16.
     let outputs = isRounded ? (output.channels / groups + 15) / 16 * 16 : output.channels / groups
+    let allDepth = element.words(channels) * kernel[0] * kernel[1]
+    let multipliesSums =
+      groups == 1
+      && ProductOfSums.pays(element, rows: lineCount * linePixels, columns: outputs, depth: allDepth, target)
     let tiling = Tiling.best(
-      linePixels: linePixels, channels: outputs, depth: element.words(channels) * kernel[0] * kernel[1],
+      linePixels: linePixels, channels: outputs, depth: allDepth,
       temporaries: requantizing?.temporaryCount(target) ?? epilogue.temporaryCount, wholeBlocks: element.isInteger,
-      input: element, target)
+      input: element, multipliesSums: multipliesSums, target)
     let panels = Array(repeating: tiling.panels, count: groups).flatMap { $0 }
     panelInputs = panels.indices.map { $0 / tiling.panels.count * blocks * input.blockByteCount }
     let filter = PackedFilter(
       outputChannels: output.channels, inputChannels: channels, height: kernel[0], width: kernel[1],
-      blockDepth: input.blockDepth, panels: panels, element: element == .uint8 ? .int8 : element)
+      blockDepth: input.blockDepth, panels: panels, element: element == .uint8 ? .int8 : element,
+      hasTerms: multipliesSums)
     packing = FilterPacking(filter, order: filterOrder, library: library)
     self.output = output
 
     // The depth, as loops.
-    var loops: [ProductKernel.Loop] = []
-    var depth = element.words(input.blockDepth)
-    var lastDepth = element.words((channels - 1) % input.blockDepth + 1)
+    var depth = DepthLoops(
+      loops: [], run: element.words(input.blockDepth), lastRun: element.words((channels - 1) % input.blockDepth + 1))
     if blocks > 1 {
-      loops.append(.init(count: blocks, stride: input.blockByteCount))
+      depth.loops.append(.init(count: blocks, stride: input.blockByteCount))
     } else {
-      depth = lastDepth
+      depth.run = depth.lastRun
     }
-    if kernel[0] > 1 { loops.append(.init(count: kernel[0], stride: dilation[0] * input.rowByteCount)) }
+    if kernel[0] > 1 { depth.loops.append(.init(count: kernel[0], stride: dilation[0] * input.rowByteCount)) }
     if kernel[1] > 1 {
-      if blocks == 1, depth * 4 == input.pixelByteCount, dilation[1] == 1, depth * kernel[1] <= 64 {
-        depth *= kernel[1]  // The window's columns are neighbours.
-        lastDepth = depth
+      if blocks == 1, depth.run * 4 == input.pixelByteCount, dilation[1] == 1, depth.run * kernel[1] <= 64 {
+        depth.run *= kernel[1]  // The window's columns are neighbours.
       } else {
-        loops.append(.init(count: kernel[1], stride: dilation[1] * input.pixelByteCount))
+        depth.loops.append(.init(count: kernel[1], stride: dilation[1] * input.pixelByteCount))
       }
     }
-    if blocks == 1 { lastDepth = depth }
+    if blocks == 1 { depth.lastRun = depth.run }
 
     let step = stride[1] * input.pixelByteCount
     // With few tiles the time is that of reading the filter.
@@ -143,12 +154,13 @@ struct ProductSchedule: Sendable {
         result.append(
           library.kernel(
             ProductKernel(
-              target: target, rows: (0..<rows).map { $0 * step }, columns: columns, loops: loops, depth: depth,
-              lastDepth: lastDepth, outputRows: (0..<rows).map { $0 * places.pixelByteCount },
+              target: target, rows: (0..<rows).map { $0 * step }, columns: columns, depth: depth,
+              outputRows: (0..<rows).map { $0 * places.pixelByteCount },
               outputBlockStride: output.blockByteCount, tileStep: rows * step,
               outputTileStep: rows * places.pixelByteCount, epilogue: epilogue,
               prefetchDistance: prefetchDistance, input: element, output: output.element,
-              firstLane: isInOneBlock ? 0 : lane, fillsBlock: endsHalfway, requantizing: requantizing)))
+              firstLane: isInOneBlock ? 0 : lane, fillsBlock: endsHalfway, requantizing: requantizing,
+              multipliesSums: multipliesSums)))
       }
       return result
     }
@@ -167,10 +179,24 @@ struct ProductSchedule: Sendable {
         runs.append(
           Run(
             kernel: kernel, input: start + pixel * step, output: outputStart + pixel * places.pixelByteCount,
-            tiles: tiling.tileCounts[kernel], rows: rows))
+            tiles: tiling.tileCounts[kernel], rows: rows, pixel: line * linePixels + pixel))
         pixel += rows * tiling.tileCounts[kernel]
       }
     }
+    termByteCount = multipliesSums ? lineCount * linePixels * 4 : 0
+    termKernels =
+      multipliesSums
+      ? tiling.rowCounts.map { rows in
+        library.kernel(
+          RowTermsKernel(target: target, rows: (0..<rows).map { $0 * step }, tileStep: rows * step, depth: depth))
+      } : []
+    let tiles = runs.reduce(0) { $0 + $1.tiles }
+    termRuns =
+      multipliesSums
+      ? (0..<workers.count).map {
+        let part = tiles * $0 / workers.count..<tiles * ($0 + 1) / workers.count
+        return Self.cut(runs, part, .max, step, places.pixelByteCount).flatMap { $0 }
+      } : []
     let filterBytes = filter.count * 4
     let inputBytes = input.images * input.imageByteCount * input.blocks
     let tileBytes = tiling.rowCounts[0] * stride[0] * stride[1] * input.channels * element.byteCount
@@ -218,6 +244,7 @@ struct ProductSchedule: Sendable {
         var part = run
         part.input += first * run.rows * step
         part.output += first * run.rows * outputStep
+        part.pixel += first * run.rows
         part.tiles = count
         chunk.append(part)
         first += count
@@ -236,14 +263,23 @@ struct ProductSchedule: Sendable {
   /// - Parameters:
   ///   - bias: a word of 32 bits for each lane: floats, or of levels what their sums begin with.
   ///   - multipliers: of levels, see `Requantization.multipliers`.
+  ///   - terms: of levels, `termByteCount` bytes to work in.
   func run(
     _ input: UnsafeRawPointer, filter packed: UnsafeRawPointer, bias: UnsafeRawPointer?,
     multipliers: UnsafePointer<Float>? = nil, residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer,
-    workers: Workers
+    terms: UnsafeMutableRawPointer? = nil, workers: Workers
   ) {
+    if let terms, !termRuns.isEmpty {
+      workers.run(parts: termRuns.count) { worker in
+        for run in termRuns[worker] {
+          var arguments = RowTermsArguments(a: input + run.input, terms: terms + run.pixel * 4, tiles: run.tiles)
+          termKernels[run.kernel](&arguments)
+        }
+      }
+    }
     numbers.withUnsafeBytes { numbers in
       workers.run(parts: work.count) { worker in
-        run(work[worker], input, packed, bias, multipliers, numbers.baseAddress, residual, output)
+        run(work[worker], input, packed, bias, multipliers, numbers.baseAddress, residual, output, terms)
       }
     }
   }
@@ -251,7 +287,7 @@ struct ProductSchedule: Sendable {
   private func run(
     _ work: Work, _ input: UnsafeRawPointer, _ packed: UnsafeRawPointer, _ bias: UnsafeRawPointer?,
     _ multipliers: UnsafePointer<Float>?, _ numbers: UnsafeRawPointer?, _ residual: UnsafeRawPointer?,
-    _ output: UnsafeMutableRawPointer
+    _ output: UnsafeMutableRawPointer, _ terms: UnsafeMutableRawPointer?
   ) {
     for chunk in work.chunks {
       for panel in work.panels {
@@ -259,7 +295,7 @@ struct ProductSchedule: Sendable {
         let lanes = self.output.channelsPerBlock
         let shift =
           firstLane / lanes * self.output.blockByteCount + firstLane % lanes * self.output.element.byteCount
-        let panelFilter = packed + firstLane * filter.depth * 4
+        let panelFilter = packed + firstLane * filter.wordsPerLane * 4
         let panelBias = bias.map { $0 + firstLane * 4 } ?? panelFilter
         let panelMultipliers = multipliers.map { UnsafeRawPointer($0 + firstLane * multiplierCount) }
         let kernels = kernels[panel]
@@ -268,7 +304,8 @@ struct ProductSchedule: Sendable {
             a: input + panelInputs[panel] + run.input, filter: panelFilter, bias: panelBias,
             output: output + run.output + shift,
             residual: (residual ?? UnsafeRawPointer(output)) + run.output + shift, tiles: run.tiles,
-            multipliers: panelMultipliers, numbers: numbers)
+            multipliers: panelMultipliers, numbers: numbers,
+            terms: terms.map { UnsafeRawPointer($0 + run.pixel * 4) })
           kernels[run.kernel](&arguments)
         }
       }

@@ -425,7 +425,7 @@ private struct TileProductEmitter {
       }
     }
     code.storePieces(
-      positions, at: place,
+      [positions], at: place,
       coefficients: ActivationPieces.coefficients(kernel.target) { GeneralRegister.rsp[pieces + $0] },
       temporaries: temporaries)
   }

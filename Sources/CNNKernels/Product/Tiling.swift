@@ -12,17 +12,20 @@ struct Tiling: Sendable {
   /// - Parameters:
   ///   - wholeBlocks: whether no panel may end within 16 channels.
   ///   - input: what is multiplied.
+  ///   - multipliesSums: whether it is by `ProductOfSums`.
   static func best(
     linePixels: Int, channels: Int, depth: Int, temporaries: Int, wholeBlocks: Bool = false,
-    input: ElementType = .float32, _ target: CodeTarget
+    input: ElementType = .float32, multipliesSums: Bool = false, _ target: CodeTarget
   ) -> Tiling {
-    var best = Tiling(channels: channels, width: 1, linePixels, temporaries, input, target)
+    func registers(_ rows: Int, _ columns: Int) -> Int {
+      ProductKernel.registerCount(
+        rows: rows, columns: columns, temporaries: temporaries, input: input, multipliesSums: multipliesSums, target)
+    }
+    var best = Tiling(channels: channels, width: 1, linePixels, registers, target)
     var lowest = best.cost(depth: depth, input, target)
     for width in 2...8
-    where ProductKernel.registerCount(rows: 1, columns: width, temporaries: temporaries, input: input, target)
-      <= target.registerCount
-    {
-      let tiling = Tiling(channels: channels, width: width, linePixels, temporaries, input, target)
+    where registers(1, width) <= target.registerCount {
+      let tiling = Tiling(channels: channels, width: width, linePixels, registers, target)
       let cost = tiling.cost(depth: depth, input, target)
       // Of equals the narrower, whose filter panels are smaller.
       if cost < 0.995 * lowest || (wholeBlocks && best.panels[0].count == 1 && !target.hasAVX512) {
@@ -33,15 +36,13 @@ struct Tiling: Sendable {
   }
 
   private init(
-    channels: Int, width: Int, _ linePixels: Int, _ temporaries: Int, _ input: ElementType, _ target: CodeTarget
+    channels: Int, width: Int, _ linePixels: Int, _ registers: (_ rows: Int, _ columns: Int) -> Int,
+    _ target: CodeTarget
   ) {
     panels = Self.panels(channels: channels, width: width, target)
     let columns = panels.map(\.count).max() ?? 1
     var rows = 1
-    while rows < 28,
-      ProductKernel.registerCount(rows: rows + 1, columns: columns, temporaries: temporaries, input: input, target)
-        <= target.registerCount
-    { rows += 1 }
+    while rows < 28, registers(rows + 1, columns) <= target.registerCount { rows += 1 }
     (rowCounts, tileCounts) = Self.cut(linePixels, rows)
   }
 

@@ -91,7 +91,7 @@ struct ByteConversionKernel: Hashable, Sendable {
       }
     }
     if isToLevels {
-      code.storeLevels(values.enumerated().map { ($1, y[$0 * lanes]) }, temporary: register(8))
+      code.storeLevels([values.enumerated().map { ($1, y[$0 * lanes]) }], temporary: register(8))
     }
     k.add(x, BlockedTensor.pixelByteCount)
     k.add(y, BlockedTensor.pixelByteCount)

@@ -102,8 +102,11 @@ public struct ByteProductConvolution: ByteConvolution {
   /// Whether the image is read where it lies.
   private var isReadInPlace: Bool { picture == nil && element == .uint8 && source.border == .none }
 
-  /// The bytes it works in.
-  public var workspaceByteCount: Int {
+  /// The bytes it works in: what is multiplied, and the products' terms.
+  public var workspaceByteCount: Int { imageByteCount + (products.map(\.schedule.termByteCount).max() ?? 0) }
+
+  /// The bytes of what is multiplied, or of what that is made of.
+  private var imageByteCount: Int {
     guard let picture else { return isReadInPlace ? 0 : source.byteCount }
     let bytes = (picture.byteCount + 63) / 64 * 64
     return widening == nil ? bytes : 3 * bytes
@@ -145,7 +148,7 @@ public struct ByteProductConvolution: ByteConvolution {
         source + product.inputByteOffset, filter: filter + product.filterOffset, bias: bias.map { $0 + first * 4 },
         multipliers: multipliers.map { $0 + first * product.schedule.multiplierCount },
         residual: residual.map { $0 + product.outputByteOffset },
-        into: y + product.outputByteOffset, workers: workers)
+        into: y + product.outputByteOffset, terms: workspace + imageByteCount, workers: workers)
     }
   }
 

@@ -67,34 +67,40 @@ extension VectorCode {
     return .memory(target.hasAVX512 ? words.splat : words)
   }
 
-  /// The levels at positions become bytes in memory, 16 neighbouring channels at a time. With AVX2 the registers are pairs
-  /// of neighbours; where a last one has no other half its bytes are stored twice. What the registers hold is lost.
+  /// The levels at positions become bytes in memory, 16 neighbouring channels at a time. What the registers hold is lost.
   /// - Parameters:
-  ///   - offsets: of each register where its bytes go, counted from `output`.
-  ///   - temporaries: `Requantizing.temporaryCount`.
+  ///   - pixels: of each its neighbouring channels: the registers, and where their bytes go, counted from `output`. With AVX2
+  ///     those are pairs, and where a last one has no other half its bytes are stored twice.
+  ///   - temporaries: at least `Requantizing.temporaryCount`.
   func storePieces(
-    _ positions: [(register: WideRegister, offset: Int)], at output: GeneralRegister, coefficients: [Address],
+    _ pixels: [[(register: WideRegister, offset: Int)]], at output: GeneralRegister, coefficients: [Address],
     temporaries: [WideRegister]
   ) {
-    let size = target.hasAVX512 ? 4 : 2, own = ActivationPieces.temporaryCount(target) + 1
-    for first in stride(from: 0, to: positions.count, by: size) {
-      let group = Array(positions[first..<min(first + size, positions.count)])
-      let pairs = stride(from: 0, to: group.count, by: 2).map { index in
-        PositionPair(
-          first: group[index].register, second: index + 1 < group.count ? group[index + 1].register : nil,
-          temporaries: Array(temporaries[index / 2 * own..<(index / 2 + 1) * own]))
-      }
-      applyPieces(pairs, coefficients: coefficients)
-      let packed = pairs[0].first, order = temporaries[0]
-      packWords(packed, packed, pairs[pairs.count - 1].first)
+    let own = ActivationPieces.temporaryCount(target) + 1
+    func apply(_ pairs: [[(register: WideRegister, offset: Int)]]) {
+      applyPieces(
+        pairs.enumerated().map { turn, pair in
+          PositionPair(
+            first: pair[0].register, second: pair.count > 1 ? pair[1].register : nil,
+            temporaries: Array(temporaries[turn * own..<(turn + 1) * own]))
+        }, coefficients: coefficients)
+    }
+    func parts<Element>(_ list: [Element], _ size: Int) -> [[Element]] {
+      stride(from: 0, to: list.count, by: size).map { Array(list[$0..<min($0 + size, list.count)]) }
+    }
+    if !target.hasAVX512 {
+      let pairs = pixels.flatMap { parts($0, 2) }
+      for some in parts(pairs, max(1, temporaries.count / own)) { apply(some) }
+      return storeWords(pairs.map { ($0[0].register, output[$0[0].offset]) }, temporary: temporaries[0])
+    }
+    for group in pixels.flatMap({ parts($0, 4) }) {
+      let pairs = parts(group, 2), packed = group[0].register, order = temporaries[0]
+      apply(pairs)
+      packWords(packed, packed, pairs[pairs.count - 1][0].register)
       // Packing takes four bytes of each register for every 128 bits.
-      load(order, k.constantVector(target.hasAVX512 ? (0..<16).map { $0 % 4 * 4 + $0 / 4 } : [0, 4, 1, 5, 0, 4, 1, 5]))
+      load(order, k.constantVector((0..<16).map { $0 % 4 * 4 + $0 / 4 }))
       permute(packed, packed, order)
-      if target.hasAVX512 {
-        storeQuarters(of: packed, at: output, group.map(\.offset))
-      } else {
-        k.vmovups(output[group[0].offset], Xmm(packed.number))
-      }
+      storeQuarters(of: packed, at: output, group.map(\.offset))
     }
   }
 

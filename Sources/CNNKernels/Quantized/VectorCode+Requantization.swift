@@ -112,34 +112,39 @@ extension VectorCode {
   /// - Parameters:
   ///   - pixels: of each pixel its neighbouring channels.
   ///   - residual: where the levels that are added are, laid out like the result.
-  ///   - temporaries: `requantizing.temporaryCount` of them.
+  ///   - temporaries: at least `requantizing.temporaryCount`.
   func store(
     _ pixels: [[RoundedSums]], at output: GeneralRegister, residual: GeneralRegister?, _ requantizing: Requantizing,
     _ numbers: RepeatedNumbers, temporaries: [WideRegister]
   ) {
     let inTurns = requantizing.inTurns(target), each = requantizing.function == nil ? 0 : ExactActivation.temporaryCount
-    func parts(_ sums: [RoundedSums]) -> [ArraySlice<RoundedSums>] {
-      stride(from: 0, to: sums.count, by: inTurns).map { sums[$0..<min($0 + inTurns, sums.count)] }
+    func requantize(_ own: ArraySlice<RoundedSums>) {
+      self.requantize(
+        own.map(\.register), multipliers: own.map { .memory($0.multiplier) }, scalings: own.compactMap(\.scaling),
+        residuals: residual.map { base in own.map { base[$0.offset] } } ?? [], requantizing, numbers,
+        limitsBelow: !requantizing.hasPieces,
+        temporaries: own.indices.map { Array(temporaries[(($0 - own.startIndex) * each)...]) })
     }
-    // With AVX-512 pieces take whole registers: what a last half one has in its upper half is nobody's.
-    let pixels = !requantizing.hasPieces || !target.hasAVX512 ? pixels : pixels.map { $0.map(\.whole) }
-    // With AVX2 the bytes of a pixel's neighbours are stored together; see `storeLevels`.
-    for sums in target.hasAVX512 ? parts(pixels.flatMap { $0 }).map(Array.init) : pixels {
-      for own in parts(sums) {
-        requantize(
-          own.map(\.register), multipliers: own.map { .memory($0.multiplier) }, scalings: own.compactMap(\.scaling),
-          residuals: residual.map { base in own.map { base[$0.offset] } } ?? [], requantizing, numbers,
-          limitsBelow: !requantizing.hasPieces,
-          temporaries: own.indices.map { Array(temporaries[(($0 - own.startIndex) * each)...]) })
-      }
+    func parts(_ sums: [RoundedSums], by count: Int) -> [ArraySlice<RoundedSums>] {
+      stride(from: 0, to: sums.count, by: count).map { sums[$0..<min($0 + count, sums.count)] }
+    }
+    // With AVX2 two registers of a pixel become one, so that pixels stay together: all of them where nothing else needs
+    // temporaries, each step for all before the next one. The queues of Zen's units hold little more than what becomes of two
+    // pixels, and would wait for one step after the other.
+    let groups =
+      if target.hasAVX512 {
+        // Pieces take whole registers: what a last half one has in its upper half is nobody's.
+        parts(requantizing.hasPieces ? pixels.joined().map(\.whole) : pixels.flatMap { $0 }, by: inTurns).map { [$0] }
+      } else { requantizing.function == nil ? [pixels.map { $0[...] }] : pixels.map { [$0[...]] } }
+    for group in groups {
+      let sums = group.flatMap { $0 }
+      for own in parts(sums, by: requantizing.function == nil ? sums.count : inTurns) { requantize(own) }
       if requantizing.hasPieces {
         storePieces(
-          sums.map { ($0.register, $0.offset) }, at: output, coefficients: numbers.pieceCoefficients(target),
-          temporaries: temporaries)
-        continue
-      }
-      if requantizing.givesLevels {
-        storeLevels(sums.map { ($0.register, output[$0.offset]) }, temporary: temporaries[0])
+          group.map { $0.map { ($0.register, $0.offset) } }, at: output,
+          coefficients: numbers.pieceCoefficients(target), temporaries: temporaries)
+      } else if requantizing.givesLevels {
+        storeLevels(group.map { $0.map { ($0.register, output[$0.offset]) } }, temporary: temporaries[0])
       } else {
         for sum in sums { store(output[sum.offset], sum.register) }
       }
@@ -210,21 +215,36 @@ extension VectorCode {
   }
 
   /// Stores the lanes of registers, integers from 0 to 255, as bytes; what is larger becomes 255, and with AVX2 what is smaller
-  /// becomes 0. There the registers are pairs of neighbours, which are lost, and where a last one has no other half its bytes
-  /// are stored twice.
-  func storeLevels(_ levels: [(register: WideRegister, place: Address)], temporary: WideRegister) {
+  /// becomes 0. There what the registers hold is lost.
+  /// - Parameter pixels: of each its neighbouring channels.
+  func storeLevels(_ pixels: [[(register: WideRegister, place: Address)]], temporary: WideRegister) {
     if target.hasAVX512 {
-      for level in levels { storeLimitedBytes(level.place, level.register) }
+      for level in pixels.joined() { storeLimitedBytes(level.place, level.register) }
       return
     }
+    let pairs = pixels.flatMap { levels in
+      stride(from: 0, to: levels.count, by: 2).map {
+        (first: levels[$0], second: levels[min($0 + 1, levels.count - 1)].register)
+      }
+    }
+    for pair in pairs { emit(k.vpackssdw, pair.first.register, pair.first.register, .register(pair.second)) }
+    storeWords(pairs.map(\.first), temporary: temporary)
+  }
+
+  /// Stores registers of 16 words, those of two registers of integers packed, as bytes from 0 to 255, with AVX2. Where there
+  /// was one alone its bytes are stored twice.
+  func storeWords(_ words: [(register: WideRegister, place: Address)], temporary: WideRegister) {
+    let twos = stride(from: 0, to: words.count, by: 2).map { words[$0..<min($0 + 2, words.count)] }
+    for two in twos {
+      packWords(words[two.startIndex].register, words[two.startIndex].register, words[two.endIndex - 1].register)
+    }
     // Packing takes four bytes of each half of each register in turns.
-    load(temporary, k.constantVector([0, 4, 1, 5, 0, 4, 1, 5]))
-    for first in stride(from: 0, to: levels.count, by: 2) {
-      let a = levels[first].register, b = levels[min(first + 1, levels.count - 1)].register
-      emit(k.vpackssdw, a, a, .register(b))
-      emit(k.vpackuswb, a, a, .register(a))
-      permute(a, a, temporary)
-      k.vmovups(levels[first].place, Xmm(a.number))
+    load(temporary, k.constantVector([0, 4, 1, 5, 2, 6, 3, 7]))
+    for two in twos { permute(words[two.startIndex].register, words[two.startIndex].register, temporary) }
+    for two in twos {
+      let bytes = words[two.startIndex].register.number
+      k.vmovups(words[two.startIndex].place, Xmm(bytes))
+      if two.count == 2 { k.vextractf128(words[two.endIndex - 1].place, Ymm(bytes), 1) }
     }
   }
 

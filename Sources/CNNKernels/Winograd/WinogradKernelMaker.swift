@@ -5,6 +5,8 @@ struct WinogradKernelMaker {
   let transform: WinogradTransform
   /// The image, the result, and the type of the numbers that are multiplied.
   let input, output: BlockedTensor, element: ElementType
+  /// Whether they are multiplied by `ProductOfSums`.
+  let multipliesSums: Bool
   let epilogue: Epilogue
   /// Of levels, what becomes of their sums.
   let requantizing: Requantizing?
@@ -40,12 +42,22 @@ struct WinogradKernelMaker {
   }
 
   /// The product of one position of some tiles and a panel.
-  func product(tiles: Int, _ columns: [Int]) -> GeneratedKernel {
+  func product(tiles: Int, _ columns: [Int]) -> GeneratedKernel { library.kernel(productKernel(tiles, columns)) }
+
+  private func productKernel(_ tiles: Int, _ columns: [Int]) -> ProductKernel {
     var kernel = ProductKernel(
       pixels: tiles, columns: columns, blocks: transformed.blocks, blockStride: inputBlockStride, lastDepth: lastDepth,
       outputBlockStride: inputBlockStride, prefetchDistance: prefetchDistance, target: library.target)
-    kernel.input = element
-    return library.kernel(kernel)
+    (kernel.input, kernel.multipliesSums) = (element, multipliesSums)
+    return kernel
+  }
+
+  /// What computes the terms of so many tiles for such products; nil where there are none.
+  func terms(tiles: Int) -> GeneratedKernel? {
+    guard multipliesSums else { return nil }
+    let product = productKernel(tiles, [8])
+    return library.kernel(
+      RowTermsKernel(target: library.target, rows: product.rows, tileStep: product.tileStep, depth: product.depth))
   }
 
   /// The products of a few tiles and 16 output channels, with the filter transformed on the way.

@@ -40,6 +40,8 @@ struct WinogradSchedule: Sendable {
 
   private struct Product: Sendable {
     let kernel: GeneratedKernel
+    /// What computes the terms of its tiles; see `ProductOfSums`.
+    let terms: GeneratedKernel?
     let position, firstTile: Int
     /// How many times the kernel's number of tiles.
     let count: Int
@@ -48,6 +50,8 @@ struct WinogradSchedule: Sendable {
   // Bytes between blocks of channels and between positions, of the transformed input and of the products.
   private let inputBlockStride, inputPositionStride, outputPositionStride: Int
   private let inputByteCount, outputByteCount: Int
+  // Where the terms begin behind the transformed input, and bytes between positions' terms.
+  private let termByteOffset, termPositionStride: Int
 
   /// The bytes it works in.
   var workspaceByteCount: Int {
@@ -86,19 +90,23 @@ struct WinogradSchedule: Sendable {
     func apart(_ lines: Int) -> Int { (lines | 1) * 64 }
     inputBlockStride = apart(blockTiles)
     inputPositionStride = apart(transformed.blocks * inputBlockStride / 64)
-    inputByteCount = transform.positions * inputPositionStride
+    let multipliesSums = ProductOfSums.pays(
+      element, rows: tiles.count, columns: output.channels, depth: element.words(input.channels), target)
+    termByteOffset = transform.positions * inputPositionStride
+    termPositionStride = multipliesSums ? inputBlockStride / 16 : 0
+    inputByteCount = termByteOffset + (transform.positions * termPositionStride + 63) / 64 * 64
 
     let lanes = element.isInteger ? (output.channels + 15) / 16 * 16 : output.channels
     let tiling = Tiling.best(
       linePixels: blockTiles, channels: lanes, depth: element.words(input.channels),
-      temporaries: 0, wholeBlocks: true, input: element, target)
+      temporaries: 0, wholeBlocks: true, input: element, multipliesSums: multipliesSums, target)
     let panels = transformsFilter ? Array(repeating: [16], count: output.blocks) : tiling.panels
     let taps = transformsFilter ? transform.taps : 1
     // For every panel and position the depth, for every depth the panel's lanes; or the filter as it is.
     packing = FilterPacking(
       PackedFilter(
         outputChannels: output.channels, inputChannels: input.channels, height: taps, width: taps,
-        blockDepth: transformed.channelsPerBlock, panels: panels, element: element),
+        blockDepth: transformed.channelsPerBlock, panels: panels, element: element, hasTerms: multipliesSums),
       order: filterOrder, transform: transformsFilter ? nil : transform,
       tapFactors: transformsFilter ? WinogradFewTilesKernel.tapFactors : nil, library: library)
     let panelBlocks = (panels.map { $0.reduce(0, +) }.max() ?? 16) / 16 + 1
@@ -106,7 +114,8 @@ struct WinogradSchedule: Sendable {
     outputByteCount = transform.positions * outputPositionStride
 
     let kernels = WinogradKernelMaker(
-      transform: transform, input: input, output: output, element: element, epilogue: epilogue,
+      transform: transform, input: input, output: output, element: element, multipliesSums: multipliesSums,
+      epilogue: epilogue,
       requantizing: requantization.map(Requantizing.init),
       appliesFactors: transformsFilter,
       prefetchDistance: dividesChannels ? (transformsFilter ? WinogradFewTilesKernel.prefetchDistance : 4096) : 0,
@@ -155,7 +164,9 @@ struct WinogradSchedule: Sendable {
         let (sizes, counts) = Tiling.cut(range.count, limit)
         for (size, count) in zip(sizes, counts) {
           list.append(
-            Product(kernel: kernels.product(tiles: size, columns), position: position, firstTile: first, count: count))
+            Product(
+              kernel: kernels.product(tiles: size, columns), terms: kernels.terms(tiles: size), position: position,
+              firstTile: first, count: count))
           first += size * count
         }
       }
@@ -171,7 +182,7 @@ struct WinogradSchedule: Sendable {
 
   private var filter: PackedFilter { packing.filter }
   /// Floats of the packed filter for each lane.
-  private var filterDepth: Int { filter.depth * (filter.taps == 1 ? transform.positions : 1) }
+  private var filterDepth: Int { filter.wordsPerLane * (filter.taps == 1 ? transform.positions : 1) }
 
   /// Computes all of it.
   /// - Parameters:
@@ -205,6 +216,9 @@ struct WinogradSchedule: Sendable {
       let products = workspace + inputByteCount
       for block in blocks[0] {
         workers.forEachRange(of: depthBlocks) { range, _ in transformInput(block, x, range, workspace) }
+        if termPositionStride > 0 {
+          workers.forEachRange(of: block.products[0].count) { range, _ in computeTerms(block, range, workspace) }
+        }
         workers.forEachRange(of: filter.panels.count) { range, worker in
           multiply(block, range, workspace, packed, products + worker * outputByteCount, results)
         }
@@ -215,6 +229,7 @@ struct WinogradSchedule: Sendable {
         let products = workspace + blocks.count * inputByteCount + worker * outputByteCount
         for block in blocks[worker] {
           transformInput(block, x, 0..<depthBlocks, transformed)
+          if termPositionStride > 0 { computeTerms(block, 0..<block.products[0].count, transformed) }
           multiply(block, 0..<filter.panels.count, transformed, packed, products, results)
         }
       }
@@ -238,6 +253,21 @@ struct WinogradSchedule: Sendable {
     }
   }
 
+  /// The terms of some products' tiles, which are those of every panel.
+  private func computeTerms(_ block: Block, _ products: Range<Int>, _ transformed: UnsafeMutableRawPointer) {
+    for product in block.products[0][products] {
+      var arguments = RowTermsArguments(
+        a: transformed + product.position * inputPositionStride + product.firstTile * 64,
+        terms: transformed + termPlace(product), tiles: product.count)
+      product.terms?(&arguments)
+    }
+  }
+
+  /// Where the terms of a product's tiles are, counted from the transformed input.
+  private func termPlace(_ product: Product) -> Int {
+    termByteOffset + product.position * termPositionStride + product.firstTile * 4
+  }
+
   private func multiply(
     _ block: Block, _ panels: Range<Int>, _ transformed: UnsafeMutableRawPointer, _ packed: UnsafeRawPointer,
     _ products: UnsafeMutableRawPointer, _ results: Results
@@ -254,8 +284,9 @@ struct WinogradSchedule: Sendable {
         let base = products + product.position * outputPositionStride + product.firstTile * 64
         var arguments = ProductArguments(
           a: transformed + product.position * inputPositionStride + product.firstTile * 64,
-          filter: panelFilter + product.position * filter.depth * lanes * 4,
-          bias: panelFilter, output: base, residual: UnsafeRawPointer(base), tiles: product.count)
+          filter: panelFilter + product.position * filter.wordsPerLane * lanes * 4,
+          bias: panelFilter, output: base, residual: UnsafeRawPointer(base), tiles: product.count,
+          terms: UnsafeRawPointer(transformed) + termPlace(product))
         product.kernel(&arguments)
       }
       for channelBlock in 0..<(lanes + 15) / 16 {

@@ -201,6 +201,34 @@ import X86Assembler
     }
   }
 
+  @Test(arguments: [ByteProductConvolution.self, ByteWinogradConvolution.self] as [any ByteConvolution.Type], 0..<8)
+  func productsOfSumsGiveTheSameIntegers(_ products: any ByteConvolution.Type, _ seed: Int) throws {
+    guard Processor.host.instructionSet.isSuperset(of: .avx2) else { return }
+    var data = RandomData(seed: UInt64(seed) + 900)
+    func number(_ range: ClosedRange<Int>) -> Int {
+      range.lowerBound + Int(data.floats(1, in: 0...0.999)[0] * Float(range.count))
+    }
+    // Runs of an odd number of words, last ones of one word, windows, and the rows of a picture's.
+    let isTransform = products == ByteWinogradConvolution.self, isPicture = !isTransform && seed % 4 == 3
+    let kernel = isTransform ? 3 : isPicture ? 7 : [1, 3, 1][seed % 3], stride = isTransform ? 1 : number(1...2)
+    let geometry = try ConvolutionGeometry(
+      batch: number(1...2), inputHeight: number(12...20), inputWidth: number(12...20),
+      inputChannels: isPicture ? 3 : [33, 66, number(33...200)][seed % 3], outputChannels: number(48...140),
+      kernelHeight: kernel, kernelWidth: kernel, strideHeight: stride, strideWidth: stride, padTop: kernel / 2,
+      padLeft: kernel / 2, padBottom: kernel / 2, padRight: kernel / 2)
+    let rows = geometry.outputPixels / (isTransform ? 4 : 1)
+    #expect(
+      ProductOfSums.pays(
+        .int16, rows: rows, columns: geometry.outputChannels, depth: geometry.inputChannels * geometry.taps / 2,
+        CodeTarget(.avx2)))
+    try check(
+      Case(
+        geometry: geometry, isPicture: isPicture, zeroPoints: [UInt8(number(0...255))],
+        residual: seed % 2 == 1 ? ByteLevels(scale: 0.11, zeroPoint: 9) : nil,
+        result: ByteLevels(scale: 0.3, zeroPoint: 100), workers: number(1...3), seed: UInt64(seed)),
+      Form(products: products, instructionSet: .avx2))
+  }
+
   @Test func transformsSaySizesTheyDoNotTake() throws {
     let target = CodeTarget(.avx2)
     func refusal(_ channels: Int, kernel: Int = 3, stride: Int = 1, target: CodeTarget = target) throws -> String? {
