@@ -10,8 +10,6 @@ import X86Assembler
 /// multiplies and adds. The filter is packed in the order in which the kernel reads it. All of the depth is summed in
 /// registers, in float32 or, of levels, as integers; on the way to memory the epilogue is applied.
 struct ProductKernel: Hashable, Sendable {
-  typealias Loop = DepthLoops.Loop
-
   let target: CodeTarget
   /// Bytes from the tile's first row of `a` to each row.
   var rows: [Int]

@@ -70,12 +70,14 @@ struct ProductSchedule: Sendable {
     let chunks: [[Run]]
   }
 
-  /// Where sums are multiplied, for each number in `Run.kernel` what computes the rows' terms, and of each thread the runs for
-  /// which it does.
+  /// Whether its image's pixels are those of its result, one after the other.
+  let isPixelByPixel: Bool
+  /// Where sums are multiplied, for each number in `Run.kernel` what computes the rows' terms.
   private let termKernels: [GeneratedKernel]
-  private let termRuns: [[Run]]
   /// The bytes of the rows' terms.
   let termByteCount: Int
+  /// Where all threads read the same words of levels, of each the runs that it prepares; else each prepares its own.
+  private let preparedRuns: [[Run]]
   private let output: BlockedTensor
   /// For each panel, where the input channels that it reads begin, in bytes.
   private let panelInputs: [Int]
@@ -97,6 +99,7 @@ struct ProductSchedule: Sendable {
     let isContiguous =
       kernel == [1, 1] && stride == [1, 1] && places == PixelGrid(output) && output.border == .none
       && input.imageByteCount == output.imageByteCount && input.rowByteCount == output.rowByteCount
+    isPixelByPixel = isContiguous
     let linePixels = isContiguous ? output.images * output.height * output.width : places.width
     let lineCount = isContiguous ? 1 : output.images * places.height
     let channels = input.channels / groups, blocks = (channels + input.blockDepth - 1) / input.blockDepth
@@ -190,20 +193,21 @@ struct ProductSchedule: Sendable {
         library.kernel(
           RowTermsKernel(target: target, rows: (0..<rows).map { $0 * step }, tileStep: rows * step, depth: depth))
       } : []
-    let tiles = runs.reduce(0) { $0 + $1.tiles }
-    termRuns =
-      multipliesSums
-      ? (0..<workers.count).map {
-        let part = tiles * $0 / workers.count..<tiles * ($0 + 1) / workers.count
-        return Self.cut(runs, part, .max, step, places.pixelByteCount).flatMap { $0 }
-      } : []
     let filterBytes = filter.count * 4
     let inputBytes = input.images * input.imageByteCount * input.blocks
     let tileBytes = tiling.rowCounts[0] * stride[0] * stride[1] * input.channels * element.byteCount
-    work = Self.divide(
+    let shares = Self.divide(
       runs, panels: panels.count, filterBytes: filterBytes, inputBytes: inputBytes, count: workers.count,
       chunkTiles: max(1, target.secondCacheByteCount / 3 / max(1, tileBytes)), step: step,
       outputStep: places.pixelByteCount)
+    work = shares
+    let sharesRuns = shares.contains { $0.panels.count < panels.count }, tiles = runs.reduce(0) { $0 + $1.tiles }
+    preparedRuns =
+      element == .int16 && sharesRuns
+      ? shares.indices.map {
+        let part = tiles * $0 / shares.count..<tiles * ($0 + 1) / shares.count
+        return Self.cut(runs, part, .max, step, places.pixelByteCount).flatMap { $0 }
+      } : []
   }
 
   /// Divides panels or pixels among the threads, whichever leaves less to the busiest one.
@@ -263,23 +267,32 @@ struct ProductSchedule: Sendable {
   /// - Parameters:
   ///   - bias: a word of 32 bits for each lane: floats, or of levels what their sums begin with.
   ///   - multipliers: of levels, see `Requantization.multipliers`.
+  ///   - widening: what makes levels the words of `input`, where it is pixel by pixel and they are not there yet.
   ///   - terms: of levels, `termByteCount` bytes to work in.
   func run(
     _ input: UnsafeRawPointer, filter packed: UnsafeRawPointer, bias: UnsafeRawPointer?,
     multipliers: UnsafePointer<Float>? = nil, residual: UnsafeRawPointer?, into output: UnsafeMutableRawPointer,
-    terms: UnsafeMutableRawPointer? = nil, workers: Workers
+    widening: PixelWidening? = nil, terms: UnsafeMutableRawPointer? = nil, workers: Workers
   ) {
-    if let terms, !termRuns.isEmpty {
-      workers.run(parts: termRuns.count) { worker in
-        for run in termRuns[worker] {
-          var arguments = RowTermsArguments(a: input + run.input, terms: terms + run.pixel * 4, tiles: run.tiles)
-          termKernels[run.kernel](&arguments)
-        }
-      }
+    if !preparedRuns.isEmpty, widening != nil || !termKernels.isEmpty {
+      workers.run(parts: preparedRuns.count) { worker in prepare(preparedRuns[worker], input, widening, terms) }
     }
     numbers.withUnsafeBytes { numbers in
       workers.run(parts: work.count) { worker in
-        run(work[worker], input, packed, bias, multipliers, numbers.baseAddress, residual, output, terms)
+        run(work[worker], input, packed, bias, multipliers, numbers.baseAddress, residual, output, widening, terms)
+      }
+    }
+  }
+
+  /// The words of some runs, where they are not there yet, and their rows' terms.
+  private func prepare(
+    _ runs: [Run], _ input: UnsafeRawPointer, _ widening: PixelWidening?, _ terms: UnsafeMutableRawPointer?
+  ) {
+    for run in runs {
+      widening?.widen(run.pixel..<run.pixel + run.tiles * run.rows)
+      if let terms, !termKernels.isEmpty {
+        var arguments = RowTermsArguments(a: input + run.input, terms: terms + run.pixel * 4, tiles: run.tiles)
+        termKernels[run.kernel](&arguments)
       }
     }
   }
@@ -287,9 +300,10 @@ struct ProductSchedule: Sendable {
   private func run(
     _ work: Work, _ input: UnsafeRawPointer, _ packed: UnsafeRawPointer, _ bias: UnsafeRawPointer?,
     _ multipliers: UnsafePointer<Float>?, _ numbers: UnsafeRawPointer?, _ residual: UnsafeRawPointer?,
-    _ output: UnsafeMutableRawPointer, _ terms: UnsafeMutableRawPointer?
+    _ output: UnsafeMutableRawPointer, _ widening: PixelWidening?, _ terms: UnsafeMutableRawPointer?
   ) {
     for chunk in work.chunks {
+      if preparedRuns.isEmpty { prepare(chunk, input, widening, terms) }
       for panel in work.panels {
         let firstLane = filter.firstLane(of: panel)
         let lanes = self.output.channelsPerBlock

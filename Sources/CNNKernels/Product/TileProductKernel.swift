@@ -17,7 +17,7 @@ struct TileProductKernel: Hashable, Sendable {
   /// Bytes of the left side from one pixel to the next, and from one tile to the next.
   var pixelStride, nextTile: Int
   /// Loops along the depth, outermost first.
-  var loops: [ProductKernel.Loop]
+  var loops: [DepthLoops.Loop]
   /// How many lines of 64 bytes each step of the depth fetches of what is read next: into the first cache where that is
   /// soon, else into the second.
   var fetchedLines = 0

@@ -80,7 +80,7 @@ struct TileProductSchedule: Sendable {
     self.filter = filter
     self.output = output
     let isFloat = output.element == .float32
-    var loops: [ProductKernel.Loop] = []
+    var loops: [DepthLoops.Loop] = []
     if filter.blocks > 1 { loops.append(.init(count: filter.blocks, stride: input.blockByteCount)) }
     if g.kernelHeight > 1 {
       loops.append(.init(count: g.kernelHeight, stride: g.dilationHeight * input.rowByteCount))

@@ -141,15 +141,25 @@ public struct ByteProductConvolution: ByteConvolution {
     residual: UnsafeRawPointer?, into y: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer,
     workers: Workers
   ) {
-    let source = image(x, workspace, workers)
+    let byPixel = pixelWidening(x, workspace)
+    let source = byPixel == nil ? image(x, workspace, workers) : UnsafeRawPointer(workspace)
     for product in products {
       let first = product.groups.firstOutput
       product.schedule.run(
         source + product.inputByteOffset, filter: filter + product.filterOffset, bias: bias.map { $0 + first * 4 },
         multipliers: multipliers.map { $0 + first * product.schedule.multiplierCount },
         residual: residual.map { $0 + product.outputByteOffset },
-        into: y + product.outputByteOffset, terms: workspace + imageByteCount, workers: workers)
+        into: y + product.outputByteOffset, widening: byPixel, terms: workspace + imageByteCount, workers: workers)
     }
+  }
+
+  /// What widens levels when the product reads them; nil where all of them are widened before, or none.
+  private func pixelWidening(_ x: UnsafeRawPointer, _ workspace: UnsafeMutableRawPointer) -> PixelWidening? {
+    guard let widening, picture == nil, geometry.groups == 1, source.border == .none,
+      products.allSatisfy(\.schedule.isPixelByPixel)
+    else { return nil }
+    return PixelWidening(
+      widening: widening, x: x, tensor: geometry.blockedInput.with(element: .uint8), words: workspace, ofWords: source)
   }
 
   /// What is multiplied: the image, or a copy of it.

@@ -46,7 +46,7 @@ struct ByteWidening: Sendable {
     }
   }
 
-  private func widen(_ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, lines: Int) {
+  fileprivate func widen(_ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, lines: Int) {
     var arguments = ByteWideningArguments(x: x, y: y, lines: lines)
     if lines > 0 { kernel(&arguments) }
   }
@@ -54,6 +54,24 @@ struct ByteWidening: Sendable {
   private func fill(_ y: UnsafeMutableRawPointer, _ pixels: Int, _ level: UInt8) {
     y.assumingMemoryBound(to: Int16.self).update(
       repeating: Int16(level), count: pixels * BlockedTensor.pixelByteCount / 2)
+  }
+}
+
+/// An image in blocks of 64 channels whose pixels become words, in blocks of 32 channels, when a product needs them.
+struct PixelWidening {
+  let widening: ByteWidening
+  let x: UnsafeRawPointer, tensor: BlockedTensor
+  /// Where the words go, laid out like the image.
+  let words: UnsafeMutableRawPointer, ofWords: BlockedTensor
+
+  /// Widens some pixels, counted over all images.
+  func widen(_ pixels: Range<Int>) {
+    let size = BlockedTensor.pixelByteCount
+    for block in 0..<ofWords.blocks {
+      widening.widen(
+        x + block / 2 * tensor.blockByteCount + block % 2 * size / 2 + pixels.lowerBound * size,
+        into: words + block * ofWords.blockByteCount + pixels.lowerBound * size, lines: pixels.count)
+    }
   }
 }
 
