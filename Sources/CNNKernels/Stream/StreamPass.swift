@@ -167,7 +167,7 @@ struct StreamPass: Sendable {
     var arguments = StreamArguments(
       fours: pixels / 4, ones: pixels % 4, streams: operands.streams,
       constants: InlineArray(repeating: operands.constants[0].base),
-      sums: operands.sums + unit * unitSumByteCount)
+      sums: sums(ofUnit: unit, operands.sums))
     // The last block may have but one part, and its kernel then does not read the address of another.
     for index in 0..<placeCount {
       let place = places[index]
@@ -208,7 +208,12 @@ struct StreamPass: Sendable {
 
   /// What number `index` is of each channel of a block of 16 channels, over one stretch.
   func value(_ index: Int, ofUnit unit: Int, _ sums: UnsafeMutableRawPointer) -> SIMD16<Float> {
-    .load(UnsafePointer((sums + unit * unitSumByteCount + index * parts * 64).assumingMemoryBound(to: Float.self)))
+    .load(UnsafePointer((self.sums(ofUnit: unit, sums) + index * parts * 64).assumingMemoryBound(to: Float.self)))
+  }
+
+  /// Where a stretch's sums lie, in the program's order.
+  func sums(ofUnit unit: Int, _ sums: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+    sums + unit * unitSumByteCount
   }
 
   private func forEachStretch(

@@ -7,7 +7,8 @@ import Testing
 
 /// What is known of tensors: the definition beside plain counting, and generated code beside the definition.
 @Suite struct StatisticsTests {
-  /// A tensor of random sizes with numbers of all magnitudes, zeros and subnormal ones among them.
+  /// A tensor of random sizes with numbers of all magnitudes, zeros and subnormal ones among them, and those beside the
+  /// smallest that does not count as 0.
   private struct Case {
     let tensor: BlockedTensor
     let statistics: TensorStatistics
@@ -28,6 +29,9 @@ import Testing
         case 3: -0.0
         case 4: random.float(-1...1) * 1e-41
         case 5: random.float(-1...1) * exp2f(Float(random.int(-30...30)))
+        case 6:
+          Float(bitPattern: UInt32(StatisticsState.firstPattern + random.int(-6...6)) << 17)
+            * (random.int(0...1) == 0 ? 1 : -1)
         default: random.float(-2...3)
         }
       }
