@@ -206,10 +206,14 @@ public struct BlockedStatistics: Sendable {
         guard own.load(as: Seen.self).bins.contains(sixteen) else { continue }
         found &+= (own + Seen.byteCount + sixteen * 64).load(as: SIMD16<UInt32>.self)
       }
-      let counts = SIMD16<Float>(found)
-      for lane in 0..<min(16, StatisticsState.binCount - sixteen * 16) {
-        let place = state.countPlaces.lowerBound + sixteen * 16 + lane
-        result[place] = known[place] + counts[lane]
+      let counts = SIMD16<Float>(found), place = state.countPlaces.lowerBound + sixteen * 16
+      if sixteen * 16 + 16 <= StatisticsState.binCount {
+        let sums = UnsafeRawPointer(known + place).loadUnaligned(as: SIMD16<Float>.self) + counts
+        UnsafeMutableRawPointer(result + place).storeBytes(of: sums, as: SIMD16<Float>.self)
+      } else {
+        for lane in 0..<StatisticsState.binCount - sixteen * 16 {
+          result[place + lane] = known[place + lane] + counts[lane]
+        }
       }
     }
   }

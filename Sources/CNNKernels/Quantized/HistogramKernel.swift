@@ -51,14 +51,17 @@ private struct HistogramEmitter {
 
   let arguments = GeneralRegister.rdi, x = GeneralRegister.rsi, counts = GeneralRegister.rdx
   let pixels = GeneralRegister.rcx, lead = GeneralRegister.r8, left = GeneralRegister.r9
-  /// The address of a counter, and at the end of the ranges.
+  /// Where a counter is, and at the end the address of the ranges.
   let place = GeneralRegister.rax
   /// Where in the ring of pixels places are written, and where they are read.
   let written = GeneralRegister.r10, read = GeneralRegister.r11
 
-  /// Pixels whose bins are found before the first is counted, and the bytes of places of twice as many.
+  /// Pixels whose bins are found before the first is counted.
   private static let leadPixels = 16
-  private static let ringByteCount = 2 * leadPixels * BlockedTensor.pixelByteCount
+  /// The bytes of a bin's place in the ring, which 16 bits hold: of vectors of 512 bits one instruction makes words.
+  private var placeByteCount: Int { lanes == BlockedTensor.blockChannels ? 2 : 4 }
+  private var pixelPlaces: Int { BlockedTensor.blockChannels * placeByteCount }
+  private var ringByteCount: Int { 2 * Self.leadPixels * pixelPlaces }
 
   var lanes: Int { kernel.target.lanes }
   var halves: Int { (kernel.channels + lanes - 1) / lanes }
@@ -74,7 +77,7 @@ private struct HistogramEmitter {
   func range(_ part: Int, _ half: Int) -> WideRegister { register(9 + 2 * part + half) }
 
   func emit() {
-    k.beginFrame(byteCount: Self.ringByteCount)
+    k.beginFrame(byteCount: ringByteCount)
     for (index, register) in [x, counts, pixels].enumerated() { k.mov(register, arguments[8 * index]) }
     let zero = StatisticsState.firstPattern, extra = HistogramKernel.zeroBins - 1
     for half in 0..<halves {
@@ -126,8 +129,8 @@ private struct HistogramEmitter {
   }
 
   private func advance(_ place: GeneralRegister) {
-    k.add(place, BlockedTensor.pixelByteCount)
-    k.and(place, Self.ringByteCount - 1)
+    k.add(place, pixelPlaces)
+    k.and(place, ringByteCount - 1)
   }
 
   /// Finds the bins of the next pixel, and looks at its range.
@@ -147,13 +150,14 @@ private struct HistogramEmitter {
   /// Counts the next pixel.
   private func count() {
     for channel in 0..<kernel.channels {
-      k.mov32(place, GeneralRegister.rsp[read, 1, channel * 4])
-      k.inc32(counts[place, 1, channel % HistogramKernel.counters * 4])
+      let address = GeneralRegister.rsp[read, 1, channel * placeByteCount]
+      if placeByteCount == 2 { k.movzx16(place, address) } else { k.mov32(place, address) }
+      k.inc32(counts[place, 8, channel % HistogramKernel.counters * 4])
     }
     advance(read)
   }
 
-  /// Writes where the counters are of the bins of some channels, in bytes.
+  /// Writes where the counters are of the bins of some channels, in eights of bytes.
   private func emitPlaces(_ half: Int) {
     let v = register(half), sign = register(half + 2)
     code.shiftRightSigned(sign, v, 31)
@@ -166,7 +170,8 @@ private struct HistogramEmitter {
     // Those of negative numbers lie before the others: -1 - v is not v.
     code.exclusiveOr(v, v, sign)
     code.addIntegers(v, v, positive)
-    code.shiftLeft(v, v, HistogramKernel.binByteCount.trailingZeroBitCount)
-    code.store(GeneralRegister.rsp[written, 1, half * lanes * 4], v)
+    code.shiftLeft(v, v, (HistogramKernel.binByteCount / 8).trailingZeroBitCount)
+    let address = GeneralRegister.rsp[written, 1, half * lanes * placeByteCount]
+    if placeByteCount == 2 { k.vpmovdw(address, Zmm(v.number)) } else { code.store(address, v) }
   }
 }
