@@ -13,7 +13,8 @@ struct Rounding {
   /// The calibration images.
   let images: Samples
   let isSkipped: (String) -> Bool
-  private var known = Model.Calibration()
+  /// What the images told; nil before they are looked at.
+  private var known: Model.Calibration?
 
   init(
     plain: Model, options: QuantizationOptions, pixels: (name: String, levels: PixelLevels)?, images: Samples,
@@ -28,18 +29,23 @@ struct Rounding {
     let graph = plain.network, isSkipped = isSkipped
     let points = QuantizationPoints(graph) { isSkipped($0) || returned.contains($0) }
     let layers = points.layers.map { graph.nodes[$0] }
-    // Images are looked at again where a layer that has returned leaves something to be rounded that was not.
-    let unknown = points.values.filter { known.levels[graph.name(of: $0)] == nil }
-    if !unknown.isEmpty {
-      let new = try plain.calibrated(unknown, known.means.isEmpty ? layers : [], images, options)
-      known.levels.merge(new.levels) { old, _ in old }
-      known.means.merge(new.means) { old, _ in old }
-    }
-    let names = Set(points.values.map(graph.name(of:)))
     // Floats read the pixels as they are.
     let pixels = pixels.flatMap { pixels in
       layers.contains { graph.name(of: $0.operands[0]) == pixels.name } ? [pixels.name: pixels.levels] : nil
     }
+    var known = self.known ?? Model.Calibration()
+    let unknown = points.values.filter { value in
+      let name = graph.name(of: value)
+      return pixels?[name] == nil && known.levels[name] == nil
+    }
+    // Images are looked at again where a layer that has returned leaves something to be rounded that was not.
+    if self.known == nil || !unknown.isEmpty {
+      let new = try plain.calibrated(unknown, known.means.isEmpty ? layers : [], images, options)
+      known.levels.merge(new.levels) { old, _ in old }
+      known.means.merge(new.means) { old, _ in old }
+      self.known = known
+    }
+    let names = Set(points.values.map(graph.name(of:)))
     let result = try plain.rounded(
       known.levels.filter { names.contains($0.key) }, pixels: pixels ?? [:], layers, means: known.means, options)
     var record = QuantizationRecord()
