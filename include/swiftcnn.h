@@ -351,7 +351,7 @@ scnn_status scnn_model_clone(scnn_model *model, scnn_model **copy);
  * A model that scnn_quantization_aware has made knows its ranges, layers, scales and biases: options about these are refused
  * then, and `calibration` may be NULL, or has the images that the noise is measured on.
  * SCNN_INVALID_STATE for a model that is quantised already, or one whose ranges training has yet to find;
- * SCNN_INVALID_ARGUMENT where there are no images or these make numbers that are not finite. */
+ * SCNN_INVALID_ARGUMENT where there are no images, all their numbers are the same, or they make numbers that are not finite. */
 scnn_status scnn_quantize(scnn_model *model, const scnn_tensor *calibration, const char *options, scnn_model **quantized);
 
 /* Makes a model that is trained for integers (Jacob et al. 2018, section 3): `model` with its weights and activations rounded

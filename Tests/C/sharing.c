@@ -520,6 +520,11 @@ static void test_quantized(void) {
   float scores[3][4 * CLASSES];
   scnn_model *model = small_model(1), *quantized = NULL, *loaded = NULL, *again = NULL;
   scnn_tensor x = images(pixels, SCNN_UINT8, 4);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, &x, NULL, &quantized));
+  SAYS("calibration is constant: every number is 0; expected images");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_quantization_aware(model, &x, NULL, &quantized));
+  SAYS("calibration is constant");
+  CHECK(quantized == NULL);
   for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
   OK(scnn_quantize(model, &x, "{\"method\": \"minmax\", \"equalize\": true}", &quantized));
   OK(scnn_predict(model, &x, 4, NULL, scores[0], 4 * CLASSES));

@@ -226,10 +226,21 @@ METHODS = ["minmax", "percentile", "entropy", "mse"]
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    "x", [np.full((1, 32, 32, 3), 128, np.uint8), np.zeros((3, 32, 32, 3), np.float32)], ids=["one", "zeros"])
-def test_one_image_and_constant_ones_are_enough(model, method, x):
+def test_one_image_is_enough(model, method, images):
+    x = images[:1]
     np.testing.assert_allclose(swiftcnn.quantize(model, x, method).predict(x), model.predict(x), atol=0.15)
+
+
+@pytest.mark.parametrize("quantize", [swiftcnn.quantize, swiftcnn.quantization_aware])
+@pytest.mark.parametrize(
+    ("x", "number"), [
+        (np.full((1, 32, 32, 3), 128, np.uint8), "128"), (np.zeros((3, 32, 32, 3), np.float32), r"0\.0"),
+        ([(np.full((2, 32, 32, 3), 0.5, np.float32),)] * 2, r"0\.5"),
+    ], ids=["one", "zeros", "batches"])
+def test_constant_images_tell_nothing(model, quantize, x, number):
+    text = f"calibration is constant: every number is {number}; expected images like those that will come"
+    with pytest.raises(ValueError, match=text):
+        quantize(model, x)
 
 
 @pytest.mark.parametrize("method", METHODS)

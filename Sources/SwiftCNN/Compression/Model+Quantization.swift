@@ -12,8 +12,9 @@ extension Model {
   /// - Parameters:
   ///   - calibration: images as `predict` takes them, a few hundred like those that will come.
   ///   - options: how ranges are found, and what stays in floats.
-  /// - Throws: `.invalidArgument` where there are no images, or these or weights are no numbers, where no layer can be
-  ///   quantised or this is done already; `.unknownName` for a layer to skip that there is not; `.shapeMismatch` where images do not fit.
+  /// - Throws: `.invalidArgument` where there are no images, or these are constant, or these or weights are no numbers, where
+  ///   no layer can be quantised or this is done already; `.unknownName` for a layer to skip that there is not;
+  ///   `.shapeMismatch` where images do not fit.
   public func quantized(
     calibration: some ModelInput, options: QuantizationOptions = QuantizationOptions()
   ) throws(CNNError) -> Model {
@@ -53,6 +54,7 @@ extension Model {
       let x = try served(calibration)
       guard x.count > 0 else { throw CNNError(.invalidArgument, "calibration has no images; expected one at least") }
       if network.isRoundedInTraining { return try integers(x, options) }
+      try x.requireVariety("calibration")
       let validation = try validation.map { (make) throws(CNNError) in try make(self) }
       var folded = try FoldedNetwork(network) { name in
         self.parameters.position(of: name).map { self.parameters.values(at: $0) }

@@ -25,6 +25,7 @@ extension Model {
     try lock.reading { () throws(CNNError) in
       let x = try served(calibration)
       guard x.count > 0 else { throw CNNError(.invalidArgument, "calibration has no images; expected one at least") }
+      try x.requireVariety("calibration")
       return try roundedInTraining(x, options)
     }
   }

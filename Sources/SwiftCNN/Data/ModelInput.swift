@@ -76,6 +76,16 @@ struct Samples: Sendable {
     return types
   }
 
+  /// Throws where each input has but one number, again and again: ranges that are found of such samples are no others'.
+  /// - Throws: `.invalidArgument` naming the argument that they were.
+  func requireVariety(_ argument: String) throws(CNNError) {
+    let only = arrays.compactMap(\.onlyNumber)
+    guard let number = only.first, only.count == arrays.count else { return }
+    throw CNNError(
+      .invalidArgument,
+      "\(argument) is constant: every number is \(number); expected images like those that will come")
+  }
+
   /// Throws where a number is infinite or none: what is measured on such samples says nothing.
   /// - Throws: `.invalidArgument` naming the input.
   func requireFinite(_ names: [String]) throws(CNNError) {

@@ -31,6 +31,20 @@ public struct TensorView: @unchecked Sendable {
   /// The size of one sample in bytes. Call only after `validated`.
   var sampleByteCount: Int { sampleShape.reduce(element.byteCount, *) }
 
+  /// The number that all elements are, as text; nil where there are several, or none, or it is not finite.
+  var onlyNumber: String? {
+    func only<Number: Equatable>(_: Number.Type) -> Number? {
+      let elements = UnsafeBufferPointer(start: base.assumingMemoryBound(to: Number.self), count: shape.reduce(1, *))
+      return elements.first.flatMap { first in elements.allSatisfy { $0 == first } ? first : nil }
+    }
+    switch element {
+    case .float32: return only(Float.self).flatMap { $0.isFinite ? "\($0)" : nil }
+    case .int32: return only(Int32.self).map { "\($0)" }
+    case .uint8: return only(UInt8.self).map { "\($0)" }
+    case .bfloat16, .int8, .int16: return nil
+    }
+  }
+
   /// The same elements along other axes, of which there are as many.
   func reshaped(_ shape: [Int]) -> TensorView { TensorView(element, shape: shape, base: base, owner: owner) }
 

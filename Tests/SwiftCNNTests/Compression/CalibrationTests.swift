@@ -82,12 +82,12 @@ import X86Assembler
     }
   }
 
-  @Test(arguments: CalibrationMethod.allCases) func oneImageAndConstantOnesAreEnough(_ method: CalibrationMethod) throws
-  {
+  /// So are images of which each has one color.
+  @Test(arguments: CalibrationMethod.allCases) func oneImageIsEnough(_ method: CalibrationMethod) throws {
     let model = try Self.model(), options = QuantizationOptions(method: method)
     for x in [
-      try Self.images(1), try Self.images(3) { _ in 0.5 }, try Self.images(2) { _ in 0 },
-      try Self.images(1) { _ in -1e-30 },
+      try Self.images(1), try Self.images(3) { $0 < 20 * 18 * 3 ? 0 : 0.5 },
+      try Self.images(1) { $0 == 7 ? 0 : -1e-30 },
     ] {
       let expected = try model.predict(x), result = try model.quantized(calibration: x, options: options).predict(x)
       let size = expected.floats.reduce(Float(1e-3)) { max($0, $1.magnitude) }
@@ -110,6 +110,12 @@ import X86Assembler
       #expect(
         error?.code == .invalidArgument && error?.message.contains("finite") == true,
         "\(number) \(String(describing: error))")
+    }
+    for number: Float in [0, 0.5, -1e-30] {
+      let error = refusal(try Self.images(3) { _ in number })
+      #expect(error?.code == .invalidArgument, "\(String(describing: error))")
+      #expect(error?.message.hasPrefix("calibration is constant: every number is \(number); expected images") == true)
+      #expect(throws: CNNError.self) { try model.quantizationAware(calibration: Self.images(2) { _ in number }) }
     }
     let other = refusal(try Tensor(zeros: [2, 20, 18, 4]))
     #expect(other?.code == .shapeMismatch && other?.message.contains("18") == true)

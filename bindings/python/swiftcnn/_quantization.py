@@ -76,8 +76,9 @@ def quantize(
         The model in integers. It is not compiled: before ``evaluate`` it has to be.
 
     Raises:
-        ValueError, TypeError: an argument does not fit; the message names it. There are floats that ``strict`` refuses,
-            or ``max_drop`` is not reached with a single layer in integers.
+        ValueError, TypeError: an argument does not fit, or all numbers of the images are the same; the message names
+            it. There are floats that ``strict`` refuses, or ``max_drop`` is not reached with a single layer in
+            integers.
         RuntimeError: the model is quantised already, or training has yet to find its ranges.
     """
     options = _options_of_ranges(model, method, per_channel, skip, samples, percentile) | {
