@@ -66,6 +66,30 @@ import X86Assembler
     return found
   }
 
+  /// The kernels of a model of levels in a prediction of one image, by what the plan is. All tensors have the same levels.
+  private static func plan(
+    ofLevels name: String, _ target: CodeTarget
+  ) throws -> (plan: String, kernels: [String]) {
+    var options = ModelOptions()
+    (options.inputShape, options.classes) = ([224, 224, 3], 1000)
+    let model = try Model(name, options: options)
+    let network = try FoldedNetwork(model.network) { parameter in
+      model.parameters.position(of: parameter).map { model.parameters.values(at: $0) }
+    }.graph
+    let points = QuantizationPoints(network), levels = try #require(ByteLevels(scale: 0.05, zeroPoint: 14))
+    let rounded = try network.rounding(
+      Dictionary(uniqueKeysWithValues: points.values.map { (network.name(of: $0), levels) }),
+      weights: Dictionary(
+        uniqueKeysWithValues: points.layers.map { (network.nodes[$0].name, WeightLevels(scales: [0.01])) }))
+    let library = KernelLibrary(target)
+    _ = try Compiler.inferenceGraph(
+      rounded, inputs: [TensorType(.float32, [1, 224, 224, 3])],
+      normalization: Compiler.PixelNormalization(mean: [0, 0, 0], deviation: [1, 1, 1]),
+      generation: CodeGeneration(library: library, workers: Workers(count: 2)))
+    let products = target.byteProductName
+    return try ("\(products) \(name) int8 1", kernels(library))
+  }
+
   private static let path =
     #filePath.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/generated_code.txt"
 
@@ -73,12 +97,16 @@ import X86Assembler
   private static func lines() throws -> [String] {
     var kernels: Set<String> = []
     var plans: [String] = []
+    func add(_ plan: (plan: String, kernels: [String])) {
+      kernels.formUnion(plan.kernels)
+      plans.append("\(plan.plan) \(plan.kernels.count) \(hash(plan.kernels.joined(separator: "\n").utf8))")
+    }
     for target in targets {
-      for model in models {
-        for (plan, found) in try Self.plans(model, target) {
-          kernels.formUnion(found)
-          plans.append("\(plan) \(found.count) \(hash(found.joined(separator: "\n").utf8))")
-        }
+      for model in models { try Self.plans(model, target).forEach(add) }
+    }
+    for target in targets + [CodeTarget(.avx512VNNI, secondCacheByteCount: 1 << 20, lastCacheByteCount: 32 << 20)] {
+      for model in ["resnet18", "efficientnet_b0", "tf_efficientnet_lite0"] {
+        add(try plan(ofLevels: model, target))
       }
     }
     return kernels.sorted() + plans
