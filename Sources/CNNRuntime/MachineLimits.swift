@@ -158,12 +158,9 @@ public struct MachineLimits: Sendable, Equatable {
   private static func loop(_ multiplyAdd: (Assembler, _ sum: Int) -> Void) -> Assembler {
     let k = Assembler()
     for number in 0...accumulatorCount { k.vxorps(Xmm(number), Xmm(number), Xmm(number)) }
-    let top = k.newLabel()
-    k.align(32)
-    k.bind(top)
-    for sum in 0..<accumulatorCount { multiplyAdd(k, sum) }
-    k.dec(.rdi)
-    k.jump(.ne, top)
+    k.loop(.rdi) {
+      for sum in 0..<accumulatorCount { multiplyAdd(k, sum) }
+    }
     k.vzeroupper()
     k.ret()
     return k
@@ -184,15 +181,13 @@ public struct MachineLimits: Sendable, Equatable {
   private static func tileLoop(
     _ sums: ArraySlice<TileRegister>, _ left: TileRegister, _ right: TileRegister, rows: Int
   ) -> Assembler {
-    let k = Assembler(), top = k.newLabel()
+    let k = Assembler()
     var tiles = TileConfiguration()
     for tile in sums + [left, right] { tiles[tile] = .init(rows: rows, rowByteCount: 64) }
     k.configureTiles(tiles)
-    k.align(32)
-    k.bind(top)
-    for sum in sums { k.tdpbf16ps(sum, left, right) }
-    k.dec(.rdi)
-    k.jump(.ne, top)
+    k.loop(.rdi) {
+      for sum in sums { k.tdpbf16ps(sum, left, right) }
+    }
     k.tilerelease()
     k.ret()
     return k
@@ -200,11 +195,8 @@ public struct MachineLimits: Sendable, Equatable {
 
   /// The rate of a loop that takes a cycle each time on every processor.
   private static func clockRate() -> Double? {
-    let k = Assembler(), top = k.newLabel()
-    k.align(32)
-    k.bind(top)
-    k.dec(.rdi)
-    k.jump(.ne, top)
+    let k = Assembler()
+    k.loop(.rdi) {}
     k.ret()
     return rate(of: k, "clock", Workers(count: 1), rounds: 100_000, operations: 1)
   }

@@ -92,6 +92,16 @@ public final class Assembler {
     return Address(base: .label(label))
   }
 
+  /// Code that is repeated as often as a register says, which is once at least; afterwards that is 0.
+  public func loop(_ counter: GeneralRegister, alignment: Int = 32, _ body: () -> Void) {
+    let top = newLabel()
+    align(alignment)
+    bind(top)
+    body()
+    dec(counter)
+    jump(.ne, top)
+  }
+
   // MARK: - Layout and notes
 
   /// Fills with instructions that do nothing up to a multiple of `n` bytes, a power of 2 up to 64.

@@ -116,41 +116,38 @@ struct BFloat16ReorderKernel: Hashable, Sendable {
       k.mov(.rdi, (1 << lanes) - 1)
       k.kmovw(.k1, .rdi)
     }
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    for (vector, index) in parts {
-      switch direction {
-      case .rounding:
-        let address = index == 0 ? source[] : source[distance]
-        if index == parts.count - 1 && lanes < 16 {
-          k.vmovups(Zmm(vector.number), address, .zero(.k1))
-        } else {
-          code.load(vector, address)
-        }
-      case .widening:
-        code.loadBFloat16(vector, source[32 * index])
-        let address = index == 0 ? place[] : place[distance]
-        if rowChannels != nil && index == parts.count - 1 && lanes < 16 {
-          k.vmovups(address, Zmm(vector.number), .merge(.k1))
-        } else {
-          code.store(address, vector)
+    k.loop(pixels) {
+      for (vector, index) in parts {
+        switch direction {
+        case .rounding:
+          let address = index == 0 ? source[] : source[distance]
+          if index == parts.count - 1 && lanes < 16 {
+            k.vmovups(Zmm(vector.number), address, .zero(.k1))
+          } else {
+            code.load(vector, address)
+          }
+        case .widening:
+          code.loadBFloat16(vector, source[32 * index])
+          let address = index == 0 ? place[] : place[distance]
+          if rowChannels != nil && index == parts.count - 1 && lanes < 16 {
+            k.vmovups(address, Zmm(vector.number), .merge(.k1))
+          } else {
+            code.store(address, vector)
+          }
         }
       }
-    }
-    if direction == .rounding {
-      if parts.count == 2 {
-        code.roundToBFloat16(parts[0].vector, parts[0].vector, parts[1].vector)
-      } else {
-        code.roundToBFloat16(parts[0].vector, parts[0].vector)
+      if direction == .rounding {
+        if parts.count == 2 {
+          code.roundToBFloat16(parts[0].vector, parts[0].vector, parts[1].vector)
+        } else {
+          code.roundToBFloat16(parts[0].vector, parts[0].vector)
+        }
+        code.store(place[], parts[0].vector)
       }
-      code.store(place[], parts[0].vector)
+      let floatStride = rowChannels.map { $0 * 4 } ?? BlockedTensor.pixelByteCount
+      k.add(direction == .rounding ? source : place, floatStride)
+      k.add(direction == .rounding ? place : source, BlockedTensor.pixelByteCount)
     }
-    let floatStride = rowChannels.map { $0 * 4 } ?? BlockedTensor.pixelByteCount
-    k.add(direction == .rounding ? source : place, floatStride)
-    k.add(direction == .rounding ? place : source, BlockedTensor.pixelByteCount)
-    k.dec(pixels)
-    k.jump(.ne, next)
     k.vzeroupper()
     k.ret()
     return code

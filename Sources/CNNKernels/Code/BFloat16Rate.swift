@@ -51,21 +51,19 @@ enum BFloat16Rate {
 
   /// As many sums at a time as hide how long each takes, some rounds.
   private static func code(isBFloat16: Bool, _ target: CodeTarget) -> VectorCode {
-    let code = VectorCode(target), k = code.assembler, rounds = GeneralRegister.rcx, next = k.newLabel()
+    let code = VectorCode(target), k = code.assembler, rounds = GeneralRegister.rcx
     let registers = (0..<24).map { WideRegister(number: $0, lanes: 16) }
     k.mov(rounds, GeneralRegister.rdi[0])
     for register in registers { code.zero(register) }
-    k.align(32)
-    k.bind(next)
-    for register in registers {
-      if isBFloat16 {
-        code.multiplyAddPairs(register, register, .register(register))
-      } else {
-        code.multiplyAdd(register, register, register)
+    k.loop(rounds) {
+      for register in registers {
+        if isBFloat16 {
+          code.multiplyAddPairs(register, register, .register(register))
+        } else {
+          code.multiplyAdd(register, register, register)
+        }
       }
     }
-    k.dec(rounds)
-    k.jump(.ne, next)
     k.vzeroupper()
     k.ret()
     return code

@@ -82,17 +82,14 @@ private struct Emitter {
     k.mov(place, GeneralRegister.rdi[72])
     k.mov(rounds, GeneralRegister.rdi[80])
     for part in parts { code.load(scale(part), GeneralRegister.rdi[part * width * 4]) }
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    if kernel.laneStride == 4 { emitCopies() } else { emitFours() }
-    kernel.transform?.emit(
-      code, parts: parts.count, lanes: width, tap: { GeneralRegister.rsp[$0 * 64 + $1 * width * 4] },
-      store: { store(place[$0 + $1 * width * 4], $2) })
-    k.add(source, kernel.sourceStep)
-    k.add(place, kernel.placeStep)
-    k.dec(rounds)
-    k.jump(.ne, next)
+    k.loop(rounds) {
+      if kernel.laneStride == 4 { emitCopies() } else { emitFours() }
+      kernel.transform?.emit(
+        code, parts: parts.count, lanes: width, tap: { GeneralRegister.rsp[$0 * 64 + $1 * width * 4] },
+        store: { store(place[$0 + $1 * width * 4], $2) })
+      k.add(source, kernel.sourceStep)
+      k.add(place, kernel.placeStep)
+    }
     // What went past the caches is there for other threads too.
     if kernel.isStreamed { k.sfence() }
     k.endFrame()

@@ -98,14 +98,11 @@ struct TapOrderKernel: Hashable, Sendable {
     k.mov(source, GeneralRegister.rdi[0])
     k.mov(result, GeneralRegister.rdi[8])
     k.mov(rows, GeneralRegister.rdi[16])
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    order.emit(code, from: source, offset: 0, to: result)
-    k.add(source, GeneralRegister.rdi[24])
-    k.add(result, GeneralRegister.rdi[32])
-    k.dec(rows)
-    k.jump(.ne, next)
+    k.loop(rows) {
+      order.emit(code, from: source, offset: 0, to: result)
+      k.add(source, GeneralRegister.rdi[24])
+      k.add(result, GeneralRegister.rdi[32])
+    }
     k.vzeroupper()
     k.ret()
     return code

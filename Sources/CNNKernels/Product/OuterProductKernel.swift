@@ -181,14 +181,11 @@ private struct Emitter {
     loop(images, count: 88, stepA: 96, stepB: 104) {
       loop(lines, count: 64, stepA: 72, stepB: 80) {
         k.mov(pixels, arguments[40])
-        let next = k.newLabel()
-        k.align(32)
-        k.bind(next)
-        addPixel(group)
-        k.add(a, pixelA)
-        k.add(b, pixelB)
-        k.dec(pixels)
-        k.jump(.ne, next)
+        k.loop(pixels) {
+          addPixel(group)
+          k.add(a, pixelA)
+          k.add(b, pixelB)
+        }
       }
     }
     for index in 0..<group.count {

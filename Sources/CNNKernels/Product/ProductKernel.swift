@@ -194,20 +194,17 @@ private struct ProductEmitter {
     if kernel.multipliesSums { k.mov(terms, arguments[64]) }
     if bias0 != 0 { k.add(tile, bias0) }
 
-    let nextTile = k.newLabel()
-    k.align(32)
-    k.bind(nextTile)
-    k.mov(a, tile)
-    k.mov(b, filter)
-    initialize()
-    kernel.depth.emit(k, a, counters: counters, run)
-    finish()
-    k.add(tile, kernel.tileStep)
-    k.add(output, kernel.outputTileStep)
-    if kernel.epilogue.addsResidual { k.add(residual, kernel.outputTileStep) }
-    if kernel.multipliesSums { k.add(terms, kernel.rows.count * 4) }
-    k.dec(tiles)
-    k.jump(.ne, nextTile)
+    k.loop(tiles) {
+      k.mov(a, tile)
+      k.mov(b, filter)
+      initialize()
+      kernel.depth.emit(k, a, counters: counters, run)
+      finish()
+      k.add(tile, kernel.tileStep)
+      k.add(output, kernel.outputTileStep)
+      if kernel.epilogue.addsResidual { k.add(residual, kernel.outputTileStep) }
+      if kernel.multipliesSums { k.add(terms, kernel.rows.count * 4) }
+    }
 
     for register in saved.reversed() { k.pop(register) }
     k.pop(.rbp)

@@ -67,28 +67,25 @@ struct RowTermsKernel: Hashable, Sendable {
     let code = VectorCode(target), k = code.assembler
     let tile = GeneralRegister.r8, terms = GeneralRegister.r9, tiles = GeneralRegister.r10, a = GeneralRegister.rax
     for (index, register) in [tile, terms, tiles].enumerated() { k.mov(register, GeneralRegister.rdi[8 * index]) }
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    k.mov(a, tile)
-    for row in rows.indices { code.zero(sum(row)) }
-    depth.emit(k, a, counters: [.rcx, .rdx, .rsi]) { words in
-      for row in rows.indices { add(code, to: sum(row), a, rows[row], words) }
-    }
-    for row in rows.indices {
-      let x = Xmm(row), t = Xmm(sum(rows.count).number)
-      k.vextractf128(t, Ymm(row), 1)
-      k.vpaddd(x, x, t)
-      for order in [0b11_10_11_10, 0b01_01_01_01] {
-        k.vshufps(t, x, x, order)
-        k.vpaddd(x, x, t)
+    k.loop(tiles) {
+      k.mov(a, tile)
+      for row in rows.indices { code.zero(sum(row)) }
+      depth.emit(k, a, counters: [.rcx, .rdx, .rsi]) { words in
+        for row in rows.indices { add(code, to: sum(row), a, rows[row], words) }
       }
-      k.vmovss(terms[row * 4], x)
+      for row in rows.indices {
+        let x = Xmm(row), t = Xmm(sum(rows.count).number)
+        k.vextractf128(t, Ymm(row), 1)
+        k.vpaddd(x, x, t)
+        for order in [0b11_10_11_10, 0b01_01_01_01] {
+          k.vshufps(t, x, x, order)
+          k.vpaddd(x, x, t)
+        }
+        k.vmovss(terms[row * 4], x)
+      }
+      k.add(tile, tileStep)
+      k.add(terms, rows.count * 4)
     }
-    k.add(tile, tileStep)
-    k.add(terms, rows.count * 4)
-    k.dec(tiles)
-    k.jump(.ne, next)
     k.vzeroupper()
     k.ret()
     return code

@@ -224,15 +224,13 @@ private struct TileProductEmitter {
   /// Loop number `level` and those within it. Leaves `a` where the loop would go on.
   private func loop(_ level: Int) {
     guard level < kernel.loops.count else { return step() }
-    let loop = kernel.loops[level], top = k.newLabel()
+    let loop = kernel.loops[level]
     k.mov(counters[level], loop.count)
-    k.align(32)
-    k.bind(top)
-    self.loop(level + 1)
-    let advanced = level + 1 < kernel.loops.count ? kernel.loops[level + 1].count * kernel.loops[level + 1].stride : 0
-    if loop.stride != advanced { k.add(a, loop.stride - advanced) }
-    k.dec(counters[level])
-    k.jump(.ne, top)
+    k.loop(counters[level]) {
+      self.loop(level + 1)
+      let advanced = level + 1 < kernel.loops.count ? kernel.loops[level + 1].count * kernel.loops[level + 1].stride : 0
+      if loop.stride != advanced { k.add(a, loop.stride - advanced) }
+    }
   }
 
   /// 32 channels of the depth. Where another thread has a part of the processor, loads and products take turns, and fewer
@@ -282,7 +280,7 @@ private struct TileProductEmitter {
 
   /// The epilogue of the sums that lie on the stack, if there are any.
   private func finish() {
-    let nextSpan = k.newLabel(), nextPixel = k.newLabel(), spanEnd = k.newLabel(), end = k.newLabel()
+    let nextSpan = k.newLabel(), spanEnd = k.newLabel(), end = k.newLabel()
     k.test(spanCount, spanCount)
     k.jump(.e, end)
     k.bind(nextSpan)
@@ -311,12 +309,10 @@ private struct TileProductEmitter {
       k.add(pixelCount, several)
       k.jump(.e, spanEnd)
     }
-    k.align(16)
-    k.bind(nextPixel)
-    finish(0..<1)
-    advance(1)
-    k.dec(pixelCount)
-    k.jump(.ne, nextPixel)
+    k.loop(pixelCount, alignment: 16) {
+      finish(0..<1)
+      advance(1)
+    }
     k.bind(spanEnd)
     k.add(spans, MemoryLayout<TileSpan>.stride)
     k.dec(spanCount)

@@ -74,29 +74,26 @@ struct ByteConversionKernel: Hashable, Sendable {
     let values = (0..<16 / lanes).map(register), constants = (4..<(isToLevels ? 8 : 6)).map(register)
     for (index, register) in [x, y, numbers.base, pixels].enumerated() { k.mov(register, arguments[8 * index]) }
     for (index, register) in constants.enumerated() { code.broadcast(register, numbers.address(index)) }
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    for (index, value) in values.enumerated() {
-      if isToLevels {
-        code.load(value, x[index * lanes * 4])
-        code.multiplyInto(value, constants[0], adding: .register(constants[1]))
-        code.maximum(value, value, constants[2])  // That where it is no number.
-        code.limitToIntegers(value, maximum: constants[3])
-      } else {
-        code.loadBytes(value, x[index * lanes])
-        code.subtract(value, value, constants[1])
-        code.multiply(value, value, constants[0])
-        code.store(y[index * lanes * 4], value)
+    k.loop(pixels) {
+      for (index, value) in values.enumerated() {
+        if isToLevels {
+          code.load(value, x[index * lanes * 4])
+          code.multiplyInto(value, constants[0], adding: .register(constants[1]))
+          code.maximum(value, value, constants[2])  // That where it is no number.
+          code.limitToIntegers(value, maximum: constants[3])
+        } else {
+          code.loadBytes(value, x[index * lanes])
+          code.subtract(value, value, constants[1])
+          code.multiply(value, value, constants[0])
+          code.store(y[index * lanes * 4], value)
+        }
       }
+      if isToLevels {
+        code.storeLevels([values.enumerated().map { ($1, y[$0 * lanes]) }], temporary: register(8))
+      }
+      k.add(x, BlockedTensor.pixelByteCount)
+      k.add(y, BlockedTensor.pixelByteCount)
     }
-    if isToLevels {
-      code.storeLevels([values.enumerated().map { ($1, y[$0 * lanes]) }], temporary: register(8))
-    }
-    k.add(x, BlockedTensor.pixelByteCount)
-    k.add(y, BlockedTensor.pixelByteCount)
-    k.dec(pixels)
-    k.jump(.ne, next)
     k.vzeroupper()
     k.ret()
     return code

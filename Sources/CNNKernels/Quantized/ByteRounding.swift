@@ -67,27 +67,24 @@ struct ByteRoundingKernel: Hashable, Sendable {
     }
     code.broadcast(minima, arguments[32])
     code.load(places, k.constantVector(ByteStreamKernel.placesOfPackedBytes(lanes: lanes)))
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    for first in stride(from: 0, to: count, by: 4 * lanes) {
-      let levels = (0..<4).map(register)
-      for (index, level) in levels.enumerated() {
-        let offset = (first + index * lanes) * 4
-        code.load(level, x[offset])
-        code.multiplyInto(
-          level, inverse, adding: hasChannels ? .memory(numbers.base[zeroPoints + offset]) : .register(zeroPoint))
-        code.limitToIntegers(level, maximum: maximum)
+    k.loop(rounds) {
+      for first in stride(from: 0, to: count, by: 4 * lanes) {
+        let levels = (0..<4).map(register)
+        for (index, level) in levels.enumerated() {
+          let offset = (first + index * lanes) * 4
+          code.load(level, x[offset])
+          code.multiplyInto(
+            level, inverse, adding: hasChannels ? .memory(numbers.base[zeroPoints + offset]) : .register(zeroPoint))
+          code.limitToIntegers(level, maximum: maximum)
+        }
+        code.packBytes(levels[0], levels)
+        code.permute(levels[0], levels[0], places)
+        code.maximumOfBytes(levels[0], levels[0], .register(minima))
+        code.store(y[first], levels[0])
       }
-      code.packBytes(levels[0], levels)
-      code.permute(levels[0], levels[0], places)
-      code.maximumOfBytes(levels[0], levels[0], .register(minima))
-      code.store(y[first], levels[0])
+      k.add(x, count * 4)
+      k.add(y, count)
     }
-    k.add(x, count * 4)
-    k.add(y, count)
-    k.dec(rounds)
-    k.jump(.ne, next)
     k.vzeroupper()
     k.ret()
     return code

@@ -87,22 +87,19 @@ private struct ByteStreamEmitter {
     k.mov(pixels, arguments[32])
     let offsets = (0..<4).map { half * 4 * lanes + $0 * lanes }
     begin(offsets)
-    let top = k.newLabel()
-    k.align(16)
-    k.bind(top)
-    for vector in 0..<4 { compute(vector, offsets[vector]) }
-    if kernel.operation != .sum {
-      code.packBytes(value(0), (0..<4).map(value))
-      code.permute(value(0), value(0), places)
-      code.broadcast(temporary, arguments[40])
-      code.maximumOfBytes(value(0), value(0), .register(temporary))
-      code.store(y[offsets[0]], value(0))
-      k.add(y, BlockedTensor.pixelByteCount)
+    k.loop(pixels, alignment: 16) {
+      for vector in 0..<4 { compute(vector, offsets[vector]) }
+      if kernel.operation != .sum {
+        code.packBytes(value(0), (0..<4).map(value))
+        code.permute(value(0), value(0), places)
+        code.broadcast(temporary, arguments[40])
+        code.maximumOfBytes(value(0), value(0), .register(temporary))
+        code.store(y[offsets[0]], value(0))
+        k.add(y, BlockedTensor.pixelByteCount)
+      }
+      k.add(a, BlockedTensor.pixelByteCount)
+      if [.add, .multiply].contains(kernel.operation) { k.add(b, BlockedTensor.pixelByteCount) }
     }
-    k.add(a, BlockedTensor.pixelByteCount)
-    if [.add, .multiply].contains(kernel.operation) { k.add(b, BlockedTensor.pixelByteCount) }
-    k.dec(pixels)
-    k.jump(.ne, top)
     if kernel.operation == .sum {
       for vector in 0..<4 { code.store(y[offsets[vector] * 4], kept(vector)) }
     }

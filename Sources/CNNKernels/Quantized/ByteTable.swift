@@ -68,20 +68,18 @@ struct ByteTableKernel: Hashable, Sendable {
     code.load(sixteen, k.constantVector(Array(repeating: 0x1010_1010, count: target.lanes)))
     code.load(half, k.constantVector(Array(repeating: 0x8080_8080, count: target.lanes)))
     for (index, lines) in [4, 1].enumerated() {
-      let counter = GeneralRegister.rcx, next = k.newLabel(), end = k.newLabel()
+      let counter = GeneralRegister.rcx, end = k.newLabel()
       k.mov(counter, arguments[24 + 8 * index])
       k.test(counter, counter)
       k.jump(.e, end)
-      k.align(32)
-      k.bind(next)
-      let vectors = lines * Self.width / (4 * target.lanes)
-      for first in stride(from: 0, to: vectors, by: 4) {
-        lookUp(first..<min(first + 4, vectors), x, y, parts, sixteen, half, code)
+      k.loop(counter) {
+        let vectors = lines * Self.width / (4 * target.lanes)
+        for first in stride(from: 0, to: vectors, by: 4) {
+          lookUp(first..<min(first + 4, vectors), x, y, parts, sixteen, half, code)
+        }
+        k.add(x, lines * Self.width)
+        k.add(y, lines * Self.width)
       }
-      k.add(x, lines * Self.width)
-      k.add(y, lines * Self.width)
-      k.dec(counter)
-      k.jump(.ne, next)
       k.bind(end)
     }
     k.vzeroupper()

@@ -87,18 +87,15 @@ struct ByteWideningKernel: Hashable, Sendable {
     let code = VectorCode(target), lanes = target.lanes, k = code.assembler
     let x = GeneralRegister.rsi, y = GeneralRegister.rax, lines = GeneralRegister.rcx
     for (index, register) in [x, y, lines].enumerated() { k.mov(register, GeneralRegister.rdi[8 * index]) }
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    for part in 0..<16 / lanes {
-      let words = WideRegister(number: part, lanes: lanes)
-      code.loadByteWords(words, x[part * 2 * lanes])
-      code.store(y[part * 4 * lanes], words)
+    k.loop(lines) {
+      for part in 0..<16 / lanes {
+        let words = WideRegister(number: part, lanes: lanes)
+        code.loadByteWords(words, x[part * 2 * lanes])
+        code.store(y[part * 4 * lanes], words)
+      }
+      k.add(x, step)
+      k.add(y, BlockedTensor.pixelByteCount)
     }
-    k.add(x, step)
-    k.add(y, BlockedTensor.pixelByteCount)
-    k.dec(lines)
-    k.jump(.ne, next)
     k.vzeroupper()
     k.ret()
     return code

@@ -187,15 +187,11 @@ private struct DepthwiseByteEmitter {
 
   /// As often as a number in memory says.
   private func loop(_ count: Address, _ body: () -> Void) {
-    let top = k.newLabel(), end = k.newLabel()
+    let end = k.newLabel()
     k.mov(counter, count)
     k.test(counter, counter)
     k.jump(.e, end)
-    k.align(16)
-    k.bind(top)
-    body()
-    k.dec(counter)
-    k.jump(.ne, top)
+    k.loop(counter, alignment: 16, body)
     k.bind(end)
   }
 
@@ -227,50 +223,44 @@ private struct DepthwiseByteEmitter {
   }
 
   private func multiply() {
-    let nextRow = k.newLabel()
     for (index, register) in [filter, sums, multipliers, numbers.base, output].enumerated() {
       k.mov(register, arguments[8 * (index + 1)])
     }
     k.mov(rowCounter, arguments[56])
-    k.align(16)
-    k.bind(nextRow)
-    k.mov(scratch, arguments[48])
-    // In equal parts.
-    let parts = (kernel.outputs + segmentLimit - 1) / segmentLimit, size = kernel.outputs / parts
-    let larger = kernel.outputs % parts
-    segments(larger, of: size + 1)
-    segments(parts - larger, of: size)
-    k.sub(output, kernel.outputs * BlockedTensor.pixelByteCount)
-    k.add(output, arguments[64])
-    k.add(filter, kernel.filterByteCount)
-    k.dec(rowCounter)
-    k.jump(.ne, nextRow)
+    k.loop(rowCounter, alignment: 16) {
+      k.mov(scratch, arguments[48])
+      // In equal parts.
+      let parts = (kernel.outputs + segmentLimit - 1) / segmentLimit, size = kernel.outputs / parts
+      let larger = kernel.outputs % parts
+      segments(larger, of: size + 1)
+      segments(parts - larger, of: size)
+      k.sub(output, kernel.outputs * BlockedTensor.pixelByteCount)
+      k.add(output, arguments[64])
+      k.add(filter, kernel.filterByteCount)
+    }
   }
 
   private func segments(_ count: Int, of size: Int) {
     if count == 0 { return }
-    let top = k.newLabel()
     k.mov(counter, count)
-    k.align(16)
-    k.bind(top)
-    for vector in 0..<4 { addProducts(vector, size) }
-    round((0..<4).flatMap { vector in (0..<size).map { (output: $0, vector: vector) } })
-    if kernel.requantizing.hasPieces { applyPieces(size) }
-    code.broadcast(pixel, arguments[100])
-    for index in 0..<size {
-      let packed = sum(index, 0)
-      if kernel.requantizing.hasPieces {
-        code.packWords(packed, packed, sum(index, 2))
-      } else {
-        code.packBytes(packed, (0..<4).map { sum(index, $0) })
+    k.loop(counter, alignment: 16) {
+      for vector in 0..<4 { addProducts(vector, size) }
+      round((0..<4).flatMap { vector in (0..<size).map { (output: $0, vector: vector) } })
+      if kernel.requantizing.hasPieces { applyPieces(size) }
+      code.broadcast(pixel, arguments[100])
+      for index in 0..<size {
+        let packed = sum(index, 0)
+        if kernel.requantizing.hasPieces {
+          code.packWords(packed, packed, sum(index, 2))
+        } else {
+          code.packBytes(packed, (0..<4).map { sum(index, $0) })
+        }
+        code.maximumOfBytes(packed, packed, .register(pixel))
+        code.store(output[index * BlockedTensor.pixelByteCount], packed)
       }
-      code.maximumOfBytes(packed, packed, .register(pixel))
-      code.store(output[index * BlockedTensor.pixelByteCount], packed)
+      k.add(output, size * BlockedTensor.pixelByteCount)
+      k.add(scratch, size * kernel.stride * kernel.columnByteCount)
     }
-    k.add(output, size * BlockedTensor.pixelByteCount)
-    k.add(scratch, size * kernel.stride * kernel.columnByteCount)
-    k.dec(counter)
-    k.jump(.ne, top)
   }
 
   private func round(_ places: [(output: Int, vector: Int)]) {

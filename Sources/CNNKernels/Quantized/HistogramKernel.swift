@@ -120,12 +120,9 @@ private struct HistogramEmitter {
 
   /// Does something as many times as a register says, which is at least 1.
   private func forEach(_ left: GeneralRegister, _ body: () -> Void) {
-    let top = k.newLabel()
-    k.align(32)
-    k.bind(top)
-    body()
-    k.dec(left)
-    k.jump(.ne, top)
+    k.loop(left) {
+      body()
+    }
   }
 
   private func advance(_ place: GeneralRegister) {

@@ -158,18 +158,16 @@ private struct StreamEmitter {
   }
 
   private func emitLoop(pixels: Int, countAt offset: Int, _ places: Places) {
-    let top = k.newLabel(), end = k.newLabel()
+    let end = k.newLabel()
     k.mov(counter, arguments[offset])
     k.test(counter, counter)
     k.jump(.e, end)
-    k.align(32)
-    k.bind(top)
-    for pixel in 0..<pixels {
-      for half in 0..<halves { emitPixel(pixel * 64, half: half, places) }
+    k.loop(counter) {
+      for pixel in 0..<pixels {
+        for half in 0..<halves { emitPixel(pixel * 64, half: half, places) }
+      }
+      for index in 0..<program.addressCount { k.add(pointers[index], pixels * 64) }
     }
-    for index in 0..<program.addressCount { k.add(pointers[index], pixels * 64) }
-    k.dec(counter)
-    k.jump(.ne, top)
     k.bind(end)
   }
 

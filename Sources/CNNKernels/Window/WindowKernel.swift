@@ -213,14 +213,11 @@ private struct WindowEmitter {
     k.mov(inputRow, input)
     if kernel.combination == .weightedSum { k.mov(filterRow, filter) }
     k.mov(rowCounter, rows)
-    let nextRow = k.newLabel()
-    k.align(32)
-    k.bind(nextRow)
-    addRow(segment, half)
-    k.add(inputRow, kernel.rowStride)
-    if kernel.combination == .weightedSum { k.add(filterRow, kernel.taps * tapByteCount) }
-    k.dec(rowCounter)
-    k.jump(.ne, nextRow)
+    k.loop(rowCounter) {
+      addRow(segment, half)
+      k.add(inputRow, kernel.rowStride)
+      if kernel.combination == .weightedSum { k.add(filterRow, kernel.taps * tapByteCount) }
+    }
     finish(segment, half)
     if segment.times > 1 {
       k.add(input, segment.count * kernel.stride * 64)

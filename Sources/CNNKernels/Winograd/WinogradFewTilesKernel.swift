@@ -119,13 +119,10 @@ private struct Emitter {
   /// Runs `body` for all channels, some at a time.
   private func forEachChannel(of depth: Int, atOnce step: Int, _ body: (_ channel: Int) -> Void, then: () -> Void) {
     k.mov(channels, depth / step)
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    for channel in 0..<step { body(channel) }
-    then()
-    k.dec(channels)
-    k.jump(.ne, next)
+    k.loop(channels) {
+      for channel in 0..<step { body(channel) }
+      then()
+    }
   }
 
   // MARK: - The filter

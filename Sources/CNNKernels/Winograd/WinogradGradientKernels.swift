@@ -34,37 +34,34 @@ struct WinogradGradientKernel: Hashable, Sendable {
     k.mov(input, GeneralRegister.rdi[0])
     k.mov(output, GeneralRegister.rdi[8])
     k.mov(tiles, GeneralRegister.rdi[16])
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    code.fetch(input, rows: outputs..<2 * outputs, rowStride, shape, transform)
-    for half in 0..<(16 / lanes) {
-      let offset = half * lanes * 4
-      // What lies beside the result is zero.
-      for column in 0..<outputs {
-        let d = registers.column(column)
-        for row in 0..<outputs {
-          if row < shape.rows.outputs, column < shape.columns.outputs {
-            code.load(d[row], input[row * rowStride + column * 64 + offset])
-          } else {
-            code.zero(d[row])
+    k.loop(tiles) {
+      code.fetch(input, rows: outputs..<2 * outputs, rowStride, shape, transform)
+      for half in 0..<(16 / lanes) {
+        let offset = half * lanes * 4
+        // What lies beside the result is zero.
+        for column in 0..<outputs {
+          let d = registers.column(column)
+          for row in 0..<outputs {
+            if row < shape.rows.outputs, column < shape.columns.outputs {
+              code.load(d[row], input[row * rowStride + column * 64 + offset])
+            } else {
+              code.zero(d[row])
+            }
+          }
+          code.transformGradient(transform, isShort: shape.rows.isShort, d, t)
+          registers.keep(column, rows: shape.rows.positions(of: transform))
+        }
+        for row in shape.rows.positions(of: transform) {
+          let d = registers.row(row, columns: 0..<outputs)
+          code.transformGradient(transform, isShort: shape.columns.isShort, d, t)
+          for column in shape.columns.positions(of: transform) {
+            code.store(output[(row * inputs + column) * positionStride + offset], d[column])
           }
         }
-        code.transformGradient(transform, isShort: shape.rows.isShort, d, t)
-        registers.keep(column, rows: shape.rows.positions(of: transform))
       }
-      for row in shape.rows.positions(of: transform) {
-        let d = registers.row(row, columns: 0..<outputs)
-        code.transformGradient(transform, isShort: shape.columns.isShort, d, t)
-        for column in shape.columns.positions(of: transform) {
-          code.store(output[(row * inputs + column) * positionStride + offset], d[column])
-        }
-      }
+      k.add(input, shape.columns.step(of: transform) * 64)
+      k.add(output, 64)
     }
-    k.add(input, shape.columns.step(of: transform) * 64)
-    k.add(output, 64)
-    k.dec(tiles)
-    k.jump(.ne, next)
     k.endFrame()
     return code
   }

@@ -34,49 +34,47 @@ struct WinogradInputKernel: Hashable, Sendable {
     k.mov(output, GeneralRegister.rdi[8])
     k.mov(tiles, GeneralRegister.rdi[16])
     if isOfLevels { code.broadcast(registers.spare, GeneralRegister.rdi[24]) }
-    let next = k.newLabel(), factors = WinogradFewTilesKernel.inputFactors
-    k.align(32)
-    k.bind(next)
-    if fetchesAhead {
-      code.fetch(input, rows: transform.inputs..<transform.inputs + transform.outputs, rowStride, shape, transform)
-    }
-    for half in 0..<(16 / lanes) {
-      let offset = half * lanes * 4
-      for column in shape.columns.inputs(of: transform) {
-        let d = registers.column(column)
-        for row in shape.rows.inputs(of: transform) {
-          if shape.rows.inside.contains(row), shape.columns.inside.contains(column) {
-            let place = row * rowStride + column * 64 + (isOfLevels ? offset / 2 : offset)
-            load(d[row], input[place], code)
-          } else if isOfLevels {
-            code.copy(d[row], registers.spare)
-          } else {
-            code.zero(d[row])
+    let factors = WinogradFewTilesKernel.inputFactors
+    k.loop(tiles) {
+      if fetchesAhead {
+        code.fetch(input, rows: transform.inputs..<transform.inputs + transform.outputs, rowStride, shape, transform)
+      }
+      for half in 0..<(16 / lanes) {
+        let offset = half * lanes * 4
+        for column in shape.columns.inputs(of: transform) {
+          let d = registers.column(column)
+          for row in shape.rows.inputs(of: transform) {
+            if shape.rows.inside.contains(row), shape.columns.inside.contains(column) {
+              let place = row * rowStride + column * 64 + (isOfLevels ? offset / 2 : offset)
+              load(d[row], input[place], code)
+            } else if isOfLevels {
+              code.copy(d[row], registers.spare)
+            } else {
+              code.zero(d[row])
+            }
+          }
+          if isOfLevels || shape.columns.inside.contains(column) {
+            apply(d, t, isShort: shape.rows.isShort, code)
+          } else if shape.rows.isShort {
+            code.zero(d[5])
+          }
+          registers.keep(column, rows: shape.rows.positions(of: transform))
+        }
+        for row in shape.rows.positions(of: transform) {
+          let d = registers.row(row, columns: shape.columns.inputs(of: transform))
+          apply(d, t, isShort: shape.columns.isShort, code)
+          for column in shape.columns.positions(of: transform) {
+            if appliesFactors {
+              let factor = factors[row] * factors[column]
+              code.multiply(d[column], d[column], code.constant(Float(factor), lanes: lanes))
+            }
+            code.store(output[(row * inputs + column) * positionStride + offset], d[column])
           }
         }
-        if isOfLevels || shape.columns.inside.contains(column) {
-          apply(d, t, isShort: shape.rows.isShort, code)
-        } else if shape.rows.isShort {
-          code.zero(d[5])
-        }
-        registers.keep(column, rows: shape.rows.positions(of: transform))
       }
-      for row in shape.rows.positions(of: transform) {
-        let d = registers.row(row, columns: shape.columns.inputs(of: transform))
-        apply(d, t, isShort: shape.columns.isShort, code)
-        for column in shape.columns.positions(of: transform) {
-          if appliesFactors {
-            let factor = factors[row] * factors[column]
-            code.multiply(d[column], d[column], code.constant(Float(factor), lanes: lanes))
-          }
-          code.store(output[(row * inputs + column) * positionStride + offset], d[column])
-        }
-      }
+      k.add(input, shape.columns.step(of: transform) * 64)
+      k.add(output, 64)
     }
-    k.add(input, shape.columns.step(of: transform) * 64)
-    k.add(output, 64)
-    k.dec(tiles)
-    k.jump(.ne, next)
     k.endFrame()
     return code
   }
@@ -135,37 +133,34 @@ struct WinogradOutputKernel: Hashable, Sendable {
     k.mov(tiles, GeneralRegister.rdi[16])
     k.mov(bias, GeneralRegister.rdi[24])
     k.mov(residual, GeneralRegister.rdi[32])
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    for half in 0..<(16 / lanes) {
-      let offset = half * lanes * 4
-      for column in shape.columns.positions(of: transform) {
-        let m = registers.column(column)
-        for row in shape.rows.positions(of: transform) {
-          code.load(m[row], input[(row * inputs + column) * positionStride + offset])
+    k.loop(tiles) {
+      for half in 0..<(16 / lanes) {
+        let offset = half * lanes * 4
+        for column in shape.columns.positions(of: transform) {
+          let m = registers.column(column)
+          for row in shape.rows.positions(of: transform) {
+            code.load(m[row], input[(row * inputs + column) * positionStride + offset])
+          }
+          code.transformOutput(transform, isShort: shape.rows.isShort, m, t)
+          registers.keep(column, rows: 0..<shape.rows.outputs)
         }
-        code.transformOutput(transform, isShort: shape.rows.isShort, m, t)
-        registers.keep(column, rows: 0..<shape.rows.outputs)
-      }
-      if epilogue.hasBias { code.load(biasVector, bias[offset]) }
-      for row in 0..<shape.rows.outputs {
-        let m = registers.row(row, columns: shape.columns.positions(of: transform))
-        code.transformOutput(transform, isShort: shape.columns.isShort, m, t)
-        for column in 0..<shape.columns.outputs {
-          let place = row * rowStride + column * 64 + offset
-          if epilogue.hasBias { code.add(m[column], m[column], biasVector) }
-          if epilogue.addsResidual { code.add(m[column], m[column], .memory(residual[place])) }
-          if let activation = epilogue.activation { code.apply(activation, to: m[column], temporaries: t) }
-          code.store(output[place], m[column])
+        if epilogue.hasBias { code.load(biasVector, bias[offset]) }
+        for row in 0..<shape.rows.outputs {
+          let m = registers.row(row, columns: shape.columns.positions(of: transform))
+          code.transformOutput(transform, isShort: shape.columns.isShort, m, t)
+          for column in 0..<shape.columns.outputs {
+            let place = row * rowStride + column * 64 + offset
+            if epilogue.hasBias { code.add(m[column], m[column], biasVector) }
+            if epilogue.addsResidual { code.add(m[column], m[column], .memory(residual[place])) }
+            if let activation = epilogue.activation { code.apply(activation, to: m[column], temporaries: t) }
+            code.store(output[place], m[column])
+          }
         }
       }
+      k.add(input, 64)
+      k.add(output, shape.columns.step(of: transform) * 64)
+      if epilogue.addsResidual { k.add(residual, shape.columns.step(of: transform) * 64) }
     }
-    k.add(input, 64)
-    k.add(output, shape.columns.step(of: transform) * 64)
-    if epilogue.addsResidual { k.add(residual, shape.columns.step(of: transform) * 64) }
-    k.dec(tiles)
-    k.jump(.ne, next)
     k.endFrame()
     return code
   }

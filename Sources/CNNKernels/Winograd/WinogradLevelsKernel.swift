@@ -29,39 +29,36 @@ struct WinogradLevelsKernel: Hashable, Sendable {
     for (index, register) in [input, output, tiles, bias, residual, multipliers, numbers.base].enumerated() {
       k.mov(register, GeneralRegister.rdi[8 * index])
     }
-    let next = k.newLabel()
-    k.align(32)
-    k.bind(next)
-    // Of each pixel of the tile the sums of all channels: one register, or two.
-    let halves = 16 / lanes
-    func sum(_ row: Int, _ column: Int, _ half: Int) -> WideRegister { register(8 + 4 * half + 2 * row + column) }
-    for half in 0..<halves {
-      transform(code, input, offset: half * lanes * 4, (0..<8).map(register), t: sum(0, 0, half), sum(0, 1, half))
-      for row in 0..<2 {
-        for column in 0..<2 {
-          let d = sum(row, column, half)
-          code.shiftRightSigned(d, register(4 * row + column), 2)
-          code.addIntegers(d, d, bias[half * lanes * 4])
+    k.loop(tiles) {
+      // Of each pixel of the tile the sums of all channels: one register, or two.
+      let halves = 16 / lanes
+      func sum(_ row: Int, _ column: Int, _ half: Int) -> WideRegister { register(8 + 4 * half + 2 * row + column) }
+      for half in 0..<halves {
+        transform(code, input, offset: half * lanes * 4, (0..<8).map(register), t: sum(0, 0, half), sum(0, 1, half))
+        for row in 0..<2 {
+          for column in 0..<2 {
+            let d = sum(row, column, half)
+            code.shiftRightSigned(d, register(4 * row + column), 2)
+            code.addIntegers(d, d, bias[half * lanes * 4])
+          }
         }
       }
-    }
-    let places = (0..<shape.rows.outputs).flatMap { row in
-      (0..<shape.columns.outputs).map { column in
-        (0..<halves).map { half in
-          RoundedSums(
-            sum(row, column, half), offset: row * rowStride + column * 64 + half * lanes * size,
-            channel: half * lanes, multipliers, vector: lanes, requantizing)
+      let places = (0..<shape.rows.outputs).flatMap { row in
+        (0..<shape.columns.outputs).map { column in
+          (0..<halves).map { half in
+            RoundedSums(
+              sum(row, column, half), offset: row * rowStride + column * 64 + half * lanes * size,
+              channel: half * lanes, multipliers, vector: lanes, requantizing)
+          }
         }
       }
+      code.store(
+        places, at: output, residual: addsResidual ? residual : nil, requantizing, numbers,
+        temporaries: (0..<8).map(register))
+      k.add(input, 64)
+      k.add(output, shape.columns.step(of: .f2) * 64)
+      if addsResidual { k.add(residual, shape.columns.step(of: .f2) * 64) }
     }
-    code.store(
-      places, at: output, residual: addsResidual ? residual : nil, requantizing, numbers,
-      temporaries: (0..<8).map(register))
-    k.add(input, 64)
-    k.add(output, shape.columns.step(of: .f2) * 64)
-    if addsResidual { k.add(residual, shape.columns.step(of: .f2) * 64) }
-    k.dec(tiles)
-    k.jump(.ne, next)
     k.vzeroupper()
     k.ret()
     return code
