@@ -15,7 +15,7 @@ struct ActivationInBlocks: Implementation {
       return .refused("there is no code for the function")
     }
     guard let type = placement.placedTypeInBlocks(x) else {
-      return .refused("its input is row-major")
+      return .rowMajor()
     }
     let byteCount = try type.byteCount + placement.storedResult(of: candidate).byteCount
     return .offered(
@@ -53,7 +53,7 @@ struct ActivationGradientInBlocks: Implementation {
     guard let gradient = candidate.node.operation as? ActivationGradient, VectorActivation(gradient.activation) != nil
     else { return .refused("there is no code for the function") }
     guard let type = placement.typeInBlocks(operands[0]) else {
-      return .refused("its input is row-major")
+      return .rowMajor()
     }
     return .offered(
       Offer(

@@ -31,12 +31,12 @@ struct ConvolutionInBlocks: Implementation {
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
     guard placement.blockedType(candidate.node.operands[0]) != nil,
       let (image, request) = try request(candidate, placement)
-    else { return .refused("its input has no blocks of channels") }
+    else { return .withoutBlocks() }
     if let refusal = refusal(candidate.node, request, library.target) { return .refused(refusal) }
     var reads = [image]
     if let residual = candidate.fusion.residual {
       guard let type = placement.blockedType(residual) else {
-        return .refused("the residual has no blocks of channels")
+        return .withoutBlocks("the residual")
       }
       reads.append(
         Offer.Read(value: residual, type: try type.with(element: request.outputElement, layout: .blocked())))

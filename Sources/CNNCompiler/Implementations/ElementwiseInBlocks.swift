@@ -11,7 +11,7 @@ struct ElementwiseInBlocks: Implementation {
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     let operands = candidate.node.operands
-    guard operands.allSatisfy(placement.isInBlocks) else { return .refused("an operand is row-major") }
+    guard operands.allSatisfy(placement.isInBlocks) else { return .rowMajor("an operand") }
     guard operands.allSatisfy({ placement.type(of: $0) == placement.type(of: operands[0]) }) else {
       return .refused("the operands have different shapes")
     }
@@ -45,7 +45,7 @@ struct AdditionInBlocks: Implementation {
     guard isOfOneShape(candidate.node, placement) else { return .refused("the operands have different shapes") }
     var reads: [Offer.Read] = []
     for operand in operands {
-      guard let type = placement.placedTypeInBlocks(operand) else { return .refused("an operand is row-major") }
+      guard let type = placement.placedTypeInBlocks(operand) else { return .rowMajor("an operand") }
       reads.append(Offer.Read(value: operand, type: type))
     }
     let byteCount = try reads.reduce(placement.storedResult(of: candidate).byteCount) { $0 + $1.type.byteCount }
@@ -84,7 +84,7 @@ struct ReshapeInBlocks: Implementation {
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     let x = candidate.node.operands[0]
-    guard let given = placement.placedTypeInBlocks(x) else { return .refused("its input is row-major") }
+    guard let given = placement.placedTypeInBlocks(x) else { return .rowMajor() }
     guard movesNothing(candidate.node, placement) else { return .refused("the blocks of channels move") }
     return .offered(Offer(reads: [Offer.Read(value: x, type: given)], cycles: 0))
   }

@@ -14,7 +14,7 @@ struct ExpandedDepthwiseInBlocks: Implementation {
     }
     let first = placement.source.nodes[expansion.node]
     guard let type = placement.blockedType(first.operands[0]) else {
-      return .refused("its input has no blocks of channels")
+      return .withoutBlocks()
     }
     let cycles = try ExpandedDepthwise.cycles(
       placement.geometry(of: first), depthwise: placement.geometry(of: candidate.node), workers: placement.workers)

@@ -82,7 +82,7 @@ extension Placement {
   fileprivate func considerRounding(_ candidate: Candidate, images count: Int) -> Consideration {
     guard library != nil else { return .refused(noGeneratedCode) }
     let operands = candidate.node.operands
-    guard let image = typeInBlocks(operands[0]) else { return .refused("its input is row-major") }
+    guard let image = typeInBlocks(operands[0]) else { return .rowMajor() }
     return .offered(
       Offer(
         reads: operands.enumerated().map { Offer.Read(value: $1, type: $0 < count ? image : type(of: $1)) },

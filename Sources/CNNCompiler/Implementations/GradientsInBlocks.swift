@@ -12,14 +12,14 @@ struct InputGradientInBlocks: Implementation {
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
     guard let type = placement.blockedType(candidate.node.operands[0]),
       placement.blockedType(candidate.node.results[0]) != nil
-    else { return .refused("its result has no blocks of channels") }
+    else { return .withoutBlocks("its result") }
     let geometry = try geometry(candidate.node, placement)
     guard let cycles = try BlockedInputGradient.cycles(geometry, workers: placement.workers, library.target) else {
       return .refused("there is no kernel for a window of this size")
     }
     var reads = [Offer.Read(value: candidate.node.operands[0], type: type)]
     if let other = candidate.fusion.residual {
-      guard let type = placement.blockedType(other) else { return .refused("what is added has no blocks of channels") }
+      guard let type = placement.blockedType(other) else { return .withoutBlocks("what is added") }
       reads.append(Offer.Read(value: other, type: type))
     }
     return .offered(Offer(reads: reads, cycles: cycles))
@@ -96,10 +96,10 @@ struct WeightGradientInBlocks: Implementation {
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
     guard placement.blockedType(candidate.node.operands[0]) != nil,
       let gradient = placement.blockedType(candidate.node.operands[1])
-    else { return .refused("its input has no blocks of channels") }
+    else { return .withoutBlocks() }
     let geometry = try geometry(candidate.node, placement)
     guard let (image, layout) = placement.image(candidate.node.operands[0], geometry) else {
-      return .refused("its input has no blocks of channels")
+      return .withoutBlocks()
     }
     let request = WeightGradientRequest(geometry, input: layout, workers: placement.workers)
     if let refusal = algorithm.refusal(request, library.target) { return .refused(refusal) }

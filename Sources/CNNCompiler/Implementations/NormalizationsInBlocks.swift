@@ -13,8 +13,8 @@ struct NormalizationInBlocks: Implementation {
       return .refused("another kind")
     }
     let operands = candidate.node.operands
-    if let refusal = refusal(operation.activation, operands[0], placement) { return .refused(refusal) }
-    guard let type = placement.blockedType(operands[0]) else { return .refused("its input has no blocks of channels") }
+    if let refusal = refusal(operation.activation, operands[0], placement) { return refusal }
+    guard let type = placement.blockedType(operands[0]) else { return .withoutBlocks() }
     var reads = [Offer.Read(value: operands[0], type: type)]
     for operand in operands[1...4] { reads.append(Offer.Read(value: operand, type: placement.type(of: operand))) }
     if operation.addsResidual { reads.append(Offer.Read(value: operands[5], type: type)) }
@@ -103,8 +103,8 @@ struct NormalizationGradientInBlocks: Implementation {
       return .refused("another kind")
     }
     let operands = candidate.node.operands
-    if let refusal = refusal(operation.activation, operands[0], placement) { return .refused(refusal) }
-    guard let type = placement.blockedType(operands[0]) else { return .refused("its input has no blocks of channels") }
+    if let refusal = refusal(operation.activation, operands[0], placement) { return refusal }
+    guard let type = placement.blockedType(operands[0]) else { return .withoutBlocks() }
     var reads = operands[0...1].map { Offer.Read(value: $0, type: type) }
     for operand in operands[2...4] { reads.append(Offer.Read(value: operand, type: placement.type(of: operand))) }
     if operation.addsResidual {
@@ -151,12 +151,12 @@ struct NormalizationGradientInBlocks: Implementation {
 
 /// Why a normalisation, or its gradient, is not computed in blocks. A function that portable kernels do not apply is, from
 /// wherever its input comes.
-private func refusal(_ activation: Activation?, _ x: Value, _ placement: Placement) -> String? {
+private func refusal(_ activation: Activation?, _ x: Value, _ placement: Placement) -> Consideration? {
   if let activation, VectorActivation(activation) == nil {
-    return "there is no code for \(activation.function.rawValue)"
+    return .refused("there is no code for \(activation.function.rawValue)")
   }
   if placement.isInBlocks(x) || activation.map({ $0.function != .relu }) ?? false { return nil }
-  return "its input is row-major"
+  return .rowMajor()
 }
 
 /// How profiles call a normalisation with what it does beside.

@@ -13,7 +13,7 @@ struct PoolingInBlocks: Implementation {
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
     guard let type = try placement.storedType(x), let operation = candidate.node.operation as? Pooling2D else {
-      return .refused("its input has no blocks of channels")
+      return .withoutBlocks()
     }
     let refusal = BlockedPooling.refusal(
       try operation.geometry(input: type.shape), input: type.element,
@@ -58,7 +58,7 @@ struct PoolingGradientInBlocks: Implementation {
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     guard let reads = placement.blockedReads(of: candidate.node) else {
-      return .refused("an operand has no blocks of channels")
+      return .withoutBlocks("an operand")
     }
     let byteCount = reads.reduce(placement.type(of: candidate.result).byteCount) { $0 + $1.type.byteCount }
     return .offered(Offer(reads: reads, cycles: 4 * CycleModel.pass(byteCount, placement.workers)))
@@ -117,7 +117,7 @@ struct GlobalAverageInBlocks: Implementation {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
     guard isMean(candidate.node) else { return .refused("it is no mean") }
-    guard let type = placement.placedTypeInBlocks(x) else { return .refused("its input is row-major") }
+    guard let type = placement.placedTypeInBlocks(x) else { return .rowMajor() }
     return .offered(
       Offer(reads: [Offer.Read(value: x, type: type)], cycles: CycleModel.pass(type.byteCount, placement.workers)))
   }
@@ -153,7 +153,7 @@ struct GlobalAverageGradientInBlocks: Implementation {
     }
     guard let type = placement.blockedType(candidate.node.operands[0]),
       let result = placement.blockedType(candidate.result)
-    else { return .refused("its result has no blocks of channels") }
+    else { return .withoutBlocks("its result") }
     return .offered(
       Offer(
         reads: [Offer.Read(value: candidate.node.operands[0], type: type)],

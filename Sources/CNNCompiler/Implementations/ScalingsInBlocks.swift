@@ -62,7 +62,7 @@ struct StochasticDepthInBlocks: Implementation {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
     guard let type = placement.typeInBlocks(x) else {
-      return .refused("its input is row-major")
+      return .rowMajor()
     }
     return .offered(
       Offer(

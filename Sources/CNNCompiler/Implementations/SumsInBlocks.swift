@@ -20,7 +20,7 @@ struct SpatialSumInBlocks: Implementation {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let summed = summed(candidate, placement)
     guard summed.allSatisfy(placement.isInBlocks), let type = placement.blockedType(summed[0]) else {
-      return .refused("its input is row-major")
+      return .rowMajor()
     }
     return .offered(
       Offer(
@@ -55,7 +55,7 @@ struct ChannelSumInBlocks: Implementation {
       return .refused("it keeps more than the channels")
     }
     guard let type = placement.typeInBlocks(x) else {
-      return .refused("its input is row-major")
+      return .rowMajor()
     }
     return .offered(
       Offer(reads: [Offer.Read(value: x, type: type)], cycles: CycleModel.pass(type.byteCount, placement.workers)))

@@ -21,7 +21,7 @@ struct TileConvolutionInBlocks: Implementation {
     let x = candidate.node.operands[0]
     let geometry = try placement.geometry(of: candidate.node)
     guard let (image, input) = try image(x, geometry, placement) else {
-      return .refused("its input has no blocks of channels")
+      return .withoutBlocks()
     }
     if let refusal = refusal(candidate.node, geometry, input, library) { return .refused(refusal) }
     var reads = [image]

@@ -96,6 +96,13 @@ enum Consideration {
   /// Why it does not compute it, in a few words.
   case refused(String)
   case offered(Offer)
+
+  /// That something, unless told otherwise the input, does not lie in blocks of channels now.
+  static func rowMajor(_ what: String = "its input") -> Consideration { .refused("\(what) is row-major") }
+  /// That something cannot lie in blocks of channels.
+  static func withoutBlocks(_ what: String = "its input") -> Consideration {
+    .refused("\(what) has no blocks of channels")
+  }
 }
 
 /// What it takes to compute a node.

@@ -10,9 +10,9 @@ struct ConversionInBlocks: Implementation {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
     guard let image = placement.typeInBlocks(x) else {
-      return .refused("its input does not lie in blocks of channels")
+      return .rowMajor()
     }
-    guard let tensor = try floats(candidate, placement).blocks else { return .refused("it has no blocks of channels") }
+    guard let tensor = try floats(candidate, placement).blocks else { return .withoutBlocks("it") }
     return .offered(
       Offer(
         reads: [Offer.Read(value: x, type: image)],

@@ -10,9 +10,9 @@ struct QuantizedArithmeticInBlocks: Implementation {
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     guard let reads = placement.blockedReads(of: candidate.node) else {
-      return .refused("an operand has no blocks of channels")
+      return .withoutBlocks("an operand")
     }
-    guard let tensor = reads[0].type.blocks else { return .refused("its input has no blocks of channels") }
+    guard let tensor = reads[0].type.blocks else { return .withoutBlocks() }
     return .offered(Offer(reads: reads, cycles: QuantizedStream.cycles(tensor, workers: placement.workers)))
   }
 

@@ -49,7 +49,7 @@ struct QuantizedConcatenateInBlocks: Implementation {
     let rank = placement.type(of: candidate.result).rank
     guard [-1, rank - 1].contains(operation.concatenate.axis) else { return .refused("it joins no channels") }
     guard let reads = placement.blockedReads(of: candidate.node) else {
-      return .refused("an operand has no blocks of channels")
+      return .withoutBlocks("an operand")
     }
     let byteCount = reads.reduce(0) { $0 + $1.type.byteCount }
     return .offered(Offer(reads: reads, cycles: 8 * CycleModel.pass(byteCount, placement.workers)))

@@ -20,7 +20,7 @@ struct QuantizedConvolutionInBlocks: Implementation {
     let node = candidate.node, x = node.operands[0], geometry = try placement.geometry(of: node)
     let isPicture = isPicture(operation, x, geometry, placement, library.target)
     guard let image = isPicture ? placement.type(of: x) : placement.blockedType(x) else {
-      return .refused("its input has no blocks of channels")
+      return .withoutBlocks()
     }
     if let refusal = products.refusal(ofBytes: geometry, isPicture: isPicture, library.target) {
       return .refused(refusal)
@@ -29,7 +29,7 @@ struct QuantizedConvolutionInBlocks: Implementation {
     var reads = [Offer.Read(value: x, type: image)]
     if operation.residual != nil, let residual = node.operands.last {
       guard let type = placement.blockedType(residual) else {
-        return .refused("the residual has no blocks of channels")
+        return .withoutBlocks("the residual")
       }
       reads.append(Offer.Read(value: residual, type: type))
     }

@@ -18,7 +18,7 @@ struct QuantizedDepthwiseConvolution: Implementation {
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     guard operation.operation is Convolution2D else { return .refused("it is no convolution") }
     let x = candidate.node.operands[0]
-    guard let image = placement.blockedType(x) else { return .refused("its input has no blocks of channels") }
+    guard let image = placement.blockedType(x) else { return .withoutBlocks() }
     let geometry = try placement.geometry(of: candidate.node)
     if let refusal = QuantizedDepthwise.refusal(geometry, operation.requantization) { return .refused(refusal) }
     return .offered(

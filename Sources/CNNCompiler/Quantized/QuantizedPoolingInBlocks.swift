@@ -11,7 +11,7 @@ struct QuantizedPoolingInBlocks: Implementation {
     let x = candidate.node.operands[0]
     guard let operation = candidate.node.operation as? QuantizedPooling2D, let type = placement.blockedType(x),
       let tensor = type.blocks
-    else { return .refused("its input has no blocks of channels") }
+    else { return .withoutBlocks() }
     var cycles = QuantizedStream.cycles(tensor, workers: placement.workers)
     if let window = operation.pooling as? Pooling2D {
       let geometry = try window.geometry(input: type.shape)

@@ -41,7 +41,7 @@ private struct StatisticsInBlocks: Implementation {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     guard let operation = candidate.node.operation as? Statistics else { return .refused("it is another operation") }
     guard let type = placement.typeInBlocks(candidate.node.operands[0]), type.element == .float32 else {
-      return .refused("its input is row-major")
+      return .rowMajor()
     }
     let state = candidate.node.operands[1]
     return .offered(
