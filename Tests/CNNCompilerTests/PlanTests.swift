@@ -106,6 +106,51 @@ import Testing
     #expect(inputs.bits == afterNaN)
   }
 
+  /// What gives parameters their new values runs in any order, on several threads.
+  @Test func updatesThatDependOnEachOtherAreAnError() throws {
+    func message(_ make: (inout Graph, _ a: Value, _ b: Value, _ next: Value) throws -> Void) throws -> String? {
+      var graph = Graph()
+      let x = try graph.addInput("x", TensorType(.float32, [1, 2]))
+      let (a, b) = (
+        try graph.addParameter(Parameter(name: "a", shape: [1, 2], role: .statistic, initializer: .zeros)),
+        try graph.addParameter(Parameter(name: "b", shape: [1, 2], role: .statistic, initializer: .zeros))
+      )
+      let next = try graph.addSingle(Add(), [a, x], name: "next")
+      try graph.addOutput("next", next)
+      try make(&graph, a, b, next)
+      do throws(CNNError) {
+        _ = try Plan(graph, threads: 2)
+        return nil
+      } catch {
+        #expect(error.code == .internalFault)
+        return error.message
+      }
+    }
+    let expected = "; expected updates that any order makes the same"
+    #expect(
+      try message { graph, a, b, next in
+        try graph.addUpdate(of: a, to: next)
+        try graph.addUpdate(of: b, to: a)
+      } == "'update b' reads what 'update a' writes" + expected)
+    #expect(
+      try message { graph, a, b, next in
+        try graph.addUpdate(of: a, to: next)
+        try graph.addUpdate(of: b, to: graph.addSingle(Reshape([2]), [a], name: "view"))
+      } == "'update b' reads what 'update a' writes" + expected)
+    #expect(
+      try message { graph, a, _, next in
+        try graph.addUpdate(of: a, to: next)
+        try graph.addUpdate(of: a, to: next)
+      } == "there is more than one 'update a'; expected one")
+    // Two that read the same, or what nobody writes.
+    #expect(
+      try message { graph, a, b, next in
+        try graph.addUpdate(of: a, to: next)
+        try graph.addUpdate(of: b, to: next)
+      } == nil)
+    #expect(try message { graph, a, b, _ in try graph.addUpdate(of: a, to: b) } == nil)
+  }
+
   @Test func twoContextsRunAtOnce() async throws {
     let serial = try Self.runner(Self.trainingGraph())
     try serial.run()

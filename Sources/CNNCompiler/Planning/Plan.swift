@@ -129,6 +129,21 @@ private struct MemoryAssignment {
           results: [parameterSlot(update.parameter)],
           workspace: Slot(region: Slot.arena, offset: 0)))
     }
+    try checkUpdates()
+  }
+
+  /// Updates are made at once: none may read or write what another one writes.
+  private func checkUpdates() throws(CNNError) {
+    var writers: [Int: String] = [:]  // By the region of a parameter, in which nothing else lies.
+    for update in updates where writers.updateValue(update.name, forKey: update.results[0].region) != nil {
+      throw CNNError(.internalFault, "there is more than one '\(update.name)'; expected one")
+    }
+    for update in updates {
+      guard let writer = writers[update.operands[0].region], writer != update.name else { continue }
+      throw CNNError(
+        .internalFault, "'\(update.name)' reads what '\(writer)' writes; expected updates that any order makes the same"
+      )
+    }
   }
 
   func outputSlots() throws(CNNError) -> [Slot] {
