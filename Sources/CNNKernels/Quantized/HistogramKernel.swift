@@ -102,27 +102,20 @@ private struct HistogramEmitter {
     k.mov(written, 0)
     k.mov(read, 0)
     k.mov(left, lead)
-    forEach(left) { find() }
+    k.loop(left) { find() }
     k.test(pixels, pixels)
     k.jump(.e, isFound)
-    forEach(pixels) {
+    k.loop(pixels) {
       find()
       count()
     }
     k.bind(isFound)
-    forEach(lead) { count() }
+    k.loop(lead) { count() }
     k.mov(place, arguments[24])
     for half in 0..<halves {
       for part in 0..<3 { code.store(place[part * 64 + half * lanes * 4], range(part, half)) }
     }
     k.endFrame()
-  }
-
-  /// Does something as many times as a register says, which is at least 1.
-  private func forEach(_ left: GeneralRegister, _ body: () -> Void) {
-    k.loop(left) {
-      body()
-    }
   }
 
   private func advance(_ place: GeneralRegister) {
