@@ -58,6 +58,8 @@ private struct HistogramEmitter {
 
   /// Pixels whose bins are found before the first is counted.
   private static let leadPixels = 16
+  /// How far ahead pixels are fetched, which of large tensors are in the last cache.
+  private static let prefetchedBytes = 2 * leadPixels * BlockedTensor.pixelByteCount
   /// The bytes of a bin's place in the ring, which 16 bits hold: of vectors of 512 bits one instruction makes words.
   private var placeByteCount: Int { lanes == BlockedTensor.blockChannels ? 2 : 4 }
   private var pixelPlaces: Int { BlockedTensor.blockChannels * placeByteCount }
@@ -127,6 +129,7 @@ private struct HistogramEmitter {
   private func find() {
     for half in 0..<halves {
       let v = register(half)
+      if half == 0 { k.prefetcht0(x[Self.prefetchedBytes]) }
       code.load(v, x[half * lanes * 4])
       code.minimum(range(0, half), range(0, half), v)
       code.maximum(range(1, half), range(1, half), v)

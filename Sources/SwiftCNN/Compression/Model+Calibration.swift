@@ -51,10 +51,20 @@ extension Model {
       guard let place = places[name], let position = storage.position(of: place.parameter) else { return nil }
       return (place.state, UnsafeBufferPointer(storage.values(at: position)))
     }
-    var result = Calibration()
-    for name in names {
-      if let (state, numbers) = known(name) { result.levels[name] = try Self.levels(state, numbers, options, name) }
+    // To search the ranges of a hundred values takes as long as to look at some images.
+    var found: [Result<ByteLevels, CNNError>?] = Array(repeating: nil, count: names.count)
+    found.withUnsafeMutableBufferPointer { found in
+      Workers(count: Threads.count).share(names.count) { _, next in
+        while let some = next() {
+          for index in some {
+            guard let (state, numbers) = known(names[index]) else { continue }
+            found[index] = Result { () throws(CNNError) in try Self.levels(state, numbers, options, names[index]) }
+          }
+        }
+      }
     }
+    var result = Calibration()
+    for (name, levels) in zip(names, found) { result.levels[name] = try levels?.get() }
     for (layer, input) in zip(layers, inputs) {
       if let (state, numbers) = known(input) { result.means[layer.name] = state.means(numbers) }
     }
