@@ -23,17 +23,13 @@ struct ActivationInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let library = placement.library, let operation = candidate.node.operation as? Activation,
-      let code = VectorActivation(operation)
-    else { return }
-    let type = try placement.storedResult(of: candidate), given = placement.imageType(images[0])
-    guard let tensor = given.blocks else { return }
-    let activation = BlockedActivation(code, tensor, result: type.element, library: library)
+    guard let operation = candidate.node.operation as? Activation, let code = VectorActivation(operation) else { return }
+    let type = try placement.storedResult(of: candidate)
+    guard let tensor = placement.imageType(images[0]).blocks else { return }
     try placement.add(
       candidate, images, results: [type], recomputation: .again(isCheap: true),
       LoweredOperation(
-        overwritableOperands: given == type ? [[0]] : [], cost: StepCost(of: tensor),
-        kernel: { activation.run($0.operand(0), into: $0.result(), workers: $0.workers) }))
+        cost: StepCost(of: tensor), stream: .activation(code, tensor, result: type.element)))
   }
 
   /// Where the result is stored so.
@@ -62,17 +58,14 @@ struct ActivationGradientInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let library = placement.library, let operation = candidate.node.operation as? ActivationGradient,
+    guard let operation = candidate.node.operation as? ActivationGradient,
       let code = VectorActivation(operation.activation)
     else { return }
     let type = try placement.blockedResult(of: candidate)
     guard let tensor = type.blocks else { return }
-    let gradient = BlockedActivationGradient(code, tensor, library: library)
     try placement.add(
       candidate, images, results: [type],
-      LoweredOperation(
-        overwritableOperands: [[1]], cost: StepCost(of: tensor),
-        kernel: { gradient.run($0.operand(0), gradient: $0.operand(1), into: $0.result(), workers: $0.workers) }))
+      LoweredOperation(cost: StepCost(of: tensor), stream: .activationGradient(code, tensor)))
   }
 }
 

@@ -54,13 +54,10 @@ struct AdditionInBlocks: Implementation {
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     let type = try placement.storedResult(of: candidate), given = images.map { placement.imageType($0) }
-    guard let library = placement.library, let tensor = type.blocks else { return }
-    let addition = BlockedAddition(tensor, (given + [type]).map(\.element), library: library)
+    guard let tensor = type.blocks else { return }
     try placement.add(
       candidate, images, results: [type], recomputation: .again(isCheap: false),
-      LoweredOperation(
-        overwritableOperands: [given.indices.filter { given[$0] == type }], cost: StepCost(of: tensor),
-        kernel: { addition.run($0.operand(0), $0.operand(1), into: $0.result(), workers: $0.workers) }))
+      LoweredOperation(cost: StepCost(of: tensor), stream: .addition(tensor, (given + [type]).map(\.element))))
   }
 
   /// Where the result is stored so.

@@ -25,62 +25,25 @@ struct NormalizationInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let library = placement.library, let operation = candidate.node.operation as? BatchNormalizationTraining
-    else {
-      return
-    }
+    guard let operation = candidate.node.operation as? BatchNormalizationTraining else { return }
     let type = placement.imageType(images[0]), statistics = placement.imageType(images[1])
     guard let tensor = type.blocks else { return }
-    let (addsResidual, unbiased) = (operation.addsResidual, operation.unbiased)
+    let addsResidual = operation.addsResidual
     let normalization = BlockedNormalization(
-      tensor, activation: operation.activation.flatMap { VectorActivation($0) }, addsResidual: addsResidual,
-      library: library)
-    let epsilon = Float(operation.epsilon), momentum = Float(operation.momentum)
-    let channels = statistics.count, rows = tensor.pixels, kernelBytes = normalization.workspaceByteCount
-    var cost = StepCost(of: tensor)
-    cost.algorithm = label("normalize", operation)
+      epsilon: Float(operation.epsilon), momentum: Float(operation.momentum), unbiased: operation.unbiased,
+      addsResidual: addsResidual, activation: operation.activation.flatMap { VectorActivation($0) })
+    var cost = StepCost(of: tensor), costAgain = cost
+    (cost.algorithm, costAgain.algorithm) = (label("normalize", operation), label("normalize again", operation))
+    // Of the image, gamma and beta, the residual where one is added, mean and 1 / deviation.
     let again = Placed(
       operation: NormalizationByStatistics(original: operation), implementation: name,
       operandTypes: [type, statistics, statistics] + (addsResidual ? [type] : []) + [statistics, statistics],
-      types: [type], lowered: Self.again(normalization, operation))
+      types: [type],
+      lowered: LoweredOperation(cost: costAgain, stream: .normalizationByStatistics(tensor, normalization)))
     try placement.add(
       candidate, images, results: [type] + Array(repeating: statistics, count: 4),
       recomputation: .by(again, operands: [0, 1, 2] + (addsResidual ? [5] : []), results: [1, 2]),
-      LoweredOperation(
-        workspaceByteCount: try Checked.sum([kernelBytes, channels * 4], "batch normalisation"),
-        overwritableOperands: [[5]], cost: cost,
-        kernel: {
-          // The batch's variance is needed only until the running one is updated.
-          let variance = ($0.workspace + kernelBytes).assumingMemoryBound(to: Float.self)
-          let (mean, nextMean, nextVariance) = ($0.result(1), $0.result(3), $0.result(4))
-          normalization.run(
-            $0.operand(0), gamma: $0.operand(1), beta: $0.operand(2), epsilon: epsilon,
-            residual: addsResidual ? UnsafeRawPointer($0.operand(5)) : nil, into: $0.result(0), mean: mean,
-            variance: variance, inverseDeviation: $0.result(2), workspace: $0.workspace, workers: $0.workers)
-          nextMean.update(from: $0.operand(3), count: channels)
-          nextVariance.update(from: $0.operand(4), count: channels)
-          BatchNormalizationKernels.runningUpdate(
-            mean: mean, variance: variance, rows: rows, channels: channels, momentum: momentum, unbiased: unbiased,
-            runningMean: nextMean, runningVariance: nextVariance)
-        }))
-  }
-
-  /// What computes the result once more: of the image, gamma and beta, the residual where one is added, mean and
-  /// 1 / deviation.
-  private static func again(
-    _ normalization: BlockedNormalization, _ operation: BatchNormalizationTraining
-  ) -> LoweredOperation {
-    let addsResidual = operation.addsResidual, statistics = addsResidual ? 4 : 3
-    var cost = StepCost(of: normalization.tensor)
-    cost.algorithm = label("normalize again", operation)
-    return LoweredOperation(
-      workspaceByteCount: normalization.workspaceByteCount, overwritableOperands: addsResidual ? [[3]] : [], cost: cost,
-      kernel: {
-        normalization.normalize(
-          $0.operand(0), mean: $0.operand(statistics), inverseDeviation: $0.operand(statistics + 1),
-          gamma: $0.operand(1), beta: $0.operand(2), residual: addsResidual ? UnsafeRawPointer($0.operand(3)) : nil,
-          into: $0.result(0), workspace: $0.workspace, workers: $0.workers)
-      })
+      LoweredOperation(cost: cost, stream: .normalization(tensor, normalization)))
   }
 }
 
@@ -120,32 +83,17 @@ struct NormalizationGradientInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let library = placement.library,
-      let operation = candidate.node.operation as? BatchNormalizationTrainingGradient
-    else { return }
+    guard let operation = candidate.node.operation as? BatchNormalizationTrainingGradient else { return }
     let type = placement.imageType(images[0]), channels = placement.imageType(images[2])
     guard let tensor = type.blocks else { return }
     let activation = operation.activation.flatMap { VectorActivation($0) }
-    let source: BlockedNormalizationGradient.Source =
+    let source: NormalizationGradientSource =
       operation.addsResidual ? .result : activation.map { .activation($0) } ?? .gradient
-    let gradient = BlockedNormalizationGradient(tensor, source, library: library)
-    let addsResidual = operation.addsResidual, needsBeta = !addsResidual && activation != nil
     var cost = StepCost(of: tensor)
     cost.algorithm = "normalization gradient"
     try placement.add(
-      candidate, images, results: [type, channels, channels] + (addsResidual ? [type] : []),
-      LoweredOperation(
-        workspaceByteCount: gradient.workspaceByteCount,
-        overwritableOperands: addsResidual ? [[0, 1], [], [], [1]] : [gradient.mayOverwriteInput ? [1, 0] : [1]],
-        cost: cost,
-        kernel: {
-          gradient.run(
-            $0.operand(0), gradient: $0.operand(1), mean: $0.operand(3), inverseDeviation: $0.operand(4),
-            gamma: $0.operand(2), beta: needsBeta ? $0.operand(5) : nil,
-            result: addsResidual ? UnsafeRawPointer($0.operand(5)) : nil, dx: $0.result(0), dGamma: $0.result(1),
-            dBeta: $0.result(2), dResidual: addsResidual ? UnsafeMutableRawPointer($0.result(3)) : nil,
-            workspace: $0.workspace, workers: $0.workers)
-        }))
+      candidate, images, results: [type, channels, channels] + (operation.addsResidual ? [type] : []),
+      LoweredOperation(cost: cost, stream: .normalizationGradient(tensor, source)))
   }
 }
 

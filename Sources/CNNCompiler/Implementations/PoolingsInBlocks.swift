@@ -123,16 +123,10 @@ struct GlobalAverageInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let library = placement.library, let tensor = placement.imageType(images[0]).blocks else { return }
-    let means = BlockedSums(tensor, perImage: true, averages: true, library: library)
+    guard let tensor = placement.imageType(images[0]).blocks else { return }
     try placement.add(
-      candidate, images, results: [placement.blockedResult(of: candidate)],
-      recomputation: .again(isCheap: false),
-      LoweredOperation(
-        workspaceByteCount: means.workspaceByteCount, cost: StepCost(of: tensor),
-        kernel: {
-          means.run($0.operand(0), nil, perImage: $0.result(), workspace: $0.workspace, workers: $0.workers)
-        }))
+      candidate, images, results: [placement.blockedResult(of: candidate)], recomputation: .again(isCheap: false),
+      LoweredOperation(cost: StepCost(of: tensor), stream: .sum(.means, of: tensor)))
   }
 
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
@@ -144,7 +138,7 @@ struct GlobalAverageInBlocks: Implementation {
 
 /// The gradient of a mean over the pixels: every pixel gets its share.
 struct GlobalAverageGradientInBlocks: Implementation {
-  let name = "blocks"
+  let name = "stream"
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
@@ -163,12 +157,9 @@ struct GlobalAverageGradientInBlocks: Implementation {
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     let type = try placement.blockedResult(of: candidate)
     guard let tensor = type.blocks else { return }
-    let small = tensor.onePixel
     try placement.add(
       candidate, images, results: [type],
-      LoweredOperation(
-        cost: StepCost(of: tensor),
-        kernel: { BlockedElementwise.spread($0.operand(0), small, into: $0.result(), tensor, workers: $0.workers) }))
+      LoweredOperation(cost: StepCost(of: tensor), stream: .spreading(over: tensor)))
   }
 }
 

@@ -37,14 +37,11 @@ struct ChannelScalingInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let type = try placement.storedResult(of: candidate), given = placement.imageType(images[0])
-    guard let library = placement.library, let tensor = given.blocks else { return }
-    let scaling = BlockedScaling(tensor, result: type.element, library: library)
+    let type = try placement.storedResult(of: candidate)
+    guard let tensor = placement.imageType(images[0]).blocks else { return }
     try placement.add(
       candidate, images, results: [type], recomputation: .again(isCheap: true),
-      LoweredOperation(
-        overwritableOperands: given == type ? [[0]] : [], cost: StepCost(of: tensor),
-        kernel: { scaling.run($0.operand(0), by: $0.operand(1), into: $0.result(), workers: $0.workers) }))
+      LoweredOperation(cost: StepCost(of: tensor), stream: .scaling(tensor, result: type.element)))
   }
 
   /// The image, where the result is stored so.

@@ -29,18 +29,10 @@ struct SpatialSumInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let library = placement.library, let tensor = placement.imageType(images[0]).blocks else { return }
-    let ofProducts = images.count == 2
-    let sums = BlockedSums(tensor, ofProducts: ofProducts, perImage: true, library: library)
+    guard let tensor = placement.imageType(images[0]).blocks else { return }
     try placement.add(
       candidate, images, results: [placement.blockedResult(of: candidate)],
-      LoweredOperation(
-        workspaceByteCount: sums.workspaceByteCount, cost: StepCost(of: tensor),
-        kernel: {
-          sums.run(
-            $0.operand(0), ofProducts ? UnsafeRawPointer($0.operand(1)) : nil, perImage: $0.result(),
-            workspace: $0.workspace, workers: $0.workers)
-        }))
+      LoweredOperation(cost: StepCost(of: tensor), stream: .sum(.images, of: tensor, ofProducts: images.count == 2)))
   }
 }
 
@@ -62,15 +54,10 @@ struct ChannelSumInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let library = placement.library, let tensor = placement.imageType(images[0]).blocks else { return }
-    let sums = BlockedSums(tensor, perImage: false, library: library)
+    guard let tensor = placement.imageType(images[0]).blocks else { return }
     try placement.add(
       candidate, images, results: [placement.type(of: candidate.result)],
-      LoweredOperation(
-        workspaceByteCount: sums.workspaceByteCount, cost: StepCost(of: tensor),
-        kernel: {
-          sums.run($0.operand(0), nil, into: $0.result(), workspace: $0.workspace, workers: $0.workers)
-        }))
+      LoweredOperation(cost: StepCost(of: tensor), stream: .sum(.all, of: tensor)))
   }
 }
 

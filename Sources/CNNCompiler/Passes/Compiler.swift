@@ -42,10 +42,15 @@ public enum Compiler {
     if generation.library != nil {
       passes.append(Pass("normalize by convolution") { graph throws(CNNError) in try graph.normalizingByConvolution() })
     }
-    return passes + [
-      Pass("place") { graph throws(CNNError) in try graph.placed(generation) },
-      Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-    ]
+    passes.append(Pass("place") { graph throws(CNNError) in try graph.placed(generation) })
+    return passes + generating(generation)
+  }
+
+  /// What follows placement.
+  private static func generating(_ generation: CodeGeneration) -> [Pass] {
+    let last = Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() }
+    guard let library = generation.library else { return [last] }
+    return [last, Pass("generate streams") { graph throws(CNNError) in try graph.generatingStreams(library) }]
   }
 
   /// The plan that predicts: with generated kernels where this processor can run them, and else with portable ones.
@@ -80,8 +85,7 @@ public enum Compiler {
         [
           Pass("bind inputs") { graph throws(CNNError) in try graph.binding(inputs, normalization) },
           Pass("place") { graph throws(CNNError) in try graph.placed(generation) },
-          Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
-        ], on: comparison.graph)
+        ] + generating(generation), on: comparison.graph)
     }
   }
 
@@ -152,15 +156,18 @@ public enum Compiler {
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
     ]
     if let library = generation.library {
-      let last = Pass("fuse pooling gradients") { graph throws(CNNError) in try graph.fusingPoolingGradients(library) }
-      passes += [
+      let last = [
+        Pass("fuse pooling gradients") { graph throws(CNNError) in try graph.fusingPoolingGradients(library) },
+        Pass("fuse streams") { graph throws(CNNError) in try graph.fusingStreams(for: library.target) },
+        Pass("generate streams") { graph throws(CNNError) in try graph.generatingStreams(library) },
+      ]
+      passes.append(
         Pass("rematerialize") { graph throws(CNNError) in
           try graph.rematerializing(memory) { (candidate) throws(CNNError) in
-            try Plan(placed: run([last], on: candidate), generation.workers, preparing: { _ in false })
+            try Plan(placed: run(last, on: candidate), generation.workers, preparing: { _ in false })
           }
-        },
-        last,
-      ]
+        })
+      passes += last
     }
     return try run(passes, on: network)
   }

@@ -20,8 +20,12 @@ struct PooledNormalizationGradient: CompiledOperation {
     _ gradient: BlockedPoolingGradient, activation: VectorActivation, library: KernelLibrary
   ) throws(CNNError) -> LoweredOperation {
     let (tensor, pooled, pooling) = (gradient.input, gradient.output, gradient.ofOneBlock)
-    let normalization = BlockedNormalization(pooling.input, activation: activation, library: library)
-    let gradient = BlockedNormalizationGradient(pooling.input, .activation(activation), library: library)
+    // Its statistics are given.
+    let normalization = StreamStepKernels(
+      .normalizationByStatistics(pooling.input, BlockedNormalization(epsilon: 0, activation: activation)),
+      library: library)
+    let step = StreamStep.normalizationGradient(pooling.input, .activation(activation))
+    let gradient = StreamStepKernels(step, library: library)
     let blockBytes = try Memory.aligned(tensor.blockByteCount)
     var cost = StepCost(of: tensor)
     cost.algorithm = "pooling+normalization gradient"
@@ -29,7 +33,7 @@ struct PooledNormalizationGradient: CompiledOperation {
       workspaceByteCount: try Checked.sum(
         [2 * blockBytes, max(normalization.workspaceByteCount, gradient.workspaceByteCount)],
         "the gradient of a pooling"),
-      overwritableOperands: gradient.mayOverwriteInput ? [[0]] : [], cost: cost,
+      overwritableOperands: step.mayOverwrite(0, with: 6) ? [[0]] : [], cost: cost,
       kernel: { arguments in
         let y = arguments.workspace, dy = y + blockBytes, workspace = dy + blockBytes
         for block in 0..<tensor.blocks {
@@ -40,17 +44,25 @@ struct PooledNormalizationGradient: CompiledOperation {
             arguments.operand(2) + channel, arguments.operand(3) + channel, arguments.operand(4) + channel,
             arguments.operand(5) + channel
           )
-          normalization.normalize(
-            x, mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta, residual: nil, into: y,
-            workspace: workspace, workers: arguments.workers)
+          var ports = StreamStep.Ports(x)
+          (ports[1], ports[2], ports[3], ports[4], ports[5]) = (
+            UnsafeRawPointer(gamma), UnsafeRawPointer(beta), UnsafeRawPointer(mean), UnsafeRawPointer(inverseDeviation),
+            UnsafeRawPointer(y)
+          )
+          normalization.run(ports, workspace: workspace, workers: arguments.workers)
           pooling.run(
             arguments.operand(1) + pooledShift, input: y.assumingMemoryBound(to: Float.self),
             result: arguments.operand(6) + pooledShift, into: dy.assumingMemoryBound(to: Float.self),
             workers: arguments.workers)
-          gradient.run(
-            x, gradient: dy, mean: mean, inverseDeviation: inverseDeviation, gamma: gamma, beta: beta, result: nil,
-            dx: UnsafeMutableRawPointer(arguments.result(0)) + shift, dGamma: arguments.result(1) + channel,
-            dBeta: arguments.result(2) + channel, dResidual: nil, workspace: workspace, workers: arguments.workers)
+          (ports[1], ports[2], ports[3], ports[4], ports[5]) = (
+            UnsafeRawPointer(dy), UnsafeRawPointer(gamma), UnsafeRawPointer(mean), UnsafeRawPointer(inverseDeviation),
+            UnsafeRawPointer(beta)
+          )
+          (ports[6], ports[7], ports[8]) = (
+            UnsafeRawPointer(arguments.result(0)) + shift, UnsafeRawPointer(arguments.result(1) + channel),
+            UnsafeRawPointer(arguments.result(2) + channel)
+          )
+          gradient.run(ports, workspace: workspace, workers: arguments.workers)
         }
       })
   }

@@ -31,6 +31,13 @@ struct Placed: CompiledOperation, MemoryOperation {
     return attributes
   }
 
+  /// The same, computed so.
+  func with(lowered: LoweredOperation) -> Placed {
+    Placed(
+      operation: operation, implementation: implementation, operandTypes: operandTypes, types: types, lowered: lowered,
+      recomputation: recomputation)
+  }
+
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
     try require(operands, count: operandTypes.count...operandTypes.count)
     for (index, (given, expected)) in zip(operands, operandTypes).enumerated() where given != expected {

@@ -1,5 +1,6 @@
 import CNNCore
 import CNNGraph
+import CNNKernels
 import CNNRuntime
 
 /// What a kernel is chosen for.
@@ -22,8 +23,10 @@ struct LoweredOperation {
   var usesOpenBLAS = false
   /// How it is computed and how much there is to do, for profiles.
   var cost = StepCost()
-  /// The work; nil where there is none.
+  /// The work; nil where there is none, and of passes over blocks as long as it is not known with which others they are made.
   var kernel: Kernel?
+  /// The passes over blocks of channels that it is made of; nil where it is made of something else.
+  var stream: StreamStep?
 }
 
 /// What a step has to do at least, whatever computes it.

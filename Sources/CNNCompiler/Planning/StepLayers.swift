@@ -13,7 +13,13 @@ extension Compiler {
     let selected = outputs.isEmpty ? network : try network.selectingOutputs(outputs)
     let source = try selected.inferenceForm().removingDeadNodes()
     var compiled: [String: Node] = [:]
-    for node in plan.graph.nodes { compiled[node.name] = node }
+    var members: [String: [String]] = [:]
+    for node in plan.graph.nodes {
+      compiled[node.name] = node
+      guard let fused = (node.operation as? Placed)?.operation as? FusedStreams else { continue }
+      members[node.name] = fused.members
+      for member in fused.members { compiled[member] = node }
+    }
 
     var positions: [String: Int] = [:]
     for (position, node) in source.nodes.enumerated() { positions[node.name] = position }
@@ -29,8 +35,9 @@ extension Compiler {
       }
     }
     for name in names {
-      guard let last = positions[name] else { continue }
-      var waiting = [last]
+      let ends = (members[name] ?? [name]).compactMap { positions[$0] }
+      guard let last = ends.last else { continue }
+      var waiting = ends
       while let position = waiting.popLast() {
         if !claimed.insert(position).inserted { continue }
         let node = source.nodes[position]

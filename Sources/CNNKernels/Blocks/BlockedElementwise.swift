@@ -21,20 +21,4 @@ public enum BlockedElementwise {
       }
     }
   }
-
-  /// Every pixel of an image gets its share of a number for each channel: the gradient of `average`.
-  public static func spread(
-    _ x: UnsafePointer<Float>, _ small: BlockedTensor, into y: UnsafeMutablePointer<Float>, _ tensor: BlockedTensor,
-    workers: Workers
-  ) {
-    let pixels = tensor.height * tensor.width, factor = 1 / Float(pixels)
-    tensor.forEachImage(workers) { image, block in
-      let share = SIMD16<Float>.load(x + small.byteOffset(image: image, block: block) / 4) * factor
-      var target = y + tensor.byteOffset(image: image, block: block) / 4
-      for _ in 0..<pixels {
-        share.store(target)
-        target += 16
-      }
-    }
-  }
 }

@@ -22,6 +22,16 @@ struct StreamKernel: Hashable, Sendable {
     !program.readsBFloat16 || target.instructionSet.contains(.avx512BF16)
   }
 
+  /// Whether a program has no more streams, constants, sums and vectors at once than there are registers for.
+  static func fits(_ program: StreamProgram, _ target: CodeTarget) -> Bool {
+    guard program.addressCount <= streamLimit, program.constantCount * program.parts <= constantLimit,
+      program.sumCount * program.parts <= sumLimit
+    else { return false }
+    let emitter = StreamEmitter(
+      program: program, channels: program.parts * BlockedTensor.blockChannels, code: VectorCode(target))
+    return emitter.places.last < target.registerCount
+  }
+
   var name: String {
     "stream_\(target.vectorName)_\(program.name)" + (program.readsBFloat16 ? "_bf16_\(channels)" : "")
   }
@@ -69,7 +79,7 @@ private struct StreamEmitter {
   private var sumsOffset: Int { constantsOffset + 8 * StreamKernel.constantLimit }
 
   /// Where a value of the program is from its instruction to its last reader, counted from the first free register.
-  private struct Allocation {
+  struct Allocation {
     var registers: [Int]
     var temporaries: [[Int]]
     var count: Int
@@ -105,16 +115,20 @@ private struct StreamEmitter {
     return result
   }
 
-  func emit() {
+  /// Which registers are for what: with all constants in registers where there are so many.
+  var places: Places {
     var allocation = allocate(loadsConstants: false)
     let sumRegisters = program.sumCount * halves
     let keepsConstants =
       sumRegisters + allocation.count + program.constantCount * halves <= code.target.registerCount
     if !keepsConstants { allocation = allocate(loadsConstants: true) }
-    let places = Places(
+    return Places(
       allocation: allocation, firstSum: 0, firstConstant: sumRegisters,
       first: sumRegisters + (keepsConstants ? program.constantCount * halves : 0), keepsConstants: keepsConstants)
+  }
 
+  func emit() {
+    let places = places, sumRegisters = program.sumCount * halves
     k.beginFrame(byteCount: program.constantCount * halves * lanes * 4)
     for index in 0..<program.addressCount { k.mov(pointers[index], arguments[streamsOffset + 8 * index]) }
     if lastLanes < lanes {
@@ -126,9 +140,9 @@ private struct StreamEmitter {
         let (part, offset) = place(of: half)
         if offset == 0 { k.mov(scratch, arguments[constantsOffset + 8 * (constant * program.parts + part)]) }
         let register = WideRegister(
-          number: keepsConstants ? places.firstConstant + constant * halves + half : places.first, lanes: lanes)
+          number: places.keepsConstants ? places.firstConstant + constant * halves + half : places.first, lanes: lanes)
         code.load(register, scratch[offset])
-        if !keepsConstants { code.store(GeneralRegister.rsp[(constant * halves + half) * lanes * 4], register) }
+        if !places.keepsConstants { code.store(GeneralRegister.rsp[(constant * halves + half) * lanes * 4], register) }
       }
     }
     for register in 0..<sumRegisters { code.zero(WideRegister(number: register, lanes: lanes)) }
@@ -151,10 +165,13 @@ private struct StreamEmitter {
     )
   }
 
-  private struct Places {
+  struct Places {
     let allocation: Allocation
     let firstSum, firstConstant, first: Int
     let keepsConstants: Bool
+
+    /// The last register.
+    var last: Int { first + allocation.count - 1 }
   }
 
   private func emitLoop(pixels: Int, countAt offset: Int, _ places: Places) {

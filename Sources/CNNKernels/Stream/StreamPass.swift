@@ -151,6 +151,15 @@ struct StreamPass: Sendable {
     }
   }
 
+  /// All blocks of the program's.
+  var allBlocks: Range<Int> { 0..<tensor.blocks }
+
+  /// The blocks of 16 channels that some of the program's blocks are.
+  func vectors(of blocks: Range<Int>) -> Range<Int> {
+    let count = (tensor.channels + BlockedTensor.blockChannels - 1) / BlockedTensor.blockChannels
+    return min(count, blocks.lowerBound * parts)..<min(count, blocks.upperBound * parts)
+  }
+
   /// All stretches, which may be run in any order.
   var unitCount: Int { tensor.blocks * runs * stretches }
 
@@ -186,10 +195,11 @@ struct StreamPass: Sendable {
   }
 
   /// Sum number `index` of each channel, over all stretches of a block of 16 channels, or of one of its images.
-  func total(_ index: Int, block: Int, run: Int = 0, _ sums: UnsafeMutableRawPointer) -> SIMD16<Double> {
+  /// - Parameter run: the image, where each is summed by itself; nil for the sum of all.
+  func total(_ index: Int, block: Int, run: Int? = nil, _ sums: UnsafeMutableRawPointer) -> SIMD16<Double> {
     var total = SIMD16<Double>()
-    forEachStretch(index, block: block, run: run, sums) { sum in
-      total += SIMD16<Double>(sum)
+    for run in run.map({ $0..<$0 + 1 }) ?? 0..<runs {
+      forEachStretch(index, block: block, run: run, sums) { total += SIMD16<Double>($0) }
     }
     return total
   }

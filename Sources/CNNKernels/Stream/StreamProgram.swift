@@ -42,7 +42,7 @@ struct StreamProgram: Hashable, Sendable {
   }
 
   /// What its passes are called in dumps and profiles.
-  let name: String
+  private(set) var name: String
   private(set) var instructions: [Instruction] = []
   /// How many streams, constants and sums it names.
   private(set) var streamCount = 0, constantCount = 0, sumCount = 0
@@ -58,6 +58,47 @@ struct StreamProgram: Hashable, Sendable {
   @discardableResult
   private mutating func append(_ instruction: Instruction) -> Vector {
     instructions.append(instruction)
+    return Vector(index: instructions.count - 1)
+  }
+
+  /// The same by another name.
+  func renamed(_ name: String) -> StreamProgram {
+    var result = self
+    result.name = name
+    return result
+  }
+
+  /// Adds arithmetic of another program.
+  /// - Parameters:
+  ///   - vector: what this one has in place of the other's vectors.
+  ///   - firstConstant, firstSum: which of this one's constants and sums the other's first ones are.
+  mutating func append(
+    _ instruction: Instruction, _ vector: (Vector) -> Vector, firstConstant: Int, firstSum: Int
+  ) -> Vector {
+    switch instruction {
+    case .load, .store: append(instruction)
+    case .constant(let index): constant(firstConstant + index)
+    case .add(let a, let b): add(vector(a), vector(b))
+    case .subtract(let a, let b): subtract(vector(a), vector(b))
+    case .multiply(let a, let b): multiply(vector(a), vector(b))
+    case .multiplyAdd(let a, let b, let c): multiplyAdd(vector(a), vector(b), vector(c))
+    case .activate(let activation, let x): activate(activation, vector(x))
+    case .activationGradient(let activation, let x, let dy):
+      activationGradient(activation, x: vector(x), dy: vector(dy))
+    case .rounded(let a): round(vector(a))
+    case .kept(let a, let mask): keep(vector(a), wherePositive: vector(mask))
+    case .keptWhereEqual(let a, let b, let c): keep(vector(a), whereEqual: vector(b), vector(c))
+    case .sum(let a, let sum): noted { $0.sum(vector(a), into: firstSum + sum) }
+    case .sumProduct(let a, let b, let sum):
+      noted { $0.sumProduct(vector(a), vector(b), into: firstSum + sum) }
+    case .minimum(let a, let sum): noted { $0.minimum(vector(a), into: firstSum + sum) }
+    case .maximum(let a, let sum): noted { $0.maximum(vector(a), into: firstSum + sum) }
+    }
+  }
+
+  /// The number of an instruction that gives nothing, so that those of a program have one each.
+  private mutating func noted(_ append: (inout StreamProgram) -> Void) -> Vector {
+    append(&self)
     return Vector(index: instructions.count - 1)
   }
 

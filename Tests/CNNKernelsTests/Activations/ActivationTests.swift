@@ -116,15 +116,15 @@ private func results(
     guard let activation = VectorActivation(function, constants: numbers) else { continue }
     let library = KernelLibrary(target)
     let tensor = BlockedTensor(images: 1, height: 1, width: (x.count + 15) / 16, channels: 16)
-    let value = BlockedActivation(activation, tensor, library: library)
-    let gradient = BlockedActivationGradient(activation, tensor, library: library)
+    let value = StreamStepKernels(.activation(activation, tensor), library: library)
+    let gradient = StreamStepKernels(.activationGradient(activation, tensor), library: library)
     try library.finish()
     let buffers = try (0..<4).map { _ in try ConvolutionBuffer(count: (x.count + 15) / 16 * 16) }
     for index in 0..<buffers[0].count {
       (buffers[0].base[index], buffers[1].base[index]) = (index < x.count ? x[index] : 0, 1)
     }
-    value.run(buffers[0].base, into: buffers[2].base, workers: Workers(count: 2))
-    gradient.run(buffers[0].base, gradient: buffers[1].base, into: buffers[3].base, workers: Workers(count: 2))
+    try value.run([buffers[0].base, buffers[2].base], workers: Workers(count: 2))
+    try gradient.run([buffers[0].base, buffers[1].base, buffers[3].base], workers: Workers(count: 2))
     found.append(
       ("\(target.instructionSet)", x.indices.map { buffers[2][$0] }, x.indices.map { buffers[3][$0] }))
   }

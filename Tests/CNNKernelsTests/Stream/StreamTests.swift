@@ -76,11 +76,11 @@ struct StreamTests {
   func activationsEqualThePortableOnes(_ target: CodeTarget, _ tensor: BlockedTensor) throws {
     for (number, activation) in Self.functions.enumerated() {
       let library = KernelLibrary(target), team = Workers(count: 1 + number % 3)
-      let kernel = BlockedActivation(activation, tensor, library: library)
+      let kernel = StreamStepKernels(.activation(activation, tensor), library: library)
       try library.finish()
       let x = try Image(tensor, seed: 2, stream: UInt64(number), factor: 4), y = try Image(emptyLike: tensor)
-      kernel.run(x.blocked.base, into: y.blocked.base, workers: team)
-      kernel.run(x.blocked.base, into: x.blocked.base, workers: team)
+      try kernel.run([x.blocked.base, y.blocked.base], workers: team)
+      try kernel.run([x.blocked.base, x.blocked.base], workers: team)
       var constants = SIMD4<Float>()
       for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
       let expected = try ConvolutionBuffer(count: x.rows.count)
@@ -98,11 +98,13 @@ struct StreamTests {
   ) throws {
     let what = "\(tensor) \(activation?.description ?? "") \(addsResidual) \(target.instructionSet)"
     let team = Workers(count: workers), library = KernelLibrary(target), channels = tensor.channels
-    let normalization = BlockedNormalization(
-      tensor, activation: activation, addsResidual: addsResidual, library: library)
-    let source: BlockedNormalizationGradient.Source =
+    let kind = BlockedNormalization(
+      epsilon: 1e-3, momentum: 0.25, unbiased: false, addsResidual: addsResidual, activation: activation)
+    let normalization = StreamStepKernels(.normalization(tensor, kind), library: library)
+    let normalizationAgain = StreamStepKernels(.normalizationByStatistics(tensor, kind), library: library)
+    let source: NormalizationGradientSource =
       addsResidual && activation != nil ? .result : activation.map { .activation($0) } ?? .gradient
-    let gradient = BlockedNormalizationGradient(tensor, source, library: library)
+    let gradient = StreamStepKernels(.normalizationGradient(tensor, source), library: library)
     try library.finish()
     // Far from zero, so that a variance from sums of squares would be wrong.
     let x = try Image(tensor, seed: 1, stream: 1), residual = try Image(tensor, seed: 1, stream: 2)
@@ -112,27 +114,28 @@ struct StreamTests {
     let dy = try Image(tensor, seed: 1, stream: 3)
     let gamma = try Self.floats(channels, 1, 4, shift: 1.5), beta = try Self.floats(channels, 1, 5)
     let y = try Image(emptyLike: tensor), dx = try Image(emptyLike: tensor), dResidual = try Image(emptyLike: tensor)
-    let mean = try GuardedFloats(channels), variance = try GuardedFloats(channels)
-    let inverse = try GuardedFloats(channels), dGamma = try GuardedFloats(channels), dBeta = try GuardedFloats(channels)
-    let workspace = try ConvolutionBuffer(
-      byteCount: max(normalization.workspaceByteCount, gradient.workspaceByteCount))
-    normalization.run(
-      x.blocked.base, gamma: gamma.base, beta: beta.base, epsilon: 1e-3,
-      residual: addsResidual ? UnsafeRawPointer(residual.blocked.base) : nil, into: y.blocked.base, mean: mean.pointer,
-      variance: variance.pointer, inverseDeviation: inverse.pointer, workspace: workspace.base, workers: team)
+    let mean = try GuardedFloats(channels), inverse = try GuardedFloats(channels)
+    let nextMean = try GuardedFloats(channels), nextVariance = try GuardedFloats(channels)
+    let dGamma = try GuardedFloats(channels), dBeta = try GuardedFloats(channels)
+    let running = try Self.floats(channels, 1, 6)
+    let added: [any PortMemory] = addsResidual ? [residual.blocked.base] : []
+    try normalization.run(
+      [x.blocked.base, gamma.base, beta.base, running.base, running.base] + added
+        + [y.blocked.base, mean.pointer, inverse.pointer, nextMean.pointer, nextVariance.pointer], workers: team)
     let again = try Image(emptyLike: tensor)
-    normalization.normalize(
-      x.blocked.base, mean: mean.pointer, inverseDeviation: inverse.pointer, gamma: gamma.base, beta: beta.base,
-      residual: addsResidual ? UnsafeRawPointer(residual.blocked.base) : nil, into: again.blocked.base,
-      workspace: workspace.base, workers: team)
+    try normalizationAgain.run(
+      [x.blocked.base, gamma.base, beta.base] + added + [mean.pointer, inverse.pointer, again.blocked.base],
+      workers: team)
     #expect(again.values == y.values, "\(what)")
-    gradient.run(
-      x.blocked.base, gradient: dy.blocked.base, mean: mean.pointer, inverseDeviation: inverse.pointer,
-      gamma: gamma.base, beta: beta.base, result: y.blocked.base, dx: dx.blocked.base, dGamma: dGamma.pointer,
-      dBeta: dBeta.pointer, dResidual: dResidual.blocked.base, workspace: workspace.base, workers: team)
+    let given: [any PortMemory] =
+      source == .gradient ? [] : source == .result ? [y.blocked.base] : [beta.base]
+    try gradient.run(
+      [x.blocked.base, dy.blocked.base, gamma.base, mean.pointer, inverse.pointer] + given
+        + [dx.blocked.base, dGamma.pointer, dBeta.pointer] + (source == .result ? [dResidual.blocked.base] : []),
+      workers: team)
     let isIntact =
-      [x.blocked, y.blocked, dx.blocked, dResidual.blocked, workspace].allSatisfy(\.isGuardIntact)
-      && [mean, variance, inverse, dGamma, dBeta].allSatisfy(\.isIntact)
+      [x.blocked, y.blocked, dx.blocked, dResidual.blocked].allSatisfy(\.isGuardIntact)
+      && [mean, inverse, nextMean, nextVariance, dGamma, dBeta].allSatisfy(\.isIntact)
     #expect(isIntact, "\(what)")
 
     // The same by the portable kernels: normalisation, addition, function, and back.
@@ -163,7 +166,9 @@ struct StreamTests {
       gamma: gamma.base, dy: dSum.base, dx: dx2.base, dGamma: statistics[3].base, dBeta: statistics[4].base,
       workspace: space.base, workers: team)
     Self.expectClose(mean.values.map(Double.init), Self.doubles(statistics[0]), 1e-6, "mean of \(what)")
-    Self.expectClose(variance.values.map(Double.init), Self.doubles(statistics[1]), 1e-4, "variance of \(what)")
+    // A quarter of the batch, and the rest of what was before.
+    let next = (0..<channels).map { 0.75 * Double(running.base[$0]) + 0.25 * Double(statistics[1][$0]) }
+    Self.expectClose(nextVariance.values.map(Double.init), next, 1e-4, "variance of \(what)")
     // Numbers near 300 have rounding errors of 3e-5, and where a number is at a corner the gradient may be either's.
     let corners = Set((0..<count).filter { isAtCorner(Double(sum[$0]), activation) })
     func away(_ values: [Double]) -> [Double] {
@@ -202,13 +207,13 @@ struct StreamTests {
     ]
     for activation in Self.functions {
       let library = KernelLibrary(target)
-      let gradient = BlockedActivationGradient(activation, tensor, library: library)
+      let gradient = StreamStepKernels(.activationGradient(activation, tensor), library: library)
       try library.finish()
       let x = try Image(tensor, seed: 2, stream: 1, factor: 8), dy = try Image(tensor, seed: 2, stream: 2)
       for (index, value) in special.enumerated() { x.rows.base[index * 17] = value }
       BlockedCopies.pack(x.rows.base, into: x.blocked.base, tensor, workers: Workers(count: 1))
       let dx = try Image(emptyLike: tensor)
-      gradient.run(x.blocked.base, gradient: dy.blocked.base, into: dx.blocked.base, workers: Workers(count: 2))
+      try gradient.run([x.blocked.base, dy.blocked.base, dx.blocked.base], workers: Workers(count: 2))
       var constants = SIMD4<Float>()
       for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
       let expected = try ConvolutionBuffer(count: dx.rows.count)
@@ -231,14 +236,13 @@ struct StreamTests {
     for ofProducts in [false, true] {
       for workers in 1...3 {
         let library = KernelLibrary(target), team = Workers(count: workers)
-        let perImage = BlockedSums(tensor, ofProducts: ofProducts, perImage: true, library: library)
-        let ofAll = BlockedSums(tensor, ofProducts: ofProducts, perImage: false, library: library)
+        let perImage = StreamStepKernels(.sum(.images, of: tensor, ofProducts: ofProducts), library: library)
+        let ofAll = StreamStepKernels(.sum(.all, of: tensor, ofProducts: ofProducts), library: library)
         try library.finish()
-        let sums = try Image(emptyLike: perImage.result), total = try GuardedFloats(channels)
-        let workspace = try ConvolutionBuffer(byteCount: max(perImage.workspaceByteCount, ofAll.workspaceByteCount))
-        let second = ofProducts ? UnsafeRawPointer(b.blocked.base) : nil
-        perImage.run(a.blocked.base, second, perImage: sums.blocked.base, workspace: workspace.base, workers: team)
-        ofAll.run(a.blocked.base, second, into: total.pointer, workspace: workspace.base, workers: team)
+        let sums = try Image(emptyLike: tensor.onePixel), total = try GuardedFloats(channels)
+        let given: [any PortMemory] = [a.blocked.base] + (ofProducts ? [b.blocked.base] : [])
+        try perImage.run(given + [sums.blocked.base], workers: team)
+        try ofAll.run(given + [total.pointer], workers: team)
         var expected = [Double](repeating: 0, count: tensor.images * channels)
         var expectedTotal = [Double](repeating: 0, count: channels)
         for index in 0..<a.rows.count {
@@ -248,7 +252,7 @@ struct StreamTests {
         }
         Self.expectClose(sums.values, expected, 1e-5, "sums of \(tensor)")
         Self.expectClose(total.values.map(Double.init), expectedTotal, 1e-5, "total of \(tensor)")
-        let isIntact = workspace.isGuardIntact && sums.blocked.isGuardIntact && total.isIntact
+        let isIntact = sums.blocked.isGuardIntact && total.isIntact
         #expect(isIntact)
       }
     }
@@ -259,16 +263,16 @@ struct StreamTests {
   func statisticsAreTheSameBitsForAnyNumberOfThreads(_ target: CodeTarget) throws {
     let tensor = BlockedTensor(images: 3, height: 40, width: 33, channels: 24)
     let x = try Image(tensor, seed: 4, stream: 1), library = KernelLibrary(target)
-    let normalization = BlockedNormalization(tensor, activation: nil, library: library)
+    let normalization = StreamStepKernels(
+      .normalization(tensor, BlockedNormalization(epsilon: 1e-5)), library: library)
     try library.finish()
-    let workspace = try ConvolutionBuffer(byteCount: normalization.workspaceByteCount)
     var bits: Set<[UInt32]> = []
     for workers in 1...4 {
       let mean = try GuardedFloats(24), variance = try GuardedFloats(24), inverse = try GuardedFloats(24)
-      let gamma = try Self.floats(24, 4, 2), y = try Image(emptyLike: tensor)
-      normalization.run(
-        x.blocked.base, gamma: gamma.base, beta: gamma.base, epsilon: 1e-5, residual: nil, into: y.blocked.base,
-        mean: mean.pointer, variance: variance.pointer, inverseDeviation: inverse.pointer, workspace: workspace.base,
+      let gamma = try Self.floats(24, 4, 2), y = try Image(emptyLike: tensor), next = try GuardedFloats(24)
+      try normalization.run(
+        [x.blocked.base, gamma.base, gamma.base, gamma.base, gamma.base]
+          + [y.blocked.base, mean.pointer, inverse.pointer, next.pointer, variance.pointer],
         workers: Workers(count: workers))
       bits.insert(mean.bits + variance.bits)
     }

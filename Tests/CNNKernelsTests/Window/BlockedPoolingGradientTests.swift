@@ -42,7 +42,10 @@ struct BlockedPoolingGradientTests {
   func spreadingAndScalingReachEveryPixel(_ tensor: BlockedTensor) throws {
     let small = BlockedTensor(images: tensor.images, height: 1, width: 1, channels: tensor.channels)
     let numbers = try StreamTests.Image(small, seed: 2, stream: 1), y = try StreamTests.Image(emptyLike: tensor)
-    BlockedElementwise.spread(numbers.blocked.base, small, into: y.blocked.base, tensor, workers: Workers(count: 2))
+    let library = KernelLibrary(BlockedConvolutionTests.targets[0])
+    let spreading = StreamStepKernels(.spreading(over: tensor), library: library)
+    try library.finish()
+    try spreading.run([numbers.blocked.base, y.blocked.base], workers: Workers(count: 2))
     let pixels = tensor.height * tensor.width, channels = tensor.channels
     let shares = (0..<y.rows.count).map {
       Double(numbers.rows[$0 / channels / pixels * channels + $0 % channels]) / Double(pixels)

@@ -1,0 +1,171 @@
+import CNNCore
+import CNNGraph
+import CNNKernels
+
+extension Graph {
+  /// Steps that go over the same blocks of channels, of which one reads what another has made, go over them together: what
+  /// is handed over is not read again, and where nobody else reads it not written either.
+  func fusingStreams(for target: CodeTarget) throws(CNNError) -> Graph {
+    var fusion = StreamFusion(self, target)
+    fusion.fuse()
+    return try fusion.finished()
+  }
+}
+
+/// Several steps that are made in common passes.
+struct FusedStreams: CompiledOperation {
+  static let name = "streams"
+  /// The names of the nodes that they were.
+  let members: [String]
+  let types: [TensorType]
+
+  func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { types }
+}
+
+/// The rewriting: a list of nodes in which neighbours become one.
+private struct StreamFusion {
+  /// A node, or several.
+  private struct Item {
+    var name: String
+    var operation: any Operation
+    var operands, results: [Value]
+    var members: [String]
+
+    var placed: Placed? { operation as? Placed }
+    var stream: StreamStep? { placed?.lowered.stream }
+  }
+
+  /// How many nodes may lie between two that are made together where that makes something live longer: about as many as the
+  /// backward part has for a residual block.
+  private static let longestDistance = 16
+  /// How many nodes may be moved forward for it.
+  private static let mostMoved = 4
+
+  private let source: Graph
+  private let target: CodeTarget
+  private var items: [Item]
+  private let isKept: Set<Value>
+
+  init(_ source: Graph, _ target: CodeTarget) {
+    (self.source, self.target) = (source, target)
+    items = source.nodes.map {
+      Item(name: $0.name, operation: $0.operation, operands: $0.operands, results: $0.results, members: [$0.name])
+    }
+    isKept = Set(source.outputs.map(\.value) + source.updates.map(\.value))
+  }
+
+  mutating func fuse() {
+    var position = 0
+    while position < items.count {
+      // What was fused may go on with what is before it.
+      position = fuse(at: position) ?? position + 1
+    }
+  }
+
+  func finished() throws(CNNError) -> Graph {
+    var rewriter = try GraphRewriter(source)
+    for item in items {
+      var operands: [Value] = []
+      for operand in item.operands { operands.append(try rewriter.image(of: operand)) }
+      let results = try rewriter.result.add(item.operation, operands, name: item.name)
+      for (old, new) in zip(item.results, results) { rewriter.map(old, to: new) }
+    }
+    return try rewriter.finished()
+  }
+
+  /// Fuses the node at a position with one that makes what it reads; where they are then.
+  private mutating func fuse(at position: Int) -> Int? {
+    guard items[position].stream != nil else { return nil }
+    for operand in items[position].operands {
+      let maker = items[..<position].lastIndex { $0.stream != nil && $0.results.contains(operand) }
+      if let maker, let place = fuse(maker, position) { return place }
+    }
+    return nil
+  }
+
+  /// Fuses two nodes, where that is possible.
+  private mutating func fuse(_ maker: Int, _ reader: Int) -> Int? {
+    let first = items[maker], second = items[reader]
+    guard let step = first.stream, let next = second.stream else { return nil }
+    var shared: [(made: Int, read: Int)] = []
+    for (port, operand) in second.operands.enumerated() {
+      guard let result = first.results.firstIndex(of: operand) else { continue }
+      shared.append((first.operands.count + result, port))
+    }
+    guard step.canBeFollowed(by: next, shared: shared), let order = order(maker, reader) else { return nil }
+    let internals = Set(
+      shared.map { second.operands[$0.read] }.filter { value in
+        !isKept.contains(value) && items.count { $0.operands.contains(value) } == 1
+          && second.operands.indices.allSatisfy { second.operands[$0] != value || next.readsOnce($0) }
+      })
+    guard isWorthwhile(maker, reader, order, internals) else { return nil }
+
+    // Operands, then results, each once.
+    var operands: [Value] = []
+    for operand in first.operands + second.operands where !first.results.contains(operand) && !operands.contains(operand) {
+      operands.append(operand)
+    }
+    let results = (first.results + second.results).filter { !internals.contains($0) }
+    let ports = operands + results
+    func places(_ item: Item) -> [Int?] { (item.operands + item.results).map { ports.firstIndex(of: $0) } }
+    let joint = StreamStep.Joint(
+      first: places(first), second: places(second), shared: shared, count: ports.count)
+    guard let stream = step.followed(by: next, joint, target),
+      let fused = fused(first, second, operands, results, stream)
+    else { return nil }
+    items.replaceSubrange(maker...reader, with: order.before.map { items[$0] } + [fused] + order.after.map { items[$0] })
+    return maker + order.before.count
+  }
+
+  /// In which order the nodes between two that become one are then: some before and some after it. nil where one of them
+  /// reads of the first and gives to the second.
+  private func order(_ maker: Int, _ reader: Int) -> (before: [Int], after: [Int])? {
+    let between = maker + 1..<reader
+    var made = Set(items[maker].results), dependent: Set<Int> = []
+    for index in between where items[index].operands.contains(where: made.contains) {
+      dependent.insert(index)
+      made.formUnion(items[index].results)
+    }
+    var read = Set(items[reader].operands).subtracting(items[maker].results), needed: Set<Int> = []
+    for index in between.reversed() where items[index].results.contains(where: read.contains) {
+      if dependent.contains(index) { return nil }
+      needed.insert(index)
+      read.formUnion(items[index].operands)
+    }
+    // Where nobody waits for it, all is done when the second one was.
+    if dependent.isEmpty { return (Array(between), []) }
+    return needed.count <= Self.mostMoved ? (needed.sorted(), between.filter { !needed.contains($0) }) : nil
+  }
+
+  /// Whether nothing lives longer for it, or not much.
+  private func isWorthwhile(
+    _ maker: Int, _ reader: Int, _ order: (before: [Int], after: [Int]), _ internals: Set<Value>
+  ) -> Bool {
+    if reader - maker <= Self.longestDistance || !order.after.isEmpty { return true }
+    let longer = Set(items[maker].operands).filter { operand in
+      !isKept.contains(operand) && source.node(defining: operand) != nil
+        && !items[reader...].contains { $0.operands.contains(operand) }
+    }
+    func bytes(_ values: Set<Value>) -> Int { values.reduce(0) { $0 + source.type(of: $1).byteCount } }
+    return bytes(longer) <= bytes(internals)
+  }
+
+  private func fused(
+    _ first: Item, _ second: Item, _ operands: [Value], _ results: [Value], _ stream: StreamStep
+  ) -> Item? {
+    guard let one = first.placed, let other = second.placed else { return nil }
+    // Named after the result that others read, or else the last one.
+    let name = results.first.map { first.results.contains($0) ? first.name : second.name } ?? second.name
+    var lowered = LoweredOperation(cost: other.lowered.cost, stream: stream)
+    let algorithms = [one, other].map { $0.lowered.cost.algorithm.isEmpty ? $0.kind : $0.lowered.cost.algorithm }
+    lowered.cost.algorithm = algorithms.joined(separator: ", ")
+    lowered.cost.cycles += one.lowered.cost.cycles
+    let members = first.members + second.members, types = results.map { source.type(of: $0) }
+    return Item(
+      name: name,
+      operation: Placed(
+        operation: FusedStreams(members: members, types: types), implementation: other.implementation,
+        operandTypes: operands.map { source.type(of: $0) }, types: types, lowered: lowered),
+      operands: operands, results: results, members: members)
+  }
+}

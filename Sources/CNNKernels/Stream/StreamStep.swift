@@ -1,0 +1,364 @@
+import CNNCore
+import CNNRuntime
+
+/// An operation on blocked tensors of one size that goes over them in passes, each a `StreamProgram`. It is said in data, so
+/// that steps which follow each other can be made in common passes; see `followed`.
+///
+/// What it works on has numbers: ports. A step of a plan has its operands first and its results after them.
+public struct StreamStep: Sendable {
+  /// The sizes of the tensors that passes go over.
+  public let tensor: BlockedTensor
+  /// How many tensors it reads and writes, small ones too.
+  let portCount: Int
+  /// Bytes that the work between passes takes, without sums.
+  let workByteCount: Int
+  let passes: [Pass]
+
+  /// The most ports that a step can have.
+  static let portLimit = 16
+
+  /// One pass over all pixels.
+  struct Pass: Sendable {
+    var program: StreamProgram
+    /// The port of each of the program's streams.
+    var streams: [Int]
+    /// What each of its constants is.
+    var constants: [Constant] = []
+    /// Whether it sums each image by itself, or has constants for each.
+    var isPerImage = false
+    /// Done before the pass, and after it with its sums, for some blocks of 16 channels by one thread.
+    var before: [Work] = [], after: [Work] = []
+  }
+
+  /// 16 numbers of float32 for each block.
+  enum Constant: Hashable, Sendable {
+    /// `blocks * 16` floats, so many bytes into the working memory.
+    case channels(byteOffset: Int)
+    /// Those of a tensor's first pixel.
+    case firstPixel(port: Int)
+    /// Those of a tensor of one pixel for each image.
+    case images(port: Int)
+    /// One number.
+    case number(Float)
+
+    /// The tensor that has them.
+    var port: Int? {
+      switch self {
+      case .firstPixel(let port), .images(let port): port
+      case .channels, .number: nil
+      }
+    }
+  }
+
+  /// What is done between passes, for some blocks of 16 channels.
+  typealias Work = @Sendable (_ blocks: Range<Int>, _ environment: Environment) -> Void
+
+  /// What work between passes sees.
+  struct Environment {
+    fileprivate var ports: InlineArray<16, UnsafeMutableRawPointer>
+    /// As many bytes as the step asked for.
+    fileprivate(set) var workspace: UnsafeMutableRawPointer
+    /// Of the step that now runs, or in which this one was taken in.
+    fileprivate let pass: StreamPass
+    fileprivate let sums: UnsafeMutableRawPointer
+    fileprivate var firstSum = 0
+    let workers: Workers
+
+    /// A small tensor.
+    func floats(_ port: Int) -> UnsafeMutablePointer<Float> { ports[port].assumingMemoryBound(to: Float.self) }
+
+    /// A sum of the pass for the channels of a block of 16, over all pixels.
+    func total(_ index: Int, block: Int) -> SIMD16<Double> { pass.total(firstSum + index, block: block, sums) }
+
+    /// The same over the pixels of one image.
+    func total(_ index: Int, block: Int, image: Int) -> SIMD16<Double> {
+      pass.total(firstSum + index, block: block, run: image, sums)
+    }
+  }
+
+  /// A step of these passes.
+  init(_ tensor: BlockedTensor, ports: Int, workByteCount: Int = 0, _ passes: [Pass]) {
+    (self.tensor, portCount, self.workByteCount, self.passes) = (tensor, ports, workByteCount, passes)
+  }
+
+  /// The tensors that it is run with, by their ports.
+  public struct Ports {
+    fileprivate var pointers: InlineArray<16, UnsafeMutableRawPointer>
+
+    /// All ports with this tensor.
+    public init(_ first: UnsafeRawPointer) { pointers = InlineArray(repeating: UnsafeMutableRawPointer(mutating: first)) }
+
+    /// The tensor of a port.
+    public subscript(port: Int) -> UnsafeRawPointer {
+      get { UnsafeRawPointer(pointers[port]) }
+      set { pointers[port] = UnsafeMutableRawPointer(mutating: newValue) }
+    }
+  }
+}
+
+/// A `StreamStep` with its code.
+public struct StreamStepKernels: Sendable {
+  private let step: StreamStep
+  private let passes: [StreamPass]
+  /// Where numbers that are constants lie in the working memory, and the sums behind them.
+  private let numbersOffset, sumsOffset: Int
+  /// How many tensors the passes read and write pixel by pixel.
+  private let streamCount: Int
+
+  /// The bytes that it works in.
+  public let workspaceByteCount: Int
+
+  /// Generates what the library does not have yet.
+  public init(_ step: StreamStep, library: KernelLibrary) {
+    self.step = step
+    passes = step.passes.map { StreamPass($0.program, step.tensor, perImage: $0.isPerImage, library: library) }
+    streamCount = Set(step.passes.flatMap(\.streams)).count
+    let numbers = step.passes.map { $0.constants.count }.max() ?? 0
+    numbersOffset = (step.workByteCount + 63) / 64 * 64
+    sumsOffset = numbersOffset + numbers * BlockedTensor.pixelByteCount
+    workspaceByteCount = sumsOffset + (passes.map(\.sumByteCount).max() ?? 0)
+  }
+
+  /// Runs all passes, over as many blocks at once as stay in the last cache from one to the next.
+  public func run(_ ports: StreamStep.Ports, workspace: UnsafeMutableRawPointer, workers: Workers) {
+    guard passes.count > 1 else { return run(0, passes[0].allBlocks, ports, workspace, workers) }
+    passes[0].forEachGroup(streams: streamCount) { blocks in
+      for index in passes.indices { run(index, blocks, ports, workspace, workers) }
+    }
+  }
+
+  private func run(
+    _ index: Int, _ blocks: Range<Int>, _ ports: StreamStep.Ports, _ workspace: UnsafeMutableRawPointer,
+    _ workers: Workers
+  ) {
+    let pass = passes[index], sums = workspace + sumsOffset
+    let environment = StreamStep.Environment(
+      ports: ports.pointers, workspace: workspace, pass: pass, sums: sums, workers: workers)
+    let vectors = pass.vectors(of: blocks)
+    for work in step.passes[index].before { work(vectors, environment) }
+    var operands = StreamPass.Operands(ports[0]).sums(sums)
+    for (stream, port) in step.passes[index].streams.enumerated() { operands = operands.stream(stream, ports[port]) }
+    for (position, constant) in step.passes[index].constants.enumerated() {
+      operands = operands.constant(position, self.constant(constant, position, ports, workspace))
+    }
+    pass.run(operands, blocks: blocks, workers: workers)
+    for work in step.passes[index].after { work(vectors, environment) }
+  }
+
+  private func constant(
+    _ constant: StreamStep.Constant, _ position: Int, _ ports: StreamStep.Ports, _ workspace: UnsafeMutableRawPointer
+  ) -> StreamPass.Constant {
+    func floats(_ base: UnsafeRawPointer) -> UnsafePointer<Float> { base.assumingMemoryBound(to: Float.self) }
+    switch constant {
+    case .channels(let offset): return .init(floats(workspace + offset))
+    case .firstPixel(let port): return .init(floats(ports[port]), ofFirstPixel: step.tensor)
+    case .images(let port): return .init(floats(ports[port]), step.tensor.onePixel.with(element: .float32))
+    case .number(let number):
+      let place = workspace + numbersOffset + position * BlockedTensor.pixelByteCount
+      SIMD16<Float>(repeating: number).store(place.assumingMemoryBound(to: Float.self))
+      return .init(repeating: floats(place))
+    }
+  }
+}
+
+extension StreamStep {
+  /// Those of its operands in whose memory a result may lie, the one that is read last first: it is in a cache.
+  public func overwritable(by result: Int, of operands: Range<Int>) -> [Int] {
+    func lastRead(_ operand: Int) -> Int {
+      var position = 0, last = -1
+      for pass in passes {
+        for instruction in pass.program.instructions {
+          position += 1
+          if case .load(let stream) = instruction, pass.streams[stream] == operand { last = position }
+        }
+      }
+      return last
+    }
+    return operands.filter { mayOverwrite($0, with: result) }.sorted { lastRead($0) > lastRead($1) }
+  }
+
+  /// Whether a result may lie in the memory of an operand: where all that is read of the operand has been read before the
+  /// same place of the result is written.
+  public func mayOverwrite(_ operand: Int, with result: Int) -> Bool {
+    var read: ElementType?, written: ElementType?
+    for pass in passes {
+      if written != nil, pass.constants.contains(where: { $0.port == operand }) { return false }
+      for instruction in pass.program.instructions {
+        switch instruction {
+        case .load(let stream) where pass.streams[stream] == operand:
+          if written != nil { return false }
+          read = pass.program.element(ofStream: stream)
+        case .store(_, let stream) where pass.streams[stream] == result:
+          written = pass.program.element(ofStream: stream)
+        default: continue
+        }
+      }
+      // The first of its stretches would write what the others read of the first pixel.
+      if written != nil, pass.constants.contains(where: { $0.port == operand }) { return false }
+    }
+    return read != nil && read == written
+  }
+
+  /// Whether a tensor has to lie in memory for it even if the first pass were given the numbers one by one.
+  func needsMemory(_ port: Int) -> Bool {
+    for (index, pass) in passes.enumerated() {
+      if pass.constants.contains(where: { $0.port == port }) { return true }
+      if index > 0, pass.streams.contains(port) { return true }
+    }
+    return false
+  }
+
+  /// Whether the last pass, and no other, writes a tensor pixel by pixel.
+  private func makesLast(_ port: Int) -> Bool {
+    passes.dropLast().allSatisfy { !$0.streams.contains(port) } && (passes.last.map { $0.stores(port) } ?? false)
+  }
+}
+
+extension StreamStep.Pass {
+  func stores(_ port: Int) -> Bool {
+    program.instructions.contains {
+      if case .store(_, let stream) = $0 { streams[stream] == port } else { false }
+    }
+  }
+}
+
+// MARK: - Common passes
+
+extension StreamStep {
+  /// How two steps become one.
+  public struct Joint: Sendable {
+    /// For each port of the first step, and of the second, which port of the common step it is; nil for what the first gives
+    /// to the second and nobody else reads, which is then in no memory.
+    public var first, second: [Int?]
+    /// Pairs of ports, of the first step and the second, that are one tensor.
+    public var shared: [(made: Int, read: Int)]
+    /// How many ports the common step has.
+    public var count: Int
+
+    /// A joint of these ports.
+    public init(first: [Int?], second: [Int?], shared: [(made: Int, read: Int)], count: Int) {
+      (self.first, self.second, self.shared, self.count) = (first, second, shared, count)
+    }
+  }
+
+  /// Whether what the second step reads of the first can be handed over pixel by pixel, in the last pass of the one and the
+  /// first of the other; and whether it need not be in memory for the second.
+  public func canBeFollowed(by next: StreamStep, shared: [(made: Int, read: Int)]) -> Bool {
+    guard let first = next.passes.first, next.tensor == tensor, isOfFloats, next.isOfFloats else { return false }
+    return shared.allSatisfy { made, read in
+      makesLast(made) && first.streams.contains(read) && !first.constants.contains { $0.port == read }
+    }
+  }
+
+  /// Whether all that it reads and writes pixel by pixel is of float32.
+  private var isOfFloats: Bool { passes.allSatisfy { !$0.program.readsBFloat16 } }
+
+  /// Whether the step reads a tensor in its first pass alone, pixel by pixel.
+  public func readsOnce(_ port: Int) -> Bool { !needsMemory(port) }
+
+  /// This step and another one behind it, of which the last pass and the first are one; nil where the common pass has more
+  /// streams, constants, sums or vectors than registers.
+  public func followed(by next: StreamStep, _ joint: Joint, _ target: CodeTarget) -> StreamStep? {
+    guard joint.count <= Self.portLimit, let last = passes.last, let first = next.passes.first else { return nil }
+    let offset = (workByteCount + 63) / 64 * 64
+    let own = Part(ports: joint.first, workOffset: 0), other = Part(ports: joint.second, workOffset: offset)
+    var fuser = StreamPassFuser()
+    let made = joint.shared.map { ($0.made, $0.made) }, read = joint.shared.map { ($0.read, $0.made) }
+    fuser.append(last, own, shared: Dictionary(made, uniquingKeysWith: { first, _ in first }))
+    fuser.append(first, other, shared: Dictionary(read, uniquingKeysWith: { first, _ in first }))
+    guard StreamKernel.fits(fuser.pass.program, target) else { return nil }
+    let before = passes.dropLast().map(own.moved), after = next.passes.dropFirst().map(other.moved)
+    return StreamStep(
+      tensor, ports: joint.count, workByteCount: offset + next.workByteCount, before + [fuser.pass] + after)
+  }
+
+  /// Where a step's ports and working memory are in a common step.
+  fileprivate struct Part: Sendable {
+    let ports: [Int?]
+    let workOffset: Int
+
+    /// A pass of the step alone.
+    func moved(_ pass: Pass) -> Pass {
+      var result = pass
+      // What is in no memory is in no pass but the common one.
+      result.streams = pass.streams.map { ports[$0] ?? 0 }
+      result.constants = pass.constants.map(moved)
+      result.before = pass.before.map { moved($0, firstSum: 0) }
+      result.after = pass.after.map { moved($0, firstSum: 0) }
+      return result
+    }
+
+    func moved(_ constant: Constant) -> Constant {
+      switch constant {
+      case .channels(let offset): .channels(byteOffset: workOffset + offset)
+      case .firstPixel(let port): .firstPixel(port: ports[port] ?? 0)
+      case .images(let port): .images(port: ports[port] ?? 0)
+      case .number: constant
+      }
+    }
+
+    func moved(_ work: @escaping Work, firstSum: Int) -> Work {
+      { blocks, environment in
+        var own = environment
+        for (index, port) in ports.enumerated() { own.ports[index] = environment.ports[port ?? 0] }
+        own.workspace = environment.workspace + workOffset
+        own.firstSum = environment.firstSum + firstSum
+        work(blocks, own)
+      }
+    }
+  }
+
+  /// Writes the program of a common pass.
+  private struct StreamPassFuser {
+    var pass = Pass(program: StreamProgram(""), streams: [])
+    /// What has been made of each shared tensor, and of each port of the common step.
+    private var shared: [Int: StreamProgram.Vector] = [:]
+    private var known: [Int: StreamProgram.Vector] = [:]
+
+    /// - Parameter shared: for ports that are handed over, under which number.
+    mutating func append(_ other: Pass, _ part: Part, shared numbers: [Int: Int]) {
+      let firstConstant = pass.constants.count, firstSum = pass.program.sumCount
+      let names = [pass.program.name, other.program.name].filter { !$0.isEmpty }
+      var program = pass.program.renamed(names.joined(separator: "+"))
+      pass.constants += other.constants.map(part.moved)
+      pass.isPerImage = pass.isPerImage || other.isPerImage
+      pass.before += other.before.map { part.moved($0, firstSum: 0) }
+      pass.after += other.after.map { part.moved($0, firstSum: firstSum) }
+      var vectors: [StreamProgram.Vector] = []
+      for instruction in other.program.instructions {
+        func vector(_ old: StreamProgram.Vector) -> StreamProgram.Vector { vectors[old.index] }
+        switch instruction {
+        case .load(let stream):
+          let own = other.streams[stream]
+          if let number = numbers[own], let made = shared[number] {
+            vectors.append(made)
+          } else if let port = part.ports[own], let read = known[port] {
+            vectors.append(read)
+          } else {
+            let port = part.ports[own] ?? 0, read = program.load(self.stream(port))
+            known[port] = read
+            vectors.append(read)
+          }
+        case .store(let old, let stream):
+          let own = other.streams[stream], made = vector(old)
+          if let number = numbers[own] { shared[number] = made }
+          if let port = part.ports[own] {
+            program.store(made, self.stream(port))
+            known[port] = made
+          }
+          vectors.append(made)
+        default:
+          vectors.append(program.append(instruction, vector, firstConstant: firstConstant, firstSum: firstSum))
+        }
+      }
+      pass.program = program
+    }
+
+    /// The number of a port's stream.
+    private mutating func stream(_ port: Int) -> Int {
+      if let known = pass.streams.firstIndex(of: port) { return known }
+      pass.streams.append(port)
+      return pass.streams.count - 1
+    }
+  }
+}
