@@ -8,6 +8,7 @@ mirrored and normalised on the way, or makes as many steps on batches that are r
 
 import argparse
 import itertools
+import os
 import pathlib
 import resource
 import sys
@@ -93,9 +94,12 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def torch(task: Task, layout: str) -> Engine:
-    """PyTorch."""
+def torch(task: Task, layout: str, *, compiled: bool = False) -> Engine:
+    """PyTorch, as it is or by its compiler."""
     sys.path.append(str(turns.ROOT / "Tests" / "Golden"))
+    if compiled:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(task.weights.parent / "inductor"))
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # Else it has processes of its own.
     import networks
     import numpy  # noqa: F401  All have imported it before memory is counted.
     import safetensors.torch
@@ -131,6 +135,11 @@ def torch(task: Task, layout: str) -> Engine:
         return loss.item()
 
     weights = sum(parameter.nbytes for parameter in network.parameters())
+    if compiled:
+        network.compile()
+        # Compiling takes minutes, so it is done before turns are taken: of a step that changes no weight.
+        torch.nn.functional.cross_entropy(network(x[:task.batch]), torch.from_numpy(y[:task.batch]).long()).backward()
+        optimizer.zero_grad(set_to_none=True)
     return Engine(step, torch.__version__.split("+")[0], imported, weights / 1e6)
 
 
@@ -178,13 +187,15 @@ ENGINES: dict[str, Callable[[Task], Engine]] = {
     "swiftcnn": swiftcnn,
     "torch-channels-last": lambda task: torch(task, "channels-last"),
     "torch-contiguous": lambda task: torch(task, "contiguous"),
+    "torch-compiled": lambda task: torch(task, "channels-last", compiled=True),
     "swiftcnn-pixels": lambda task: swiftcnn(task, "pixels"),
     "swiftcnn-ready": lambda task: swiftcnn(task, "ready"),
     "swiftcnn-low": lambda task: swiftcnn(task, memory="low"),
 }
 TITLES = {"swiftcnn": "SwiftCNN", "torch-channels-last": "PyTorch channels-last",
-          "torch-contiguous": "PyTorch contiguous"}
-PEERS = ("torch-channels-last", "torch-contiguous")
+          "torch-contiguous": "PyTorch contiguous", "torch-compiled": "torch.compile"}
+LAYOUTS = ("torch-channels-last", "torch-contiguous")
+PEERS = (*LAYOUTS, "torch-compiled")
 
 
 def make(name: str, task: Task) -> tuple[Callable[[int], Any], dict[str, Any]]:

@@ -135,7 +135,7 @@ class Bench:
         """How far our losses are from PyTorch's in many steps, beside how far its other layout is."""
         losses: dict[str, list[float]] = {}
         try:
-            for name in (*trainers.PEERS, "swiftcnn"):
+            for name in (*trainers.LAYOUTS, "swiftcnn"):
                 worker = self.worker(name, model, batch, BATCHES)
                 try:
                     losses[name] = [value["loss"] for value in worker.ask({"calls": STEPS - 1})["values"]]

@@ -23,7 +23,9 @@ struct ActivationInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    guard let operation = candidate.node.operation as? Activation, let code = VectorActivation(operation) else { return }
+    guard let operation = candidate.node.operation as? Activation, let code = VectorActivation(operation) else {
+      return
+    }
     let type = try placement.storedResult(of: candidate)
     guard let tensor = placement.imageType(images[0]).blocks else { return }
     try placement.add(

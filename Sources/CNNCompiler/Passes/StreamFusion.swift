@@ -102,7 +102,8 @@ private struct StreamFusion {
 
     // Operands, then results, each once.
     var operands: [Value] = []
-    for operand in first.operands + second.operands where !first.results.contains(operand) && !operands.contains(operand) {
+    for operand in first.operands + second.operands
+    where !first.results.contains(operand) && !operands.contains(operand) {
       operands.append(operand)
     }
     let results = (first.results + second.results).filter { !internals.contains($0) }
@@ -113,7 +114,8 @@ private struct StreamFusion {
     guard let stream = step.followed(by: next, joint, target),
       let fused = fused(first, second, operands, results, stream)
     else { return nil }
-    items.replaceSubrange(maker...reader, with: order.before.map { items[$0] } + [fused] + order.after.map { items[$0] })
+    items.replaceSubrange(
+      maker...reader, with: order.before.map { items[$0] } + [fused] + order.after.map { items[$0] })
     return maker + order.before.count
   }
 

@@ -34,6 +34,7 @@ struct StreamKernel: Hashable, Sendable {
 
   var name: String {
     "stream_\(target.vectorName)_\(program.name)" + (program.readsBFloat16 ? "_bf16_\(channels)" : "")
+      + (program.bypassing.isEmpty ? "" : "_past_caches")
   }
 
   func code() -> VectorCode {
@@ -154,6 +155,7 @@ private struct StreamEmitter {
       code.store(
         scratch[sum * program.parts * 64 + half * lanes * 4], WideRegister(number: register, lanes: lanes))
     }
+    if !program.bypassing.isEmpty { k.sfence() }
     k.endFrame()
   }
 
@@ -255,6 +257,8 @@ private struct StreamEmitter {
       case .store(let a, let stream):
         if program.element(ofStream: stream) == .bfloat16 {
           storeRounded(address(stream), register(a), half: half, temporary: temporaries[0])
+        } else if program.bypassing.contains(stream) {
+          code.stream(address(stream), register(a))
         } else {
           code.store(address(stream), register(a))
         }

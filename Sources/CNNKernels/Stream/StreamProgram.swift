@@ -46,6 +46,8 @@ struct StreamProgram: Hashable, Sendable {
   private(set) var instructions: [Instruction] = []
   /// How many streams, constants and sums it names.
   private(set) var streamCount = 0, constantCount = 0, sumCount = 0
+  /// The streams that are written past the caches.
+  private(set) var bypassing: Set<Int> = []
   /// Of what the first streams are; empty where all are of float32.
   private let elements: [ElementType]
 
@@ -65,6 +67,13 @@ struct StreamProgram: Hashable, Sendable {
   func renamed(_ name: String) -> StreamProgram {
     var result = self
     result.name = name
+    return result
+  }
+
+  /// The same, which writes these streams past the caches.
+  func bypassingCaches(_ streams: Set<Int>) -> StreamProgram {
+    var result = self
+    result.bypassing = streams
     return result
   }
 

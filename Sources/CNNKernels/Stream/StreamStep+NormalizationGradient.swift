@@ -25,7 +25,8 @@ extension StreamStep {
     let (dGamma, dBeta, dResidual) = (dx + 1, dx + 2, dx + 3)
     let hasBeta = if case .activation = source { true } else { false }
     // What is expensive to compute is kept for the second pass, in the place of the result.
-    let keepsGradient = if case .activation(let activation) = source { activation.gradientTemporaryCount > 2 } else { false }
+    let keepsGradient =
+      if case .activation(let activation) = source { activation.gradientTemporaryCount > 2 } else { false }
     let (scale, shift, center, slope, offset) = (0, 1, 2, 2, 3)
 
     func gradient(

@@ -86,7 +86,9 @@ public struct StreamStep: Sendable {
     fileprivate var pointers: InlineArray<16, UnsafeMutableRawPointer>
 
     /// All ports with this tensor.
-    public init(_ first: UnsafeRawPointer) { pointers = InlineArray(repeating: UnsafeMutableRawPointer(mutating: first)) }
+    public init(_ first: UnsafeRawPointer) {
+      pointers = InlineArray(repeating: UnsafeMutableRawPointer(mutating: first))
+    }
 
     /// The tensor of a port.
     public subscript(port: Int) -> UnsafeRawPointer {
@@ -111,7 +113,12 @@ public struct StreamStepKernels: Sendable {
   /// Generates what the library does not have yet.
   public init(_ step: StreamStep, library: KernelLibrary) {
     self.step = step
-    passes = step.passes.map { StreamPass($0.program, step.tensor, perImage: $0.isPerImage, library: library) }
+    let lastCacheByteCount = library.target.lastCacheByteCount
+    passes = step.passes.indices.map { index in
+      let program = step.passes[index].program.bypassingCaches(
+        step.streamsPastCaches(ofPass: index, lastCacheByteCount))
+      return StreamPass(program, step.tensor, perImage: step.passes[index].isPerImage, library: library)
+    }
     streamCount = Set(step.passes.flatMap(\.streams)).count
     let numbers = step.passes.map { $0.constants.count }.max() ?? 0
     numbersOffset = (step.workByteCount + 63) / 64 * 64
@@ -162,6 +169,14 @@ public struct StreamStepKernels: Sendable {
 }
 
 extension StreamStep {
+  /// The streams of a pass that it writes past the caches: those that nothing reads again before so much has passed by that
+  /// they have gone from there. Writing them otherwise would read what is overwritten first.
+  func streamsPastCaches(ofPass index: Int, _ lastCacheByteCount: Int) -> Set<Int> {
+    guard isOfFloats, tensor.byteCount > lastCacheByteCount / 2 else { return [] }
+    let pass = passes[index], read = Set(passes[index...].flatMap(\.loadedPorts))
+    return Set(pass.streams.indices.filter { pass.stores(pass.streams[$0]) && !read.contains(pass.streams[$0]) })
+  }
+
   /// Those of its operands in whose memory a result may lie, the one that is read last first: it is in a cache.
   public func overwritable(by result: Int, of operands: Range<Int>) -> [Int] {
     func lastRead(_ operand: Int) -> Int {
@@ -215,6 +230,11 @@ extension StreamStep {
 }
 
 extension StreamStep.Pass {
+  /// The tensors that it reads pixel by pixel.
+  var loadedPorts: [Int] {
+    program.instructions.compactMap { if case .load(let stream) = $0 { streams[stream] } else { nil } }
+  }
+
   func stores(_ port: Int) -> Bool {
     program.instructions.contains {
       if case .store(_, let stream) = $0 { streams[stream] == port } else { false }

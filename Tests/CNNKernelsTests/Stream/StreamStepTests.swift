@@ -81,7 +81,8 @@ import Testing
     let x = try Image(tensor, seed: 2, stream: 1), df = try Image(tensor, seed: 2, stream: 2)
     let s = try Image(tensor.onePixel, seed: 2, stream: 3), g = try Image(tensor.onePixel, seed: 2, stream: 4)
     let vectors = try (0..<4).map { try StreamTests.floats(channels, 2, UInt64(5 + $0), shift: 1) as ConvolutionBuffer }
-    let parts = try (0..<3).map { _ in try Image(emptyLike: tensor) }, dx = try (0..<2).map { _ in try Image(emptyLike: tensor) }
+    let parts = try (0..<3).map { _ in try Image(emptyLike: tensor) },
+      dx = try (0..<2).map { _ in try Image(emptyLike: tensor) }
     let sums = try (0..<4).map { _ in try GuardedFloats(channels) }
     try separate[0].run([df.blocked.base, s.blocked.base, parts[0].blocked.base], workers: team)
     try separate[1].run([g.blocked.base, parts[1].blocked.base], workers: team)
@@ -99,6 +100,28 @@ import Testing
     StreamTests.expectClose(sums[2].values.map(Double.init), sums[0].values.map(Double.init), 1e-5, "gamma of \(what)")
     StreamTests.expectClose(sums[3].values.map(Double.init), sums[1].values.map(Double.init), 1e-5, "beta of \(what)")
     #expect(dx[1].blocked.isGuardIntact && sums[2].isIntact && sums[3].isIntact)
+  }
+
+  /// What is larger than the caches is written past them, which changes nothing but the way.
+  @Test(arguments: BlockedConvolutionTests.targets, StreamTests.tensors)
+  func largeTensorsAreWrittenPastTheCaches(_ target: CodeTarget, _ tensor: BlockedTensor) throws {
+    let step = StreamStep.activation(try #require(Self.swish), tensor),
+      small = CodeTarget(target.instructionSet, lastCacheByteCount: 64)
+    #expect(step.streamsPastCaches(ofPass: 0, small.lastCacheByteCount) == [1])
+    #expect(step.streamsPastCaches(ofPass: 0, 1 << 30) == [])
+    let gradient = StreamStep.normalizationGradient(tensor, try .activation(#require(Self.swish)))
+    #expect(gradient.streamsPastCaches(ofPass: 0, 64) == [], "the second pass reads what the first has kept")
+    #expect(gradient.streamsPastCaches(ofPass: 1, 64) == [], "it is written where it was read")
+    let x = try Image(tensor, seed: 3, stream: 1)
+    let results = try [target, small].map { target in
+      let library = KernelLibrary(target), y = try Image(emptyLike: tensor)
+      let kernels = StreamStepKernels(step, library: library)
+      try library.finish()
+      try kernels.run([x.blocked.base, y.blocked.base], workers: Workers(count: 2))
+      #expect(y.blocked.isGuardIntact)
+      return y.values
+    }
+    #expect(results[0] == results[1])
   }
 
   /// What is read later than the same place is written stays where it is.
