@@ -44,6 +44,8 @@ private struct StreamFusion {
   private let source: Graph
   private let target: CodeTarget
   private var items: [Item]
+  /// The positions of what makes a value, and of what reads it.
+  private var makers: [Value: Int] = [:], readers: [Value: [Int]] = [:]
   private let isKept: Set<Value>
 
   init(_ source: Graph, _ target: CodeTarget) {
@@ -52,6 +54,15 @@ private struct StreamFusion {
       Item(name: $0.name, operation: $0.operation, operands: $0.operands, results: $0.results, members: [$0.name])
     }
     isKept = Set(source.outputs.map(\.value) + source.updates.map(\.value))
+    findReaders()
+  }
+
+  private mutating func findReaders() {
+    (makers, readers) = ([:], [:])
+    for (position, item) in items.enumerated() {
+      for result in item.results { makers[result] = position }
+      for operand in item.operands { readers[operand, default: []].append(position) }
+    }
   }
 
   mutating func fuse() {
@@ -77,8 +88,7 @@ private struct StreamFusion {
   private mutating func fuse(at position: Int) -> Int? {
     guard items[position].stream != nil else { return nil }
     for operand in items[position].operands {
-      let maker = items[..<position].lastIndex { $0.stream != nil && $0.results.contains(operand) }
-      if let maker, let place = fuse(maker, position) { return place }
+      if let maker = makers[operand], let place = fuse(maker, position) { return place }
     }
     return nil
   }
@@ -95,7 +105,7 @@ private struct StreamFusion {
     guard step.canBeFollowed(by: next, shared: shared), let order = order(maker, reader) else { return nil }
     let internals = Set(
       shared.map { second.operands[$0.read] }.filter { value in
-        !isKept.contains(value) && items.count { $0.operands.contains(value) } == 1
+        !isKept.contains(value) && Set(readers[value] ?? []).count == 1
           && second.operands.indices.allSatisfy { second.operands[$0] != value || next.readsOnce($0) }
       })
     guard isWorthwhile(maker, reader, order, internals) else { return nil }
@@ -116,6 +126,7 @@ private struct StreamFusion {
     else { return nil }
     items.replaceSubrange(
       maker...reader, with: order.before.map { items[$0] } + [fused] + order.after.map { items[$0] })
+    findReaders()
     return maker + order.before.count
   }
 
@@ -146,7 +157,7 @@ private struct StreamFusion {
     if reader - maker <= Self.longestDistance || !order.after.isEmpty { return true }
     let longer = Set(items[maker].operands).filter { operand in
       !isKept.contains(operand) && source.node(defining: operand) != nil
-        && !items[reader...].contains { $0.operands.contains(operand) }
+        && (readers[operand] ?? []).allSatisfy { $0 < reader }
     }
     func bytes(_ values: Set<Value>) -> Int { values.reduce(0) { $0 + source.type(of: $1).byteCount } }
     return bytes(longer) <= bytes(internals)

@@ -7,7 +7,7 @@ extension StreamStep {
   public static func addition(_ tensor: BlockedTensor, _ elements: [ElementType]) -> StreamStep {
     var program = StreamProgram("add", elements: elements)
     program.store(program.add(program.load(0), program.load(1)), 2)
-    return StreamStep(tensor, ports: 3, [Pass(program: program, streams: [0, 1, 2])])
+    return StreamStep(tensor, [Pass(program: program, streams: [0, 1, 2])])
   }
 
   /// `y = x s` with a number `s` of float32 for each channel of each image. Ports: `x`, `s` of one pixel, `y`.
@@ -16,7 +16,7 @@ extension StreamStep {
     var program = StreamProgram("scale", elements: [tensor.element, result])
     program.store(program.multiply(program.load(0), program.constant(0)), 1)
     return StreamStep(
-      tensor, ports: 3,
+      tensor,
       [Pass(program: program, streams: [0, 2], constants: [.images(port: 1)], isPerImage: true)])
   }
 
@@ -27,7 +27,7 @@ extension StreamStep {
     program.store(program.multiply(program.constant(0), program.constant(1)), 0)
     let share = 1 / Float(max(1, tensor.height * tensor.width))
     return StreamStep(
-      tensor, ports: 2,
+      tensor,
       [Pass(program: program, streams: [1], constants: [.images(port: 0), .number(share)], isPerImage: true)])
   }
 
@@ -38,7 +38,7 @@ extension StreamStep {
   ) -> StreamStep {
     var program = StreamProgram("\(activation)", elements: [tensor.element, result ?? tensor.element])
     program.store(program.activate(activation, program.load(0)), 1)
-    return StreamStep(tensor, ports: 2, [Pass(program: program, streams: [0, 1])])
+    return StreamStep(tensor, [Pass(program: program, streams: [0, 1])])
   }
 
   /// `dx = dy f'(x)`. Ports: `x`, `dy`, `dx`.
@@ -46,6 +46,6 @@ extension StreamStep {
     var program = StreamProgram("\(activation)_gradient")
     let x = program.load(0), dy = program.load(1)
     program.store(program.activationGradient(activation, x: x, dy: dy), 2)
-    return StreamStep(tensor, ports: 3, [Pass(program: program, streams: [0, 1, 2])])
+    return StreamStep(tensor, [Pass(program: program, streams: [0, 1, 2])])
   }
 }

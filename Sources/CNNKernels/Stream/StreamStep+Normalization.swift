@@ -69,7 +69,7 @@ extension StreamStep {
       }
     ]
     return StreamStep(
-      tensor, ports: y + 5, workByteCount: NormalizationFactors.byteCount(tensor),
+      tensor, workByteCount: NormalizationFactors.byteCount(tensor),
       [
         measuring,
         normalizing(
@@ -85,7 +85,7 @@ extension StreamStep {
   ) -> StreamStep {
     let mean = normalization.addsResidual ? 4 : 3
     return StreamStep(
-      tensor, ports: mean + 3, workByteCount: NormalizationFactors.byteCount(tensor),
+      tensor, workByteCount: NormalizationFactors.byteCount(tensor),
       [
         normalizing(
           tensor, normalization, x: 0, gamma: 1, beta: 2, mean: mean, inverseDeviation: mean + 1, residual: 3,

@@ -94,7 +94,7 @@ extension StreamStep {
       streams: [x, source == .result ? dResidual : isKept ? dx : dy] + (keepsGradient ? [] : [dx]),
       constants: NormalizationFactors.constants(tensor, 0..<2) + NormalizationFactors.constants(tensor, 3..<5))
     return StreamStep(
-      tensor, ports: dx + (source == .result ? 4 : 3), workByteCount: NormalizationFactors.byteCount(tensor),
+      tensor, workByteCount: NormalizationFactors.byteCount(tensor),
       [reducing, applying])
   }
 }

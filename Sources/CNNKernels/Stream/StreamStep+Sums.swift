@@ -48,6 +48,6 @@ extension StreamStep {
         }
       ]
     }
-    return StreamStep(tensor, ports: streams.count + 1, [pass])
+    return StreamStep(tensor, [pass])
   }
 }

@@ -8,8 +8,6 @@ import CNNRuntime
 public struct StreamStep: Sendable {
   /// The sizes of the tensors that passes go over.
   public let tensor: BlockedTensor
-  /// How many tensors it reads and writes, small ones too.
-  let portCount: Int
   /// Bytes that the work between passes takes, without sums.
   let workByteCount: Int
   let passes: [Pass]
@@ -77,8 +75,8 @@ public struct StreamStep: Sendable {
   }
 
   /// A step of these passes.
-  init(_ tensor: BlockedTensor, ports: Int, workByteCount: Int = 0, _ passes: [Pass]) {
-    (self.tensor, portCount, self.workByteCount, self.passes) = (tensor, ports, workByteCount, passes)
+  init(_ tensor: BlockedTensor, workByteCount: Int = 0, _ passes: [Pass]) {
+    (self.tensor, self.workByteCount, self.passes) = (tensor, workByteCount, passes)
   }
 
   /// The tensors that it is run with, by their ports.
@@ -289,7 +287,7 @@ extension StreamStep {
     guard StreamKernel.fits(fuser.pass.program, target) else { return nil }
     let before = passes.dropLast().map(own.moved), after = next.passes.dropFirst().map(other.moved)
     return StreamStep(
-      tensor, ports: joint.count, workByteCount: offset + next.workByteCount, before + [fuser.pass] + after)
+      tensor, workByteCount: offset + next.workByteCount, before + [fuser.pass] + after)
   }
 
   /// Where a step's ports and working memory are in a common step.

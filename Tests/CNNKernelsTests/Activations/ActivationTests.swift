@@ -123,8 +123,8 @@ private func results(
     for index in 0..<buffers[0].count {
       (buffers[0].base[index], buffers[1].base[index]) = (index < x.count ? x[index] : 0, 1)
     }
-    try value.run([buffers[0].base, buffers[2].base], workers: Workers(count: 2))
-    try gradient.run([buffers[0].base, buffers[1].base, buffers[3].base], workers: Workers(count: 2))
+    try value.run([buffers[0], buffers[2]], workers: Workers(count: 2))
+    try gradient.run([buffers[0], buffers[1], buffers[3]], workers: Workers(count: 2))
     found.append(
       ("\(target.instructionSet)", x.indices.map { buffers[2][$0] }, x.indices.map { buffers[3][$0] }))
   }

@@ -110,11 +110,11 @@ import X86Assembler
       x.values[$0] * s.values[$0 / imageCount * tensor.channels + $0 % tensor.channels]
     }
     for workers in 1...3 {
-      try scaling.run([x.blocked.base, s.blocked.base, y.blocked.base], workers: Workers(count: workers))
+      try scaling.run([x.blocked, s.blocked, y.blocked], workers: Workers(count: workers))
       expect(y, expected, "\(tensor) \(elements)")
     }
     if elements[0] == elements[1] {
-      try scaling.run([x.blocked.base, s.blocked.base, x.blocked.base], workers: Workers(count: 2))
+      try scaling.run([x.blocked, s.blocked, x.blocked], workers: Workers(count: 2))
       expect(x, expected, "\(tensor) \(elements) in place")
     }
   }
@@ -127,7 +127,7 @@ import X86Assembler
     }
     let addition = StreamStepKernels(.addition(tensor, elements), library: library)
     try library.finish()
-    try addition.run(images.map(\.blocked.base), workers: Workers(count: 2))
+    try addition.run(images.map(\.blocked), workers: Workers(count: 2))
     expect(images[2], zip(images[0].values, images[1].values).map(+), "\(tensor) \(elements)")
   }
 
@@ -147,8 +147,8 @@ import X86Assembler
     }
     for workers in 1...3 {
       let team = Workers(count: workers)
-      try means.run([x.blocked.base, y.blocked.base], workers: team)
-      try products.run([x.blocked.base, x.blocked.base, total.pointer], workers: team)
+      try means.run([x.blocked, y.blocked], workers: team)
+      try products.run([x.blocked, x.blocked, total], workers: team)
       StreamTests.expectClose(y.unpacked.map(Double.init), expected, 1e-5, "\(tensor)")
       StreamTests.expectClose(total.values.map(Double.init), squares, 1e-5, "\(tensor)")
       #expect(y.blocked.isGuardIntact && total.isIntact)
@@ -165,7 +165,7 @@ import X86Assembler
       let kernel = StreamStepKernels(
         .activation(activation, x.tensor, result: elements[1]), library: library)
       try library.finish()
-      try kernel.run([x.blocked.base, y.blocked.base], workers: Workers(count: 2))
+      try kernel.run([x.blocked, y.blocked], workers: Workers(count: 2))
       var constants = SIMD4<Float>()
       for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
       let expected = try ConvolutionBuffer(count: x.values.count)

@@ -3,17 +3,17 @@ import Testing
 
 @testable import CNNKernels
 
-/// What a test gives to a port.
-protocol PortMemory {
+/// What a test gives to a port: the memory itself, which so is there until the step has run.
+protocol PortMemory: AnyObject {
   var address: UnsafeRawPointer { get }
 }
 
-extension UnsafeMutableRawPointer: PortMemory {
-  var address: UnsafeRawPointer { UnsafeRawPointer(self) }
+extension ConvolutionBuffer: PortMemory {
+  var address: UnsafeRawPointer { UnsafeRawPointer(base) }
 }
 
-extension UnsafeMutablePointer<Float>: PortMemory {
-  var address: UnsafeRawPointer { UnsafeRawPointer(self) }
+extension GuardedFloats: PortMemory {
+  var address: UnsafeRawPointer { UnsafeRawPointer(pointer) }
 }
 
 extension StreamStepKernels {
@@ -24,5 +24,6 @@ extension StreamStepKernels {
     for (port, memory) in ports.enumerated() { given[port] = memory.address }
     run(given, workspace: workspace.base, workers: workers)
     #expect(workspace.isGuardIntact)
+    withExtendedLifetime(ports) {}
   }
 }

@@ -39,11 +39,11 @@ import Testing
     let vectors = try (0..<4).map { try StreamTests.floats(channels, 1, UInt64(4 + $0), shift: 1) }
     let e = try Image(emptyLike: tensor), f = try Image(emptyLike: tensor), f2 = try Image(emptyLike: tensor)
     let sum = try Image(emptyLike: tensor.onePixel), sum2 = try Image(emptyLike: tensor.onePixel)
-    let given: [any PortMemory] = [x.blocked.base] + vectors.map { $0.base as any PortMemory }
-    try separate[0].run(given + [e.blocked.base], workers: team)
-    try separate[1].run([e.blocked.base, s.blocked.base, f.blocked.base], workers: team)
-    try separate[2].run([df.blocked.base, e.blocked.base, sum.blocked.base], workers: team)
-    try common.run(given + [s.blocked.base, df.blocked.base, f2.blocked.base, sum2.blocked.base], workers: team)
+    let given: [any PortMemory] = [x.blocked] + vectors
+    try separate[0].run(given + [e.blocked], workers: team)
+    try separate[1].run([e.blocked, s.blocked, f.blocked], workers: team)
+    try separate[2].run([df.blocked, e.blocked, sum.blocked], workers: team)
+    try common.run(given + [s.blocked, df.blocked, f2.blocked, sum2.blocked], workers: team)
     #expect(f2.values == f.values && sum2.values == sum.values, "\(tensor) \(target.instructionSet)")
     #expect(f2.blocked.isGuardIntact && sum2.blocked.isGuardIntact)
   }
@@ -84,16 +84,16 @@ import Testing
     let parts = try (0..<3).map { _ in try Image(emptyLike: tensor) },
       dx = try (0..<2).map { _ in try Image(emptyLike: tensor) }
     let sums = try (0..<4).map { _ in try GuardedFloats(channels) }
-    try separate[0].run([df.blocked.base, s.blocked.base, parts[0].blocked.base], workers: team)
-    try separate[1].run([g.blocked.base, parts[1].blocked.base], workers: team)
-    try separate[2].run(parts.map(\.blocked.base), workers: team)
-    let constants: [any PortMemory] = vectors.map { $0.base as any PortMemory }
+    try separate[0].run([df.blocked, s.blocked, parts[0].blocked], workers: team)
+    try separate[1].run([g.blocked, parts[1].blocked], workers: team)
+    try separate[2].run(parts.map(\.blocked), workers: team)
+    let constants: [any PortMemory] = vectors
     try separate[3].run(
-      [x.blocked.base, parts[2].blocked.base] + constants + [dx[0].blocked.base, sums[0].pointer, sums[1].pointer],
+      [x.blocked, parts[2].blocked] + constants + [dx[0].blocked, sums[0], sums[1]],
       workers: team)
     try common.run(
-      [g.blocked.base, df.blocked.base, s.blocked.base, x.blocked.base] + constants
-        + [dx[1].blocked.base, sums[2].pointer, sums[3].pointer], workers: team)
+      [g.blocked, df.blocked, s.blocked, x.blocked] + constants
+        + [dx[1].blocked, sums[2], sums[3]], workers: team)
     // Sums are of other stretches.
     let what = "\(tensor) \(target.instructionSet)"
     StreamTests.expectClose(dx[1].values, dx[0].values, 1e-5, "dx of \(what)")
@@ -117,7 +117,7 @@ import Testing
       let library = KernelLibrary(target), y = try Image(emptyLike: tensor)
       let kernels = StreamStepKernels(step, library: library)
       try library.finish()
-      try kernels.run([x.blocked.base, y.blocked.base], workers: Workers(count: 2))
+      try kernels.run([x.blocked, y.blocked], workers: Workers(count: 2))
       #expect(y.blocked.isGuardIntact)
       return y.values
     }

@@ -79,8 +79,8 @@ struct StreamTests {
       let kernel = StreamStepKernels(.activation(activation, tensor), library: library)
       try library.finish()
       let x = try Image(tensor, seed: 2, stream: UInt64(number), factor: 4), y = try Image(emptyLike: tensor)
-      try kernel.run([x.blocked.base, y.blocked.base], workers: team)
-      try kernel.run([x.blocked.base, x.blocked.base], workers: team)
+      try kernel.run([x.blocked, y.blocked], workers: team)
+      try kernel.run([x.blocked, x.blocked], workers: team)
       var constants = SIMD4<Float>()
       for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
       let expected = try ConvolutionBuffer(count: x.rows.count)
@@ -118,20 +118,20 @@ struct StreamTests {
     let nextMean = try GuardedFloats(channels), nextVariance = try GuardedFloats(channels)
     let dGamma = try GuardedFloats(channels), dBeta = try GuardedFloats(channels)
     let running = try Self.floats(channels, 1, 6)
-    let added: [any PortMemory] = addsResidual ? [residual.blocked.base] : []
+    let added: [any PortMemory] = addsResidual ? [residual.blocked] : []
     try normalization.run(
-      [x.blocked.base, gamma.base, beta.base, running.base, running.base] + added
-        + [y.blocked.base, mean.pointer, inverse.pointer, nextMean.pointer, nextVariance.pointer], workers: team)
+      [x.blocked, gamma, beta, running, running] + added
+        + [y.blocked, mean, inverse, nextMean, nextVariance], workers: team)
     let again = try Image(emptyLike: tensor)
     try normalizationAgain.run(
-      [x.blocked.base, gamma.base, beta.base] + added + [mean.pointer, inverse.pointer, again.blocked.base],
+      [x.blocked, gamma, beta] + added + [mean, inverse, again.blocked],
       workers: team)
     #expect(again.values == y.values, "\(what)")
     let given: [any PortMemory] =
-      source == .gradient ? [] : source == .result ? [y.blocked.base] : [beta.base]
+      source == .gradient ? [] : source == .result ? [y.blocked] : [beta]
     try gradient.run(
-      [x.blocked.base, dy.blocked.base, gamma.base, mean.pointer, inverse.pointer] + given
-        + [dx.blocked.base, dGamma.pointer, dBeta.pointer] + (source == .result ? [dResidual.blocked.base] : []),
+      [x.blocked, dy.blocked, gamma, mean, inverse] + given
+        + [dx.blocked, dGamma, dBeta] + (source == .result ? [dResidual.blocked] : []),
       workers: team)
     let isIntact =
       [x.blocked, y.blocked, dx.blocked, dResidual.blocked].allSatisfy(\.isGuardIntact)
@@ -213,7 +213,7 @@ struct StreamTests {
       for (index, value) in special.enumerated() { x.rows.base[index * 17] = value }
       BlockedCopies.pack(x.rows.base, into: x.blocked.base, tensor, workers: Workers(count: 1))
       let dx = try Image(emptyLike: tensor)
-      try gradient.run([x.blocked.base, dy.blocked.base, dx.blocked.base], workers: Workers(count: 2))
+      try gradient.run([x.blocked, dy.blocked, dx.blocked], workers: Workers(count: 2))
       var constants = SIMD4<Float>()
       for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
       let expected = try ConvolutionBuffer(count: dx.rows.count)
@@ -240,9 +240,9 @@ struct StreamTests {
         let ofAll = StreamStepKernels(.sum(.all, of: tensor, ofProducts: ofProducts), library: library)
         try library.finish()
         let sums = try Image(emptyLike: tensor.onePixel), total = try GuardedFloats(channels)
-        let given: [any PortMemory] = [a.blocked.base] + (ofProducts ? [b.blocked.base] : [])
-        try perImage.run(given + [sums.blocked.base], workers: team)
-        try ofAll.run(given + [total.pointer], workers: team)
+        let given: [any PortMemory] = [a.blocked] + (ofProducts ? [b.blocked] : [])
+        try perImage.run(given + [sums.blocked], workers: team)
+        try ofAll.run(given + [total], workers: team)
         var expected = [Double](repeating: 0, count: tensor.images * channels)
         var expectedTotal = [Double](repeating: 0, count: channels)
         for index in 0..<a.rows.count {
@@ -271,8 +271,8 @@ struct StreamTests {
       let mean = try GuardedFloats(24), variance = try GuardedFloats(24), inverse = try GuardedFloats(24)
       let gamma = try Self.floats(24, 4, 2), y = try Image(emptyLike: tensor), next = try GuardedFloats(24)
       try normalization.run(
-        [x.blocked.base, gamma.base, gamma.base, gamma.base, gamma.base]
-          + [y.blocked.base, mean.pointer, inverse.pointer, next.pointer, variance.pointer],
+        [x.blocked, gamma, gamma, gamma, gamma]
+          + [y.blocked, mean, inverse, next, variance],
         workers: Workers(count: workers))
       bits.insert(mean.bits + variance.bits)
     }

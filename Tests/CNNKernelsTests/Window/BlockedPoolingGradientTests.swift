@@ -45,7 +45,7 @@ struct BlockedPoolingGradientTests {
     let library = KernelLibrary(BlockedConvolutionTests.targets[0])
     let spreading = StreamStepKernels(.spreading(over: tensor), library: library)
     try library.finish()
-    try spreading.run([numbers.blocked.base, y.blocked.base], workers: Workers(count: 2))
+    try spreading.run([numbers.blocked, y.blocked], workers: Workers(count: 2))
     let pixels = tensor.height * tensor.width, channels = tensor.channels
     let shares = (0..<y.rows.count).map {
       Double(numbers.rows[$0 / channels / pixels * channels + $0 % channels]) / Double(pixels)
