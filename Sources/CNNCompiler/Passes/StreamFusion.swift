@@ -119,8 +119,7 @@ private struct StreamFusion {
     let results = (first.results + second.results).filter { !internals.contains($0) }
     let ports = operands + results
     func places(_ item: Item) -> [Int?] { (item.operands + item.results).map { ports.firstIndex(of: $0) } }
-    let joint = StreamStep.Joint(
-      first: places(first), second: places(second), shared: shared, count: ports.count)
+    let joint = StreamStep.Joint(first: places(first), second: places(second), shared: shared)
     guard let stream = step.followed(by: next, joint, target),
       let fused = fused(first, second, operands, results, stream)
     else { return nil }

@@ -10,6 +10,8 @@ public struct StreamStep: Sendable {
   public let tensor: BlockedTensor
   /// Bytes that the work between passes takes, without sums.
   let workByteCount: Int
+  /// The same in whole vectors: where what follows it begins.
+  var alignedWorkByteCount: Int { (workByteCount + 63) / 64 * 64 }
   let passes: [Pass]
 
   /// The most ports that a step can have.
@@ -119,7 +121,7 @@ public struct StreamStepKernels: Sendable {
     }
     streamCount = Set(step.passes.flatMap(\.streams)).count
     let numbers = step.passes.map { $0.constants.count }.max() ?? 0
-    numbersOffset = (step.workByteCount + 63) / 64 * 64
+    numbersOffset = step.alignedWorkByteCount
     sumsOffset = numbersOffset + numbers * BlockedTensor.pixelByteCount
     workspaceByteCount = sumsOffset + (passes.map(\.sumByteCount).max() ?? 0)
   }
@@ -212,15 +214,6 @@ extension StreamStep {
     return read != nil && read == written
   }
 
-  /// Whether a tensor has to lie in memory for it even if the first pass were given the numbers one by one.
-  func needsMemory(_ port: Int) -> Bool {
-    for (index, pass) in passes.enumerated() {
-      if pass.constants.contains(where: { $0.port == port }) { return true }
-      if index > 0, pass.streams.contains(port) { return true }
-    }
-    return false
-  }
-
   /// Whether the last pass, and no other, writes a tensor pixel by pixel.
   private func makesLast(_ port: Int) -> Bool {
     passes.dropLast().allSatisfy { !$0.streams.contains(port) } && (passes.last.map { $0.stores(port) } ?? false)
@@ -250,17 +243,18 @@ extension StreamStep {
     public var first, second: [Int?]
     /// Pairs of ports, of the first step and the second, that are one tensor.
     public var shared: [(made: Int, read: Int)]
-    /// How many ports the common step has.
-    public var count: Int
 
     /// A joint of these ports.
-    public init(first: [Int?], second: [Int?], shared: [(made: Int, read: Int)], count: Int) {
-      (self.first, self.second, self.shared, self.count) = (first, second, shared, count)
+    public init(first: [Int?], second: [Int?], shared: [(made: Int, read: Int)]) {
+      (self.first, self.second, self.shared) = (first, second, shared)
     }
+
+    /// How many ports the common step has.
+    var count: Int { ((first + second).compactMap { $0 }.max() ?? -1) + 1 }
   }
 
   /// Whether what the second step reads of the first can be handed over pixel by pixel, in the last pass of the one and the
-  /// first of the other; and whether it need not be in memory for the second.
+  /// first of the other.
   public func canBeFollowed(by next: StreamStep, shared: [(made: Int, read: Int)]) -> Bool {
     guard let first = next.passes.first, next.tensor == tensor, isOfFloats, next.isOfFloats else { return false }
     return shared.allSatisfy { made, read in
@@ -272,13 +266,16 @@ extension StreamStep {
   private var isOfFloats: Bool { passes.allSatisfy { !$0.program.readsBFloat16 } }
 
   /// Whether the step reads a tensor in its first pass alone, pixel by pixel.
-  public func readsOnce(_ port: Int) -> Bool { !needsMemory(port) }
+  public func readsOnce(_ port: Int) -> Bool {
+    passes.dropFirst().allSatisfy { !$0.streams.contains(port) }
+      && passes.allSatisfy { pass in !pass.constants.contains { $0.port == port } }
+  }
 
   /// This step and another one behind it, of which the last pass and the first are one; nil where the common pass has more
   /// streams, constants, sums or vectors than registers.
   public func followed(by next: StreamStep, _ joint: Joint, _ target: CodeTarget) -> StreamStep? {
     guard joint.count <= Self.portLimit, let last = passes.last, let first = next.passes.first else { return nil }
-    let offset = (workByteCount + 63) / 64 * 64
+    let offset = alignedWorkByteCount
     let own = Part(ports: joint.first, workOffset: 0), other = Part(ports: joint.second, workOffset: offset)
     var fuser = StreamPassFuser()
     let made = joint.shared.map { ($0.made, $0.made) }, read = joint.shared.map { ($0.read, $0.made) }

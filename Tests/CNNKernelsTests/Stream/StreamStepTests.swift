@@ -23,13 +23,13 @@ import Testing
     let two = try #require(
       again.followed(
         by: scaling,
-        .init(first: [0, 1, 2, 3, 4, 6], second: [6, 5, 7], shared: [(made: 5, read: 0)], count: 8), target))
+        .init(first: [0, 1, 2, 3, 4, 6], second: [6, 5, 7], shared: [(made: 5, read: 0)]), target))
     // e is not in memory any more: 6 is df, 7 is f, 8 are the sums.
     let three = try #require(
       two.followed(
         by: sums,
         .init(
-          first: [0, 1, 2, 3, 4, 5, nil, 7], second: [6, nil, 8], shared: [(made: 6, read: 1)], count: 9), target))
+          first: [0, 1, 2, 3, 4, 5, nil, 7], second: [6, nil, 8], shared: [(made: 6, read: 1)]), target))
     let separate = [again, scaling, sums].map { StreamStepKernels($0, library: library) }
     let common = StreamStepKernels(three, library: library)
     try library.finish()
@@ -58,17 +58,17 @@ import Testing
     // df, s and what is scaled; g; the sum.
     let two = try #require(
       scaling.followed(
-        by: addition, .init(first: [0, 1, nil], second: [nil, 2, 3], shared: [(made: 2, read: 0)], count: 4), target))
+        by: addition, .init(first: [0, 1, nil], second: [nil, 2, 3], shared: [(made: 2, read: 0)]), target))
     // g of one pixel, df, s, then the sum.
     let three = try #require(
       spreading.followed(
         by: two,
-        .init(first: [0, nil], second: [1, 2, nil, 3], shared: [(made: 1, read: 2)], count: 4), target))
+        .init(first: [0, nil], second: [1, 2, nil, 3], shared: [(made: 1, read: 2)]), target))
     // g, df, s, x, gamma, mean, 1 / deviation, beta, dx, dGamma, dBeta.
     let four = three.followed(
       by: gradient,
       .init(
-        first: [0, 1, 2, nil], second: [3, nil, 4, 5, 6, 7, 8, 9, 10], shared: [(made: 3, read: 1)], count: 11), target)
+        first: [0, 1, 2, nil], second: [3, nil, 4, 5, 6, 7, 8, 9, 10], shared: [(made: 3, read: 1)]), target)
     guard let four else {
       // With 16 registers there are too few.
       #expect(!target.hasAVX512)
