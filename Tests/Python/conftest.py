@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,23 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     y = random.integers(0, 10, 40)
     x = random.integers(0, 60, (40, 8, 8, 1)) + 20 * y[:, None, None, None]
     return x.astype(np.uint8), y
+
+
+@pytest.fixture
+def full_disk() -> Callable[[], AbstractContextManager[None]]:
+    """While its context lasts, writing to a file fails after a kilobyte, as on a full disk."""
+
+    @contextmanager
+    def filled() -> Iterator[None]:
+        resource = pytest.importorskip("resource")
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return filled
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_the_trace_is_one_of_complete_events(model, images, tmp_path):
     assert all(event["dur"] > 0 for event in rows)
 
 
-def test_a_trace_is_written_whole_or_not_at_all(model, images, tmp_path):
+def test_a_trace_is_written_whole_or_not_at_all(model, images, tmp_path, full_disk):
     profile = model.profile(images, repeats=1)
     place, link = tmp_path / "trace.json", tmp_path / "link.json"
     profile.save_trace(bytes(place))
@@ -103,14 +103,8 @@ def test_a_trace_is_written_whole_or_not_at_all(model, images, tmp_path):
         profile.save_trace(3)
     with pytest.raises(FileNotFoundError, match="none"):
         profile.save_trace(tmp_path / "none" / "trace.json")
-    resource = pytest.importorskip("resource")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as a full disk
-    try:
-        with pytest.raises(OSError):
-            profile.save_trace(link)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(), pytest.raises(OSError):
+        profile.save_trace(link)
     assert place.read_text() == whole and sorted(tmp_path.iterdir()) == [link, place]
     profile.save_trace(link)
     assert link.is_symlink() and json.loads(place.read_text()) and len(list(tmp_path.iterdir())) == 2

@@ -45,7 +45,7 @@ def test_a_report_has_levels_noise_and_instructions(tmp_path, quantized):
     assert report != str(report)
 
 
-def test_a_chart_is_an_svg_file_or_none(tmp_path, quantized, images):
+def test_a_chart_is_an_svg_file_or_none(tmp_path, quantized, images, full_disk):
     report = quantized.quantization_report()
     for path, error, text in [
         (3, TypeError, "path must be a path, got 3"), (None, TypeError, "path"), ("a.png", ValueError, "must end in .svg"),
@@ -58,14 +58,8 @@ def test_a_chart_is_an_svg_file_or_none(tmp_path, quantized, images):
     link.symlink_to(place)
     other = quantized.quantization_report(images[:2])
     assert other != report
-    resource = pytest.importorskip("resource")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as a full disk
-    try:
-        with pytest.raises(OSError):
-            other.save_chart(link)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(), pytest.raises(OSError):
+        other.save_chart(link)
     assert place.read_text() == report.chart() and sorted(tmp_path.iterdir()) == [place, link]
     other.save_chart(link)
     assert link.is_symlink() and place.read_text() == other.chart() and len(list(tmp_path.iterdir())) == 2

@@ -38,18 +38,13 @@ struct DepthLoops: Hashable, Sendable {
   ) {
     guard level < loops.count else { return body(words ?? run) }
     let loop = loops[level], count = count ?? loop.count
-    let top = k.newLabel()
-    if count > 1 {
-      k.mov(counters[level], count)
-      k.align(32)
-      k.bind(top)
+    func round() {
+      self.loop(level + 1, words: words, k, a, counters, body)
+      let advanced = level + 1 < loops.count ? loops[level + 1].count * loops[level + 1].stride : 0
+      if loop.stride != advanced { k.add(a, loop.stride - advanced) }
     }
-    self.loop(level + 1, words: words, k, a, counters, body)
-    let advanced = level + 1 < loops.count ? loops[level + 1].count * loops[level + 1].stride : 0
-    if loop.stride != advanced { k.add(a, loop.stride - advanced) }
-    if count > 1 {
-      k.dec(counters[level])
-      k.jump(.ne, top)
-    }
+    guard count > 1 else { return round() }
+    k.mov(counters[level], count)
+    k.loop(counters[level], round)
   }
 }
