@@ -82,31 +82,76 @@ struct InputGradientInBlocks: Implementation {
 }
 
 /// The gradient of a convolution's or dense layer's filter by one of the algorithms, row-major as the parameter. Reads the
-/// image, and the gradient of the result.
+/// image, and the gradient of the result: those that can read either type as they are stored, products as what they are of.
 struct WeightGradientInBlocks: Implementation {
   let algorithm: any WeightGradientAlgorithm
+  /// What it multiplies.
+  var precision = Precision.float32
 
-  var name: String { algorithm.name }
+  var name: String { precision == .float32 ? algorithm.name : "\(algorithm.name)_\(precision.rawValue)" }
 
-  /// All algorithms, in their order.
-  static let all: [any Implementation] = WeightGradientAlgorithms.all.map { WeightGradientInBlocks(algorithm: $0) }
+  var takesEitherElement: Bool { algorithm.readsBFloat16 }
+
+  func instruction(on target: CodeTarget?) -> String {
+    precision == .bfloat16 ? "avx512_bf16" : target?.vectorName ?? "portable"
+  }
+
+  /// All algorithms, in their order, products of bfloat16 before all others.
+  static let all: [any Implementation] =
+    [WeightGradientInBlocks(algorithm: WeightGradientAlgorithms.product, precision: .bfloat16)]
+    + WeightGradientAlgorithms.all.map { WeightGradientInBlocks(algorithm: $0) }
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    if precision == .bfloat16, placement.precision != precision { return .refused("the model computes in float32") }
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
-    guard placement.blockedType(candidate.node.operands[0]) != nil,
-      let gradient = placement.blockedType(candidate.node.operands[1])
+    let operands = candidate.node.operands, geometry = try geometry(candidate.node, placement)
+    guard placement.blockedType(operands[0]) != nil, var (image, layout) = placement.image(operands[0], geometry),
+      let gradient = try read(operands[1], placement)
     else { return .withoutBlocks() }
-    let geometry = try geometry(candidate.node, placement)
-    guard let (image, layout) = placement.image(candidate.node.operands[0], geometry) else {
-      return .withoutBlocks()
+    if layout == .blocked { image = try read(image.value, placement) ?? image }
+    let request = request(geometry, layout, reading: [image.type, gradient.type], placement)
+    if let refusal = refusal(candidate.node, request, library.target) { return .refused(refusal) }
+    return .offered(Offer(reads: [image, gradient], cycles: algorithm.cycles(request, library.target)))
+  }
+
+  /// How a value in blocks is read; nil where it has none.
+  private func read(_ value: Value, _ placement: Placement) throws(CNNError) -> Offer.Read? {
+    let stored = algorithm.readsBFloat16 ? try placement.storedType(value) : placement.blockedType(value)
+    guard let stored else { return nil }
+    let element = precision == .bfloat16 ? .bfloat16 : stored.element
+    return Offer.Read(value: value, type: try stored.with(element: element, layout: .blocked()))
+  }
+
+  /// What the algorithm is asked for where it reads these types.
+  private func request(
+    _ geometry: ConvolutionGeometry, _ layout: ConvolutionInput, reading types: [TensorType], _ placement: Placement
+  ) -> WeightGradientRequest {
+    WeightGradientRequest(
+      geometry, input: layout, inputElement: layout == .blocked ? types[0].element : .float32,
+      gradientElement: types[1].element, workers: placement.workers)
+  }
+
+  private func refusal(_ node: Node, _ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
+    if precision == .bfloat16 {
+      let own = BFloat16Reorder.isPossible(on: target) ? bfloat16Refusal(node, request.geometry) : nil
+      if let refusal = own ?? target.bfloat16Refusal { return refusal }
     }
-    let request = WeightGradientRequest(geometry, input: layout, workers: placement.workers)
-    if let refusal = algorithm.refusal(request, library.target) { return .refused(refusal) }
-    return .offered(
-      Offer(
-        reads: [image, Offer.Read(value: candidate.node.operands[1], type: gradient)],
-        cycles: algorithm.cycles(request, library.target)))
+    return algorithm.refusal(request, target)
+  }
+
+  /// Where that is possible; of products of bfloat16, which read it so and not otherwise, where they are no slower.
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    guard let library = placement.library, algorithm.readsBFloat16 || precision == .bfloat16,
+      filterRefusal(node) == nil, let geometry = try? geometry(node, placement),
+      let (_, layout) = placement.image(node.operands[0], geometry), layout == .blocked || value == node.operands[1]
+    else { return false }
+    var request = WeightGradientRequest(geometry, input: layout, workers: placement.workers)
+    let best = precision == .bfloat16 ? WeightGradientAlgorithms.best(request, library.target) : nil
+    let others = best?.cycles(request, library.target) ?? .infinity
+    if layout == .blocked { request.inputElement = .bfloat16 }
+    request.gradientElement = .bfloat16
+    return refusal(node, request, library.target) == nil && algorithm.cycles(request, library.target) <= others
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
@@ -115,10 +160,11 @@ struct WeightGradientInBlocks: Implementation {
       let (_, layout) = placement.image(
         candidate.node.operands[0], geometry, as: placement.imageType(images[0]))
     else { return }
-    let gradient = try algorithm.plan(
-      WeightGradientRequest(geometry, input: layout, workers: placement.workers), library: library)
+    let request = request(geometry, layout, reading: images.map { placement.imageType($0) }, placement)
+    let gradient = try algorithm.plan(request, library: library)
     var cost = StepCost(of: geometry)
-    cost.algorithm = "weight gradient \(gradient.algorithm)"
+    cost.algorithm = "weight gradient \(name)"
+    if precision == .bfloat16 { cost.rate = 2 * library.target.bfloat16Rate }
     cost.operations = gradient.operations
     try placement.add(
       candidate, images, results: [placement.type(of: candidate.result)],

@@ -40,6 +40,13 @@ struct GradientChunks: Sendable {
 }
 
 extension ConvolutionAxis {
+  /// From the first to the last pixel of the source that some outputs read.
+  func sources(of outputs: Range<Int>) -> Range<Int> {
+    let first = outputs.lowerBound * stride - padding, end = (outputs.upperBound - 1) * stride + reach - padding + 1
+    let lower = min(max(0, first), sourceCount)
+    return lower..<max(lower, min(sourceCount, end))
+  }
+
   /// The outputs that read a pixel of the source at this tap, and not one beside it.
   func outputs(atTap tap: Int) -> Range<Int> {
     let shift = padding - tap * dilation

@@ -16,11 +16,14 @@ struct OuterProductKernel: Hashable, Sendable {
   var rows: Int
   /// How many floats of `b`: 16 or 8.
   var lanes: Int
+  /// What is multiplied: float32, or words of two numbers of bfloat16, of which both products are added.
+  var element = ElementType.float32
   /// Whether `ahead` of the arguments is fetched into the second cache, or else `a` and `b` into the first one.
   var fetchesAhead = false
 
   var name: String {
-    "outer_product_\(target.vectorName)_\(rows)x\(lanes)" + (fetchesAhead ? "_ahead" : "")
+    "outer_product_\(target.vectorName)_\(rows)x\(lanes)" + (element == .float32 ? "" : "_\(element.rawValue)")
+      + (fetchesAhead ? "_ahead" : "")
   }
 
   /// The machine code.
@@ -252,7 +255,12 @@ private struct Emitter {
     }
     for (index, row) in group.enumerated() {
       if kernel.target.hasAVX512 {
-        code.multiplyAdd(sum(index, 0), vector(0), .memory(a[row * 4].splat))
+        let word = VectorCode.Operand.memory(a[row * 4].splat)
+        if kernel.element == .bfloat16 {
+          code.multiplyAddPairs(sum(index, 0), vector(0), word)
+        } else {
+          code.multiplyAdd(sum(index, 0), vector(0), word)
+        }
       } else {
         let element = WideRegister(number: first + columns.count, lanes: kernel.target.lanes)
         code.broadcast(element, a[row * 4])

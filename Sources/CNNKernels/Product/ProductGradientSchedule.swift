@@ -8,6 +8,8 @@ import CNNRuntime
 /// chunk of pixels of the gradient stays in the second cache while all blocks of the input pass by, a block's pixels stay
 /// in the first one while all taps and blocks of the gradient do. Where one tap leaves pixels out between those that it
 /// reads, which would take up the caches too, a block's pixels are first copied next to each other.
+///
+/// Of images of bfloat16 each chunk is copied, as words of two pixels, and all that is said of pixels is of words.
 struct ProductGradientSchedule: Sendable {
   private let input, output: BlockedTensor
   private let sums: FilterSums
@@ -15,6 +17,8 @@ struct ProductGradientSchedule: Sendable {
   private let kernels: [[GeneratedKernel]]
   /// For each chunk and tap what is summed.
   private let pieces: [Piece]
+  /// How the chunks become words; nil where pixels are read as they lie.
+  private let pairing: Pairing?
   /// What each thread does.
   private let work: [Work]
   /// For each chunk the pixels of the result, where those that they read are copied.
@@ -28,6 +32,48 @@ struct ProductGradientSchedule: Sendable {
     let loops: PixelLoops
     /// The first pixel of the gradient and of the input, in bytes.
     let gradient, input: Int
+  }
+
+  private struct Pairing: Sendable {
+    let input, gradient: PixelPairs
+    /// For each chunk what is copied of both.
+    let regions: [(input: PixelRegion, gradient: PixelRegion)]
+    /// Bytes of the words of a block of the input, and of the blocks of a panel.
+    let inputByteCount, gradientByteCount: Int
+
+    init(
+      _ shape: ProductGradientShape, _ chunks: GradientChunks, _ input: BlockedTensor, _ output: BlockedTensor,
+      panelBlocks: Int, library: KernelLibrary
+    ) {
+      self.input = PixelPairs(shape.isFlat ? input.halves : input, library: library)
+      gradient = PixelPairs(shape.isFlat ? output.halves : output, library: library)
+      regions = chunks.chunks.map(shape.regions)
+      // Of two blocks of words, which are one of the tensor; a panel may begin and end within one.
+      inputByteCount = 2 * (regions.map(\.input.blockByteCount).max() ?? 0)
+      gradientByteCount = (panelBlocks + 2) * (regions.map(\.gradient.blockByteCount).max() ?? 0)
+    }
+
+    /// Writes the words of a panel's gradient behind those of the input: where its first block begins, and bytes from each to
+    /// the next.
+    func writeGradient(
+      _ panel: Range<Int>, ofChunk chunk: Int, _ dy: UnsafeRawPointer, into copy: UnsafeMutableRawPointer
+    ) -> (first: UnsafeRawPointer, step: Int) {
+      let region = regions[chunk].gradient, step = region.blockByteCount, place = copy + inputByteCount
+      let first = panel.lowerBound / 2
+      for block in first...(panel.upperBound - 1) / 2 {
+        gradient.write(block, of: region, dy, into: place + 2 * (block - first) * step)
+      }
+      return (UnsafeRawPointer(place + panel.lowerBound % 2 * step), step)
+    }
+
+    /// Where the words of a block of the input begin, after those of a block of the tensor have been written with its first.
+    func writeInput(
+      _ block: Int, ofChunk chunk: Int, _ x: UnsafeRawPointer, into copy: UnsafeMutableRawPointer
+    ) -> UnsafeRawPointer {
+      let region = regions[chunk].input
+      if block % 2 == 0 { input.write(block / 2, of: region, x, into: copy) }
+      return UnsafeRawPointer(copy + block % 2 * region.blockByteCount)
+    }
   }
 
   private struct Work: Sendable {
@@ -45,21 +91,26 @@ struct ProductGradientSchedule: Sendable {
     let block = BlockedTensor.blockChannels
     kernels = [block, sums.lastOutputs].map { rows in
       [16, sums.lastInputs <= 8 ? 8 : 16].map { lanes in
-        let kernel = OuterProductKernel(target: library.target, rows: rows, lanes: lanes)
+        let kernel = OuterProductKernel(
+          target: library.target, rows: rows, lanes: lanes, element: input.element)
         return library.kernel(kernel, name: kernel.name) { kernel.code() }
       }
     }
-    let shape = Shape(g, input, output)
+    let shape = ProductGradientShape(g, input, output)
     (strideHeight, strideWidth) = (g.strideHeight, g.strideWidth)
-    let plan = Plan.best(shape, sums, workers, library.target)
+    let plan = ProductGradientPlan.best(shape, sums, workers, library.target)
     let chunks = shape.chunks(plan, workers)
     dividesPixels = plan.dividesPixels
     packedPixels = shape.isPacked ? chunks.chunks.map(\.rows) : []
-    packedByteCount = (packedPixels.map(\.count).max() ?? 0) * BlockedTensor.pixelByteCount
+    pairing =
+      shape.isPaired ? Pairing(shape, chunks, input, output, panelBlocks: plan.panelBlocks, library: library) : nil
+    packedByteCount =
+      pairing.map { $0.inputByteCount + $0.gradientByteCount }
+      ?? (packedPixels.map(\.count).max() ?? 0) * BlockedTensor.pixelByteCount
     sums.isInPlace = !plan.dividesPixels && sums.isPossibleInPlace
     self.sums = sums
     pieces = chunks.chunks.flatMap { chunk in
-      (0..<g.kernelHeight * g.kernelWidth).map { Self.piece(chunk, tap: $0, shape, g, input, output) }
+      (0..<g.kernelHeight * g.kernelWidth).map { Self.piece(chunk, tap: $0, shape, g) }
     }
     let shares =
       plan.dividesPixels
@@ -71,81 +122,6 @@ struct ProductGradientSchedule: Sendable {
       let count = plan.dividesPixels ? 1 : shares.count
       let share = plan.dividesPixels ? 0..<all : all * index / count..<all * (index + 1) / count
       return Work(chunks: shares[index], panels: Self.panels(share, of: groupBlocks, limit: plan.panelBlocks))
-    }
-  }
-
-  /// The result's pixels: those of a convolution with one tap, which always meets a pixel of the image, are one long
-  /// column.
-  private struct Shape {
-    let images, height, width: Int
-    let isFlat: Bool
-    /// Whether the pixels that they read are copied.
-    let isPacked: Bool
-    /// Bytes of the whole input.
-    let inputByteCount: Int
-    /// How many pixels of a block of the input are in the caches for each of the result.
-    let inputPixels: Double
-
-    init(_ g: ConvolutionGeometry, _ input: BlockedTensor, _ output: BlockedTensor) {
-      isFlat =
-        g.kernelHeight == 1 && g.kernelWidth == 1
-        && [g.padTop, g.padLeft, g.padBottom, g.padRight].allSatisfy { $0 == 0 }
-      isPacked = isFlat && !g.isPointwise
-      images = isFlat ? 1 : output.images
-      height = isFlat ? output.images * output.height * output.width : output.height
-      width = isFlat ? 1 : output.width
-      inputByteCount = input.blocks * input.images * input.imageByteCount
-      inputPixels =
-        isFlat ? 1 : Double(input.height * input.width) / Double(output.height * output.width)
-    }
-
-    var pixels: Int { images * height * width }
-
-    func chunks(_ plan: Plan, _ workers: Workers) -> GradientChunks {
-      GradientChunks(
-        images: images, height: height, width: width, limit: plan.chunkPixels,
-        shares: plan.dividesPixels ? workers.count : 1)
-    }
-  }
-
-  /// How the work is cut.
-  private struct Plan {
-    let chunkPixels, panelBlocks: Int
-    let dividesPixels: Bool
-
-    /// The cheapest by an estimate of the cycles of the busiest thread.
-    static func best(
-      _ shape: Shape, _ sums: FilterSums, _ workers: Workers, _ target: CodeTarget
-    ) -> Plan {
-      var best = Plan(chunkPixels: 256, panelBlocks: 1, dividesPixels: false), lowest = Double.infinity
-      let line = BlockedTensor.pixelByteCount, cache = target.secondCacheByteCount
-      let inputBytes = Double(shape.inputByteCount), inputPixels = shape.inputPixels
-      for dividesPixels in workers.count > 1 ? [false, true] : [false] {
-        for chunkPixels in [96, 128, 192, 256, 384, 512, 800] {
-          let threads = workers.count, all = sums.allOutputBlocks
-          let share = dividesPixels ? all : (all + threads - 1) / threads
-          let room = Int(0.55 * Double(cache) / Double(line * chunkPixels) - inputPixels)
-          let panel = max(1, min(min(share, sums.outputBlocks), room))
-          let plan = Plan(chunkPixels: chunkPixels, panelBlocks: panel, dividesPixels: dividesPixels)
-          let chunks = shape.chunks(plan, workers).chunks.count
-          let chunkShare = dividesPixels ? (chunks + threads - 1) / threads : chunks
-          let part = Double(chunkShare) / Double(chunks)
-          let tiles = Double(share * sums.inputBlocks * sums.taps)
-          var cycles = part * Double(shape.pixels) * tiles * 16
-          // A block of the input that does not stay in the first cache.
-          if inputPixels * Double(chunkPixels * line) > Double(24 << 10) { cycles *= 1.02 }
-          // Sums come from the second cache or a farther one.
-          let tileBytes = tiles * Double(FilterSums.tileByteCount)
-          cycles += Double(chunkShare) * tiles * (tileBytes > Double(cache / 2) ? 220 : 70)
-          // The input is read for each panel.
-          let groupCount = sums.allOutputBlocks / sums.outputBlocks
-          let panels = Double((share + panel - 1) / panel) / Double(groupCount)
-          cycles += max(1, panels) * inputBytes * part / 16
-          if dividesPixels { cycles += tileBytes / 8 + 10_000 }
-          if cycles < lowest { (best, lowest) = (plan, cycles) }
-        }
-      }
-      return best
     }
   }
 
@@ -164,12 +140,11 @@ struct ProductGradientSchedule: Sendable {
   }
 
   private static func piece(
-    _ chunk: GradientChunks.Chunk, tap: Int, _ shape: Shape, _ g: ConvolutionGeometry, _ input: BlockedTensor,
-    _ output: BlockedTensor
+    _ chunk: GradientChunks.Chunk, tap: Int, _ shape: ProductGradientShape, _ g: ConvolutionGeometry
   ) -> Piece {
-    let line = BlockedTensor.pixelByteCount
+    let line = BlockedTensor.pixelByteCount, (input, output) = shape.regions(chunk)
     if shape.isFlat {
-      let first = chunk.rows.lowerBound * line
+      let first = shape.isPaired ? 0 : chunk.rows.lowerBound * line
       return Piece(
         loops: PixelLoops(tiles: chunk.rows.count), gradient: first, input: shape.isPacked ? 0 : first)
     }
@@ -184,9 +159,8 @@ struct ProductGradientSchedule: Sendable {
         .init(count: images.isEmpty ? 0 : columns.count, strideA: line, strideB: g.strideWidth * line),
         .init(count: rows.count, strideA: output.rowByteCount, strideB: g.strideHeight * input.rowByteCount),
         .init(count: images.count, strideA: output.imageByteCount, strideB: input.imageByteCount)),
-      gradient: images.lowerBound * output.imageByteCount + rows.lowerBound * output.rowByteCount
-        + columns.lowerBound * line,
-      input: images.lowerBound * input.imageByteCount + inputRow * input.rowByteCount + inputColumn * line)
+      gradient: output.byteOffset(image: images.lowerBound, row: rows.lowerBound, column: columns.lowerBound),
+      input: input.byteOffset(image: images.lowerBound, row: inputRow, column: inputColumn))
   }
 
   /// The bytes it works in.
@@ -226,10 +200,14 @@ struct ProductGradientSchedule: Sendable {
     let firstInput = panel.lowerBound / sums.outputBlocks * sums.inputBlocks
     let endsShort = sums.outputs(of: panel.upperBound - 1) < BlockedTensor.blockChannels
     let whole = panel.lowerBound..<panel.upperBound - (endsShort ? 1 : 0)
+    var gradient = (first: dy + panel.lowerBound * output.blockByteCount, step: output.blockByteCount)
+    if let pairing { gradient = pairing.writeGradient(panel, ofChunk: chunk, dy, into: packed) }
     for input in 0..<sums.inputBlocks {
       let isLastInput = input == sums.inputBlocks - 1
       var source = x + (firstInput + input) * self.input.blockByteCount
-      if !packedPixels.isEmpty {
+      if let pairing {
+        source = pairing.writeInput(firstInput + input, ofChunk: chunk, x, into: packed)
+      } else if !packedPixels.isEmpty {
         pack(packedPixels[chunk], of: source, into: packed)
         source = UnsafeRawPointer(packed)
       }
@@ -244,11 +222,11 @@ struct ProductGradientSchedule: Sendable {
           let outputs = isShort ? whole.upperBound..<panel.upperBound : whole
           if outputs.isEmpty { continue }
           var arguments = OuterProductArguments(
-            a: dy + outputs.lowerBound * output.blockByteCount + piece.gradient,
+            a: gradient.first + (outputs.lowerBound - panel.lowerBound) * gradient.step + piece.gradient,
             b: source + piece.input,
             sums: target + sums.offset(output: outputs.lowerBound, input: input, tap: tap),
             rowStride: sums.rowStride, adds: adds ? 1 : 0, pixels: piece.loops,
-            repetitions: outputs.count, repetitionA: output.blockByteCount, repetitionSums: sums.outputBlockStride)
+            repetitions: outputs.count, repetitionA: gradient.step, repetitionSums: sums.outputBlockStride)
           kernels[isShort ? 1 : 0][isLastInput ? 1 : 0](&arguments)
         }
       }

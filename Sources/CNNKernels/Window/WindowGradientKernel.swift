@@ -13,13 +13,31 @@ struct WindowGradientKernel: Hashable, Sendable {
   var padding, inputWidth, outputWidth: Int
   /// Bytes of the image from one row of the window to the next, and from one row of the result to the next.
   var rowStride, lineStride: Int
+  /// Which numbers of the image and of the gradient are read.
+  var image = Numbers.floats, gradient = Numbers.floats
+
+  /// Which numbers of a pixel the 16 channels are.
+  enum Numbers: String, Sendable {
+    /// Of float32.
+    case floats
+    /// Neighbours of bfloat16.
+    case bfloat16
+    /// Of 32 of bfloat16 every other one, which one instruction widens.
+    case even, odd
+  }
 
   var name: String {
     "depthwise_gradient_\(target.vectorName)_\(rows)x\(taps)s\(stride)_w\(outputWidth)"
+      + (isOfFloats ? "" : "_\(image)_\(gradient)")
   }
 
+  private var isOfFloats: Bool { image == .floats && gradient == .floats }
+
   /// How many rows of so many taps can be summed at once.
-  static func rowLimit(taps: Int, _ target: CodeTarget) -> Int { max(1, (target.registerCount - 1) / taps) }
+  static func rowLimit(taps: Int, isOfFloats: Bool, _ target: CodeTarget) -> Int {
+    // Beside the sums the gradient's numbers, and where these are widened the image's and a mask.
+    max(1, (target.registerCount - (isOfFloats ? 1 : 3)) / taps)
+  }
 
   /// Neighbouring outputs whose windows' columns are inside the image for the same taps.
   private struct Zone {
@@ -48,12 +66,28 @@ struct WindowGradientKernel: Hashable, Sendable {
     let sums = GeneralRegister.r8, lines = GeneralRegister.rdx, outputs = GeneralRegister.rcx
     func sum(_ row: Int, _ tap: Int) -> WideRegister { WideRegister(number: row * taps + tap, lanes: lanes) }
     let value = WideRegister(number: rows * taps, lanes: lanes)
+    let widened = WideRegister(number: rows * taps + 1, lanes: lanes)
+    let mask = WideRegister(number: rows * taps + 2, lanes: lanes)
+    func load(_ v: WideRegister, _ numbers: Numbers, _ address: Address) {
+      switch numbers {
+      case .floats: code.load(v, address)
+      case .bfloat16: code.loadBFloat16(v, address)
+      case .even: code.loadEvenBFloat16(v, address)
+      case .odd: code.loadOddBFloat16(v, address, mask: mask)
+      }
+    }
+    func operand(_ address: Address) -> VectorCode.Operand {
+      if image == .floats { return .memory(address) }
+      load(widened, image, address)
+      return .register(widened)
+    }
     func forEachSum(_ body: (WideRegister, Address) -> Void, _ offset: Int) {
       for row in 0..<rows {
         for tap in 0..<taps { body(sum(row, tap), sums[(row * taps + tap) * 64 + offset]) }
       }
     }
     k.mov(sums, arguments[16])
+    if image == .odd || self.gradient == .odd { code.broadcast(mask, k.constantVector([0xFFFF_0000])) }
     for half in 0..<(16 / lanes) {
       let offset = half * lanes * 4
       k.mov(input, arguments[0])
@@ -70,12 +104,11 @@ struct WindowGradientKernel: Hashable, Sendable {
           k.align(32)
           k.bind(next)
         }
-        if !zone.taps.isEmpty { code.load(value, gradient[offset]) }
+        if !zone.taps.isEmpty { load(value, self.gradient, gradient[offset]) }
         for row in 0..<rows {
           for tap in zone.taps {
             code.multiplyAdd(
-              sum(row, tap), value,
-              .memory(input[row * rowStride + (tap * dilation - padding) * 64 + offset]))
+              sum(row, tap), value, operand(input[row * rowStride + (tap * dilation - padding) * 64 + offset]))
           }
         }
         k.add(input, step * stride * 64)

@@ -36,14 +36,34 @@ struct BlockedWeightGradientTests {
 
   /// Fills the lanes behind the last channel, and the pixels between blocks, with NaN.
   static func poison(_ buffer: ConvolutionBuffer, _ tensor: BlockedTensor) {
+    let lanes = tensor.channelsPerBlock
     for block in 0..<tensor.blocks {
       for pixel in 0..<tensor.blockPixels {
         let isPixel = pixel < tensor.pixels
-        for lane in 0..<16 where !isPixel || block * 16 + lane >= tensor.channels {
-          buffer.base[(block * tensor.blockPixels + pixel) * 16 + lane] = .nan
+        for lane in 0..<lanes where !isPixel || block * lanes + lane >= tensor.channels {
+          let place = (block * tensor.blockPixels + pixel) * lanes + lane
+          if tensor.element == .bfloat16 {
+            UnsafeMutableRawPointer(buffer.base).assumingMemoryBound(to: BFloat16.self)[place] = BFloat16(.nan)
+          } else {
+            buffer.base[place] = .nan
+          }
         }
       }
     }
+  }
+
+  /// Numbers in blocks, poisoned beside them, after they have been rounded to the tensor's type.
+  private static func blocked(_ x: ConvolutionBuffer, _ tensor: BlockedTensor) throws -> ConvolutionBuffer {
+    let result: ConvolutionBuffer
+    if tensor.element == .bfloat16 {
+      for index in 0..<x.count { x.base[index] = Float(BFloat16(x[index])) }
+      result = try BFloat16ConvolutionCheck.blocked({ BFloat16(x[$0]) }, tensor, channels: tensor.channels)
+    } else {
+      result = try ConvolutionBuffer(byteCount: tensor.byteCount)
+      BlockedCopies.pack(x.base, into: result.base, tensor, workers: Workers(count: 1))
+    }
+    poison(result, tensor)
+    return result
   }
 
   static func run(
@@ -54,12 +74,7 @@ struct BlockedWeightGradientTests {
     try library.finish()
     let x = try ConvolutionBuffer(randomCount: g.inputCount, seed: seed, stream: 1)
     let dy = try ConvolutionBuffer(randomCount: g.outputCount, seed: seed, stream: 2)
-    let xBlocked = try ConvolutionBuffer(byteCount: gradient.input.byteCount)
-    let dyBlocked = try ConvolutionBuffer(byteCount: gradient.output.byteCount)
-    BlockedCopies.pack(x.base, into: xBlocked.base, gradient.input, workers: workers)
-    BlockedCopies.pack(dy.base, into: dyBlocked.base, gradient.output, workers: workers)
-    poison(xBlocked, gradient.input)
-    poison(dyBlocked, gradient.output)
+    let xBlocked = try blocked(x, gradient.input), dyBlocked = try blocked(dy, gradient.output)
     let workspace = try ConvolutionBuffer(byteCount: gradient.workspaceByteCount)
     let dWeight = try GuardedFloats(g.weightCount), again = try GuardedFloats(g.weightCount)
     for result in [dWeight, again] {
@@ -96,7 +111,7 @@ struct BlockedWeightGradientTests {
     for algorithm in algorithms {
       let run = try run(request, algorithm, target, seed: seed)
       let description =
-        "\(request.geometry), \(run.algorithm), \(target.instructionSet), \(request.workers.count) workers: \(run.error)"
+        "\(request), \(run.algorithm), \(target.instructionSet), \(request.workers.count) workers: \(run.error)"
       #expect(run.error < 1e-5, "\(description)")
       #expect(run.isGuardIntact, "\(description)")
       #expect(run.isRepeatable, "\(description)")

@@ -37,8 +37,8 @@ enum ConvolutionCost {
   }
 
   /// The pairs of a block of input channels and a block of output channels that it reads.
-  static func pairs(_ g: ConvolutionGeometry) -> Double {
-    parts(g).reduce(0) { $0 + Double($1.groups * blocks($1.inputs) * blocks($1.outputs)) }
+  static func pairs(_ g: ConvolutionGeometry, blockChannels: Int = BlockedTensor.blockChannels) -> Double {
+    parts(g, blockChannels).reduce(0) { $0 + Double($1.groups * blocks($1.inputs) * blocks($1.outputs)) }
   }
 
   private static func blocks(_ channels: Int) -> Int {
@@ -47,7 +47,7 @@ enum ConvolutionCost {
 
   /// The groups as products compute them, and the channels of each.
   private static func parts(
-    _ g: ConvolutionGeometry, _ blockChannels: Int = BlockedTensor.blockChannels
+    _ g: ConvolutionGeometry, _ blockChannels: Int
   ) -> [(groups: Int, inputs: Int, outputs: Int)] {
     ((try? ChannelGroups.parts(of: g, blockChannels: blockChannels)) ?? []).map {
       ($0.count, $0.geometry.inputChannels / $0.count, $0.geometry.outputChannels / $0.count)

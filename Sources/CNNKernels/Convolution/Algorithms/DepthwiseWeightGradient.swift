@@ -5,13 +5,19 @@ import CNNRuntime
 struct DepthwiseWeightGradientAlgorithm: WeightGradientAlgorithm {
   let name = "depthwise"
 
+  var readsBFloat16: Bool { true }
+
   func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
     if request.input != .blocked { return "the image is not in blocks without a border" }
+    for element in [request.inputElement, request.gradientElement] {
+      if let refusal = ProductKernel.refusal(element, .float32, target) { return refusal }
+    }
     return WindowSchedule.refusal(request.geometry)
   }
 
   func cycles(_ request: WeightGradientRequest, _ target: CodeTarget) -> Double {
-    ConvolutionCost.channelwise(request.geometry, request.workers, target)
+    ConvolutionCost.channelwise(
+      request.geometry, input: request.inputElement, output: request.gradientElement, request.workers, target)
   }
 
   func plan(_ request: WeightGradientRequest, library: KernelLibrary) throws(CNNError) -> any BlockedWeightGradient {
@@ -30,7 +36,7 @@ struct DepthwiseWeightGradient: BlockedWeightGradient {
     self.request = request
     let g = request.geometry
     schedule = WindowGradientSchedule(
-      g, input: g.blockedInput, output: g.blockedOutput, workers: request.workers, library: library)
+      g, input: request.blockedInput, output: request.blockedGradient, workers: request.workers, library: library)
   }
 
   var workspaceByteCount: Int { schedule.workspaceByteCount }

@@ -11,7 +11,7 @@ struct PhasedWeightGradientAlgorithm: WeightGradientAlgorithm {
 
   func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
     guard case .picture = request.input else { return "the image is no picture" }
-    return PicturePhases.refusal(request.geometry, transform)
+    return request.elementRefusal ?? PicturePhases.refusal(request.geometry, transform)
   }
 
   /// No more than the product over the picture takes, whose place it takes wherever it accepts.

@@ -7,6 +7,7 @@ struct PictureWeightGradientAlgorithm: WeightGradientAlgorithm {
 
   func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
     guard case .picture = request.input else { return "the image is no picture" }
+    if let refusal = request.elementRefusal { return refusal }
     let groups = request.geometry.groups
     return groups > 1 ? "the channels of a picture are in \(groups) groups" : nil
   }

@@ -7,12 +7,32 @@ public struct WeightGradientRequest: Sendable {
   public var geometry: ConvolutionGeometry
   /// How the image lies in memory.
   public var input: ConvolutionInput
+  /// The type of the numbers of an image in blocks.
+  public var inputElement: ElementType
+  /// The type of the numbers of the result's gradient.
+  public var gradientElement: ElementType
   /// What the work is divided among.
   public var workers: Workers
 
-  /// The gradient where the image is in blocks, unless told otherwise.
-  public init(_ geometry: ConvolutionGeometry, input: ConvolutionInput = .blocked, workers: Workers) {
+  /// The gradient where the image is in blocks, and all is float32, unless told otherwise.
+  public init(
+    _ geometry: ConvolutionGeometry, input: ConvolutionInput = .blocked, inputElement: ElementType = .float32,
+    gradientElement: ElementType = .float32, workers: Workers
+  ) {
     (self.geometry, self.input, self.workers) = (geometry, input, workers)
+    (self.inputElement, self.gradientElement) = (inputElement, gradientElement)
+  }
+
+  /// The image in blocks of channels, and the gradient of the result.
+  var blockedInput: BlockedTensor { geometry.blockedInput.with(element: inputElement) }
+  var blockedGradient: BlockedTensor { geometry.blockedOutput.with(element: gradientElement) }
+
+  /// The channels of a block, in which groups begin that are products.
+  var blockChannels: Int { blockedInput.channelsPerBlock }
+
+  /// Why an algorithm that reads float32 alone does not take it; nil where it may.
+  var elementRefusal: String? {
+    inputElement == .float32 && gradientElement == .float32 ? nil : "it reads float32 alone"
   }
 }
 
@@ -24,6 +44,10 @@ public protocol WeightGradientAlgorithm: Sendable {
   /// Why it cannot compute this one, in a few words; nil where it can.
   func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String?
 
+  /// Whether the image, where it is in blocks, and the gradient may be stored as bfloat16 in any case, each by itself: it
+  /// computes in float32.
+  var readsBFloat16: Bool { get }
+
   /// How many cycles each of the workers will take, of a request that it accepts; counted as those of
   /// `ConvolutionAlgorithm`.
   func cycles(_ request: WeightGradientRequest, _ target: CodeTarget) -> Double
@@ -34,6 +58,9 @@ public protocol WeightGradientAlgorithm: Sendable {
 }
 
 extension WeightGradientAlgorithm {
+  /// They may not.
+  public var readsBFloat16: Bool { false }
+
   /// - Throws: `.invalidArgument` with the refusal, if there is one.
   func check(_ request: WeightGradientRequest, _ target: CodeTarget) throws(CNNError) {
     if let reason = refusal(request, target) {
@@ -54,6 +81,9 @@ public enum WeightGradientAlgorithms {
     WinogradWeightGradientAlgorithm(transform: .f4),
     DepthwiseWeightGradientAlgorithm(),
   ]
+
+  /// The one that multiplies images of bfloat16 too.
+  public static let product: any WeightGradientAlgorithm = DirectWeightGradientAlgorithm()
 
   /// The cheapest that accepts a request; nil where none does.
   public static func best(_ request: WeightGradientRequest, _ target: CodeTarget) -> (any WeightGradientAlgorithm)? {
@@ -100,9 +130,9 @@ extension BlockedWeightGradient {
   /// The sizes.
   public var geometry: ConvolutionGeometry { request.geometry }
   /// The image, where it is blocked.
-  public var input: BlockedTensor { geometry.blockedInput }
+  public var input: BlockedTensor { request.blockedInput }
   /// The gradient of the result.
-  public var output: BlockedTensor { geometry.blockedOutput }
+  public var output: BlockedTensor { request.blockedGradient }
 
   /// As the definition has them, unless the algorithm says otherwise.
   public var operations: Int { geometry.operationCount }

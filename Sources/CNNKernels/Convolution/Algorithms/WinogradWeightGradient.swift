@@ -10,7 +10,7 @@ struct WinogradWeightGradientAlgorithm: WeightGradientAlgorithm {
 
   func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
     if request.input != .blocked { return "the image is not in blocks without a border" }
-    return WinogradTransform.refusal(request.geometry)
+    return request.elementRefusal ?? WinogradTransform.refusal(request.geometry)
   }
 
   func cycles(_ request: WeightGradientRequest, _ target: CodeTarget) -> Double {

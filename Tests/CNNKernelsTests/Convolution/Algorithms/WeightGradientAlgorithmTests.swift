@@ -7,7 +7,8 @@ import X86Assembler
 
 /// Which gradients of filters each algorithm accepts, why it refuses others, and which is taken.
 struct WeightGradientAlgorithmTests {
-  private static let target = ConvolutionAlgorithmTests.target
+  private static let target = CodeTarget(
+    .avx512BF16, secondCacheByteCount: 1 << 20, lastCacheByteCount: 32 << 20, bfloat16Rate: 1)
   private static let sameSize = "n1 h8 w8 ic16 oc16 kh3 kw3 pt1 pl1 pb1 pr1"
   private static let strided = "n1 h9 w9 ic16 oc16 kh3 kw3 sh2 sw2"
   private static let channelwise = "n1 h8 w8 ic16 oc16 kh3 kw3 pt1 pl1 pb1 pr1 g16"
@@ -18,6 +19,7 @@ struct WeightGradientAlgorithmTests {
   struct Answer: Sendable {
     let algorithm, shape: String
     var input = ConvolutionInput.blocked
+    var elements: (input: ElementType, gradient: ElementType) = (.float32, .float32)
     let refusal: String?
   }
 
@@ -31,6 +33,10 @@ struct WeightGradientAlgorithmTests {
     Answer(
       algorithm: "direct", shape: sameSize, input: .padded(.init(top: 1, left: 1, bottom: 1, right: 1)),
       refusal: "the image is not in blocks without a border"),
+    Answer(algorithm: "direct", shape: strided, elements: (.bfloat16, .bfloat16), refusal: nil),
+    Answer(
+      algorithm: "direct", shape: strided, elements: (.bfloat16, .float32),
+      refusal: "one operand is bfloat16 and the other one float32"),
     Answer(algorithm: "direct_picture", shape: stem, input: .picture(.number), refusal: nil),
     Answer(algorithm: "direct_picture", shape: stem, refusal: "the image is no picture"),
     Answer(
@@ -38,6 +44,8 @@ struct WeightGradientAlgorithmTests {
       refusal: "the channels of a picture are in 2 groups"),
     Answer(algorithm: "winograd_f2", shape: sameSize, refusal: nil),
     Answer(algorithm: "winograd_f4", shape: sameSize, refusal: nil),
+    Answer(
+      algorithm: "winograd_f4", shape: sameSize, elements: (.bfloat16, .bfloat16), refusal: "it reads float32 alone"),
     Answer(algorithm: "winograd_f2", shape: strided, refusal: "the stride is 2x2; Winograd's transforms need 1x1"),
     Answer(algorithm: "winograd_f4", shape: strided, refusal: "the stride is 2x2; Winograd's transforms need 1x1"),
     Answer(algorithm: "phases_winograd_f3", shape: stem, input: .picture(.number), refusal: nil),
@@ -52,7 +60,8 @@ struct WeightGradientAlgorithmTests {
 
   @Test(arguments: answers) func requestsAreAcceptedOrRefusedWithAReason(_ answer: Answer) throws {
     let request = WeightGradientRequest(
-      try ConvolutionCase(answer.shape).geometry, input: answer.input, workers: Workers(count: 2))
+      try ConvolutionCase(answer.shape).geometry, input: answer.input, inputElement: answer.elements.input,
+      gradientElement: answer.elements.gradient, workers: Workers(count: 2))
     let algorithm = try #require(WeightGradientAlgorithms.all.first { $0.name == answer.algorithm })
     #expect(algorithm.refusal(request, Self.target) == answer.refusal, "\(answer)")
     let library = KernelLibrary(Self.target)
