@@ -70,9 +70,17 @@ struct VectorCode {
   func roundToBFloat16(_ d: WideRegister, _ a: WideRegister, _ masking: Masking? = nil) {
     k.vcvtneps2bf16(Ymm(d.number), Zmm(a.number), masking)
   }
-  /// Rounds 32 numbers to nearest even, those of `a` first. Needs AVX-512 BF16.
+  /// Rounds twice as many numbers to nearest even, those of `a` first. Needs AVX-512 BF16.
   func roundToBFloat16(_ d: WideRegister, _ a: WideRegister, _ b: WideRegister, _ masking: Masking? = nil) {
-    k.vcvtne2ps2bf16(Zmm(d.number), Zmm(b.number), Zmm(a.number), masking)
+    if d.lanes == 16 {
+      k.vcvtne2ps2bf16(Zmm(d.number), Zmm(b.number), Zmm(a.number), masking)
+    } else {
+      k.vcvtne2ps2bf16(Ymm(d.number), Ymm(b.number), Ymm(a.number), masking)
+    }
+  }
+  /// The 16-bit numbers of `a` in the order of the indices in `order`. Needs AVX-512.
+  func permuteWords(_ d: WideRegister, _ a: WideRegister, _ order: WideRegister) {
+    emit(k.vpermw, d, order, .register(a))
   }
 
   // MARK: - Integers

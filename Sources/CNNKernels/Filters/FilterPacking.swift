@@ -47,7 +47,10 @@ public struct FilterPacking: Sendable {
     channelDepth = transform == nil ? filter.taps : 1
     // Four neighbours in memory are taps, or where there is only one of them input channels.
     let takesChannels = order.depthStride == 1
-    let channelsPerRound = takesChannels ? 4 : 1
+    // Two channels of bfloat16 share a word.
+    let isRounded = filter.element == .bfloat16, perWord = isRounded ? 2 : 1
+    let hasCode = filter.element == .float32 || isRounded && BFloat16Reorder.isPossible(on: library.target)
+    let channelsPerRound = takesChannels ? 4 : perWord
     self.channelsPerRound = channelsPerRound
     let isStreamed =
       depth * filter.laneCount * 4 > library.target.lastCacheByteCount / 4
@@ -56,11 +59,11 @@ public struct FilterPacking: Sendable {
     var kernels: [GeneratedKernel] = []
     func kernel(_ inputs: Int, lanes: Int, used: Int, panelLanes: Int) -> Int? {
       let span = takesChannels ? 16 : order.run * 4
-      guard inputs >= channelsPerRound, filter.element == .float32,
+      guard inputs >= channelsPerRound, hasCode,
         FilterPackingKernel.isPossible(lanes: lanes, usedLanes: used, laneStride: order.laneStride * 4, span: span)
       else { return nil }
-      let vectorsApart = takesChannels ? 1 : inputs
-      let vectors = takesChannels ? Array(0..<4) : order.tapOffsets
+      let vectorsApart = takesChannels ? 1 : filter.element.words(inputs)
+      let vectors = takesChannels ? Array(stride(from: 0, to: 4, by: perWord)) : order.tapOffsets
       let kernel = FilterPackingKernel(
         target: library.target, lanes: lanes, usedLanes: used, laneStride: order.laneStride * 4, span: span,
         columns: vectors.indices.map {
@@ -68,7 +71,8 @@ public struct FilterPacking: Sendable {
             source: vectors[$0] * 4, place: transform == nil ? $0 * vectorsApart * panelLanes * 4 : 0,
             factor: tapFactors?[takesChannels ? 0 : $0] ?? 1)
         },
-        sourceStep: channelsPerRound * order.depthStride * 4, placeStep: channelsPerRound * panelLanes * 4,
+        halfStride: isRounded ? order.depthStride * 4 : nil,
+        sourceStep: channelsPerRound * order.depthStride * 4, placeStep: channelsPerRound / perWord * panelLanes * 4,
         transform: transform.map { .init(transform: $0, positionStride: filter.inputChannels * panelLanes * 4) },
         isStreamed: isStreamed)
       let known = library.kernel(kernel, name: kernel.name) { kernel.code() }
@@ -145,7 +149,6 @@ public struct FilterPacking: Sendable {
     if let scale {
       for lane in 0..<column.used { factors[lane] = scale[lane] }
     }
-    if filter.element == .bfloat16 { return packRounded(weight, column, inputs, factors, into: place, panelLanes) }
     var first = 0
     if let kernel = inputs.count == filter.blockDepth ? column.kernel : column.lastKernel {
       let rounds = inputs.count / channelsPerRound
@@ -155,6 +158,9 @@ public struct FilterPacking: Sendable {
       kernels[kernel](&arguments)
     }
     // What is left, number by number.
+    if filter.element == .bfloat16 {
+      return packRounded(weight, column, inputs, from: first, factors, into: place, panelLanes)
+    }
     for input in first..<inputs.count {
       for (tap, offset) in order.tapOffsets.enumerated() {
         let source = weight + (inputs.lowerBound + input) * order.depthStride + offset
@@ -167,14 +173,14 @@ public struct FilterPacking: Sendable {
     }
   }
 
-  /// Packs some input channels of some lanes, two to a word.
+  /// Packs some input channels of some lanes, two to a word, from an even one on.
   private func packRounded(
-    _ weight: UnsafePointer<Float>, _ column: Column, _ inputs: Range<Int>, _ factors: SIMD16<Float>,
+    _ weight: UnsafePointer<Float>, _ column: Column, _ inputs: Range<Int>, from first: Int, _ factors: SIMD16<Float>,
     into place: UnsafeMutablePointer<Float>, _ panelLanes: Int
   ) {
     let words = filter.element.words(inputs.count)
     for (tap, offset) in order.tapOffsets.enumerated() {
-      for word in 0..<words {
+      for word in first / 2..<words {
         let target = UnsafeMutableRawPointer(place + (tap * words + word) * panelLanes).assumingMemoryBound(
           to: BFloat16.self)
         for half in 0..<2 {
@@ -182,7 +188,8 @@ public struct FilterPacking: Sendable {
           let source = weight + (inputs.lowerBound + input) * order.depthStride + offset
           for lane in 0..<column.count {
             let isThere = lane < column.used && input < inputs.count
-            target[2 * lane + half] = BFloat16(isThere ? source[lane * order.laneStride] * factors[lane] : 0)
+            let factor = (tapFactors?[tap] ?? 1) * factors[lane]
+            target[2 * lane + half] = BFloat16(isThere ? source[lane * order.laneStride] * factor : 0)
           }
         }
       }

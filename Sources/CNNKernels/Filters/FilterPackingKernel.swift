@@ -4,12 +4,15 @@ import X86Assembler
 /// Brings a filter into the order in which products read it: for every summed channel and tap, the result's channels side
 /// by side.
 ///
+/// Of bfloat16 two channels share a word: both are rounded and interleaved, in the second one's turn.
+///
 /// In the parameter the numbers of one channel are neighbours and those of different channels far apart. So four
 /// neighbours are loaded for each lane of a vector, and transposed in registers.
 struct FilterPackingKernel: Hashable, Sendable {
-  /// A number that each lane has, in one round of the loop.
+  /// A number that each lane has, or two that share a word, in one round of the loop.
   struct Column: Hashable, Sendable {
-    /// Bytes from the lane's first number to this one, and from the round's first vector to the vector of these.
+    /// Bytes from the lane's first number to this one, or to the first of two, and from the round's first vector to the
+    /// vector of these.
     let source, place: Int
     /// What it is multiplied by, beside the lane's scale.
     var factor: Float = 1
@@ -20,9 +23,12 @@ struct FilterPackingKernel: Hashable, Sendable {
   let lanes, usedLanes: Int
   /// Bytes from the numbers of one lane to those of the next.
   let laneStride: Int
-  /// How many bytes of each lane may be read in a round; at least 16, unless lanes are neighbours.
+  /// How many bytes of each lane may be read in a round from its first number on, or from the first one of each channel that
+  /// lies behind these; at least 16, unless lanes are neighbours.
   let span: Int
   let columns: [Column]
+  /// Bytes from a word's first number to its second one, of bfloat16; nil where words are float32.
+  var halfStride: Int?
   /// Bytes from one round to the next.
   let sourceStep, placeStep: Int
   /// What transforms the columns, which are then the filter's taps.
@@ -38,6 +44,7 @@ struct FilterPackingKernel: Hashable, Sendable {
   var name: String {
     let kind = transform.map { "winograd_\($0.transform.name)_" } ?? ""
     return "pack_\(kind)\(target.vectorName)_\(usedLanes)of\(lanes)x\(columns.count)"
+      + (halfStride == nil ? "" : "_bfloat16")
   }
 
   func code() -> VectorCode {
@@ -75,6 +82,29 @@ private struct Emitter {
   func row(_ index: Int, _ part: Int) -> WideRegister { register(part * 4 + index) }
   func temporary(_ index: Int) -> WideRegister { register(8 + index) }
   func scale(_ part: Int) -> WideRegister { register(12 + part) }
+  /// The order in which rounded numbers become words.
+  var order: WideRegister { register(14) }
+
+  /// A number of a column.
+  private struct Number {
+    let column: Int
+    /// Whether it is the second one of a word.
+    let isSecond: Bool
+    /// Where it is, and from where on its lane may be read.
+    let source, first: Int
+  }
+
+  /// All numbers of a round in the order in which they lie, of a word the first one before the second one.
+  private var numbers: [Number] {
+    let halves = kernel.halfStride.map { [0, $0] } ?? [0]
+    return halves.enumerated().flatMap { half, distance in
+      kernel.columns.indices.map {
+        Number(
+          column: $0, isSecond: half == 1, source: kernel.columns[$0].source + distance,
+          first: distance < kernel.span ? 0 : distance)
+      }
+    }.sorted { $0.source < $1.source }
+  }
 
   func emit() {
     k.beginFrame(byteCount: kernel.columns.count * 64)
@@ -82,6 +112,9 @@ private struct Emitter {
     k.mov(place, GeneralRegister.rdi[72])
     k.mov(rounds, GeneralRegister.rdi[80])
     for part in parts { code.load(scale(part), GeneralRegister.rdi[part * width * 4]) }
+    if kernel.halfStride != nil {
+      code.load(order, k.constantVector((0..<width).map { UInt32($0 | ($0 + width) << 16) }))
+    }
     k.loop(rounds) {
       if kernel.laneStride == 4 { emitCopies() } else { emitFours() }
       kernel.transform?.emit(
@@ -97,22 +130,22 @@ private struct Emitter {
 
   /// Lanes that are neighbours need not be transposed.
   private func emitCopies() {
-    for index in kernel.columns.indices {
-      for part in parts { code.load(row(0, part), source[kernel.columns[index].source + part * width * 4]) }
-      finish(index) { row(0, $0) }
+    for number in numbers {
+      for part in parts { code.load(row(0, part), source[number.source + part * width * 4]) }
+      finish(number) { row(0, $0) }
     }
   }
 
   /// Four neighbours at a time, of which the columns take some.
   private func emitFours() {
-    var rest = kernel.columns.indices.sorted { kernel.columns[$0].source < kernel.columns[$1].source }[...]
+    var rest = numbers[...]
     while let first = rest.first {
-      let start = min(kernel.columns[first].source, kernel.span - 16)
-      let four = rest.prefix { kernel.columns[$0].source < start + 16 }
+      let start = min(first.source, first.first + kernel.span - 16)
+      let four = rest.prefix { $0.source < start + 16 && $0.first == first.first }
       rest = rest.dropFirst(four.count)
-      let needed = four.map { (kernel.columns[$0].source - start) / 4 }
+      let needed = four.map { ($0.source - start) / 4 }
       for part in parts { transpose(part, at: start, needed) }
-      for (index, number) in zip(four, needed) { finish(index) { row(number, $0) } }
+      for (number, index) in zip(four, needed) { finish(number) { row(index, $0) } }
     }
   }
 
@@ -147,9 +180,9 @@ private struct Emitter {
     }
   }
 
-  /// Scales a column and writes it, to the stack where it will be transformed.
-  private func finish(_ index: Int, _ vector: (_ part: Int) -> WideRegister) {
-    let column = kernel.columns[index]
+  /// Scales a column and writes it, to the stack where it will be transformed or waits for the other half of its words.
+  private func finish(_ number: Number, _ vector: (_ part: Int) -> WideRegister) {
+    let column = kernel.columns[number.column]
     for part in parts {
       if column.factor == 1 {
         code.multiply(vector(part), vector(part), scale(part))
@@ -159,11 +192,17 @@ private struct Emitter {
       }
     }
     for part in parts {
-      if kernel.transform != nil {
-        code.store(GeneralRegister.rsp[index * 64 + part * width * 4], vector(part))
-      } else {
-        store(place[column.place + part * width * 4], vector(part))
+      let waiting = GeneralRegister.rsp[number.column * 64 + part * width * 4]
+      if kernel.transform != nil || kernel.halfStride != nil && !number.isSecond {
+        code.store(waiting, vector(part))
+        continue
       }
+      if kernel.halfStride != nil {
+        code.load(temporary(0), waiting)
+        code.roundToBFloat16(temporary(0), temporary(0), vector(part))
+        code.permuteWords(vector(part), temporary(0), order)
+      }
+      store(place[column.place + part * width * 4], vector(part))
     }
   }
 

@@ -16,13 +16,22 @@ struct OuterProductKernel: Hashable, Sendable {
   var rows: Int
   /// How many floats of `b`: 16 or 8.
   var lanes: Int
-  /// What is multiplied: float32, or words of two numbers of bfloat16, of which both products are added.
-  var element = ElementType.float32
+  /// What is multiplied.
+  var numbers = Numbers.floats
   /// Whether `ahead` of the arguments is fetched into the second cache, or else `a` and `b` into the first one.
   var fetchesAhead = false
 
+  /// What is multiplied.
+  enum Numbers: String, Sendable {
+    case floats
+    /// Words of two numbers of bfloat16, of which both products are added; each counts as one float.
+    case pairs
+    /// Floats of `a` with numbers of `b` of bfloat16.
+    case widened
+  }
+
   var name: String {
-    "outer_product_\(target.vectorName)_\(rows)x\(lanes)" + (element == .float32 ? "" : "_\(element.rawValue)")
+    "outer_product_\(target.vectorName)_\(rows)x\(lanes)" + (numbers == .floats ? "" : "_\(numbers)")
       + (fetchesAhead ? "_ahead" : "")
   }
 
@@ -245,7 +254,13 @@ private struct Emitter {
   private func addPixel(_ group: Range<Int>) {
     let columns = kernel.columns, first = group.count * columns.count
     func vector(_ column: Int) -> WideRegister { WideRegister(number: first + column, lanes: columns[column]) }
-    for column in columns.indices { code.load(vector(column), b[column * 32]) }
+    for column in columns.indices {
+      if kernel.numbers == .widened {
+        code.loadBFloat16(vector(column), b[column * 16])
+      } else {
+        code.load(vector(column), b[column * 32])
+      }
+    }
     if kernel.fetchesAhead {
       k.prefetcht1(ahead[0])
       k.add(ahead, arguments[152])
@@ -256,7 +271,7 @@ private struct Emitter {
     for (index, row) in group.enumerated() {
       if kernel.target.hasAVX512 {
         let word = VectorCode.Operand.memory(a[row * 4].splat)
-        if kernel.element == .bfloat16 {
+        if kernel.numbers == .pairs {
           code.multiplyAddPairs(sum(index, 0), vector(0), word)
         } else {
           code.multiplyAdd(sum(index, 0), vector(0), word)

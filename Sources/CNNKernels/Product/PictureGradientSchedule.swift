@@ -9,6 +9,8 @@ struct PictureGradientSchedule: Sendable {
   private let picture: ImageInput
   private let border: BlockedTensor.Border
   private let output: BlockedTensor
+  /// How many times 16 channels it has, of which two are a block of bfloat16.
+  private let blocks: Int
   private let chunks: GradientChunks
   private let shares: [Range<Int>]
   private let window: Window
@@ -35,7 +37,8 @@ struct PictureGradientSchedule: Sendable {
   init(
     _ g: ConvolutionGeometry, _ picture: ImageInput, output: BlockedTensor, workers: Workers, library: KernelLibrary
   ) {
-    (self.picture, self.output) = (picture, output)
+    (self.picture, self.output, blocks) = (picture, output, output.with(element: .float32).blocks)
+    let isWidened = output.element == .bfloat16
     border = g.border
     window = Window(
       height: g.kernelHeight, width: g.kernelWidth, strideHeight: g.strideHeight, strideWidth: g.strideWidth,
@@ -63,7 +66,8 @@ struct PictureGradientSchedule: Sendable {
         var offset = (row * g.dilationHeight * rowCount + column * g.dilationWidth * picture.channels) * 4
         for size in zip(sizes, counts).flatMap({ Array(repeating: $0, count: $1) }) {
           let kernels = [BlockedTensor.blockChannels, lastLanes].map { lanes in
-            let kernel = OuterProductKernel(target: library.target, rows: size, lanes: lanes)
+            let kernel = OuterProductKernel(
+              target: library.target, rows: size, lanes: lanes, numbers: isWidened ? .widened : .floats)
             return library.kernel(kernel, name: kernel.name) { kernel.code() }
           }
           parts.append(Part(offset: offset, first: first, kernels: kernels))
@@ -77,7 +81,7 @@ struct PictureGradientSchedule: Sendable {
 
   /// Bytes of a block's sums: 16 channels for each number under the window.
   private var blockByteCount: Int { window.taps * picture.channels * BlockedTensor.pixelByteCount }
-  private var sumsByteCount: Int { output.blocks * blockByteCount }
+  private var sumsByteCount: Int { blocks * blockByteCount }
   /// Bytes of the rows that a chunk reads.
   private let copyByteCount: Int
 
@@ -129,18 +133,20 @@ struct PictureGradientSchedule: Sendable {
     let gradient =
       dy + chunk.images.lowerBound * output.imageByteCount + chunk.rows.lowerBound * output.rowByteCount
       + chunk.columns.lowerBound * line
-    let last = output.blocks - 1
+    let last = blocks - 1, perLine = output.channelsPerBlock / BlockedTensor.blockChannels
     for part in parts {
       for isLast in 0..<2 {
         let blocks = isLast == 1 ? last..<last + 1 : 0..<last
-        if blocks.isEmpty { continue }
-        var arguments = OuterProductArguments(
-          a: copy + chunk.columns.lowerBound * step + part.offset,
-          b: gradient + blocks.lowerBound * output.blockByteCount,
-          sums: sums + blocks.lowerBound * blockByteCount + part.first * line, rowStride: line, adds: adds ? 1 : 0,
-          pixels: loops, repetitions: blocks.count, repetitionB: output.blockByteCount,
-          repetitionSums: blockByteCount)
-        part.kernels[isLast](&arguments)
+        // Those that begin at the same place of their lines.
+        for first in blocks.prefix(perLine) {
+          var arguments = OuterProductArguments(
+            a: copy + chunk.columns.lowerBound * step + part.offset,
+            b: gradient + first / perLine * output.blockByteCount + first % perLine * line / perLine,
+            sums: sums + first * blockByteCount + part.first * line, rowStride: line, adds: adds ? 1 : 0,
+            pixels: loops, repetitions: (blocks.upperBound - first + perLine - 1) / perLine,
+            repetitionB: output.blockByteCount, repetitionSums: perLine * blockByteCount)
+          part.kernels[isLast](&arguments)
+        }
       }
     }
   }

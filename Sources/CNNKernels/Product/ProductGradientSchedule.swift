@@ -92,7 +92,7 @@ struct ProductGradientSchedule: Sendable {
     kernels = [block, sums.lastOutputs].map { rows in
       [16, sums.lastInputs <= 8 ? 8 : 16].map { lanes in
         let kernel = OuterProductKernel(
-          target: library.target, rows: rows, lanes: lanes, element: input.element)
+          target: library.target, rows: rows, lanes: lanes, numbers: input.element == .bfloat16 ? .pairs : .floats)
         return library.kernel(kernel, name: kernel.name) { kernel.code() }
       }
     }

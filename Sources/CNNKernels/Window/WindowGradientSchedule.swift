@@ -5,22 +5,23 @@ import Glibc
 /// The gradient of a depthwise convolution's filter: one call of a kernel for rows of the result whose windows have the
 /// same rows inside the image.
 ///
-/// Where both tensors are of bfloat16, 16 channels are those at even or at odd places of a block of 32.
+/// Where both tensors are of bfloat16, rows that stay in the first cache are read twice: for the 16 channels at even places
+/// of a block of 32 and for those at odd ones.
 ///
 /// The threads divide the blocks of channels, or where these cannot be divided evenly the images too; then what they have
 /// summed is added at the end.
 struct WindowGradientSchedule: Sendable {
   private let input, output: BlockedTensor
   private let taps, columns: Int
-  /// How many times 16 channels, and for each in how many parts the images are.
+  /// How many blocks of channels are summed together, 32 channels or 16, and for each in how many parts the images are.
   private let blocks, imageParts: Int
-  /// Whether 16 channels are every other one of 32.
+  /// Whether there are two times 16 channels in a block, each every other one.
   private let isInterleaved: Bool
   private let calls: [Call]
 
   /// Some rows of the result, and some of the window.
   private struct Call: Sendable {
-    /// For the first and the other 16 channels of a block of 32.
+    /// For 16 channels, and for the others of a block of 32.
     let even, odd: GeneratedKernel
     let firstLine, lines: Int
     let firstInputRow, firstWindowRow: Int
@@ -33,14 +34,13 @@ struct WindowGradientSchedule: Sendable {
     let isRounded = (input: input.element == .bfloat16, output: output.element == .bfloat16)
     let isInterleaved = isRounded.input && isRounded.output
     self.isInterleaved = isInterleaved
-    let channels = isInterleaved ? output.blocks * output.channelsPerBlock : output.channels
-    blocks = (channels + BlockedTensor.blockChannels - 1) / BlockedTensor.blockChannels
+    blocks = isInterleaved ? output.blocks : output.with(element: .float32).blocks
     imageParts = blocks % workers.count == 0 ? 1 : min(output.images, workers.count)
     let limit = WindowGradientKernel.rowLimit(
       taps: g.kernelWidth, isOfFloats: !isRounded.input && !isRounded.output, library.target)
     // So few rows that they stay in the second cache, for windows that are not summed at once.
-    let lineLimit = max(
-      1, library.target.secondCacheByteCount / 4 / (g.strideHeight * input.rowByteCount + output.rowByteCount))
+    let cache = isInterleaved ? 24 << 10 : library.target.secondCacheByteCount / 4
+    let lineLimit = max(1, cache / (g.strideHeight * input.rowByteCount + output.rowByteCount))
     let axis = g.rowAxis
     func inside(_ line: Int) -> Range<Int> {
       let rows = (0..<g.kernelHeight).filter { axis.source(output: line, tap: $0) != nil }
@@ -76,10 +76,12 @@ struct WindowGradientSchedule: Sendable {
     self.calls = calls
   }
 
+  /// Bytes of the sums of 16 channels, and from those of some images to those of the next.
   private var sumsByteCount: Int { taps * BlockedTensor.pixelByteCount }
+  private var partByteCount: Int { (isInterleaved ? 2 : 1) * sumsByteCount }
 
   /// The bytes it works in.
-  var workspaceByteCount: Int { blocks * imageParts * sumsByteCount }
+  var workspaceByteCount: Int { blocks * imageParts * partByteCount }
 
   /// Computes all of it.
   func run(
@@ -89,8 +91,8 @@ struct WindowGradientSchedule: Sendable {
     workers.forEachRange(of: blocks * imageParts) { range, _ in
       for unit in range {
         let block = unit / imageParts, part = unit % imageParts
-        let sums = workspace + unit * sumsByteCount
-        memset(sums, 0, sumsByteCount)
+        let sums = workspace + unit * partByteCount
+        memset(sums, 0, partByteCount)
         for image in output.images * part / imageParts..<output.images * (part + 1) / imageParts {
           let image = (
             x: x + place(of: block, in: input) + image * input.imageByteCount,
@@ -101,7 +103,11 @@ struct WindowGradientSchedule: Sendable {
               input: image.x + call.firstInputRow * input.rowByteCount,
               gradient: image.dy + call.firstLine * output.rowByteCount,
               sums: sums + call.firstWindowRow * columns * BlockedTensor.pixelByteCount, lines: call.lines)
-            if block % 2 == 0 { call.even(&arguments) } else { call.odd(&arguments) }
+            call.even(&arguments)
+            if isInterleaved {
+              arguments.sums += sumsByteCount
+              call.odd(&arguments)
+            }
           }
         }
       }
@@ -109,10 +115,10 @@ struct WindowGradientSchedule: Sendable {
     finish(workspace.assumingMemoryBound(to: Float.self), into: dWeight, workers: workers)
   }
 
-  /// Where 16 channels begin, in bytes: within a block of 32 in its middle, where they are neighbours.
+  /// Where a block begins, in bytes: of 16 channels perhaps within one of the tensor's 32.
   private func place(of block: Int, in tensor: BlockedTensor) -> Int {
-    guard tensor.element == .bfloat16 else { return block * tensor.blockByteCount }
-    return block / 2 * tensor.blockByteCount + (isInterleaved ? 0 : block % 2 * BlockedTensor.pixelByteCount / 2)
+    if isInterleaved || tensor.element == .float32 { return block * tensor.blockByteCount }
+    return block / 2 * tensor.blockByteCount + block % 2 * BlockedTensor.pixelByteCount / 2
   }
 
   /// Adds up the parts and writes them channel by channel.
@@ -122,14 +128,12 @@ struct WindowGradientSchedule: Sendable {
     let block = BlockedTensor.blockChannels
     workers.forEachRange(of: output.channels, grain: Workers.grainOfRows(channels: taps)) { range, _ in
       for channel in range {
-        let (own, lane) =
-          isInterleaved
-          ? (channel / (2 * block) * 2 + channel % 2, channel % (2 * block) / 2)
-          : channel.quotientAndRemainder(dividingBy: block)
-        let source = sums + own * imageParts * taps * block + lane
+        let (own, place) = channel.quotientAndRemainder(dividingBy: isInterleaved ? 2 * block : block)
+        let lane = isInterleaved ? place % 2 * taps * block + place / 2 : place
+        let source = sums + own * imageParts * partByteCount / 4 + lane
         for tap in 0..<taps {
           var sum: Float = 0
-          for part in 0..<imageParts { sum += source[(part * taps + tap) * block] }
+          for part in 0..<imageParts { sum += source[part * partByteCount / 4 + tap * block] }
           dWeight[channel * taps + tap] = sum
         }
       }

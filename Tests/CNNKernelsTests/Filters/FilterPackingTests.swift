@@ -38,6 +38,48 @@ struct FilterPackingTests {
     }
   }
 
+  /// The same of bfloat16, two input channels to a word.
+  @Test(.enabled(if: BFloat16ProductTests.hasVectors))
+  func everyRoundedNumberIsAtItsPlace() throws {
+    let target = CodeTarget(.avx512BF16)
+    var generator = PhiloxGenerator(seed: 32, stream: 1), withCode = 0
+    for index in 0..<250 {
+      var shape = Case(&generator, target)
+      if shape.blockDepth == 16 { shape.blockDepth = 32 }
+      let order = shape.order, count = order.tapOffsets.count
+      let filter = PackedFilter(
+        outputChannels: shape.outputs, inputChannels: shape.inputs, height: count, width: 1,
+        blockDepth: shape.blockDepth, panels: shape.panels, element: .bfloat16)
+      let library = KernelLibrary(target)
+      let packing = FilterPacking(filter, order: order, library: library)
+      if try !library.code().isEmpty { withCode += 1 }
+      try library.finish()
+      let weight = try GuardedFloats(randomFloats(shape.outputs * shape.inputs * shape.taps, seed: shape.seed))
+      let scale = index % 2 == 0 ? randomFloats(shape.outputs, seed: 5) : nil
+      let packed = try GuardedFloats(packing.count)
+      packing.pack(weight.pointer, scale: scale, into: packed.pointer, workers: Workers(count: 1 + index % 3))
+      func bits(_ lane: Int, _ input: Int, _ offset: Int) -> UInt32 {
+        guard lane < shape.outputs, input < shape.inputs else { return 0 }
+        let number = weight.pointer[lane * order.laneStride + input * order.depthStride + offset]
+        return UInt32(BFloat16(number * (scale?[lane] ?? 1)).bitPattern)
+      }
+      var expected: [UInt32] = []
+      for panel in filter.panels.indices {
+        for first in stride(from: 0, to: shape.inputs, by: shape.blockDepth) {
+          for offset in order.tapOffsets {
+            for input in stride(from: first, to: min(first + shape.blockDepth, shape.inputs), by: 2) {
+              for lane in filter.firstLane(of: panel)..<filter.firstLane(of: panel) + filter.lanes(of: panel) {
+                expected.append(bits(lane, input, offset) | bits(lane, input + 1, offset) << 16)
+              }
+            }
+          }
+        }
+      }
+      #expect(packed.isIntact && packed.bits == expected, "\(shape)")
+    }
+    #expect(withCode > 100)
+  }
+
   @Test(arguments: BlockedConvolutionTests.targets)
   func everyNumberIsAtItsPlace(_ target: CodeTarget) throws {
     var generator = PhiloxGenerator(seed: 31, stream: 1)

@@ -5,10 +5,12 @@ import CNNRuntime
 struct PictureWeightGradientAlgorithm: WeightGradientAlgorithm {
   let name = "direct_picture"
 
+  var readsBFloat16: Bool { true }
+
   func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
     guard case .picture = request.input else { return "the image is no picture" }
-    if let refusal = request.elementRefusal { return refusal }
     let groups = request.geometry.groups
+    if let refusal = ProductKernel.refusal(request.gradientElement, .float32, target) { return refusal }
     return groups > 1 ? "the channels of a picture are in \(groups) groups" : nil
   }
 
@@ -38,7 +40,7 @@ struct PictureWeightGradient: BlockedWeightGradient {
   init(_ request: WeightGradientRequest, _ picture: ImageInput, library: KernelLibrary) {
     self.request = request
     schedule = PictureGradientSchedule(
-      request.geometry, picture, output: request.geometry.blockedOutput, workers: request.workers, library: library)
+      request.geometry, picture, output: request.blockedGradient, workers: request.workers, library: library)
   }
 
   var workspaceByteCount: Int { schedule.workspaceByteCount }
