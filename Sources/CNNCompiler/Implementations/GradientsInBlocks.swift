@@ -1,6 +1,7 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 /// The gradient of a convolution's or dense layer's input by generated kernels. Reads the gradient of the result, the packed
 /// filter, and another gradient of the input where one is added.
@@ -88,17 +89,20 @@ struct WeightGradientInBlocks: Implementation {
   /// What it multiplies.
   var precision = Precision.float32
 
-  var name: String { precision == .float32 ? algorithm.name : "\(algorithm.name)_\(precision.rawValue)" }
+  var name: String {
+    precision == .float32 || algorithm.usesTiles ? algorithm.name : "\(algorithm.name)_\(precision.rawValue)"
+  }
 
   var takesEitherElement: Bool { algorithm.readsBFloat16 }
 
   func instruction(on target: CodeTarget?) -> String {
-    precision == .bfloat16 ? "avx512_bf16" : target?.vectorName ?? "portable"
+    if precision == .bfloat16 { return algorithm.usesTiles ? "amx_bf16" : "avx512_bf16" }
+    return target?.vectorName ?? "portable"
   }
 
   /// All algorithms, in their order, products of bfloat16 before all others.
   static let all: [any Implementation] =
-    [WeightGradientInBlocks(algorithm: WeightGradientAlgorithms.product, precision: .bfloat16)]
+    WeightGradientAlgorithms.ofBFloat16.map { WeightGradientInBlocks(algorithm: $0, precision: .bfloat16) }
     + WeightGradientAlgorithms.all.map { WeightGradientInBlocks(algorithm: $0) }
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
@@ -135,9 +139,10 @@ struct WeightGradientInBlocks: Implementation {
   private func refusal(_ node: Node, _ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
     if precision == .bfloat16 {
       let own = BFloat16Reorder.isPossible(on: target) ? bfloat16Refusal(node, request.geometry) : nil
-      if let refusal = own ?? target.bfloat16Refusal { return refusal }
+      if let refusal = own ?? (algorithm.usesTiles ? nil : target.bfloat16Refusal) { return refusal }
     }
-    return algorithm.refusal(request, target)
+    // The system is asked for tiles where they would be used.
+    return algorithm.refusal(request, target) ?? (algorithm.usesTiles ? TilePermission.refusal : nil)
   }
 
   /// Where that is possible; of products of bfloat16, which read it so and not otherwise, where they are no slower.
@@ -164,7 +169,11 @@ struct WeightGradientInBlocks: Implementation {
     let gradient = try algorithm.plan(request, library: library)
     var cost = StepCost(of: geometry)
     cost.algorithm = "weight gradient \(name)"
-    if precision == .bfloat16 { cost.rate = 2 * library.target.bfloat16Rate }
+    if algorithm.usesTiles {
+      cost.unit = .tiles
+    } else if precision == .bfloat16 {
+      cost.rate = 2 * library.target.bfloat16Rate
+    }
     cost.operations = gradient.operations
     try placement.add(
       candidate, images, results: [placement.type(of: candidate.result)],

@@ -70,6 +70,20 @@ struct FilterSums: Sendable {
     block % outputBlocks == outputBlocks - 1 ? lastOutputs : BlockedTensor.blockChannels
   }
 
+  /// Blocks of output channels, cut where groups end and into parts of at most `limit`.
+  func panels(_ share: Range<Int>, limit: Int) -> [Range<Int>] {
+    var result: [Range<Int>] = [], first = share.lowerBound
+    while first < share.upperBound {
+      let end = min(share.upperBound, (first / outputBlocks + 1) * outputBlocks)
+      let count = (end - first + limit - 1) / limit
+      for part in 0..<count {
+        result.append(first + (end - first) * part / count..<first + (end - first) * (part + 1) / count)
+      }
+      first = end
+    }
+    return result
+  }
+
   /// Begins a tap's sums with zeros.
   func clear(_ outputs: Range<Int>, input: Int, tap: Int, _ sums: UnsafeMutableRawPointer) {
     for output in outputs {

@@ -31,8 +31,12 @@ struct PixelPairs: Sendable {
   /// Writes the words of 32 channels, which are two blocks of words.
   /// - Parameters:
   ///   - block: of the images of bfloat16.
-  ///   - place: where the first of the two blocks of the region begins.
-  func write(_ block: Int, of region: PixelRegion, _ x: UnsafeRawPointer, into place: UnsafeMutableRawPointer) {
+  ///   - place: where the first of the two blocks begins.
+  ///   - blockStride: bytes to the second one, where it is not the region's.
+  func write(
+    _ block: Int, of region: PixelRegion, _ x: UnsafeRawPointer, into place: UnsafeMutableRawPointer,
+    blockStride: Int? = nil
+  ) {
     let line = BlockedTensor.pixelByteCount, half = Self.images(tensor.images)
     // Whole rows follow each other.
     let isWhole = region.columns.count == tensor.width
@@ -49,7 +53,8 @@ struct PixelPairs: Sendable {
           var arguments = PixelPairArguments(
             first: x + tensor.byteOffset(image: image, block: block) + offset,
             second: hasSecond ? x + tensor.byteOffset(image: image + half, block: block) + offset : zeros,
-            secondStep: hasSecond ? line : 0, place: target, blockStride: region.blockByteCount, count: count)
+            secondStep: hasSecond ? line : 0, place: target, blockStride: blockStride ?? region.blockByteCount,
+            count: count)
           kernels(isLast: block == tensor.blocks - 1, &arguments)
           target += count * line
         }

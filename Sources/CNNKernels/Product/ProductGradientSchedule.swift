@@ -117,26 +117,12 @@ struct ProductGradientSchedule: Sendable {
       ? chunks.shares(workers.count)
       : Array(
         repeating: 0..<chunks.chunks.count, count: min(workers.count, sums.allOutputBlocks))
-    let all = sums.allOutputBlocks, groupBlocks = sums.outputBlocks
+    let all = sums.allOutputBlocks
     work = shares.indices.map { index in
       let count = plan.dividesPixels ? 1 : shares.count
       let share = plan.dividesPixels ? 0..<all : all * index / count..<all * (index + 1) / count
-      return Work(chunks: shares[index], panels: Self.panels(share, of: groupBlocks, limit: plan.panelBlocks))
+      return Work(chunks: shares[index], panels: sums.panels(share, limit: plan.panelBlocks))
     }
-  }
-
-  /// Cuts blocks of output channels where groups end and into parts of at most `limit`.
-  private static func panels(_ share: Range<Int>, of groupBlocks: Int, limit: Int) -> [Range<Int>] {
-    var result: [Range<Int>] = [], first = share.lowerBound
-    while first < share.upperBound {
-      let end = min(share.upperBound, (first / groupBlocks + 1) * groupBlocks)
-      let count = (end - first + limit - 1) / limit
-      for part in 0..<count {
-        result.append(first + (end - first) * part / count..<first + (end - first) * (part + 1) / count)
-      }
-      first = end
-    }
-    return result
   }
 
   private static func piece(

@@ -60,6 +60,24 @@ struct TileProductKernel: Hashable, Sendable {
     return tiles
   }
 
+  /// What sets these shapes, and what gives them up.
+  static func setting(pixels: Int, _ library: KernelLibrary) -> (configure: GeneratedKernel, release: GeneratedKernel) {
+    let configuration = configuration(pixels: pixels), target = library.target
+    let configure = library.kernel(configuration, name: "tiles_of_\(pixels)_pixels") {
+      let code = VectorCode(target)
+      code.assembler.configureTiles(configuration)
+      code.assembler.ret()
+      return code
+    }
+    let release = library.kernel(TileConfiguration(), name: "tiles_released") {
+      let code = VectorCode(target)
+      code.assembler.tilerelease()
+      code.assembler.ret()
+      return code
+    }
+    return (configure, release)
+  }
+
   /// A readable name, which is the kernel's identity in dumps and profiles.
   var name: String {
     var parts = [requantizing == nil ? "tiles_bf16" : "tiles_int8", "\(tileRows * pixels)x\(tileColumns * 16)"]

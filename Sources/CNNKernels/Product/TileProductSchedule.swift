@@ -154,19 +154,7 @@ struct TileProductSchedule: Sendable {
           panel.output + output.byteOffset(image: $0 % output.images, block: $0 / output.images)
         }
       }
-    let configuration = TileProductKernel.configuration(pixels: walk.pixels), target = library.target
-    configure = library.kernel(configuration, name: "tiles_of_\(walk.pixels)_pixels") {
-      let code = VectorCode(target)
-      code.assembler.configureTiles(configuration)
-      code.assembler.ret()
-      return code
-    }
-    release = library.kernel(TileConfiguration(), name: "tiles_released") {
-      let code = VectorCode(target)
-      code.assembler.tilerelease()
-      code.assembler.ret()
-      return code
-    }
+    (configure, release) = TileProductKernel.setting(pixels: walk.pixels, library)
 
     var spans: [TileSpan] = []
     let rounds = stride(from: 0, to: roundCount, by: unitRounds).map { first in

@@ -1,6 +1,7 @@
 import CNNCore
 import CNNRuntime
 import Testing
+import TileSupport
 import X86Assembler
 
 @testable import CNNKernels
@@ -38,6 +39,37 @@ import X86Assembler
         g, input: kind == .picture ? .picture(.number) : .blocked, workers: Workers(count: 1 + index % 3))
       if try !Self.check(request, seed: UInt64(index)) { return }
     }
+  }
+
+  /// By tiles, which most tests emulate.
+  @Test(.enabled(if: Tiles.instructionSet != nil), arguments: 0..<4)
+  func tilesEqualTheReference(_ part: Int) throws {
+    var generator = PhiloxGenerator(seed: 13, stream: UInt64(part))
+    let tiles = TileWeightGradientAlgorithm()
+    for index in 0..<20 {
+      let kind = [Kind.any, .pointwise, .threeByThree, .grouped][index % 4]
+      let g = try BlockedConvolutionTests.randomGeometry(&generator, kind: kind)
+      // Small caches, so that there are several panels.
+      let target = CodeTarget(Tiles.instructionSet ?? [], secondCacheByteCount: 1 << (14 + index % 7))
+      let request = WeightGradientRequest(
+        g, inputElement: .bfloat16, gradientElement: .bfloat16, workers: Workers(count: 1 + index % 3))
+      if tiles.refusal(request, target) != nil { continue }
+      let run = try BlockedWeightGradientTests.run(request, tiles, target, seed: UInt64(index))
+      let description = "\(request), \(run.error)"
+      #expect(run.error < 1e-5 && run.isGuardIntact && run.isRepeatable, "\(description)")
+      if !(run.error < 1e-5) { return }
+    }
+  }
+
+  @Test(.enabled(if: Tiles.instructionSet != nil), arguments: shapes)
+  func namedShapesByTilesEqualTheReference(_ shape: String) throws {
+    let target = CodeTarget(Tiles.instructionSet ?? []), tiles = TileWeightGradientAlgorithm()
+    let request = WeightGradientRequest(
+      try ConvolutionCase(shape).geometry, inputElement: .bfloat16, gradientElement: .bfloat16,
+      workers: Workers(count: 2))
+    if tiles.refusal(request, target) != nil { return }
+    let run = try BlockedWeightGradientTests.run(request, tiles, target, seed: 5)
+    #expect(run.error < 1e-5 && run.isGuardIntact && run.isRepeatable, "\(run.error)")
   }
 
   @Test(arguments: shapes)

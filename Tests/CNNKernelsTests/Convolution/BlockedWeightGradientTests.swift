@@ -24,7 +24,7 @@ struct BlockedWeightGradientTests {
     /// taps.
     var error: Double {
       let all = scale.max() ?? 0
-      let isMixed = !["direct", "direct_picture", "depthwise"].contains(algorithm)
+      let isMixed = !["direct", "tiles", "direct_picture", "depthwise"].contains(algorithm)
       var largest = 0.0
       for index in expected.indices {
         let error = abs(Double(dWeight[index]) - expected[index]) / max(isMixed ? all : scale[index], 1e-30)
@@ -105,7 +105,8 @@ struct BlockedWeightGradientTests {
 
   /// Checks every algorithm that accepts a request.
   static func check(_ request: WeightGradientRequest, _ target: CodeTarget, seed: UInt64) throws -> Bool {
-    let algorithms = WeightGradientAlgorithms.all.filter { $0.refusal(request, target) == nil }
+    let algorithms = (WeightGradientAlgorithms.all + WeightGradientAlgorithms.ofBFloat16.filter(\.usesTiles))
+      .filter { $0.refusal(request, target) == nil }
     #expect(!algorithms.isEmpty, "\(request)")
     var isRight = true
     for algorithm in algorithms {

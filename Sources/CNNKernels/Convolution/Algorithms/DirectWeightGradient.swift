@@ -27,45 +27,8 @@ struct DirectWeightGradientAlgorithm: WeightGradientAlgorithm {
 
   func plan(_ request: WeightGradientRequest, library: KernelLibrary) throws(CNNError) -> any BlockedWeightGradient {
     try check(request, library.target)
-    return try DirectWeightGradient(request, library: library)
-  }
-}
-
-/// A filter's gradient as products, one for all groups or one for each part of them.
-struct DirectWeightGradient: BlockedWeightGradient {
-  let request: WeightGradientRequest
-  let algorithm = DirectWeightGradientAlgorithm().name
-  private let products: [Product]
-
-  /// The product of some groups, and where what they read and write begins.
-  private struct Product: Sendable {
-    let schedule: ProductGradientSchedule
-    let inputByteOffset, outputByteOffset, weightOffset: Int
-  }
-
-  init(_ request: WeightGradientRequest, library: KernelLibrary) throws(CNNError) {
-    self.request = request
-    let g = request.geometry
-    products = try ChannelGroups.parts(of: g, blockChannels: request.blockChannels).map { groups in
-      let image = groups.part(request.blockedInput, isInput: true)
-      let result = groups.part(request.blockedGradient, isInput: false)
-      return Product(
-        schedule: ProductGradientSchedule(
-          groups, input: image.tensor, output: result.tensor, workers: request.workers, library: library),
-        inputByteOffset: image.byteOffset, outputByteOffset: result.byteOffset, weightOffset: groups.weightOffset)
-    }
-  }
-
-  var workspaceByteCount: Int { products.map(\.schedule.workspaceByteCount).max() ?? 0 }
-
-  func run(
-    _ x: UnsafeRawPointer, gradient dy: UnsafeRawPointer, into dWeight: UnsafeMutablePointer<Float>,
-    workspace: UnsafeMutableRawPointer, workers: Workers
-  ) {
-    for product in products {
-      product.schedule.run(
-        x + product.inputByteOffset, gradient: dy + product.outputByteOffset,
-        into: dWeight + product.weightOffset, workspace: workspace, workers: workers)
+    return try ProductWeightGradient(request, algorithm: name) { groups, input, output in
+      ProductGradientSchedule(groups, input: input, output: output, workers: request.workers, library: library)
     }
   }
 }

@@ -48,6 +48,9 @@ public protocol WeightGradientAlgorithm: Sendable {
   /// computes in float32.
   var readsBFloat16: Bool { get }
 
+  /// Whether it needs the system's permission to use tiles.
+  var usesTiles: Bool { get }
+
   /// How many cycles each of the workers will take, of a request that it accepts; counted as those of
   /// `ConvolutionAlgorithm`.
   func cycles(_ request: WeightGradientRequest, _ target: CodeTarget) -> Double
@@ -61,6 +64,9 @@ extension WeightGradientAlgorithm {
   /// They may not.
   public var readsBFloat16: Bool { false }
 
+  /// It does not.
+  public var usesTiles: Bool { false }
+
   /// - Throws: `.invalidArgument` with the refusal, if there is one.
   func check(_ request: WeightGradientRequest, _ target: CodeTarget) throws(CNNError) {
     if let reason = refusal(request, target) {
@@ -71,7 +77,7 @@ extension WeightGradientAlgorithm {
 
 /// The algorithms of a filter's gradient on images in blocks of channels.
 public enum WeightGradientAlgorithms {
-  /// All of them; of equally cheap ones the first is taken.
+  /// All that read float32; of equally cheap ones the first is taken.
   public static let all: [any WeightGradientAlgorithm] = [
     PhasedWeightGradientAlgorithm(transform: .f4),
     PhasedWeightGradientAlgorithm(transform: .f3WithFourTaps),
@@ -82,8 +88,10 @@ public enum WeightGradientAlgorithms {
     DepthwiseWeightGradientAlgorithm(),
   ]
 
-  /// The one that multiplies images of bfloat16 too.
-  public static let product: any WeightGradientAlgorithm = DirectWeightGradientAlgorithm()
+  /// Those that multiply bfloat16.
+  public static let ofBFloat16: [any WeightGradientAlgorithm] = [
+    TileWeightGradientAlgorithm(), DirectWeightGradientAlgorithm(),
+  ]
 
   /// The cheapest that accepts a request; nil where none does.
   public static func best(_ request: WeightGradientRequest, _ target: CodeTarget) -> (any WeightGradientAlgorithm)? {

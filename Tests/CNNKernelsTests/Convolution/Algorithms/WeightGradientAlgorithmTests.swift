@@ -8,7 +8,7 @@ import X86Assembler
 /// Which gradients of filters each algorithm accepts, why it refuses others, and which is taken.
 struct WeightGradientAlgorithmTests {
   private static let target = CodeTarget(
-    .avx512BF16, secondCacheByteCount: 1 << 20, lastCacheByteCount: 32 << 20, bfloat16Rate: 1)
+    [.avx512BF16, .amxBF16], secondCacheByteCount: 1 << 20, lastCacheByteCount: 32 << 20, bfloat16Rate: 1)
   private static let sameSize = "n1 h8 w8 ic16 oc16 kh3 kw3 pt1 pl1 pb1 pr1"
   private static let strided = "n1 h9 w9 ic16 oc16 kh3 kw3 sh2 sw2"
   private static let channelwise = "n1 h8 w8 ic16 oc16 kh3 kw3 pt1 pl1 pb1 pr1 g16"
@@ -22,6 +22,9 @@ struct WeightGradientAlgorithmTests {
     var elements: (input: ElementType, gradient: ElementType) = (.float32, .float32)
     let refusal: String?
   }
+
+  private static let algorithms =
+    WeightGradientAlgorithms.all + WeightGradientAlgorithms.ofBFloat16.filter(\.usesTiles)
 
   static let answers = [
     Answer(algorithm: "direct", shape: strided, refusal: nil),
@@ -37,6 +40,11 @@ struct WeightGradientAlgorithmTests {
     Answer(
       algorithm: "direct", shape: strided, elements: (.bfloat16, .float32),
       refusal: "one operand is bfloat16 and the other one float32"),
+    Answer(algorithm: "tiles", shape: strided, elements: (.bfloat16, .bfloat16), refusal: nil),
+    Answer(algorithm: "tiles", shape: strided, refusal: "it reads bfloat16 alone"),
+    Answer(
+      algorithm: "tiles", shape: channelwise, elements: (.bfloat16, .bfloat16),
+      refusal: "every channel has a filter of its own, which is no product"),
     Answer(algorithm: "direct_picture", shape: stem, input: .picture(.number), refusal: nil),
     Answer(algorithm: "direct_picture", shape: stem, refusal: "the image is no picture"),
     Answer(
@@ -62,7 +70,7 @@ struct WeightGradientAlgorithmTests {
     let request = WeightGradientRequest(
       try ConvolutionCase(answer.shape).geometry, input: answer.input, inputElement: answer.elements.input,
       gradientElement: answer.elements.gradient, workers: Workers(count: 2))
-    let algorithm = try #require(WeightGradientAlgorithms.all.first { $0.name == answer.algorithm })
+    let algorithm = try #require(Self.algorithms.first { $0.name == answer.algorithm })
     #expect(algorithm.refusal(request, Self.target) == answer.refusal, "\(answer)")
     let library = KernelLibrary(Self.target)
     if let reason = answer.refusal {
@@ -79,7 +87,7 @@ struct WeightGradientAlgorithmTests {
 
   /// Each algorithm is among those that are asked, both for what it accepts and for what it refuses.
   @Test func everyAlgorithmIsAsked() {
-    for algorithm in WeightGradientAlgorithms.all {
+    for algorithm in Self.algorithms {
       let answers = Self.answers.filter { $0.algorithm == algorithm.name }
       #expect(answers.contains { $0.refusal == nil } && answers.contains { $0.refusal != nil }, "\(algorithm.name)")
     }
