@@ -133,10 +133,10 @@ typedef struct scnn_tensor {
  *       "schedules" of scnn_compile; "initializers" of scnn_initial_values: objects by name of {"doc": text, "options":
  *       options}
  *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "model_file", "weights_file",
- *       "preprocessing", "image_folder", "quantization", "quantization_aware", "drawing": options of scnn_compile,
- *       scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_save_as, scnn_model_save_weights_as,
- *       scnn_model_set_preprocessing, scnn_image_folder_open, scnn_quantize, scnn_quantization_aware and
- *       scnn_model_draw
+ *       "preprocessing", "image_folder", "quantization", "quantization_aware", "drawing", "profile": options of
+ *       scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_save_as,
+ *       scnn_model_save_weights_as, scnn_model_set_preprocessing, scnn_image_folder_open, scnn_quantize,
+ *       scnn_quantization_aware, scnn_model_draw and scnn_model_profile_synthetic
  *   "picture_operations": names
  * where options are an object by key of
  *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "integers", "numbers",
@@ -579,15 +579,33 @@ scnn_status scnn_model_profile(scnn_model *model, const scnn_tensor *x, int64_t 
 scnn_status scnn_model_profile_training(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y,
                                         const scnn_tensor *sample_weight, int64_t repeats);
 
-/* What scnn_model_profile or scnn_model_profile_training measured last; SCNN_INVALID_STATE where neither did. `format`:
- * "text" (a table with a row for each step: the layers it computes, algorithm, the type of its numbers, the instruction of
- * its products as "vpdpbusd", or else the instructions that it is computed with as scnn_model_layer_precisions says them,
- * shape, time, the time by the model of costs that the algorithm was chosen by, GFLOP/s, share of the machine's limit, bytes,
- * GB/s, and of a training step the pass: forward, backward or update), "json" (the same; the type is "dtype": "float32",
- * "bfloat16" or "int8"; "predicted_seconds" is null where nothing was to be chosen, "tile_operations_per_second", which is
- * of bfloat16, where no step computes by tiles, "integer_operations_per_second" where none computes int8 in vectors) or
- * "trace" (the fastest of the runs, with when each thread was at work on each step, for chrome://tracing and Perfetto). A step's limit is the longer of the times that its arithmetic, on numbers
- * of its type in tiles or in vectors, and its bytes take at the measured rates. */
+/* The same where there are no images: of random numbers, of the size that the model takes, and with targets that its loss
+ * takes. SCNN_INVALID_STATE where the size varies, or a training step is asked for and the model is not compiled. Options:
+ *   "training": false     whether a training step is measured, and not a prediction
+ *   "batch_size": 32      the images of the batch; of a prediction, those that are computed at once
+ *   "repeats": 10         how often */
+scnn_status scnn_model_profile_synthetic(scnn_model *model, const char *options);
+
+/* What one of these measured last; SCNN_INVALID_STATE where none did. `format`:
+ *   "text"   the table to look at first: of a prediction "steps"; of a training step the layers that take longest, with the
+ *            milliseconds of each in each role, and sums of the others, of all and of each role. The roles: "forward";
+ *            "recomputation", of what was not kept from the forward pass; "input_gradient", of what the layer reads of
+ *            others, and of its weights where one pass gives both; "weight_gradient"; "update", of weights and statistics
+ *   "steps"  a row for each step, as they run: the layers it computes, algorithm, the type of its numbers, the instruction of
+ *            its products as "vpdpbusd", or else the instructions that it is computed with as scnn_model_layer_precisions says
+ *            them, shape, time, the time by the model of costs that the algorithm was chosen by, GFLOP/s, share of the
+ *            machine's limit, bytes, GB/s, and of a training step the roles
+ *   "json"   the numbers: "steps", each with "layers", "pass" ("forward", "backward" or "update"; null in a prediction) and
+ *            "parts", what it does for each layer in each "role"; "layers", of which each has "roles"; and "roles". All have
+ *            "seconds", "predicted_seconds" (null where nothing was to be chosen), "operations", "bytes", "shortest_seconds"
+ *            (the limit), "gigaflops", "gigabytes_per_second" and "share_of_limit". The sum of the parts is the step, and the
+ *            sums of "steps", "layers" and "roles" are the same. Of a prediction "parts", "layers" and "roles" are empty. A
+ *            "dtype" is "float32", "bfloat16" or "int8"; "tile_operations_per_second", which is of bfloat16, is null where no
+ *            step computes by tiles, "integer_operations_per_second" where none computes int8 in vectors
+ *   "trace"  the fastest of the runs, with when each thread was at work on each step, for chrome://tracing and Perfetto
+ * A step's limit is the longer of the times that its arithmetic, on numbers of its type in tiles or in vectors, and its bytes
+ * take at the measured rates. A step of a training step that computes for several layers at once is all of the layer whose
+ * products it computes, or where there are none divided by the bytes that each would read and write alone. */
 scnn_status scnn_model_profile_text(scnn_model *model, const char *format, char *buffer, size_t capacity,
                                     size_t *length);
 

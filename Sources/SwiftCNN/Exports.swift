@@ -7,3 +7,4 @@
 @_exported import enum CNNCore.ElementType
 @_exported import struct CNNCore.ImportReport
 @_exported import enum CNNCore.TrainingMemory
+@_exported import enum CNNCore.TrainingRole

@@ -272,6 +272,14 @@ public func scnn_model_profile_training(
   }
 }
 
+@_cdecl("scnn_model_profile_synthetic") @implementation
+public func scnn_model_profile_synthetic(_ handle: OpaquePointer!, _ options: UnsafePointer<CChar>!) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try modelHandle(handle)
+    handle.profile = try handle.model.profile(ProfileOptions(json: SwiftCNNABI.options(options, "options")))
+  }
+}
+
 @_cdecl("scnn_model_profile_text") @implementation
 public func scnn_model_profile_text(
   _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,

@@ -91,13 +91,15 @@ static void test_texts(void) {
 /* ----------------------------------------------------------------------------------------------- looking at a model */
 
 static void test_profile(scnn_model *model) {
-  const char *const formats[] = {"text", "json", "trace"}, *const words[] = {"GFLOP/s", "\"layers\"", "traceEvents"};
+  const char *const formats[] = {"text", "steps", "json", "trace"},
+                     *const words[] = {"GFLOP/s", "GFLOP/s", "\"layers\"", "traceEvents"};
   char *text = NULL;
   scnn_tensor x = good_images();
   FAILS(SCNN_INVALID_STATE, scnn_model_profile_text(model, "text", NULL, 0, NULL));
   SAYS("scnn_model_profile");
+  OK(scnn_model_profile_synthetic(model, NULL));
   OK(scnn_model_profile(model, &x, 2));
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 4; i++) {
     TEXT(text, scnn_model_profile_text(model, formats[i], buffer, capacity, &length));
     CHECK(text && strstr(text, words[i]) && strstr(text, "bn1"));
     free(text);
@@ -111,7 +113,14 @@ static void test_training_profile(scnn_model *model) {
   OK(scnn_compile(model, "{\"optimizer\": \"adam\"}"));
   OK(scnn_model_profile_training(model, &x, &y, NULL, 2));
   TEXT(text, scnn_model_profile_text(model, "text", buffer, capacity, &length));
-  CHECK(text && strstr(text, "forward") && strstr(text, "backward") && strstr(text, "update"));
+  CHECK(text && strstr(text, "forward") && strstr(text, "weight gradient") && strstr(text, "update"));
+  free(text);
+  OK(scnn_model_profile_synthetic(model, "{\"training\": true, \"batch_size\": 3, \"repeats\": 1}"));
+  TEXT(text, scnn_model_profile_text(model, "steps", buffer, capacity, &length));
+  CHECK(text && strstr(text, "a training step on 3 images") && strstr(text, "input gradient"));
+  free(text);
+  TEXT(text, scnn_model_profile_text(model, "json", buffer, capacity, &length));
+  CHECK(text && strstr(text, "\"roles\":{\"forward\":{") && strstr(text, "\"role\":\"weight_gradient\""));
   free(text);
 }
 

@@ -142,6 +142,7 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile(model, NULL, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_training(model, NULL, NULL, NULL, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_text(model, NULL, NULL, 0, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_synthetic(NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_graph(model, NULL, NULL, 0, &length));
   REFUSES(scnn_model_graph(model, "dot", NULL, 100, &length));
   REFUSES(scnn_model_draw(model, NULL, NULL, 100, &length));

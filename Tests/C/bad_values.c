@@ -241,6 +241,14 @@ static void test_names(scnn_model *model) {
   FAILS(SCNN_UNKNOWN_NAME, scnn_predict(model, &x, 2, "no such tensor", output, BATCH * CLASSES));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile(model, &x, 0));
   SAYS("repeats");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_synthetic(model, "{\"batch_size\": 0}"));
+  SAYS("batch_size is 0");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_synthetic(model, "{\"repeats\": 0}"));
+  SAYS("repeats is 0");
+  FAILS(SCNN_UNKNOWN_NAME, scnn_model_profile_synthetic(model, "{\"batchsize\": 1}"));
+  SAYS("batch_size");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_profile_synthetic(model, "{\"training\": 1}"));
+  SAYS("training");
   OK(scnn_model_profile(model, &x, 1));
   FAILS(SCNN_UNKNOWN_NAME, scnn_model_profile_text(model, "tracer", NULL, 0, NULL));
   SAYS("trace");

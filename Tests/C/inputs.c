@@ -122,6 +122,7 @@ static void test_training(scnn_model *model) {
   CHECK(after < before);
   OK(scnn_model_profile(model, &x, 1));
   OK(scnn_model_profile_training(model, &x, &y, NULL, 1));
+  OK(scnn_model_profile_synthetic(model, "{\"training\": true, \"batch_size\": 2, \"repeats\": 1}"));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &inputs[0], &y, NULL, &loss, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_train_on_batch(model, &x, &x, NULL, &loss, 1));
   SAYS("y is a list of tensors");

@@ -78,7 +78,7 @@ struct OperationCase: Sendable, CustomTestStringConvertible {
       sum = try graph.addSingle(WeightedMean(), [product, weights], name: "sum")
     }
     let values = try differentiated.map { try #require(graph.value(named: $0.name)) }
-    var (result, gradients) = try graph.differentiating(sum, withRespectTo: values)
+    var (result, gradients, _) = try graph.differentiating(sum, withRespectTo: values)
     try result.addOutput("sum", sum)
     for (operand, gradient) in zip(differentiated, gradients) {
       try result.addOutput("gradient:\(operand.name)", try #require(gradient, "\(operand.name) has no gradient"))

@@ -52,7 +52,7 @@ import Testing
     let product = try graph.addSingle(Multiply(), [y, graph.addInput("dy", TensorType(.float32, [2, 5, 2]))])
     let weights = try graph.addInput("weights", TensorType(.float32, [2]))
     let sum = try graph.addSingle(WeightedMean(), [product, weights])
-    var (result, gradients) = try graph.differentiating(sum, withRespectTo: [x])
+    var (result, gradients, _) = try graph.differentiating(sum, withRespectTo: [x])
     try result.addOutput("y", y)
     try result.addOutput("dx", try #require(gradients[0]))
     let runner = try GraphRunner(result, threads: threads)

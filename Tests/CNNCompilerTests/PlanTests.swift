@@ -204,7 +204,7 @@ import Testing
       let loss = try #require(graph.outputs.first { $0.name == "loss" }?.value)
       let trainable = graph.parameters.filter(\.isTrainable).map(\.name)
       let values = try trainable.map { try #require(graph.value(named: $0)) }
-      var (result, gradients) = try graph.differentiating(loss, withRespectTo: values)
+      var (result, gradients, _) = try graph.differentiating(loss, withRespectTo: values)
       for (name, gradient) in zip(trainable, gradients) { try result.addOutput(name, try #require(gradient)) }
       try result.verify()
       return result

@@ -48,6 +48,29 @@ import Testing
     #expect(sums.map(\.name) == ["relu.gradient_sum"])
   }
 
+  @Test func eachAddedNodeSaysWhoseGradientItIsThereFor() throws {
+    let graph = try smallNetwork().trainingForm().addingLoss(Loss(.sparseCategoricalCrossEntropy, fromLogits: true))
+    let loss = try #require(graph.outputs.first { $0.name == "loss" }?.value)
+    let values = try graph.parameters.filter(\.isTrainable).map { try #require(graph.value(named: $0.name)) }
+    let result = try graph.differentiating(loss, withRespectTo: values)
+    #expect(Set(result.origins.keys) == Set(result.graph.nodes.dropFirst(graph.nodes.count).map(\.name)))
+    var ofParameters: Set<String> = [], ofInputs: Set<String> = []
+    for node in result.graph.nodes.dropFirst(graph.nodes.count) {
+      let origin = try #require(result.origins[node.name])
+      #expect(graph.value(named: origin.node) != nil, "\(origin)")
+      switch node.operation {
+      case is Convolution2DWeightGradient, is DenseWeightGradient: #expect(origin.isOfParameters, "\(node.name)")
+      case is Convolution2DInputGradient, is DenseInputGradient, is BatchNormalizationTrainingGradient, is Add:
+        #expect(!origin.isOfParameters, "\(node.name)")
+      default: break
+      }
+      if origin.isOfParameters { ofParameters.insert(origin.node) } else { ofInputs.insert(origin.node) }
+    }
+    #expect(ofParameters == ["conv", "fc"])
+    #expect(ofInputs.isSuperset(of: ["bn", "relu", "fc"]) && !ofInputs.contains("conv"))
+    #expect(result.origins["relu.gradient_sum"] == GradientOrigin(node: "relu", isOfParameters: false))
+  }
+
   @Test func aScalarThatDoesNotDependHasNoGradient() throws {
     var graph = Graph()
     let x = try graph.addInput("x", type([2, 2])), unused = try graph.addInput("unused", type([2, 2]))

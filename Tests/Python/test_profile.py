@@ -8,13 +8,17 @@ import swiftcnn
 from swiftcnn import layers, models
 
 
-@pytest.fixture(scope="module")
-def model():
+def made():
     inputs = layers.Input((16, 16, 3))
     x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv")(inputs)
     x = layers.ReLU(name="relu")(layers.BatchNormalization(name="bn")(x))
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return models.Model(inputs, layers.Dense(4, activation="softmax", name="dense")(x))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return made()
 
 
 @pytest.fixture
@@ -122,11 +126,77 @@ def test_the_profile_of_a_training_step_has_its_passes_and_changes_nothing(image
     passes = [step.pass_ for step in profile.steps]
     assert passes == sorted(passes, key=["forward", "backward", "update"].index)
     assert set(passes) == {"forward", "backward", "update"}
-    names = {name: step.pass_ for step in profile.steps for name in step.layers}
-    assert (names["conv1"], names["fc.gradient"], names["weights"]) == ("forward", "backward", "update")
-    assert "training step on 4 images" in str(profile) and " backward " in str(profile)
+    assert [step.name for step in profile.steps[-3:]] == ["gradients", "statistics", "weights"]
+    assert "training step on 4 images" in str(profile) and " weight gradient " in str(profile)
     assert profile.seconds == pytest.approx(sum(step.seconds for step in profile.steps))
     assert all(step.pass_ is None for step in model.profile(images, repeats=1).steps)
+
+
+ROLES = ["forward", "recomputation", "input_gradient", "weight_gradient", "update"]
+
+
+def sums(rows):
+    return [sum(getattr(row, field) for row in rows) for field in ("seconds", "operations", "bytes", "shortest_seconds")]
+
+
+def test_a_training_step_is_the_sum_of_its_layers_and_of_its_roles():
+    model = swiftcnn.create_model("resnet20", input_shape=(16, 16, 3), classes=4)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    profile = model.profile(training=True, batch_size=5, repeats=1)
+    assert (profile.images, profile.repeats) == (5, 1)
+    whole = sums(profile.steps)
+    assert sums(profile.layers) == pytest.approx(whole) and sums(profile.roles.values()) == pytest.approx(whole)
+    assert sums(part for step in profile.steps for part in step.parts) == pytest.approx(whole)
+    assert whole[0] == pytest.approx(profile.seconds)
+    assert set(profile.roles) <= set(ROLES) and {"forward", "update"} <= set(profile.roles)
+    assert [layer.seconds for layer in profile.layers] == sorted((layer.seconds for layer in profile.layers), reverse=True)
+    for layer in profile.layers:
+        assert sums(layer.roles.values()) == pytest.approx(sums([layer]))
+        assert layer.share_of_limit == pytest.approx(layer.shortest_seconds / layer.seconds)
+    rows = {layer.name: layer for layer in profile.layers}
+    assert list(rows["layer1.0.conv1"].roles) == ["forward", "input_gradient", "weight_gradient", "update"]
+    assert list(rows["conv1"].roles) == ["forward", "weight_gradient", "update"]
+    assert rows["bn1 + relu"].layers == ("bn1", "relu")
+    lines = str(profile).splitlines()
+    assert any(line.endswith(f"  {profile.layers[0].name}") for line in lines)
+    total = next(line for line in lines if line.endswith("  weight gradient"))
+    assert total.split()[0] == f"{profile.roles['weight_gradient'].seconds * 1e3:.3f}"
+    assert "  role " in profile.step_table and profile.step_table != str(profile)
+
+
+def test_without_images_the_profile_is_of_random_ones():
+    model = made()
+    assert model.profile(repeats=1).images <= 32 and model.profile(repeats=1).layers == []
+    with pytest.raises(RuntimeError, match="compile"):
+        model.profile(training=True)
+    # Targets are still to decide which loss it is, and may decide after it.
+    model.compile("sgd", "crossentropy")
+    before = model.get_weights()
+    assert model.profile(training=True, repeats=1).images == 32
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    model.fit(np.zeros((4, *model.input_shape[1:]), np.float32), np.eye(model.output_shape[1])[[0, 1, 2, 0]], verbose=0)
+    assert type(model.loss).__name__ == "CategoricalCrossentropy"
+
+
+def test_data_that_is_half_there_is_an_error(images):
+    model = made()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="training=True needs y"):
+        model.profile(images, training=True)
+    with pytest.raises(ValueError, match="y is given without x"):
+        model.profile(y=[0, 1, 2, 3], training=True)
+    with pytest.raises(ValueError, match="sample_weight is given without x"):
+        model.profile(training=True, sample_weight=[1])
+    with pytest.raises(TypeError, match="training must be True or False"):
+        model.profile(training=1)
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="batch_size must be at least 1"):
+            model.profile(training=True, batch_size=wrong)
+    any_size = swiftcnn.create_model("resnet20", input_shape=(None, None, 3), classes=4)
+    with pytest.raises(RuntimeError, match="any, any, 3"):
+        any_size.profile()
+    with pytest.raises(ValueError, match="not built yet"):
+        models.Sequential([layers.Dense(3)]).profile()
 
 
 def test_the_profile_of_a_training_step_takes_weights_and_a_batch_size(model, images):

@@ -99,7 +99,9 @@ public enum Compiler {
     if let target {
       let library = KernelLibrary(target)
       let graph = try makeGraph(CodeGeneration(library: library, workers: workers, precision: precision))
-      if library.isUsable(workers: workers) { return try Plan(placed: graph, workers, preparing: isKept) }
+      if library.isUsable(workers: workers) {
+        return try Plan(placed: graph, workers, isGenerated: true, preparing: isKept)
+      }
     }
     return try Plan(
       placed: makeGraph(CodeGeneration(library: nil, workers: workers, precision: precision)), workers,
@@ -142,7 +144,7 @@ public enum Compiler {
   public static func trainingGraph(
     _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss
   ) throws(CNNError) -> Graph {
-    try run(trainingPasses(inputs, normalization, loss, for: nil), on: network)
+    try run(trainingPasses(inputs, normalization, loss, isGenerated: false), on: network)
   }
 
   /// The same, placed.
@@ -150,7 +152,7 @@ public enum Compiler {
     _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss,
     memory: TrainingMemory = .normal, generation: CodeGeneration
   ) throws(CNNError) -> Graph {
-    var passes = trainingPasses(inputs, normalization, loss, for: generation.library?.target)
+    var passes = trainingPasses(inputs, normalization, loss, isGenerated: generation.library != nil)
     passes += [
       Pass("place") { graph throws(CNNError) in try graph.placed(generation) },
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
@@ -173,7 +175,27 @@ public enum Compiler {
   }
 
   private static func trainingPasses(
-    _ inputs: [TensorType], _ normalization: PixelNormalization, _ loss: any TrainingLoss, for target: CodeTarget?
+    _ inputs: [TensorType], _ normalization: PixelNormalization, _ loss: any TrainingLoss, isGenerated: Bool
+  ) -> [Pass] {
+    lossPasses(inputs, normalization, loss, isGenerated: isGenerated) + [
+      Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients().graph },
+      Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+    ]
+  }
+
+  /// The graph of one training step before it is placed, as `plan` was made of it; without the gradients, and with them.
+  static func trainingSource(
+    of plan: Plan, _ network: Graph, _ inputs: [TensorType], _ normalization: PixelNormalization,
+    _ loss: any TrainingLoss
+  ) throws(CNNError) -> (forward: Graph, whole: Graph, origins: [String: GradientOrigin]) {
+    let forward = try run(lossPasses(inputs, normalization, loss, isGenerated: plan.isGenerated), on: network)
+    let (whole, origins) = try forward.addingParameterGradients()
+    return (forward, whole, origins)
+  }
+
+  /// Up to the loss, whose gradients follow.
+  private static func lossPasses(
+    _ inputs: [TensorType], _ normalization: PixelNormalization, _ loss: any TrainingLoss, isGenerated: Bool
   ) -> [Pass] {
     var passes = [
       Pass("bind inputs") { graph throws(CNNError) in try graph.binding(inputs, normalization) },
@@ -182,7 +204,7 @@ public enum Compiler {
       Pass("add regularization") { graph throws(CNNError) in try graph.addingRegularization() },
       Pass("fuse softmax into loss") { graph throws(CNNError) in try graph.fusingSoftmaxIntoLoss() },
     ]
-    if target != nil {
+    if isGenerated {
       passes += [
         // What is left of these after "training form" is frozen.
         Pass("fold normalization") { graph throws(CNNError) in
@@ -195,11 +217,9 @@ public enum Compiler {
       // Before differentiation, so that one gradient rule covers the fused operation.
       Pass("fuse normalization") { graph throws(CNNError) in
         try graph.fusingNormalization {
-          $0.function == .relu || target != nil && VectorActivation($0) != nil && (2...4).contains($1.rank)
+          $0.function == .relu || isGenerated && VectorActivation($0) != nil && (2...4).contains($1.rank)
         }
-      },
-      Pass("differentiate") { graph throws(CNNError) in try graph.addingParameterGradients() },
-      Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
+      }
     ]
   }
 
@@ -260,15 +280,15 @@ extension Graph {
   }
 
   /// Adds the gradients of the last output, the loss, as outputs.
-  fileprivate func addingParameterGradients() throws(CNNError) -> Graph {
+  fileprivate func addingParameterGradients() throws(CNNError) -> (graph: Graph, origins: [String: GradientOrigin]) {
     guard let loss = outputs.last else {
       throw CNNError(.internalFault, "there is no loss to differentiate")
     }
     let trainable = trainableParameters
-    var (graph, gradients) = try differentiating(loss.value, withRespectTo: trainable.map(\.value))
+    var (graph, gradients, origins) = try differentiating(loss.value, withRespectTo: trainable.map(\.value))
     for (parameter, gradient) in zip(trainable, gradients) {
       if let gradient { try graph.addOutput(Compiler.gradientName(parameter.name), gradient) }
     }
-    return graph
+    return (graph, origins)
   }
 }

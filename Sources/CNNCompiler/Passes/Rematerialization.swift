@@ -37,11 +37,13 @@ extension Graph {
       if let known = again[value], isLasting[value.index] || position - known.position < Self.longestWait {
         return known.value
       }
-      guard !isKept[value.index], let (operation, operands) = recomputation(of: value) else {
+      guard !isKept[value.index], let (recomputed, operands) = recomputation(of: value) else {
         return try rewriter.image(of: value)
       }
       var images: [Value] = []
       for operand in operands { images.append(try image(operand)) }
+      var operation = recomputed
+      operation.again = name(of: value)
       let result = try rewriter.result.addSingle(
         operation, images, name: rewriter.result.uniqueName("\(name(of: value)).again"))
       again[value] = (result, rewriter.result.nodes.count)
@@ -69,7 +71,7 @@ extension Graph {
   }
 
   /// What computes a value again, and from what; nil where it cannot be.
-  func recomputation(of value: Value) -> (operation: any Operation, operands: [Value])? {
+  func recomputation(of value: Value) -> (operation: Placed, operands: [Value])? {
     guard case .node(let position, let index) = definition(of: value) else { return nil }
     return nodes[position].recomputation(of: index)
   }

@@ -15,9 +15,17 @@ extension Graph {
 /// Several steps that are made in common passes.
 struct FusedStreams: CompiledOperation {
   static let name = "streams"
-  /// The names of the nodes that they were.
-  let members: [String]
+  /// The nodes that they were.
+  let members: [Member]
   let types: [TensorType]
+
+  struct Member {
+    let name: String
+    /// As `Placed.again`.
+    let again: String?
+
+    init(_ node: Node) { (name, again) = (node.name, (node.operation as? Placed)?.again) }
+  }
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] { types }
 }
@@ -29,7 +37,7 @@ private struct StreamFusion {
     var name: String
     var operation: any Operation
     var operands, results: [Value]
-    var members: [String]
+    var members: [FusedStreams.Member]
 
     var placed: Placed? { operation as? Placed }
     var stream: StreamStep? { placed?.lowered.stream }
@@ -51,7 +59,9 @@ private struct StreamFusion {
   init(_ source: Graph, _ target: CodeTarget) {
     (self.source, self.target) = (source, target)
     items = source.nodes.map {
-      Item(name: $0.name, operation: $0.operation, operands: $0.operands, results: $0.results, members: [$0.name])
+      Item(
+        name: $0.name, operation: $0.operation, operands: $0.operands, results: $0.results,
+        members: [FusedStreams.Member($0)])
     }
     isKept = Set(source.outputs.map(\.value) + source.updates.map(\.value))
     findReaders()

@@ -22,6 +22,8 @@ struct Placed: CompiledOperation, MemoryOperation {
   let operandTypes, types: [TensorType]
   let lowered: LoweredOperation
   var recomputation = Recomputation.never
+  /// The name of the node whose result this one computes once more; nil where it is computed for the first time.
+  var again: String?
 
   var kind: String { operation.kind }
 
@@ -35,7 +37,7 @@ struct Placed: CompiledOperation, MemoryOperation {
   func with(lowered: LoweredOperation) -> Placed {
     Placed(
       operation: operation, implementation: implementation, operandTypes: operandTypes, types: types, lowered: lowered,
-      recomputation: recomputation)
+      recomputation: recomputation, again: again)
   }
 
   func resultTypes(_ operands: [TensorType]) throws(CNNError) -> [TensorType] {
@@ -69,7 +71,7 @@ indirect enum Recomputation: Sendable {
 
 extension Node {
   /// What computes a result again, and from what; nil where it cannot be.
-  func recomputation(of result: Int) -> (operation: any Operation, operands: [Value])? {
+  func recomputation(of result: Int) -> (operation: Placed, operands: [Value])? {
     guard let placed = operation as? Placed, result == 0 else { return nil }
     switch placed.recomputation {
     case .never: return nil

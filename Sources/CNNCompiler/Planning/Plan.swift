@@ -25,6 +25,8 @@ public final class Plan: Sendable {
   /// Which outputs are gradients, each with the position of its parameter.
   let gradientOutputs: [(output: Int, position: Int)]
   let usesOpenBLAS: Bool
+  /// Whether it was made for generated kernels, whatever it has of them.
+  let isGenerated: Bool
 
   /// The names of the steps of a run and what each has to do.
   public var stepCosts: [(name: String, cost: StepCost)] {
@@ -44,9 +46,10 @@ public final class Plan: Sendable {
 
   /// Gives every tensor of a placed graph its place.
   init(
-    placed graph: Graph, _ workers: Workers, preparing isKept: (Parameter) -> Bool = { _ in true }
+    placed graph: Graph, _ workers: Workers, isGenerated: Bool = false,
+    preparing isKept: (Parameter) -> Bool = { _ in true }
   ) throws(CNNError) {
-    (self.graph, self.workers) = (graph, workers)
+    (self.graph, self.workers, self.isGenerated) = (graph, workers, isGenerated)
     let updated = Set(graph.updates.map(\.parameter))
     preparedParameters = graph.parameters.indices.filter { isKept(graph.parameters[$0]) && !updated.contains($0) }
     var memory = try MemoryAssignment(graph, preparedParameters: preparedParameters)

@@ -96,7 +96,7 @@ public struct RoundingComparison: Sendable {
       }
       roundings.append((parameter.name, exact, own))
     }
-    let differentiated: (graph: Graph, gradients: [Value?])
+    let differentiated: (graph: Graph, gradients: [Value?], origins: [String: GradientOrigin])
     do throws(CNNError) {
       differentiated = try both.differentiating(distance, withRespectTo: roundings.map(\.rounded))
     } catch {

@@ -26,6 +26,7 @@ package enum Description {
       "quantization": options(QuantizationOptions()),
       "quantization_aware": options(QuantizationAwareOptions()),
       "drawing": options(DrawingOptions()),
+      "profile": options(ProfileOptions()),
       "picture_operations": .strings(PictureOperation.allCases.map(\.rawValue)),
     ]
   }

@@ -60,12 +60,14 @@ extension Model {
       try withTrainingContext(x, y, state) { (context) throws(CNNError) in
         if state.lastStep === context { state.lastStep = nil }
         let plan = context.plan
-        let layers = try Compiler.layers(of: plan, network: network)
-        let forward = plan.graph.forwardNodes
-        rows = zip(layers, plan.stepCosts).map { layers, step in
-          ProfileRow(layers, step.cost, pass: forward.contains(step.name) ? .forward : .backward)
+        let parts = try TrainingParts(
+          of: plan, network: network, inputs: x.types(), normalization: pixelNormalization,
+          loss: state.settings.lossOperation(for: network))
+        rows = zip(parts.ofSteps, plan.stepCosts).map { parts, step in
+          ProfileRow(parts.flatMap(\.layers).withoutRepetitions, step.cost, parts)
         }
-        rows += ProfileRow.updates(optimizer, parameters, trained: context.gradients, of: plan.graph)
+        rows += ProfileRow.updates(
+          optimizer, parameters, trained: context.gradients.map(\.position), of: plan.graph, parts)
         var step = 0
         try context.measure(parameters: parameters, inputs: x.bases + [y.base, weights], repeats: repeats) { run in
           let gradients = context.gradients
@@ -98,12 +100,17 @@ extension Model {
   ) throws(CNNError) -> Profile {
     let limits = try MachineLimits.measured(threads: Threads.count, of: Set(rows.map(\.unit)))
     let steps = zip(rows, measurement.medians).map { row, median in
-      Profile.Step(
-        pass: row.pass, layers: row.layers, algorithm: row.algorithm, element: row.element,
-        instruction: row.instruction, shape: row.shape, seconds: Double(max(median, 1)) * 1e-9,
-        predictedSeconds: limits.seconds(cycles: row.cycles), operations: row.operations, byteCount: row.byteCount,
+      let figures = Profile.Figures(
+        seconds: Double(max(median, 1)) * 1e-9, predictedSeconds: limits.seconds(cycles: row.cycles),
+        operations: row.operations, byteCount: row.byteCount,
         shortestSeconds: limits.seconds(
           operations: Int(Double(row.operations) / row.rate), by: row.unit, byteCount: row.byteCount))
+      return Profile.Step(
+        layers: row.layers, algorithm: row.algorithm, element: row.element, instruction: row.instruction,
+        shape: row.shape, figures: figures,
+        parts: zip(row.parts, figures.divided(by: row.parts.map(\.share))).map { part, figures in
+          Profile.Part(layers: part.layers, role: part.role, figures: figures)
+        })
     }
     return Profile(
       model: name, imageCount: images, threadCount: Threads.count, precision: precision, repeats: measurement.count,
@@ -116,7 +123,6 @@ extension Model {
 
 /// What a row of a profile says beside the time.
 private struct ProfileRow {
-  let pass: Profile.Pass?
   let layers: [String]
   let algorithm, instruction, shape: String
   var element = ElementType.float32
@@ -125,37 +131,57 @@ private struct ProfileRow {
   let byteCount: Int
   /// Of each worker, as placement expected; 0 where nothing was expected.
   var cycles = 0.0
+  /// Of a training step, for which layers it is.
+  let parts: [StepPart]
 
-  init(_ layers: [String], _ cost: StepCost, pass: Profile.Pass? = nil) {
-    (self.pass, self.layers, algorithm, shape) = (pass, layers, cost.algorithm, cost.shape)
+  init(_ layers: [String], _ cost: StepCost, _ parts: [StepPart] = []) {
+    (self.layers, self.parts, algorithm, shape) = (layers, parts, cost.algorithm, cost.shape)
     (element, instruction, unit, rate) = (cost.element, cost.productInstruction, cost.unit, cost.rate)
     (operations, byteCount, cycles) = (cost.operations, cost.byteCount, cost.cycles)
   }
 
-  private init(update layer: String, _ algorithm: String, elements: Int, floats: Int) {
-    (pass, layers, self.algorithm, shape, byteCount) = (.update, [layer], algorithm, "\(elements)", floats * 4)
+  /// A pass over parameters of all layers.
+  /// - Parameter floats: how many are read and written for each parameter.
+  private init(
+    update name: String, _ algorithm: String, elements: Int, floats: [(parameter: String, count: Int)],
+    _ training: TrainingParts
+  ) {
+    let count = floats.reduce(0) { $0 + $1.count }
+    (self.layers, self.algorithm, shape, byteCount) = ([name], algorithm, "\(elements)", count * 4)
     instruction = "portable"
+    let layers = floats.map { training.layers(ofParameter: $0.parameter) }
+    let counts = Dictionary(zip(layers, floats.map(\.count)), uniquingKeysWith: +)
+    parts =
+      count == 0
+      ? [StepPart(layers: [name], role: .update, share: 1)]
+      : layers.withoutRepetitions.map { layer in
+        StepPart(layers: layer, role: .update, share: Double(counts[layer] ?? 0) / Double(count))
+      }
   }
 
   /// What follows on the backward pass, in the order of a training step.
   static func updates(
-    _ optimizer: Optimizer, _ parameters: ParameterStorage,
-    trained gradients: [(position: Int, values: UnsafeBufferPointer<Float>)], of graph: Graph
+    _ optimizer: Optimizer, _ parameters: ParameterStorage, trained: [Int], of graph: Graph, _ training: TrainingParts
   ) -> [ProfileRow] {
-    let trained = gradients.reduce(0) { $0 + $1.values.count }
-    let all = parameters.parameters.indices.reduce(0) { $0 + parameters.values(at: $1).count }
-    let statistics = graph.updates.reduce(0) { $0 + graph.type(of: $1.value).count }
+    func name(_ position: Int) -> String { parameters.parameters[position].name }
+    func count(_ position: Int) -> Int { parameters.values(at: position).count }
+    let elements = trained.reduce(0) { $0 + count($1) }
+    let statistics = graph.updates.map { ($0.parameter, graph.type(of: $0.value).count) }
     // A weight and each slot are read and written, a gradient is read; sums of gradients are made, measured and cleared.
-    let touched =
-      trained * (3 + 2 * optimizer.slots.count) + (optimizer.average == nil ? 0 : 2 * all)
-      + (optimizer.gradientSums == nil ? 0 : 5 * trained)
+    let touched = 3 + 2 * optimizer.slots.count + (optimizer.gradientSums == nil ? 0 : 5)
+    let averaged = optimizer.average == nil ? [] : Array(parameters.parameters.indices)
     let names =
       [optimizer.settings.name] + (optimizer.average == nil ? [] : ["average"])
       + (optimizer.gradientSums == nil ? [] : ["accumulation"])
     return [
-      ProfileRow(update: "gradients", "norm", elements: trained, floats: trained),
-      ProfileRow(update: "statistics", "copy", elements: statistics, floats: 2 * statistics),
-      ProfileRow(update: "weights", names.joined(separator: ", "), elements: trained, floats: touched),
+      ProfileRow(
+        update: "gradients", "norm", elements: elements, floats: trained.map { (name($0), count($0)) }, training),
+      ProfileRow(
+        update: "statistics", "copy", elements: statistics.reduce(0) { $0 + $1.1 },
+        floats: statistics.map { (name($0), 2 * $1) }, training),
+      ProfileRow(
+        update: "weights", names.joined(separator: ", "), elements: elements,
+        floats: trained.map { (name($0), touched * count($0)) } + averaged.map { (name($0), 2 * count($0)) }, training),
     ]
   }
 }
@@ -180,19 +206,5 @@ private struct Measurements {
       let sorted = times.map { $0[step] }.sorted()
       return sorted[sorted.count / 2]
     }
-  }
-}
-
-extension Graph {
-  /// The names of the nodes that the prediction, the loss and the new statistics depend on. All others of a training
-  /// graph depend on the loss's gradient, or are there for it.
-  fileprivate var forwardNodes: Set<String> {
-    var waiting = outputs.prefix(2).map(\.value) + updates.map(\.value)
-    var found: Set<String> = []
-    while let value = waiting.popLast() {
-      guard case .node(let position, _) = definition(of: value) else { continue }
-      if found.insert(nodes[position].name).inserted { waiting += nodes[position].operands }
-    }
-    return found
   }
 }

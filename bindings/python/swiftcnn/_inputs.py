@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 from . import _arrays, _batches, losses
@@ -94,6 +95,21 @@ class Fed(Compiled):
                 is_label = targets.ndim < len(output) or (targets.shape[-1] == 1 and output[-1] > 1)
                 self._given = self._given._replace(loss=losses.fitting(self._given.loss, is_label, output[-1]))
             self._apply_compile_settings()
+
+    @contextmanager
+    def _settled_for_now(self) -> Iterator[None]:
+        """Compiled as long as this takes, whichever loss targets that are still to come will decide on."""
+        self._measured_names()
+        given = self._given
+        if not given.is_due or given.loss is None:
+            yield
+            return
+        self._given = given._replace(loss=losses.fitting(given.loss, True, self._handle.tensor_shape(None)[-1]))
+        try:
+            self._apply_compile_settings()
+            yield
+        finally:
+            self._take_settings(given)
 
     def _fed(
         self,

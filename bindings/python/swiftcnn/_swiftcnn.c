@@ -1077,6 +1077,14 @@ static PyObject *model_profile_training(PyObject *self, PyObject *args) {
   return none_or_raise(status);
 }
 
+static PyObject *model_profile_synthetic(PyObject *self, PyObject *args) {
+  const char *options;
+  if (!PyArg_ParseTuple(args, "s:profile_synthetic", &options)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_profile_synthetic(model_of(self), options));
+  return none_or_raise(status);
+}
+
 static PyObject *model_compile(PyObject *self, PyObject *args) {
   const char *settings;
   if (!PyArg_ParseTuple(args, "s:compile", &settings)) return NULL;
@@ -1998,6 +2006,7 @@ static PyMethodDef model_methods[] = {
     {"feature_maps", model_feature_maps, METH_NOARGS, "feature_maps() -> str, JSON"},
     {"profile", model_profile, METH_VARARGS, "profile(x, repeats)"},
     {"profile_training", model_profile_training, METH_VARARGS, "profile_training(x, y, sample_weight, repeats)"},
+    {"profile_synthetic", model_profile_synthetic, METH_VARARGS, "profile_synthetic(options)"},
     {"profile_text", model_profile_text, METH_VARARGS, "profile_text(format) -> str"},
     {"graph", model_graph, METH_VARARGS, "graph(format) -> str"},
     {"draw", model_draw, METH_VARARGS, "draw(options) -> str, SVG"},

@@ -835,7 +835,7 @@ class TensorBoard(WithOptions, Callback):
     write_images: bool = only(False, advice="histograms, by histogram_freq, are")
     write_steps_per_second: bool = False
     update_freq: str | int = "epoch"
-    profile_batch: int = only(0, advice="model.profile(x, y) measures it")
+    profile_batch: int = only(0, advice="model.profile(training=True) measures it")
     embeddings_freq: int = only(0)
     embeddings_metadata: None = only(None)
 

@@ -8,16 +8,19 @@ from .model import Model
 from .nodes import Node
 from .parameters import Parameter
 from .precision import LayerPrecision
-from .profile import Profile, Step
+from .profile import Figures, LayerFigures, Part, Profile, Step
 from .sequential import Sequential
 from .weights import WeightsReport
 
 __all__ = [
     "EfficientNet",
+    "Figures",
+    "LayerFigures",
     "LayerPrecision",
     "Model",
     "Node",
     "Parameter",
+    "Part",
     "Profile",
     "Sequential",
     "Step",

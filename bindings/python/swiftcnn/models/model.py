@@ -9,6 +9,7 @@ import os
 import pickle
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy as np
@@ -527,34 +528,48 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
     def profile(
         self,
-        x: Any,
+        x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
         repeats: int = 10,
         *,
+        training: bool = False,
         sample_weight: Any = None,
     ) -> Profile:
-        """Times the steps of a prediction, or with ``y`` those of a training step: its forward and backward pass and
-        what the optimizer does. ``print`` the result for a table with a row for each step.
+        """Times the steps of a prediction, or with ``training=True`` or ``y`` those of a training step: its forward and
+        backward pass and what the optimizer does. ``print`` the result for a table: of a prediction with a row for each
+        step, of a training step with a row for each layer and a column for each role, and sums of these.
 
         Trains nothing: weights and optimizer are copied for it. After the profile of a training step ``get_gradient``
         has to wait for the next step. The first profile of a process also measures, in about a quarter of a second,
         what the machine can do at most.
 
         Args:
-            x: images (N, height, width, channels).
-            y: their targets; None profiles a prediction.
-            batch_size: how many of them are the batch; None is all. Of more than a prediction computes at once (what
-                fits into the caches), those that are computed first are measured.
+            x: images (N, height, width, channels); None: random numbers of the size that the model takes, and
+                targets that its loss takes.
+            y: their targets.
+            batch_size: how many of them are the batch; None is all, and 32 where there are none. Of more than a
+                prediction computes at once (what fits into the caches), those that are computed first are measured.
             repeats: how often it is measured; the times are medians.
+            training: whether a training step is measured; with ``x`` it needs ``y``, and with ``y`` it is in any case.
             sample_weight: (N,), with ``y``.
 
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
-            RuntimeError: there is a ``y`` and the model is not compiled.
+            RuntimeError: it is a training step and the model is not compiled, or there is no ``x`` and the size of
+                the model's images varies.
         """
         count = integer(repeats, "repeats", minimum=1)
         size = None if batch_size is None else integer(batch_size, "batch_size", minimum=1)
+        trains = boolean(training, "training")
+        if x is None:
+            if y is not None:
+                raise ValueError("y is given without x; give both, or neither for random numbers")
+            if sample_weight is not None:
+                raise ValueError("sample_weight is given without x and y")
+            return self._synthetic_profile(trains, size, count)
+        if y is None and trains:
+            raise ValueError("training=True needs y for x; give both, or neither for random numbers")
         if y is not None:
             self._measured_names()
             self._settle(x, y)
@@ -567,6 +582,11 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         images = self._images(x)
         part = images if size is None else _arrays.part_of(images, slice(size))
         return measured(self._handle, lambda: self._handle.profile(part, count))
+
+    def _synthetic_profile(self, training: bool, size: int | None, count: int) -> Profile:
+        options = {"training": training, "repeats": count} | ({} if size is None else {"batch_size": size})
+        with self._settled_for_now() if training else nullcontext():
+            return measured(self._handle, lambda: self._handle.profile_synthetic(json.dumps(options)))
 
     def quantization_report(self, x: Any = None, reference: Model | None = None) -> QuantizationReport:
         """What a model that ``quantize`` has made computes in integers: for each step its levels, the noise of
