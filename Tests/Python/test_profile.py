@@ -135,8 +135,11 @@ def test_the_profile_of_a_training_step_has_its_passes_and_changes_nothing(image
 ROLES = ["forward", "recomputation", "input_gradient", "weight_gradient", "update"]
 
 
+FIELDS = ["seconds", "operations", "bytes", "shortest_seconds"]
+
+
 def sums(rows):
-    return [sum(getattr(row, field) for row in rows) for field in ("seconds", "operations", "bytes", "shortest_seconds")]
+    return [sum(getattr(row, field) for row in rows) for field in FIELDS]
 
 
 def test_a_training_step_is_the_sum_of_its_layers_and_of_its_roles():
@@ -149,7 +152,8 @@ def test_a_training_step_is_the_sum_of_its_layers_and_of_its_roles():
     assert sums([part for step in profile.steps for part in step.parts]) == pytest.approx(whole)
     assert whole[0] == pytest.approx(profile.seconds)
     assert set(profile.roles) <= set(ROLES) and {"forward", "update"} <= set(profile.roles)
-    assert [layer.seconds for layer in profile.layers] == sorted((layer.seconds for layer in profile.layers), reverse=True)
+    seconds = [layer.seconds for layer in profile.layers]
+    assert seconds == sorted(seconds, reverse=True)
     for layer in profile.layers:
         assert sums(layer.roles.values()) == pytest.approx(sums([layer]))
         assert layer.share_of_limit == pytest.approx(layer.shortest_seconds / layer.seconds)
