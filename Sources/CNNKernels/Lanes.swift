@@ -66,6 +66,14 @@ private func roots(of x: SIMD16<Float>) -> SIMD16<Float> {
   return result
 }
 
+extension SIMD16<Float> {
+  /// Sixteen numbers of bfloat16.
+  static func widening(_ pointer: UnsafeRawPointer) -> Self {
+    let upper = SIMD16<UInt32>(truncatingIfNeeded: pointer.loadUnaligned(as: SIMD16<UInt16>.self)) &<< 16
+    return unsafeBitCast(upper, to: Self.self)
+  }
+}
+
 extension SIMD16<Float>: Lanes {
   @inline(__always) func limited(to limit: Float) -> Self {
     replacing(with: limit, where: self .> limit).replacing(with: -limit, where: self .< -limit)

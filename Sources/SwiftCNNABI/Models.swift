@@ -398,7 +398,7 @@ public func scnn_model_set_normalization(
 
 @_cdecl("scnn_model_set_precision") @implementation
 public func scnn_model_set_precision(_ handle: OpaquePointer!, _ dtype: UnsafePointer<CChar>!) -> scnn_status {
-  call { () throws(CNNError) in try model(handle).setPrecision(Precision(named: text(dtype, "dtype"))) }
+  call { () throws(CNNError) in try model(handle).setPrecision(PrecisionPolicy(named: text(dtype, "dtype"))) }
 }
 
 @_cdecl("scnn_model_get_precision") @implementation

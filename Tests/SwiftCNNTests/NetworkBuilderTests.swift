@@ -60,7 +60,7 @@ import Testing
     var network = NetworkBuilder()
     let input = try network.builder.input("image", shape: [6, 6, 2])
     let output = try network.apply(model, to: input)
-    for precision in Precision.allCases {
+    for precision in PrecisionPolicy.allCases {
       #expect(
         try Model(network, output: output, options: CustomModelOptions(precision: precision)).precision == precision)
     }

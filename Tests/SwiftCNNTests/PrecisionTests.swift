@@ -13,7 +13,7 @@ import Testing
     path = directory.file("model.safetensors")
   }
 
-  private func model(_ precision: Precision = .bfloat16) throws -> Model {
+  private func model(_ precision: PrecisionPolicy = .bfloat16) throws -> Model {
     let model = try Model(randomNetwork(), name: "random")
     model.setPrecision(precision)
     return model
@@ -75,13 +75,13 @@ import Testing
   }
 
   @Test func everyLayerSaysWhatItIsComputedInAndWhyNotInWhatWasAskedFor() throws {
-    for asked in Precision.allCases {
+    for asked in PrecisionPolicy.allCases {
       let model = try Model("resnet20", options: ModelOptions(inputShape: [8, 8, 3], classes: 4, precision: asked))
       let rows = try model.layerPrecisions()
       #expect(Set(rows.map(\.layer)).isSuperset(of: model.tensorNames))
       #expect(Set(rows.map(\.layer)).count == rows.count)
       for row in rows {
-        #expect((row.element == asked.element) == row.reason.isEmpty, "\(row)")
+        #expect((row.element == asked.prediction.element) == row.reason.isEmpty, "\(row)")
         #expect(!row.instruction.isEmpty)
       }
     }
@@ -127,7 +127,7 @@ import Testing
   @Test func trainingDoesNotDependOnIt() throws {
     let data = try imageData(4)
     var bits: [[UInt32]] = []
-    for precision in Precision.allCases {
+    for precision in PrecisionPolicy.allCases {
       let model = try model(precision)
       try model.compile(#"{"optimizer": "adam"}"#)
       _ = try model.trainOnBatch(data.x.view, data.y.view)

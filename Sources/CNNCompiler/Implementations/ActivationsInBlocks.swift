@@ -27,17 +27,15 @@ struct ActivationInBlocks: Implementation {
       return
     }
     let type = try placement.storedResult(of: candidate)
-    guard let tensor = placement.imageType(images[0]).blocks else { return }
+    guard let tensor = type.blocks else { return }
     try placement.add(
       candidate, images, results: [type], recomputation: .again(isCheap: true),
-      LoweredOperation(
-        cost: StepCost(of: tensor), stream: .activation(code, tensor, result: type.element)))
+      LoweredOperation(cost: StepCost(of: tensor), stream: .activation(code, tensor)))
   }
 
-  /// Where the result is stored so.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
     guard let activation = node.operation as? Activation, VectorActivation(activation) != nil else { return false }
-    return placement.storedElement(of: node.results[0]) == .bfloat16
+    return placement.storesBFloat16(anyOf: node)
   }
 }
 
@@ -45,29 +43,33 @@ struct ActivationInBlocks: Implementation {
 struct ActivationGradientInBlocks: Implementation {
   let name = "stream"
 
+  let takesEitherElement = true
+
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let operands = candidate.node.operands
     guard let gradient = candidate.node.operation as? ActivationGradient, VectorActivation(gradient.activation) != nil
     else { return .refused("there is no code for the function") }
-    guard let type = placement.typeInBlocks(operands[0]) else {
-      return .rowMajor()
-    }
-    return .offered(
-      Offer(
-        reads: operands.map { Offer.Read(value: $0, type: type) },
-        cycles: CycleModel.pass(3 * type.byteCount, placement.workers)))
+    guard placement.isInBlocks(operands[0]) else { return .rowMajor() }
+    guard let reads = try placement.storedReads(operands) else { return .withoutBlocks("an operand") }
+    return .offered(try placement.pass(reads, results: [placement.storedResult(of: candidate)]))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let operation = candidate.node.operation as? ActivationGradient,
       let code = VectorActivation(operation.activation)
     else { return }
-    let type = try placement.blockedResult(of: candidate)
+    let type = try placement.storedResult(of: candidate)
     guard let tensor = type.blocks else { return }
     try placement.add(
       candidate, images, results: [type],
       LoweredOperation(cost: StepCost(of: tensor), stream: .activationGradient(code, tensor)))
+  }
+
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    guard let gradient = node.operation as? ActivationGradient, VectorActivation(gradient.activation) != nil
+    else { return false }
+    return placement.storesBFloat16(anyOf: node)
   }
 }
 

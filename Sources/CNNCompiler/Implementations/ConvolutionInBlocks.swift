@@ -142,8 +142,15 @@ func filterRefusal(_ node: Node) -> String? {
 /// Why products of bfloat16 are not used for a node, whatever computes them; nil where they may be. There is little to gain,
 /// and what scales whole channels had better be exact.
 func bfloat16Refusal(_ node: Node, _ geometry: ConvolutionGeometry) -> String? {
-  node.operation is Convolution2D && geometry.inputHeight * geometry.inputWidth == 1
+  !node.isDense && geometry.inputHeight * geometry.inputWidth == 1
     ? "convolutions of one pixel, as in squeeze and excitation, are computed in float32" : nil
+}
+
+extension Node {
+  /// Whether it is a dense layer, or a gradient of one.
+  fileprivate var isDense: Bool {
+    operation is Dense || operation is DenseInputGradient || operation is DenseWeightGradient
+  }
 }
 
 extension Placement {

@@ -53,17 +53,15 @@ struct AdditionInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let type = try placement.storedResult(of: candidate), given = images.map { placement.imageType($0) }
+    let type = try placement.storedResult(of: candidate)
     guard let tensor = type.blocks else { return }
     try placement.add(
       candidate, images, results: [type], recomputation: .again(isCheap: false),
-      LoweredOperation(cost: StepCost(of: tensor), stream: .addition(tensor, (given + [type]).map(\.element))))
+      LoweredOperation(cost: StepCost(of: tensor), stream: .addition(tensor)))
   }
 
-  /// Where the result is stored so.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
-    isOfOneShape(node, placement)
-      && placement.storedElement(of: node.results[0]) == .bfloat16
+    isOfOneShape(node, placement) && placement.storesBFloat16(anyOf: node)
   }
 
   private func isOfOneShape(_ node: Node, _ placement: Placement) -> Bool {
@@ -92,9 +90,8 @@ struct ReshapeInBlocks: Implementation {
     try placement.add(candidate, images, results: [type], LoweredOperation(aliasedOperand: 0))
   }
 
-  /// Where the result is stored so.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
-    movesNothing(node, placement) && placement.storedElement(of: node.results[0]) == .bfloat16
+    movesNothing(node, placement) && placement.storesBFloat16(anyOf: node)
   }
 
   private func movesNothing(_ node: Node, _ placement: Placement) -> Bool {

@@ -4,37 +4,100 @@ import CNNKernels
 import CNNRuntime
 
 /// The gradient of a convolution's or dense layer's input by generated kernels. Reads the gradient of the result, the packed
-/// filter, and another gradient of the input where one is added.
+/// filter, and another gradient of the input where one is added. Depthwise ones read and write their images as they are
+/// stored; products read them as what they are of, and write as it is read by those who read that.
 struct InputGradientInBlocks: Implementation {
-  let name = "blocks"
+  /// What it multiplies.
+  var precision = Precision.float32
+
+  var name: String { precision == .float32 ? "blocks" : "blocks_\(precision.rawValue)" }
+
+  func instruction(on target: CodeTarget?) -> String {
+    precision == .bfloat16 ? "avx512_bf16" : target?.vectorName ?? "portable"
+  }
+
+  /// Products of bfloat16 first.
+  static let all: [any Implementation] = [
+    InputGradientInBlocks(precision: .bfloat16), InputGradientInBlocks(), PortableImplementation(),
+  ]
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
+    if precision == .bfloat16, placement.precision != precision { return .refused("the model computes in float32") }
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
-    guard let type = placement.blockedType(candidate.node.operands[0]),
-      placement.blockedType(candidate.node.results[0]) != nil
+    let dy = candidate.node.operands[0]
+    guard let type = placement.blockedType(dy), placement.blockedType(candidate.node.results[0]) != nil
     else { return .withoutBlocks("its result") }
     let geometry = try geometry(candidate.node, placement)
-    guard let cycles = try BlockedInputGradient.cycles(geometry, workers: placement.workers, library.target) else {
+    if let refusal = refusal(candidate.node, geometry, library.target) { return .refused(refusal) }
+    let elements = try elements(candidate, geometry, placement)
+    guard let cycles = cycles(geometry, elements, placement) else {
       return .refused("there is no kernel for a window of this size")
     }
-    var reads = [Offer.Read(value: candidate.node.operands[0], type: type)]
+    var reads = [Offer.Read(value: dy, type: try type.with(element: elements.gradient, layout: .blocked()))]
     if let other = candidate.fusion.residual {
       guard let type = placement.blockedType(other) else { return .withoutBlocks("what is added") }
-      reads.append(Offer.Read(value: other, type: type))
+      reads.append(Offer.Read(value: other, type: try type.with(element: elements.result, layout: .blocked())))
     }
     return .offered(Offer(reads: reads, cycles: cycles))
   }
 
+  /// What is read and written.
+  private func elements(
+    _ candidate: Candidate, _ geometry: ConvolutionGeometry, _ placement: Placement
+  ) throws(CNNError) -> BlockedInputGradient.Elements {
+    let stored = placement.storedElement(of: candidate.result)
+    if precision == .bfloat16 { return .init(gradient: .bfloat16, result: stored) }
+    if geometry.isChannelwise {
+      return .init(gradient: try placement.storedType(candidate.node.operands[0])?.element ?? .float32, result: stored)
+    }
+    // Winograd's algorithm writes float32 alone.
+    let rounding = cycles(geometry, .init(result: stored), placement) ?? .infinity
+    return .init(result: rounding <= cycles(geometry, .init(), placement) ?? .infinity ? stored : .float32)
+  }
+
+  private func cycles(
+    _ geometry: ConvolutionGeometry, _ elements: BlockedInputGradient.Elements, _ placement: Placement
+  ) -> Double? {
+    guard let target = placement.library?.target else { return nil }
+    return try? BlockedInputGradient.cycles(geometry, elements, workers: placement.workers, target)
+  }
+
+  /// Of depthwise ones, and of products of bfloat16 where they are no slower.
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    guard let target = placement.library?.target, node.operands[0] == value, filterRefusal(node) == nil,
+      let geometry = try? geometry(node, placement)
+    else { return false }
+    if precision == .float32 { return geometry.isChannelwise && placement.storesBFloat16(anyOf: node) }
+    guard refusal(node, geometry, target) == nil,
+      let rounded = cycles(geometry, .init(gradient: .bfloat16), placement)
+    else { return false }
+    return rounded <= cycles(geometry, .init(), placement) ?? .infinity
+  }
+
+  private func refusal(_ node: Node, _ geometry: ConvolutionGeometry, _ target: CodeTarget) -> String? {
+    guard precision == .bfloat16 else { return nil }
+    if geometry.isChannelwise { return "every channel has a filter of its own, which is no product" }
+    let own = BFloat16Reorder.isPossible(on: target) ? bfloat16Refusal(node, geometry) : nil
+    return own ?? target.bfloat16Refusal
+  }
+
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     let node = candidate.node, geometry = try geometry(node, placement)
+    let elements = BlockedInputGradient.Elements(
+      gradient: placement.imageType(images[0]).element,
+      result: try self.elements(candidate, geometry, placement).result)
     guard let library = placement.library,
       let gradient = try BlockedInputGradient(
-        geometry, addsResidual: images.count == 2, workers: placement.workers, library: library)
+        geometry, elements, addsResidual: images.count == 2, workers: placement.workers, library: library)
     else { throw CNNError(.internalFault, "the gradient of an input has no kernels") }
     var cost = StepCost(of: geometry)
+    let isRounded = precision == .bfloat16
+    if isRounded { cost.rate = 2 * library.target.bfloat16Rate }
     let packing = FilterPackingStep(
-      name: "input gradient \(cost.shape)", count: gradient.filterCount, workspaceByteCount: gradient.packingByteCount
+      name: "input gradient\(isRounded ? " of bfloat16" : "") \(cost.shape)",
+      element: isRounded ? .bfloat16 : .float32, count: gradient.filterCount * (isRounded ? 2 : 1),
+      workspaceByteCount: gradient.packingByteCount
     ) { arguments, weight, _ in
       gradient.pack(weight, into: arguments.result(), workspace: arguments.workspace, workers: arguments.workers)
     }
@@ -46,7 +109,7 @@ struct InputGradientInBlocks: Implementation {
     cost.operations = gradient.operations
     try placement.add(
       candidate, [images[0], filter] + images.dropFirst(),
-      results: [placement.blockedResult(of: candidate)],
+      results: [placement.blockedResult(of: candidate).with(element: elements.result, layout: .blocked())],
       LoweredOperation(
         workspaceByteCount: gradient.workspaceByteCount, overwritableOperands: gradient.addsResidual ? [[2]] : [],
         cost: cost,
@@ -195,10 +258,10 @@ struct WeightGradientInBlocks: Implementation {
 }
 
 extension Convolution2DInputGradient {
-  static var implementations: [any Implementation] { [InputGradientInBlocks(), PortableImplementation()] }
+  static var implementations: [any Implementation] { InputGradientInBlocks.all }
 }
 extension DenseInputGradient {
-  static var implementations: [any Implementation] { [InputGradientInBlocks(), PortableImplementation()] }
+  static var implementations: [any Implementation] { InputGradientInBlocks.all }
 }
 extension Convolution2DWeightGradient {
   static var implementations: [any Implementation] { WeightGradientInBlocks.all + [PortableImplementation()] }

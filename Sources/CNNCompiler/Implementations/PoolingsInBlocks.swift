@@ -17,7 +17,7 @@ struct PoolingInBlocks: Implementation {
     }
     let refusal = BlockedPooling.refusal(
       try operation.geometry(input: type.shape), input: type.element,
-      output: placement.storedElement(of: candidate.result), library.target)
+      output: resultElement(operation, candidate, type.element, placement), library.target)
     if let refusal { return .refused(refusal) }
     let taps = operation.window.kernel[0] * operation.window.kernel[1]
     let result = placement.type(of: candidate.result).byteCount
@@ -30,7 +30,8 @@ struct PoolingInBlocks: Implementation {
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     guard let library = placement.library, let operation = candidate.node.operation as? Pooling2D else { return }
     let type = placement.imageType(images[0]), border = placement.storedBorder(of: candidate.result)
-    let result = try placement.storedResult(of: candidate).with(layout: .blocked(border: border))
+    let result = try placement.blockedResult(of: candidate).with(
+      element: resultElement(operation, candidate, type.element, placement), layout: .blocked(border: border))
     let pooling = try BlockedPooling(
       operation.geometry(input: type.shape), isMaximum: operation.kind == .max,
       countsPadding: operation.countsPadding, input: type.element, output: result.element, border: border,
@@ -41,6 +42,14 @@ struct PoolingInBlocks: Implementation {
       LoweredOperation(
         cost: StepCost(of: pooling.output),
         kernel: { pooling.run($0.operand(0), into: $0.result(), workers: $0.workers) }))
+  }
+
+  /// A maximum of float32 stays that: its gradient looks for it among the numbers of the image.
+  private func resultElement(
+    _ operation: Pooling2D, _ candidate: Candidate, _ input: ElementType, _ placement: Placement
+  ) -> ElementType {
+    let isFound = placement.readers(of: candidate.result).contains { $0.operation is Pooling2DGradient }
+    return isFound && input == .float32 ? .float32 : placement.storedElement(of: candidate.result)
   }
 
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
@@ -140,14 +149,16 @@ struct GlobalAverageInBlocks: Implementation {
 struct GlobalAverageGradientInBlocks: Implementation {
   let name = "stream"
 
+  let takesEitherElement = true
+
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     guard (candidate.node.operation as? GlobalPooling2DGradient)?.pooling.kind == .average else {
       return .refused("it is no mean")
     }
-    guard let type = placement.blockedType(candidate.node.operands[0]),
-      let result = placement.blockedType(candidate.result)
+    guard let type = placement.blockedType(candidate.node.operands[0]), placement.blockedType(candidate.result) != nil
     else { return .withoutBlocks("its result") }
+    let result = try placement.storedResult(of: candidate)
     return .offered(
       Offer(
         reads: [Offer.Read(value: candidate.node.operands[0], type: type)],
@@ -155,7 +166,7 @@ struct GlobalAverageGradientInBlocks: Implementation {
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let type = try placement.blockedResult(of: candidate)
+    let type = try placement.storedResult(of: candidate)
     guard let tensor = type.blocks else { return }
     try placement.add(
       candidate, images, results: [type],

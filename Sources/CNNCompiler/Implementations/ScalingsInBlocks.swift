@@ -38,48 +38,43 @@ struct ChannelScalingInBlocks: Implementation {
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     let type = try placement.storedResult(of: candidate)
-    guard let tensor = placement.imageType(images[0]).blocks else { return }
+    guard let tensor = type.blocks else { return }
     try placement.add(
       candidate, images, results: [type], recomputation: .again(isCheap: true),
-      LoweredOperation(cost: StepCost(of: tensor), stream: .scaling(tensor, result: type.element)))
+      LoweredOperation(cost: StepCost(of: tensor), stream: .scaling(tensor)))
   }
 
-  /// The image, where the result is stored so.
+  /// The image.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
-    operands(node, placement)?.image == value
-      && placement.storedElement(of: node.results[0]) == .bfloat16
+    operands(node, placement)?.image == value && placement.storesBFloat16(anyOf: node)
   }
 }
 
 /// Stochastic depth: each image times a number that is drawn for it.
 struct StochasticDepthInBlocks: Implementation {
-  let name = "blocks"
+  let name = "stream"
+
+  let takesEitherElement = true
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
-    guard let type = placement.typeInBlocks(x) else {
-      return .rowMajor()
-    }
-    return .offered(
-      Offer(
-        reads: [Offer.Read(value: x, type: type)], cycles: CycleModel.pass(2 * type.byteCount, placement.workers)))
+    guard placement.isInBlocks(x), let reads = try placement.storedReads([x]) else { return .rowMajor() }
+    return .offered(try placement.pass(reads, results: [placement.storedResult(of: candidate)]))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
-    let type = try placement.blockedResult(of: candidate)
+    let type = try placement.storedResult(of: candidate)
     guard let tensor = type.blocks, let operation = candidate.node.operation as? StochasticDepth else { return }
-    let (rate, layer) = (Float(operation.rate), operation.stream)
     try placement.add(
       candidate, images, results: [type], recomputation: .again(isCheap: false),
       LoweredOperation(
-        overwritableOperands: [[0]], cost: StepCost(of: tensor),
-        kernel: { arguments in
-          let factors = DropoutKernels.SampleFactors(
-            rate: rate, seed: arguments.randomness.seed, stream: arguments.randomness.stream(of: layer))
-          BlockedElementwise.scale(
-            arguments.operand(0), tensor, by: { factors[$0] }, into: arguments.result(), workers: arguments.workers)
-        }))
+        cost: StepCost(of: tensor),
+        stream: .stochasticDepth(tensor, rate: Float(operation.rate), layer: operation.stream)))
+  }
+
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
+    placement.storesBFloat16(anyOf: node)
   }
 }
 

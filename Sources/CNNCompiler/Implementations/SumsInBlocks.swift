@@ -6,6 +6,8 @@ import CNNKernels
 struct SpatialSumInBlocks: Implementation {
   let name = "stream"
 
+  let takesEitherElement = true
+
   /// What is summed: one value, or two that are multiplied.
   private func summed(_ candidate: Candidate, _ placement: Placement) -> [Value] {
     let x = candidate.node.operands[0]
@@ -19,13 +21,10 @@ struct SpatialSumInBlocks: Implementation {
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let summed = summed(candidate, placement)
-    guard summed.allSatisfy(placement.isInBlocks), let type = placement.blockedType(summed[0]) else {
+    guard summed.allSatisfy(placement.isInBlocks), let reads = try placement.storedReads(summed) else {
       return .rowMajor()
     }
-    return .offered(
-      Offer(
-        reads: summed.map { Offer.Read(value: $0, type: type) },
-        cycles: CycleModel.pass(summed.count * type.byteCount, placement.workers)))
+    return .offered(placement.pass(reads))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
@@ -34,23 +33,22 @@ struct SpatialSumInBlocks: Implementation {
       candidate, images, results: [placement.blockedResult(of: candidate)],
       LoweredOperation(cost: StepCost(of: tensor), stream: .sum(.images, of: tensor, ofProducts: images.count == 2)))
   }
+
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool { true }
 }
 
 /// The sum over all pixels of all images, row-major.
 struct ChannelSumInBlocks: Implementation {
   let name = "stream"
 
+  let takesEitherElement = true
+
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     guard placement.library != nil else { return .refused(noGeneratedCode) }
     let x = candidate.node.operands[0]
-    guard (candidate.node.operation as? SumLeadingAxes)?.kept == 1 else {
-      return .refused("it keeps more than the channels")
-    }
-    guard let type = placement.typeInBlocks(x) else {
-      return .rowMajor()
-    }
-    return .offered(
-      Offer(reads: [Offer.Read(value: x, type: type)], cycles: CycleModel.pass(type.byteCount, placement.workers)))
+    guard isOfChannels(candidate.node) else { return .refused("it keeps more than the channels") }
+    guard placement.isInBlocks(x), let reads = try placement.storedReads([x]) else { return .rowMajor() }
+    return .offered(placement.pass(reads))
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
@@ -59,6 +57,10 @@ struct ChannelSumInBlocks: Implementation {
       candidate, images, results: [placement.type(of: candidate.result)],
       LoweredOperation(cost: StepCost(of: tensor), stream: .sum(.all, of: tensor)))
   }
+
+  func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool { isOfChannels(node) }
+
+  private func isOfChannels(_ node: Node) -> Bool { (node.operation as? SumLeadingAxes)?.kept == 1 }
 }
 
 extension SpatialSum {

@@ -125,14 +125,17 @@ public enum Compiler {
   }
 
   /// The plan of one training step; see `trainingGraph`.
-  /// - Parameter memory: what is kept from the forward to the backward pass; portable kernels keep everything.
+  /// - Parameters:
+  ///   - memory: what is kept from the forward to the backward pass; portable kernels keep everything.
+  ///   - precision: what products are of and images are stored as, where that is no slower; else float32. Parameters, their
+  ///     gradients, statistics and all sums are float32.
   public static func trainingPlan(
     _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss,
-    memory: TrainingMemory = .normal, threads: Int, target: CodeTarget? = .host
+    memory: TrainingMemory = .normal, precision: Precision = .float32, threads: Int, target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
     // Weights that are new at every step are not kept prepared: it would only take memory.
     try plan(
-      threads: threads, target: target, preparing: { memory == .normal && !$0.isTrainable },
+      threads: threads, precision: precision, target: target, preparing: { memory == .normal && !$0.isTrainable },
       { (generation) throws(CNNError) in
         try trainingGraph(
           network, inputs: inputs, normalization: normalization, loss: loss, memory: memory, generation: generation)

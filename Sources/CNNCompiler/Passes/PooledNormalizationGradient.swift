@@ -87,7 +87,10 @@ extension Graph {
         consumers[again.results[0].index].count == 1
       else { continue }
       let kernel = try PoolingGradientInBlocks.kernel(gradient)
-      guard kernel.input.channels % BlockedTensor.blockChannels == 0 else { continue }
+      // What is normalised again for it is not rounded, as a maximum of bfloat16 is.
+      guard kernel.input.channels % BlockedTensor.blockChannels == 0,
+        node.operands.allSatisfy({ type(of: $0).element == .float32 })
+      else { continue }
       absorbed.formUnion([pooling.results[0], again.results[0]])
       var operands = node.operands
       operands[1] = pooling.operands[0]

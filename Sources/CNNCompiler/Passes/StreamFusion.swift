@@ -130,7 +130,7 @@ private struct StreamFusion {
     let ports = operands + results
     func places(_ item: Item) -> [Int?] { (item.operands + item.results).map { ports.firstIndex(of: $0) } }
     let joint = StreamStep.Joint(first: places(first), second: places(second), shared: shared)
-    guard let stream = step.followed(by: next, joint, target),
+    guard let stream = step.followed(by: next, joint, ports.map { source.type(of: $0).element }, target),
       let fused = fused(first, second, operands, results, stream)
     else { return nil }
     items.replaceSubrange(

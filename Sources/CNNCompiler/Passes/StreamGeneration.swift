@@ -16,6 +16,7 @@ extension Graph {
 extension LoweredOperation {
   /// The same with code for its passes, whose ports are the operands and the results.
   fileprivate func generating(_ step: StreamStep, _ placed: Placed, _ library: KernelLibrary) -> LoweredOperation {
+    let step = step.with(elements: (placed.operandTypes + placed.types).map(\.element))
     let kernels = StreamStepKernels(step, library: library)
     let operands = placed.operandTypes.count, results = placed.types.count
     var lowered = self
@@ -26,7 +27,8 @@ extension LoweredOperation {
       var ports = StreamStep.Ports(arguments.workspace)
       for index in 0..<operands { ports[index] = UnsafeRawPointer(arguments.bytes(index)) }
       for index in 0..<results { ports[operands + index] = UnsafeRawPointer(arguments.result(index)) }
-      kernels.run(ports, workspace: arguments.workspace, workers: arguments.workers)
+      kernels.run(
+        ports, workspace: arguments.workspace, randomness: arguments.randomness, workers: arguments.workers)
     }
     return lowered
   }

@@ -36,8 +36,30 @@ extension Placement {
   }
 
   /// The type in blocks of a step's result, in the element type in which it is stored.
-  func storedResult(of candidate: Candidate) throws(CNNError) -> TensorType {
-    try type(of: candidate.result).with(element: storedElement(of: candidate.result), layout: .blocked())
+  func storedResult(of candidate: Candidate) throws(CNNError) -> TensorType { try storedResult(candidate.result) }
+
+  /// The type in blocks of one of a step's results, in the element type in which it is stored.
+  func storedResult(_ result: Value) throws(CNNError) -> TensorType {
+    try type(of: result).with(element: storedElement(of: result), layout: .blocked())
+  }
+
+  /// Whether one of a node's results is stored as bfloat16: what only passes numbers on then reads them so too.
+  func storesBFloat16(anyOf node: Node) -> Bool { node.results.contains { storedElement(of: $0) == .bfloat16 } }
+
+  /// These values in blocks of channels, each as it is stored; nil where one has no blocks.
+  func storedReads(_ values: [Value]) throws(CNNError) -> [Offer.Read]? {
+    var reads: [Offer.Read] = []
+    for value in values {
+      guard let type = try storedType(value) else { return nil }
+      reads.append(Offer.Read(value: value, type: type))
+    }
+    return reads
+  }
+
+  /// A pass over memory that reads and writes these.
+  func pass(_ reads: [Offer.Read], results: [TensorType] = []) -> Offer {
+    let byteCount = (reads.map(\.type) + results).reduce(0) { $0 + $1.byteCount }
+    return Offer(reads: reads, cycles: CycleModel.pass(byteCount, workers))
   }
 
   private func readsBFloat16(_ value: Value, _ node: Node) -> Bool {

@@ -127,20 +127,6 @@ struct StepArguments {
   var workspace: UnsafeMutableRawPointer { address(step.workspace) }
 }
 
-/// Which random numbers a run uses.
-public struct Randomness: Sendable {
-  /// The training seed.
-  public let seed: UInt64
-  /// The training step.
-  public let step: Int
-
-  /// The numbers of one step.
-  public init(seed: UInt64, step: Int) { (self.seed, self.step) = (seed, step) }
-
-  /// For runs without random layers.
-  public static let none = Randomness(seed: 0, step: 0)
-}
-
 /// Where a tensor lies: a region whose base is known when the plan runs, and an offset in bytes.
 struct Slot {
   let region: Int

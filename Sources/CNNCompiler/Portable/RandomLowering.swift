@@ -2,11 +2,6 @@ import CNNCore
 import CNNGraph
 import CNNKernels
 
-extension Randomness {
-  /// The stream of the layer with this number at this step.
-  func stream(of layer: Int) -> UInt64 { RandomStream.mask(layer: layer, step: step) }
-}
-
 extension Dropout: PortableOperation {
   func portable(_ types: LoweringTypes) throws(CNNError) -> LoweredOperation {
     let (rate, stream, count) = (Float(rate), stream, types.operands[0].count)

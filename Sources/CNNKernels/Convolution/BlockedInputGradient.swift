@@ -18,9 +18,19 @@ public struct BlockedInputGradient: Sendable {
     let places: PixelGrid
     /// nil where no output reads these pixels: their gradient is zero.
     let convolution: (any BlockedConvolution)?
-    /// Where its filter begins, in floats.
+    /// Where its filter begins, in words of 32 bits.
     var filterOffset = 0
     let filterOrder: FilterOrder
+  }
+
+  /// Of what the gradients of the result and of the input are: products of bfloat16 where the first one is that.
+  public struct Elements: Hashable, Sendable {
+    public var gradient = ElementType.float32, result = ElementType.float32
+
+    /// Elements, each float32 unless told otherwise.
+    public init(gradient: ElementType = .float32, result: ElementType = .float32) {
+      (self.gradient, self.result) = (gradient, result)
+    }
   }
 
   /// Whether another gradient can be added where this one is written, by the epilogues of the convolutions.
@@ -52,14 +62,16 @@ public struct BlockedInputGradient: Sendable {
   }
 
   /// How many cycles the gradient takes each of the workers; nil where there are no kernels for it.
+  /// - Parameter elements: of what the gradients of the result and of the input are.
   public static func cycles(
-    _ g: ConvolutionGeometry, workers: Workers, _ target: CodeTarget
+    _ g: ConvolutionGeometry, _ elements: Elements = Elements(), workers: Workers, _ target: CodeTarget
   ) throws(CNNError) -> Double? {
     guard let (rows, columns) = phases(of: g) else { return nil }
     var cycles = 0.0
     for row in rows where !row.taps.isEmpty {
       for column in columns where !column.taps.isEmpty {
-        let request = ConvolutionRequest(try geometry(of: g, row, column), workers: workers)
+        var request = ConvolutionRequest(try geometry(of: g, row, column), workers: workers)
+        (request.inputElement, request.outputElement) = (elements.gradient, elements.result)
         guard let algorithm = ConvolutionAlgorithms.best(request, target) else { return nil }
         cycles += algorithm.cycles(request, target)
       }
@@ -68,13 +80,17 @@ public struct BlockedInputGradient: Sendable {
   }
 
   /// Plans the gradient; nil where there are no kernels for it.
-  /// - Parameter addsResidual: whether another gradient is added, where that `canAdd`.
+  /// - Parameters:
+  ///   - elements: of what the gradients of the result and of the input are.
+  ///   - addsResidual: whether another gradient, which lies like the result, is added, where that `canAdd`.
   public init?(
-    _ g: ConvolutionGeometry, addsResidual: Bool = false, workers: Workers, library: KernelLibrary
+    _ g: ConvolutionGeometry, _ elements: Elements = Elements(), addsResidual: Bool = false, workers: Workers,
+    library: KernelLibrary
   ) throws(CNNError) {
     geometry = g
     self.addsResidual = addsResidual
-    (gradient, result) = (g.blockedOutput, g.blockedInput)
+    gradient = g.blockedOutput.with(element: elements.gradient)
+    result = g.blockedInput.with(element: elements.result)
     guard let (rows, columns) = Self.phases(of: g) else { return nil }
     let isDepthwise = g.isChannelwise, isWhole = rows.count == 1 && columns.count == 1
     // All phases read one copy. Windows do without, and so may what computes all pixels at once.
@@ -96,10 +112,11 @@ public struct BlockedInputGradient: Sendable {
           continue
         }
         let geometry = try Self.geometry(of: g, row, column)
-        let request = ConvolutionRequest(
+        var request = ConvolutionRequest(
           geometry, input: isDepthwise || isWhole ? .blocked : .padded(border),
           epilogue: Epilogue(addsResidual: addsResidual), filterOrder: isGrouped ? nil : order, places: places,
           workers: workers)
+        (request.inputElement, request.outputElement) = (elements.gradient, elements.result)
         guard let algorithm = ConvolutionAlgorithms.best(request, library.target) else { return nil }
         let convolution = try algorithm.plan(request, library: library)
         cycles += algorithm.cycles(request, library.target)
@@ -114,7 +131,7 @@ public struct BlockedInputGradient: Sendable {
     (filterCount, self.cycles) = (filterEnd, cycles)
   }
 
-  /// The number of floats of the packed filter.
+  /// The number of words of 32 bits of the packed filter.
   public let filterCount: Int
 
   /// The bytes that packing works in.

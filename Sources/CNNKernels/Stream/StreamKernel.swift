@@ -9,7 +9,7 @@ struct StreamKernel: Hashable, Sendable {
   /// them is then written as zero.
   let channels: Int
 
-  /// The most addresses of streams, addresses of constants and sums that a program can have.
+  /// The most addresses of streams that a program can have, and the most constants and sums of each of its parts.
   static let streamLimit = 6, constantLimit = 8, sumLimit = 4
 
   init(_ program: StreamProgram, channels: Int, target: CodeTarget) {
@@ -24,8 +24,7 @@ struct StreamKernel: Hashable, Sendable {
 
   /// Whether a program has no more streams, constants, sums and vectors at once than there are registers for.
   static func fits(_ program: StreamProgram, _ target: CodeTarget) -> Bool {
-    guard program.addressCount <= streamLimit, program.constantCount * program.parts <= constantLimit,
-      program.sumCount * program.parts <= sumLimit
+    guard program.addressCount <= streamLimit, program.constantCount <= constantLimit, program.sumCount <= sumLimit
     else { return false }
     let emitter = StreamEmitter(
       program: program, channels: program.parts * BlockedTensor.blockChannels, code: VectorCode(target))
@@ -51,7 +50,7 @@ struct StreamArguments {
   /// The first pixel of each stream; of float32 beside bfloat16, of each of its two blocks.
   var streams: InlineArray<6, UnsafeMutableRawPointer>
   /// 16 floats each; of a program on bfloat16 two for each constant.
-  var constants: InlineArray<8, UnsafeRawPointer>
+  var constants: InlineArray<16, UnsafeRawPointer>
   /// 16 floats for each part of each sum, which receive the sums over these pixels.
   var sums: UnsafeMutableRawPointer
 }
@@ -77,7 +76,7 @@ private struct StreamEmitter {
   private let mask = MaskRegister.k2
   private var streamsOffset: Int { 16 }
   private var constantsOffset: Int { streamsOffset + 8 * StreamKernel.streamLimit }
-  private var sumsOffset: Int { constantsOffset + 8 * StreamKernel.constantLimit }
+  private var sumsOffset: Int { constantsOffset + 8 * 2 * StreamKernel.constantLimit }
 
   /// Where a value of the program is from its instruction to its last reader, counted from the first free register.
   struct Allocation {
@@ -256,7 +255,9 @@ private struct StreamEmitter {
         code.keep(result, register(a), wherePositive: register(mask), temporary: temporaries[0])
       case .store(let a, let stream):
         if program.element(ofStream: stream) == .bfloat16 {
-          storeRounded(address(stream), register(a), half: half, temporary: temporaries[0])
+          storeRounded(
+            address(stream), register(a), half: half, temporary: temporaries[0],
+            bypassesCaches: program.bypassing.contains(stream))
         } else if program.bypassing.contains(stream) {
           code.stream(address(stream), register(a))
         } else {
@@ -276,8 +277,11 @@ private struct StreamEmitter {
       }
     }
   }
+
   /// Writes a half of a pixel as bfloat16, and zeros behind the last channel.
-  private func storeRounded(_ address: Address, _ a: WideRegister, half: Int, temporary: WideRegister) {
+  private func storeRounded(
+    _ address: Address, _ a: WideRegister, half: Int, temporary: WideRegister, bypassesCaches: Bool
+  ) {
     var source = a
     if half == halves - 1, lastLanes < lanes {
       k.vmovaps(Zmm(temporary.number), Zmm(a.number), .zero(mask))
@@ -285,6 +289,7 @@ private struct StreamEmitter {
     }
     code.roundToBFloat16(temporary, source)
     // The only half writes the block's other one too, as zeros.
-    code.store(address, WideRegister(number: temporary.number, lanes: halves == 1 ? 16 : 8))
+    let rounded = WideRegister(number: temporary.number, lanes: halves == 1 ? 16 : 8)
+    if bypassesCaches { code.stream(address, rounded) } else { code.store(address, rounded) }
   }
 }

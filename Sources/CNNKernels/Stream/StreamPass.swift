@@ -71,6 +71,11 @@ struct StreamPass: Sendable {
     /// The same 16 floats for every block.
     init(repeating numbers: UnsafePointer<Float>) { (base, blockByteCount) = (UnsafeRawPointer(numbers), 0) }
 
+    /// 16 floats for each image, the same for every block.
+    init(ofImages numbers: UnsafePointer<Float>) {
+      (base, blockByteCount, imageByteCount) = (UnsafeRawPointer(numbers), 0, BlockedTensor.pixelByteCount)
+    }
+
     /// A tensor's first pixel.
     init(_ numbers: UnsafePointer<Float>, ofFirstPixel tensor: BlockedTensor) {
       (base, blockByteCount) = (UnsafeRawPointer(numbers), tensor.blockByteCount)

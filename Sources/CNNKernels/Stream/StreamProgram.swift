@@ -48,14 +48,11 @@ struct StreamProgram: Hashable, Sendable {
   private(set) var streamCount = 0, constantCount = 0, sumCount = 0
   /// The streams that are written past the caches.
   private(set) var bypassing: Set<Int> = []
-  /// Of what the first streams are; empty where all are of float32.
-  private let elements: [ElementType]
+  /// Of what each stream is; empty where all are of float32, and so are those of all passes over the same blocks.
+  private var elements: [ElementType] = []
 
-  /// - Parameter elements: of what each stream is, float32 or bfloat16; float32 where none is named.
-  init(_ name: String, elements: [ElementType] = []) {
-    self.name = name
-    self.elements = elements.contains(.bfloat16) ? elements : []
-  }
+  /// A program that does nothing yet, with streams of float32.
+  init(_ name: String) { self.name = name }
 
   @discardableResult
   private mutating func append(_ instruction: Instruction) -> Vector {
@@ -67,6 +64,14 @@ struct StreamProgram: Hashable, Sendable {
   func renamed(_ name: String) -> StreamProgram {
     var result = self
     result.name = name
+    return result
+  }
+
+  /// The same on streams of these elements, float32 or bfloat16, in blocks of 32 channels; none named, all float32 in blocks
+  /// of 16.
+  func with(elements: [ElementType]) -> StreamProgram {
+    var result = self
+    result.elements = elements
     return result
   }
 
@@ -156,7 +161,7 @@ struct StreamProgram: Hashable, Sendable {
 }
 
 extension StreamProgram {
-  /// Whether a stream is of bfloat16.
+  /// Whether a stream may be of bfloat16.
   var readsBFloat16: Bool { !elements.isEmpty }
   /// How many blocks of 16 channels one of the program's blocks has.
   var parts: Int { readsBFloat16 ? 2 : 1 }

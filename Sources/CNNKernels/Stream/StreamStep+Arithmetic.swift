@@ -3,21 +3,38 @@ import CNNRuntime
 
 extension StreamStep {
   /// `y = a + b`. Ports: `a`, `b`, `y`.
-  /// - Parameter elements: the types of their numbers.
-  public static func addition(_ tensor: BlockedTensor, _ elements: [ElementType]) -> StreamStep {
-    var program = StreamProgram("add", elements: elements)
+  public static func addition(_ tensor: BlockedTensor) -> StreamStep {
+    var program = StreamProgram("add")
     program.store(program.add(program.load(0), program.load(1)), 2)
     return StreamStep(tensor, [Pass(program: program, streams: [0, 1, 2])])
   }
 
   /// `y = x s` with a number `s` of float32 for each channel of each image. Ports: `x`, `s` of one pixel, `y`.
-  /// - Parameter result: the type of the result's numbers.
-  public static func scaling(_ tensor: BlockedTensor, result: ElementType) -> StreamStep {
-    var program = StreamProgram("scale", elements: [tensor.element, result])
+  public static func scaling(_ tensor: BlockedTensor) -> StreamStep {
+    var program = StreamProgram("scale")
     program.store(program.multiply(program.load(0), program.constant(0)), 1)
     return StreamStep(
       tensor,
       [Pass(program: program, streams: [0, 2], constants: [.images(port: 1)], isPerImage: true)])
+  }
+
+  /// Stochastic depth, see `DropoutKernels.applyToSamples`; of a result's gradient that of the input. Ports: `x`, `y`.
+  public static func stochasticDepth(_ tensor: BlockedTensor, rate: Float, layer: Int) -> StreamStep {
+    var program = StreamProgram("stochastic_depth")
+    // What is dropped is zero whatever it was.
+    let factor = program.constant(0), kept = program.keep(program.load(0), wherePositive: factor)
+    program.store(program.multiply(kept, factor), 1)
+    var pass = Pass(program: program, streams: [0, 1], constants: [.ofImages(byteOffset: 0)], isPerImage: true)
+    pass.before = [
+      { _, environment in
+        let randomness = environment.randomness
+        let factors = DropoutKernels.SampleFactors(
+          rate: rate, seed: randomness.seed, stream: randomness.stream(of: layer))
+        let place = environment.workspace.assumingMemoryBound(to: Float.self)
+        for image in 0..<tensor.images { SIMD16<Float>(repeating: factors[image]).store(place + image * 16) }
+      }
+    ]
+    return StreamStep(tensor, workByteCount: tensor.images * BlockedTensor.pixelByteCount, [pass])
   }
 
   /// Every pixel of an image gets its share of a number for each channel: the gradient of a mean over the pixels. Ports: `x`
@@ -32,11 +49,8 @@ extension StreamStep {
   }
 
   /// `y = f(x)`. Ports: `x`, `y`.
-  /// - Parameter result: the type of the result's numbers; nil for that of the tensor.
-  public static func activation(
-    _ activation: VectorActivation, _ tensor: BlockedTensor, result: ElementType? = nil
-  ) -> StreamStep {
-    var program = StreamProgram("\(activation)", elements: [tensor.element, result ?? tensor.element])
+  public static func activation(_ activation: VectorActivation, _ tensor: BlockedTensor) -> StreamStep {
+    var program = StreamProgram("\(activation)")
     program.store(program.activate(activation, program.load(0)), 1)
     return StreamStep(tensor, [Pass(program: program, streams: [0, 1])])
   }

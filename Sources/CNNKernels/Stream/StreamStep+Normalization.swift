@@ -44,7 +44,7 @@ extension StreamStep {
         let count = Double(tensor.pixels)
         for block in blocks {
           let sum = environment.total(0, block: block), squares = environment.total(1, block: block)
-          let first = environment.floats(x) + block * tensor.blockByteCount / 4
+          let first = environment.firstPixel(x, block: block)
           for lane in 0..<min(16, tensor.channels - block * 16) {
             let channel = block * 16 + lane, difference = sum[lane] / count
             let spread = max(0, squares[lane] / count - difference * difference)
@@ -121,7 +121,7 @@ struct NormalizationFactors {
   private let channels, lanes: Int
 
   static func byteCount(_ tensor: BlockedTensor) -> Int { 5 * vectorByteCount(tensor) }
-  private static func vectorByteCount(_ tensor: BlockedTensor) -> Int { tensor.blocks * BlockedTensor.pixelByteCount }
+  private static func vectorByteCount(_ tensor: BlockedTensor) -> Int { tensor.with(element: .float32).blocks * BlockedTensor.pixelByteCount }
 
   /// Some of the vectors, in the order in which they are declared, as constants of a pass.
   static func constants(_ tensor: BlockedTensor, _ vectors: Range<Int>) -> [StreamStep.Constant] {
@@ -130,7 +130,7 @@ struct NormalizationFactors {
 
   init(_ workspace: UnsafeMutableRawPointer, _ tensor: BlockedTensor) {
     channels = tensor.channels
-    lanes = tensor.blocks * BlockedTensor.blockChannels
+    lanes = tensor.with(element: .float32).blocks * BlockedTensor.blockChannels
     scale = workspace.assumingMemoryBound(to: Float.self)
     shift = scale + lanes
     mean = shift + lanes

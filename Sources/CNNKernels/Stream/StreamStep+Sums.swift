@@ -15,8 +15,7 @@ extension StreamStep {
   /// Sums over the pixels, or of the products of two tensors, for every channel. Sums are float32, whatever is summed. Ports:
   /// `a`, of products `b`, the sums.
   public static func sum(_ sum: Sum, of tensor: BlockedTensor, ofProducts: Bool = false) -> StreamStep {
-    var program = StreamProgram(
-      ofProducts ? "sum_of_products" : "sum", elements: [tensor.element, tensor.element])
+    var program = StreamProgram(ofProducts ? "sum_of_products" : "sum")
     let a = program.load(0)
     if ofProducts { program.sumProduct(a, program.load(1), into: 0) } else { program.sum(a, into: 0) }
     let streams = ofProducts ? [0, 1] : [0], result = streams.count

@@ -4,15 +4,19 @@ import CNNRuntime
 /// An operation on blocked tensors of one size that goes over them in passes, each a `StreamProgram`. It is said in data, so
 /// that steps which follow each other can be made in common passes; see `followed`.
 ///
-/// What it works on has numbers: ports. A step of a plan has its operands first and its results after them.
+/// What it works on has numbers: ports. A step of a plan has its operands first and its results after them. What goes by
+/// pixel by pixel may be stored as float32 or bfloat16, which the step does not say; arithmetic is in float32, and whatever
+/// else it reads and writes is that.
 public struct StreamStep: Sendable {
-  /// The sizes of the tensors that passes go over.
+  /// The sizes of the tensors that passes go over, as of float32.
   public let tensor: BlockedTensor
   /// Bytes that the work between passes takes, without sums.
   let workByteCount: Int
   /// The same in whole vectors: where what follows it begins.
   var alignedWorkByteCount: Int { (workByteCount + 63) / 64 * 64 }
   let passes: [Pass]
+  /// Of what the tensors of the ports are, which goes by pixel by pixel; float32 where none is named.
+  private(set) var elements: [ElementType] = []
 
   /// The most ports that a step can have.
   static let portLimit = 16
@@ -34,6 +38,8 @@ public struct StreamStep: Sendable {
   enum Constant: Hashable, Sendable {
     /// `blocks * 16` floats, so many bytes into the working memory.
     case channels(byteOffset: Int)
+    /// 16 floats for each image, the same for all blocks, so many bytes into the working memory.
+    case ofImages(byteOffset: Int)
     /// Those of a tensor's first pixel.
     case firstPixel(port: Int)
     /// Those of a tensor of one pixel for each image.
@@ -45,7 +51,7 @@ public struct StreamStep: Sendable {
     var port: Int? {
       switch self {
       case .firstPixel(let port), .images(let port): port
-      case .channels, .number: nil
+      case .channels, .ofImages, .number: nil
       }
     }
   }
@@ -56,6 +62,9 @@ public struct StreamStep: Sendable {
   /// What work between passes sees.
   struct Environment {
     fileprivate var ports: InlineArray<16, UnsafeMutableRawPointer>
+    /// Which of the ports are of bfloat16.
+    fileprivate var isRounded: InlineArray<16, Bool>
+    fileprivate let tensor: BlockedTensor
     /// As many bytes as the step asked for.
     fileprivate(set) var workspace: UnsafeMutableRawPointer
     /// Of the step that now runs, or in which this one was taken in.
@@ -63,9 +72,20 @@ public struct StreamStep: Sendable {
     fileprivate let sums: UnsafeMutableRawPointer
     fileprivate var firstSum = 0
     let workers: Workers
+    let randomness: Randomness
 
     /// A small tensor.
     func floats(_ port: Int) -> UnsafeMutablePointer<Float> { ports[port].assumingMemoryBound(to: Float.self) }
+
+    /// The first pixel of a tensor, of a block of 16 channels.
+    func firstPixel(_ port: Int, block: Int) -> SIMD16<Float> {
+      guard isRounded[port] else {
+        return .load(UnsafePointer(floats(port) + block * tensor.blockByteCount / 4))
+      }
+      let (whole, part) = block.quotientAndRemainder(dividingBy: 2)
+      let place = ports[port] + whole * tensor.with(element: .bfloat16).blockByteCount + part * 32
+      return .widening(UnsafeRawPointer(place))
+    }
 
     /// A sum of the pass for the channels of a block of 16, over all pixels.
     func total(_ index: Int, block: Int) -> SIMD16<Double> { pass.total(firstSum + index, block: block, sums) }
@@ -78,7 +98,18 @@ public struct StreamStep: Sendable {
 
   /// A step of these passes.
   init(_ tensor: BlockedTensor, workByteCount: Int = 0, _ passes: [Pass]) {
-    (self.tensor, self.workByteCount, self.passes) = (tensor, workByteCount, passes)
+    (self.workByteCount, self.passes) = (workByteCount, passes)
+    self.tensor = tensor.with(element: .float32)
+  }
+
+  /// The same whose ports are of these elements, float32 or bfloat16; of float32 where none is named.
+  public func with(elements: [ElementType]) -> StreamStep {
+    // All passes go over the same blocks, those of bfloat16 where anything is that.
+    let isRounded = passes.contains { $0.streams.contains { elements.indices.contains($0) && elements[$0] == .bfloat16 } }
+    let elements = isRounded ? elements : []
+    var result = StreamStep(tensor, workByteCount: workByteCount, passes.map { $0.with(elements: elements) })
+    result.elements = elements
+    return result
   }
 
   /// The tensors that it is run with, by their ports.
@@ -102,8 +133,10 @@ public struct StreamStep: Sendable {
 public struct StreamStepKernels: Sendable {
   private let step: StreamStep
   private let passes: [StreamPass]
-  /// Where numbers that are constants lie in the working memory, and the sums behind them.
-  private let numbersOffset, sumsOffset: Int
+  /// Which ports are of bfloat16.
+  private let isRounded: InlineArray<16, Bool>
+  /// Where numbers that are constants lie in the working memory, how many bytes one takes, and the sums behind them.
+  private let numbersOffset, numberByteCount, sumsOffset: Int
   /// How many tensors the passes read and write pixel by pixel.
   private let streamCount: Int
 
@@ -113,6 +146,11 @@ public struct StreamStepKernels: Sendable {
   /// Generates what the library does not have yet.
   public init(_ step: StreamStep, library: KernelLibrary) {
     self.step = step
+    var isRounded = InlineArray<16, Bool>(repeating: false)
+    for (port, element) in step.elements.prefix(StreamStep.portLimit).enumerated() {
+      isRounded[port] = element == .bfloat16
+    }
+    self.isRounded = isRounded
     let lastCacheByteCount = library.target.lastCacheByteCount
     passes = step.passes.indices.map { index in
       let program = step.passes[index].program.bypassingCaches(
@@ -122,48 +160,59 @@ public struct StreamStepKernels: Sendable {
     streamCount = Set(step.passes.flatMap(\.streams)).count
     let numbers = step.passes.map { $0.constants.count }.max() ?? 0
     numbersOffset = step.alignedWorkByteCount
-    sumsOffset = numbersOffset + numbers * BlockedTensor.pixelByteCount
+    // Of a first pixel of bfloat16 all blocks are widened.
+    numberByteCount = BlockedTensor.pixelByteCount * (step.elements.contains(.bfloat16) ? step.tensor.blocks : 1)
+    sumsOffset = numbersOffset + numbers * numberByteCount
     workspaceByteCount = sumsOffset + (passes.map(\.sumByteCount).max() ?? 0)
   }
 
   /// Runs all passes, over as many blocks at once as stay in the last cache from one to the next.
-  public func run(_ ports: StreamStep.Ports, workspace: UnsafeMutableRawPointer, workers: Workers) {
-    guard passes.count > 1 else { return run(0, passes[0].allBlocks, ports, workspace, workers) }
+  public func run(
+    _ ports: StreamStep.Ports, workspace: UnsafeMutableRawPointer, randomness: Randomness = .none, workers: Workers
+  ) {
+    guard passes.count > 1 else { return run(0, passes[0].allBlocks, ports, workspace, randomness, workers) }
     passes[0].forEachGroup(streams: streamCount) { blocks in
-      for index in passes.indices { run(index, blocks, ports, workspace, workers) }
+      for index in passes.indices { run(index, blocks, ports, workspace, randomness, workers) }
     }
   }
 
   private func run(
     _ index: Int, _ blocks: Range<Int>, _ ports: StreamStep.Ports, _ workspace: UnsafeMutableRawPointer,
-    _ workers: Workers
+    _ randomness: Randomness, _ workers: Workers
   ) {
     let pass = passes[index], sums = workspace + sumsOffset
     let environment = StreamStep.Environment(
-      ports: ports.pointers, workspace: workspace, pass: pass, sums: sums, workers: workers)
+      ports: ports.pointers, isRounded: isRounded, tensor: step.tensor, workspace: workspace, pass: pass, sums: sums,
+      workers: workers, randomness: randomness)
     let vectors = pass.vectors(of: blocks)
     for work in step.passes[index].before { work(vectors, environment) }
     var operands = StreamPass.Operands(ports[0]).sums(sums)
     for (stream, port) in step.passes[index].streams.enumerated() { operands = operands.stream(stream, ports[port]) }
     for (position, constant) in step.passes[index].constants.enumerated() {
-      operands = operands.constant(position, self.constant(constant, position, ports, workspace))
+      operands = operands.constant(position, self.constant(constant, position, vectors, ports, environment))
     }
     pass.run(operands, blocks: blocks, workers: workers)
     for work in step.passes[index].after { work(vectors, environment) }
   }
 
   private func constant(
-    _ constant: StreamStep.Constant, _ position: Int, _ ports: StreamStep.Ports, _ workspace: UnsafeMutableRawPointer
+    _ constant: StreamStep.Constant, _ position: Int, _ blocks: Range<Int>, _ ports: StreamStep.Ports,
+    _ environment: StreamStep.Environment
   ) -> StreamPass.Constant {
     func floats(_ base: UnsafeRawPointer) -> UnsafePointer<Float> { base.assumingMemoryBound(to: Float.self) }
+    let place = (environment.workspace + numbersOffset + position * numberByteCount)
+      .assumingMemoryBound(to: Float.self)
     switch constant {
-    case .channels(let offset): return .init(floats(workspace + offset))
-    case .firstPixel(let port): return .init(floats(ports[port]), ofFirstPixel: step.tensor)
-    case .images(let port): return .init(floats(ports[port]), step.tensor.onePixel.with(element: .float32))
+    case .channels(let offset): return .init(floats(environment.workspace + offset))
+    case .ofImages(let offset): return .init(ofImages: floats(environment.workspace + offset))
+    case .firstPixel(let port):
+      guard isRounded[port] else { return .init(floats(ports[port]), ofFirstPixel: step.tensor) }
+      for block in blocks { environment.firstPixel(port, block: block).store(place + block * 16) }
+      return .init(place)
+    case .images(let port): return .init(floats(ports[port]), step.tensor.onePixel)
     case .number(let number):
-      let place = workspace + numbersOffset + position * BlockedTensor.pixelByteCount
-      SIMD16<Float>(repeating: number).store(place.assumingMemoryBound(to: Float.self))
-      return .init(repeating: floats(place))
+      SIMD16<Float>(repeating: number).store(place)
+      return .init(repeating: place)
     }
   }
 }
@@ -172,9 +221,12 @@ extension StreamStep {
   /// The streams of a pass that it writes past the caches: those that nothing reads again before so much has passed by that
   /// they have gone from there. Writing them otherwise would read what is overwritten first.
   func streamsPastCaches(ofPass index: Int, _ lastCacheByteCount: Int) -> Set<Int> {
-    guard isOfFloats, tensor.byteCount > lastCacheByteCount / 2 else { return [] }
     let pass = passes[index], read = Set(passes[index...].flatMap(\.loadedPorts))
-    return Set(pass.streams.indices.filter { pass.stores(pass.streams[$0]) && !read.contains(pass.streams[$0]) })
+    return Set(
+      pass.streams.indices.filter {
+        pass.stores(pass.streams[$0]) && !read.contains(pass.streams[$0])
+          && tensor.with(element: pass.program.element(ofStream: $0)).byteCount > lastCacheByteCount / 2
+      })
   }
 
   /// Those of its operands in whose memory a result may lie, the one that is read last first: it is in a cache.
@@ -221,6 +273,14 @@ extension StreamStep {
 }
 
 extension StreamStep.Pass {
+  /// The same where the ports are of these elements.
+  fileprivate func with(elements: [ElementType]) -> StreamStep.Pass {
+    var result = self
+    let own = streams.map { elements.indices.contains($0) ? elements[$0] : .float32 }
+    result.program = program.with(elements: elements.isEmpty ? [] : own)
+    return result
+  }
+
   /// The tensors that it reads pixel by pixel.
   var loadedPorts: [Int] {
     program.instructions.compactMap { if case .load(let stream) = $0 { streams[stream] } else { nil } }
@@ -256,14 +316,11 @@ extension StreamStep {
   /// Whether what the second step reads of the first can be handed over pixel by pixel, in the last pass of the one and the
   /// first of the other.
   public func canBeFollowed(by next: StreamStep, shared: [(made: Int, read: Int)]) -> Bool {
-    guard let first = next.passes.first, next.tensor == tensor, isOfFloats, next.isOfFloats else { return false }
+    guard let first = next.passes.first, next.tensor == tensor else { return false }
     return shared.allSatisfy { made, read in
       makesLast(made) && first.streams.contains(read) && !first.constants.contains { $0.port == read }
     }
   }
-
-  /// Whether all that it reads and writes pixel by pixel is of float32.
-  private var isOfFloats: Bool { passes.allSatisfy { !$0.program.readsBFloat16 } }
 
   /// Whether the step reads a tensor in its first pass alone, pixel by pixel.
   public func readsOnce(_ port: Int) -> Bool {
@@ -273,7 +330,10 @@ extension StreamStep {
 
   /// This step and another one behind it, of which the last pass and the first are one; nil where the common pass has more
   /// streams, constants, sums or vectors than registers.
-  public func followed(by next: StreamStep, _ joint: Joint, _ target: CodeTarget) -> StreamStep? {
+  /// - Parameter elements: of the ports of the common step.
+  public func followed(
+    by next: StreamStep, _ joint: Joint, _ elements: [ElementType], _ target: CodeTarget
+  ) -> StreamStep? {
     guard joint.count <= Self.portLimit, let last = passes.last, let first = next.passes.first else { return nil }
     let offset = alignedWorkByteCount
     let own = Part(ports: joint.first, workOffset: 0), other = Part(ports: joint.second, workOffset: offset)
@@ -281,7 +341,7 @@ extension StreamStep {
     let made = joint.shared.map { ($0.made, $0.made) }, read = joint.shared.map { ($0.read, $0.made) }
     fuser.append(last, own, shared: Dictionary(made, uniquingKeysWith: { first, _ in first }))
     fuser.append(first, other, shared: Dictionary(read, uniquingKeysWith: { first, _ in first }))
-    guard StreamKernel.fits(fuser.pass.program, target) else { return nil }
+    guard StreamKernel.fits(fuser.pass.with(elements: elements.contains(.bfloat16) ? elements : []).program, target) else { return nil }
     let before = passes.dropLast().map(own.moved), after = next.passes.dropFirst().map(other.moved)
     return StreamStep(
       tensor, workByteCount: offset + next.workByteCount, before + [fuser.pass] + after)
@@ -306,6 +366,7 @@ extension StreamStep {
     func moved(_ constant: Constant) -> Constant {
       switch constant {
       case .channels(let offset): .channels(byteOffset: workOffset + offset)
+      case .ofImages(let offset): .ofImages(byteOffset: workOffset + offset)
       case .firstPixel(let port): .firstPixel(port: ports[port] ?? 0)
       case .images(let port): .images(port: ports[port] ?? 0)
       case .number: constant
@@ -315,7 +376,10 @@ extension StreamStep {
     func moved(_ work: @escaping Work, firstSum: Int) -> Work {
       { blocks, environment in
         var own = environment
-        for (index, port) in ports.enumerated() { own.ports[index] = environment.ports[port ?? 0] }
+        for (index, port) in ports.enumerated() {
+          own.ports[index] = environment.ports[port ?? 0]
+          own.isRounded[index] = environment.isRounded[port ?? 0]
+        }
         own.workspace = environment.workspace + workOffset
         own.firstSum = environment.firstSum + firstSum
         work(blocks, own)

@@ -210,7 +210,7 @@ extension Model {
         preprocessing: header.optionalObject("preprocessing"), classNames: header.optionalStrings("class_names"))
       if header["class_names"] == .null { knownClasses = .unknown }
       trainedOn = InputValues(in: header)
-      if let word = try header.optionalString("precision") { chosenPrecision = try Precision(named: word) }
+      if let word = try header.optionalString("precision") { chosenPrecision = try PrecisionPolicy(named: word) }
       metadata = file.metadata.filter { !ModelFile.isReserved($0.key) }
       try parameters.load(from: file)
       if let known = try header.optionalObject("quantization") { setQuantization(try QuantizationRecord(json: known)) }

@@ -23,13 +23,14 @@ public struct LayerPrecision: Sendable, Equatable {
 }
 
 extension Model {
-  /// What predictions and evaluations compute in: float32, or bfloat16 in those layers where there is an implementation
-  /// that is no slower on this processor, as `layerPrecisions()` lists them. Inputs, outputs and parameters are float32,
-  /// and so is training: what a training step computes does not depend on it.
-  public var precision: Precision { lock.reading { chosenPrecision } }
+  /// What predictions and evaluations compute in, and what training does: float32, or bfloat16 in those layers where there is
+  /// an implementation that is no slower on this processor, as `layerPrecisions()` lists them. Inputs, outputs and parameters
+  /// are float32, and what training keeps from step to step.
+  public var precision: PrecisionPolicy { lock.reading { chosenPrecision } }
 
-  /// Sets what predictions and evaluations compute in. It goes with the model into copies and files.
-  public func setPrecision(_ precision: Precision) { lock.writing { chosenPrecision = precision } }
+  /// Sets what predictions, evaluations and training compute in from now on. It goes with the model into copies and files; a
+  /// run that is resumed in the same precision ends in the same bits as one that was not stopped.
+  public func setPrecision(_ precision: PrecisionPolicy) { lock.writing { chosenPrecision = precision } }
 
   /// What each layer of a prediction is computed in, in the order in which they run, for one sample of the size that the
   /// network was built with. A layer that only gives another shape to its input is not computed.
@@ -55,6 +56,6 @@ extension Model {
       types.append(try TensorType(.float32, [1] + network.type(of: input.value).shape.dropFirst()))
     }
     return try Compiler.inferencePlan(
-      network, inputs: types, normalization: pixelNormalization, threads: Threads.count, precision: chosenPrecision)
+      network, inputs: types, normalization: pixelNormalization, threads: Threads.count, precision: chosenPrecision.prediction)
   }
 }

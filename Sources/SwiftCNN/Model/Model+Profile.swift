@@ -25,7 +25,7 @@ extension Model {
           measurement.add(run.map(Profile.Timing.init))
         }
         let rows = zip(layers, context.plan.stepCosts).map { ProfileRow($0, $1.cost) }
-        return try profile(of: rows, measurement, images: x.count, chosenPrecision)
+        return try profile(of: rows, measurement, images: x.count, chosenPrecision.prediction)
       }
     }
   }

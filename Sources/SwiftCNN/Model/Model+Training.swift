@@ -171,7 +171,8 @@ extension Model {
   ) throws(CNNError) {
     let loss = state.settings.lossOperation(for: network)
     let key = try PlanCache.Key(
-      purpose: .training(statisticsStand: statisticsStand), inputs: x.types(), threads: Threads.count)
+      purpose: .training(statisticsStand: statisticsStand), inputs: x.types(), threads: Threads.count,
+      precision: chosenPrecision.training)
     try plans.withContext(
       key,
       makePlan: { () throws(CNNError) in
@@ -179,7 +180,7 @@ extension Model {
         let network = statisticsStand ? try network.withStandingStatistics() : network
         let plan = try Compiler.trainingPlan(
           network, inputs: key.inputs, normalization: pixelNormalization, loss: loss, memory: state.settings.memory,
-          threads: key.threads)
+          precision: key.precision, threads: key.threads)
         try checkInputs(of: plan.graph, x, y)
         return plan
       }, body)
@@ -246,7 +247,7 @@ extension Model {
         let end = start + min(atOnce, x.count - start)
         let batch = x[start..<end], targets = y.samples(start..<end)
         let key = try PlanCache.Key(
-          purpose: .evaluation, inputs: batch.types(), threads: Threads.count, precision: chosenPrecision)
+          purpose: .evaluation, inputs: batch.types(), threads: Threads.count, precision: chosenPrecision.prediction)
         try plans.withContext(
           key,
           makePlan: { () throws(CNNError) in

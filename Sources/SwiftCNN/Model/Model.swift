@@ -17,7 +17,7 @@ public final class Model: @unchecked Sendable {
   var pixelNormalization: Compiler.PixelNormalization
   var training: TrainingState?
   /// What predictions and evaluations are to compute in.
-  var chosenPrecision = Precision.float32
+  var chosenPrecision = PrecisionPolicy.float32
   /// The parameters behind the network's last feature map, which files of weights have and it has not.
   var cutOff: [Parameter] = []
   /// What to do for the weights that its name promises; nil where it promises none, or has them.

@@ -13,16 +13,16 @@ public struct CustomModelOptions: Sendable, Configurable {
   package var preprocessing: JSONObject?
   /// The names of the classes.
   public var classNames: [String]?
-  /// What predictions compute in, as `Model.setPrecision(_:)` sets it; nil for bfloat16 where one of the models that the
-  /// network is made of computes in it, and else float32.
-  public var precision: Precision?
+  /// What predictions and training compute in, as `Model.setPrecision(_:)` sets it; nil for that of a model that the network
+  /// is made of where that is not float32.
+  public var precision: PrecisionPolicy?
   /// How many elements the parameters may have that are not shared with other models; nil for any number.
   public var elementLimit: Int?
 
   /// Options; those that are not given have their defaults.
   public init(
     name: String = "custom", seed: UInt64 = 0, mean: [Double]? = nil, deviation: [Double]? = nil,
-    classNames: [String]? = nil, precision: Precision? = nil
+    classNames: [String]? = nil, precision: PrecisionPolicy? = nil
   ) {
     (self.name, self.seed, self.mean, self.deviation, self.classNames) = (name, seed, mean, deviation, classNames)
     self.precision = precision
@@ -40,7 +40,7 @@ public struct CustomModelOptions: Sendable, Configurable {
     try PictureOptions.visit(&mean, &deviation, &preprocessing, &classNames, &options)
     try options.choice(
       "dtype", &precision, nullable: true,
-      "What predictions compute in; null: bfloat16 where a model that the network is made of does.")
+      "What predictions and training compute in; null: what a model that the network is made of does.")
     try options.integer(
       "element_limit", &elementLimit, "How many elements the parameters may have that are no other model's; null: any.")
   }

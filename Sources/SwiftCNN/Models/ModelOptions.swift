@@ -55,15 +55,15 @@ public struct ModelOptions: Sendable {
   package var preprocessing: JSONObject?
   /// The names of the classes; nil for ImageNet's where there are 1000 classes.
   public var classNames: [String]?
-  /// What predictions compute in, as `Model.setPrecision(_:)` sets it.
-  public var precision = Precision.float32
+  /// What predictions and training compute in, as `Model.setPrecision(_:)` sets it.
+  public var precision = PrecisionPolicy.float32
 
   /// Options; those that are not given have their defaults.
   public init(
     inputShape: [Int?]? = nil, classes: Int = 1000, includesTop: Bool = true, pooling: FeaturePooling? = nil,
     classifierActivation: ClassifierActivation? = .softmax, dropout: Double? = nil, dropPath: Double? = nil,
     scaling: ModelScaling = ModelScaling(), stages: StageTable? = nil, weights: String? = nil, seed: UInt64 = 0,
-    mean: [Double]? = nil, deviation: [Double]? = nil, classNames: [String]? = nil, precision: Precision = .float32
+    mean: [Double]? = nil, deviation: [Double]? = nil, classNames: [String]? = nil, precision: PrecisionPolicy = .float32
   ) {
     (self.inputShape, self.classes, self.includesTop) = (inputShape, classes, includesTop)
     (self.pooling, self.classifierActivation) = (pooling, classifierActivation)
@@ -117,7 +117,7 @@ extension ModelOptions: Configurable {
     }
     try options.text("weights", &weights, "The path of a file with weights; null: random ones.")
     try options.seed(&seed, "Of random weights.")
-    try options.choice("dtype", &precision, "What predictions compute in.")
+    try options.choice("dtype", &precision, "What predictions and training compute in.")
     try PictureOptions.visit(&mean, &deviation, &preprocessing, &classNames, &options)
     guard featuresOnly || featureIndices == nil else {
       throw CNNError(

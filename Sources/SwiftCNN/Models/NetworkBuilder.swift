@@ -11,8 +11,8 @@ public struct NetworkBuilder {
   public var builder = GraphBuilder()
   /// The other models' parameters, by their names here.
   private(set) var shared: [String: ParameterTensor] = [:]
-  /// bfloat16 where one of the models that were applied computes in it.
-  private(set) var precision = Precision.float32
+  /// What the last of the models that were applied computes in of which that is not float32.
+  private(set) var precision = PrecisionPolicy.float32
   private var known: [ObjectIdentifier: String] = [:]
 
   /// A network that begins with these layers.
@@ -20,7 +20,7 @@ public struct NetworkBuilder {
 
   /// Adds all layers of a model up to its output, or up to the tensor of that name.
   ///
-  /// What is made of the network computes in bfloat16 where the model does, unless it is told otherwise.
+  /// What is made of the network computes in the model's precision where that is not float32, unless it is told otherwise.
   ///
   /// Adding a model twice, or two that share parameters, gives layers that share them here too; added to the same input
   /// again, under the same prefix, what is there is used again.

@@ -103,7 +103,7 @@ import X86Assembler
     let library = KernelLibrary(Self.target)
     let x = try Image(tensor.with(element: elements[0]), seed: 1)
     let s = try Image(tensor.onePixel, seed: 2), y = try Image(emptyLike: tensor.with(element: elements[1]))
-    let scaling = StreamStepKernels(.scaling(x.tensor, result: elements[1]), library: library)
+    let scaling = StreamStepKernels(.scaling(tensor).with(elements: [elements[0], .float32, elements[1]]), library: library)
     try library.finish()
     let imageCount = tensor.height * tensor.width * tensor.channels
     let expected = x.values.indices.map {
@@ -125,7 +125,7 @@ import X86Assembler
     let images = try elements.enumerated().map {
       try Image(tensor.with(element: $0.element), seed: UInt64($0.offset + 1))
     }
-    let addition = StreamStepKernels(.addition(tensor, elements), library: library)
+    let addition = StreamStepKernels(.addition(tensor).with(elements: elements), library: library)
     try library.finish()
     try addition.run(images.map(\.blocked), workers: Workers(count: 2))
     expect(images[2], zip(images[0].values, images[1].values).map(+), "\(tensor) \(elements)")
@@ -135,8 +135,8 @@ import X86Assembler
   func meansAndSumsOfBFloat16AreFloat32(_ tensor: BlockedTensor) throws {
     let tensor = tensor.with(element: .bfloat16), library = KernelLibrary(Self.target)
     let x = try Image(tensor, seed: 1), pixels = tensor.height * tensor.width, channels = tensor.channels
-    let means = StreamStepKernels(.sum(.means, of: tensor), library: library)
-    let products = StreamStepKernels(.sum(.all, of: tensor, ofProducts: true), library: library)
+    let means = StreamStepKernels(.sum(.means, of: tensor).with(elements: [.bfloat16]), library: library)
+    let products = StreamStepKernels(.sum(.all, of: tensor, ofProducts: true).with(elements: [.bfloat16, .bfloat16]), library: library)
     try library.finish()
     let y = try Image(emptyLike: tensor.onePixel.with(element: .float32)), total = try GuardedFloats(channels)
     var expected = [Double](repeating: 0, count: tensor.images * channels)
@@ -155,6 +155,72 @@ import X86Assembler
     }
   }
 
+  /// A normalisation and its gradient, of any mix of types, against the same in float32 of the same numbers.
+  /// Of few pixels a gradient is the small difference of large numbers.
+  @Test(arguments: tensors.filter { $0.pixels > 2 }, 0..<12)
+  func normalizationsAreThoseInFloat32Rounded(_ tensor: BlockedTensor, _ kind: Int) throws {
+    let library = KernelLibrary(Self.target), channels = tensor.channels, team = Workers(count: kind % 3 + 1)
+    let functions: [VectorActivation?] = [nil, VectorActivation(.relu, constants: []), VectorActivation(.silu, constants: [])]
+    let activation = functions[kind % 3], addsResidual = kind % 2 == 1
+    let source: NormalizationGradientSource =
+      addsResidual && activation != nil ? .result : activation.map { .activation($0) } ?? .gradient
+    let element = { Self.elements[(kind / 3 + $0) % 4 == 0 ? 0 : 1] }
+    let (xType, yType, dyType, dxType) = (element(0), element(1), element(2), element(3))
+    let normalization = BlockedNormalization(epsilon: 1e-3, addsResidual: addsResidual, activation: activation)
+    let forward = StreamStep.normalization(tensor, normalization)
+    let again = StreamStep.normalizationByStatistics(tensor, normalization)
+    let backward = StreamStep.normalizationGradient(tensor, source)
+    let small = [ElementType](repeating: .float32, count: 4)
+    let added = addsResidual ? [xType] : []
+    let givenType: [ElementType] = source == .result ? [yType] : activation != nil ? [.float32] : []
+    let last: [ElementType] = source == .result ? [dyType] : []
+    let two = Array(small[..<2]), three = Array(small[..<3])
+    let forwardTypes: [ElementType] = [xType] + small + added + [yType]
+    let againTypes: [ElementType] = [xType] + two + added + two + [yType]
+    let backwardTypes: [ElementType] = [xType, dyType] + three + givenType + [dxType] + two + last
+    let typed = [
+      forward.with(elements: forwardTypes), again.with(elements: againTypes), backward.with(elements: backwardTypes),
+    ]
+    let kernels = ([forward, again, backward] + typed).map { StreamStepKernels($0, library: library) }
+    try library.finish()
+    let vectors = try (0..<3).map { try StreamTests.floats(channels, 1, UInt64(4 + $0), shift: 1) }
+    let values = try (0..<3).map { try Image(tensor.with(element: .bfloat16), seed: UInt64($0)).values }
+
+    /// All that is computed, of float32 or of the types.
+    func run(_ kernels: ArraySlice<StreamStepKernels>, _ types: [ElementType]) throws -> (images: [Image], [GuardedFloats]) {
+      func image(_ type: Int, _ values: [Float]? = nil) throws -> Image {
+        let tensor = tensor.with(element: types[type])
+        return try values.map { try Image(tensor, $0) } ?? Image(emptyLike: tensor)
+      }
+      let x = try image(0, values[0]), residual = try image(0, values[1]), dy = try image(2, values[2])
+      let (y, y2, dx, dResidual) = (try image(1), try image(1), try image(3), try image(2))
+      let numbers = try (0..<6).map { _ in try GuardedFloats(channels) }
+      let (first, steps) = (kernels.startIndex, kernels)
+      let added: [any PortMemory] = addsResidual ? [residual.blocked] : []
+      try steps[first].run(
+        [x.blocked, vectors[0], vectors[1], vectors[2], vectors[2]] + added
+          + [y.blocked, numbers[0], numbers[1], numbers[2], numbers[3]], workers: team)
+      try steps[first + 1].run(
+        [x.blocked, vectors[0], vectors[1]] + added + [numbers[0], numbers[1], y2.blocked], workers: team)
+      let given: [any PortMemory] = source == .result ? [y.blocked] : activation != nil ? [vectors[1]] : []
+      try steps[first + 2].run(
+        [x.blocked, dy.blocked, vectors[0], numbers[0], numbers[1]] + given
+          + [dx.blocked, numbers[4], numbers[5]] + (source == .result ? [dResidual.blocked] : []), workers: team)
+      return ([y, y2, dx] + (source == .result ? [dResidual] : []), numbers)
+    }
+    let (expected, expectedNumbers) = try run(kernels[..<3], [.float32, .float32, .float32, .float32])
+    let (found, numbers) = try run(kernels[3...], [xType, yType, dyType, dxType])
+    let what = "\(tensor) \(kind)"
+    for (index, (a, b)) in zip(numbers, expectedNumbers).enumerated() {
+      StreamTests.expectClose(a.values.map(Double.init), b.values.map(Double.init), 1e-3, "\(what), numbers \(index)")
+    }
+    for (index, (a, b)) in zip(found, expected).enumerated() {
+      StreamTests.expectClose(a.unpacked.map(Double.init), b.unpacked.map(Double.init), 0.02, "\(what), image \(index)")
+      #expect(a.blocked.isGuardIntact && (a.tensor.element == .float32 || a.isZeroBehindTheLastChannel), "\(what)")
+    }
+    #expect(found[0].unpacked == found[1].unpacked, "\(what)")
+  }
+
   /// Between all types but in float32 alone; the functions that are shorter where the result is rounded by their bound.
   @Test(arguments: smallTensors, pairs.dropFirst())
   func activationsAreThePortableOnesRounded(_ tensor: BlockedTensor, _ elements: [ElementType]) throws {
@@ -163,7 +229,7 @@ import X86Assembler
       let x = try Image(tensor.with(element: elements[0]), seed: 3, factor: 4)
       let y = try Image(emptyLike: tensor.with(element: elements[1]))
       let kernel = StreamStepKernels(
-        .activation(activation, x.tensor, result: elements[1]), library: library)
+        .activation(activation, tensor).with(elements: elements), library: library)
       try library.finish()
       try kernel.run([x.blocked, y.blocked], workers: Workers(count: 2))
       var constants = SIMD4<Float>()

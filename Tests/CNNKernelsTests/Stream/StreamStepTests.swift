@@ -17,19 +17,19 @@ import Testing
     let channels = tensor.channels, library = KernelLibrary(target), team = Workers(count: 2)
     let again = StreamStep.normalizationByStatistics(
       tensor, BlockedNormalization(epsilon: 0, activation: Self.swish))
-    let scaling = StreamStep.scaling(tensor, result: .float32)
+    let scaling = StreamStep.scaling(tensor)
     let sums = StreamStep.sum(.images, of: tensor, ofProducts: true)
     // x, gamma, beta, mean, 1 / deviation, s, then e, f.
     let two = try #require(
       again.followed(
         by: scaling,
-        .init(first: [0, 1, 2, 3, 4, 6], second: [6, 5, 7], shared: [(made: 5, read: 0)]), target))
+        .init(first: [0, 1, 2, 3, 4, 6], second: [6, 5, 7], shared: [(made: 5, read: 0)]), [], target))
     // e is not in memory any more: 6 is df, 7 is f, 8 are the sums.
     let three = try #require(
       two.followed(
         by: sums,
         .init(
-          first: [0, 1, 2, 3, 4, 5, nil, 7], second: [6, nil, 8], shared: [(made: 6, read: 1)]), target))
+          first: [0, 1, 2, 3, 4, 5, nil, 7], second: [6, nil, 8], shared: [(made: 6, read: 1)]), [], target))
     let separate = [again, scaling, sums].map { StreamStepKernels($0, library: library) }
     let common = StreamStepKernels(three, library: library)
     try library.finish()
@@ -52,23 +52,23 @@ import Testing
   @Test(arguments: BlockedConvolutionTests.targets, StreamTests.tensors)
   func gradientsAreScaledAndAddedOnTheWay(_ target: CodeTarget, _ tensor: BlockedTensor) throws {
     let channels = tensor.channels, library = KernelLibrary(target), team = Workers(count: 2)
-    let scaling = StreamStep.scaling(tensor, result: .float32), spreading = StreamStep.spreading(over: tensor)
-    let addition = StreamStep.addition(tensor, [.float32, .float32, .float32])
+    let scaling = StreamStep.scaling(tensor), spreading = StreamStep.spreading(over: tensor)
+    let addition = StreamStep.addition(tensor)
     let gradient = StreamStep.normalizationGradient(tensor, try .activation(#require(Self.swish)))
     // df, s and what is scaled; g; the sum.
     let two = try #require(
       scaling.followed(
-        by: addition, .init(first: [0, 1, nil], second: [nil, 2, 3], shared: [(made: 2, read: 0)]), target))
+        by: addition, .init(first: [0, 1, nil], second: [nil, 2, 3], shared: [(made: 2, read: 0)]), [], target))
     // g of one pixel, df, s, then the sum.
     let three = try #require(
       spreading.followed(
         by: two,
-        .init(first: [0, nil], second: [1, 2, nil, 3], shared: [(made: 1, read: 2)]), target))
+        .init(first: [0, nil], second: [1, 2, nil, 3], shared: [(made: 1, read: 2)]), [], target))
     // g, df, s, x, gamma, mean, 1 / deviation, beta, dx, dGamma, dBeta.
     let four = three.followed(
       by: gradient,
       .init(
-        first: [0, 1, 2, nil], second: [3, nil, 4, 5, 6, 7, 8, 9, 10], shared: [(made: 3, read: 1)]), target)
+        first: [0, 1, 2, nil], second: [3, nil, 4, 5, 6, 7, 8, 9, 10], shared: [(made: 3, read: 1)]), [], target)
     guard let four else {
       // With 16 registers there are too few.
       #expect(!target.hasAVX512)
@@ -134,22 +134,20 @@ import Testing
     let ofSum = StreamStep.normalizationGradient(tensor, .result)
     #expect(ofSum.overwritable(by: 6, of: 0..<6) == [0, 1, 5] || ofSum.overwritable(by: 6, of: 0..<6) == [0, 5, 1])
     #expect(Set(ofSum.overwritable(by: 9, of: 0..<6)) == [1, 5])
-    #expect(StreamStep.scaling(tensor, result: .bfloat16).overwritable(by: 2, of: 0..<2) == [])
+    #expect(StreamStep.scaling(tensor).with(elements: [.float32, .float32, .bfloat16]).overwritable(by: 2, of: 0..<2) == [])
     #expect(StreamStep.sum(.all, of: tensor).overwritable(by: 1, of: 0..<1) == [])
   }
 
   /// Statistics are differences from the first pixel, which is nowhere before a pass that makes it.
   @Test func whatIsNeededInMemoryIsNotHandedOver() {
     let tensor = BlockedTensor(images: 2, height: 5, width: 3, channels: 20)
-    let addition = StreamStep.addition(tensor, [.float32, .float32, .float32])
+    let addition = StreamStep.addition(tensor)
     let normalization = StreamStep.normalization(tensor, BlockedNormalization(epsilon: 1e-3))
     #expect(!addition.canBeFollowed(by: normalization, shared: [(made: 2, read: 0)]))
     let sum = StreamStep.sum(.images, of: tensor)
     #expect(normalization.canBeFollowed(by: sum, shared: [(made: 5, read: 0)]))
-    #expect(!normalization.canBeFollowed(by: .scaling(tensor, result: .float32), shared: [(made: 6, read: 1)]))
+    #expect(!normalization.canBeFollowed(by: .scaling(tensor), shared: [(made: 6, read: 1)]))
     let other = BlockedTensor(images: 2, height: 5, width: 4, channels: 20)
     #expect(!normalization.canBeFollowed(by: .sum(.images, of: other), shared: [(made: 5, read: 0)]))
-    let rounded = StreamStep.addition(tensor, [.float32, .float32, .bfloat16])
-    #expect(!rounded.canBeFollowed(by: .sum(.all, of: tensor.with(element: .bfloat16)), shared: [(made: 2, read: 0)]))
   }
 }
