@@ -20,7 +20,8 @@ import X86Assembler
   ) throws -> Plan {
     try Compiler.trainingPlan(
       network, inputs: [TensorType(.uint8, [batch, 17, 19, 3])], normalization: GeneratedPlanTests.normalization,
-      loss: Loss(.sparseCategoricalCrossEntropy), memory: memory, precision: precision, threads: threads, target: target)
+      loss: Loss(.sparseCategoricalCrossEntropy), memory: memory, precision: precision, threads: threads, target: target
+    )
   }
 
   /// How far numbers are from others, as a share of these together.
@@ -46,7 +47,8 @@ import X86Assembler
         // The gradient of a bias before a normalisation is rounding noise around 0.
         if name == "gradient:stem.bias" { continue }
         let distance = Self.distance(a, from: b)
-        #expect(distance < (name.hasPrefix("gradient") ? tolerance : 0.01), "\(name), batch \(batch), \(threads) threads")
+        #expect(
+          distance < (name.hasPrefix("gradient") ? tolerance : 0.01), "\(name), batch \(batch), \(threads) threads")
       }
       #expect(found != expected)
     }
@@ -57,7 +59,9 @@ import X86Assembler
     let graph = try Self.plan(GeneratedPlanTests.network(), .bfloat16, batch: 3, target).graph
     for output in graph.outputs { #expect(graph.type(of: output.value).element == .float32, "\(output.name)") }
     for update in graph.updates { #expect(graph.type(of: update.value).element == .float32) }
-    let elements = Dictionary(grouping: graph.nodes.filter { ($0.operation as? Placed)?.lowered.cost.operations ?? 0 > 0 }) {
+    let elements = Dictionary(
+      grouping: graph.nodes.filter { ($0.operation as? Placed)?.lowered.cost.operations ?? 0 > 0 }
+    ) {
       graph.type(of: $0.operands[0]).element
     }
     #expect(elements.keys.contains(.bfloat16), "\(elements.mapValues { $0.map(\.name) })")

@@ -121,7 +121,9 @@ struct NormalizationFactors {
   private let channels, lanes: Int
 
   static func byteCount(_ tensor: BlockedTensor) -> Int { 5 * vectorByteCount(tensor) }
-  private static func vectorByteCount(_ tensor: BlockedTensor) -> Int { tensor.with(element: .float32).blocks * BlockedTensor.pixelByteCount }
+  private static func vectorByteCount(_ tensor: BlockedTensor) -> Int {
+    tensor.with(element: .float32).blocks * BlockedTensor.pixelByteCount
+  }
 
   /// Some of the vectors, in the order in which they are declared, as constants of a pass.
   static func constants(_ tensor: BlockedTensor, _ vectors: Range<Int>) -> [StreamStep.Constant] {

@@ -105,7 +105,9 @@ public struct StreamStep: Sendable {
   /// The same whose ports are of these elements, float32 or bfloat16; of float32 where none is named.
   public func with(elements: [ElementType]) -> StreamStep {
     // All passes go over the same blocks, those of bfloat16 where anything is that.
-    let isRounded = passes.contains { $0.streams.contains { elements.indices.contains($0) && elements[$0] == .bfloat16 } }
+    let isRounded = passes.contains {
+      $0.streams.contains { elements.indices.contains($0) && elements[$0] == .bfloat16 }
+    }
     let elements = isRounded ? elements : []
     var result = StreamStep(tensor, workByteCount: workByteCount, passes.map { $0.with(elements: elements) })
     result.elements = elements
@@ -341,7 +343,8 @@ extension StreamStep {
     let made = joint.shared.map { ($0.made, $0.made) }, read = joint.shared.map { ($0.read, $0.made) }
     fuser.append(last, own, shared: Dictionary(made, uniquingKeysWith: { first, _ in first }))
     fuser.append(first, other, shared: Dictionary(read, uniquingKeysWith: { first, _ in first }))
-    guard StreamKernel.fits(fuser.pass.with(elements: elements.contains(.bfloat16) ? elements : []).program, target) else { return nil }
+    guard StreamKernel.fits(fuser.pass.with(elements: elements.contains(.bfloat16) ? elements : []).program, target)
+    else { return nil }
     let before = passes.dropLast().map(own.moved), after = next.passes.dropFirst().map(other.moved)
     return StreamStep(
       tensor, workByteCount: offset + next.workByteCount, before + [fuser.pass] + after)

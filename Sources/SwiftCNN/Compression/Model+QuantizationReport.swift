@@ -207,7 +207,8 @@ extension Model {
         try TensorType(isPixels ? .uint8 : .float32, [1] + network.type(of: input.value).shape.dropFirst()))
     }
     let plan = try Compiler.inferencePlan(
-      network, inputs: types, normalization: pixelNormalization, threads: Threads.count, precision: chosenPrecision.prediction)
+      network, inputs: types, normalization: pixelNormalization, threads: Threads.count,
+      precision: chosenPrecision.prediction)
     return try Compiler.outline(of: plan, network: network)
   }
 }

@@ -120,7 +120,8 @@ extension Model {
 
   private func predictionKey(_ x: Samples, _ outputs: [String]) throws(CNNError) -> PlanCache.Key {
     PlanCache.Key(
-      purpose: .prediction(outputs: outputs), inputs: try x.types(), threads: Threads.count, precision: chosenPrecision.prediction)
+      purpose: .prediction(outputs: outputs), inputs: try x.types(), threads: Threads.count,
+      precision: chosenPrecision.prediction)
   }
 
   func withPredictionContext<Result>(

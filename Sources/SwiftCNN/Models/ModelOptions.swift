@@ -63,7 +63,8 @@ public struct ModelOptions: Sendable {
     inputShape: [Int?]? = nil, classes: Int = 1000, includesTop: Bool = true, pooling: FeaturePooling? = nil,
     classifierActivation: ClassifierActivation? = .softmax, dropout: Double? = nil, dropPath: Double? = nil,
     scaling: ModelScaling = ModelScaling(), stages: StageTable? = nil, weights: String? = nil, seed: UInt64 = 0,
-    mean: [Double]? = nil, deviation: [Double]? = nil, classNames: [String]? = nil, precision: PrecisionPolicy = .float32
+    mean: [Double]? = nil, deviation: [Double]? = nil, classNames: [String]? = nil,
+    precision: PrecisionPolicy = .float32
   ) {
     (self.inputShape, self.classes, self.includesTop) = (inputShape, classes, includesTop)
     (self.pooling, self.classifierActivation) = (pooling, classifierActivation)

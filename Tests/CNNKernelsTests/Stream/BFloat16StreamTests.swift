@@ -103,7 +103,8 @@ import X86Assembler
     let library = KernelLibrary(Self.target)
     let x = try Image(tensor.with(element: elements[0]), seed: 1)
     let s = try Image(tensor.onePixel, seed: 2), y = try Image(emptyLike: tensor.with(element: elements[1]))
-    let scaling = StreamStepKernels(.scaling(tensor).with(elements: [elements[0], .float32, elements[1]]), library: library)
+    let scaling = StreamStepKernels(
+      .scaling(tensor).with(elements: [elements[0], .float32, elements[1]]), library: library)
     try library.finish()
     let imageCount = tensor.height * tensor.width * tensor.channels
     let expected = x.values.indices.map {
@@ -136,7 +137,8 @@ import X86Assembler
     let tensor = tensor.with(element: .bfloat16), library = KernelLibrary(Self.target)
     let x = try Image(tensor, seed: 1), pixels = tensor.height * tensor.width, channels = tensor.channels
     let means = StreamStepKernels(.sum(.means, of: tensor).with(elements: [.bfloat16]), library: library)
-    let products = StreamStepKernels(.sum(.all, of: tensor, ofProducts: true).with(elements: [.bfloat16, .bfloat16]), library: library)
+    let products = StreamStepKernels(
+      .sum(.all, of: tensor, ofProducts: true).with(elements: [.bfloat16, .bfloat16]), library: library)
     try library.finish()
     let y = try Image(emptyLike: tensor.onePixel.with(element: .float32)), total = try GuardedFloats(channels)
     var expected = [Double](repeating: 0, count: tensor.images * channels)
@@ -160,7 +162,9 @@ import X86Assembler
   @Test(arguments: tensors.filter { $0.pixels > 2 }, 0..<12)
   func normalizationsAreThoseInFloat32Rounded(_ tensor: BlockedTensor, _ kind: Int) throws {
     let library = KernelLibrary(Self.target), channels = tensor.channels, team = Workers(count: kind % 3 + 1)
-    let functions: [VectorActivation?] = [nil, VectorActivation(.relu, constants: []), VectorActivation(.silu, constants: [])]
+    let functions: [VectorActivation?] = [
+      nil, VectorActivation(.relu, constants: []), VectorActivation(.silu, constants: []),
+    ]
     let activation = functions[kind % 3], addsResidual = kind % 2 == 1
     let source: NormalizationGradientSource =
       addsResidual && activation != nil ? .result : activation.map { .activation($0) } ?? .gradient
@@ -187,7 +191,9 @@ import X86Assembler
     let values = try (0..<3).map { try Image(tensor.with(element: .bfloat16), seed: UInt64($0)).values }
 
     /// All that is computed, of float32 or of the types.
-    func run(_ kernels: ArraySlice<StreamStepKernels>, _ types: [ElementType]) throws -> (images: [Image], [GuardedFloats]) {
+    func run(_ kernels: ArraySlice<StreamStepKernels>, _ types: [ElementType]) throws -> (
+      images: [Image], [GuardedFloats]
+    ) {
       func image(_ type: Int, _ values: [Float]? = nil) throws -> Image {
         let tensor = tensor.with(element: types[type])
         return try values.map { try Image(tensor, $0) } ?? Image(emptyLike: tensor)

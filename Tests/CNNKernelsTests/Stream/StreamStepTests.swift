@@ -134,7 +134,8 @@ import Testing
     let ofSum = StreamStep.normalizationGradient(tensor, .result)
     #expect(ofSum.overwritable(by: 6, of: 0..<6) == [0, 1, 5] || ofSum.overwritable(by: 6, of: 0..<6) == [0, 5, 1])
     #expect(Set(ofSum.overwritable(by: 9, of: 0..<6)) == [1, 5])
-    #expect(StreamStep.scaling(tensor).with(elements: [.float32, .float32, .bfloat16]).overwritable(by: 2, of: 0..<2) == [])
+    #expect(
+      StreamStep.scaling(tensor).with(elements: [.float32, .float32, .bfloat16]).overwritable(by: 2, of: 0..<2) == [])
     #expect(StreamStep.sum(.all, of: tensor).overwritable(by: 1, of: 0..<1) == [])
   }
 
