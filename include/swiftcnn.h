@@ -182,7 +182,7 @@ scnn_status scnn_list_models(const char *pattern, char *buffer, size_t capacity,
  *   "preprocessing": null                       what is done to pictures, as scnn_model_set_preprocessing takes it; by
  *                                               default as it was published, or to fill another input in the same ratio
  *   "class_names": null                         a list of texts; by default ImageNet's where there are 1000 classes
- *   "dtype": "float32"                          what predictions compute in, as scnn_model_set_precision takes it
+ *   "dtype": "float32"                          what is computed in, as scnn_model_set_precision takes it
  *   and to make another size of it (Tan and Le 2019, section 3.3):
  *   "width_coefficient": 1                      multiplies the numbers of channels,
  *   "depth_coefficient": 1                      the numbers of blocks,
@@ -476,10 +476,13 @@ scnn_status scnn_model_get_normalization(scnn_model *model, double *mean, double
 scnn_status scnn_model_set_normalization(scnn_model *model, const double *mean, const double *deviation,
                                          size_t channels);
 
-/* What predictions and evaluations compute in: "float32", as every model does to begin with, or "bfloat16" in those layers
- * where there is an implementation that is no slower on this processor: that there are instructions for it does not decide.
- * Inputs, outputs and parameters are float32, and so is all that training computes. It goes with the model into clones,
- * model files and the bytes of scnn_model_save_memory. */
+/* What is computed in: "float32", as every model does to begin with, or bfloat16 in those layers where there is an
+ * implementation that is no slower on this processor: that there are instructions for it does not decide. With "bfloat16"
+ * predictions and evaluations are; with "mixed_bfloat16" training is too: images between layers and their gradients are
+ * stored as bfloat16 and products are of it. Inputs, outputs, parameters, their gradients, statistics, sums and what the
+ * optimizer keeps are float32 with all of them; losses need no scale. It goes with the model into clones, model files,
+ * checkpoints and the bytes of scnn_model_save_memory. A run that is resumed in the same precision ends in the same bits as
+ * one that was not stopped, and it may be resumed in another. */
 scnn_status scnn_model_set_precision(scnn_model *model, const char *dtype);
 scnn_status scnn_model_get_precision(scnn_model *model, char *buffer, size_t capacity, size_t *length);
 
@@ -1116,9 +1119,9 @@ scnn_status scnn_graph_output(scnn_graph *graph, scnn_value output);
 /* Makes a model whose output is `output`; layers that it does not need are left out. The graph can be used further.
  * Options: "name": "custom", "seed": 0 (of the random initial values), "mean" and "std" (of the pixels; by default
  * ImageNet's where there are 3 channels, else 0 and 1, which makes pixels 0...1), "preprocessing" and "class_names" as of
- * scnn_model_create (by default as much of a picture's middle as fills the input, and none), "dtype": null (what
- * predictions compute in, as scnn_model_set_precision takes it; by default "bfloat16" where a model that was applied computes
- * in it, and else "float32"), "element_limit": null (how many elements the parameters may
+ * scnn_model_create (by default as much of a picture's middle as fills the input, and none), "dtype": null (what is
+ * computed in, as scnn_model_set_precision takes it; by default that of a model that was applied where it is not float32,
+ * and else "float32"), "element_limit": null (how many elements the parameters may
  * have together that are not shared with other models: nothing is allocated beyond). */
 scnn_status scnn_graph_model(scnn_graph *graph, scnn_value output, const char *options, scnn_model **model);
 

@@ -609,7 +609,7 @@ def test_a_model_computes_in_what_a_layer_of_the_file_did(tmp_path, policy, as_n
     dtype = policy if as_name else {"module": "keras", "class_name": "DTypePolicy", "config": {"name": policy}}
     config = functional([image(), conv_row("c", called(tensor("image")), dtype=dtype)], [["c", 0, 0]])
     model = swiftcnn.load_model(write(tmp_path / "m.keras", [("layers/conv2d", "c", conv())], config=config))
-    assert model.dtype_policy.name == policy.removeprefix("mixed_")
+    assert model.dtype_policy.name == policy
 
 
 @pytest.mark.parametrize("end", [".weights.h5", ".h5"])

@@ -121,7 +121,8 @@ def test_models_by_name_are_told_as_they_are_made():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("mixed_bfloat16", "'mixed_bfloat16' is not supported here: expected 'float32' or 'bfloat16'.*training"),
+        ("mixed_bfloat", "unknown .* 'mixed_bfloat'.*mixed_bfloat16"),
+        ("mixed_float16", "unknown .* 'mixed_float16'.*mixed_bfloat16"),
         ("float16", "unknown .* 'float16'"),
         ("float64", "unknown .* 'float64'"),
         (16, "must be a string"),

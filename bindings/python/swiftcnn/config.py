@@ -1,10 +1,10 @@
-"""What models compute in, by Keras's names: ``swiftcnn.config.set_dtype_policy("bfloat16")``."""
+"""What models compute in, by Keras's names: ``swiftcnn.config.set_dtype_policy("mixed_bfloat16")``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._checks import type_name, unknown, unsupported
+from ._checks import type_name, unknown
 from ._config import Described
 from ._described import options
 
@@ -18,10 +18,6 @@ def precision(value: object, name: str) -> str:
     if found == "float32":
         return found  # without reading the description, which takes a megabyte and every model would wait for
     known = options("model")["dtype"]["choices"]
-    if found.startswith("mixed_"):
-        raise unsupported(
-            name, found, " or ".join(map(repr, known)) + "; parameters and training are float32 with each of them"
-        )
     if found not in known:
         raise unknown(name, found, known)
     return found
@@ -31,14 +27,14 @@ class DTypePolicy(Described):
     """What models compute in.
 
     Args:
-        name: ``"float32"``, or ``"bfloat16"`` as ``Model.set_precision`` takes it.
+        name: ``"float32"``, ``"bfloat16"`` or ``"mixed_bfloat16"``, as ``Model.set_precision`` takes it.
 
     Attributes:
         name: as given.
-        variable_dtype: of the parameters: ``"float32"``, whatever predictions compute in.
+        variable_dtype: of the parameters: ``"float32"``, whatever is computed in.
 
     Raises:
-        ValueError: there is no such policy, as ``"mixed_bfloat16"``, which is one of training.
+        ValueError: there is no such policy.
     """
 
     name: str
@@ -49,8 +45,8 @@ class DTypePolicy(Described):
 
     @property
     def compute_dtype(self) -> str:
-        """What predictions and evaluations compute in: the name."""
-        return self.name
+        """What predictions and evaluations compute in: the name, without ``mixed_``."""
+        return self.name.removeprefix("mixed_")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DTypePolicy) and other.name == self.name
@@ -72,7 +68,8 @@ def set_dtype_policy(policy: Any) -> None:
     are read from files, stay as they are.
 
     Args:
-        policy: ``"float32"`` or ``"bfloat16"``, or a ``DTypePolicy``.
+        policy: ``"float32"``; ``"bfloat16"`` for predictions, with training in float32; ``"mixed_bfloat16"`` for both,
+            with parameters, their gradients and statistics in float32; or a ``DTypePolicy``.
 
     Raises:
         ValueError: there is no such policy.

@@ -446,9 +446,10 @@ class Layer:
         for layer in self._sublayers():
             layer._let_compute(dtype)
 
-    def _is_in_bfloat16(self) -> bool:
-        """Whether models that are made of it compute in bfloat16, unless those are told otherwise."""
-        return any(layer._is_in_bfloat16() for layer in self._sublayers())
+    def _computes_in(self) -> str:
+        """The policy of models that are made of it, unless those are told otherwise: the last that is not float32."""
+        found = [layer._computes_in() for layer in self._sublayers()]
+        return next((policy for policy in reversed(found) if policy != "float32"), "float32")
 
 
 def serialized(value: Any, name: str) -> Any:

@@ -177,8 +177,8 @@ class WeightedLayer(Operation):
         if self._home is not None:
             self._home.set_precision(dtype)
 
-    def _is_in_bfloat16(self) -> bool:
-        return self._home is not None and self._home.get_precision() == "bfloat16"
+    def _computes_in(self) -> str:
+        return "float32" if self._home is None else self._home.get_precision()
 
 
 class ActivatedLayer(WeightedLayer):

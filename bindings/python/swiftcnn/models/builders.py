@@ -83,7 +83,7 @@ def create_model(
             ``Model.feature_info`` tells more; weights of the whole network load into it. It can predict, and layers can
             go on from its outputs.
         out_indices: which of the maps, as ``[1, 2, -1]``; None is all.
-        dtype: what predictions compute in, as ``Model.set_precision`` takes it; None is ``config.dtype_policy()``.
+        dtype: what is computed in, as ``Model.set_precision`` takes it; None is ``config.dtype_policy()``.
         others: arguments of timm, torchvision and Keras, for a message that says what they are called here.
 
     Raises:

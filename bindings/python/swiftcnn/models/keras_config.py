@@ -61,7 +61,7 @@ class _KerasReader(Reader):
     """Makes all layers first, so that everything that is not here is told at once, then the networks.
 
     Attributes:
-        precision: what the model computes in: bfloat16 where a layer does.
+        precision: what the model computes in: the policy of a layer where that is not float32.
     """
 
     def __init__(
@@ -125,9 +125,9 @@ class _KerasReader(Reader):
     def _take_policy(self, value: Any) -> None:
         name = value.get("config", {}).get("name") if isinstance(value, dict) else value
         if name in ("bfloat16", "mixed_bfloat16"):
-            self.precision = "bfloat16"
+            self.precision = name
         elif name not in (None, "float32"):
-            raise ValueError(f"dtype must be float32 or bfloat16, got {name!r}")
+            raise ValueError(f"dtype must be float32, bfloat16 or mixed_bfloat16, got {name!r}")
 
 
 def _initializer(value: Any) -> Any:

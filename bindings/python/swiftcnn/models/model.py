@@ -104,7 +104,7 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         self._ends: tuple[list[Tensor], list[Tensor]] | None = None
         self._built_for: Any = None  # the shape, or shapes, of a class of your own
         self._keys: list[str] | None = None  # of outputs that are a dictionary
-        # None: bfloat16 where one of the models or layers that it is made of computes in it.
+        # None: that of the models or layers that it is made of.
         self._precision: str | None = None if dtype_policy().name == "float32" else dtype_policy().name
         self._members = Members()
         if (inputs is None) != (outputs is None):
@@ -478,18 +478,21 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
     @property
     def dtype_policy(self) -> DTypePolicy:
-        """What predictions and evaluations compute in, as ``set_precision`` or the policy of the time set it; a model
-        that was made of layers of another, or of the model itself, began with ``"bfloat16"`` where that had it."""
-        return DTypePolicy("bfloat16" if self._is_in_bfloat16() else "float32")
+        """What predictions, evaluations and training compute in, as ``set_precision`` or the policy of the time set it;
+        a model that was made of layers of another, or of the model itself, began with that one's."""
+        return DTypePolicy(self._computes_in())
 
     def set_precision(self, dtype: str) -> None:
-        """Sets what predictions and evaluations compute in: ``"float32"``, or ``"bfloat16"`` in those layers where
-        there is an implementation that is no slower on this processor, as ``precision()`` lists them.
+        """Sets what is computed in: ``"float32"``, or bfloat16 in those layers where there is an implementation that is
+        no slower on this processor, as ``precision()`` lists them.
 
-        Arrays that go in and come out are float32, and so are the parameters and all that ``fit`` and
-        ``train_on_batch`` compute: only the predictions and validations between are in this precision. It goes with the
-        model into copies and files, and into models that are made of it or of its layers from then on. See
-        ``save(dtype=...)`` for smaller files.
+        With ``"bfloat16"`` predictions and evaluations are; ``fit`` and ``train_on_batch`` compute in float32. With
+        ``"mixed_bfloat16"`` these do so too: images between layers and their gradients are stored as bfloat16, and
+        products are of it. Arrays that go in and come out are float32, and so are parameters, their gradients,
+        statistics, sums and what the optimizer keeps; losses need no scale. It goes with the model into copies and
+        files, checkpoints included, and into models that are made of it or of its layers from then on; a run that is
+        resumed in the same precision ends in the same bits, and it may be resumed in another. See ``save(dtype=...)``
+        for smaller files.
 
         Raises:
             ValueError: there is no such precision.
@@ -504,8 +507,8 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
     def _let_compute(self, dtype: str) -> None:
         """A model within another has its own."""
 
-    def _is_in_bfloat16(self) -> bool:
-        return super()._is_in_bfloat16() if self._precision is None else self._precision == "bfloat16"
+    def _computes_in(self) -> str:
+        return super()._computes_in() if self._precision is None else self._precision
 
     def precision(self) -> list[LayerPrecision]:
         """What each layer of a prediction is computed in and why, in the order in which they run, for one sample of the
