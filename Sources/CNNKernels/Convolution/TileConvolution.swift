@@ -172,8 +172,10 @@ public struct TileConvolution: Sendable {
     _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<BFloat16>,
     workers: Workers
   ) {
-    forEachGroup(of: weight) { filter, weight, firstOutput, offset in
-      filter.pack(weight, scale: scale.map { $0 + firstOutput }, into: packed + offset, workers: workers)
+    forEachGroup(of: weight) { schedule, weight, firstOutput, offset in
+      schedule.packing?.pack(
+        weight, scale: scale.map { $0 + firstOutput },
+        into: UnsafeMutableRawPointer(packed + offset).assumingMemoryBound(to: Float.self), workers: workers)
     }
   }
 
@@ -182,32 +184,35 @@ public struct TileConvolution: Sendable {
     _ weight: UnsafePointer<Float>, _ levels: WeightLevels, into packed: UnsafeMutablePointer<Int8>, workers: Workers
   ) {
     func pack(_ weight: UnsafePointer<Float>) {
-      forEachGroup(of: weight) { filter, weight, firstOutput, offset in
-        filter.pack(weight, levels, from: firstOutput, into: packed + offset, workers: workers)
+      forEachGroup(of: weight) { schedule, weight, firstOutput, offset in
+        schedule.filter.pack(weight, levels, from: firstOutput, into: packed + offset, workers: workers)
       }
     }
     guard let picture else { return pack(weight) }
     picture.filter(weight).withUnsafeBufferPointer { if let filter = $0.baseAddress { pack(filter) } }
   }
 
-  /// Calls `body` with each group's filter, its weight `[output, input, height, width]`, its first output channel and its
+  /// Calls `body` with each group's products, its weight `[output, input, height, width]`, its first output channel and its
   /// place among the packed numbers.
   private func forEachGroup(
     of weight: UnsafePointer<Float>,
-    _ body: (_ filter: TileFilter, _ weight: UnsafePointer<Float>, _ firstOutput: Int, _ offset: Int) -> Void
+    _ body: (
+      _ schedule: TileProductSchedule, _ weight: UnsafePointer<Float>, _ firstOutput: Int, _ offset: Int
+    ) -> Void
   ) {
     for product in products {
-      let groups = product.groups, filter = product.schedule.filter
+      let groups = product.groups, schedule = product.schedule, filter = schedule.filter
       let weight = weight + groups.weightOffset
       for group in 0..<groups.count {
         let firstOutput = groups.firstOutput + group * filter.outputChannels
         let offset = product.filterOffset + group * filter.groupCount
         if groups.isMerged {
           groups.filter(group, of: weight).withUnsafeBufferPointer {
-            if let merged = $0.baseAddress { body(filter, merged, firstOutput, offset) }
+            if let merged = $0.baseAddress { body(schedule, merged, firstOutput, offset) }
           }
         } else {
-          body(filter, weight + group * filter.outputChannels * filter.inputChannels * filter.taps, firstOutput, offset)
+          body(
+            schedule, weight + group * filter.outputChannels * filter.inputChannels * filter.taps, firstOutput, offset)
         }
       }
     }

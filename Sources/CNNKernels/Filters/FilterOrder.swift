@@ -1,6 +1,6 @@
 /// Where a filter's numbers lie in a parameter `[output, input, height, width]` for a convolution that reads it: forward, or
 /// with input and output channels exchanged and other taps, as a gradient does.
-public struct FilterOrder: Sendable {
+public struct FilterOrder: Hashable, Sendable {
   /// Floats from one result's channel to the next, and from one summed channel to the next.
   let laneStride, depthStride: Int
   /// Where each tap is.

@@ -62,17 +62,18 @@ public struct FilterPacking: Sendable {
       guard inputs >= channelsPerRound, hasCode,
         FilterPackingKernel.isPossible(lanes: lanes, usedLanes: used, laneStride: order.laneStride * 4, span: span)
       else { return nil }
-      let vectorsApart = takesChannels ? 1 : filter.element.words(inputs)
+      let vectorsApart = takesChannels ? filter.wordStride(panelLanes) : filter.tapStride(inputs, panelLanes)
       let vectors = takesChannels ? Array(stride(from: 0, to: 4, by: perWord)) : order.tapOffsets
       let kernel = FilterPackingKernel(
         target: library.target, lanes: lanes, usedLanes: used, laneStride: order.laneStride * 4, span: span,
         columns: vectors.indices.map {
           .init(
-            source: vectors[$0] * 4, place: transform == nil ? $0 * vectorsApart * panelLanes * 4 : 0,
+            source: vectors[$0] * 4, place: transform == nil ? $0 * vectorsApart * 4 : 0,
             factor: tapFactors?[takesChannels ? 0 : $0] ?? 1)
         },
         halfStride: isRounded ? order.depthStride * 4 : nil,
-        sourceStep: channelsPerRound * order.depthStride * 4, placeStep: channelsPerRound / perWord * panelLanes * 4,
+        sourceStep: channelsPerRound * order.depthStride * 4,
+        placeStep: channelsPerRound / perWord * filter.wordStride(panelLanes) * 4,
         transform: transform.map { .init(transform: $0, positionStride: filter.inputChannels * panelLanes * 4) },
         isStreamed: isStreamed)
       let known = library.kernel(kernel, name: kernel.name) { kernel.code() }
@@ -130,12 +131,13 @@ public struct FilterPacking: Sendable {
     let inputs = first..<min(first + filter.blockDepth, filter.inputChannels)
     for index in panel.map({ $0..<$0 + 1 }) ?? panels.indices {
       let panel = panels[index]
-      let place = packed + panel.firstLane * depth + filter.element.words(first) * panel.lanes * channelDepth
+      let place = packed + panel.firstLane * depth + filter.words(first) * panel.lanes * channelDepth
       for index in panel.columns {
         let column = columns[index]
         pack(
           weight + (panel.firstLane + column.lane) * order.laneStride, column, inputs,
-          scale: scale.map { $0 + panel.firstLane + column.lane }, into: place + column.lane, panel.lanes)
+          scale: scale.map { $0 + panel.firstLane + column.lane },
+          into: place + column.lane * filter.laneStride(inputs.count), panel.lanes)
       }
     }
   }
@@ -164,7 +166,7 @@ public struct FilterPacking: Sendable {
     for input in first..<inputs.count {
       for (tap, offset) in order.tapOffsets.enumerated() {
         let source = weight + (inputs.lowerBound + input) * order.depthStride + offset
-        let target = place + (tap * inputs.count + input) * panelLanes
+        let target = place + tap * filter.tapStride(inputs.count, panelLanes) + input * panelLanes
         for lane in 0..<column.count {
           let factor = (tapFactors?[tap] ?? 1) * factors[lane]
           target[lane] = lane < column.used ? source[lane * order.laneStride] * factor : 0
@@ -178,10 +180,10 @@ public struct FilterPacking: Sendable {
     _ weight: UnsafePointer<Float>, _ column: Column, _ inputs: Range<Int>, from first: Int, _ factors: SIMD16<Float>,
     into place: UnsafeMutablePointer<Float>, _ panelLanes: Int
   ) {
-    let words = filter.element.words(inputs.count)
+    let tapStride = filter.tapStride(inputs.count, panelLanes), wordStride = filter.wordStride(panelLanes)
     for (tap, offset) in order.tapOffsets.enumerated() {
-      for word in first / 2..<words {
-        let target = UnsafeMutableRawPointer(place + (tap * words + word) * panelLanes).assumingMemoryBound(
+      for word in first / 2..<filter.words(inputs.count) {
+        let target = UnsafeMutableRawPointer(place + tap * tapStride + word * wordStride).assumingMemoryBound(
           to: BFloat16.self)
         for half in 0..<2 {
           let input = 2 * word + half

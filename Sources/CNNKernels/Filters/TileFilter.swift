@@ -13,6 +13,8 @@ struct TileFilter: Hashable, Sendable {
   let groups: Int
   /// bfloat16 or int8.
   var element = ElementType.bfloat16
+  /// How the weight lies; nil for `[output, input, height, width]`.
+  var order: FilterOrder?
   /// Tiles of output channels beside each other in a panel: 1 or 2.
   var panelTiles = 2
 
@@ -43,14 +45,13 @@ struct TileFilter: Hashable, Sendable {
   func byteCount(_ count: Int) -> Int { count * element.byteCount }
   var byteCount: Int { byteCount(count) }
 
-  /// Packs the weight `[output, input, height, width]` of one group, each output channel times its `scale`, rounded.
-  func pack(
-    _ weight: UnsafePointer<Float>, scale: UnsafePointer<Float>?, into packed: UnsafeMutablePointer<BFloat16>,
-    workers: Workers
-  ) {
-    pack(weight, into: packed, zero: BFloat16(bitPattern: 0), workers: workers) { weight, output in
-      BFloat16(weight * (scale?[output] ?? 1))
-    }
+  /// How the weight of one group is packed, of bfloat16.
+  func packing(library: KernelLibrary) -> FilterPacking {
+    FilterPacking(
+      PackedFilter(
+        outputChannels: outputChannels, inputChannels: inputChannels, height: taps, width: 1, blockDepth: blockChannels,
+        panels: panels.map { Array(repeating: Self.tileChannels, count: $0) }, element: element, isOfTiles: true),
+      order: order, library: library)
   }
 
   /// Packs the weight `[output, input, height, width]` of one group as levels, of which these output channels are the ones
@@ -59,29 +60,16 @@ struct TileFilter: Hashable, Sendable {
     _ weight: UnsafePointer<Float>, _ levels: WeightLevels, from first: Int, into packed: UnsafeMutablePointer<Int8>,
     workers: Workers
   ) {
-    pack(weight, into: packed, zero: 0, workers: workers) { weight, output in
-      levels.rounded(weight / levels.scale(first + output))
-    }
-  }
-
-  @inline(__always)
-  private func pack<Number>(
-    _ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Number>, zero: Number, workers: Workers,
-    _ number: (_ weight: Float, _ output: Int) -> Number
-  ) {
     let tiles = (outputChannels + Self.tileChannels - 1) / Self.tileChannels
     workers.forEachRange(of: tiles * blocks) { range, _ in
-      for unit in range {
-        pack(weight, tile: unit / blocks, block: unit % blocks, into: packed, zero: zero, number)
-      }
+      for unit in range { pack(weight, levels, from: first, tile: unit / blocks, block: unit % blocks, into: packed) }
     }
   }
 
   /// Packs all taps of a block of input channels for 16 output channels.
-  @inline(__always)
-  private func pack<Number>(
-    _ weight: UnsafePointer<Float>, tile: Int, block: Int, into packed: UnsafeMutablePointer<Number>, zero: Number,
-    _ number: (_ weight: Float, _ output: Int) -> Number
+  private func pack(
+    _ weight: UnsafePointer<Float>, _ levels: WeightLevels, from first: Int, tile: Int, block: Int,
+    into packed: UnsafeMutablePointer<Int8>
   ) {
     let panels = panels, panel = tile / panelTiles, width = panels[panel], group = 4 / element.byteCount
     let start = packed + panels[..<panel].reduce(0) { $0 + count(ofPanel: $1) } + tile % panelTiles * tileCount
@@ -89,11 +77,12 @@ struct TileFilter: Hashable, Sendable {
     let inputs = block * blockChannels..<min((block + 1) * blockChannels, inputChannels)
     for tap in 0..<taps {
       let place = start + (block * taps + tap) * width * tileCount
-      place.update(repeating: zero, count: tileCount)
+      place.update(repeating: 0, count: tileCount)
       for (column, output) in outputs.enumerated() {
         let source = weight + output * inputChannels * taps + tap
         for (row, input) in inputs.enumerated() {
-          place[row / group * blockChannels + column * group + row % group] = number(source[input * taps], output)
+          place[row / group * blockChannels + column * group + row % group] = levels.rounded(
+            source[input * taps] / levels.scale(first + output))
         }
       }
     }

@@ -20,7 +20,7 @@ struct TileGradientWords: Sendable {
   let images, height, width: Int
   /// Rows of a plane beyond those of the gradient, which taps further down meet.
   private let reach: Int
-  /// The rows of the image above those that the first one of a plane would have without a border.
+  /// Which of as many neighbouring rows of the image as the stride goes on by are in each plane: those that taps meet.
   private let planes: [Int]
 
   private static let line = BlockedTensor.pixelByteCount
@@ -65,8 +65,9 @@ struct TileGradientWords: Sendable {
 
   // MARK: - The gradient
 
-  /// Bytes from the words of one channel to those of the next; not a multiple of 4 KiB, see `BlockedTensor`.
-  func channelByteCount(_ chunk: GradientChunks.Chunk) -> Int { (chunk.images.count * tiles(chunk) + 1) * Self.line }
+  /// Bytes from the words of one channel to those of the next; an odd number of lines, so that those of 16 channels are in
+  /// different sets of the first cache.
+  func channelByteCount(_ chunk: GradientChunks.Chunk) -> Int { (chunk.images.count * tiles(chunk) | 1) * Self.line }
 
   /// Bytes of the words of a block of the tensor before they are transposed.
   func gradientByteCount(_ chunk: GradientChunks.Chunk) -> Int { 2 * halfByteCount(chunk) }

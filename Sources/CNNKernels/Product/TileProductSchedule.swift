@@ -9,6 +9,8 @@ import X86Assembler
 struct TileProductSchedule: Sendable {
   /// How the filter is packed.
   let filter: TileFilter
+  /// How one group of it is packed, of bfloat16; nil of bytes.
+  let packing: FilterPacking?
   private let configure, release: GeneratedKernel
   private let panels: [Panel]
   private let units: [Unit]
@@ -78,6 +80,7 @@ struct TileProductSchedule: Sendable {
       filter.panelTiles = 1
     }
     self.filter = filter
+    packing = filter.element == .bfloat16 ? filter.packing(library: library) : nil
     self.output = output
     let isFloat = output.element == .float32
     var loops: [DepthLoops.Loop] = []
