@@ -9,16 +9,19 @@ import CNNRuntime
 struct InputGradientInBlocks: Implementation {
   /// What it multiplies.
   var precision = Precision.float32
+  /// Whether by tiles.
+  var usesTiles = false
 
-  var name: String { precision == .float32 ? "blocks" : "blocks_\(precision.rawValue)" }
+  var name: String { usesTiles ? "tiles" : precision == .float32 ? "blocks" : "blocks_\(precision.rawValue)" }
 
   func instruction(on target: CodeTarget?) -> String {
-    precision == .bfloat16 ? "avx512_bf16" : target?.vectorName ?? "portable"
+    usesTiles ? "amx_bf16" : precision == .bfloat16 ? "avx512_bf16" : target?.vectorName ?? "portable"
   }
 
   /// Products of bfloat16 first.
   static let all: [any Implementation] = [
-    InputGradientInBlocks(precision: .bfloat16), InputGradientInBlocks(), PortableImplementation(),
+    InputGradientInBlocks(precision: .bfloat16, usesTiles: true), InputGradientInBlocks(precision: .bfloat16),
+    InputGradientInBlocks(), PortableImplementation(),
   ]
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
@@ -30,24 +33,24 @@ struct InputGradientInBlocks: Implementation {
     else { return .withoutBlocks("its result") }
     let geometry = try geometry(candidate.node, placement)
     if let refusal = refusal(candidate.node, geometry, library.target) { return .refused(refusal) }
-    let elements = try elements(candidate, geometry, placement)
-    guard let cycles = cycles(geometry, elements, placement) else {
+    let options = try options(candidate, geometry, placement)
+    guard let cycles = cycles(geometry, options, placement) else {
       return .refused("there is no kernel for a window of this size")
     }
-    var reads = [Offer.Read(value: dy, type: try type.with(element: elements.gradient, layout: .blocked()))]
+    var reads = [Offer.Read(value: dy, type: try type.with(element: options.gradient, layout: .blocked()))]
     if let other = candidate.fusion.residual {
       guard let type = placement.blockedType(other) else { return .withoutBlocks("what is added") }
-      reads.append(Offer.Read(value: other, type: try type.with(element: elements.result, layout: .blocked())))
+      reads.append(Offer.Read(value: other, type: try type.with(element: options.result, layout: .blocked())))
     }
     return .offered(Offer(reads: reads, cycles: cycles))
   }
 
   /// What is read and written.
-  private func elements(
+  private func options(
     _ candidate: Candidate, _ geometry: ConvolutionGeometry, _ placement: Placement
-  ) throws(CNNError) -> BlockedInputGradient.Elements {
+  ) throws(CNNError) -> BlockedInputGradient.Options {
     let stored = placement.storedElement(of: candidate.result)
-    if precision == .bfloat16 { return .init(gradient: .bfloat16, result: stored) }
+    if precision == .bfloat16 { return .init(gradient: .bfloat16, result: stored, usesTiles: usesTiles) }
     if geometry.isChannelwise {
       return .init(gradient: try placement.storedType(candidate.node.operands[0])?.element ?? .float32, result: stored)
     }
@@ -57,10 +60,10 @@ struct InputGradientInBlocks: Implementation {
   }
 
   private func cycles(
-    _ geometry: ConvolutionGeometry, _ elements: BlockedInputGradient.Elements, _ placement: Placement
+    _ geometry: ConvolutionGeometry, _ options: BlockedInputGradient.Options, _ placement: Placement
   ) -> Double? {
     guard let target = placement.library?.target else { return nil }
-    return try? BlockedInputGradient.cycles(geometry, elements, workers: placement.workers, target)
+    return try? BlockedInputGradient.cycles(geometry, options, workers: placement.workers, target)
   }
 
   /// Of depthwise ones, and of products of bfloat16 where they are no slower.
@@ -70,7 +73,7 @@ struct InputGradientInBlocks: Implementation {
     else { return false }
     if precision == .float32 { return geometry.isChannelwise && placement.storesBFloat16(anyOf: node) }
     guard refusal(node, geometry, target) == nil,
-      let rounded = cycles(geometry, .init(gradient: .bfloat16), placement)
+      let rounded = cycles(geometry, .init(gradient: .bfloat16, usesTiles: usesTiles), placement)
     else { return false }
     return rounded <= cycles(geometry, .init(), placement) ?? .infinity
   }
@@ -79,23 +82,23 @@ struct InputGradientInBlocks: Implementation {
     guard precision == .bfloat16 else { return nil }
     if geometry.isChannelwise { return "every channel has a filter of its own, which is no product" }
     let own = BFloat16Reorder.isPossible(on: target) ? bfloat16Refusal(node, geometry) : nil
-    return own ?? target.bfloat16Refusal
+    return own ?? (usesTiles ? TilePermission.refusal : target.bfloat16Refusal)
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
     let node = candidate.node, geometry = try geometry(node, placement)
-    let elements = BlockedInputGradient.Elements(
+    let options = BlockedInputGradient.Options(
       gradient: placement.imageType(images[0]).element,
-      result: try self.elements(candidate, geometry, placement).result)
+      result: try self.options(candidate, geometry, placement).result, usesTiles: usesTiles)
     guard let library = placement.library,
       let gradient = try BlockedInputGradient(
-        geometry, elements, addsResidual: images.count == 2, workers: placement.workers, library: library)
+        geometry, options, addsResidual: images.count == 2, workers: placement.workers, library: library)
     else { throw CNNError(.internalFault, "the gradient of an input has no kernels") }
     var cost = StepCost(of: geometry)
     let isRounded = precision == .bfloat16
-    if isRounded { cost.rate = 2 * library.target.bfloat16Rate }
+    if usesTiles { cost.unit = .tiles } else if isRounded { cost.rate = 2 * library.target.bfloat16Rate }
     let packing = FilterPackingStep(
-      name: "input gradient\(isRounded ? " of bfloat16" : "") \(cost.shape)",
+      name: "input gradient\(isRounded ? " \(name)" : "") \(cost.shape)",
       element: isRounded ? .bfloat16 : .float32, count: gradient.filterCount * (isRounded ? 2 : 1),
       workspaceByteCount: gradient.packingByteCount
     ) { arguments, weight, _ in
@@ -109,7 +112,7 @@ struct InputGradientInBlocks: Implementation {
     cost.operations = gradient.operations
     try placement.add(
       candidate, [images[0], filter] + images.dropFirst(),
-      results: [placement.blockedResult(of: candidate).with(element: elements.result, layout: .blocked())],
+      results: [placement.blockedResult(of: candidate).with(element: options.result, layout: .blocked())],
       LoweredOperation(
         workspaceByteCount: gradient.workspaceByteCount, overwritableOperands: gradient.addsResidual ? [[2]] : [],
         cost: cost,

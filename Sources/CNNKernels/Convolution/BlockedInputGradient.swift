@@ -23,13 +23,22 @@ public struct BlockedInputGradient: Sendable {
     let filterOrder: FilterOrder
   }
 
-  /// Of what the gradients of the result and of the input are: products of bfloat16 where the first one is that.
-  public struct Elements: Hashable, Sendable {
+  /// What the gradients of the result and of the input are of, and by what they are computed.
+  public struct Options: Hashable, Sendable {
+    /// Of the gradient of the result, which products are of, and of that of the input.
     public var gradient = ElementType.float32, result = ElementType.float32
+    /// Whether by products of tiles alone, or else without them.
+    public var usesTiles = false
 
-    /// Elements, each float32 unless told otherwise.
-    public init(gradient: ElementType = .float32, result: ElementType = .float32) {
-      (self.gradient, self.result) = (gradient, result)
+    /// Vectors, and each element float32, unless told otherwise.
+    public init(gradient: ElementType = .float32, result: ElementType = .float32, usesTiles: Bool = false) {
+      (self.gradient, self.result, self.usesTiles) = (gradient, result, usesTiles)
+    }
+
+    /// The cheapest algorithm of a convolution that the gradient is.
+    fileprivate func best(_ request: ConvolutionRequest, _ target: CodeTarget) -> (any ConvolutionAlgorithm)? {
+      if !usesTiles { return ConvolutionAlgorithms.best(request, target) }
+      return TileAlgorithm().refusal(request, target) == nil ? TileAlgorithm() : nil
     }
   }
 
@@ -62,17 +71,17 @@ public struct BlockedInputGradient: Sendable {
   }
 
   /// How many cycles the gradient takes each of the workers; nil where there are no kernels for it.
-  /// - Parameter elements: of what the gradients of the result and of the input are.
+  /// - Parameter options: what the gradients are of, and by what they are computed.
   public static func cycles(
-    _ g: ConvolutionGeometry, _ elements: Elements = Elements(), workers: Workers, _ target: CodeTarget
+    _ g: ConvolutionGeometry, _ options: Options = Options(), workers: Workers, _ target: CodeTarget
   ) throws(CNNError) -> Double? {
     guard let (rows, columns) = phases(of: g) else { return nil }
     var cycles = 0.0
     for row in rows where !row.taps.isEmpty {
       for column in columns where !column.taps.isEmpty {
         var request = ConvolutionRequest(try geometry(of: g, row, column), workers: workers)
-        (request.inputElement, request.outputElement) = (elements.gradient, elements.result)
-        guard let algorithm = ConvolutionAlgorithms.best(request, target) else { return nil }
+        (request.inputElement, request.outputElement) = (options.gradient, options.result)
+        guard let algorithm = options.best(request, target) else { return nil }
         cycles += algorithm.cycles(request, target)
       }
     }
@@ -81,16 +90,16 @@ public struct BlockedInputGradient: Sendable {
 
   /// Plans the gradient; nil where there are no kernels for it.
   /// - Parameters:
-  ///   - elements: of what the gradients of the result and of the input are.
+  ///   - options: what the gradients are of, and by what they are computed.
   ///   - addsResidual: whether another gradient, which lies like the result, is added, where that `canAdd`.
   public init?(
-    _ g: ConvolutionGeometry, _ elements: Elements = Elements(), addsResidual: Bool = false, workers: Workers,
+    _ g: ConvolutionGeometry, _ options: Options = Options(), addsResidual: Bool = false, workers: Workers,
     library: KernelLibrary
   ) throws(CNNError) {
     geometry = g
     self.addsResidual = addsResidual
-    gradient = g.blockedOutput.with(element: elements.gradient)
-    result = g.blockedInput.with(element: elements.result)
+    gradient = g.blockedOutput.with(element: options.gradient)
+    result = g.blockedInput.with(element: options.result)
     guard let (rows, columns) = Self.phases(of: g) else { return nil }
     let isDepthwise = g.isChannelwise, isWhole = rows.count == 1 && columns.count == 1
     // All phases read one copy. Windows do without, and so may what computes all pixels at once.
@@ -116,8 +125,8 @@ public struct BlockedInputGradient: Sendable {
           geometry, input: isDepthwise || isWhole ? .blocked : .padded(border),
           epilogue: Epilogue(addsResidual: addsResidual), filterOrder: isGrouped ? nil : order, places: places,
           workers: workers)
-        (request.inputElement, request.outputElement) = (elements.gradient, elements.result)
-        guard let algorithm = ConvolutionAlgorithms.best(request, library.target) else { return nil }
+        (request.inputElement, request.outputElement) = (options.gradient, options.result)
+        guard let algorithm = options.best(request, library.target) else { return nil }
         let convolution = try algorithm.plan(request, library: library)
         cycles += algorithm.cycles(request, library.target)
         phases.append(
@@ -157,7 +166,10 @@ public struct BlockedInputGradient: Sendable {
     workers: Workers
   ) {
     // All phases together, so that the weight is read once.
-    if phases.count > 1, !isGrouped, let blocks = phases.lazy.compactMap({ $0.convolution?.packing?.blocks }).first {
+    let packings = phases.compactMap { $0.convolution?.packing }
+    if phases.count > 1, !isGrouped, packings.count == phases.count(where: { $0.convolution != nil }),
+      let blocks = packings.first?.blocks
+    {
       return workers.forEachRange(of: blocks) { range, _ in
         for block in range {
           for phase in phases {

@@ -61,7 +61,7 @@ public struct TileConvolution: Sendable {
     let image = g.blockedInput.with(element: element)
     let result = g.blockedOutput.with(element: element)
     let walk = TileWalk(
-      TileInput(image.with(border: input.border ?? g.border)), stride: [g.strideHeight, g.strideWidth], output: result)
+      TileInput(image.with(border: input.border ?? g.border)), stride: [g.strideHeight, g.strideWidth], output: PixelGrid(result))
     let tilesOfPixels = Double(walk.rounds.reduce(0) { $0 + $1.tiles })
     var products = 0.0, filterBytes = 0.0
     for groups in (try? ChannelGroups.parts(of: g, blockChannels: TileFilter.blockChannels(element))) ?? [] {
@@ -85,26 +85,29 @@ public struct TileConvolution: Sendable {
   ///   - outputBorder: of zeros around the result, and the residual like it.
   ///   - isRounded: whether the result, and the residual like it, are bfloat16; else float32 in blocks of 16 channels.
   ///   - epilogue: what follows the products.
+  ///   - filterOrder: how the weight lies; nil for `[output, input / groups, height, width]`.
+  ///   - places: the pixels to which the results go; nil for a tensor of just these.
   ///   - workers: what the work is divided among.
   ///   - library: where the kernels are collected.
   /// - Throws: `.invalidArgument` with the refusal.
   public init(
     _ geometry: ConvolutionGeometry, input: ConvolutionInput = .blocked,
-    outputBorder: BlockedTensor.Border = .none, isRounded: Bool, epilogue: Epilogue, workers: Workers,
-    library: KernelLibrary
+    outputBorder: BlockedTensor.Border = .none, isRounded: Bool, epilogue: Epilogue, filterOrder: FilterOrder? = nil,
+    places: PixelGrid? = nil, workers: Workers, library: KernelLibrary
   ) throws(CNNError) {
     if let reason = Self.refusal(geometry, input: input, library.target) {
       throw CNNError(.invalidArgument, "a convolution cannot be computed by tiles: \(reason)")
     }
     try self.init(
       geometry, input: input, outputBorder: outputBorder, element: .bfloat16, result: isRounded ? .bfloat16 : .float32,
-      epilogue: epilogue, requantization: nil, picture: nil, zeroPoint: 0, workers: workers, library: library)
+      epilogue: epilogue, filterOrder: filterOrder, places: places, requantization: nil, picture: nil, zeroPoint: 0,
+      workers: workers, library: library)
   }
 
   private init(
     _ geometry: ConvolutionGeometry, input: ConvolutionInput, outputBorder: BlockedTensor.Border,
-    element: ElementType, result: ElementType, epilogue: Epilogue, requantization: Requantization?,
-    picture: BytePicture?, zeroPoint: UInt8, workers: Workers, library: KernelLibrary
+    element: ElementType, result: ElementType, epilogue: Epilogue, filterOrder: FilterOrder? = nil,
+    places: PixelGrid? = nil, requantization: Requantization?, picture: BytePicture?, zeroPoint: UInt8, workers: Workers, library: KernelLibrary
   ) throws(CNNError) {
     self.geometry = geometry
     self.zeroPoint = zeroPoint
@@ -128,8 +131,9 @@ public struct TileConvolution: Sendable {
     for groups in try ChannelGroups.parts(of: g, blockChannels: TileFilter.blockChannels(element)) {
       let schedule = TileProductSchedule(
         groups.geometry, groups: groups.count, input: picture.map { TileInput($0) } ?? TileInput(source),
-        output: result, epilogue: epilogue, requantization: requantization,
-        strideWidth: picture == nil ? nil : geometry.strideWidth, workers: workers, library: library)
+        output: places ?? PixelGrid(result), filterOrder: filterOrder, epilogue: epilogue,
+        requantization: requantization, strideWidth: picture == nil ? nil : geometry.strideWidth, workers: workers,
+        library: library)
       products.append(
         Product(
           groups: groups, schedule: schedule,

@@ -57,24 +57,27 @@ struct TileProductSchedule: Sendable {
   ///   - g: the sizes; of the border, only what `input` has.
   ///   - groups: in how many groups of whole blocks the channels are.
   ///   - input: with its border in place.
-  ///   - output: the result, with a border of zeros or without one; of bfloat16 or float32, or of bytes.
+  ///   - places: the pixels to which the results go, of a tensor with a border of zeros or without one; of bfloat16 or
+  ///     float32, or of bytes.
+  ///   - filterOrder: how the weight lies; nil for `[output, input / groups, height, width]`.
   ///   - requantization: what becomes of sums of bytes.
   ///   - strideWidth: pixels of the input between neighbouring results, where it is not the geometry's.
   init(
-    _ g: ConvolutionGeometry, groups: Int, input: TileInput, output: BlockedTensor, epilogue: Epilogue,
-    requantization: Requantization? = nil, strideWidth: Int? = nil, workers: Workers, library: KernelLibrary
+    _ g: ConvolutionGeometry, groups: Int, input: TileInput, output places: PixelGrid, filterOrder: FilterOrder? = nil,
+    epilogue: Epilogue, requantization: Requantization? = nil, strideWidth: Int? = nil, workers: Workers, library: KernelLibrary
   ) {
+    let output = places.tensor
     var filter = TileFilter(
       outputChannels: g.outputChannels / groups, inputChannels: g.inputChannels / groups,
-      taps: g.taps, groups: groups, element: requantization == nil ? .bfloat16 : .int8)
+      taps: g.taps, groups: groups, element: requantization == nil ? .bfloat16 : .int8, order: filterOrder)
     constants = requantization.map { $0.constants + $0.words(library.target) } ?? []
     multiplierCount = requantization?.numbersPerChannel ?? 1
     let isFar = filter.byteCount > library.target.secondCacheByteCount / 8
-    var walk = TileWalk(input, stride: [g.strideHeight, strideWidth ?? g.strideWidth], output: output)
+    var walk = TileWalk(input, stride: [g.strideHeight, strideWidth ?? g.strideWidth], output: places)
     // Four tiles of pixels and one of channels read the input twice as often and the filter half as often as two and two.
     // Measured, that is a fifth faster where taps find the input near, and where all pixels are one round or two and the
     // filter comes from memory.
-    let tall = TileWalk(input, stride: [g.strideHeight, strideWidth ?? g.strideWidth], output: output, most: 4)
+    let tall = TileWalk(input, stride: [g.strideHeight, strideWidth ?? g.strideWidth], output: places, most: 4)
     if walk.rounds.count > 1 && (g.taps > 1 || isFar && tall.rounds.count <= 2) {
       walk = tall
       filter.panelTiles = 1
@@ -120,7 +123,7 @@ struct TileProductSchedule: Sendable {
         pixelStride: walk.pixelStride, nextTile: walk.nextTile, loops: loops, fetchedLines: fetchedLines(columns),
         fetchesSoon: passRounds == 1,
         output: .init(
-          element: output.element, isWholeBlock: isWholeBlock, pixelStride: BlockedTensor.pixelByteCount,
+          element: output.element, isWholeBlock: isWholeBlock, pixelStride: places.pixelByteCount,
           blockStride: output.blockByteCount),
         epilogue: epilogue,
         requantizing: requantization.map(Requantizing.init))

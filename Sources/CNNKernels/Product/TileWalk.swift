@@ -19,12 +19,18 @@ struct TileWalk: Sendable {
 
   /// - Parameters:
   ///   - input: with its border in place; the window begins at its first pixel.
+  ///   - output: the pixels to which the results go.
   ///   - most: the tiles of a round.
-  init(_ input: TileInput, stride: [Int], output: BlockedTensor, most: Int = 2) {
+  init(_ input: TileInput, stride: [Int], output: PixelGrid, most: Int = 2) {
     let size = BlockedTensor.pixelByteCount, step = stride[1] * input.pixelByteCount,
       rowStep = stride[0] * input.rowByteCount
     pixelStride = step
-    let images = output.images, height = output.height, width = output.width
+    let images = output.tensor.images, height = output.height, width = output.width
+    /// Where a result goes.
+    func result(_ image: Int, _ row: Int, _ column: Int) -> Int {
+      output.originByteOffset + image * output.tensor.imageByteCount + row * output.rowByteCount
+        + column * output.pixelByteCount
+    }
     // All rows and images as one line, with the places between them.
     let rowPlaces = rowStep / step, imagePlaces = input.imageByteCount / step
     let places = (images - 1) * imagePlaces + (height - 1) * rowPlaces + width
@@ -48,8 +54,7 @@ struct TileWalk: Sendable {
             spans.append(
               TileSpan(
                 source: (place - start) * size, pixels: count,
-                output: output.originByteOffset + image * output.imageByteCount + row * output.rowByteCount
-                  + column * size))
+                output: result(image, row, column)))
             place += count
           } else {
             // On to the next row, or to the next image.
@@ -75,8 +80,7 @@ struct TileWalk: Sendable {
         func span(_ columns: Range<Int>, source: Int, row: Int) -> TileSpan {
           TileSpan(
             source: source * size, pixels: columns.count,
-            output: output.originByteOffset + image * output.imageByteCount + row * output.rowByteCount
-              + columns.lowerBound * size)
+            output: result(image, row, columns.lowerBound))
         }
         if pairsRows {
           let count = min(most, height - row)

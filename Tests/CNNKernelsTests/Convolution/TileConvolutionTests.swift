@@ -142,7 +142,7 @@ import X86Assembler
         images: images, height: (input.paddedHeight - kernel) / stride + 1,
         width: (input.paddedWidth - kernel) / stride + 1, channels: 16)
       for most in [2, 4] {
-        let walk = TileWalk(TileInput(input), stride: [stride, stride], output: output, most: most)
+        let walk = TileWalk(TileInput(input), stride: [stride, stride], output: PixelGrid(output), most: most)
         var sources: [Int: Int] = [:]
         for round in walk.rounds {
           let end = round.input + (round.tiles - 1) * walk.nextTile + (walk.pixels - 1) * walk.pixelStride
