@@ -61,7 +61,8 @@ public struct TileConvolution: Sendable {
     let image = g.blockedInput.with(element: element)
     let result = g.blockedOutput.with(element: element)
     let walk = TileWalk(
-      TileInput(image.with(border: input.border ?? g.border)), stride: [g.strideHeight, g.strideWidth], output: PixelGrid(result))
+      TileInput(image.with(border: input.border ?? g.border)), stride: [g.strideHeight, g.strideWidth],
+      output: PixelGrid(result))
     let tilesOfPixels = Double(walk.rounds.reduce(0) { $0 + $1.tiles })
     var products = 0.0, filterBytes = 0.0
     for groups in (try? ChannelGroups.parts(of: g, blockChannels: TileFilter.blockChannels(element))) ?? [] {
@@ -107,7 +108,8 @@ public struct TileConvolution: Sendable {
   private init(
     _ geometry: ConvolutionGeometry, input: ConvolutionInput, outputBorder: BlockedTensor.Border,
     element: ElementType, result: ElementType, epilogue: Epilogue, filterOrder: FilterOrder? = nil,
-    places: PixelGrid? = nil, requantization: Requantization?, picture: BytePicture?, zeroPoint: UInt8, workers: Workers, library: KernelLibrary
+    places: PixelGrid? = nil, requantization: Requantization?, picture: BytePicture?, zeroPoint: UInt8,
+    workers: Workers, library: KernelLibrary
   ) throws(CNNError) {
     self.geometry = geometry
     self.zeroPoint = zeroPoint

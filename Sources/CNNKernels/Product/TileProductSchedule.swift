@@ -64,7 +64,8 @@ struct TileProductSchedule: Sendable {
   ///   - strideWidth: pixels of the input between neighbouring results, where it is not the geometry's.
   init(
     _ g: ConvolutionGeometry, groups: Int, input: TileInput, output places: PixelGrid, filterOrder: FilterOrder? = nil,
-    epilogue: Epilogue, requantization: Requantization? = nil, strideWidth: Int? = nil, workers: Workers, library: KernelLibrary
+    epilogue: Epilogue, requantization: Requantization? = nil, strideWidth: Int? = nil, workers: Workers,
+    library: KernelLibrary
   ) {
     let output = places.tensor
     var filter = TileFilter(

@@ -11,7 +11,9 @@ struct TileAlgorithm: ConvolutionAlgorithm {
   func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
     if request.inputElement != .bfloat16 { return "tiles read bfloat16 alone" }
     if request.accumulatesSum { return "products do not sum their results over the pixels" }
-    if request.geometry.groups > 1, request.filterOrder != nil { return "the filter of groups is in an order of its own" }
+    if request.geometry.groups > 1, request.filterOrder != nil {
+      return "the filter of groups is in an order of its own"
+    }
     return TileConvolution.refusal(request.geometry, input: request.input, target) ?? TilePermission.refusal
   }
 
