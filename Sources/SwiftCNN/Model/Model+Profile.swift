@@ -85,7 +85,7 @@ extension Model {
             run.map(Profile.Timing.init) + zip(times, times.dropFirst()).map { Profile.Timing(start: $0, end: $1) })
         }
       }
-      return try profile(of: rows, measurement, images: x.count, .float32)
+      return try profile(of: rows, measurement, images: x.count, chosenPrecision.training)
     }
   }
 

@@ -92,7 +92,7 @@ public struct Profile: Sendable, Equatable {
   public let imageCount: Int
   /// The number of threads.
   public let threadCount: Int
-  /// What the model is to compute in; float32 in training.
+  /// What the prediction or the training step is to compute in.
   public let precision: Precision
   /// How often it was measured.
   public let repeats: Int

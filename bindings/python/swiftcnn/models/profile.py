@@ -120,7 +120,8 @@ class Profile:
         model: the model's name.
         images: of the batch.
         threads: the number of threads.
-        precision: what the model is to compute in, see ``Model.precision``; ``"float32"`` in training.
+        precision: what the prediction or the training step is to compute in: ``"float32"`` or ``"bfloat16"``; see
+            ``Model.precision``.
         repeats: how often it was measured.
         operations_per_second: multiplications and additions of float32 that all threads can do in a second, as
             measured.
