@@ -139,8 +139,8 @@ typedef struct scnn_tensor {
  *       scnn_quantization_aware, scnn_model_draw and scnn_model_profile_synthetic
  *   "picture_operations": names
  * where options are an object by key of
- *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "integers", "numbers",
- *               "texts", "object", "list"; "size" (pixels, or [height, width]), "sizes" (whole numbers and null),
+ *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "choice or integer",
+ *               "integers", "numbers", "texts", "object", "list"; "size" (pixels, or [height, width]), "sizes" (whole numbers and null),
  *               "range" (two numbers), "probability" (a number, or true for 0.5), "padding" ("same", or [top, left,
  *               bottom, right]), "part" (true, false or an object of "options"), "named" (one of "choices", or an object
  *               with a "name" and options of its own), "list of named"
@@ -861,8 +861,12 @@ scnn_status scnn_batches_free(scnn_batches *batches);
  *   "custom_metrics": []                        names of metrics that you measure yourself, of scnn_measures_batch; the
  *                                               library keeps the names
  *   "seed": 0                                   of dropout, stochastic depth, shuffling and augmentation
- *   "memory": "normal"                          or "low": half of the memory of a step (of resnet18's, 0.7), or as
- *                                               near to that as can be, for up to a third more time */
+ *   "memory": "normal"                          or "low": half of the memory of a step, or as near to that as can be, for
+ *                                               up to 0.3 more time; or a number of bytes that a step takes at most, with
+ *                                               gradients and scratch memory, beside the weights and what the optimizer
+ *                                               keeps. As little is computed again as that takes; where it cannot be
+ *                                               met, the first step is SCNN_INVALID_ARGUMENT and the message says the
+ *                                               least that can. The numbers are the same bits */
 scnn_status scnn_compile(scnn_model *model, const char *settings);
 
 /* The settings with which training goes on, also those of a loaded checkpoint: a JSON object with every key, as

@@ -26,7 +26,7 @@ SMALL, LARGE = 16, 64
 DATA_BAR = 1.03  # Of a step on batches that are ready.
 FIRST_STEPS = 5
 STEPS, BATCHES = 100, 10  # For the losses of many steps.
-LOW_MEMORY_TIME_BAR, LOW_MEMORY_BAR = 1.35, 0.5  # Of a step's time, and of what it keeps for the backward pass.
+LOW_MEMORY_TIME_BAR, LOW_MEMORY_BAR = 1.3, 0.5  # Of a step's time, and of what it keeps for the backward pass.
 LARGEST_DIFFERENCE = 1e-3  # Of the losses, relative, or this many times what PyTorch's layouts differ by:
 TIMES_PEERS = 4  # rounding grows from step to step, in some networks fast.
 

@@ -91,7 +91,8 @@ static void test_options(scnn_model *model) {
       "{\"schedule\": {\"name\": \"one_cycle\", \"maximum\": 0.1, \"total_steps\": 9, \"start_share\": 7}}",
       "{\"metrics\": \"accuracy\"}", "{\"metrics\": [{\"name\": \"top_k\", \"k\": 0}]}",
       "{\"metrics\": [{\"name\": \"top_k\", \"reported_as\": \"two\\nlines\"}]}",
-      "{\"metrics\": [{\"name\": \"accuracy\", \"reported_as\": \"\"}]}", "{\"seed\": \"a\"}"};
+      "{\"metrics\": [{\"name\": \"accuracy\", \"reported_as\": \"\"}]}", "{\"seed\": \"a\"}",
+      "{\"memory\": \"tiny\"}", "{\"memory\": 0}", "{\"memory\": 1.5}", "{\"memory\": true}"};
   for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) REFUSES(scnn_compile(model, settings[i]));
   double loss;
   OK(scnn_evaluate(model, &x, &y, NULL, 2, &loss, 1)); /* as it was compiled before */

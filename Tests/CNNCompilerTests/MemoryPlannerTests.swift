@@ -4,7 +4,7 @@ import Testing
 @testable import CNNCompiler
 
 @Suite struct MemoryPlannerTests {
-  @Test(arguments: 0..<60) func tensorsInUseNeverOverlap(_ seed: Int) throws {
+  @Test(arguments: 0..<60, [false, true]) func tensorsInUseNeverOverlap(_ seed: Int, _ isTight: Bool) throws {
     var random = PhiloxGenerator(seed: UInt64(seed), stream: 0)
     let requests = (0..<Int.random(in: 0...80, using: &random)).map { _ in
       let first = Int.random(in: 0...40, using: &random)
@@ -12,8 +12,9 @@ import Testing
         byteCount: Int.random(in: 0...5000, using: &random), firstStep: first,
         lastStep: first + Int.random(in: 0...12, using: &random))
     }
-    let plan = try MemoryPlanner(requests)
+    let plan = try MemoryPlanner(requests, isTight: isTight)
     #expect(plan.offsets.count == requests.count)
+    #expect(try plan.byteCount <= MemoryPlanner(requests).byteCount)
     #expect(plan.byteCount <= plan.totalByteCount)
     for (index, request) in requests.enumerated() {
       #expect(plan.offsets[index] % Memory.alignment == 0)
@@ -39,8 +40,18 @@ import Testing
     #expect(plan.byteCount == 1280 && plan.totalByteCount == 64000)
   }
 
+  /// The largest first, what is needed longest comes to lie above all of them.
+  @Test func aTightPlanHasNoGaps() throws {
+    let requests = [(256, 1, 2), (128, 3, 6), (192, 0, 3), (192, 3, 4)].map {
+      MemoryPlanner.Request(byteCount: $0.0, firstStep: $0.1, lastStep: $0.2)
+    }
+    #expect(try MemoryPlanner(requests).byteCount == 576)
+    #expect(try MemoryPlanner(requests, isTight: true).byteCount == 512)
+  }
+
   @Test func nothingNeedsNothing() throws {
     #expect(try MemoryPlanner([]).byteCount == 0)
+    #expect(try MemoryPlanner([], isTight: true).byteCount == 0)
   }
 
   @Test func sizesThatOverflowAreRefused() {

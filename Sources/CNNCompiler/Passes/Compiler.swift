@@ -91,7 +91,7 @@ public enum Compiler {
 
   /// A plan with generated kernels where there is a target and its code can be run, and else with portable ones.
   private static func plan(
-    threads: Int, precision: Precision = .float32, target: CodeTarget?,
+    threads: Int, precision: Precision = .float32, target: CodeTarget?, isTight: Bool = false,
     preparing isKept: (Parameter) -> Bool = { _ in true },
     _ makeGraph: (CodeGeneration) throws(CNNError) -> Graph
   ) throws(CNNError) -> Plan {
@@ -100,12 +100,12 @@ public enum Compiler {
       let library = KernelLibrary(target)
       let graph = try makeGraph(CodeGeneration(library: library, workers: workers, precision: precision))
       if library.isUsable(workers: workers) {
-        return try Plan(placed: graph, workers, isGenerated: true, preparing: isKept)
+        return try Plan(placed: graph, workers, isGenerated: true, isTight: isTight, preparing: isKept)
       }
     }
     return try Plan(
       placed: makeGraph(CodeGeneration(library: nil, workers: workers, precision: precision)), workers,
-      preparing: isKept)
+      isTight: isTight, preparing: isKept)
   }
 
   /// The graph of the loss without training, for evaluation: outputs are the prediction and `loss`.
@@ -126,16 +126,18 @@ public enum Compiler {
 
   /// The plan of one training step; see `trainingGraph`.
   /// - Parameters:
-  ///   - memory: what is kept from the forward to the backward pass; portable kernels keep everything.
+  ///   - memory: what is kept from the forward to the backward pass; normally, portable kernels keep everything.
   ///   - precision: what products are of and images are stored as, where that is no slower; else float32. Parameters, their
   ///     gradients, statistics and all sums are float32.
+  /// - Throws: `.invalidArgument` for a limit of memory that cannot be met, with the least that is found.
   public static func trainingPlan(
     _ network: Graph, inputs: [TensorType], normalization: PixelNormalization, loss: any TrainingLoss,
     memory: TrainingMemory = .normal, precision: Precision = .float32, threads: Int, target: CodeTarget? = .host
   ) throws(CNNError) -> Plan {
     // Weights that are new at every step are not kept prepared: it would only take memory.
     try plan(
-      threads: threads, precision: precision, target: target, preparing: { memory == .normal && !$0.isTrainable },
+      threads: threads, precision: precision, target: target, isTight: memory != .normal,
+      preparing: { memory == .normal && !$0.isTrainable },
       { (generation) throws(CNNError) in
         try trainingGraph(
           network, inputs: inputs, normalization: normalization, loss: loss, memory: memory, generation: generation)
@@ -160,21 +162,28 @@ public enum Compiler {
       Pass("place") { graph throws(CNNError) in try graph.placed(generation) },
       Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() },
     ]
+    var last: [Pass] = []
     if let library = generation.library {
-      let last = [
-        Pass("fuse pooling gradients") { graph throws(CNNError) in try graph.fusingPoolingGradients(library) },
+      passes.append(
+        Pass("fuse pooling gradients") { graph throws(CNNError) in
+          try graph.fusingPoolingGradients(library, generation.workers)
+        })
+      last = [
         Pass("fuse streams") { graph throws(CNNError) in try graph.fusingStreams(for: library.target) },
         Pass("generate streams") { graph throws(CNNError) in try graph.generatingStreams(library) },
       ]
+    }
+    if generation.library != nil || memory != .normal {
       passes.append(
         Pass("rematerialize") { graph throws(CNNError) in
-          try graph.rematerializing(memory) { (candidate) throws(CNNError) in
-            try Plan(placed: run(last, on: candidate), generation.workers, preparing: { _ in false })
+          try graph.rematerializing(memory, generation.workers) { (candidate, isTight) throws(CNNError) in
+            let graph = try run(last, on: candidate)
+            return try Plan(placed: graph, generation.workers, isTight: isTight, preparing: { _ in false })
+              .arenaByteCount
           }
         })
-      passes += last
     }
-    return try run(passes, on: network)
+    return try run(passes + last, on: network)
   }
 
   private static func trainingPasses(

@@ -1,12 +1,13 @@
 import CNNCore
 import CNNGraph
 import CNNKernels
+import CNNRuntime
 
 /// The gradient of a batch normalisation with an activation that a max pooling follows, from the pooling's gradient.
 ///
-/// In a ResNet's stem the normalised image is the largest tensor of all. Here one block of channels after the other is
-/// normalised again, and gets its gradient, so that neither tensor is ever there as a whole, and what there is of them
-/// stays in the last cache. Operands: the image, the gradient of the pooling's result, gamma, mean, 1 / deviation, beta and
+/// In a ResNet's stem the normalised image is the largest tensor of all. Here one block of channels after the other gets its
+/// gradient, for which a few images at a time are normalised again: neither tensor is ever there as a whole, and what there
+/// is of them stays in the last cache. Operands: the image, the gradient of the pooling's result, gamma, mean, 1 / deviation, beta and
 /// the pooling's result; results: the gradients of the image, of gamma and of beta.
 struct PooledNormalizationGradient: CompiledOperation {
   static let name = "pooled_normalization_gradient"
@@ -17,25 +18,28 @@ struct PooledNormalizationGradient: CompiledOperation {
 
   /// The gradient through `pooling`, which has whole blocks of channels.
   fileprivate static func lower(
-    _ gradient: BlockedPoolingGradient, activation: VectorActivation, library: KernelLibrary
+    _ gradient: BlockedPoolingGradient, activation: VectorActivation, library: KernelLibrary, _ workers: Workers
   ) throws(CNNError) -> LoweredOperation {
-    let (tensor, pooled, pooling) = (gradient.input, gradient.output, gradient.ofOneBlock)
+    let (tensor, pooled) = (gradient.input, gradient.output)
+    // An image is one worker's.
+    let images = min(tensor.images, 2 * workers.count)
+    let pooling = gradient.ofOneBlock(images: images), block = tensor.with(channels: BlockedTensor.blockChannels)
     // Its statistics are given.
     let normalization = StreamStepKernels(
       .normalizationByStatistics(pooling.input, BlockedNormalization(epsilon: 0, activation: activation)),
       library: library)
-    let step = StreamStep.normalizationGradient(pooling.input, .activation(activation))
+    let step = StreamStep.normalizationGradient(block, .activation(activation))
     let gradient = StreamStepKernels(step, library: library)
-    let blockBytes = try Memory.aligned(tensor.blockByteCount)
+    let partBytes = try Memory.aligned(pooling.input.byteCount), blockBytes = try Memory.aligned(block.byteCount)
     var cost = StepCost(of: tensor)
     cost.algorithm = "pooling+normalization gradient"
     return LoweredOperation(
       workspaceByteCount: try Checked.sum(
-        [2 * blockBytes, max(normalization.workspaceByteCount, gradient.workspaceByteCount)],
+        [partBytes, blockBytes, max(normalization.workspaceByteCount, gradient.workspaceByteCount)],
         "the gradient of a pooling"),
       overwritableOperands: step.mayOverwrite(0, with: 6) ? [[0]] : [], cost: cost,
       kernel: { arguments in
-        let y = arguments.workspace, dy = y + blockBytes, workspace = dy + blockBytes
+        let y = arguments.workspace, dy = y + partBytes, workspace = dy + blockBytes
         for block in 0..<tensor.blocks {
           let shift = block * tensor.blockByteCount, channel = block * BlockedTensor.blockChannels
           let pooledShift = block * pooled.blockByteCount / 4
@@ -44,16 +48,22 @@ struct PooledNormalizationGradient: CompiledOperation {
             arguments.operand(2) + channel, arguments.operand(3) + channel, arguments.operand(4) + channel,
             arguments.operand(5) + channel
           )
+          for first in stride(from: 0, to: tensor.images, by: images) {
+            // The last ones may be some of those before once more.
+            let image = min(first, tensor.images - images), shift = image * tensor.imageByteCount
+            let pooledImage = pooledShift + image * pooled.imageByteCount / 4
+            var ports = StreamStep.Ports(x + shift)
+            (ports[1], ports[2], ports[3], ports[4], ports[5]) = (
+              UnsafeRawPointer(gamma), UnsafeRawPointer(beta), UnsafeRawPointer(mean),
+              UnsafeRawPointer(inverseDeviation), UnsafeRawPointer(y)
+            )
+            normalization.run(ports, workspace: workspace, workers: arguments.workers)
+            pooling.run(
+              arguments.operand(1) + pooledImage, input: y.assumingMemoryBound(to: Float.self),
+              result: arguments.operand(6) + pooledImage, into: (dy + shift).assumingMemoryBound(to: Float.self),
+              workers: arguments.workers)
+          }
           var ports = StreamStep.Ports(x)
-          (ports[1], ports[2], ports[3], ports[4], ports[5]) = (
-            UnsafeRawPointer(gamma), UnsafeRawPointer(beta), UnsafeRawPointer(mean), UnsafeRawPointer(inverseDeviation),
-            UnsafeRawPointer(y)
-          )
-          normalization.run(ports, workspace: workspace, workers: arguments.workers)
-          pooling.run(
-            arguments.operand(1) + pooledShift, input: y.assumingMemoryBound(to: Float.self),
-            result: arguments.operand(6) + pooledShift, into: dy.assumingMemoryBound(to: Float.self),
-            workers: arguments.workers)
           (ports[1], ports[2], ports[3], ports[4], ports[5]) = (
             UnsafeRawPointer(dy), UnsafeRawPointer(gamma), UnsafeRawPointer(mean), UnsafeRawPointer(inverseDeviation),
             UnsafeRawPointer(beta)
@@ -69,9 +79,8 @@ struct PooledNormalizationGradient: CompiledOperation {
 }
 
 extension Graph {
-  /// The gradient of a max pooling goes into that of the normalisation before it, where what was normalised is computed
-  /// again for the pooling alone.
-  func fusingPoolingGradients(_ library: KernelLibrary) throws(CNNError) -> Graph {
+  /// The gradient of a max pooling goes into that of the normalisation before it: neither reads what was normalised then.
+  func fusingPoolingGradients(_ library: KernelLibrary, _ workers: Workers) throws(CNNError) -> Graph {
     let consumers = consumers()
     var absorbed: Set<Value> = []
     var fused: [Value: (operation: Placed, operands: [Value])] = [:]
@@ -81,24 +90,23 @@ extension Graph {
         let activation = original.activation.flatMap({ VectorActivation($0) }),
         let pooling = self.node(defining: node.operands[1]), pooling.operands.count == 3,
         let gradient = (pooling.operation as? Placed)?.operation as? Pooling2DGradient,
-        let again = self.node(defining: pooling.operands[1]),
-        (again.operation as? Placed)?.operation is NormalizationByStatistics,
-        again.operands[0] == node.operands[0], consumers[pooling.results[0].index].count == 1,
-        consumers[again.results[0].index].count == 1
+        let forward = self.node(defining: pooling.operands[1]),
+        (forward.operation as? Placed)?.operation is BatchNormalizationTraining,
+        forward.operands[0] == node.operands[0], consumers[pooling.results[0].index].count == 1
       else { continue }
       let kernel = try PoolingGradientInBlocks.kernel(gradient)
       // What is normalised again for it is not rounded, as a maximum of bfloat16 is.
       guard kernel.input.channels % BlockedTensor.blockChannels == 0,
         node.operands.allSatisfy({ type(of: $0).element == .float32 })
       else { continue }
-      absorbed.formUnion([pooling.results[0], again.results[0]])
+      absorbed.insert(pooling.results[0])
       var operands = node.operands
       operands[1] = pooling.operands[0]
       operands.append(pooling.operands[2])
       let operation = Placed(
         operation: PooledNormalizationGradient(), implementation: normalization.implementation,
         operandTypes: operands.map(type), types: normalization.types,
-        lowered: try PooledNormalizationGradient.lower(kernel, activation: activation, library: library))
+        lowered: try PooledNormalizationGradient.lower(kernel, activation: activation, library: library, workers))
       fused[node.results[0]] = (operation, operands)
     }
     return try rewriting { rewriter, node throws(CNNError) in

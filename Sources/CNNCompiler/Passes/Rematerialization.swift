@@ -1,94 +1,71 @@
 import CNNCore
 import CNNGraph
+import CNNRuntime
 
 extension Graph {
-  /// Of a training graph with generated kernels not everything is kept from the forward to the backward pass: there it is
-  /// computed again, shortly before it is read (Chen et al., "Training deep nets with sublinear memory cost", 2016).
-  /// - Parameter plan: what becomes of the rewritten graph; where memory is short, several are tried out.
+  /// Of a training graph not everything is kept from the forward to the backward pass: what is cheap is computed again,
+  /// and where memory is short other values too.
+  /// - Parameter byteCount: what the plan of a rewritten graph takes, as it is usually made or tight; where memory is short,
+  ///   several are tried out.
+  /// - Throws: `.invalidArgument` for a limit that cannot be met.
   func rematerializing(
-    _ memory: TrainingMemory, plan: (Graph) throws(CNNError) -> Plan
+    _ memory: TrainingMemory, _ workers: Workers,
+    byteCount: (_ graph: Graph, _ isTight: Bool) throws(CNNError) -> Int
   ) throws(CNNError) -> Graph {
-    guard let seed = gradientSeed else { return self }
-    let normal = try rematerializing(keeping: valuesKept(before: seed), from: seed)
-    guard memory == .low else { return normal }
-    // Gradients of parameters, which the optimizer reads, are there in any case.
-    let fixed = outputs.reduce(0) { $0 + type(of: $1.value).byteCount }
-    let limit = try (plan(normal).arenaByteCount - fixed) / 2
-    var best = normal, lowest = Int.max
-    for isKept in checkpointings(before: seed) {
-      let graph = try rematerializing(keeping: isKept, from: seed)
-      let byteCount = try plan(graph).arenaByteCount - fixed
-      if byteCount < lowest { (best, lowest) = (graph, byteCount) }
-      if lowest <= limit { break }
+    let search = RecomputationSearch(try RecomputationModel(self, from: gradientSeed ?? nodes.count, workers))
+    let normal = try search.model.graph(of: search.usual.schedule)
+    let limit: Int
+    switch memory {
+    case .normal: return normal
+    case .low:
+      // Gradients of parameters, which the optimizer reads, are there in any case.
+      let fixed = outputs.reduce(0) { $0 + type(of: $1.value).byteCount }
+      limit = try fixed + (byteCount(normal, false) - fixed) / 2
+    case .atMost(let bytes): limit = bytes
     }
-    return best
+    let whole = try byteCount(normal, true)
+    if whole <= limit { return normal }
+
+    // Tensors of many sizes leave gaps in memory, and steps that are made in common passes need some for longer: a peak that
+    // is low enough lies somewhere below the limit.
+    var start = search.inParts, tooHigh = limit, lowEnough: Int?, target = limit
+    var best: (graph: Graph, cycles: Double)?
+    for _ in 0..<Self.planCount {
+      let lowered = search.lowering(start, to: target)
+      let choice = search.restoring(lowered, within: max(target, lowered.peak))
+      let graph = try search.model.graph(of: choice.schedule), bytes = try byteCount(graph, true)
+      if bytes <= limit {
+        if choice.schedule.cycles < best?.cycles ?? .infinity { best = (graph, choice.schedule.cycles) }
+        lowEnough = target
+      } else {
+        if lowered.peak > target { break }
+        (start, tooHigh) = (lowered, target)
+      }
+      if let lowEnough {
+        if tooHigh - lowEnough < limit / 128 { break }
+        target = (lowEnough + tooHigh) / 2
+      } else {
+        target = min(Int(Double(target) * Double(limit) / Double(bytes)), target - limit / 128)
+      }
+    }
+    if let best { return best.graph }
+    var least = (graph: normal, byteCount: whole)
+    for choice in search.lowest {
+      let graph = try search.model.graph(of: choice.schedule), bytes = try byteCount(graph, true)
+      if bytes <= limit { return graph }
+      if bytes < least.byteCount { least = (graph, bytes) }
+    }
+    guard case .atMost(let bytes) = memory else { return least.graph }
+    let images = inputs.first.map { describe(type(of: $0.value).shape) } ?? "nothing"
+    throw CNNError(
+      .invalidArgument, "memory is \(bytes) bytes; a training step on \(images) takes \(least.byteCount) at least")
   }
 
-  /// What is not kept is computed again in the backward part, which begins at `seed`.
-  private func rematerializing(keeping isKept: [Bool], from seed: Int) throws(CNNError) -> Graph {
-    var rewriter = try GraphRewriter(self)
-    let isLasting = valuesKept(before: seed)
-    /// What stands for a value of the forward part in the backward one, and how many nodes there were before it.
-    var again: [Value: (value: Value, position: Int)] = [:]
-
-    func image(_ value: Value) throws(CNNError) -> Value {
-      let position = rewriter.result.nodes.count
-      // What is cheap does not wait long for its next reader either.
-      if let known = again[value], isLasting[value.index] || position - known.position < Self.longestWait {
-        return known.value
-      }
-      guard !isKept[value.index], let (recomputed, operands) = recomputation(of: value) else {
-        return try rewriter.image(of: value)
-      }
-      var images: [Value] = []
-      for operand in operands { images.append(try image(operand)) }
-      var operation = recomputed
-      operation.again = name(of: value)
-      let result = try rewriter.result.addSingle(
-        operation, images, name: rewriter.result.uniqueName("\(name(of: value)).again"))
-      again[value] = (result, rewriter.result.nodes.count)
-      return result
-    }
-    for (position, node) in nodes.enumerated() {
-      guard position > seed else {
-        try rewriter.copy(node)
-        continue
-      }
-      var operands: [Value] = []
-      for operand in node.operands { operands.append(try image(operand)) }
-      let results = try rewriter.result.add(node.operation, operands, name: node.name)
-      for (old, new) in zip(node.results, results) { rewriter.map(old, to: new) }
-    }
-    return try rewriter.finished()
-  }
-
-  /// In nodes: about as many as the backward part has for a residual block.
-  private static let longestWait = 16
+  /// How many plans are made in the search of the one that just keeps to a limit.
+  private static let planCount = 6
 
   /// The position of the node with which the backward pass begins: the gradient of the loss with respect to itself.
   private var gradientSeed: Int? {
     nodes.firstIndex { (($0.operation as? Placed)?.operation as? Fill)?.shape.isEmpty ?? false }
-  }
-
-  /// What computes a value again, and from what; nil where it cannot be.
-  func recomputation(of value: Value) -> (operation: Placed, operands: [Value])? {
-    guard case .node(let position, let index) = definition(of: value) else { return nil }
-    return nodes[position].recomputation(of: index)
-  }
-
-  /// For each value whether it is kept: all but those that a few cheap operations, one after the other, make of kept ones.
-  ///
-  /// A residual block's result needs that of the block before. So that not all of a chain has to be there at once, every
-  /// fourth is kept.
-  private func valuesKept(before end: Int, chainLength: Int = 3) -> [Bool] {
-    var lengths = Array(repeating: 0, count: valueCount)
-    for node in nodes[..<end] where node.isCheap {
-      for result in node.results {
-        guard let (_, operands) = recomputation(of: result) else { continue }
-        let length = 1 + (operands.map { lengths[$0.index] }.max() ?? 0)
-        lengths[result.index] = length <= chainLength ? length : 0
-      }
-    }
-    return lengths.map { $0 == 0 }
   }
 }

@@ -45,15 +45,16 @@ public final class Plan: Sendable {
   }
 
   /// Gives every tensor of a placed graph its place.
+  /// - Parameter isTight: whether to look longer for an arena without gaps.
   init(
-    placed graph: Graph, _ workers: Workers, isGenerated: Bool = false,
+    placed graph: Graph, _ workers: Workers, isGenerated: Bool = false, isTight: Bool = false,
     preparing isKept: (Parameter) -> Bool = { _ in true }
   ) throws(CNNError) {
     (self.graph, self.workers, self.isGenerated) = (graph, workers, isGenerated)
     let updated = Set(graph.updates.map(\.parameter))
     preparedParameters = graph.parameters.indices.filter { isKept(graph.parameters[$0]) && !updated.contains($0) }
     var memory = try MemoryAssignment(graph, preparedParameters: preparedParameters)
-    try memory.assign()
+    try memory.assign(isTight: isTight)
     preparation = memory.preparation
     steps = memory.steps
     usesOpenBLAS = memory.lowered.contains(where: \.usesOpenBLAS)
@@ -100,16 +101,16 @@ private struct MemoryAssignment {
     }
   }
 
-  mutating func assign() throws(CNNError) {
+  mutating func assign(isTight: Bool) throws(CNNError) {
     try placeOutsideArena()
-    let requests = try shareMemory()
-    let planned = try MemoryPlanner(requests.map(\.request))
+    let requests = shareMemory()
+    let planned = try MemoryPlanner(requests.map(\.request), isTight: isTight)
     (arenaByteCount, unsharedByteCount) = (planned.byteCount, planned.totalByteCount)
     var workspaces = Array(repeating: Slot(region: Slot.arena, offset: 0), count: graph.nodes.count)
     for (request, offset) in zip(requests, planned.offsets) {
       switch request.owner {
-      case .value(let index): slots[index] = Slot(region: Slot.arena, offset: offset)
-      case .workspace(let node): workspaces[node] = Slot(region: Slot.arena, offset: offset)
+      case .tensor(let index): slots[index] = Slot(region: Slot.arena, offset: offset)
+      case .workspace(let step): workspaces[step] = Slot(region: Slot.arena, offset: offset)
       }
     }
     for (index, node) in graph.nodes.enumerated() {
@@ -193,70 +194,17 @@ private struct MemoryAssignment {
     }
   }
 
-  private enum Owner {
-    case value(Int)
-    case workspace(node: Int)
-  }
-
   /// Finds out how long each tensor of the arena is needed, and which can lie in another's memory.
-  private mutating func shareMemory() throws(CNNError) -> [(owner: Owner, request: MemoryPlanner.Request)] {
-    let end = graph.nodes.count
-    var lastUse = Array(repeating: -1, count: graph.valueCount)
-    for (step, node) in graph.nodes.enumerated() {
-      for operand in node.operands { lastUse[operand.index] = step }
+  private mutating func shareMemory() -> [(owner: MemorySharing.Owner, request: MemoryPlanner.Request)] {
+    let uses = zip(graph.nodes, lowered).map { node, lowering in
+      TensorUse(lowering, operands: node.operands.map(\.index), results: node.results.map(\.index))
     }
-    for output in graph.outputs { lastUse[output.value.index] = end }
-    for update in graph.updates { lastUse[update.value.index] = end }
-
-    var requests: [(owner: Owner, request: MemoryPlanner.Request)] = []
-    var requestOf: [Int: Int] = [:]  // By root.
-    for (step, node) in graph.nodes.enumerated() {
-      let lowering = lowered[step]
-      var overwritten: Set<Int> = []
-      for (position, result) in node.results.enumerated() where !isPrepared[result.index] {
-        let type = graph.type(of: result)
-        let last = max(lastUse[result.index], step)
-        let isFree = { (root: Int) -> Bool in
-          guard let request = requestOf[root], !overwritten.contains(root) else { return false }
-          return requests[request].request.lastStep == step && requests[request].request.byteCount == type.byteCount
-        }
-        if let shared = sharedOperand(of: node, lowering, result: position, where: isFree) {
-          root[result.index] = shared
-          overwritten.insert(shared)
-          if let request = requestOf[shared] {
-            requests[request].request.lastStep = max(requests[request].request.lastStep, last)
-          }
-          continue
-        }
-        requestOf[result.index] = requests.count
-        requests.append(
-          (.value(result.index), .init(byteCount: type.byteCount, firstStep: step, lastStep: last)))
-      }
-      if lowering.workspaceByteCount > 0 {
-        requests.append(
-          (
-            .workspace(node: step),
-            .init(
-              byteCount: lowering.workspaceByteCount, firstStep: isPrepared[node.results[0].index] ? 0 : step,
-              lastStep: step)
-          ))
-      }
-    }
-    return requests
-  }
-
-  /// The root in whose memory a result can lie: the operand's it is a view of, or one that may be overwritten.
-  private func sharedOperand(
-    of node: Node, _ lowering: LoweredOperation, result: Int, where isFree: (_ root: Int) -> Bool
-  ) -> Int? {
-    if result == 0, let alias = lowering.aliasedOperand { return root[node.operands[alias].index] }
-    guard lowering.overwritableOperands.indices.contains(result) else { return nil }
-    let candidates = lowering.overwritableOperands[result]
-    return candidates.filter(node.operands.indices.contains).map { root[node.operands[$0].index] }.first { shared in
-      // What another operand reads too, at other places, stays as it is.
-      isFree(shared)
-        && node.operands.indices.allSatisfy { candidates.contains($0) || root[node.operands[$0].index] != shared }
-    }
+    let sharing = MemorySharing(
+      uses, byteCounts: (0..<graph.valueCount).map { graph.type(of: Value(index: $0)).byteCount },
+      lasting: graph.outputs.map(\.value.index) + graph.updates.map(\.value.index), root: root,
+      isOutside: { isPrepared[$0] })
+    root = sharing.root
+    return sharing.requests
   }
 }
 

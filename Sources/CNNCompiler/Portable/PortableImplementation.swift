@@ -68,7 +68,8 @@ struct PortableImplementation: Implementation {
   static func recomputation(of operation: any Operation) -> Recomputation {
     switch operation {
     case is Activation: .again(isCheap: true)
-    case is Add, is Multiply, is Concatenate: .again(isCheap: false)
+    case is Add, is Multiply, is Concatenate, is Convolution2D, is Dense, is Pooling2D, is GlobalPooling2D:
+      .again(isCheap: false)
     default: .never
     }
   }

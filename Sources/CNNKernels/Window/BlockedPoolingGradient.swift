@@ -16,10 +16,10 @@ public struct BlockedPoolingGradient: Sendable {
     (input, output) = (geometry.blockedInput, geometry.blockedOutput)
   }
 
-  /// The same for one block of channels.
-  public var ofOneBlock: BlockedPoolingGradient {
+  /// The same for one block of channels of so many images.
+  public func ofOneBlock(images: Int) -> BlockedPoolingGradient {
     var geometry = geometry
-    geometry.channels = BlockedTensor.blockChannels
+    (geometry.images, geometry.channels) = (images, BlockedTensor.blockChannels)
     return BlockedPoolingGradient(geometry, isMaximum: isMaximum, countsPadding: countsPadding)
   }
 

@@ -187,6 +187,21 @@ struct OptionReader {
     return word
   }
 
+  /// One of some words, or a whole number in their place.
+  mutating func choice(
+    _ key: String, _ value: inout JSON, among words: [String], orIn domain: Domain, _ documentation: String
+  ) throws(CNNError) {
+    if let given = given(key) {
+      if let word = given.stringValue {
+        if !words.contains(word) { throw unknownName(key, word, among: words) }
+      } else if given.integerValue == nil {
+        throw CNNError(.invalidArgument, "'\(key)': expected \(quoted(words)) or a whole number")
+      }
+      value = given
+    }
+    try declare(key, "choice or integer", value, in: domain, among: words, documentation)
+  }
+
   // MARK: Several values
 
   /// Numbers or nothing.

@@ -111,14 +111,39 @@ extension TrainingSettings: Configurable {
     try options.texts("custom_metrics", &names, "Names of metrics that the caller measures.")
     customMetrics = names ?? []
     try options.seed(&seed, "Of dropout, stochastic depth, shuffling and augmentation.")
+    var room = memory.json
     try options.choice(
-      "memory", &memory, "Whether a step works in less memory, for up to a third more time.")
+      "memory", &room, among: TrainingMemory.words, orIn: .atLeast(1),
+      "Whether a step works in less memory, for up to a third more time; or how many bytes it may work in.")
+    memory = TrainingMemory(room) ?? memory
     for metric in metrics + weightedMetrics {
       if customLoss == nil { try metric.validate(with: loss) } else { try metric.validate() }
     }
     guard metricNames.count <= Self.maximumMetricCount else {
       throw CNNError(
         .invalidArgument, "\(metricNames.count) metrics given; expected \(Self.maximumMetricCount) at most")
+    }
+  }
+}
+
+extension TrainingMemory {
+  fileprivate static let words = ["normal", "low"]
+
+  fileprivate var json: JSON {
+    switch self {
+    case .normal: .string("normal")
+    case .low: .string("low")
+    case .atMost(let byteCount): .integer(Int64(byteCount))
+    }
+  }
+
+  fileprivate init?(_ json: JSON) {
+    switch json.stringValue {
+    case "normal": self = .normal
+    case "low": self = .low
+    default:
+      guard let byteCount = json.integerValue else { return nil }
+      self = .atMost(byteCount: byteCount)
     }
   }
 }

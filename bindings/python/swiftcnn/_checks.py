@@ -22,8 +22,9 @@ class ArgumentError(TypeError, ValueError):
     """An argument of the wrong kind: what Python calls a TypeError, and Keras mostly a ValueError."""
 
 
-def integer(value: Any, name: str, *, minimum: int = 0) -> int:
-    """``value`` as an int; a ``bool`` or a float is a TypeError, out of ``minimum`` to 2^31 - 1 a ValueError."""
+def integer(value: Any, name: str, *, minimum: int = 0, maximum: int = _LARGEST) -> int:
+    """``value`` as an int; a ``bool`` or a float is a TypeError, out of ``minimum`` to ``maximum``, as a rule 2^31 - 1, a
+    ValueError."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -32,8 +33,8 @@ def integer(value: Any, name: str, *, minimum: int = 0) -> int:
         raise ArgumentError(f"{name} must be an integer, got {value!r}") from None
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
-    if number > _LARGEST:
-        raise ValueError(f"{name} must be at most {_LARGEST}, got {number}")
+    if number > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {number}")
     return number
 
 

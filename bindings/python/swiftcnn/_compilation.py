@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class GivenSettings(NamedTuple):
     metrics: tuple[Metric, ...] = ()
     weighted_metrics: tuple[Metric, ...] = ()
     seed: int | None = None  # of a loaded checkpoint
-    memory: str = "normal"
+    memory: str | int = "normal"
     is_due: bool = False  # the library does not know the settings yet
 
 
@@ -130,7 +130,7 @@ class Compiled:
         auto_scale_loss: bool = True,
         *,
         seed: int = 0,
-        memory: str = "normal",
+        memory: str | int = "normal",
     ) -> None:
         """Sets how the model is trained, and forgets the training state it had.
 
@@ -143,8 +143,11 @@ class Compiled:
             loss_weights, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: as in Keras,
                 with no other value than the default, since there is one loss and one way to run.
             seed: of dropout, stochastic depth, shuffling and augmentation.
-            memory: with ``"low"`` a step works in half of the memory (resnet18's in 0.7 of it), for up to a third
-                more time: for large images or batches. The numbers are the same.
+            memory: how much of it a step may take, for large images or batches: with ``"low"`` half of what it takes
+                otherwise, or as near to that as can be, for up to 0.3 more time; with a number of bytes at most these,
+                for what layers make, gradients and scratch memory, beside the weights and what the optimizer keeps.
+                As little is computed again as that takes, and the numbers are the same; where it cannot be met,
+                training begins with a ValueError that says the least that can.
 
         Raises:
             ValueError: a name is not known, or a setting is outside its domain.
@@ -168,7 +171,7 @@ class Compiled:
                 measured,
                 weighted,
                 integer(seed, "seed"),
-                choice(memory, "memory", ("normal", "low")),
+                _room(memory),
                 is_due=True,
             ),
         )
@@ -307,6 +310,13 @@ class Compiled:
                 "no moving average of the weights is kept; compile with an optimizer that has use_ema=True first"
             )
         self._handle.swap_ema()
+
+
+def _room(memory: str | int) -> str | int:
+    """How much memory a step may take, as the library takes it."""
+    if isinstance(memory, bool) or not isinstance(memory, SupportsIndex):
+        return choice(memory, "memory", ("normal", "low"))
+    return integer(memory, "memory", minimum=1, maximum=2**63 - 1)
 
 
 def _told(measured: tuple[Metric, ...]) -> list[dict[str, object]]:
