@@ -274,6 +274,28 @@ def test_a_refused_compile_leaves_the_one_before(model, data):
     assert len(model.train_on_batch(*data)) == 2
 
 
+def test_memory_is_a_word_or_a_number_of_bytes(model, data):
+    for memory in ("normal", "low", 10**10, np.int64(50_000_000)):
+        model.compile("sgd", SPARSE, memory=memory)
+        model.train_on_batch(*data)
+    for memory in ("tiny", 1.5, True, None, [1]):
+        with pytest.raises(ValueError, match="memory must be 'normal', 'low' or a number of bytes, got"):
+            model.compile("sgd", SPARSE, memory=memory)
+    for memory in (0, -1, 2**63):
+        with pytest.raises(ValueError, match="memory must be at "):
+            model.compile("sgd", SPARSE, memory=memory)
+
+
+def test_a_limit_of_memory_that_cannot_be_met_says_the_least(model, data):
+    before = model.get_weights()
+    model.compile("sgd", SPARSE, memory=1000)
+    with pytest.raises(ValueError, match=r"memory is 1000 bytes; a training step on \[.*\] takes \d+ at least") as error:
+        model.fit(*data, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    model.compile("sgd", SPARSE, memory=int(str(error.value).split()[-3]))
+    model.fit(*data, verbose=0)
+
+
 def test_averages_take_the_place_of_weights_in_evaluation(data, tmp_path):
     model = make_model()
     model.compile(optimizers.SGD(0.5, use_ema=True, ema_momentum=0.75), SPARSE)

@@ -23,8 +23,8 @@ class ArgumentError(TypeError, ValueError):
 
 
 def integer(value: Any, name: str, *, minimum: int = 0, maximum: int = _LARGEST) -> int:
-    """``value`` as an int; a ``bool`` or a float is a TypeError, out of ``minimum`` to ``maximum``, as a rule 2^31 - 1, a
-    ValueError."""
+    """``value`` as an int; a ``bool`` or a float is a TypeError, out of ``minimum`` to ``maximum`` (as a rule 2^31 - 1)
+    a ValueError."""
     try:
         if isinstance(value, bool):
             raise TypeError

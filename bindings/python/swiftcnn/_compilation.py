@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 import numpy as np
 
 from . import losses, metrics, optimizers
-from ._checks import ArgumentError, boolean, choice, integer, number, suggesting
+from ._checks import ArgumentError, boolean, integer, number, suggesting
 from ._config import told
 from ._described import only
 from ._measures import batch_of
@@ -314,8 +314,10 @@ class Compiled:
 
 def _room(memory: str | int) -> str | int:
     """How much memory a step may take, as the library takes it."""
+    if isinstance(memory, str) and memory in ("normal", "low"):
+        return memory
     if isinstance(memory, bool) or not isinstance(memory, SupportsIndex):
-        return choice(memory, "memory", ("normal", "low"))
+        raise ValueError(f"memory must be 'normal', 'low' or a number of bytes, got {memory!r}")
     return integer(memory, "memory", minimum=1, maximum=2**63 - 1)
 
 
