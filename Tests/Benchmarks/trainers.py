@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The engines whose training is measured, float32 SGD with momentum; run as a program, one of them works.
+"""The engines whose training is measured, SGD with momentum; run as a program, one of them works.
 
 An engine is made from a `Task` by a function of this file; it goes round the task's batches. Dropout and stochastic
 depth are off in all of them, so that losses can be compared. Ours also trains by `fit`, on pixels that are cropped,
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import turns
 
 SIZES = {"resnet18": 224, "resnet50": 224, "efficientnet_b0": 224, "efficientnet_v2_s": 224, "resnet20": 32}
-BATCHES = {"resnet20": 128}  # The others: 16.
+BATCHES = {"resnet20": 128, "efficientnet_v2_s": 8}  # The others: 16.
 CLASSES = {"resnet20": 10}  # The others: 1000.
 # The others: 0.001, so that a difference in rounding does not grow beyond all bounds at once.
 RATES = {"resnet20": 0.005}
@@ -94,8 +94,8 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def torch(task: Task, layout: str, *, compiled: bool = False) -> Engine:
-    """PyTorch, as it is or by its compiler."""
+def torch(task: Task, layout: str, *, compiled: bool = False, mixed: bool = False) -> Engine:
+    """PyTorch, as it is or by its compiler, in float32 or with products of bfloat16 as `autocast` chooses them."""
     sys.path.append(str(turns.ROOT / "Tests" / "Golden"))
     if compiled:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(task.weights.parent / "inductor"))
@@ -126,10 +126,14 @@ def torch(task: Task, layout: str, *, compiled: bool = False) -> Engine:
     x = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
     batches = itertools.cycle(zip(x.split(task.batch), torch.from_numpy(y).long().split(task.batch), strict=True))
 
+    def forward(x: Any, y: Any) -> Any:
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            return torch.nn.functional.cross_entropy(network(x), y)
+
     def step() -> float:
         x, y = next(batches)
         optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(network(x), y)
+        loss = forward(x, y)
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -138,12 +142,12 @@ def torch(task: Task, layout: str, *, compiled: bool = False) -> Engine:
     if compiled:
         network.compile()
         # Compiling takes minutes, so it is done before turns are taken: of a step that changes no weight.
-        torch.nn.functional.cross_entropy(network(x[:task.batch]), torch.from_numpy(y[:task.batch]).long()).backward()
+        forward(x[:task.batch], torch.from_numpy(y[:task.batch]).long()).backward()
         optimizer.zero_grad(set_to_none=True)
     return Engine(step, torch.__version__.split("+")[0], imported, weights / 1e6)
 
 
-def swiftcnn(task: Task, data: str | None = None, memory: str = "normal") -> Engine:
+def swiftcnn(task: Task, data: str | None = None, memory: str = "normal", dtype: str = "float32") -> Engine:
     """Ours; with `data` "pixels" a call of it is a `fit`, with "ready" as many steps."""
     sys.path.append(str(turns.ROOT / "bindings" / "python"))
     import numpy
@@ -153,7 +157,8 @@ def swiftcnn(task: Task, data: str | None = None, memory: str = "normal") -> Eng
     imported = peak_mb()
     model = swiftcnn.create_model(
         task.model, weights=task.weights if task.weights.exists() else None, input_shape=(task.size, task.size, 3),
-        classes=task.classes, classifier_activation=None, dropout=0, drop_path=0, mean=MEAN, std=DEVIATION)
+        classes=task.classes, classifier_activation=None, dropout=0, drop_path=0, mean=MEAN, std=DEVIATION,
+        dtype=dtype)
     # Calls of `fit` are many, on random labels: at this rate the weights hardly change, and the work is the same.
     model.compile(
         optimizer=swiftcnn.optimizers.SGD(learning_rate=1e-5 if data else task.rate, momentum=MOMENTUM),
@@ -188,14 +193,20 @@ ENGINES: dict[str, Callable[[Task], Engine]] = {
     "torch-channels-last": lambda task: torch(task, "channels-last"),
     "torch-contiguous": lambda task: torch(task, "contiguous"),
     "torch-compiled": lambda task: torch(task, "channels-last", compiled=True),
+    "swiftcnn-mixed": lambda task: swiftcnn(task, dtype="mixed_bfloat16"),
+    "torch-autocast": lambda task: torch(task, "channels-last", mixed=True),
+    "torch-compiled-autocast": lambda task: torch(task, "channels-last", compiled=True, mixed=True),
     "swiftcnn-pixels": lambda task: swiftcnn(task, "pixels"),
     "swiftcnn-ready": lambda task: swiftcnn(task, "ready"),
     "swiftcnn-low": lambda task: swiftcnn(task, memory="low"),
 }
 TITLES = {"swiftcnn": "SwiftCNN", "torch-channels-last": "PyTorch channels-last",
-          "torch-contiguous": "PyTorch contiguous", "torch-compiled": "torch.compile"}
+          "torch-contiguous": "PyTorch contiguous", "torch-compiled": "torch.compile",
+          "swiftcnn-mixed": "SwiftCNN mixed_bfloat16", "torch-autocast": "PyTorch autocast",
+          "torch-compiled-autocast": "torch.compile autocast"}
 LAYOUTS = ("torch-channels-last", "torch-contiguous")
 PEERS = (*LAYOUTS, "torch-compiled")
+MIXED = ("torch-autocast", "torch-compiled-autocast", "swiftcnn-mixed")  # In bfloat16 where the engine sees fit.
 
 
 def make(name: str, task: Task) -> tuple[Callable[[int], Any], dict[str, Any]]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Speed and memory of training beside PyTorch, from the same weights on the same batch, in float32.
+"""Speed and memory of training beside PyTorch, from the same weights on the same batch, in float32 and in bfloat16.
 
 Each engine has a process of its own, and they take turns of some steps while the others are stopped; the first step of
 a turn is not counted, and a turn waits until all cores are at their peak. Prints the medians, the largest memory that
@@ -42,7 +42,7 @@ class Bench:
             (self.folder / f"{model}.training.safetensors").unlink(missing_ok=True)
         self.meter = turns.Meter(given.threads, given.peak, given.patience)
         self.results: dict[str, Any] = {
-            "machine": inference.machine(), "threads": given.threads, "precisions": ["float32"], "versions": {},
+            "machine": inference.machine(), "threads": given.threads, "precisions": given.precisions, "versions": {},
             "cells": [], "others": [], "notes": [], "meter": self.meter.report()}
 
     def note(self, text: str) -> None:
@@ -80,18 +80,20 @@ class Bench:
         batch = self.given.batch or trainers.BATCHES.get(model, 16)
         print(f"{model} {trainers.SIZES[model]} batch {batch}", flush=True)
         workers: dict[str, turns.Worker] = {}
-        rows: dict[str, dict[str, Any]] = {name: {"engine": name} for name in ("swiftcnn", *trainers.PEERS)}
-        for name in (*trainers.PEERS, "swiftcnn"):  # PyTorch first: it writes the weights.
+        mixed = trainers.MIXED if "bfloat16" in self.given.precisions else ()
+        names = (*trainers.PEERS, "swiftcnn", *mixed)  # PyTorch first: it writes the weights.
+        rows: dict[str, dict[str, Any]] = {name: {"engine": name} for name in names}
+        for name in names:
             try:
                 workers[name] = self.worker(name, model, batch)
-                self.results["versions"][name] = rows[name]["version"] = workers[name].about["version"]
+                rows[name] |= workers[name].about
+                self.results["versions"][name] = rows[name]["version"]
             except turns.Failure as failure:
                 rows[name]["failure"] = str(failure)
         request = {"calls": self.given.calls, "seconds": self.given.seconds}
         for name, row in self.race(workers, dict.fromkeys(workers, batch), request).items():
             rows[name] |= row
-        cell = {"model": model, "size": trainers.SIZES[model], "batch": batch, "precision": "float32",
-                "rows": list(rows.values())}
+        cell = {"model": model, "size": trainers.SIZES[model], "batch": batch, "rows": list(rows.values())}
         judge(cell)
         self.results["cells"].append(cell)
         print("\n".join(line(row, batch) for row in cell["rows"]))
@@ -99,6 +101,11 @@ class Bench:
             print(f"  ratio to {cell['best_peer']} {cell['ratio']:.2f}; losses differ by at most "
                   f"{cell['loss_difference']:.1e} of the loss over {FIRST_STEPS} steps, PyTorch's layouts by "
                   f"{cell['peers_loss_difference']:.1e}{'' if cell['faithful'] else ': UNFAITHFUL'}", flush=True)
+        if "mixed_ratio" in cell:
+            print(f"  mixed: ratio to {cell['best_of_all']} {cell['mixed_ratio']:.2f}, to our float32 "
+                  f"{cell['own_ratio']:.2f}, memory of that {cell['own_memory_ratio']:.2f}; losses differ by at most "
+                  f"{cell['mixed_loss_difference']:.1e}, PyTorch's by {cell.get('peers_mixed_difference', 0):.1e}",
+                  flush=True)
 
     def pair(self, title: str, names: tuple[str, str], model: str, batches: tuple[int, int], images: tuple[int, int],
              request: dict[str, Any], bar: float) -> dict[str, dict[str, Any]]:
@@ -198,11 +205,12 @@ class Bench:
 
 def judge(cell: dict[str, Any]) -> None:
     """Adds the best peer, the ratio and the difference of the losses to a cell."""
-    rows = {row["engine"]: row for row in cell["rows"] if "median_ms" in row}
-    ours = rows.pop("swiftcnn", None)
+    measured = {row["engine"]: row for row in cell["rows"] if "median_ms" in row}
+    ours = measured.pop("swiftcnn", None)
+    rows = {name: row for name, row in measured.items() if name in trainers.PEERS}
     if not ours or not rows:
         return
-    best = min(rows.values(), key=lambda row: row["median_ms"])
+    best = fastest(rows)
     reference = rows.get("torch-contiguous", best)["losses"]
     cell["best_peer"] = best["engine"]
     cell["ratio"] = best["median_ms"] / ours["median_ms"]
@@ -210,6 +218,21 @@ def judge(cell: dict[str, Any]) -> None:
     cell["loss_difference"] = difference(ours["losses"], reference)
     cell["peers_loss_difference"] = max(difference(row["losses"], reference) for row in rows.values())
     cell["faithful"] = cell["loss_difference"] <= max(LARGEST_DIFFERENCE, TIMES_PEERS * cell["peers_loss_difference"])
+    if mixed := measured.pop("swiftcnn-mixed", None):
+        best = fastest(measured)
+        cell["best_of_all"] = best["engine"]
+        cell["mixed_ratio"] = best["median_ms"] / mixed["median_ms"]
+        cell["own_ratio"] = ours["median_ms"] / mixed["median_ms"]
+        kept = [row["peak_mb"] - 3 * row["weights_mb"] for row in (mixed, ours)]  # Weights, gradients, momentum stay.
+        cell["own_memory_ratio"] = kept[0] / kept[1]
+        cell["mixed_loss_difference"] = difference(mixed["losses"], reference)
+        if peers := [measured[name]["losses"] for name in trainers.MIXED if name in measured]:
+            cell["peers_mixed_difference"] = max(difference(losses, reference) for losses in peers)
+
+
+def fastest(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The row with the shortest steps."""
+    return min(rows.values(), key=lambda row: row["median_ms"])
 
 
 def difference(losses: list[float], reference: list[float]) -> float:
@@ -228,19 +251,20 @@ def line(row: dict[str, Any], batch: int) -> str:
 
 def markdown(results: dict[str, Any]) -> str:
     """The tables."""
-    engines = list(trainers.TITLES)
+    engines = [name for name in trainers.TITLES if name in results["versions"]]
 
     def value(cell: dict[str, Any], engine: str, key: str, scale: float = 1) -> str:
         found = [row for row in cell["rows"] if row["engine"] == engine and key in row]
         return f"{found[0][key] * scale:.0f}" if found else "-"
 
     titles = [f"{trainers.TITLES[name]} {results['versions'].get(name, '')}".strip() for name in engines]
-    head = ["training, float32 SGD", *(f"{title}, ms a step" for title in titles), "faster PyTorch / SwiftCNN",
+    head = ["training, SGD", *(f"{title}, ms a step" for title in titles), "faster PyTorch / SwiftCNN",
+            "best of all / SwiftCNN mixed", "SwiftCNN / its mixed",
             *(f"{trainers.TITLES[name]}, MB" for name in engines), "losses differ by", "PyTorch's own by"]
     rows = [
         [f"{cell['model']}, {cell['size']}x{cell['size']}, batch {cell['batch']}",
          *(value(cell, name, "median_ms", cell["batch"]) for name in engines),
-         f"{cell['ratio']:.2f}" if "ratio" in cell else "-",
+         *(f"{cell[key]:.2f}" if key in cell else "-" for key in ("ratio", "mixed_ratio", "own_ratio")),
          *(value(cell, name, "peak_mb") for name in engines),
          *(f"{cell[key]:.0e}" if key in cell else "-" for key in ("loss_difference", "peers_loss_difference"))]
         for cell in results["cells"]]
@@ -252,7 +276,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     models = list(trainers.SIZES)
     parser.add_argument("--models", nargs="+", choices=models, default=models, metavar="MODEL", help="%(choices)s")
-    parser.add_argument("--batch", type=int, help="16, or for resnet20 128, when not given")
+    parser.add_argument("--batch", type=int, help="16, for resnet20 128, for efficientnet_v2_s 8, when not given")
+    parser.add_argument("--precisions", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"],
+                        help="bfloat16: by torch.autocast and our policy mixed_bfloat16 too")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=6, help="turns of each engine")

@@ -90,6 +90,20 @@ import X86Assembler
     return try ("\(products) \(name) int8 1", kernels(library))
   }
 
+  /// The kernels of a training step of which products of bfloat16 on vectors are a part, by what the plan is.
+  private static func plan(ofBFloat16 name: String) throws -> (plan: String, kernels: [String]) {
+    var options = ModelOptions()
+    (options.inputShape, options.classes) = ([224, 224, 3], 1000)
+    let library = KernelLibrary(
+      CodeTarget(.avx512BF16, secondCacheByteCount: 1 << 20, lastCacheByteCount: 32 << 20, bfloat16Rate: 1))
+    _ = try Compiler.trainingGraph(
+      ModelRegistry.graph(name, options), inputs: [TensorType(.float32, [8, 224, 224, 3])],
+      normalization: Compiler.PixelNormalization(mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25]),
+      loss: Loss(.sparseCategoricalCrossEntropy, fromLogits: false),
+      generation: CodeGeneration(library: library, workers: Workers(count: 2), precision: .bfloat16))
+    return try ("avx512_bf16 \(name) training 8", kernels(library))
+  }
+
   private static let path =
     #filePath.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/generated_code.txt"
 
@@ -109,6 +123,7 @@ import X86Assembler
         add(try plan(ofLevels: model, target))
       }
     }
+    for model in ["resnet18", "efficientnet_b0"] { add(try plan(ofBFloat16: model)) }
     return kernels.sorted() + plans
   }
 

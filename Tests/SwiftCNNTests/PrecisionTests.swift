@@ -124,10 +124,10 @@ import Testing
     #expect(try model.predict(x.view).bits == before)
   }
 
-  @Test func trainingDoesNotDependOnIt() throws {
+  @Test func trainingDependsOnMixedPrecisionAlone() throws {
     let data = try imageData(4)
     var bits: [[UInt32]] = []
-    for precision in PrecisionPolicy.allCases {
+    for precision in [PrecisionPolicy.float32, .bfloat16] {
       let model = try model(precision)
       try model.compile(#"{"optimizer": "adam"}"#)
       _ = try model.trainOnBatch(data.x.view, data.y.view)
@@ -136,6 +136,46 @@ import Testing
       bits.append(try model.bits())
     }
     #expect(bits[0] == bits[1])
+  }
+
+  /// A run that stops and goes on in the same precision ends in the same bits; it may go on in another.
+  @Test func mixedTrainingIsResumedInEitherPrecision() throws {
+    let data = try imageData(8)
+    func trained(_ first: PrecisionPolicy, _ second: PrecisionPolicy, stops: Bool) throws -> [UInt32] {
+      var model = try model(first)
+      try model.compile(#"{"optimizer": "adam", "seed": 3}"#)
+      for _ in 0..<3 { _ = try model.trainOnBatch(data.x.view, data.y.view) }
+      if stops {
+        try model.write(to: path, includingTrainingState: true)
+        model = try Model(contentsOf: path)
+        #expect(model.precision == first)
+      }
+      model.setPrecision(second)
+      for _ in 0..<3 { _ = try model.trainOnBatch(data.x.view, data.y.view) }
+      return try model.bits()
+    }
+    for (first, second) in [
+      (PrecisionPolicy.mixedBFloat16, PrecisionPolicy.mixedBFloat16), (.mixedBFloat16, .float32),
+      (.float32, .mixedBFloat16),
+    ] {
+      #expect(try trained(first, second, stops: true) == trained(first, second, stops: false), "\(first) \(second)")
+    }
+  }
+
+  /// What is too large names the layer where it is made, and the weights stay.
+  @Test func numbersThatAreNoneNameTheLayer() throws {
+    let data = try imageData(4)
+    for precision in PrecisionPolicy.allCases {
+      let model = try model(precision)
+      try model.compile(#"{"optimizer": "adam"}"#)
+      let huge = [Float](repeating: 3e38, count: 144)
+      try huge.withUnsafeBufferPointer { try model.setValues(at: model.position(of: "conv2.weight"), $0) }
+      let before = try model.bits()
+      expectError(.notFinite, "in 'conv2'; the weights are those before the step") {
+        _ = try model.trainOnBatch(data.x.view, data.y.view)
+      }
+      #expect(try model.bits() == before)
+    }
   }
 
   @Test func summaryAndProfileSayIt() throws {

@@ -176,10 +176,10 @@ struct WeightGradientInBlocks: Implementation {
     guard let library = placement.library else { return .refused(noGeneratedCode) }
     if let refusal = filterRefusal(candidate.node) { return .refused(refusal) }
     let operands = candidate.node.operands, geometry = try geometry(candidate.node, placement)
-    guard placement.blockedType(operands[0]) != nil, var (image, layout) = placement.image(operands[0], geometry),
+    guard placement.blockedType(operands[0]) != nil, let (given, layout) = placement.image(operands[0], geometry),
       let gradient = try read(operands[1], placement)
     else { return .withoutBlocks() }
-    if layout == .blocked { image = try read(image.value, placement) ?? image }
+    let image = layout == .blocked ? try read(given.value, placement) ?? given : given
     let request = request(geometry, layout, reading: [image.type, gradient.type], placement)
     if let refusal = refusal(candidate.node, request, library.target) { return .refused(refusal) }
     return .offered(Offer(reads: [image, gradient], cycles: algorithm.cycles(request, library.target)))

@@ -96,6 +96,17 @@ public final class ExecutionContext: @unchecked Sendable {
     withExtendedLifetime(recorder) {}
   }
 
+  /// Runs the steps of the last run once more and calls `body` after each, with what finds the memory of a slot.
+  func forEachStep(_ randomness: Randomness, _ body: (Step, (Slot) -> UnsafeRawPointer) -> Void) {
+    if plan.usesOpenBLAS { OpenBLAS.enterSingleThread() }
+    defer { if plan.usesOpenBLAS { OpenBLAS.leaveSingleThread() } }
+    let table = bases.base.assumingMemoryBound(to: UnsafeMutableRawPointer.self)
+    for step in plan.steps {
+      step.kernel(StepArguments(step: step, bases: table, workers: plan.workers, randomness: randomness))
+      body(step) { UnsafeRawPointer(table[$0.region] + $0.offset) }
+    }
+  }
+
   /// Gives parameters (running statistics, say) the values that the last run computed for them.
   public func applyUpdates(to parameters: ParameterStorage) {
     if plan.updates.isEmpty { return }

@@ -10,7 +10,7 @@ struct StreamKernel: Hashable, Sendable {
   let channels: Int
 
   /// The most addresses of streams that a program can have, and the most constants and sums of each of its parts.
-  static let streamLimit = 6, constantLimit = 8, sumLimit = 4
+  static let streamLimit = 8, constantLimit = 8, sumLimit = 4
 
   init(_ program: StreamProgram, channels: Int, target: CodeTarget) {
     (self.program, self.target) = (program, target)
@@ -48,7 +48,7 @@ struct StreamArguments {
   /// How many times four pixels, and how many more.
   var fours, ones: Int
   /// The first pixel of each stream; of float32 beside bfloat16, of each of its two blocks.
-  var streams: InlineArray<6, UnsafeMutableRawPointer>
+  var streams: InlineArray<8, UnsafeMutableRawPointer>
   /// 16 floats each; of a program on bfloat16 two for each constant.
   var constants: InlineArray<16, UnsafeRawPointer>
   /// 16 floats for each part of each sum, which receive the sums over these pixels.
@@ -66,7 +66,9 @@ private struct StreamEmitter {
   var k: Assembler { code.assembler }
 
   let arguments = GeneralRegister.rdi, counter = GeneralRegister.rcx, scratch = GeneralRegister.rdx
-  let pointers: [GeneralRegister] = [.r8, .r9, .r10, .r11, .rax, .rsi]
+  let pointers: [GeneralRegister] = [.r8, .r9, .r10, .r11, .rax, .rsi, .rbx, .r12]
+  /// Of these, what the caller has afterwards as before.
+  private var saved: [GeneralRegister] { Array(pointers[..<program.addressCount].dropFirst(6)) }
 
   var lanes: Int { code.target.lanes }
   var halves: Int { (channels + lanes - 1) / lanes }
@@ -129,7 +131,7 @@ private struct StreamEmitter {
 
   func emit() {
     let places = places, sumRegisters = program.sumCount * halves
-    k.beginFrame(byteCount: program.constantCount * halves * lanes * 4)
+    k.beginFrame(byteCount: program.constantCount * halves * lanes * 4, saving: saved)
     for index in 0..<program.addressCount { k.mov(pointers[index], arguments[streamsOffset + 8 * index]) }
     if lastLanes < lanes {
       k.mov(scratch, (1 << lastLanes) - 1)
@@ -155,7 +157,7 @@ private struct StreamEmitter {
         scratch[sum * program.parts * 64 + half * lanes * 4], WideRegister(number: register, lanes: lanes))
     }
     if !program.bypassing.isEmpty { k.sfence() }
-    k.endFrame()
+    k.endFrame(saving: saved)
   }
 
   /// Which block of 16 channels a half is of, and its first byte among float32 there.

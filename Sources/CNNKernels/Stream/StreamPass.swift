@@ -12,7 +12,7 @@ struct StreamPass: Sendable {
   /// How the program's blocks lie.
   private let tensor: BlockedTensor
   /// Where the code's addresses of streams come from. Numbers alone, as every stretch reads them.
-  private let places: InlineArray<6, Place>
+  private let places: InlineArray<8, Place>
   /// Whether constants are another set for every image.
   private let isPerImage: Bool
   /// Pixels of one run, the stretches of a run and how many runs a block has.
@@ -35,7 +35,7 @@ struct StreamPass: Sendable {
     let floats = tensor.with(element: .float32)
     let tensor = tensor.with(element: program.readsBFloat16 ? .bfloat16 : .float32)
     self.tensor = tensor
-    var places = InlineArray<6, Place>(repeating: Place()), count = 0
+    var places = InlineArray<8, Place>(repeating: Place()), count = 0
     for stream in 0..<program.streamCount {
       let isBFloat16 = program.element(ofStream: stream) == .bfloat16
       for part in 0..<program.addressCount(ofStream: stream) {
@@ -91,7 +91,7 @@ struct StreamPass: Sendable {
 
   /// What a pass works on. Streams and constants are numbered as in the program.
   struct Operands {
-    fileprivate var streams: InlineArray<6, UnsafeMutableRawPointer>
+    fileprivate var streams: InlineArray<8, UnsafeMutableRawPointer>
     fileprivate var constants: InlineArray<8, Constant>
     /// `sumByteCount` bytes; needed where there are sums.
     fileprivate var sums: UnsafeMutableRawPointer

@@ -330,7 +330,7 @@ extension StreamStep {
       && passes.allSatisfy { pass in !pass.constants.contains { $0.port == port } }
   }
 
-  /// This step and another one behind it, of which the last pass and the first are one; nil where the common pass has more
+  /// This step and another one behind it, of which the last pass and the first are one; nil where a pass then has more
   /// streams, constants, sums or vectors than registers.
   /// - Parameter elements: of the ports of the common step.
   public func followed(
@@ -343,11 +343,11 @@ extension StreamStep {
     let made = joint.shared.map { ($0.made, $0.made) }, read = joint.shared.map { ($0.read, $0.made) }
     fuser.append(last, own, shared: Dictionary(made, uniquingKeysWith: { first, _ in first }))
     fuser.append(first, other, shared: Dictionary(read, uniquingKeysWith: { first, _ in first }))
-    guard StreamKernel.fits(fuser.pass.with(elements: elements.contains(.bfloat16) ? elements : []).program, target)
-    else { return nil }
     let before = passes.dropLast().map(own.moved), after = next.passes.dropFirst().map(other.moved)
-    return StreamStep(
-      tensor, workByteCount: offset + next.workByteCount, before + [fuser.pass] + after)
+    let step = StreamStep(tensor, workByteCount: offset + next.workByteCount, before + [fuser.pass] + after)
+    // Beside bfloat16 a stream of float32 has two addresses, in all passes.
+    guard step.with(elements: elements).passes.allSatisfy({ StreamKernel.fits($0.program, target) }) else { return nil }
+    return step
   }
 
   /// Where a step's ports and working memory are in a common step.

@@ -211,16 +211,20 @@ extension WinogradTiles.Shape.Side {
 
 extension Assembler {
   /// Begins a function with `byteCount` bytes of its own at `rsp`, aligned to a cache line.
-  func beginFrame(byteCount: Int) {
+  /// - Parameter saved: registers that the caller has afterwards as before.
+  func beginFrame(byteCount: Int, saving saved: [GeneralRegister] = []) {
     push(.rbp)
     mov(.rbp, .rsp)
+    for register in saved { push(register) }
     sub(.rsp, byteCount)
     and(.rsp, -64)
   }
 
   /// Returns from it.
-  func endFrame() {
+  func endFrame(saving saved: [GeneralRegister] = []) {
     mov(.rsp, .rbp)
+    if !saved.isEmpty { sub(.rsp, 8 * saved.count) }
+    for register in saved.reversed() { pop(register) }
     pop(.rbp)
     vzeroupper()
     ret()

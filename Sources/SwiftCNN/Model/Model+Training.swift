@@ -140,9 +140,9 @@ extension Model {
     updateTrainability()
     try withTrainingContext(x, y, state, statisticsStand: statisticsStand) { (context) throws(CNNError) in
       let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.count) }
-      try context.run(
-        parameters: parameters, inputs: x.bases + [y.base, weights],
-        randomness: Randomness(seed: state.settings.seed, step: state.step))
+      let inputs = x.bases + [y.base, weights]
+      let randomness = Randomness(seed: state.settings.seed, step: state.step)
+      try context.run(parameters: parameters, inputs: inputs, randomness: randomness)
       state.lastStep = context
       let workers = Workers(count: Threads.count)
       let loss = context.output(1)[0]
@@ -150,10 +150,12 @@ extension Model {
       let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)
       let norm = squares.reduce(0, +).squareRoot()
       guard loss.isFinite, norm.isFinite else {
+        let place = context.firstNotFinite(inputs: inputs, randomness: randomness)
         throw CNNError(
           .notFinite,
-          "training stopped at step \(state.step): the loss is \(loss) and the gradient's norm "
-            + "\(norm); the weights are those before the step")
+          "training stopped at step \(state.step): the loss is \(loss) and the gradient's norm \(norm)"
+            + (place.map { "; the first number that is none is in '\($0)'" } ?? "")
+            + "; the weights are those before the step")
       }
       try measure(context, x, y, sampleWeight, state.settings, workers, into: measures)
       state.reported = measures
