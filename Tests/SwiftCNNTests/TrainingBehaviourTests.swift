@@ -77,7 +77,9 @@ import Testing
     for poison in [Float.nan, .infinity] {
       let bad = try imageData(4)
       bad.x.floats[7] = poison
-      for text in ["training stopped at step 2: the loss is", "; the first number that is none is in 'input'; the weights"] {
+      for text in [
+        "training stopped at step 2: the loss is", "; the first number that is none is in 'input'; the weights",
+      ] {
         expectError(.notFinite, text) { _ = try model.trainOnBatch(bad.x.view, bad.y.view) }
       }
       #expect(try model.bits() == before)

@@ -178,4 +178,21 @@ import Testing
 
 extension Profile {
   fileprivate var pass: Pass? { steps.first?.pass }
+
+  @Test func inMixedPrecisionTheSumIsTheStepToo() throws {
+    let model = try compiled("resnet20")
+    let plain = try model.profile(training: true, batchSize: 2, repeats: 1)
+    model.setPrecision(.mixedBFloat16)
+    let profile = try model.profile(training: true, batchSize: 2, repeats: 1)
+    #expect(plain.precision == .float32 && profile.precision == .bfloat16)
+    #expect(profile.text.contains(", precision bfloat16\n"))
+    let sum = Profile.Figures(sumOf: profile.layers.map(\.figures))
+    #expect(sum.operations == profile.total.operations && close(sum.seconds, profile.seconds))
+    #expect(Set(profile.layers.map(\.names)) == Set(plain.layers.map(\.names)))
+    for layer in plain.layers {
+      // What is kept in fewer bytes need not be computed again.
+      let roles = Set(profile.layers.first { $0.names == layer.names }?.roles.keys.map { $0 } ?? [])
+      #expect(roles.union([.recomputation]) == Set(layer.roles.keys).union([.recomputation]), "\(layer.name)")
+    }
+  }
 }
