@@ -174,10 +174,6 @@ import Testing
     let any = try Model("resnet20", options: ModelOptions(inputShape: [nil, 32, 3], classes: 10))
     expectError(.invalidState, "x has the shape [N, any, 32, 3]") { _ = try any.profile(repeats: 1) }
   }
-}
-
-extension Profile {
-  fileprivate var pass: Pass? { steps.first?.pass }
 
   @Test func inMixedPrecisionTheSumIsTheStepToo() throws {
     let model = try compiled("resnet20")
@@ -195,4 +191,8 @@ extension Profile {
       #expect(roles.union([.recomputation]) == Set(layer.roles.keys).union([.recomputation]), "\(layer.name)")
     }
   }
+}
+
+extension Profile {
+  fileprivate var pass: Pass? { steps.first?.pass }
 }
