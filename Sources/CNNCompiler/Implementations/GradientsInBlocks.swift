@@ -66,12 +66,18 @@ struct InputGradientInBlocks: Implementation {
     return try? BlockedInputGradient.cycles(geometry, options, workers: placement.workers, target)
   }
 
-  /// Of depthwise ones, and of products of bfloat16 where they are no slower.
+  /// Of depthwise ones, and of products of bfloat16 where they are no slower, as they are for another gradient that is added.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
-    guard let target = placement.library?.target, node.operands[0] == value, filterRefusal(node) == nil,
+    guard let target = placement.library?.target, node.operands[1] != value, filterRefusal(node) == nil,
       let geometry = try? geometry(node, placement)
     else { return false }
-    if precision == .float32 { return geometry.isChannelwise && placement.storesBFloat16(anyOf: node) }
+    if precision == .float32 {
+      return geometry.isChannelwise && node.operands[0] == value && placement.storesBFloat16(anyOf: node)
+    }
+    if node.operands[0] != value {
+      let sums = placement.readers(of: value).filter { placement.fusedNode(ofSum: $0)?.results == node.results }
+      guard sums.contains(where: placement.storesBFloat16) else { return false }
+    }
     guard refusal(node, geometry, target) == nil,
       let rounded = cycles(geometry, .init(gradient: .bfloat16, usesTiles: usesTiles), placement)
     else { return false }

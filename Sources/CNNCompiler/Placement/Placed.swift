@@ -59,6 +59,15 @@ indirect enum Recomputation: Sendable {
   /// By something cheaper, from these operands and results of the step.
   case by(Placed, operands: [Int], results: [Int])
 
+  /// The same, with what a step of this cost says of what it is computed in.
+  func with(_ cost: StepCost) -> Recomputation {
+    guard case .by(let placed, let operands, let results) = self else { return self }
+    var lowered = placed.lowered
+    (lowered.cost.implementation, lowered.cost.instruction) = (cost.implementation, cost.instruction)
+    (lowered.cost.precision, lowered.cost.reason) = (cost.precision, cost.reason)
+    return .by(placed.with(lowered: lowered), operands: operands, results: results)
+  }
+
   /// Whether it takes no more than a pass over memory.
   var isCheap: Bool {
     switch self {

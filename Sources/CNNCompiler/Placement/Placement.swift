@@ -164,7 +164,7 @@ struct Placement {
     }
     let images = try add(
       candidate.node.operation, by: choice.implementation, operands, results: results,
-      recomputation: recomputation, lowered, name: candidate.name)
+      recomputation: recomputation.with(lowered.cost), lowered, name: candidate.name)
     define(candidate.result, images[0])
     for (result, image) in zip(candidate.node.results, images).dropFirst() { define(result, image) }
     return images

@@ -30,9 +30,12 @@ public struct VectorActivation: Hashable, Sendable, CustomStringConvertible {
     (rounded ?? code.value).emit(assembly, x, temporaries, constants)
   }
 
-  /// Emits `dy *= f'(x)`.
-  func emitGradient(_ assembly: VectorCode, at x: WideRegister, to dy: WideRegister, temporaries: [WideRegister]) {
-    code.gradient.emit(assembly, x, dy, temporaries, constants)
+  /// Emits `dy *= f'(x)`; `isRounded` says whether that is made of numbers of bfloat16.
+  func emitGradient(
+    _ assembly: VectorCode, at x: WideRegister, to dy: WideRegister, temporaries: [WideRegister], isRounded: Bool
+  ) {
+    let rounded = isRounded && assembly.target.hasAVX512 ? code.roundedGradient : nil
+    (rounded ?? code.gradient).emit(assembly, x, dy, temporaries, constants)
   }
 
   /// Whether both are the same function, constants included.
@@ -58,9 +61,11 @@ extension VectorCode {
   }
 
   /// Emits `dy *= f'(x)`.
+  /// - Parameter isRounded: whether it is made of numbers of bfloat16, so that more digits of it would mean nothing.
   func applyGradient(
-    of activation: VectorActivation, at x: WideRegister, to dy: WideRegister, temporaries: [WideRegister]
+    of activation: VectorActivation, at x: WideRegister, to dy: WideRegister, temporaries: [WideRegister],
+    isRounded: Bool = false
   ) {
-    activation.emitGradient(self, at: x, to: dy, temporaries: temporaries)
+    activation.emitGradient(self, at: x, to: dy, temporaries: temporaries, isRounded: isRounded)
   }
 }

@@ -249,7 +249,8 @@ private struct StreamEmitter {
         code.apply(activation, to: result, temporaries: temporaries, isRounded: program.isRounded)
       case .activationGradient(let activation, let x, let dy):
         code.copy(result, register(dy))
-        code.applyGradient(of: activation, at: register(x), to: result, temporaries: temporaries)
+        code.applyGradient(
+          of: activation, at: register(x), to: result, temporaries: temporaries, isRounded: program.isOfRounded)
       case .rounded(let a): code.round(result, register(a))
       case .keptWhereEqual(let a, let b, let c):
         code.keep(result, register(a), whereEqual: register(b), register(c), temporary: temporaries[0])

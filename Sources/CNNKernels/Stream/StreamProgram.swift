@@ -180,12 +180,17 @@ extension StreamProgram {
   /// How many addresses its streams have.
   var addressCount: Int { firstAddress(ofStream: streamCount) }
 
-  /// Whether all that it writes is rounded to bfloat16.
+  /// Whether all that it writes pixel by pixel is rounded to bfloat16. What it sums beside is as rough.
   var isRounded: Bool {
-    sumCount == 0
+    elements.contains(.bfloat16)
       && instructions.allSatisfy {
         if case .store(_, let stream) = $0 { element(ofStream: stream) == .bfloat16 } else { true }
       }
+  }
+
+  /// Whether one of the images that it is made of has 8 bits.
+  var isOfRounded: Bool {
+    instructions.contains { if case .load(let stream) = $0 { element(ofStream: stream) == .bfloat16 } else { false } }
   }
 
   /// Whether a vector is the same for all pixels.

@@ -157,6 +157,32 @@ import X86Assembler
     }
   }
 
+  /// Gradients of functions are shorter where they are made of numbers of 8 bits.
+  @Test(arguments: smallTensors, pairs.dropFirst())
+  func gradientsOfActivationsAreThePortableOnesRounded(_ tensor: BlockedTensor, _ elements: [ElementType]) throws {
+    for activation in StreamTests.functions {
+      let library = KernelLibrary(Self.target)
+      let x = try Image(tensor.with(element: elements[0]), seed: 3, factor: 4)
+      let dy = try Image(tensor.with(element: elements[1]), seed: 4), dx = try Image(emptyLike: dy.tensor)
+      let kernels = StreamStepKernels(
+        .activationGradient(activation, tensor).with(elements: elements + [elements[1]]), library: library)
+      try library.finish()
+      try kernels.run([x.blocked, dy.blocked, dx.blocked], workers: Workers(count: 2))
+      var constants = SIMD4<Float>(), expected = [Float](repeating: 0, count: x.values.count)
+      for (lane, constant) in activation.constants.enumerated() { constants[lane] = constant }
+      ActivationKernels.backward(
+        activation.function, constants: constants, x.values, dy.values, into: &expected, count: expected.count,
+        workers: Workers(count: 1))
+      // Where a derivative jumps it may be either side's.
+      let found = dx.unpacked
+      let isRight = found.indices.allSatisfy { index in
+        let limit: Float = abs(expected[index]) * 0x1p-8 + abs(dy.values[index]) * 0x1p-10
+        return abs(found[index] - expected[index]) <= limit
+      }
+      #expect(isRight && dx.blocked.isGuardIntact, "\(activation) \(tensor) \(elements)")
+    }
+  }
+
   /// A normalisation and its gradient, of any mix of types, against the same in float32 of the same numbers.
   /// Of few pixels a gradient is the small difference of large numbers.
   @Test(arguments: tensors.filter { $0.pixels > 2 }, 0..<12)

@@ -21,10 +21,18 @@ struct Sigmoid: PlainActivationDefinition {
       },
       gradient: ActivationCode.Gradient(temporaryCount: 3) { code, x, dy, t, _ in
         code.sigmoid(t[0], x, t[1], t[2])
-        // s - s^2
-        code.copy(t[1], t[0])
-        code.multiplySubtract(t[1], t[0], .register(t[0]))
-        code.multiply(dy, dy, t[1])
+        multiplyBySlope(code, dy, t)
+      },
+      roundedGradient: ActivationCode.Gradient(temporaryCount: 3) { code, x, dy, t, _ in
+        code.roughSigmoid(t[0], x, t[1], t[2])
+        multiplyBySlope(code, dy, t)
       })
+  }
+
+  /// dy *= s - s^2, of the sigmoid s in the first of the temporaries.
+  private static func multiplyBySlope(_ code: VectorCode, _ dy: WideRegister, _ t: [WideRegister]) {
+    code.copy(t[1], t[0])
+    code.multiplySubtract(t[1], t[0], .register(t[0]))
+    code.multiply(dy, dy, t[1])
   }
 }

@@ -28,12 +28,20 @@ struct Silu: PlainActivationDefinition {
       },
       gradient: ActivationCode.Gradient(temporaryCount: 3) { code, x, dy, t, _ in
         code.sigmoid(t[0], x, t[1], t[2])
-        // s (1 + x (1 - s)) = s + x (s - s^2)
-        code.copy(t[1], t[0])
-        code.multiplySubtract(t[1], t[0], .register(t[0]))
-        code.maximum(t[2], x, code.constant(VectorCode.lowestExponent, lanes: x.lanes))
-        code.multiplyAdd(t[0], t[2], t[1])
-        code.multiply(dy, dy, t[0])
+        multiplyBySlope(code, x, dy, t)
+      },
+      roundedGradient: ActivationCode.Gradient(temporaryCount: 3) { code, x, dy, t, _ in
+        code.roughSigmoid(t[0], x, t[1], t[2])
+        multiplyBySlope(code, x, dy, t)
       })
+  }
+
+  /// dy *= s (1 + x (1 - s)) = s + x (s - s^2), of the sigmoid s in the first of the temporaries.
+  private static func multiplyBySlope(_ code: VectorCode, _ x: WideRegister, _ dy: WideRegister, _ t: [WideRegister]) {
+    code.copy(t[1], t[0])
+    code.multiplySubtract(t[1], t[0], .register(t[0]))
+    code.maximum(t[2], x, code.constant(VectorCode.lowestExponent, lanes: x.lanes))
+    code.multiplyAdd(t[0], t[2], t[1])
+    code.multiply(dy, dy, t[0])
   }
 }
