@@ -162,6 +162,26 @@ import Testing
     }
   }
 
+  /// A run is in one precision from its beginning to its end; the next one may be in another.
+  @Test func aRunStaysInItsPrecision() throws {
+    let data = try imageData(8), model = try model(.mixedBFloat16)
+    try model.compile(#"{"optimizer": "sgd"}"#)
+    var options = FitOptions()
+    (options.batchSize, options.epochs) = (4, 2)
+    let run = try TrainingRun(model, data.x.view, data.y.view, options: options)
+    _ = try run.step()
+    let bits = try model.bits()
+    model.setPrecision(.bfloat16)
+    expectError(.invalidState, "the precision bfloat16 is in float32; this training run was begun in bfloat16") {
+      _ = try run.step()
+    }
+    #expect(try model.bits() == bits)
+    model.setPrecision(.mixedBFloat16)
+    _ = try run.step()
+    model.setPrecision(.float32)
+    _ = try TrainingRun(model, data.x.view, data.y.view, options: options).step()
+  }
+
   /// What is too large names the layer where it is made, and the weights stay.
   @Test func numbersThatAreNoneNameTheLayer() throws {
     let data = try imageData(4)

@@ -39,6 +39,8 @@ public final class TrainingRun {
   private var epoch: Int
   private var batch: Int
   private var isFinished = false
+  /// What it computes in, which is one thing in a whole run.
+  private let precision: Precision
 
   /// Prepares training of `model` on arrays that stay in place as long as the run.
   /// - Throws: `.invalidState` before `compile`; what does not fit in data or options.
@@ -69,6 +71,7 @@ public final class TrainingRun {
   private init(_ model: Model, _ state: TrainingState, _ set: TrainingSet?, _ options: FitOptions) throws(CNNError) {
     (self.model, self.state, self.options, self.set) = (model, state, options, set)
     batches = set?.batchCount ?? options.batchesPerEpoch
+    precision = model.precision.training
     epoch = options.resumes ? state.epoch : options.initialEpoch
     batch = options.resumes ? state.batch : 0
     if let batches, batch >= batches { (epoch, batch) = (epoch + 1, 0) }
@@ -159,6 +162,12 @@ public final class TrainingRun {
       // The data was checked against the loss of that time.
       guard try model.compiled() === state else {
         throw CNNError(.invalidState, "the model was compiled anew; this training run has ended")
+      }
+      guard model.chosenPrecision.training == precision else {
+        throw CNNError(
+          .invalidState,
+          "training with the precision \(model.chosenPrecision.rawValue) is in \(model.chosenPrecision.training.rawValue); "
+            + "this training run was begun in \(precision.rawValue)")
       }
       if batch == 0 { state.beginEpoch() }
       let drawn = try draw()
