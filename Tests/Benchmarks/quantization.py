@@ -46,15 +46,17 @@ RECIPES = {"resnet20": Recipe("resnet20", {}, 0.1, 2),
            "efficientnet": Recipe("efficientnet_b0", {"width_coefficient": 0.5, "stages": STAGES}, 0.2, 5)}
 
 
-def trained(name: str, seed: int, folder: pathlib.Path) -> swiftcnn.Model:
-    """A trained model, of its file where there is one."""
+def trained(name: str, seed: int, folder: pathlib.Path, dtype: str = "float32") -> swiftcnn.Model:
+    """A model that was trained in this precision, of its file where there is one."""
     recipe = RECIPES[name]
-    file = folder / f"{name}.fashion.{recipe.epochs}.{seed}.safetensors"
+    precision = "" if dtype == "float32" else f".{dtype}"
+    file = folder / f"{name}.fashion.{recipe.epochs}.{seed}{precision}.safetensors"
     if file.exists():
         return swiftcnn.load_model(file)
     (x, y), _ = swiftcnn.datasets.fashion_mnist()
     model = swiftcnn.create_model(
-        recipe.model, input_shape=x.shape[1:], classes=10, seed=seed, mean=[MEAN], std=[DEVIATION], **recipe.options)
+        recipe.model, input_shape=x.shape[1:], classes=10, seed=seed, mean=[MEAN], std=[DEVIATION], dtype=dtype,
+        **recipe.options)
     model.compile(
         optimizer=swiftcnn.optimizers.SGD(
             swiftcnn.schedules.OneCycle(recipe.rate), momentum=0.9, nesterov=True, weight_decay=5e-4, decoupled=False,
