@@ -598,8 +598,8 @@ scnn_status scnn_model_profile_synthetic(scnn_model *model, const char *options)
  *            its products as "vpdpbusd", or else the instructions that it is computed with as scnn_model_layer_precisions says
  *            them, shape, time, the time by the model of costs that the algorithm was chosen by, GFLOP/s, share of the
  *            machine's limit, bytes, GB/s, and of a training step the roles
- *   "json"   the numbers: "steps", each with "layers", "pass" ("forward", "backward" or "update"; null in a prediction) and
- *            "parts", what it does for each layer in each "role"; "layers", of which each has "roles"; and "roles". All have
+ *   "json"   the numbers: "steps", each with "layers", "pass" ("forward", "backward" or "update"; null in a prediction),
+ *            "reason" (why it is not computed in the precision that was asked for, or "") and "parts", what it does for each layer in each "role"; "layers", of which each has "roles"; and "roles". All have
  *            "seconds", "predicted_seconds" (null where nothing was to be chosen), "operations", "bytes", "shortest_seconds"
  *            (the limit), "gigaflops", "gigabytes_per_second" and "share_of_limit". The sum of the parts is the step, and the
  *            sums of "steps", "layers" and "roles" are the same. Of a prediction "parts", "layers" and "roles" are empty. A

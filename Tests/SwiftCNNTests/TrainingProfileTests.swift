@@ -182,6 +182,9 @@ import Testing
     let profile = try model.profile(training: true, batchSize: 2, repeats: 1)
     #expect(plain.precision == .float32 && profile.precision == .bfloat16)
     #expect(profile.text.contains(", precision bfloat16\n"))
+    for step in profile.steps where step.pass != .update {
+      #expect((step.element == .bfloat16) == step.reason.isEmpty, "\(step.name): \(step.reason)")
+    }
     let sum = Profile.Figures(sumOf: profile.layers.map(\.figures))
     #expect(sum.operations == profile.total.operations && close(sum.seconds, profile.seconds))
     #expect(Set(profile.layers.map(\.names)) == Set(plain.layers.map(\.names)))

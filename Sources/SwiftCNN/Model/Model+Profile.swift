@@ -107,7 +107,7 @@ extension Model {
           operations: Int(Double(row.operations) / row.rate), by: row.unit, byteCount: row.byteCount))
       return Profile.Step(
         layers: row.layers, algorithm: row.algorithm, element: row.element, instruction: row.instruction,
-        shape: row.shape, figures: figures,
+        reason: row.element.isInteger ? "" : row.reason, shape: row.shape, figures: figures,
         parts: zip(row.parts, figures.divided(by: row.parts.map(\.share))).map { part, figures in
           Profile.Part(layers: part.layers, role: part.role, figures: figures)
         })
@@ -125,6 +125,7 @@ extension Model {
 private struct ProfileRow {
   let layers: [String]
   let algorithm, instruction, shape: String
+  var reason = ""
   var element = ElementType.float32
   var operations = 0
   var unit = ArithmeticUnit.vectors, rate = 1.0
@@ -138,6 +139,7 @@ private struct ProfileRow {
     (self.layers, self.parts, algorithm, shape) = (layers, parts, cost.algorithm, cost.shape)
     (element, instruction, unit, rate) = (cost.element, cost.productInstruction, cost.unit, cost.rate)
     (operations, byteCount, cycles) = (cost.operations, cost.byteCount, cost.cycles)
+    reason = cost.reason
   }
 
   /// A pass over parameters of all layers.

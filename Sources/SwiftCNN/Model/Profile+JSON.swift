@@ -9,7 +9,8 @@ extension Profile {
         [
           ("pass", step.pass.map { .string($0.rawValue) } ?? .null), ("layers", .strings(step.layers)),
           ("algorithm", .string(step.algorithm)), ("dtype", .string(step.element.rawValue)),
-          ("instruction", .string(step.instruction)), ("shape", .string(step.shape)),
+          ("instruction", .string(step.instruction)), ("reason", .string(step.reason)),
+          ("shape", .string(step.shape)),
           (
             "parts",
             .array(

@@ -68,6 +68,8 @@ public struct Profile: Sendable, Equatable {
     /// The instruction of its products, as `vpdpbusd`, where the instructions that it is computed with have but one for
     /// them; else these, as `LayerPrecision` says them.
     public let instruction: String
+    /// Why it is not computed in the precision that was asked for; empty where it is.
+    public let reason: String
     /// The sizes of one image.
     public let shape: String
     /// The time, and what was done in it.

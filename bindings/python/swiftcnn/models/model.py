@@ -512,7 +512,8 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
 
     def precision(self) -> list[LayerPrecision]:
         """What each layer of a prediction is computed in and why, in the order in which they run, for one sample of the
-        size that the network was built with. A layer that only gives another shape to its input is not computed.
+        size that the network was built with. A layer that only gives another shape to its input is not computed. Of a
+        training step ``profile(training=True).steps`` says it.
 
         Raises:
             ValueError: the model is not built yet.

@@ -92,6 +92,7 @@ class Step(Figures):
             model.
         instruction: that of its products, as ``"vpdpbusd"``, where the instructions that it is computed with have but
             one for them; else these, as ``Model.precision`` says them.
+        reason: why it is not computed in the model's precision; ``""`` where it is.
         shape: the sizes of one image.
         parts: of a training step, what it does for each layer; their sum is the step. Where it computes products, all
             of it is for these, and what is done to their results in the same pass has figures of 0. Other steps of
@@ -103,6 +104,7 @@ class Step(Figures):
     algorithm: str
     dtype: str
     instruction: str
+    reason: str
     shape: str
     parts: tuple[Part, ...]
 
