@@ -866,7 +866,8 @@ scnn_status scnn_batches_free(scnn_batches *batches);
  *                                               gradients and scratch memory, beside the weights and what the optimizer
  *                                               keeps. As little is computed again as that takes; where it cannot be
  *                                               met, the first step is SCNN_INVALID_ARGUMENT and the message says the
- *                                               least that can. The numbers are the same bits */
+ *                                               least that can. The numbers are the same bits, but that in mixed
+ *                                               precision others are rounded */
 scnn_status scnn_compile(scnn_model *model, const char *settings);
 
 /* The settings with which training goes on, also those of a loaded checkpoint: a JSON object with every key, as

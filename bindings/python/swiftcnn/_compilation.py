@@ -146,8 +146,9 @@ class Compiled:
             memory: how much of it a step may take, for large images or batches: with ``"low"`` half of what it takes
                 otherwise, or as near to that as can be, for up to 0.3 more time; with a number of bytes at most these,
                 for what layers make, gradients and scratch memory, beside the weights and what the optimizer keeps.
-                As little is computed again as that takes, and the numbers are the same; where it cannot be met,
-                training begins with a ValueError that says the least that can.
+                As little is computed again as that takes, and the numbers are the same, but that in mixed precision
+                others are rounded; where it cannot be met, training begins with a ValueError that says the least that
+                can.
 
         Raises:
             ValueError: a name is not known, or a setting is outside its domain.
