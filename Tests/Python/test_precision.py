@@ -266,7 +266,7 @@ def test_mixed_precision_is_a_policy_of_training_too(tmp_path, make):
     random = np.random.default_rng(0)
     y = random.integers(0, 3, 32).astype(np.int32)
     x = random.normal(y[:, None, None, None], 1, (32, 8, 8, 1)).astype(np.float32)
-    weights = {}
+    found = {}
     for policy in ("float32", "mixed_bfloat16"):
         config.set_dtype_policy(policy)
         assert config.dtype_policy().compute_dtype == policy.removeprefix("mixed_")
@@ -274,7 +274,7 @@ def test_mixed_precision_is_a_policy_of_training_too(tmp_path, make):
         model = make()
         assert model.dtype_policy.name == policy and model.dtype_policy.variable_dtype == "float32"
         model.compile(optimizer="sgd", loss=losses.SparseCategoricalCrossentropy(from_logits=make is not make_model))
-        model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+        found[policy] = model.fit(x, y, batch_size=8, epochs=2, verbose=0).history["loss"]
         model.save(tmp_path / f"{policy}.safetensors")
         again = models.load_model(tmp_path / f"{policy}.safetensors", {"Own": Own})
         assert again.dtype_policy.name == policy
@@ -283,8 +283,6 @@ def test_mixed_precision_is_a_policy_of_training_too(tmp_path, make):
             trained.fit(x, y, batch_size=8, epochs=1, verbose=0)
         for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
-        weights[policy] = model.get_weights()
         again.set_precision("float32")
         again.fit(x, y, batch_size=8, epochs=1, verbose=0)
-    for a, b in zip(*weights.values(), strict=True):
-        np.testing.assert_allclose(a, b, atol=0.02 * max(1, np.abs(b).max()))
+    np.testing.assert_allclose(found["mixed_bfloat16"], found["float32"], rtol=0.05)
