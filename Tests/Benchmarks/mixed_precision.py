@@ -4,7 +4,6 @@ same recipe in float32 and in mixed bfloat16, without a scale of the loss. Top-1
 float32, of some seeds: `make bench-mixed`; the exit status is 1 where the bar is not reached.
 """
 
-import argparse
 import pathlib
 import statistics
 import sys
@@ -12,7 +11,6 @@ import sys
 import inference
 import quantization
 import report
-import turns
 
 import swiftcnn
 
@@ -32,14 +30,7 @@ def measure(name: str, seed: int, folder: pathlib.Path) -> tuple[float, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", choices=quantization.RECIPES, default=list(quantization.RECIPES))
-    parser.add_argument("--seeds", type=int, default=3, help="how many")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--folder", type=pathlib.Path, default=turns.ROOT / "build" / "bench", help="of trained models")
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    swiftcnn.set_num_threads(given.threads)
+    given = quantization.arguments(__doc__.splitlines()[0])
     rows, passes = [], True
     for name in given.models:
         runs = [measure(name, seed, given.folder) for seed in range(given.seeds)]

@@ -91,8 +91,9 @@ def spread(values: list[float]) -> str:
     return f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(description: str) -> argparse.Namespace:
+    """What the command line says of the networks; the folder is there then, and the threads are set."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--models", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--threads", type=int, default=2)
@@ -100,6 +101,11 @@ def main() -> int:
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     swiftcnn.set_num_threads(given.threads)
+    return given
+
+
+def main() -> int:
+    given = arguments(__doc__.splitlines()[0])
     rows, passes = [], True
     for name in given.models:
         runs = [measure(name, seed, given.folder) for seed in range(given.seeds)]

@@ -79,8 +79,7 @@ struct ConvolutionInBlocks: Implementation {
 
   private func refusal(_ node: Node, _ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
     if precision == .bfloat16 {
-      let own = BFloat16Reorder.isPossible(on: target) ? bfloat16Refusal(node, request.geometry) : nil
-      if let refusal = own ?? target.bfloat16Refusal { return refusal }
+      if let refusal = bfloat16Refusal(node, request.geometry, target) { return refusal }
       if request.inputElement != .bfloat16 { return "a picture's few channels are multiplied in float32" }
     }
     return algorithm.refusal(request, target)
@@ -144,6 +143,14 @@ func filterRefusal(_ node: Node) -> String? {
 func bfloat16Refusal(_ node: Node, _ geometry: ConvolutionGeometry) -> String? {
   !node.isDense && geometry.inputHeight * geometry.inputWidth == 1
     ? "convolutions of one pixel, as in squeeze and excitation, are computed in float32" : nil
+}
+
+/// The same, or why the target's vectors do not multiply bfloat16, unless that is done by tiles.
+func bfloat16Refusal(
+  _ node: Node, _ geometry: ConvolutionGeometry, _ target: CodeTarget, usesTiles: Bool = false
+) -> String? {
+  let own = BFloat16Reorder.isPossible(on: target) ? bfloat16Refusal(node, geometry) : nil
+  return own ?? (usesTiles ? nil : target.bfloat16Refusal)
 }
 
 extension Node {

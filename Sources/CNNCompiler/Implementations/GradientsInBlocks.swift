@@ -87,8 +87,7 @@ struct InputGradientInBlocks: Implementation {
   private func refusal(_ node: Node, _ geometry: ConvolutionGeometry, _ target: CodeTarget) -> String? {
     guard precision == .bfloat16 else { return nil }
     if geometry.isChannelwise { return "every channel has a filter of its own, which is no product" }
-    let own = BFloat16Reorder.isPossible(on: target) ? bfloat16Refusal(node, geometry) : nil
-    return own ?? (usesTiles ? TilePermission.refusal : target.bfloat16Refusal)
+    return bfloat16Refusal(node, geometry, target, usesTiles: usesTiles) ?? (usesTiles ? TilePermission.refusal : nil)
   }
 
   func place(_ candidate: Candidate, reading images: [Value], in placement: inout Placement) throws(CNNError) {
@@ -209,9 +208,10 @@ struct WeightGradientInBlocks: Implementation {
   }
 
   private func refusal(_ node: Node, _ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
-    if precision == .bfloat16 {
-      let own = BFloat16Reorder.isPossible(on: target) ? bfloat16Refusal(node, request.geometry) : nil
-      if let refusal = own ?? (algorithm.usesTiles ? nil : target.bfloat16Refusal) { return refusal }
+    if precision == .bfloat16,
+      let refusal = bfloat16Refusal(node, request.geometry, target, usesTiles: algorithm.usesTiles)
+    {
+      return refusal
     }
     // The system is asked for tiles where they would be used.
     return algorithm.refusal(request, target) ?? (algorithm.usesTiles ? TilePermission.refusal : nil)
