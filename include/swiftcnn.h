@@ -133,10 +133,10 @@ typedef struct scnn_tensor {
  *       "schedules" of scnn_compile; "initializers" of scnn_initial_values: objects by name of {"doc": text, "options":
  *       options}
  *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "model_file", "weights_file",
- *       "preprocessing", "image_folder", "quantization", "quantization_aware", "drawing", "profile": options of
+ *       "preprocessing", "image_folder", "quantization", "quantization_aware", "sparsity", "drawing", "profile": options of
  *       scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_save_as,
  *       scnn_model_save_weights_as, scnn_model_set_preprocessing, scnn_image_folder_open, scnn_quantize,
- *       scnn_quantization_aware, scnn_model_draw and scnn_model_profile_synthetic
+ *       scnn_quantization_aware, scnn_sparsify, scnn_model_draw and scnn_model_profile_synthetic
  *   "picture_operations": names
  * where options are an object by key of
  *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "choice or integer",
@@ -403,6 +403,37 @@ scnn_status scnn_model_quantization_report(scnn_model *model, const scnn_tensor 
  *   "accuracy": null, or {"samples", "float32", "int8"}: shares of the validation samples */
 scnn_status scnn_model_quantization_report_text(scnn_model *model, const char *format, char *buffer, size_t capacity,
                                                 size_t *length);
+
+/* Makes a model whose smallest weights are 0 and stay so, in training too (Han et al. 2015); `model` stays as it is. Which
+ * they are is kept with the network as a mask: whatever is written to a weight, by training, scnn_model_set_parameter or a
+ * file, is 0 where its mask says so. Copies, model files and models in integers have the masks, other files the zeros alone.
+ * Predictions skip such zeros where that is faster. The first layer, the last and depthwise ones stay as they are unless
+ * "include" names them. Options:
+ *   "sparsity": null      the share of the weights that become 0, from 0 to 1; null: 0.9. 0 takes masks away
+ *   "pattern": "unstructured"  each weight by itself; "16x1": the weights by which one input channel goes into 16 output
+ *                         channels, which are skipped at least cost; "N:M", as "2:4": of every M neighbouring input channels
+ *                         N are left (Mishra et al. 2021); "zeros": those that are 0 now, as other tools leave them. The last
+ *                         two say themselves how many are 0
+ *   "scope": "global"     among which the smallest are looked for: all weights, each one's square divided by the sum of its
+ *                         layer's squares that are not smaller (Lee et al. 2021); or "layer": those of each layer
+ *   "skip": []            names of layers that stay as they are; * stands for anything
+ *   "include": []         of the first, the last and depthwise layers those that do not
+ * SCNN_INVALID_ARGUMENT where no layer is left or a weight is no number, SCNN_UNKNOWN_NAME for a layer or pattern that there
+ * is not, SCNN_INVALID_STATE for a model in integers. */
+scnn_status scnn_sparsify(scnn_model *model, const char *options, scnn_model **sparse);
+
+/* The same of the model itself, between steps of its training: masks become those that `options` say, for weights as they are
+ * now, and the optimizer's state is 0 where they are. Layers that are left alone keep the masks that they have. To let
+ * sparsity grow in training, call it every so many steps with the share of Zhu and Gupta 2017, equation 1. The model is as it
+ * was where an error is returned. */
+scnn_status scnn_model_set_sparsity(scnn_model *model, const char *options);
+
+/* How many weights of each convolution and dense layer are 0. `format`: "text" (a table) or "json", an object of "model": its
+ * name, "weights" and "zeros": how many, "sparsity": the share, and "layers": a list of {"layer", "shape", "weights", "zeros",
+ * "sparsity", "block_sparsity": the share of blocks of 16 output channels of an input channel that are 0, "masked": how many
+ * its mask leaves out, null where it has none, "left_alone": null, or why it stays as it is where nothing is said}. */
+scnn_status scnn_model_sparsity_report(scnn_model *model, const char *format, char *buffer, size_t capacity,
+                                       size_t *length);
 
 /* A model of a network that scnn_model_graph gave as "json"; its parameters are drawn anew. Options: as of
  * scnn_graph_model. */

@@ -320,6 +320,11 @@ public struct Graph: Sendable {
     for index in parameters.indices { parameters[index].regularizer = choose(parameters[index]) }
   }
 
+  /// Gives the parameters the masks that `choose` says; nil for none.
+  public mutating func setMasks(_ choose: (Parameter) -> SparsityMask?) {
+    for index in parameters.indices { parameters[index].mask = choose(parameters[index]) }
+  }
+
   /// Marks the parameters for which `choose` says so as trainable, the others as frozen.
   public mutating func setTrainable(where choose: (Parameter) -> Bool) {
     for index in parameters.indices {

@@ -40,17 +40,19 @@ public struct Parameter: Sendable, Equatable {
   public internal(set) var isTrainable: Bool
   /// What its size adds to the loss, while it is trainable.
   public internal(set) var regularizer: Regularizer?
+  /// Which of its numbers may be other than 0; nil where all may.
+  public internal(set) var mask: SparsityMask?
 
   /// A parameter; trainable unless it is a statistic or not float32.
   public init(
     name: String, shape: [Int], element: ElementType = .float32, role: Role, initializer: Initializer,
-    regularizer: Regularizer? = nil
+    regularizer: Regularizer? = nil, mask: SparsityMask? = nil
   ) {
     self.name = name
     (self.shape, self.element) = (shape, element)
     self.role = role
     self.initializer = initializer
-    self.regularizer = regularizer
+    (self.regularizer, self.mask) = (regularizer, mask)
     isTrainable = role.isLearned && element == .float32
   }
 

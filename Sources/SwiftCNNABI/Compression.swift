@@ -84,3 +84,33 @@ public func scnn_model_quantization_report_text(
     try write(report.formatted(format), to: buffer, capacity, length)
   }
 }
+
+@_cdecl("scnn_sparsify") @implementation
+public func scnn_sparsify(
+  _ handle: OpaquePointer!, _ options: UnsafePointer<CChar>!, _ sparse: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let original = try model(handle)
+    let settings = try SparsityOptions(json: SwiftCNNABI.options(options, "options"))
+    try give(sparse, "sparse") { () throws(CNNError) in try original.sparsified(options: settings) }
+  }
+}
+
+@_cdecl("scnn_model_set_sparsity") @implementation
+public func scnn_model_set_sparsity(_ handle: OpaquePointer!, _ options: UnsafePointer<CChar>!) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle)
+    try model.setSparsity(SparsityOptions(json: SwiftCNNABI.options(options, "options")))
+  }
+}
+
+@_cdecl("scnn_model_sparsity_report") @implementation
+public func scnn_model_sparsity_report(
+  _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle), format = try text(format, "format")
+    try write(model.sparsityReport().formatted(format), to: buffer, capacity, length)
+  }
+}

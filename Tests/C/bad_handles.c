@@ -28,6 +28,9 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize_validated(model, &x, &x, &x, "{\"max_drop\": 1}", &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report(model, NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report_text(model, "text", text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, NULL, &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_sparsity(model, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_sparsity_report(model, "text", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_copy_state(model, model));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_metadata(model, "key", "value"));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_metadata(model, "key", text, sizeof text, &count));
@@ -136,6 +139,16 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report(model, NULL, model));
   FAILS(SCNN_INVALID_STATE, scnn_model_quantization_report_text(model, "text", NULL, 0, NULL));
   REFUSES(scnn_quantize(model, &x, "{\"method\": \"best\"}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, NULL, NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, "{\"sparsity\": 1.5}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, "{\"sparsity\": -0.1}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, "{\"pattern\": \"5:4\"}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, "{\"pattern\": \"2:4\", \"sparsity\": 0.5}", &other));
+  REFUSES(scnn_sparsify(model, "{\"pattern\": \"unstructred\"}", &other));
+  REFUSES(scnn_sparsify(model, "{\"skip\": [\"no such layer\"]}", &other));
+  REFUSES(scnn_model_set_sparsity(model, "{\"scope\": \"globl\"}"));
+  REFUSES(scnn_model_sparsity_report(model, "svg", NULL, 0, &length));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_sparsity_report(model, NULL, NULL, 0, &length));
   REFUSES(scnn_model_name(model, NULL, 100, &length));
   REFUSES(scnn_model_summary(model, NULL, 100, &length));
   REFUSES(scnn_model_fused_summary(model, NULL, 100, &length));

@@ -580,6 +580,62 @@ static void test_trained_for_integers(void) {
   OK(scnn_model_free(quantized));
 }
 
+/* The weights of a layer that are 0. */
+static size_t zeros(scnn_model *model, const char *name, size_t count) {
+  static float values[1 << 16];
+  size_t result = 0;
+  if (!CHECK(count <= sizeof values / sizeof *values)) return 0;
+  OK(scnn_model_get_parameter(model, name, values, count));
+  for (size_t i = 0; i < count; i++) result += values[i] == 0;
+  return result;
+}
+
+/* A sparse model stays so in training and in files; the model it was made of stays as it is. */
+static void test_sparse(void) {
+  static uint8_t pixels[8 * SIDE * SIDE * CHANNELS];
+  static int32_t labels[8];
+  char text[1 << 14];
+  const char *name = NULL;
+  size_t weights = 0, length = 0;
+  scnn_model *model = small_model(1), *sparse = NULL, *loaded = NULL, *quantized = NULL;
+  scnn_tensor x = images(pixels, SCNN_UINT8, 8);
+  scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
+  double loss = 0;
+  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
+  size_t count = 0;
+  scnn_parameter parameter = {0};
+  OK(scnn_model_parameter_count(model, &count));
+  for (size_t i = 0, convolutions = 0; i < count && !name; i++) {
+    OK(scnn_model_parameter(model, i, &parameter));
+    if (parameter.rank == 4 && ++convolutions == 2) name = parameter.name;
+  }
+  if (!CHECK(name != NULL)) return;
+  weights = parameter.shape[0] * parameter.shape[1] * parameter.shape[2] * parameter.shape[3];
+  OK(scnn_sparsify(model, "{\"sparsity\": 0.75, \"scope\": \"layer\"}", &sparse));
+  CHECK(zeros(model, name, weights) == 0 && zeros(sparse, name, weights) == weights * 3 / 4);
+  OK(scnn_compile(sparse, "{\"optimizer\": {\"name\": \"adam\"}}"));
+  OK(scnn_train_on_batch(sparse, &x, &y, NULL, &loss, 1));
+  CHECK(zeros(sparse, name, weights) == weights * 3 / 4);
+  OK(scnn_model_save(sparse, "sparse.safetensors", 0));
+  OK(scnn_model_load("sparse.safetensors", &loaded));
+  OK(scnn_model_set_sparsity(loaded, "{\"sparsity\": 0.9, \"scope\": \"layer\"}"));
+  CHECK(zeros(loaded, name, weights) > weights * 8 / 9);
+  OK(scnn_model_sparsity_report(loaded, "text", text, sizeof text, &length));
+  CHECK(length == strlen(text) && strstr(text, "zero blocks") != NULL);
+  OK(scnn_model_sparsity_report(loaded, "json", text, sizeof text, NULL));
+  CHECK(strstr(text, "\"left_alone\":\"first layer\"") != NULL);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, "{\"sparsity\": 2}", &sparse));
+  SAYS("sparsity is 2");
+  OK(scnn_quantize(sparse, &x, NULL, &quantized));
+  FAILS(SCNN_INVALID_STATE, scnn_model_set_sparsity(quantized, NULL));
+  remove("sparse.safetensors");
+  OK(scnn_model_free(model));
+  OK(scnn_model_free(sparse));
+  OK(scnn_model_free(loaded));
+  OK(scnn_model_free(quantized));
+}
+
 static int has_text(scnn_model *model, const char *key, const char *expected) {
   char text[40] = "-";
   return OK(scnn_model_metadata(model, key, text, sizeof text, NULL)) && strcmp(text, expected) == 0;
@@ -630,6 +686,7 @@ int main(void) {
   test_texts();
   test_quantized();
   test_trained_for_integers();
+  test_sparse();
   test_threads();
   return finish("sharing");
 }

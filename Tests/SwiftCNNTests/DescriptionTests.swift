@@ -14,6 +14,7 @@ import Testing
     ("stage", { _ = try EfficientNetStage(json: $0) }), ("drawing", { _ = try DrawingOptions(json: $0) }),
     ("quantization", { _ = try QuantizationOptions(json: $0) }),
     ("quantization_aware", { _ = try QuantizationAwareOptions(json: $0) }),
+    ("sparsity", { _ = try SparsityOptions(json: $0) }),
     ("profile", { _ = try ProfileOptions(json: $0) }),
   ]
 

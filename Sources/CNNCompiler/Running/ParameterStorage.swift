@@ -10,6 +10,8 @@ public final class ParameterBlock: @unchecked Sendable {
   let memory: Memory
   /// Changes with every change of a value.
   var version = 1
+  /// Changes with every change of a mask.
+  var maskVersion = 0
 
   init(byteCount: Int, lock: ReadWriteLock) throws(CNNError) {
     self.lock = lock
@@ -25,6 +27,8 @@ public final class ParameterTensor: @unchecked Sendable {
   public let values: UnsafeMutableBufferPointer<Float>
   /// Whether training changes the values. Guarded by the block's lock, as they are.
   public var isTrainable: Bool
+  /// Which of the values may be other than 0; nil where all may. Guarded by the block's lock.
+  public internal(set) var mask: SparsityMask?
   /// Changes with every change of these values that is noted for them alone.
   var version = 0
 
@@ -32,13 +36,16 @@ public final class ParameterTensor: @unchecked Sendable {
     self.block = block
     values = UnsafeMutableBufferPointer(
       start: (block.memory.base + offset).assumingMemoryBound(to: Float.self), count: parameter.shape.reduce(1, *))
-    isTrainable = parameter.isTrainable
+    (isTrainable, mask) = (parameter.isTrainable, parameter.mask)
   }
+
+  /// Makes 0 what the mask says is.
+  public func holdMask() { mask?.clear(values) }
 }
 
 /// The values of a network's parameters.
 ///
-/// Whoever changes values calls `markChanged()`, so that plans prepare their weights anew. Access is serialised by the
+/// Whoever changes values calls `markChanged()`, so that masks hold and plans prepare their weights anew. Access is serialised by the
 /// owner: many may read at once, one may write.
 public final class ParameterStorage: @unchecked Sendable {
   /// What is stored. Whether a parameter is trained, its tensor knows.
@@ -102,17 +109,33 @@ public final class ParameterStorage: @unchecked Sendable {
   public var version: Int { version(of: Array(tensors.indices)) }
 
   /// Says that values have changed.
-  public func markChanged() { for block in blocks { block.version &+= 1 } }
+  public func markChanged() {
+    for tensor in tensors { tensor.holdMask() }
+    for block in blocks { block.version &+= 1 }
+  }
 
   /// Says that the values at this position have, and no others: what is prepared of those stays.
-  public func markChanged(at position: Int) { tensors[position].version &+= 1 }
+  public func markChanged(at position: Int) {
+    tensors[position].holdMask()
+    tensors[position].version &+= 1
+  }
+
+  /// Changes with every change of a mask, whichever model made it: plans that skip zeros are made for masks.
+  public var maskVersion: Int { blocks.reduce(0) { $0 &+ $1.maskVersion } }
+
+  /// Gives the values at this position a mask, or none; those that it leaves out become 0.
+  public func setMask(_ mask: SparsityMask?, at position: Int) {
+    tensors[position].mask = mask
+    tensors[position].block.maskVersion &+= 1
+    markChanged(at: position)
+  }
 
   /// An independent copy.
   public func copy() throws(CNNError) -> ParameterStorage {
     let copy = try ParameterStorage(parameters)
     for (new, old) in zip(copy.tensors, tensors) {
       _ = new.values.update(fromContentsOf: old.values)
-      new.isTrainable = old.isTrainable
+      (new.isTrainable, new.mask) = (old.isTrainable, old.mask)
     }
     return copy
   }

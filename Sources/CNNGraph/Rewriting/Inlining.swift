@@ -80,7 +80,8 @@ extension Parameter {
   /// The same parameter under another name.
   fileprivate func renamed(_ name: String) -> Parameter {
     var copy = Parameter(
-      name: name, shape: shape, element: element, role: role, initializer: initializer, regularizer: regularizer)
+      name: name, shape: shape, element: element, role: role, initializer: initializer, regularizer: regularizer,
+      mask: mask)
     copy.isTrainable = isTrainable
     return copy
   }

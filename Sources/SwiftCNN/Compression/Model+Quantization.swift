@@ -102,14 +102,20 @@ extension Model {
   }
 
   /// Whether a layer of a name is to be skipped.
-  func skipping(
-    _ patterns: [String], among graph: Graph
+  func skipping(_ patterns: [String], among graph: Graph) throws(CNNError) -> (String) -> Bool {
+    try matching(patterns, "skip", among: graph)
+  }
+
+  /// Whether an option that lists layers names one.
+  /// - Throws: `.unknownName` for a pattern that no convolution or dense layer has.
+  func matching(
+    _ patterns: [String], _ option: String, among graph: Graph
   ) throws(CNNError) -> (String) -> Bool {
     let layers = graph.nodes.filter { $0.operation is Convolution2D || $0.operation is Dense }.map(\.name)
     for pattern in patterns where !layers.contains(where: { Glob.matches($0, pattern) }) {
       if graph.nodes.contains(where: { Glob.matches($0.name, pattern) }) {
         throw CNNError(
-          .unknownName, "skip has '\(pattern)'; expected convolutions and dense layers, which alone can be skipped")
+          .unknownName, "\(option) has '\(pattern)'; expected convolutions and dense layers, which alone can be named")
       }
       throw unknownName("layer", pattern, among: layers)
     }

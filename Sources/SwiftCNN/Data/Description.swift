@@ -25,6 +25,7 @@ package enum Description {
       "image_folder": options(ImageFolderOptions()),
       "quantization": options(QuantizationOptions()),
       "quantization_aware": options(QuantizationAwareOptions()),
+      "sparsity": options(SparsityOptions()),
       "drawing": options(DrawingOptions()),
       "profile": options(ProfileOptions()),
       "picture_operations": .strings(PictureOperation.allCases.map(\.rawValue)),

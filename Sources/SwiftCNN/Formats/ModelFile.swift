@@ -5,7 +5,7 @@ import CNNGraph
 /// The model file: safetensors, with the network and what belongs to it in the metadata.
 ///
 /// Any safetensors reader sees the parameters under their names. Beside them are long lists of the network's numbers, see
-/// `ListTensors`, and in a checkpoint the optimizer's tensors.
+/// `ListTensors`, the masks of sparse parameters, and in a checkpoint the optimizer's tensors.
 enum ModelFile {
   static let graphKey = "swiftcnn.graph", modelKey = "swiftcnn.model", trainingKey = "swiftcnn.training"
   static let notesKey = "swiftcnn.notes"
@@ -20,6 +20,9 @@ enum ModelFile {
   /// The name of the bytes of a checkpoint's sums of metrics.
   static let measuresTensor = "training.measures"
 
+  /// Before the names of the masks of parameters, as in `mask.fc.weight`: tensors of bits.
+  static let maskPrefix = "mask."
+
   /// Before the names of the optimizer's tensors, as in `optimizer.velocity/fc.weight`.
   static let optimizerPrefix = "optimizer."
 
@@ -33,14 +36,14 @@ enum ModelFile {
     return (try? object(text)).flatMap(InputValues.init(in:))
   }
 
-  /// Tells which tensors of a file are passed over: PyTorch's counters of batches, in a file of this library the lists of
-  /// its network, and in a checkpoint the optimizer's and the notes'.
+  /// Tells which tensors of a file are passed over: PyTorch's counters of batches, in a file of this library the lists and
+  /// masks of its network, and in a checkpoint the optimizer's and the notes'.
   static func isPassedOver(in file: any TensorFile) -> (_ name: String) -> Bool {
     let metadata = (file as? SafetensorsFile)?.metadata
     let hasNetwork = metadata?[graphKey] != nil, isCheckpoint = metadata?[trainingKey] != nil
     return { name in
       name == "num_batches_tracked" || name.hasSuffix(".num_batches_tracked")
-        || hasNetwork && name.hasPrefix(ListTensors.prefix)
+        || hasNetwork && (name.hasPrefix(ListTensors.prefix) || name.hasPrefix(maskPrefix))
         || isCheckpoint && (name.hasPrefix(optimizerPrefix) || name == notesTensor || name == measuresTensor)
     }
   }
@@ -90,10 +93,13 @@ extension Model {
           + "bits; expected 'float32', or a file without the training state")
     }
     return try lock.reading { () throws(CNNError) in
-      let (text, lists) = ListTensors.separated(networkWithFlags)
+      let network = networkWithFlags
+      let (text, lists) = ListTensors.separated(network)
+      let masks = try MaskTensors(network)
+      defer { withExtendedLifetime(masks) {} }
       var header = JSONObject()
-      // The second has lists of the network as tensors.
-      header["format"] = lists.isEmpty ? 1 : 2
+      // The second has lists of the network as tensors, the third masks.
+      header["format"] = .integer(masks.isEmpty ? lists.isEmpty ? 1 : 2 : 3)
       header["name"] = .string(name)
       header["mean"] = .array(pixelNormalization.mean.map { .number($0) })
       header["std"] = .array(pixelNormalization.deviation.map { .number($0) })
@@ -124,6 +130,7 @@ extension Model {
         }
       }
       append(parameters, levels: includingTrainingState ? [:] : levels) { $0 }
+      tensors += masks.tensors
       let numbers = try Memory(
         count: lists.reduce(0) { $0 + $1.numbers.count }, of: .float32, for: "the network's lists")
       defer { withExtendedLifetime(numbers) {} }
@@ -196,10 +203,10 @@ extension Model {
     }
     do throws(CNNError) {
       let header = try ModelFile.object(modelText)
-      guard try (1...2).contains(header.integer("format")) else {
-        throw CNNError(.malformedFile, "format \(try header.integer("format")) is not known; expected 1 or 2")
+      guard try (1...3).contains(header.integer("format")) else {
+        throw CNNError(.malformedFile, "format \(try header.integer("format")) is not known; expected 1 to 3")
       }
-      let graph = try file.readNetwork(graphText)
+      let graph = try MaskTensors.joined(file.readNetwork(graphText), of: file)
       // Before memory is taken for a network that the file does not have.
       try ParameterStorage.check(graph.parameters, against: file)
       try self.init(

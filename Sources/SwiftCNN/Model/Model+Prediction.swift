@@ -121,7 +121,7 @@ extension Model {
   private func predictionKey(_ x: Samples, _ outputs: [String]) throws(CNNError) -> PlanCache.Key {
     PlanCache.Key(
       purpose: .prediction(outputs: outputs), inputs: try x.types(), threads: Threads.count,
-      precision: chosenPrecision.prediction)
+      precision: chosenPrecision.prediction, maskVersion: parameters.maskVersion)
   }
 
   func withPredictionContext<Result>(
@@ -132,7 +132,7 @@ extension Model {
       key,
       makePlan: { () throws(CNNError) in
         let plan = try Compiler.inferencePlan(
-          network, inputs: key.inputs, normalization: pixelNormalization, outputs: outputs, threads: key.threads,
+          networkWithFlags, inputs: key.inputs, normalization: pixelNormalization, outputs: outputs, threads: key.threads,
           precision: key.precision)
         try requireResults(plan.graph, samples: x.count)
         return plan

@@ -15,7 +15,7 @@ extension Model {
     lock.writing { metadata[key] = text }
   }
 
-  /// Takes over the values of all parameters, which of them are trained, their penalties and the state of training from
+  /// Takes over the values of all parameters, which of them are trained, their penalties and masks, and the state of training from
   /// a model with the same parameters, paired in their order; names may differ. Texts, pixels' normalisation and the
   /// precision stay.
   /// - Throws: `.shapeMismatch` where a role or a shape differs. The model is then unchanged.
@@ -43,6 +43,7 @@ extension Model {
         _ = new.values.update(fromContentsOf: old.values)
         new.isTrainable = old.isTrainable
       }
+      for index in parameters.tensors.indices { parameters.setMask(other.parameters.tensors[index].mask, at: index) }
       parameters.markChanged()
       network.setRegularizers { penalties[$0.name] }
       (training, trainedOn) = (state, other.trainedOn)

@@ -147,6 +147,10 @@ extension Model {
       let workers = Workers(count: Threads.count)
       let loss = context.output(1)[0]
       let gradients = context.gradients
+      // The loss is one of the weights that masks leave: what is masked has no gradient, in clipping and momentum too.
+      for gradient in gradients {
+        parameters.tensors[gradient.position].mask?.clear(UnsafeMutableBufferPointer(mutating: gradient.values))
+      }
       let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)
       let norm = squares.reduce(0, +).squareRoot()
       guard loss.isFinite, norm.isFinite else {
@@ -249,12 +253,13 @@ extension Model {
         let end = start + min(atOnce, x.count - start)
         let batch = x[start..<end], targets = y.samples(start..<end)
         let key = try PlanCache.Key(
-          purpose: .evaluation, inputs: batch.types(), threads: Threads.count, precision: chosenPrecision.prediction)
+          purpose: .evaluation, inputs: batch.types(), threads: Threads.count, precision: chosenPrecision.prediction,
+          maskVersion: self.parameters.maskVersion)
         try plans.withContext(
           key,
           makePlan: { () throws(CNNError) in
             let plan = try Compiler.evaluationPlan(
-              network, inputs: key.inputs, normalization: pixelNormalization, loss: loss, threads: key.threads,
+              networkWithFlags, inputs: key.inputs, normalization: pixelNormalization, loss: loss, threads: key.threads,
               precision: key.precision)
             try checkInputs(of: plan.graph, batch, targets)
             return plan

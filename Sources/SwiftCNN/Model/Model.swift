@@ -180,16 +180,20 @@ public final class Model: @unchecked Sendable {
   /// The network, as it was built.
   public var graph: Graph { lock.reading { networkWithFlags } }
 
-  /// The network with the parameters marked that are trained now: a model that shares them may have changed that.
+  /// The network with the parameters marked that are trained now, and their masks: a model that shares them may have changed
+  /// those.
   var networkWithFlags: Graph {
     let tensors = parameters.tensors
-    if network.parameters.indices.allSatisfy({ network.parameters[$0].isTrainable == tensors[$0].isTrainable }) {
-      return network
+    func agrees(_ index: Int) -> Bool {
+      let parameter = network.parameters[index]
+      return parameter.isTrainable == tensors[index].isTrainable && parameter.mask == tensors[index].mask
     }
+    if network.parameters.indices.allSatisfy(agrees) { return network }
     var result = network
     result.setTrainable { parameter in
       parameters.position(of: parameter.name).map { tensors[$0].isTrainable } ?? parameter.isTrainable
     }
+    result.setMasks { parameter in parameters.position(of: parameter.name).flatMap { tensors[$0].mask } }
     return result
   }
 

@@ -18,6 +18,8 @@ final class PlanCache: Sendable {
     let threads: Int
     /// What it is to compute in; training does in float32.
     var precision = Precision.float32
+    /// The masks for which the plan may skip zeros: the parameters' `maskVersion`. Training does not.
+    var maskVersion = 0
   }
 
   private struct Entry: Sendable {

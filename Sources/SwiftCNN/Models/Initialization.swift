@@ -24,6 +24,7 @@ extension ParameterStorage {
       case .uniformFanOut: values.fillUniform(limit: (1 / fanOut).squareRoot(), random)
       case .glorotUniform: values.fillUniform(limit: (6 / (fanIn + fanOut)).squareRoot(), random)
       }
+      tensors[position].holdMask()
     }
   }
 }

@@ -299,7 +299,7 @@ import Testing
     }
     #expect(
       try skipping("relu", .unknownName)
-        == "skip has 'relu'; expected convolutions and dense layers, which alone can be skipped")
+        == "skip has 'relu'; expected convolutions and dense layers, which alone can be named")
     #expect(try skipping("nothing", .unknownName).hasPrefix("unknown layer 'nothing'"))
     #expect(
       try skipping("*", .invalidArgument) == "'padded' has no layer that can be quantised but those that skip names")

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from ._interchange import from_dlpack
     from ._quantization import quantization_aware, quantize
     from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
+    from ._sparsity import sparsify
     from .layers import Input
     from .models import Model, Sequential, create_model, list_models, load_model
 
@@ -109,6 +110,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "set_thread_pinning",
+    "sparsify",
     "utils",
 ]
 __dir__ = __all__.copy
@@ -120,6 +122,7 @@ _PLACES = {
     "from_dlpack": "_interchange",
     "quantization_aware": "_quantization",
     "quantize": "_quantization",
+    "sparsify": "_sparsity",
     "Input": "layers",
     **dict.fromkeys(["get_num_threads", "set_num_threads", "set_thread_pinning"], "_runtime"),
     **dict.fromkeys(["Model", "Sequential", "create_model", "list_models", "load_model"], "models"),

@@ -523,6 +523,33 @@ static PyObject *model_quantization_report_text(PyObject *self, PyObject *args) 
   return read_text(quantization_report_text, model_of(self), format);
 }
 
+static PyObject *model_sparsify(PyObject *self, PyObject *args) {
+  const char *options;
+  if (!PyArg_ParseTuple(args, "s:sparsify", &options)) return NULL;
+  scnn_model *sparse = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_sparsify(model_of(self), options, &sparse));
+  return status == SCNN_OK ? wrap_model(state_of(self), sparse) : raise_status(status);
+}
+
+static PyObject *model_set_sparsity(PyObject *self, PyObject *args) {
+  const char *options;
+  if (!PyArg_ParseTuple(args, "s:set_sparsity", &options)) return NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_set_sparsity(model_of(self), options));
+  return none_or_raise(status);
+}
+
+static scnn_status sparsity_report(void *model, const char *format, char *buffer, size_t capacity, size_t *length) {
+  return scnn_model_sparsity_report(model, format, buffer, capacity, length);
+}
+
+static PyObject *model_sparsity_report(PyObject *self, PyObject *args) {
+  const char *format;
+  if (!PyArg_ParseTuple(args, "s:sparsity_report", &format)) return NULL;
+  return read_text(sparsity_report, model_of(self), format);
+}
+
 static PyObject *model_copy_state(PyObject *self, PyObject *args) {
   PyObject *other;
   if (!PyArg_ParseTuple(args, "O!:copy_state", state_of(self)->model, &other)) return NULL;
@@ -1994,6 +2021,9 @@ static PyMethodDef model_methods[] = {
     {"quantization_aware", model_quantization_aware, METH_VARARGS, "quantization_aware(calibration, options) -> Model"},
     {"quantize_validated", model_quantize_validated, METH_VARARGS,
      "quantize_validated(calibration, x, y, options) -> Model"},
+    {"sparsify", model_sparsify, METH_VARARGS, "sparsify(options) -> Model"},
+    {"set_sparsity", model_set_sparsity, METH_VARARGS, "set_sparsity(options)"},
+    {"sparsity_report", model_sparsity_report, METH_VARARGS, "sparsity_report(format) -> str"},
     {"quantization_report", model_quantization_report, METH_VARARGS, "quantization_report(x, reference=...)"},
     {"quantization_report_text", model_quantization_report_text, METH_VARARGS,
      "quantization_report_text(format) -> str"},

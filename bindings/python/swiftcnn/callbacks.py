@@ -7,13 +7,14 @@ import io
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _swiftcnn
 from ._checks import integer, number, path_of, text
+from ._config import told
 from ._described import WithOptions, core, only
 from ._output import say
 from ._plain import plain_parts
@@ -37,6 +38,7 @@ __all__ = [
     "ModelCheckpoint",
     "MonitorCallback",
     "ReduceLROnPlateau",
+    "Sparsify",
     "SwapEMAWeights",
     "TensorBoard",
     "TerminateOnNaN",
@@ -783,6 +785,102 @@ class SwapEMAWeights(WithOptions, Callback):
         self._put(False)
 
     on_predict_begin, on_predict_end = on_test_begin, on_test_end
+
+
+class Sparsify(WithOptions, Callback):
+    """Makes more and more of the smallest weights 0 while the model is trained: after ``begin_step`` the share is
+    ``s = sparsity + (initial_sparsity - sparsity) (1 - (step - begin_step) / (end_step - begin_step))**3`` (Zhu and
+    Gupta 2017, equation 1), and from ``end_step`` on ``sparsity``. What is 0 stays so; see ``swiftcnn.sparsify``, whose
+    arguments ``pattern``, ``scope``, ``skip`` and ``include`` are. Logs the share as ``sparsity``.
+
+    Args:
+        sparsity: the share in the end, from 0 to 1.
+        pattern: ``"unstructured"`` or ``"16x1"``.
+        initial_sparsity: the share in the beginning.
+        begin_step: the step of ``fit``, from 0, before which nothing is masked.
+        end_step: the step from which the share is the last one; None: after three quarters of all steps, so that the
+            rest fine-tunes.
+        frequency: after how many steps masks are made anew.
+        scope: ``"global"`` or ``"layer"``.
+        skip: names of layers that stay as they are.
+        include: of the layers that stay as they are where nothing is said, those that do not.
+
+    Attributes:
+        step: the steps of training so far.
+    """
+
+    sparsity: float = 0.9
+    pattern: str = "unstructured"
+    initial_sparsity: float = 0.0
+    begin_step: Count = 0
+    end_step: Count | None = None
+    frequency: Count = 100
+    scope: str = "global"
+    skip: Sequence[str] = ()
+    include: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("sparsity", "initial_sparsity"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        if self.initial_sparsity > self.sparsity:
+            raise ValueError(
+                f"initial_sparsity must be at most sparsity, {self.sparsity}, got {self.initial_sparsity}: what is 0 stays so"
+            )
+        if self.pattern not in ("unstructured", "16x1"):
+            raise ValueError(f"pattern must be 'unstructured' or '16x1', which can grow, got {self.pattern!r}")
+        if self.frequency < 1:
+            raise ValueError(f"frequency must be at least 1, got {self.frequency}")
+        if self.end_step is not None and self.end_step <= self.begin_step:
+            raise ValueError(f"end_step must be above begin_step, {self.begin_step}, got {self.end_step}")
+        for name in ("skip", "include"):
+            names = getattr(self, name)
+            if isinstance(names, Iterable) and not isinstance(names, str):
+                setattr(self, name, [*names])
+        self._told(self.sparsity)
+        self.step = 0
+        self._share = 0.0
+
+    def _told(self, share: float) -> str:
+        from ._sparsity import options
+
+        return told(options(share, self.pattern, self.scope, self.skip, self.include))
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.step, self._share = 0, 0.0
+        self._end()
+
+    def _end(self) -> int:
+        if self.end_step is not None:
+            return self.end_step
+        epochs, steps = self.params.get("epochs"), self.params.get("steps")
+        if not isinstance(epochs, int) or not isinstance(steps, int):
+            raise ValueError("Sparsify needs end_step, since it is not known how many batches an epoch has")
+        return max(self.begin_step + 1, epochs * steps * 3 // 4)
+
+    def share(self, step: int) -> float:
+        """The share of the weights that are 0 from a step on."""
+        begin, end = self.begin_step, self._end()
+        left = 1 - min(max(step - begin, 0) / (end - begin), 1)
+        return self.sparsity + (self.initial_sparsity - self.sparsity) * left**3
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        begin, end = self.begin_step, self._end()
+        if begin <= self.step <= end and ((self.step - begin) % self.frequency == 0 or self.step == end):
+            self._share = self.share(self.step)
+            self.model._handle.set_sparsity(self._told(self._share))
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self.step += 1
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if logs is not None:
+            logs["sparsity"] = self._share
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.begin_step <= self._end() <= self.step and self._share != self.sparsity:
+            self._share = self.sparsity
+            self.model._handle.set_sparsity(self._told(self._share))
 
 
 class LambdaCallback(Callback):

@@ -37,6 +37,7 @@ from .pictures import Pictures
 from .precision import LayerPrecision, of_layers
 from .profile import Profile, measured
 from .quantization import QuantizationReport, reported
+from .sparsity import SparsityReport, sparsity_reported
 from .weights import WeightsReport
 
 if TYPE_CHECKING:
@@ -614,6 +615,12 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
             self._prepare(x)
             images = self._images(x)
         return reported(self._handle, images, None if reference is None else reference._handle)
+
+    def sparsity_report(self) -> SparsityReport:
+        """How many weights of each convolution and dense layer are 0, alone and in blocks of 16 output channels, and
+        which layers have masks; see ``swiftcnn.sparsify``. ``print`` the result for a table; it has ``to_json`` and
+        ``to_dict``."""
+        return sparsity_reported(self._handle)
 
     def graph(self, format: str = "text") -> str:
         """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz), ``"svg"`` (a picture, as
