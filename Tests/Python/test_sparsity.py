@@ -179,3 +179,44 @@ def test_the_report_is_told_in_json(model):
     report = swiftcnn.sparsify(model, 0.5).sparsity_report()
     assert json.loads(report.to_json()) == report.to_dict()
     assert report.zeros == sum(row.zeros for row in report.layers) and "conv1 (first layer)" in str(report)
+
+
+ONNX_MASKS = ["float", "bool", "uint8", "int64", "sigmoid", "where"]
+
+
+@pytest.mark.parametrize("kind", ONNX_MASKS)
+def test_masks_in_onnx_files_are_part_of_the_weights(tmp_path, kind):
+    onnx = pytest.importorskip("onnx")
+    make, array = onnx.helper.make_node, onnx.numpy_helper.from_array
+    random = np.random.default_rng(3)
+    weight, mask = random.normal(size=(24, 16, 3, 3)).astype(np.float32), random.random((24, 16, 3, 3)) > 0.8
+    tensors, product = {"w": weight, "m": mask}, make("Mul", ["w", "f"], ["k"])
+    cast = make("Cast", ["m"], ["f"], to=onnx.TensorProto.FLOAT)
+    if kind == "float":
+        tensors["f"] = tensors.pop("m").astype(np.float32)
+        nodes = [product]
+    elif kind == "where":
+        tensors["zero"] = np.float32(0)
+        nodes = [make("Where", ["m", "w", "zero"], ["k"])]
+    elif kind == "sigmoid":
+        tensors |= {"m": np.where(mask, 2, -2).astype(np.float32), "half": np.float32(0.5)}
+        nodes = [make("Sigmoid", ["m"], ["s"]), make("Greater", ["s", "half"], ["b"])]
+        nodes += [make("Cast", ["b"], ["f"], to=onnx.TensorProto.FLOAT), product]
+    else:
+        tensors["m"] = mask.astype(kind)
+        nodes = [cast, product]
+    nodes = [*nodes, make("Conv", ["x", "k"], ["h"]), make("Relu", ["h"], ["r"]), make("Conv", ["r", "last"], ["y"])]
+    tensors["last"] = random.normal(size=(4, 24, 1, 1)).astype(np.float32)
+    sides = [onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in (("x", [1, 16, 8, 8]), ("y", [1, 4, 6, 6]))]
+    graph = onnx.helper.make_graph(nodes, "g", sides[:1], sides[1:], [array(np.asarray(v), n) for n, v in tensors.items()])
+    file = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(file, tmp_path / "masked.onnx")
+    model = swiftcnn.load_model(tmp_path / "masked.onnx")
+    first = model.sparsity_report().layers[0]
+    assert first.zeros == (~mask).sum() and first.masked is None
+    np.testing.assert_array_equal(model.get_parameter(model.parameters[0].name), weight * mask)
+    sparse = swiftcnn.sparsify(model, pattern="zeros", include=[first.layer, model.sparsity_report().layers[1].layer])
+    assert sparse.sparsity_report().layers[0].masked == first.zeros
+    assert sparse.sparsity_report().layers[1].masked is None
+    x = random.normal(size=(1, 8, 8, 16)).astype(np.float32)
+    np.testing.assert_allclose(sparse.predict(x), model.predict(x), rtol=1e-5, atol=1e-5)

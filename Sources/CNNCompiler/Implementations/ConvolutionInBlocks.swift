@@ -19,10 +19,12 @@ struct ConvolutionInBlocks: Implementation {
     precision == .bfloat16 ? "avx512_bf16" : target?.vectorName ?? "portable"
   }
 
-  /// All algorithms, in their order, of products of bfloat16 before all others.
+  /// All algorithms, in their order, products of bfloat16 and those with sparse weights before all others.
   static let all: [any Implementation] =
-    [ConvolutionInBlocks(algorithm: ConvolutionAlgorithms.product, precision: .bfloat16)]
-    + ConvolutionAlgorithms.all.map { ConvolutionInBlocks(algorithm: $0) }
+    [
+      ConvolutionInBlocks(algorithm: ConvolutionAlgorithms.product, precision: .bfloat16),
+      ConvolutionInBlocks(algorithm: ConvolutionAlgorithms.sparse),
+    ] + ConvolutionAlgorithms.all.map { ConvolutionInBlocks(algorithm: $0) }
 
   func consider(_ candidate: Candidate, in placement: Placement) throws(CNNError) -> Consideration {
     if precision == .bfloat16, placement.precision != precision { return .refused("the model computes in float32") }
@@ -54,6 +56,7 @@ struct ConvolutionInBlocks: Implementation {
     var request = ConvolutionRequest(
       geometry, input: layout, epilogue: candidate.epilogue,
       accumulatesSum: geometry.isChannelwise && candidate.fusion.mean != nil, workers: placement.workers)
+    request.sparseFilter = placement.sparseFilter(of: node)
     if layout == .blocked, precision == .bfloat16 {
       image = Offer.Read(value: image.value, type: try image.type.with(element: .bfloat16, layout: .blocked()))
     } else if layout == .blocked, algorithm.readsBFloat16 {

@@ -42,6 +42,8 @@ struct Placement {
   var storedElements: [ElementType]
   /// The border of zeros with which each value is to be written, if what makes it can.
   var storedBorders: [BlockedTensor.Border]
+  /// The products that masks leave, by the weight that a layer reads.
+  let sparseFilters: [Value: SparseFilter]
   private let log: PlacementLog
 
   init(_ source: Graph, _ generation: CodeGeneration) throws(CNNError) {
@@ -50,6 +52,7 @@ struct Placement {
     log = PlacementLog(generation.report)
     let consumers = source.consumers()
     self.consumers = consumers
+    sparseFilters = library.map { source.sparseFilters($0.target) } ?? [:]
     fusions = library.map { EpilogueFusions(source, consumers, $0, generation) } ?? EpilogueFusions()
     rewriter = try GraphRewriter(source)
     images = Array(repeating: [], count: source.valueCount)

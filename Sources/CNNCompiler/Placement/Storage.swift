@@ -22,16 +22,12 @@ extension Placement {
     }
   }
 
-  private var isTraining: Bool {
-    source.outputs.contains { $0.name.starts(with: Compiler.gradientName("")) }
-  }
-
   private mutating func findStoredElement(of value: Value) {
     guard let type = blockedType(value), readers(of: value).contains(where: { readsBFloat16(value, $0) }) else {
       return
     }
     // In training what is stored is most of the time: of few channels half of each block would be empty.
-    if isTraining, let rounded = try? type.with(element: .bfloat16, layout: .blocked()),
+    if source.isOfTraining, let rounded = try? type.with(element: .bfloat16, layout: .blocked()),
       rounded.byteCount >= type.byteCount
     {
       return

@@ -187,6 +187,9 @@ struct VectorCode {
     k.vpermi2ps(Zmm(d.number), Zmm(a.number), Zmm(b.number))
   }
 
+  /// The floats of `a` in the order of the indices in `order`.
+  func permute(_ d: WideRegister, by order: WideRegister, _ a: Operand) { emit(k.vpermps, d, order, a) }
+
   func add(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vaddps, d, a, b) }
   func subtract(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vsubps, d, a, b) }
   func multiply(_ d: WideRegister, _ a: WideRegister, _ b: Operand) { emit(k.vmulps, d, a, b) }

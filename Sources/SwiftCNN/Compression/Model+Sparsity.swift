@@ -39,7 +39,8 @@ extension Model {
         throw CNNError(
           .invalidArgument,
           "'\(name)' has no layer that can be made sparse"
-            + (left.isEmpty ? "" : " but those left alone (\(left.prefix(8).joined(separator: ", "))); include names such")
+            + (left.isEmpty
+              ? "" : " but those left alone (\(left.prefix(8).joined(separator: ", "))); include names such")
         )
       }
       let masks = try masks(layers, options)

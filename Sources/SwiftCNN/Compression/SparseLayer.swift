@@ -71,7 +71,8 @@ struct SparseLayer {
   func sizes(_ values: UnsafeMutableBufferPointer<Float>, _ pattern: SparsityPattern) throws(CNNError) -> Memory {
     guard values.allSatisfy(\.isFinite) else {
       throw CNNError(
-        .invalidArgument, "the weight '\(parameter.name)' has numbers that are not finite; the smallest cannot be found")
+        .invalidArgument, "the weight '\(parameter.name)' has numbers that are not finite; the smallest cannot be found"
+      )
     }
     let sizes = try Memory(count: unitCount(pattern), of: .float32, for: "the sizes of weights")
     let floats = sizes.floats

@@ -97,11 +97,13 @@ public struct SparsityOptions: Sendable, Configurable {
   mutating func visit(_ options: inout OptionReader) throws(CNNError) {
     try options.number(
       "sparsity", &sparsity, in: .within(0...1),
-      "The share of the weights that become 0, 0.9 where nothing is said; 0 takes masks away. N:M and zeros have their own.")
+      "The share of the weights that become 0, 0.9 where nothing is said; 0 takes masks away. N:M and zeros have their own."
+    )
     var word = pattern.name
     try options.text(
       "pattern", &word,
-      "unstructured; 16x1, blocks of 16 output channels of an input channel; N:M, as 2:4, of M input channels N; or zeros.")
+      "unstructured; 16x1, blocks of 16 output channels of an input channel; N:M, as 2:4, of M input channels N; or zeros."
+    )
     if options.purpose == .reading { pattern = try SparsityPattern(named: word) }
     try options.choice("scope", &scope, "Among which weights the smallest are looked for.")
     var (skipped, included): ([String]?, [String]?) = (skip, include)

@@ -132,7 +132,8 @@ extension Model {
       key,
       makePlan: { () throws(CNNError) in
         let plan = try Compiler.inferencePlan(
-          networkWithFlags, inputs: key.inputs, normalization: pixelNormalization, outputs: outputs, threads: key.threads,
+          networkWithFlags, inputs: key.inputs, normalization: pixelNormalization, outputs: outputs,
+          threads: key.threads,
           precision: key.precision)
         try requireResults(plan.graph, samples: x.count)
         return plan

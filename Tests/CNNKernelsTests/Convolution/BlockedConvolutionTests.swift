@@ -26,7 +26,8 @@ struct BlockedConvolutionTests {
   }
 
   static func run(
-    _ request: ConvolutionRequest, _ algorithm: any ConvolutionAlgorithm, _ target: CodeTarget, seed: UInt64
+    _ request: ConvolutionRequest, _ algorithm: any ConvolutionAlgorithm, _ target: CodeTarget, seed: UInt64,
+    mask: SparsityMask? = nil
   ) throws -> Run {
     let (g, epilogue, workers) = (request.geometry, request.epilogue, request.workers)
     let library = KernelLibrary(target)
@@ -54,7 +55,8 @@ struct BlockedConvolutionTests {
         for tap in 0..<taps {
           let value = weight[(tap * inputs + i) * g.outputChannels + o]
           oihw.base[(o * inputs + i) * taps + tap] = value
-          scaled.base[(tap * inputs + i) * g.outputChannels + o] = value * scale[o]
+          let isKept = mask?[(o * inputs + i) * taps + tap] ?? true
+          scaled.base[(tap * inputs + i) * g.outputChannels + o] = isKept ? value * scale[o] : 0
         }
       }
     }

@@ -26,7 +26,9 @@ import Testing
 
   private static let usual = ["window", "expand", "project"], leftAlone = ["stem", "depthwise", "fc"]
 
-  private func zeros(_ model: Model, _ layer: String) throws -> Int { try model.values("\(layer).weight").count { $0 == 0 } }
+  private func zeros(_ model: Model, _ layer: String) throws -> Int {
+    try model.values("\(layer).weight").count { $0 == 0 }
+  }
 
   private func mask(_ model: Model, _ layer: String) throws -> SparsityMask? {
     try #require(model.graph.parameters.first { $0.name == "\(layer).weight" }).mask
@@ -193,7 +195,8 @@ import Testing
 
     try second.write(to: directory.file("model"))
     let third = try Model(contentsOf: directory.file("model"))
-    #expect(try third.bits() == second.bits() && third.graph.parameters.map(\.mask) == second.graph.parameters.map(\.mask))
+    #expect(
+      try third.bits() == second.bits() && third.graph.parameters.map(\.mask) == second.graph.parameters.map(\.mask))
     // Weights alone are the zeros alone, into a dense model.
     let dense = try model()
     try dense.loadWeights(from: directory.file("model"))
@@ -212,7 +215,8 @@ import Testing
         let all = UnsafeMutableRawBufferPointer(start: bytes.base, count: bytes.byteCount)
         try file.readBytes(tensor.name, into: all)
         tensors.append(
-          .init(name: tensor.name, shape: tensor.shape, type: tensor.type == .uint8 ? .uint8 : .float32,
+          .init(
+            name: tensor.name, shape: tensor.shape, type: tensor.type == .uint8 ? .uint8 : .float32,
             bytes: UnsafeRawBufferPointer(all)))
       }
       change(&tensors)
@@ -220,7 +224,9 @@ import Testing
       withExtendedLifetime(memory) {}
       _ = try Model(contentsOf: path)
     }
-    func at(_ name: String, _ tensors: [SafetensorsWriter.Tensor]) -> Int { tensors.firstIndex { $0.name == name } ?? 0 }
+    func at(_ name: String, _ tensors: [SafetensorsWriter.Tensor]) -> Int {
+      tensors.firstIndex { $0.name == name } ?? 0
+    }
     let name = "mask.expand.weight"
     #expect(throws: Never.self) { try written { _ in } }
     expectError(.malformedFile, "expected U8 of shape [93]") {
@@ -232,7 +238,8 @@ import Testing
     }
     expectError(.malformedFile, "'mask.nowhere' is a mask of 'nowhere'") {
       try written { tensors in
-        tensors.append(.init(name: "mask.nowhere", shape: [0], type: .uint8, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
+        tensors.append(
+          .init(name: "mask.nowhere", shape: [0], type: .uint8, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
       }
     }
     let ones = [UInt8](repeating: 255, count: 93)
@@ -297,9 +304,11 @@ import Testing
       refused(.invalidArgument, "sparsity is", SparsityOptions(sparsity: sparsity))
     }
     for (kept, among) in [(5, 4), (0, 4), (1, 1), (1, 65), (-1, 4)] {
-      refused(.invalidArgument, "pattern is '\(kept):\(among)'", SparsityOptions(pattern: .fewOf(kept: kept, among: among)))
+      refused(
+        .invalidArgument, "pattern is '\(kept):\(among)'", SparsityOptions(pattern: .fewOf(kept: kept, among: among)))
     }
-    refused(.invalidArgument, "with the pattern '2:4'", SparsityOptions(sparsity: 0.5, pattern: .fewOf(kept: 2, among: 4)))
+    refused(
+      .invalidArgument, "with the pattern '2:4'", SparsityOptions(sparsity: 0.5, pattern: .fewOf(kept: 2, among: 4)))
     refused(.unknownName, "did you mean 'expand'", SparsityOptions(skip: ["expnd"]))
     refused(.unknownName, "did you mean 'fc'", SparsityOptions(include: ["fcc"]))
     refused(.unknownName, "include has 'relu'", SparsityOptions(include: ["relu"]))

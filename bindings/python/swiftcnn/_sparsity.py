@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from ._checks import number, text
-from ._config import told
+from ._sparsity_options import told_sparsity
 from .models import Model
 
 if TYPE_CHECKING:
@@ -52,20 +50,4 @@ def sparsify(
     """
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
-    return Model._of(model._handle.sparsify(told(options(sparsity, pattern, scope, skip, include))))
-
-
-def options(
-    sparsity: float | None, pattern: str, scope: str, skip: Iterable[str], include: Iterable[str]
-) -> dict[str, Any]:
-    """What the library is told. Raises TypeError and ValueError naming an argument."""
-    lists = {"skip": skip, "include": include}
-    for name, value in lists.items():
-        if isinstance(value, (str, bytes, bytearray)) or not isinstance(value, Iterable):
-            raise TypeError(f"{name} must be a list of names, got {value!r}")
-    return {
-        "sparsity": None if sparsity is None else number(sparsity, "sparsity"), "pattern": text(pattern, "pattern"),
-        "scope": text(scope, "scope"),
-    } | {
-        name: [text(layer, f"{name}[{place}]") for place, layer in enumerate(value)] for name, value in lists.items()
-    }
+    return Model._of(model._handle.sparsify(told_sparsity(sparsity, pattern, scope, skip, include)))

@@ -14,10 +14,10 @@ import numpy as np
 
 from . import _swiftcnn
 from ._checks import integer, number, path_of, text
-from ._config import told
 from ._described import WithOptions, core, only
 from ._output import say
 from ._plain import plain_parts
+from ._sparsity_options import told_sparsity
 from ._tensorboard import EventWriter
 from ._warnings import warn
 
@@ -825,7 +825,8 @@ class Sparsify(WithOptions, Callback):
                 raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
         if self.initial_sparsity > self.sparsity:
             raise ValueError(
-                f"initial_sparsity must be at most sparsity, {self.sparsity}, got {self.initial_sparsity}: what is 0 stays so"
+                f"initial_sparsity must be at most sparsity, {self.sparsity}, since what is 0 stays so, got "
+                f"{self.initial_sparsity}"
             )
         if self.pattern not in ("unstructured", "16x1"):
             raise ValueError(f"pattern must be 'unstructured' or '16x1', which can grow, got {self.pattern!r}")
@@ -837,14 +838,12 @@ class Sparsify(WithOptions, Callback):
             names = getattr(self, name)
             if isinstance(names, Iterable) and not isinstance(names, str):
                 setattr(self, name, [*names])
-        self._told(self.sparsity)
+        self._masks(self.sparsity)
         self.step = 0
         self._share = 0.0
 
-    def _told(self, share: float) -> str:
-        from ._sparsity import options
-
-        return told(options(share, self.pattern, self.scope, self.skip, self.include))
+    def _masks(self, share: float) -> str:
+        return told_sparsity(share, self.pattern, self.scope, self.skip, self.include)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.step, self._share = 0, 0.0
@@ -868,7 +867,7 @@ class Sparsify(WithOptions, Callback):
         begin, end = self.begin_step, self._end()
         if begin <= self.step <= end and ((self.step - begin) % self.frequency == 0 or self.step == end):
             self._share = self.share(self.step)
-            self.model._handle.set_sparsity(self._told(self._share))
+            self.model._handle.set_sparsity(self._masks(self._share))
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self.step += 1
@@ -880,7 +879,7 @@ class Sparsify(WithOptions, Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.begin_step <= self._end() <= self.step and self._share != self.sparsity:
             self._share = self.sparsity
-            self.model._handle.set_sparsity(self._told(self._share))
+            self.model._handle.set_sparsity(self._masks(self._share))
 
 
 class LambdaCallback(Callback):

@@ -53,6 +53,9 @@ public enum ConvolutionAlgorithms {
     DepthwiseAlgorithm(),
   ]
 
+  /// The one for weights with masks.
+  public static let sparse: any ConvolutionAlgorithm = SparseAlgorithm()
+
   /// The one that multiplies images of bfloat16 too.
   public static let product: any ConvolutionAlgorithm = DirectAlgorithm()
 

@@ -22,6 +22,8 @@ public struct ConvolutionRequest: Sendable {
   public var accumulatesSum: Bool
   /// How the weight lies; nil for `[output, input / groups, height, width]`.
   public var filterOrder: FilterOrder?
+  /// The products that the mask of a sparse weight leaves; nil where the weight has none.
+  public var sparseFilter: SparseFilter?
   /// The pixels to which the results go; nil for a tensor of just these.
   public var places: PixelGrid?
   /// The types of the numbers of an image in blocks, and of the result.

@@ -1,5 +1,3 @@
-import CNNCore
-
 /// Which numbers of a weight may be other than 0: a bit for each.
 ///
 /// It belongs to the network, not to the values, so that code can be made for it: what it leaves out is 0 whatever was
