@@ -252,7 +252,7 @@ import Testing
     ("swiftcnn.graph", nil, "has weights but no network"), ("swiftcnn.model", nil, "has weights but no network"),
     ("swiftcnn.graph", #"{"inputs":[],"parameters":[],"nodes":[],"outputs":[]}"#, "12 left over"),
     ("swiftcnn.model", "[]", "the metadata is not an object"), ("swiftcnn.model", "{}", "member 'format' is missing"),
-    ("swiftcnn.model", #"{"format": 3}"#, "format 3 is not known"),
+    ("swiftcnn.model", #"{"format": 4}"#, "format 4 is not known"),
     ("swiftcnn.model", #"{"format": 1, "name": 3, "mean": [], "std": []}"#, "name"),
     ("swiftcnn.model", #"{"format": 1, "name": "m", "mean": [], "std": []}"#, "expected 2 finite numbers"),
     ("swiftcnn.model", #"{"format": 1, "name": "m", "mean": [0, 0], "std": [0, 1]}"#, "std above 0"),
