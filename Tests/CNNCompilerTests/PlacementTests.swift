@@ -369,4 +369,22 @@ import X86Assembler
     #expect(choice(.float32, target).isOneStep && choice(.bfloat16, Self.target).isOneStep)
     #expect(choice(.bfloat16, Self.target).reason == "avx2 has no instructions on bfloat16")
   }
+
+  /// An expansion with few weights left is a step of its own, where that and the depthwise convolution take less time.
+  @Test func aSparseExpansionIsAStepOfItsOwn() throws {
+    let expansion = try ConvolutionGeometry(
+      batch: 1, inputHeight: 14, inputWidth: 14, inputChannels: 112, outputChannels: 672, kernelHeight: 1,
+      kernelWidth: 1)
+    let depthwise = try ConvolutionGeometry(
+      batch: 1, inputHeight: 14, inputWidth: 14, inputChannels: 672, outputChannels: 672, kernelHeight: 5,
+      kernelWidth: 5, padTop: 2, padLeft: 2, padBottom: 2, padRight: 2, groups: 672)
+    func choice(keeping share: Int) -> ExpansionChoice {
+      let mask = SparsityMask(count: expansion.weightCount) { ($0 % 112 + $0 / 112 / 16) % 20 < share }
+      return ExpansionChoice(
+        expansion, depthwise, Self.target, CodeGeneration(library: nil, workers: Workers(count: 2)),
+        sparse: SparseFilter(mask, outputs: 672, inputs: 112, taps: 1, Self.target))
+    }
+    #expect(!choice(keeping: 1).isOneStep && choice(keeping: 1).reason.contains("apart with a sparse expansion"))
+    #expect(choice(keeping: 20).isOneStep)
+  }
 }

@@ -53,7 +53,10 @@ struct EpilogueFusions {
   init() {}
 
   /// Finds the fusions of a graph with these readers of its values.
-  init(_ graph: Graph, _ consumers: [[Int]], _ library: KernelLibrary, _ generation: CodeGeneration) {
+  init(
+    _ graph: Graph, _ consumers: [[Int]], _ library: KernelLibrary, _ generation: CodeGeneration,
+    _ sparseFilters: [Value: SparseFilter]
+  ) {
     let workers = generation.workers
     /// The node that alone reads a value that is not seen from outside.
     func onlyReader(_ value: Value) -> Int? {
@@ -105,7 +108,8 @@ struct EpilogueFusions {
         let pointwise = Self.geometry(of: graph.nodes[first.node], graph),
         let depthwise = Self.geometry(of: node, graph)
       else { continue }
-      let choice = ExpansionChoice(pointwise, depthwise, library.target, generation)
+      let choice = ExpansionChoice(
+        pointwise, depthwise, library.target, generation, sparse: sparseFilters[graph.nodes[first.node].operands[1]])
       guard choice.isOneStep else {
         byLastNode[last]?.separation = choice.reason
         continue

@@ -4,7 +4,8 @@ import CNNKernels
 import CNNRuntime
 
 /// Whether a pointwise convolution and the depthwise one that alone reads it are one step, of float32, whose image in
-/// between is never all in memory; or two, by products of bfloat16 and from blocks of it, which read and write that image.
+/// between is never all in memory; or two, which read and write that image: with few of the first one's weights left, or by
+/// products of bfloat16 and from blocks of it.
 struct ExpansionChoice {
   let isOneStep: Bool
   /// What speaks against the other way.
@@ -12,9 +13,24 @@ struct ExpansionChoice {
 
   init(
     _ expansion: ConvolutionGeometry, _ depthwise: ConvolutionGeometry, _ target: CodeTarget,
-    _ generation: CodeGeneration
+    _ generation: CodeGeneration, sparse filter: SparseFilter? = nil
   ) {
     let workers = generation.workers
+    let together = ExpandedDepthwise.cycles(expansion, depthwise: depthwise, workers: workers)
+    if let filter, let second = ConvolutionAlgorithms.best(ConvolutionRequest(depthwise, workers: workers), target) {
+      var first = ConvolutionRequest(expansion, workers: workers)
+      first.sparseFilter = filter
+      let apart =
+        ConvolutionAlgorithms.sparse.cycles(first, target)
+        + second.cycles(ConvolutionRequest(depthwise, workers: workers), target)
+      if ConvolutionAlgorithms.sparse.refusal(first, target) == nil, apart < together {
+        isOneStep = false
+        reason =
+          "\(PlacementLog.thousands(together)) thousand cycles together, \(PlacementLog.thousands(apart)) apart with a "
+          + "sparse expansion"
+        return
+      }
+    }
     func request(_ geometry: ConvolutionGeometry) -> ConvolutionRequest {
       var request = ConvolutionRequest(geometry, workers: workers)
       (request.inputElement, request.outputElement) = (.bfloat16, .bfloat16)
@@ -42,7 +58,6 @@ struct ExpansionChoice {
       (isOneStep, reason) = (true, "no depthwise convolution reads what products of bfloat16 write")
       return
     }
-    let together = ExpandedDepthwise.cycles(expansion, depthwise: depthwise, workers: workers)
     let second = algorithm.cycles(request(depthwise), target)
     isOneStep = together <= first.cycles + second
     reason =

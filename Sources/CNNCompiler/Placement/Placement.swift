@@ -52,8 +52,9 @@ struct Placement {
     log = PlacementLog(generation.report)
     let consumers = source.consumers()
     self.consumers = consumers
-    sparseFilters = library.map { source.sparseFilters($0.target) } ?? [:]
-    fusions = library.map { EpilogueFusions(source, consumers, $0, generation) } ?? EpilogueFusions()
+    let sparseFilters = library.map { source.sparseFilters($0.target) } ?? [:]
+    self.sparseFilters = sparseFilters
+    fusions = library.map { EpilogueFusions(source, consumers, $0, generation, sparseFilters) } ?? EpilogueFusions()
     rewriter = try GraphRewriter(source)
     images = Array(repeating: [], count: source.valueCount)
     storedElements = Array(repeating: .float32, count: source.valueCount)

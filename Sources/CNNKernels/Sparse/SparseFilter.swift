@@ -29,7 +29,8 @@ public struct SparseFilter: Sendable {
     var products: Double { Double(repeated.count) + SparseFilter.permutedProduct * Double(permuted.count) }
   }
 
-  /// How many multiply-adds take the time of one whose factor is permuted first.
+  /// How many multiply-adds take the time of one whose factor is permuted first: 1.3 measured on Zen 4, and 2 where one of two
+  /// units that multiply is the one that permutes.
   static let permutedProduct = 1.6
 
   /// The lanes of a register.

@@ -56,7 +56,7 @@ extension Model {
       if network.isRoundedInTraining { return try integers(x, options) }
       try x.requireVariety("calibration")
       let validation = try validation.map { (make) throws(CNNError) in try make(self) }
-      var folded = try FoldedNetwork(network) { name in
+      var folded = try FoldedNetwork(networkWithFlags) { name in
         self.parameters.position(of: name).map { self.parameters.values(at: $0) }
       }
       if options.equalizes { folded.equalize() }

@@ -71,7 +71,7 @@ extension Model {
   private func roundedInTraining(
     _ x: Samples?, _ options: QuantizationAwareOptions, _ isSkipped: (String) -> Bool, pixels: [String: PixelLevels]
   ) throws(CNNError) -> Model {
-    let folded = try FoldedNetwork(network) { name in
+    let folded = try FoldedNetwork(networkWithFlags) { name in
       self.parameters.position(of: name).map { self.parameters.values(at: $0) }
     }
     let points = QuantizationPoints(folded.graph, skipping: isSkipped)
@@ -128,7 +128,7 @@ extension Model {
     try requireNoChoice(options)
     var options = options
     options.perChannel = roundsPerChannel
-    let whole = try model(of: network.withoutTrainedRoundings(), roundedWeights())
+    let whole = try model(of: networkWithFlags.withoutTrainedRoundings(), roundedWeights())
     let folded = try FoldedNetwork(whole.network) { name in
       whole.parameters.position(of: name).map { whole.parameters.values(at: $0) }
     }

@@ -100,7 +100,7 @@ extension Model {
   private func folded(
     readingPixelsOf other: Model, _ layers: Set<String>, isEqualized: Bool
   ) throws(CNNError) -> FoldedNetwork {
-    var result = try FoldedNetwork(network) { name in
+    var result = try FoldedNetwork(networkWithFlags) { name in
       self.parameters.position(of: name).map { self.parameters.values(at: $0) }
     }
     if isEqualized { result.equalize() }
@@ -207,7 +207,7 @@ extension Model {
         try TensorType(isPixels ? .uint8 : .float32, [1] + network.type(of: input.value).shape.dropFirst()))
     }
     let plan = try Compiler.inferencePlan(
-      network, inputs: types, normalization: pixelNormalization, threads: Threads.count,
+      networkWithFlags, inputs: types, normalization: pixelNormalization, threads: Threads.count,
       precision: chosenPrecision.prediction)
     return try Compiler.outline(of: plan, network: network)
   }

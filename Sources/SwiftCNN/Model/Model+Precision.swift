@@ -56,7 +56,7 @@ extension Model {
       types.append(try TensorType(.float32, [1] + network.type(of: input.value).shape.dropFirst()))
     }
     return try Compiler.inferencePlan(
-      network, inputs: types, normalization: pixelNormalization, threads: Threads.count,
+      networkWithFlags, inputs: types, normalization: pixelNormalization, threads: Threads.count,
       precision: chosenPrecision.prediction)
   }
 }

@@ -1,5 +1,7 @@
 import CNNCore
+import CNNCompiler
 import CNNGraph
+import CNNKernels
 import Testing
 
 @testable import SwiftCNN
@@ -264,6 +266,57 @@ import Testing
     // Parameters of a network with masks that are drawn anew have them too.
     let fresh = try Model(copy.graph, name: "fresh", seed: 9)
     #expect(try zeros(fresh, "project") == mask.count - mask.keptCount)
+  }
+
+  private static func pointwise() throws -> Graph {
+    var builder = GraphBuilder()
+    var x = try builder.input(shape: [9, 9, 32])
+    for (name, channels) in [("a", 64), ("b", 80), ("c", 48)] {
+      x = try builder.convolution(x, name, outputChannels: channels, kernel: (1, 1), bias: name == "c")
+      x = try builder.activation(.relu, builder.batchNormalization(x, "\(name).bn"), "\(name).relu")
+    }
+    try builder.graph.addOutput("y", builder.apply(GlobalPooling2D(.average), x))
+    return builder.graph
+  }
+
+  /// Steps that skip zeros are those of the masks that there are, whichever model has changed them: what is written where
+  /// there is no mask any more counts, also in a model that only shares the weights.
+  @Test(arguments: [SparsityPattern.unstructured, .blocks]) func predictionsFollowTheMasks(_ pattern: SparsityPattern)
+    throws
+  {
+    let model = try Model(Self.pointwise(), name: "sparse", seed: 4)
+    var tensors: [String: ParameterTensor] = [:]
+    for (parameter, tensor) in zip(model.parameters.parameters, model.parameters.tensors) {
+      tensors[parameter.name] = tensor
+    }
+    let shared = try Model(
+      uninitialized: Self.pointwise(), name: "shared", mean: nil, deviation: nil, sharing: tensors)
+    let x = try Tensor(Formula.values("x", 3 * 81 * 32), shape: [3, 9, 9, 32])
+    func check(_ what: String, isSparse: Bool) throws {
+      let plain = try Model(Self.pointwise(), name: "plain")
+      for parameter in model.parameterList { try plain.set(parameter.name, model.values(parameter.name)) }
+      let expected = try plain.predict(x).values
+      expectClose(try model.predict(x).values, expected, 1e-5, what)
+      expectClose(try shared.predict(x).values, expected, 1e-5, "\(what), shared")
+      guard CodeTarget.host != nil else { return }
+      let steps = try model.planForOne().stepCosts.map(\.cost.algorithm)
+      #expect(steps.contains { $0.hasPrefix("sparse") } == isSparse, "\(what): \(steps)")
+    }
+    try check("dense", isSparse: false)
+    try model.setSparsity(SparsityOptions(sparsity: 0.95, pattern: pattern, scope: .layer, include: ["a", "c"]))
+    try check("sparse", isSparse: true)
+    for name in ["a.weight", "b.weight", "c.weight"] {
+      try model.set(name, Formula.values(name, model.values(name).count, scale: 0.1))
+    }
+    try check("other weights", isSparse: true)
+    try model.setSparsity(SparsityOptions(sparsity: 0, include: ["a", "c"]))
+    for name in ["a.weight", "b.weight", "c.weight"] {
+      try model.set(name, Formula.values("\(name) 2", model.values(name).count, scale: 0.1))
+    }
+    try check("without masks", isSparse: false)
+    try shared.setSparsity(
+      SparsityOptions(sparsity: 0.9, pattern: .blocks, scope: .layer, skip: ["b"], include: ["a", "c"]))
+    try check("masks of the other", isSparse: true)
   }
 
   /// Models in integers, and those that are trained for them, have the masks and the zeros.
