@@ -439,9 +439,9 @@ scnn_status scnn_model_sparsity_report(scnn_model *model, const char *format, ch
  * scnn_graph_model. */
 scnn_status scnn_model_from_graph(const char *graph, const char *options, scnn_model **model);
 
-/* Takes over the values of all parameters, which of them are trained, their penalties and the training state of `other`,
- * a model with the same parameters in the same order; their names may differ. SCNN_SHAPE_MISMATCH where a role or a
- * shape does, and the model is unchanged. */
+/* Takes over the values of all parameters, which of them are trained, their penalties and masks, and the training state of
+ * `other`, a model with the same parameters in the same order; their names may differ. SCNN_SHAPE_MISMATCH where a role or
+ * a shape does, and the model is unchanged. */
 scnn_status scnn_model_copy_state(scnn_model *model, scnn_model *other);
 
 /* Texts of your own, by keys of your own, that go with the model into its clones and files (safetensors' metadata); the

@@ -6,5 +6,6 @@
 @_exported import struct CNNCore.CNNError
 @_exported import enum CNNCore.ElementType
 @_exported import struct CNNCore.ImportReport
+@_exported import struct CNNCore.SparsityMask
 @_exported import enum CNNCore.TrainingMemory
 @_exported import enum CNNCore.TrainingRole

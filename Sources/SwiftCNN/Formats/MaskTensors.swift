@@ -41,12 +41,14 @@ struct MaskTensors {
   /// A network with the masks that its file has.
   /// - Throws: `.malformedFile` naming a mask that is none of a parameter, or of another size; as `FileReader.read`.
   static func joined(_ network: Graph, of file: SafetensorsFile) throws(CNNError) -> Graph {
+    let tensors = file.tensors.filter { $0.name.hasPrefix(ModelFile.maskPrefix) }
+    if tensors.isEmpty { return network }
+    let parameters = Dictionary(
+      network.parameters.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     var masks: [String: SparsityMask] = [:]
-    for tensor in file.tensors where tensor.name.hasPrefix(ModelFile.maskPrefix) {
+    for tensor in tensors {
       let name = String(tensor.name.dropFirst(ModelFile.maskPrefix.count))
-      // A parameter may be called so itself.
-      if network.parameters.contains(where: { $0.name == tensor.name }) { continue }
-      guard let parameter = network.parameters.first(where: { $0.name == name }) else {
+      guard let parameter = parameters[name] else {
         throw CNNError(.malformedFile, "'\(tensor.name)' is a mask of '\(name)', which is no parameter of the network")
       }
       let count = try Checked.product(parameter.shape, "parameter '\(name)'")
@@ -64,7 +66,6 @@ struct MaskTensors {
       }
       masks[name] = mask
     }
-    if masks.isEmpty { return network }
     var result = network
     result.setMasks { masks[$0.name] }
     return result

@@ -20,8 +20,8 @@ enum ModelFile {
   /// The name of the bytes of a checkpoint's sums of metrics.
   static let measuresTensor = "training.measures"
 
-  /// Before the names of the masks of parameters, as in `mask.fc.weight`: tensors of bits.
-  static let maskPrefix = "mask."
+  /// Before the names of the masks of parameters, as in `swiftcnn.mask.fc.weight`: tensors of bits.
+  static let maskPrefix = "swiftcnn.mask."
 
   /// Before the names of the optimizer's tensors, as in `optimizer.velocity/fc.weight`.
   static let optimizerPrefix = "optimizer."

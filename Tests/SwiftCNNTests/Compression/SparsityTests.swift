@@ -229,7 +229,7 @@ import Testing
     func at(_ name: String, _ tensors: [SafetensorsWriter.Tensor]) -> Int {
       tensors.firstIndex { $0.name == name } ?? 0
     }
-    let name = "mask.expand.weight"
+    let name = "swiftcnn.mask.expand.weight"
     #expect(throws: Never.self) { try written { _ in } }
     expectError(.malformedFile, "expected U8 of shape [93]") {
       try written { tensors in
@@ -238,10 +238,10 @@ import Testing
           name: name, shape: [92], type: .uint8, bytes: UnsafeRawBufferPointer(rebasing: old.bytes[..<92]))
       }
     }
-    expectError(.malformedFile, "'mask.nowhere' is a mask of 'nowhere'") {
+    expectError(.malformedFile, "'swiftcnn.mask.nowhere' is a mask of 'nowhere'") {
       try written { tensors in
         tensors.append(
-          .init(name: "mask.nowhere", shape: [0], type: .uint8, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
+          .init(name: "swiftcnn.mask.nowhere", shape: [0], type: .uint8, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
       }
     }
     let ones = [UInt8](repeating: 255, count: 93)
