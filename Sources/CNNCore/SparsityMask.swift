@@ -37,7 +37,7 @@ public struct SparsityMask: Sendable, Equatable {
 
   /// Whether the number at a position is kept; of positions that the weight does not have, none.
   public subscript(position: Int) -> Bool {
-    words.indices.contains(position / 64) && words[position / 64] >> UInt64(position % 64) & 1 == 1
+    position >= 0 && position < count && words[position / 64] >> UInt64(position % 64) & 1 == 1
   }
 
   /// The share of the numbers that it leaves out.

@@ -88,6 +88,42 @@ def test_masks_go_with_the_model(tmp_path, model, data):
     assert shares(again) == shares(sparse)
 
 
+def test_exported_files_have_the_zeros(tmp_path, model, data):
+    sparse = swiftcnn.sparsify(model, 0.8, "16x1")
+    sparse.export(tmp_path / "sparse.onnx")
+    read = swiftcnn.load_model(tmp_path / "sparse.onnx")
+    zeros = [row.zeros for row in sparse.sparsity_report().layers]
+    assert [row.zeros for row in read.sparsity_report().layers] == pytest.approx(zeros, abs=2)
+    np.testing.assert_allclose(read.predict(data[0]), sparse.predict(data[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_masks_hold_in_every_precision(model, data):
+    sparse = swiftcnn.sparsify(model, 0.8, "16x1")
+    expected, before = sparse.predict(data[0]), shares(sparse)
+    sparse.set_precision("bfloat16")
+    np.testing.assert_allclose(sparse.predict(data[0]), expected, atol=0.02)
+    sparse.set_precision("mixed_bfloat16")
+    sparse.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
+    sparse.fit(*data, batch_size=8, epochs=1, verbose=0)
+    assert shares(sparse) == before
+
+
+def test_models_that_share_weights_have_one_mask(model, data):
+    entry = swiftcnn.Input((8, 8, 32))
+    first, second = swiftcnn.layers.Conv2D(64, 1, name="first"), swiftcnn.layers.Conv2D(48, 1, name="second")
+    middle = first(entry)
+    whole, part = swiftcnn.Model(entry, second(middle)), swiftcnn.Model(entry, middle)
+    x = np.random.default_rng(1).normal(size=(2, 8, 8, 32)).astype(np.float32)
+    part.predict(x)
+    for share in (0.9, 0.95, 0.0):
+        whole._handle.set_sparsity(json.dumps({"sparsity": share, "pattern": "16x1", "include": ["first", "second"]}))
+        kernel = np.random.default_rng(2).normal(size=first.get_weights()[0].shape).astype(np.float32)
+        first.set_weights([kernel, first.get_weights()[1]])
+        kept = first.get_weights()[0]
+        assert (kept == 0).mean() == pytest.approx(share, abs=0.05)
+        np.testing.assert_allclose(part.predict(x), x @ kept[0, 0] + first.get_weights()[1], rtol=1e-4, atol=1e-4)
+
+
 def test_sparsity_grows_by_the_cubic_schedule(data):
     model = make_model()
     model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
@@ -127,6 +163,12 @@ def test_the_last_share_holds_for_the_last_quarter(data):
     grow = callbacks.Sparsify(0.6, scope="layer", frequency=1000)
     model.fit(*data, batch_size=8, epochs=4, verbose=0, callbacks=[grow])
     assert shares(model)["layer2.0.conv2"] == pytest.approx(0.6, abs=1e-3)
+    # Another fit goes on from there, and takes no mask away.
+    seen: list[float] = []
+    look = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(shares(model)["layer2.0.conv2"]))
+    for again in (grow, callbacks.Sparsify(0.8, scope="layer", end_step=8, frequency=1)):
+        model.fit(*data, batch_size=8, epochs=4, verbose=0, callbacks=[again, look])
+    assert seen == sorted(seen) and seen[0] == pytest.approx(0.6, abs=1e-3) and seen[-1] == pytest.approx(0.8, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -144,14 +144,13 @@ extension Model {
       let rows = SparseLayer.all(of: networkWithFlags).map { layer in
         let values =
           parameters.position(of: layer.parameter.name).map { parameters.values(at: $0) } ?? .init(start: nil, count: 0)
-        var used = Set<Int>()
-        var zeros = 0
+        var isUsed = Array(repeating: false, count: layer.unitCount(.blocks)), zeros = 0
         for position in values.indices {
-          if values[position] == 0 { zeros += 1 } else { used.insert(layer.unit(position, .blocks)) }
+          if values[position] == 0 { zeros += 1 } else { isUsed[layer.unit(position, .blocks)] = true }
         }
         return SparsityReport.Layer(
           name: layer.name, shape: layer.parameter.shape, count: values.count, zeroCount: zeros,
-          blockCount: layer.unitCount(.blocks), zeroBlockCount: layer.unitCount(.blocks) - used.count,
+          blockCount: isUsed.count, zeroBlockCount: isUsed.count { !$0 },
           maskedCount: layer.parameter.mask.map { $0.count - $0.keptCount }, usuallyLeftAlone: layer.reason)
       }
       return SparsityReport(model: name, layers: rows)

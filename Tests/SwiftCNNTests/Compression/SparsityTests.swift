@@ -241,7 +241,9 @@ import Testing
     expectError(.malformedFile, "'swiftcnn.mask.nowhere' is a mask of 'nowhere'") {
       try written { tensors in
         tensors.append(
-          .init(name: "swiftcnn.mask.nowhere", shape: [0], type: .uint8, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
+          .init(
+            name: "swiftcnn.mask.nowhere", shape: [0], type: .uint8, bytes: UnsafeRawBufferPointer(start: nil, count: 0)
+          ))
       }
     }
     let ones = [UInt8](repeating: 255, count: 93)

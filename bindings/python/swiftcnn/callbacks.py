@@ -790,8 +790,9 @@ class SwapEMAWeights(WithOptions, Callback):
 class Sparsify(WithOptions, Callback):
     """Makes more and more of the smallest weights 0 while the model is trained: after ``begin_step`` the share is
     ``s = sparsity + (initial_sparsity - sparsity) (1 - (step - begin_step) / (end_step - begin_step))**3`` (Zhu and
-    Gupta 2017, equation 1), and from ``end_step`` on ``sparsity``. What is 0 stays so; see ``swiftcnn.sparsify``, whose
-    arguments ``pattern``, ``scope``, ``skip`` and ``include`` are. Logs the share as ``sparsity``.
+    Gupta 2017, equation 1), and from ``end_step`` on ``sparsity``. What is 0 stays so, also in another ``fit``, where
+    masks change only when the share is above theirs. See ``swiftcnn.sparsify``, whose arguments ``pattern``, ``scope``,
+    ``skip`` and ``include`` are. Logs the share as ``sparsity``.
 
     Args:
         sparsity: the share in the end, from 0 to 1.
@@ -846,7 +847,9 @@ class Sparsify(WithOptions, Callback):
         return told_sparsity(share, self.pattern, self.scope, self.skip, self.include)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.step, self._share = 0, 0.0
+        masked = [row for row in self.model.sparsity_report().layers if row.masked]
+        self.step = 0
+        self._share = sum(row.masked or 0 for row in masked) / max(1, sum(row.weights for row in masked))
         self._end()
 
     def _end(self) -> int:
@@ -866,8 +869,7 @@ class Sparsify(WithOptions, Callback):
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         begin, end = self.begin_step, self._end()
         if begin <= self.step <= end and ((self.step - begin) % self.frequency == 0 or self.step == end):
-            self._share = self.share(self.step)
-            self.model._handle.set_sparsity(self._masks(self._share))
+            self._grow(self.share(self.step))
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self.step += 1
@@ -877,9 +879,13 @@ class Sparsify(WithOptions, Callback):
             logs["sparsity"] = self._share
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        if self.begin_step <= self._end() <= self.step and self._share != self.sparsity:
-            self._share = self.sparsity
-            self.model._handle.set_sparsity(self._masks(self._share))
+        if self._end() <= self.step:
+            self._grow(self.sparsity)
+
+    def _grow(self, share: float) -> None:
+        if share > self._share:
+            self._share = share
+            self.model._handle.set_sparsity(self._masks(share))
 
 
 class LambdaCallback(Callback):
