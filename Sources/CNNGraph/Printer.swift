@@ -6,9 +6,10 @@ extension Graph {
     for parameter in parameters {
       let state = parameter.isTrainable || !parameter.role.isLearned ? "" : " frozen"
       let penalty = parameter.regularizer.map { " l1=\($0.l1) l2=\($0.l2)" } ?? ""
+      let mask = parameter.mask.map { " kept=\($0.keptCount)" } ?? ""
       lines.append(
-        "\(parameter.name) = parameter \(parameter.role.rawValue)\(state)\(penalty) : \(parameter.element.rawValue)\(describe(parameter.shape))"
-      )
+        "\(parameter.name) = parameter \(parameter.role.rawValue)\(state)\(penalty)\(mask) : "
+          + "\(parameter.element.rawValue)\(describe(parameter.shape))")
     }
     for node in nodes {
       let operands = node.operands.map(name).joined(separator: ", ")

@@ -386,7 +386,9 @@ import Testing
   }
 
   @Test func reportsAreTold() throws {
-    let report = try model().sparsified(options: SparsityOptions(sparsity: 0.5, scope: .layer)).sparsityReport()
+    let sparse = try model().sparsified(options: SparsityOptions(sparsity: 0.5, scope: .layer))
+    let report = sparse.sparsityReport()
+    #expect(sparse.graph.text.contains("project.weight = parameter weight kept=296 : float32[16, 37, 1, 1]"))
     #expect(report.zeroCount == report.layers.reduce(0) { $0 + $1.zeroCount } && report.zeroCount > 0)
     #expect(report.text.contains("stem (first layer)") && report.text.contains("50.0 %"))
     let json = try #require(try JSON(parsing: report.json).objectValue)
