@@ -130,13 +130,13 @@ typedef struct scnn_tensor {
 
 /* What there is by name, with its options: a JSON object made of what the functions themselves read.
  *   "layers": kinds of scnn_graph_layer; "activations": functions of its "activation"; "losses", "metrics", "optimizers",
- *       "schedules" of scnn_compile; "initializers" of scnn_initial_values: objects by name of {"doc": text, "options":
- *       options}
+ *       "schedules" of scnn_compile; "initializers" of scnn_initial_values; "distillation_losses", "losses" of scnn_distill:
+ *       objects by name of {"doc": text, "options": options}
  *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "model_file", "weights_file",
- *       "preprocessing", "image_folder", "quantization", "quantization_aware", "sparsity", "drawing", "profile": options of
- *       scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_save_as,
+ *       "preprocessing", "image_folder", "quantization", "quantization_aware", "sparsity", "distillation", "drawing",
+ *       "profile": options of scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_save_as,
  *       scnn_model_save_weights_as, scnn_model_set_preprocessing, scnn_image_folder_open, scnn_quantize,
- *       scnn_quantization_aware, scnn_sparsify, scnn_model_draw and scnn_model_profile_synthetic
+ *       scnn_quantization_aware, scnn_sparsify, scnn_distill, scnn_model_draw and scnn_model_profile_synthetic
  *   "picture_operations": names
  * where options are an object by key of
  *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "choice or integer",
@@ -369,6 +369,55 @@ scnn_status scnn_quantize(scnn_model *model, const scnn_tensor *calibration, con
  * scnn_quantize, and where "ranges" is "learned" and `calibration` NULL. */
 scnn_status scnn_quantization_aware(scnn_model *model, const scnn_tensor *calibration, const char *options,
                                     scnn_model **trained);
+
+/* Makes a model that trains `student` by what `teacher` says of the same samples (Hinton et al. 2015): knowledge distillation.
+ * scnn_compile and scnn_fit_begin train it like any other; the parameters that learn by it are those of `student`, which
+ * stays a plain model that predicts, is saved and exported without its teacher. The loss is "student_weight" times the one
+ * that scnn_compile is told and, for each of "losses", its weight times what the two networks differ by, all of it a mean
+ * over the batch in which sample weights and class weights count; penalties of parameters are added. scnn_evaluate measures
+ * the student's own loss alone. Options:
+ *   "losses": ["soft_targets"]  what is learned of the teacher, each a name or an object with a "name" and options:
+ *       "soft_targets"        T^2 KL(teacher || student) of the probabilities at the temperature T (Hinton et al. 2015,
+ *                             section 2); of yes and no predictions the mean over these
+ *         "temperature": 4    from 0.001 to 1,000,000
+ *       "decoupled"           T^2 (alpha TCKD + beta NCKD): the label against all other classes, and these among
+ *                             themselves (Zhao et al. 2022, equation 7); needs labels, or a number for each class
+ *         "temperature": 4, "alpha": 1, "beta": 8
+ *       "hint"                the mean of squared differences between the results of two layers (Romero et al. 2015,
+ *                             section 2.2). Where they have other channels, a convolution of 1x1, or a dense layer, that is
+ *                             learned too comes between; rows and columns have to be as many
+ *         "student_layer", "teacher_layer"  names of tensors, as scnn_model_tensor_names gives them; both are needed
+ *       "attention_transfer"  the mean of squared differences between two layers' maps of attention, sums of squares over
+ *                             the channels that are divided by their length (Zagoruyko and Komodakis 2017, section 3.1)
+ *         "student_layer", "teacher_layer"
+ *     each with "weight": 1, a factor of 0 or more; one at least is above 0
+ *   "student_weight": 1   0 or more
+ *   "seed": 0             of the weights of convolutions between layers
+ * A softmax or a sigmoid at the end of either network is looked behind; what ends otherwise is taken as logits. The teacher
+ * may be any model with one output that takes samples of the same shapes and gives as many classes, also one imported or
+ * quantised. It predicts, with its own mean, std and precision, on each batch as it is trained on, after flips and crops of
+ * scnn_fit_begin and before random layers of the student. It is not changed, and may not be freed by others meanwhile: the
+ * model holds it. Where `student` was loaded from a checkpoint of such training, that goes on with the same options.
+ * SCNN_INVALID_ARGUMENT for options, or a teacher that has parameters of the student; SCNN_UNKNOWN_NAME for a layer;
+ * SCNN_SHAPE_MISMATCH for other inputs, classes, rows or columns; SCNN_INVALID_STATE where one of the two has several outputs,
+ * `student` has a teacher, or is a checkpoint of a distillation with other options. */
+scnn_status scnn_distill(scnn_model *student, scnn_model *teacher, const char *options, scnn_model **learner);
+
+/* The model that learns, of one that scnn_distill has made: a handle of its own, to be freed too, on the student that it was
+ * made of. SCNN_INVALID_STATE for another model. */
+scnn_status scnn_distilled_student(scnn_model *learner, scnn_model **student);
+
+/* The teacher of a model that scnn_distill has made, as a model that is compiled with the same loss and metrics: scnn_evaluate
+ * measures it on the data that `learner` is measured on. It has the teacher's parameters, and is to be freed.
+ * SCNN_INVALID_STATE for another model, or before scnn_compile. */
+scnn_status scnn_measured_teacher(scnn_model *learner, scnn_model **teacher);
+
+/* Keeps a warning, which scnn_model_warning gives, where the teacher is no better than the student: by the first metric that
+ * grows with what is right, and else by the loss. `results` are the student's, as scnn_evaluate gives them, and
+ * `teacher_results` those of scnn_measured_teacher on the same data; `count` of each, as many as scnn_metric_names has names.
+ * SCNN_INVALID_STATE for a model without a teacher, or before scnn_compile. */
+scnn_status scnn_compare_with_teacher(scnn_model *learner, const double *results, const double *teacher_results,
+                                      size_t count);
 
 /* The same as scnn_quantize; and where `options` have "max_drop", from 0 to 100, layers return to floats, in the order of the harm that they
  * do to the logits, until the share of the samples `x` whose first class is right has fallen by no more than so many points

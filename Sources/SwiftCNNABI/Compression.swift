@@ -53,6 +53,60 @@ public func scnn_quantize_validated(
   }
 }
 
+@_cdecl("scnn_distill") @implementation
+public func scnn_distill(
+  _ handle: OpaquePointer!, _ teacher: OpaquePointer!, _ options: UnsafePointer<CChar>!,
+  _ learner: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let student = try model(handle)
+    guard teacher != nil else { throw CNNError(.invalidArgument, "teacher is NULL; expected a model") }
+    let other = try model(teacher), settings = try DistillationOptions(json: SwiftCNNABI.options(options, "options"))
+    try give(learner, "learner") { () throws(CNNError) in try student.distilled(from: other, options: settings) }
+  }
+}
+
+@_cdecl("scnn_distilled_student") @implementation
+public func scnn_distilled_student(_ handle: OpaquePointer!, _ student: UnsafeMutablePointer<OpaquePointer?>!)
+  -> scnn_status
+{
+  call { () throws(CNNError) in
+    let learner = try model(handle)
+    try give(student, "student") { () throws(CNNError) in
+      guard let student = learner.student else {
+        throw CNNError(.invalidState, "the model has no teacher; expected one that scnn_distill has made")
+      }
+      return student
+    }
+  }
+}
+
+@_cdecl("scnn_measured_teacher") @implementation
+public func scnn_measured_teacher(_ handle: OpaquePointer!, _ teacher: UnsafeMutablePointer<OpaquePointer?>!)
+  -> scnn_status
+{
+  call { () throws(CNNError) in
+    let learner = try model(handle)
+    try give(teacher, "teacher") { () throws(CNNError) in try learner.measuredTeacher() }
+  }
+}
+
+@_cdecl("scnn_compare_with_teacher") @implementation
+public func scnn_compare_with_teacher(
+  _ handle: OpaquePointer!, _ results: UnsafePointer<Double>!, _ ofTeacher: UnsafePointer<Double>!, _ count: Int
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let learner = try model(handle)
+    let expected = learner.trainingSettings?.resultNames.count ?? count
+    guard count == expected, count >= 0 else {
+      throw CNNError(.invalidArgument, "count is \(count); expected \(expected), the loss and the metrics")
+    }
+    let mine = UnsafeBufferPointer(start: try required(results, "results"), count: count)
+    let theirs = UnsafeBufferPointer(start: try required(ofTeacher, "teacher_results"), count: count)
+    try learner.compare(Array(mine), withTeacher: Array(theirs))
+  }
+}
+
 @_cdecl("scnn_model_quantization_report") @implementation
 public func scnn_model_quantization_report(
   _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ reference: OpaquePointer!

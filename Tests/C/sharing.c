@@ -542,6 +542,60 @@ static void test_quantized(void) {
   OK(scnn_model_free(loaded));
 }
 
+/* A model learns of another: its own parameters do, and the teacher's stay. */
+static void test_distilled(void) {
+  static uint8_t pixels[8 * SIDE * SIDE * CHANNELS];
+  static int32_t labels[8];
+  float scores[3][8 * CLASSES], taught[2][8 * CLASSES];
+  scnn_model *student = small_model(1), *teacher = small_model(2), *learner = NULL, *other = NULL;
+  scnn_tensor x = images(pixels, SCNN_UINT8, 8);
+  scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
+  double first[2] = {0, 0}, results[2] = {0, 0}, of_teacher[2] = {0, 0};
+  char text[400];
+  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
+  OK(scnn_predict(student, &x, 8, NULL, scores[0], 8 * CLASSES));
+  OK(scnn_predict(teacher, &x, 8, NULL, taught[0], 8 * CLASSES));
+  FAILS(SCNN_UNKNOWN_NAME, scnn_distill(student, teacher, "{\"losses\": [\"soft_target\"]}", &learner));
+  SAYS("did you mean 'soft_targets'?");
+  FAILS(SCNN_UNKNOWN_NAME,
+        scnn_distill(student, teacher,
+                     "{\"losses\": [{\"name\": \"hint\", \"student_layer\": \"layer9\", \"teacher_layer\": \"relu\"}]}",
+                     &learner));
+  SAYS("layer of the student 'layer9'");
+  CHECK(learner == NULL);
+  OK(scnn_distill(student, teacher,
+                  "{\"losses\": [\"soft_targets\", {\"name\": \"decoupled\", \"beta\": 2, \"weight\": 0.5}], "
+                  "\"student_weight\": 0.5}",
+                  &learner));
+  FAILS(SCNN_INVALID_STATE, scnn_measured_teacher(learner, &other));
+  FAILS(SCNN_INVALID_STATE, scnn_compare_with_teacher(learner, results, of_teacher, 2));
+  OK(scnn_compile(learner, "{\"metrics\": [\"accuracy\"], \"optimizer\": {\"name\": \"sgd\", \"learning_rate\": 0.05}}"));
+  OK(scnn_train_on_batch(learner, &x, &y, NULL, first, 2));
+  for (int i = 0; i < 10; i++) OK(scnn_train_on_batch(learner, &x, &y, NULL, results, 2));
+  CHECK(results[0] < first[0]);
+  OK(scnn_predict(student, &x, 8, NULL, scores[1], 8 * CLASSES));
+  CHECK(memcmp(scores[0], scores[1], sizeof scores[0]) != 0);
+  OK(scnn_predict(teacher, &x, 8, NULL, taught[1], 8 * CLASSES));
+  CHECK(memcmp(taught[0], taught[1], sizeof taught[0]) == 0);
+  OK(scnn_measured_teacher(learner, &other));
+  OK(scnn_evaluate(other, &x, &y, NULL, 8, of_teacher, 2));
+  OK(scnn_model_free(other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_compare_with_teacher(learner, results, of_teacher, 1));
+  SAYS("count is 1; expected 2");
+  results[1] = 1.5;
+  OK(scnn_compare_with_teacher(learner, results, of_teacher, 2));
+  OK(scnn_model_warning(learner, text, sizeof text, NULL));
+  CHECK(strstr(text, "no better than the student") != NULL);
+  OK(scnn_distilled_student(learner, &other));
+  OK(scnn_model_free(learner));
+  OK(scnn_model_free(teacher));
+  OK(scnn_predict(other, &x, 8, NULL, scores[2], 8 * CLASSES));
+  CHECK(memcmp(scores[1], scores[2], sizeof scores[1]) == 0);
+  OK(scnn_model_free(other));
+  OK(scnn_model_free(student));
+}
+
 /* A model that is trained for integers trains, and becomes one in integers that gives its scores. */
 static void test_trained_for_integers(void) {
   static uint8_t pixels[8 * SIDE * SIDE * CHANNELS];
@@ -687,6 +741,7 @@ int main(void) {
   test_quantized();
   test_trained_for_integers();
   test_sparse();
+  test_distilled();
   test_threads();
   return finish("sharing");
 }

@@ -15,7 +15,7 @@ import Testing
     ("quantization", { _ = try QuantizationOptions(json: $0) }),
     ("quantization_aware", { _ = try QuantizationAwareOptions(json: $0) }),
     ("sparsity", { _ = try SparsityOptions(json: $0) }),
-    ("profile", { _ = try ProfileOptions(json: $0) }),
+    ("distillation", { _ = try DistillationOptions(json: $0) }), ("profile", { _ = try ProfileOptions(json: $0) }),
   ]
 
   /// How the things of each section are read, by name.
@@ -24,6 +24,7 @@ import Testing
     ("optimizers", { _ = try OptimizerSettings(named: $0, $1) }),
     ("schedules", { _ = try LearningRateSchedule(named: $0, $1) }),
     ("initializers", { _ = try NamedInitialValues(named: $0, $1) }),
+    ("distillation_losses", { _ = try DistillationTerm(named: $0, $1) }),
   ]
 
   private static func compiled(_ key: String, _ name: String, _ options: JSONObject) throws {
@@ -37,6 +38,7 @@ import Testing
   /// A value of an option that has to be given.
   private func example(_ option: JSONObject) throws -> JSON {
     if let word = try option.optionalStrings("choices")?.first { return .string(word) }
+    if try option.string("type") == "text" { return "layer" }
     return .integer(1)
   }
 

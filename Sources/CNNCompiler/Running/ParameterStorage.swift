@@ -94,6 +94,11 @@ public final class ParameterStorage: @unchecked Sendable {
   /// The position of the parameter of that name, or nil.
   public func position(of name: String) -> Int? { positions[name] }
 
+  /// All of it, to be shared with another storage.
+  public var byName: [String: ParameterTensor] {
+    Dictionary(zip(parameters.map(\.name), tensors), uniquingKeysWith: { first, _ in first })
+  }
+
   /// The values of the parameter at `position`.
   public func values(at position: Int) -> UnsafeMutableBufferPointer<Float> { tensors[position].values }
 

@@ -26,6 +26,8 @@ package enum Description {
       "quantization": options(QuantizationOptions()),
       "quantization_aware": options(QuantizationAwareOptions()),
       "sparsity": options(SparsityOptions()),
+      "distillation": options(DistillationOptions()),
+      "distillation_losses": DistillationOptions.lossDescription,
       "drawing": options(DrawingOptions()),
       "profile": options(ProfileOptions()),
       "picture_operations": .strings(PictureOperation.allCases.map(\.rawValue)),

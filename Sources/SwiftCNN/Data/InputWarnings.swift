@@ -19,6 +19,8 @@ final class InputWarnings: Sendable {
   private let range = Atomic<UInt64>(0)
   /// In how many layers batch normalisation had a single value for each channel; negative where that was told.
   private let singleValues = Atomic<Int>(0)
+  /// How the teacher compares with the student, where that is a warning; empty where it was told.
+  private let teacher = Guarded<String?> { nil }
 
   /// Keeps a mismatch until somebody asks; each kind once.
   func add(_ mismatch: Mismatch) {
@@ -50,6 +52,15 @@ final class InputWarnings: Sendable {
       minimum: Float(bitPattern: UInt32(truncatingIfNeeded: ends)),
       maximum: Float(bitPattern: UInt32(truncatingIfNeeded: ends >> 32)))
   }
+
+  /// What is to be told of the teacher; empty where there is nothing.
+  var ofTeacher: String { teacher.withLock { $0 ?? "" } }
+
+  /// Keeps a warning of the teacher, once.
+  func addTeacher(_ text: String) { teacher.withLock { if $0 == nil { $0 = text } } }
+
+  /// Says that it was told.
+  func clearTeacher() { teacher.withLock { $0 = "" } }
 
   /// Keeps that batch normalisation was trained on a single value for each channel in so many layers; once.
   func addSingleValues(layers: Int) {

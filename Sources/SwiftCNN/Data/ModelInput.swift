@@ -26,11 +26,17 @@ extension Tensor: ModelInput {
 extension Array: ModelInput where Element: TensorElement {
   /// The tensors as they are, where there are as many as inputs; numbers are one.
   public func arrays(for names: [String]) throws(CNNError) -> [TensorView] {
-    let tensors = try Element.tensors(of: self)
-    guard tensors.count == names.count else {
-      throw CNNError(.invalidArgument, "x is \(counted(tensors.count, "array")); the model has \(listed(names))")
+    try Element.tensors(of: self).matched(names)
+  }
+}
+
+extension [TensorView] {
+  /// The tensors, where there are as many as names.
+  fileprivate func matched(_ names: [String]) throws(CNNError) -> [TensorView] {
+    guard count == names.count else {
+      throw CNNError(.invalidArgument, "x is \(counted(count, "array")); the model has \(listed(names))")
     }
-    return tensors
+    return self
   }
 }
 
@@ -97,6 +103,11 @@ struct Samples: Sendable {
       }
     }
   }
+}
+
+extension Samples: ModelInput {
+  /// The arrays as they are.
+  func arrays(for names: [String]) throws(CNNError) -> [TensorView] { try arrays.matched(names) }
 }
 
 extension Model {

@@ -71,9 +71,8 @@ struct OptionReader {
     declarations.append(declaration)
     guard purpose != .describing else { return }
     if needed, purpose == .reading, given(key) == nil {
-      throw CNNError(
-        .invalidArgument,
-        "'\(key)' is missing; expected \(choices.isEmpty ? "a number \(domain.text)" : quoted(choices))")
+      let expected = type == "text" ? "a text" : choices.isEmpty ? "a number \(domain.text)" : quoted(choices)
+      throw CNNError(.invalidArgument, "'\(key)' is missing; expected \(expected)")
     }
     for number in value.numberValue.map({ [$0] }) ?? value.numbersValue ?? [] where !domain.contains(number) {
       throw CNNError(.invalidArgument, "\(option: key, swift: swift) is \(value.shown); expected \(domain.text)")
@@ -144,9 +143,11 @@ struct OptionReader {
   }
 
   /// A text.
-  mutating func text(_ key: String, _ value: inout String, _ documentation: String) throws(CNNError) {
+  mutating func text(_ key: String, _ value: inout String, needed: Bool = false, _ documentation: String)
+    throws(CNNError)
+  {
     value = try object.optionalString(key) ?? value
-    try declare(key, "text", .string(value), documentation)
+    try declare(key, "text", .string(value), needed: needed, documentation)
   }
 
   /// A text or nothing.

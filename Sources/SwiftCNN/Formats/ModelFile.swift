@@ -92,6 +92,10 @@ extension Model {
         "\(option: "dtype", swift: "precision") is '\(precision.rawValue)', in which training could not go on in the same "
           + "bits; expected 'float32', or a file without the training state")
     }
+    // Projections belong to the training alone.
+    if !includingTrainingState, let student = distillation?.student {
+      return try student.withContents(includingTrainingState, precision, body)
+    }
     return try lock.reading { () throws(CNNError) in
       let network = networkWithFlags
       let (text, lists) = ListTensors.separated(network)

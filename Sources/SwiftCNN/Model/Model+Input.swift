@@ -56,6 +56,7 @@ extension Model {
       state.judgedElements.insert(array.element)
       if compare(given, sample), trainedOn != nil { break }
       trainedOn = given
+      distillation?.student.trainedOn = given
     }
     return x
   }
@@ -89,8 +90,9 @@ extension Model {
   }
 
   /// What the model has noticed that may be a mistake: that its data looks like pixels that nobody normalised, or is other
-  /// than what it was trained on; that a batch to train on leaves batch normalisation one value for each channel; or that
-  /// the weights are missing which its name promises. Each is told once.
+  /// than what it was trained on; that a batch to train on leaves batch normalisation one value for each channel; that the
+  /// weights are missing which its name promises; or that its teacher is no better. Each is told once; what the teacher has
+  /// noticed, too.
   /// - Parameter read: called with the text; where it throws, the text can be asked for again.
   package func readWarning(_ read: (String) throws(CNNError) -> Void) throws(CNNError) {
     if let missingWeights, !warnings.hasToldOfWeights {
@@ -106,6 +108,13 @@ extension Model {
           + "layer\(layers == 1 ? "" : "s"): what comes out of it there does not depend on the sample, and the running variance "
           + "takes up 0, as in Keras; choose another batch size, or leave out the last sample")
       warnings.clearSingleValues()
+    } else if !warnings.ofTeacher.isEmpty {
+      try read(warnings.ofTeacher)
+      warnings.clearTeacher()
+    } else if let distillation {
+      try distillation.teacher.readWarning { (text) throws(CNNError) in
+        try read(text.isEmpty ? "" : "the teacher '\(distillation.teacher.name)': \(text)")
+      }
     } else {
       try read("")
     }

@@ -51,31 +51,38 @@ extension Model {
     }
     try lock.reading { () throws(CNNError) in
       let x = try served(x)
-      let atOnce = min(batchSize, try imagesPerPass(x))
-      // Where there is a plan its own check comes soon enough; else before a plan is made, which may take long.
-      if try !plans.hasPlan(predictionKey(x[0..<min(atOnce, x.count)], outputs)) {
-        try checkRoom(destinations, outputs, x)
-      }
-      var interruption = Interruption()
-      var start = 0
-      while start < x.count {
-        if start > 0 { try interruption.check() }
-        let end = start + min(atOnce, x.count - start)
-        let batch = x[start..<end]
-        try withPredictionContext(batch, outputs) { (context) throws(CNNError) in
-          for (index, destination) in destinations.enumerated() {
-            try requireRoom(destination, [x.count, context.output(index).count / (end - start)])
-          }
-          try context.run(parameters: parameters, inputs: batch.bases)
-          for (index, destination) in destinations.enumerated() {
-            let values = context.output(index), perSample = values.count / (end - start)
-            guard let base = destination.baseAddress, let source = values.baseAddress else { continue }
-            (base + start * perSample).update(from: source, count: values.count)
-          }
-        }
-        start = end
-      }
+      try lockedPredict(x, batchSize: batchSize, outputs: outputs, into: destinations)
       withExtendedLifetime(x) {}
+    }
+  }
+
+  /// As `predict(_:batchSize:outputs:into:)`, of what `served` gives; by a caller who has the model.
+  func lockedPredict(
+    _ x: Samples, batchSize: Int, outputs: [String], into destinations: [UnsafeMutableBufferPointer<Float>]
+  ) throws(CNNError) {
+    let atOnce = min(batchSize, try imagesPerPass(x))
+    // Where there is a plan its own check comes soon enough; else before a plan is made, which may take long.
+    if try !plans.hasPlan(predictionKey(x[0..<min(atOnce, x.count)], outputs)) {
+      try checkRoom(destinations, outputs, x)
+    }
+    var interruption = Interruption()
+    var start = 0
+    while start < x.count {
+      if start > 0 { try interruption.check() }
+      let end = start + min(atOnce, x.count - start)
+      let batch = x[start..<end]
+      try withPredictionContext(batch, outputs) { (context) throws(CNNError) in
+        for (index, destination) in destinations.enumerated() {
+          try requireRoom(destination, [x.count, context.output(index).count / (end - start)])
+        }
+        try context.run(parameters: parameters, inputs: batch.bases)
+        for (index, destination) in destinations.enumerated() {
+          let values = context.output(index), perSample = values.count / (end - start)
+          guard let base = destination.baseAddress, let source = values.baseAddress else { continue }
+          (base + start * perSample).update(from: source, count: values.count)
+        }
+      }
+      start = end
     }
   }
 
@@ -84,7 +91,7 @@ extension Model {
     _ destinations: [UnsafeMutableBufferPointer<Float>], _ outputs: [String], _ x: Samples
   ) throws(CNNError) {
     if x.count == 0 { return }
-    let graph = try networkForOne(of: x).selectingOutputs(outputs)
+    let graph = try networkForOne(of: x.arrays.map(\.sampleShape)).selectingOutputs(outputs)
     try requireResults(graph, samples: 1)
     for (destination, output) in zip(destinations, graph.outputs) {
       try requireRoom(destination, [x.count] + graph.type(of: output.value).shape.dropFirst())
@@ -103,17 +110,15 @@ extension Model {
     let threads = Threads.count
     if x.count <= threads { return threads }
     return try plans.imagesPerPass(x.arrays.map(\.sampleShape), threads: threads) { () throws(CNNError) in
-      try Compiler.imagesPerPass(networkForOne(of: x), threads: threads)
+      try Compiler.imagesPerPass(networkForOne(of: x.arrays.map(\.sampleShape)), threads: threads)
     }
   }
 
   /// The network for one of the samples. Inferring all shapes anew takes a millisecond, and they are known for the size
   /// that the network was built with.
-  private func networkForOne(of x: Samples) throws(CNNError) -> Graph {
+  private func networkForOne(of sampleShapes: [[Int]]) throws(CNNError) -> Graph {
     var types: [String: TensorType] = [:]
-    for (input, array) in zip(network.inputs, x.arrays) {
-      types[input.name] = try TensorType(.float32, [1] + array.sampleShape)
-    }
+    for (input, shape) in zip(network.inputs, sampleShapes) { types[input.name] = try TensorType(.float32, [1] + shape) }
     let isAsBuilt = network.inputs.allSatisfy { network.type(of: $0.value) == types[$0.name] }
     return isAsBuilt ? network : try network.rebound(types)
   }
@@ -176,12 +181,16 @@ extension Model {
 
   /// As `outputShape`, by a caller who has the model.
   func lockedOutputShape(for x: Samples, output: String? = nil) throws(CNNError) -> [Int] {
-    let shape = try plans.resultShape(x.arrays.map(\.sampleShape), output) { () throws(CNNError) in
-      let bound = try networkForOne(of: x)
+    [x.count] + (try lockedResultShape(of: output, forSamples: x.arrays.map(\.sampleShape)))
+  }
+
+  /// The shape of the output (or of an intermediate tensor) for one sample; by a caller who has the model.
+  func lockedResultShape(of output: String?, forSamples sampleShapes: [[Int]]) throws(CNNError) -> [Int] {
+    try plans.resultShape(sampleShapes, output) { () throws(CNNError) in
+      let bound = try networkForOne(of: sampleShapes)
       let graph = try output.map { (name) throws(CNNError) in try bound.selectingOutputs([name]) } ?? bound
       try requireResults(graph, samples: 1)
       return Array(graph.type(of: graph.outputs[0].value).shape.dropFirst())
     }
-    return [x.count] + shape
   }
 }

@@ -33,7 +33,7 @@ extension Model {
   /// Times the steps of a training step on images and their targets: forward, backward and what the optimizer does.
   ///
   /// Trains nothing: weights and optimizer are copied for it. Gradients of the training step before cannot be read
-  /// after it.
+  /// after it. What a teacher predicts is not part of it.
   /// - Parameters:
   ///   - x: the images, as `trainOnBatch` takes them.
   ///   - y: their targets.
@@ -62,14 +62,15 @@ extension Model {
         let plan = context.plan
         let parts = try TrainingParts(
           of: plan, network: network, inputs: x.types(), normalization: pixelNormalization,
-          loss: state.settings.lossOperation(for: network))
+          loss: trainingLoss(state.settings, forSamples: x.arrays.map(\.sampleShape)))
         rows = zip(parts.ofSteps, plan.stepCosts).map { parts, step in
           ProfileRow(parts.flatMap(\.layers).withoutRepetitions, step.cost, parts)
         }
         rows += ProfileRow.updates(
           optimizer, parameters, trained: context.gradients.map(\.position), of: plan.graph, parts)
         var step = 0
-        try context.measure(parameters: parameters, inputs: x.bases + [y.base, weights], repeats: repeats) { run in
+        let inputs = x.bases + [y.base, weights] + (try distillation?.teacherResults(x) ?? [])
+        try context.measure(parameters: parameters, inputs: inputs, repeats: repeats) { run in
           let gradients = context.gradients
           var times = [monotonicNanoseconds()]
           let squares = OptimizerUpdates.sumsOfSquares(of: gradients.map(\.values), workers: workers)

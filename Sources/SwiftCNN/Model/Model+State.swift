@@ -47,6 +47,7 @@ extension Model {
       parameters.markChanged()
       network.setRegularizers { penalties[$0.name] }
       (training, trainedOn) = (state, other.trainedOn)
+      distillation?.student.trainedOn = trainedOn
       plans.removeAll()
     }
   }

@@ -22,6 +22,8 @@ extension Model {
   /// Sets how the model is trained; starts training anew.
   public func compile(_ settings: TrainingSettings) throws(CNNError) {
     try settings.validate()
+    var settings = settings
+    settings.distillation = distillation?.options
     try lock.writing { () throws(CNNError) in
       guard network.outputs.count == 1 else {
         throw CNNError(.invalidState, "the model has \(network.outputs.count) outputs; training needs a model with one")
@@ -29,7 +31,7 @@ extension Model {
       // The loss must fit the network's output: found out here, not at the first step. A size that varies is any.
       let types = network.inputs.map { ($0.name, network.type(of: $0.value)) }
       _ = try network.rebound(Dictionary(uniqueKeysWithValues: types))
-        .addingLoss(settings.lossOperation(for: network))
+        .addingLoss(trainingLoss(settings, forSamples: types.map { Array($0.1.shape.dropFirst()) }))
       if let last = network.shape(of: network.outputs[0].value).last, let classes = last {
         for metric in settings.metrics + settings.weightedMetrics { try metric.check(classes: classes) }
       }
@@ -140,7 +142,7 @@ extension Model {
     updateTrainability()
     try withTrainingContext(x, y, state, statisticsStand: statisticsStand) { (context) throws(CNNError) in
       let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.count) }
-      let inputs = x.bases + [y.base, weights]
+      let inputs = x.bases + [y.base, weights] + (try distillation?.teacherResults(x) ?? [])
       let randomness = Randomness(seed: state.settings.seed, step: state.step)
       try context.run(parameters: parameters, inputs: inputs, randomness: randomness)
       state.lastStep = context
@@ -175,7 +177,6 @@ extension Model {
     _ x: Samples, _ y: TensorView, _ state: TrainingState, statisticsStand: Bool = false,
     _ body: (ExecutionContext) throws(CNNError) -> Void
   ) throws(CNNError) {
-    let loss = state.settings.lossOperation(for: network)
     let key = try PlanCache.Key(
       purpose: .training(statisticsStand: statisticsStand), inputs: x.types(), threads: Threads.count,
       precision: chosenPrecision.training)
@@ -183,6 +184,7 @@ extension Model {
       key,
       makePlan: { () throws(CNNError) in
         if x.count == 1 { try checkTraining(x, state) }
+        let loss = try trainingLoss(state.settings, forSamples: x.arrays.map(\.sampleShape))
         let network = statisticsStand ? try network.withStandingStatistics() : network
         let plan = try Compiler.trainingPlan(
           network, inputs: key.inputs, normalization: pixelNormalization, loss: loss, memory: state.settings.memory,
@@ -284,7 +286,8 @@ extension Model {
       purpose: .training(statisticsStand: false), inputs: types, threads: Threads.count)
     if plans.hasPlan(key) { return }
     let graph = try Compiler.trainingGraph(
-      network, inputs: types, normalization: pixelNormalization, loss: state.settings.lossOperation(for: network))
+      network, inputs: types, normalization: pixelNormalization,
+      loss: trainingLoss(state.settings, forSamples: x.arrays.map(\.sampleShape)))
     warnings.addSingleValues(layers: graph.singleValueNormalizations)
   }
 
@@ -292,7 +295,8 @@ extension Model {
   /// output whose batch is not that of the input.
   private func checkInputs(of graph: Graph, _ x: Samples, _ y: TensorView) throws(CNNError) {
     let counts = graph.inputs.map { graph.type(of: $0.value).count }
-    guard counts == x.arrays.map({ $0.shape.reduce(1, *) }) + [y.shape.reduce(1, *), x.count] else {
+    // What a teacher gives is the rest.
+    guard counts.starts(with: x.arrays.map { $0.shape.reduce(1, *) } + [y.shape.reduce(1, *), x.count]) else {
       throw CNNError(.shapeMismatch, "the network's output does not have one row for each sample of its input")
     }
   }

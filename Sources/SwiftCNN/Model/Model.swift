@@ -35,6 +35,8 @@ public final class Model: @unchecked Sendable {
   var trainedOn: InputValues?
   /// How it was made of one of floats, and the version of the parameters of which its noise was measured.
   var quantization: (record: QuantizationRecord, noiseVersion: Int)?
+  /// Who teaches the model; nil where nobody does.
+  let distillation: Distillation?
   let warnings = InputWarnings()
 
   /// Builds a model of the registry by name, with random weights or those of a file.
@@ -80,10 +82,12 @@ public final class Model: @unchecked Sendable {
   }
 
   /// A model whose parameters are all zero, to be read from a file.
-  /// - Parameter shared: by name, parameters of other models to be used instead of new ones.
+  /// - Parameters:
+  ///   - shared: by name, parameters of other models to be used instead of new ones.
+  ///   - distillation: who teaches the model.
   init(
     uninitialized graph: Graph, name: String, mean: [Double]?, deviation: [Double]?,
-    sharing shared: [String: ParameterTensor] = [:]
+    sharing shared: [String: ParameterTensor] = [:], distillation: Distillation? = nil
   ) throws(CNNError) {
     guard let pixelInput = graph.pixelInput, !graph.outputs.isEmpty else {
       throw CNNError(
@@ -109,7 +113,8 @@ public final class Model: @unchecked Sendable {
       mean: mean ?? (isColor ? [0.485, 0.456, 0.406] : Array(repeating: 0, count: channels)),
       deviation: deviation ?? (isColor ? [0.229, 0.224, 0.225] : Array(repeating: 1, count: channels)))
     parameters = try ParameterStorage(graph.parameters, sharing: shared)
-    lock = LockSet(parameters.blocks.map(\.lock))
+    self.distillation = distillation
+    lock = Self.lock(of: parameters, distillation)
     try Self.check(pixelNormalization, channels: channels)
   }
 
@@ -117,9 +122,16 @@ public final class Model: @unchecked Sendable {
   init(copying other: Model) throws(CNNError) {
     (name, network, pixelNormalization) = (other.name, other.network, other.pixelNormalization)
     parameters = try other.parameters.copy()
-    lock = LockSet(parameters.blocks.map(\.lock))
+    distillation = try other.distillation?.copy(for: parameters)
+    lock = Self.lock(of: parameters, distillation)
     training = try other.training?.copy(for: parameters)
     takeDescription(of: other)
+  }
+
+  /// The locks of a model's parameters, and of its teacher's, which predicts while the model is trained.
+  private static func lock(of parameters: ParameterStorage, _ distillation: Distillation?) -> LockSet {
+    let own = LockSet(parameters.blocks.map(\.lock))
+    return distillation.map { own.union($0.teacher.lock) } ?? own
   }
 
   /// Takes what belongs to another model beside its network and its parameters.

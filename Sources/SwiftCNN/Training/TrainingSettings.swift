@@ -30,6 +30,8 @@ public struct TrainingSettings: Sendable, Equatable {
   public var metricNames: [String?]
   /// The seed of dropout, stochastic depth, shuffling and augmentation.
   public var seed: UInt64
+  /// What is learned of a teacher, which `compile` takes of the model; nil where there is none.
+  public internal(set) var distillation: DistillationOptions?
   /// How much memory a step may take.
   public var memory = TrainingMemory.normal
 
@@ -116,6 +118,10 @@ extension TrainingSettings: Configurable {
       "memory", &room, among: TrainingMemory.words, orIn: .atLeast(1),
       "Whether a step works in less memory, for up to a third more time; or how many bytes it may work in.")
     memory = TrainingMemory(room) ?? memory
+    var learned = distillation?.options
+    try options.object(
+      "distillation", &learned, "Of the state of training: the options of the distillation that it is of.")
+    if options.purpose == .reading, let learned { distillation = try DistillationOptions(json: learned) }
     for metric in metrics + weightedMetrics {
       if customLoss == nil { try metric.validate(with: loss) } else { try metric.validate() }
     }

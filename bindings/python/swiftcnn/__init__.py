@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         callbacks,
         config,
         datasets,
+        distillation,
         initializers,
         layers,
         losses,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from ._quantization import quantization_aware, quantize
     from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
     from ._sparsity import sparsify
+    from .distillation import distill
     from .layers import Input
     from .models import Model, Sequential, create_model, list_models, load_model
 
@@ -92,6 +94,8 @@ __all__ = [
     "config",
     "create_model",
     "datasets",
+    "distill",
+    "distillation",
     "from_dlpack",
     "get_num_threads",
     "initializers",
@@ -119,6 +123,7 @@ __dir__ = __all__.copy
 # Where what is no module of its own is; all is read when it is first asked for.
 _PLACES = {
     "ImageFolder": "_folders",
+    "distill": "distillation",
     "from_dlpack": "_interchange",
     "quantization_aware": "_quantization",
     "quantize": "_quantization",

@@ -479,6 +479,62 @@ static PyObject *model_quantization_aware(PyObject *self, PyObject *args) {
   return made_with_images(self, x_object, options, scnn_quantization_aware);
 }
 
+static PyObject *model_distill(PyObject *self, PyObject *args) {
+  PyObject *teacher;
+  const char *options;
+  if (!PyArg_ParseTuple(args, "O!s:distill", state_of(self)->model, &teacher, &options)) return NULL;
+  scnn_model *learner = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_distill(model_of(self), model_of(teacher), options, &learner));
+  return status == SCNN_OK ? wrap_model(state_of(self), learner) : raise_status(status);
+}
+
+/* Numbers of a sequence, to be freed by PyMem_Free; NULL with an exception where there are none. */
+static double *numbers_of(PyObject *sequence, Py_ssize_t *count) {
+  PyObject *items = PySequence_Tuple(sequence);
+  if (items == NULL) return NULL;
+  *count = PyTuple_Size(items);
+  double *numbers = PyMem_New(double, *count + 1);
+  if (numbers == NULL) PyErr_NoMemory();
+  for (Py_ssize_t i = 0; numbers != NULL && i < *count; i++) {
+    numbers[i] = PyFloat_AsDouble(PyTuple_GetItem(items, i));
+    if (numbers[i] == -1 && PyErr_Occurred()) {
+      PyMem_Free(numbers);
+      numbers = NULL;
+    }
+  }
+  Py_DECREF(items);
+  return numbers;
+}
+
+static PyObject *model_compare_with_teacher(PyObject *self, PyObject *args) {
+  PyObject *results_object, *others_object;
+  Py_ssize_t count = 0, other_count = 0;
+  if (!PyArg_ParseTuple(args, "OO:compare_with_teacher", &results_object, &others_object)) return NULL;
+  double *results = numbers_of(results_object, &count);
+  double *others = results == NULL ? NULL : numbers_of(others_object, &other_count);
+  PyObject *result = NULL;
+  if (others != NULL && count != other_count) {
+    PyErr_Format(PyExc_ValueError, "%zd results of the student and %zd of the teacher; expected as many", count,
+                 other_count);
+  } else if (others != NULL) {
+    scnn_status status;
+    UNLOCKED(status, scnn_compare_with_teacher(model_of(self), results, others, (size_t)count));
+    result = none_or_raise(status);
+  }
+  PyMem_Free(results);
+  PyMem_Free(others);
+  return result;
+}
+
+static PyObject *model_measured_teacher(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+  scnn_model *teacher = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_measured_teacher(model_of(self), &teacher));
+  return status == SCNN_OK ? wrap_model(state_of(self), teacher) : raise_status(status);
+}
+
+
 static PyObject *model_quantize_validated(PyObject *self, PyObject *args) {
   PyObject *calibration_object, *x_object, *y_object;
   const char *options;
@@ -2019,6 +2075,9 @@ static PyMethodDef model_methods[] = {
     {"clone", model_clone, METH_NOARGS, "clone() -> Model"},
     {"quantize", model_quantize, METH_VARARGS, "quantize(calibration, options) -> Model"},
     {"quantization_aware", model_quantization_aware, METH_VARARGS, "quantization_aware(calibration, options) -> Model"},
+    {"distill", model_distill, METH_VARARGS, "distill(teacher, options) -> Model"},
+    {"measured_teacher", model_measured_teacher, METH_NOARGS, "measured_teacher() -> Model"},
+    {"compare_with_teacher", model_compare_with_teacher, METH_VARARGS, "compare_with_teacher(results, teacher_results)"},
     {"quantize_validated", model_quantize_validated, METH_VARARGS,
      "quantize_validated(calibration, x, y, options) -> Model"},
     {"sparsify", model_sparsify, METH_VARARGS, "sparsify(options) -> Model"},

@@ -65,6 +65,7 @@ class Trainer(Fed):
     stop_predicting: bool = False
     _hooks: FitHooks | None = None  # of the fit that runs
     _validates_ema: bool = False  # in it
+    _has_teacher: bool = False
 
     @property
     def output_names(self) -> list[str]:
@@ -190,13 +191,19 @@ class Trainer(Fed):
             else:
                 hooks.is_begun = True
             has_trained = False
+            taught: list[float] = []
             for epoch, logs in self._epochs(run, hooks, bar, names, place):
                 has_trained = True
                 if validation and given.validation_freq(epoch + 1):
                     validation.restart()
                     silent = ProgressBar(0, "test", 1, None, None)
-                    measured = self._evaluate(validation, hooks, silent, given.validation_ema)
+                    sums = self._handle.measures(False)
+                    measured = self._evaluate(validation, hooks, silent, given.validation_ema, sums)
                     logs.update({"val_" + name: value for name, value in measured.items()})
+                    if self._has_teacher and measured:
+                        taught = taught or self._teacher_numbers(validation)
+                        self._handle.compare_with_teacher(self._numbers(sums), taught)
+                        pass_on(self._handle)
                 hooks.on_epoch_end(epoch, logs)
                 bar.finish(logs)
             if has_trained or not hooks.ended_before:
@@ -205,6 +212,20 @@ class Trainer(Fed):
             hooks.on_train_end(hooks.last_logs)
             hooks.store(self._handle, has_ended=True)
         return history
+
+    def _teacher_numbers(self, validation: Feed[Data]) -> list[float]:
+        """The loss and the library's metrics of the teacher over the validation data."""
+        teacher = self._handle.measured_teacher()
+        sums = teacher.measures(False)
+        validation.restart()
+        for batch, _ in validation.epoch(0):
+            sums.evaluate(teacher, *batch, batch.samples, False)
+        return self._numbers(sums)
+
+    def _numbers(self, sums: _swiftcnn.Measures) -> list[float]:
+        """The loss and the library's metrics, each as one number."""
+        count = 1 + len(self._all_metrics) - len(self._own_metrics)
+        return [sums.values(place)[0][0] for place in range(count)]
 
     @contextlib.contextmanager
     def _storing(self, hooks: FitHooks, notes: tuple[str, bytes | bytearray]) -> Iterator[None]:
@@ -439,15 +460,22 @@ class Trainer(Fed):
                 f"{argument} needs a moving average of the weights: compile with an optimizer of use_ema=True"
             )
 
-    def _evaluate(self, feed: Feed[Data], hooks: CallbackList, bar: ProgressBar, uses_ema: bool) -> Logs:
-        """The means over all images. Without any image, which is not so before the first batch of a ``feed``, nothing
-        is measured."""
+    def _evaluate(
+        self,
+        feed: Feed[Data],
+        hooks: CallbackList,
+        bar: ProgressBar,
+        uses_ema: bool,
+        sums: _swiftcnn.Measures | None = None,
+    ) -> Logs:
+        """The means over all images, added to ``sums`` where those are given. Without any image, which is not so before
+        the first batch of a ``feed``, nothing is measured."""
         if feed.peek(0) is None:
             feed.warn()
             return {}
-        sums = self._handle.measures(False)
+        into = sums or self._handle.measures(False)
         self._reset_own_metrics()
-        return self._go_through("test", feed, hooks, bar, lambda data: self._evaluate_batch(sums, data, uses_ema))
+        return self._go_through("test", feed, hooks, bar, lambda data: self._evaluate_batch(into, data, uses_ema))
 
     # ---------------------------------------------------------------------------------------------------- prediction
 

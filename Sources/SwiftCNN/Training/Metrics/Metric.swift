@@ -66,6 +66,14 @@ public enum Metric: Sendable, Equatable {
     }
   }
 
+  /// Whether more of it is better.
+  var growsWithSkill: Bool {
+    switch self {
+    case .meanSquaredError, .meanAbsoluteError, .rootMeanSquaredError, .count: false
+    default: true
+    }
+  }
+
   /// Whether it is a mean over predictions.
   var isMean: Bool {
     switch self {
