@@ -225,9 +225,10 @@ import Testing
     let student = try Self.network(4, end: mix.end, seed: 1), teacher = try Self.network(6, end: mix.end, seed: 2)
     let learner = try student.distilled(from: teacher, options: mix.options)
     try Self.compile(learner)
-    _ = try learner.trainOnBatch(data.x, data.y)
     var checked = 0
     for parameter in learner.parameterList where parameter.isTrainable {
+      // With all parameters in their places.
+      _ = try learner.trainOnBatch(data.x, data.y)
       guard let gradient = try? learner.gradient(parameter.name) else { continue }
       let start = try learner.values(parameter.name)
       // Along the gradient the loss grows by its square.
@@ -245,7 +246,7 @@ import Testing
       let step = 1e-2 / size.squareRoot()
       let difference = try (4 * slope(step / 2) - slope(step)) / 3
       try learner.set(parameter.name, start)
-      #expect(abs(difference - Double(size)) < 2e-2 * Double(size), "\(mix.name), \(parameter.name): \(difference) \(size)")
+      #expect(abs(difference - Double(size)) < 3e-3 * Double(size), "\(mix.name), \(parameter.name): \(difference) \(size)")
       checked += 1
     }
     #expect(checked >= 3)
