@@ -178,7 +178,8 @@ extension Graph {
     let type = type(of: logits)
     guard !isBinary, let classes = type.shape.last, classes > 1 else {
       throw CNNError(
-        .invalidArgument, "the predictions are yes or no, each by itself; expected two classes or more, of which one is right"
+        .invalidArgument,
+        "the predictions are yes or no, each by itself; expected two classes or more, of which one is right"
       )
     }
     if self.type(of: target).element == .float32 {
@@ -202,8 +203,8 @@ extension Graph {
     let others = try give(Rescaling(scale: [-1], offset: [1]), label)
     // exp(-1e30) is 0, and what it is multiplied by is finite.
     let excluded = try give(Fill(-1e30, shape: []))
-    func logarithms(_ logits: Value, _ graph: inout Graph) throws(CNNError) -> (right: Value, wrong: Value, among: Value)
-    {
+    typealias Logarithms = (right: Value, wrong: Value, among: Value)
+    func logarithms(_ logits: Value, _ graph: inout Graph) throws(CNNError) -> Logarithms {
       let cooled = try graph.rescaled(logits, by: 1 / term.temperature)
       let all = try graph.give(LogSoftmax(), cooled)
       let among = try graph.give(LogSoftmax(), graph.give(Select(), others, cooled, excluded))

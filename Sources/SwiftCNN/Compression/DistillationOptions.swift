@@ -54,7 +54,8 @@ extension DistillationTerm: Named {
     try options.number("weight", &weight, in: .atLeast(0), "Its factor in the loss.")
     if method.isOfLogits {
       try options.number(
-        "temperature", &temperature, in: .within(1e-3...1e6), "What logits are divided by before they are probabilities.")
+        "temperature", &temperature, in: .within(1e-3...1e6),
+        "What logits are divided by before they are probabilities.")
     }
     if method == .decoupled {
       try options.number("alpha", &alpha, in: .atLeast(0), "The factor of the label against all other classes.")

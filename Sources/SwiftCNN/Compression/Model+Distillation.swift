@@ -94,7 +94,8 @@ extension Model {
     let names = settings.resultNames, metrics = settings.metrics + settings.weightedMetrics
     guard results.count == names.count, other.count == names.count else {
       throw CNNError(
-        .invalidArgument, "there are \(results.count) results of the student and \(other.count) of the teacher; expected "
+        .invalidArgument,
+        "there are \(results.count) results of the student and \(other.count) of the teacher; expected "
           + "\(names.count) each")
     }
     let chosen = (metrics.firstIndex(where: \.growsWithSkill) ?? -1) + 1
@@ -196,7 +197,8 @@ private struct DistillationPlan {
       throw CNNError(
         .shapeMismatch,
         "'\(term.studentLayer)' of the student gives \(describe(builder.graph.shape(of: mine))) and "
-          + "'\(term.teacherLayer)' of the teacher \(describe(teacher.shape(of: theirs))); expected as many rows and columns")
+          + "'\(term.teacherLayer)' of the teacher \(describe(teacher.shape(of: theirs))); expected as many rows and columns"
+      )
     }
     var compared = term.studentLayer
     if comparesChannels, channels.0 != channels.1, let units = channels.1 {

@@ -118,7 +118,9 @@ extension Model {
   /// that the network was built with.
   private func networkForOne(of sampleShapes: [[Int]]) throws(CNNError) -> Graph {
     var types: [String: TensorType] = [:]
-    for (input, shape) in zip(network.inputs, sampleShapes) { types[input.name] = try TensorType(.float32, [1] + shape) }
+    for (input, shape) in zip(network.inputs, sampleShapes) {
+      types[input.name] = try TensorType(.float32, [1] + shape)
+    }
     let isAsBuilt = network.inputs.allSatisfy { network.type(of: $0.value) == types[$0.name] }
     return isAsBuilt ? network : try network.rebound(types)
   }

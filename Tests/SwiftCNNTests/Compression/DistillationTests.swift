@@ -49,7 +49,8 @@ import Testing
   ) throws -> Double {
     let learner = try student.distilled(from: teacher, options: options)
     try compile(learner)
-    return try learner.trainOnBatch(data.x, data.y, sampleWeight: weights.map { try Tensor($0, shape: [$0.count]) }).loss
+    return try learner.trainOnBatch(data.x, data.y, sampleWeight: weights.map { try Tensor($0, shape: [$0.count]) })
+      .loss
   }
 
   // MARK: What the losses are, by the formulas of their papers in double precision
@@ -201,7 +202,10 @@ import Testing
 
   static let mixes: [(name: String, end: End, options: DistillationOptions)] = [
     ("soft", .logits, DistillationOptions()),
-    ("soft, behind a softmax", .softmax, DistillationOptions(losses: [.softTargets(temperature: 2)], studentWeight: 0.3)),
+    (
+      "soft, behind a softmax", .softmax,
+      DistillationOptions(losses: [.softTargets(temperature: 2)], studentWeight: 0.3)
+    ),
     ("decoupled", .logits, DistillationOptions(losses: [.decoupled()], studentWeight: 0)),
     ("hint, projected", .logits, DistillationOptions(losses: [.hint(student: "block2", teacher: "block2")])),
     ("hint of features", .logits, DistillationOptions(losses: [.hint(student: "pool", teacher: "pool")])),
@@ -246,7 +250,8 @@ import Testing
       let step = 1e-2 / size.squareRoot()
       let difference = try (4 * slope(step / 2) - slope(step)) / 3
       try learner.set(parameter.name, start)
-      #expect(abs(difference - Double(size)) < 3e-3 * Double(size), "\(mix.name), \(parameter.name): \(difference) \(size)")
+      #expect(
+        abs(difference - Double(size)) < 3e-3 * Double(size), "\(mix.name), \(parameter.name): \(difference) \(size)")
       checked += 1
     }
     #expect(checked >= 3)
@@ -283,7 +288,8 @@ import Testing
   }
 
   @Test func weightsOfSamplesCountForAll() throws {
-    let data = try Self.data(4), options = DistillationOptions(losses: [.softTargets(), .decoupled()], studentWeight: 0.5)
+    let data = try Self.data(4),
+      options = DistillationOptions(losses: [.softTargets(), .decoupled()], studentWeight: 0.5)
     let student = try Self.network(4, seed: 1), teacher = try Self.network(6, seed: 2)
     let ones = try Self.loss(student.copy(), teacher, options, data, weights: [1, 1, 1, 1])
     let threes = try Self.loss(student.copy(), teacher, options, data, weights: [3, 3, 3, 3])
