@@ -570,7 +570,7 @@ static void test_distilled(void) {
                   &learner));
   FAILS(SCNN_INVALID_STATE, scnn_measured_teacher(learner, &other));
   FAILS(SCNN_INVALID_STATE, scnn_compare_with_teacher(learner, results, of_teacher, 2));
-  OK(scnn_compile(learner, "{\"metrics\": [\"accuracy\"], \"optimizer\": {\"name\": \"sgd\", \"learning_rate\": 0.05}}"));
+  OK(scnn_compile(learner, "{\"metrics\": [\"accuracy\"], \"optimizer\": {\"name\": \"sgd\", \"learning_rate\": 1e-3}}"));
   OK(scnn_train_on_batch(learner, &x, &y, NULL, first, 2));
   for (int i = 0; i < 10; i++) OK(scnn_train_on_batch(learner, &x, &y, NULL, results, 2));
   CHECK(results[0] < first[0]);

@@ -36,9 +36,9 @@ class DistillationLoss(WithOptions, section="distillation_losses"):
 
 
 class SoftTargets(DistillationLoss, kind="soft_targets"):
-    """``T² KL(teacher || student)`` of the probabilities at a temperature ``T`` (Hinton et al., Distilling the knowledge
-    in a neural network, 2015, section 2). Of networks that end in a sigmoid, or learn by a binary loss, the mean over the
-    yes or no predictions."""
+    """``T² KL(teacher || student)`` of the probabilities at a temperature ``T`` (Hinton et al., Distilling the
+    knowledge in a neural network, 2015, section 2). Of networks that end in a sigmoid, or learn by a binary loss, the
+    mean over the yes or no predictions."""
 
     temperature: float = core()
     _: KW_ONLY
@@ -58,8 +58,8 @@ class Decoupled(DistillationLoss, kind="decoupled"):
 
 class Hint(DistillationLoss, kind="hint"):
     """The mean of squared differences between the results of two layers (Romero et al., FitNets, 2015, section 2.2).
-    Where they have other channels, a convolution of 1x1, or a dense layer, comes between, which is learned too and is no
-    part of the student. Rows and columns have to be as many."""
+    Where they have other channels, a convolution of 1x1, or a dense layer, comes between, which is learned too and is
+    no part of the student. Rows and columns have to be as many."""
 
     student_layer: str
     teacher_layer: str
@@ -92,12 +92,12 @@ def distill(
     plain model that predicts, is saved and exported without its teacher. The loss is ``student_weight`` times the one
     that ``compile`` is told and, for each of ``losses``, its weight times what the two networks differ by, a mean over
     the batch in which sample weights and class weights count; penalties are added. ``evaluate``, and so ``val_loss``,
-    measures the student's own loss alone. ``fit`` warns, after an epoch, where the teacher is no better than the student
-    on the validation data.
+    measures the student's own loss alone. ``fit`` warns, after an epoch, where the teacher is no better than the
+    student on the validation data.
 
     A softmax or a sigmoid at the end of either network is looked behind; what ends otherwise is taken as logits. The
-    teacher sees each batch as it is trained on, after ``fit``'s flips and crops and before random layers of the student,
-    and predicts with its own normalization and precision. It is not changed.
+    teacher sees each batch as it is trained on, after ``fit``'s flips and crops and before random layers of the
+    student, and predicts with its own normalization and precision. It is not changed.
 
     A checkpoint that such a model has saved is gone on with by the same call: ``distill(load_model(path), teacher,
     losses).fit(..., resume=True)``.
