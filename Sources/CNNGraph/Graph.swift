@@ -320,9 +320,11 @@ public struct Graph: Sendable {
     for index in parameters.indices { parameters[index].regularizer = choose(parameters[index]) }
   }
 
-  /// Gives the parameters the masks that `choose` says; nil for none.
+  /// Gives the parameters the masks that `choose` says; nil for none, and one for another number of elements counts as that.
   public mutating func setMasks(_ choose: (Parameter) -> SparsityMask?) {
-    for index in parameters.indices { parameters[index].mask = choose(parameters[index]) }
+    for index in parameters.indices {
+      parameters[index].mask = parameters[index].fitting(choose(parameters[index]))
+    }
   }
 
   /// Marks the parameters for which `choose` says so as trainable, the others as frozen.

@@ -52,9 +52,13 @@ public struct Parameter: Sendable, Equatable {
     (self.shape, self.element) = (shape, element)
     self.role = role
     self.initializer = initializer
-    (self.regularizer, self.mask) = (regularizer, mask)
+    self.regularizer = regularizer
     isTrainable = role.isLearned && element == .float32
+    self.mask = fitting(mask)
   }
+
+  /// A mask, unless it is that of another size: then none.
+  func fitting(_ mask: SparsityMask?) -> SparsityMask? { mask?.count == shape.reduce(1, &*) ? mask : nil }
 
   /// The same parameter, trained or frozen; a statistic, and what is not float32, is never trained.
   public func trainable(_ isTrainable: Bool) -> Parameter {

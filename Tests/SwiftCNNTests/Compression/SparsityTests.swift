@@ -265,6 +265,10 @@ import Testing
     #expect(try self.mask(other, "project") == mask && other.bits() == sparse.bits())
     try sparse.setSparsity(SparsityOptions(sparsity: 0))
     #expect(try self.mask(copy, "project") == mask)
+    // A mask of another size is none.
+    var graph = copy.graph
+    graph.setMasks { _ in SparsityMask(count: 5) { _ in false } }
+    #expect(graph.parameters.allSatisfy { $0.mask == nil })
     // Parameters of a network with masks that are drawn anew have them too.
     let fresh = try Model(copy.graph, name: "fresh", seed: 9)
     #expect(try zeros(fresh, "project") == mask.count - mask.keptCount)
