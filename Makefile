@@ -42,8 +42,8 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
   test-python test-wheel demo install uninstall format lint typecheck test-build environments sanitize \
   sanitize-build sanitize-races sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours \
   asm-check asm-golden code-golden bench bench-training bench-accuracy bench-inference bench-pictures \
-  bench-folders bench-finetuning bench-quantization bench-quantization-aware bench-calibration bench-mixed bench-agreement \
-  bench-before bench-sparse bench-tiles bench-calls bench-costs bench-processes soak fork-soak clean docs
+  bench-folders bench-finetuning bench-quantization bench-quantization-aware bench-calibration bench-mixed \
+  bench-distillation bench-agreement bench-before bench-sparse bench-tiles bench-calls bench-costs bench-processes soak fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
@@ -404,7 +404,7 @@ code-golden: deps ## Makes Tests/SwiftCNNTests/generated_code.txt again, for a c
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-sparse bench-tiles bench-calibration bench-quantization bench-quantization-aware bench-mixed bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-sparse bench-tiles bench-calibration bench-quantization bench-quantization-aware bench-mixed bench-distillation bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Ten thousand predictions: memory stays flat, bits the same; then 400 runs with too little memory
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -457,6 +457,10 @@ bench-quantization-aware: python build/fma_peak ## Measures the steps of trainin
 
 bench-mixed: python ## Measures what training in mixed bfloat16 costs in accuracy
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/mixed_precision.py $(BENCH)
+
+# Keras is among the peers, on PyTorch. More by BENCH, as BENCH='--seeds 1'; the teacher is trained the first time.
+bench-distillation: python build/peers-venv/ready ## Measures what a teacher is worth, beside Keras's Distiller, and what it costs
+	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/distillation.py --keras build/peers-venv/bin/python $(BENCH)
 
 bench-agreement: python build/photos/ready build/peers-venv/inference ## Measures how often bfloat16 and int8, by peers' quantisers too, see in photos what float32 sees
 	PYTHONPATH=bindings/python build/peers-venv/bin/python -W ignore Tests/Benchmarks/agreement.py $(BENCH)
