@@ -392,6 +392,8 @@ scnn_status scnn_quantization_aware(scnn_model *model, const scnn_tensor *calibr
  *         "student_layer", "teacher_layer"
  *     each with "weight": 1, a factor of 0 or more; one at least is above 0
  *   "student_weight": 1   0 or more
+ *   "cache": false        whether the teacher is asked of each sample once: in a run of scnn_fit_begin with its data and without
+ *                         flips and crops, what it says is kept in memory as long as the run; losses are the same bits
  *   "seed": 0             of the weights of convolutions between layers
  * A softmax or a sigmoid at the end of either network is looked behind; what ends otherwise is taken as logits. The teacher
  * may be any model with one output that takes samples of the same shapes and gives as many classes, also one imported or

@@ -191,6 +191,20 @@ def test_what_does_not_fit_is_named():
         learner.fit(X, Y)
 
 
+def test_a_teacher_that_is_asked_once_says_the_same():
+    def trained(cache):
+        learner = swiftcnn.distill(network(3, 1), network(5, 2), [SoftTargets(2), Hint("pool", "pool")], cache=cache)
+        learner.compile(swiftcnn.optimizers.SGD(0.05), "sparse_categorical_crossentropy", seed=2)
+        return learner.fit(X, Y, epochs=3, batch_size=7, verbose=0).history["loss"], learner.get_weights()
+
+    (losses, weights), (others, other_weights) = trained(False), trained(True)
+    assert losses == others
+    for a, b in zip(weights, other_weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(TypeError, match="cache"):
+        swiftcnn.distill(network(3, 1), network(5, 2), cache="memory")
+
+
 def test_batches_teach_as_arrays_do():
     def trained(data):
         learner = swiftcnn.distill(network(3, 1), network(5, 2))

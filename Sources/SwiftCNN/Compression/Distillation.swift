@@ -41,23 +41,92 @@ final class Distillation: @unchecked Sendable {
     return DistillationLoss(own, studentWeight: options.studentWeight, comparisons, teacherResults: given)
   }
 
+  /// The samples of a run over arrays that a batch has, which the teacher may have seen before.
+  struct Drawn {
+    /// Their places in the data; nil where each is another each time, being changed at random.
+    let places: UnsafeBufferPointer<Int32>?
+    /// How many the data has.
+    let sampleCount: Int
+    /// The number of samples of a full batch.
+    let batchSize: Int
+    /// Where the run keeps what the teacher has said.
+    let store: Store
+  }
+
+  /// What a run keeps; empty until the first batch.
+  final class Store {
+    var cache: TeacherCache?
+  }
+
   /// What the teacher says of a batch, in the order of `results`; it stays until the next call. The caller has both models.
-  func teacherResults(_ x: Samples) throws(CNNError) -> [UnsafeRawPointer] {
+  ///
+  /// Of a run over arrays all passes are of one size, that of a full batch at most, so that what is said of a sample is the
+  /// same bits in whichever batch it is.
+  func teacherResults(_ x: Samples, _ drawn: Drawn? = nil) throws(CNNError) -> [UnsafeRawPointer] {
     do throws(CNNError) {
+      var sizes: [Int] = []
+      for name in results {
+        let shape = try teacher.lockedResultShape(of: name, forSamples: x.arrays.map(\.sampleShape))
+        sizes.append(try Checked.product(shape, "the teacher's results"))
+      }
+      var destinations: [UnsafeMutableBufferPointer<Float>] = []
+      for (index, size) in sizes.enumerated() {
+        destinations.append(try room(index, count: Checked.product([x.count, size], "the teacher's results")))
+      }
+      let found = room.prefix(results.count).map { UnsafeRawPointer($0.base) }
+      let places = options.caches ? drawn?.places : nil
+      if let drawn, let places {
+        if drawn.store.cache == nil {
+          drawn.store.cache = try TeacherCache(samples: drawn.sampleCount, sizes: sizes)
+        }
+        if drawn.store.cache?.read(places, into: destinations) == true { return found }
+      }
       let served = try teacher.served(x)
       defer { withExtendedLifetime(served) {} }
-      var destinations: [UnsafeMutableBufferPointer<Float>] = []
-      for (index, name) in results.enumerated() {
-        let shape = try teacher.lockedOutputShape(for: served, output: name)
-        let count = try Checked.product(shape, "the teacher's results")
-        if index >= room.count || room[index].byteCount < count * 4 {
-          let new = try Memory(count: count, of: .float32, for: "the teacher's results")
-          if index < room.count { room[index] = new } else { room.append(new) }
-        }
-        destinations.append(UnsafeMutableBufferPointer(rebasing: room[index].floats[..<count]))
-      }
-      try teacher.lockedPredict(served, batchSize: served.count, outputs: results, into: destinations)
-      return room.prefix(results.count).map { UnsafeRawPointer($0.base) }
+      try predict(served, sizes, passSize: drawn?.batchSize ?? x.count, into: destinations)
+      if let places { drawn?.store.cache?.write(places, from: destinations) }
+      return found
     } catch { throw error.prefixed("the teacher '\(teacher.name)'") }
+  }
+
+  /// Room for `count` numbers at this place.
+  private func room(_ index: Int, count: Int) throws(CNNError) -> UnsafeMutableBufferPointer<Float> {
+    if index >= room.count || room[index].byteCount < count * 4 {
+      let new = try Memory(count: count, of: .float32, for: "the teacher's results")
+      if index < room.count { room[index] = new } else { room.append(new) }
+    }
+    return UnsafeMutableBufferPointer(rebasing: room[index].floats[..<count])
+  }
+
+  /// Predicts in passes of one size; the last is filled up.
+  private func predict(
+    _ x: Samples, _ sizes: [Int], passSize: Int, into destinations: [UnsafeMutableBufferPointer<Float>]
+  ) throws(CNNError) {
+    let size = try min(passSize, teacher.imagesPerPass(x, threads: Threads.count))
+    let whole = x.count / size * size
+    func parts(_ range: Range<Int>) -> [UnsafeMutableBufferPointer<Float>] {
+      zip(destinations, sizes).map {
+        UnsafeMutableBufferPointer(rebasing: $0[range.lowerBound * $1..<range.upperBound * $1])
+      }
+    }
+    if whole > 0 {
+      try teacher.lockedPredict(x[0..<whole], batchSize: size, outputs: results, into: parts(0..<whole))
+    }
+    guard whole < x.count else { return }
+    let left = x.count - whole
+    var filled: [TensorView] = [], inputs: [Memory] = []
+    for array in x[whole..<x.count].arrays {
+      let memory = try Memory(byteCount: Checked.product([size, array.sampleByteCount], "batch"), for: "batch")
+      memory.base.copyMemory(from: array.base, byteCount: left * array.sampleByteCount)
+      inputs.append(memory)
+      filled.append(TensorView(array.element, shape: [size] + array.sampleShape, base: memory.base))
+    }
+    defer { withExtendedLifetime(inputs) {} }
+    var outputs: [Memory] = []
+    for count in sizes { outputs.append(try Memory(count: size * count, of: .float32, for: "the teacher's results")) }
+    try teacher.lockedPredict(Samples(arrays: filled), batchSize: size, outputs: results, into: outputs.map(\.floats))
+    for (part, output) in zip(parts(whole..<x.count), outputs) {
+      _ = part.update(fromContentsOf: output.floats[..<part.count])
+    }
   }
 }

@@ -8,12 +8,22 @@ public struct DistillationOptions: Sendable, Configurable, Equatable {
   /// The factor of the model's own loss, which `compile` is told. With 0 the targets count for metrics alone, and for
   /// `.decoupled`.
   public var studentWeight: Double
+  /// Whether the teacher is asked of each sample once in a run over arrays, whose flips and crops then change nothing between
+  /// epochs: what it says is kept in memory as long as the run. The losses are the same bits.
+  public var caches: Bool
   /// What the weights of projections are drawn from.
   public var seed: UInt64
 
   /// Options; those that are not given have their defaults.
-  public init(losses: [DistillationTerm] = [.softTargets()], studentWeight: Double = 1, seed: UInt64 = 0) {
-    (self.losses, self.studentWeight, self.seed) = (losses, studentWeight, seed)
+  public init(
+    losses: [DistillationTerm] = [.softTargets()], studentWeight: Double = 1, caches: Bool = false, seed: UInt64 = 0
+  ) {
+    (self.losses, self.studentWeight, self.caches, self.seed) = (losses, studentWeight, caches, seed)
+  }
+
+  /// Whether the same is learned, from the teacher's own words or kept ones.
+  public static func == (a: Self, b: Self) -> Bool {
+    a.losses == b.losses && a.studentWeight == b.studentWeight && a.seed == b.seed
   }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_distill`.
@@ -26,6 +36,8 @@ public struct DistillationOptions: Sendable, Configurable, Equatable {
     try options.named("losses", &losses, "What is learned of the teacher.")
     try options.number(
       "student_weight", &studentWeight, in: .atLeast(0), "The factor of the student's own loss, which compile is told.")
+    try options.flag(
+      "cache", &caches, "Whether the teacher is asked of each sample once, in a run without flips and crops.")
     try options.seed(&seed, "Of the weights of projections.")
     guard options.purpose != .describing else { return }
     guard losses.contains(where: { $0.weight > 0 }) else {

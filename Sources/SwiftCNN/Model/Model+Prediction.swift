@@ -108,8 +108,12 @@ extension Model {
   /// How many of the samples are computed at once.
   func imagesPerPass(_ x: Samples) throws(CNNError) -> Int {
     let threads = Threads.count
-    if x.count <= threads { return threads }
-    return try plans.imagesPerPass(x.arrays.map(\.sampleShape), threads: threads) { () throws(CNNError) in
+    return x.count <= threads ? threads : try imagesPerPass(x, threads: threads)
+  }
+
+  /// How many samples like these are computed at once of as many as there may be.
+  func imagesPerPass(_ x: Samples, threads: Int) throws(CNNError) -> Int {
+    try plans.imagesPerPass(x.arrays.map(\.sampleShape), threads: threads) { () throws(CNNError) in
       try Compiler.imagesPerPass(networkForOne(of: x.arrays.map(\.sampleShape)), threads: threads)
     }
   }

@@ -173,7 +173,8 @@ public final class TrainingRun {
       let drawn = try draw()
       let rate = state.nextRate
       try model.lockedTrainOnBatch(
-        drawn.x, drawn.y, drawn.weights, state, into: state.measures, statisticsStand: statisticsStand)
+        drawn.x, drawn.y, drawn.weights, state, into: state.measures, statisticsStand: statisticsStand,
+        drawn: drawn.drawn)
       batch += 1
       (state.epoch, state.batch) = (epoch, batch)
       var progress = Progress(

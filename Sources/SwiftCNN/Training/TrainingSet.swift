@@ -12,6 +12,8 @@ final class TrainingSet {
     let x: Samples
     let y: TensorView
     let weights: TensorView?
+    /// Which samples of the data these are; nil where the data comes batch by batch.
+    let drawn: Distillation.Drawn?
   }
 
   let x: Samples
@@ -25,6 +27,9 @@ final class TrainingSet {
   private let xBatches: [Memory]
   private let yBatch: Memory
   private let weightBatch: Memory?
+  /// What a teacher has said of the samples.
+  private let taught = Distillation.Store()
+  private let comesWhole: Bool
 
   /// Takes data for `model`, whose caller has it alone.
   /// - Parameter batchSize: how many samples a batch has; nil: all of them, in their order.
@@ -52,6 +57,7 @@ final class TrainingSet {
     }
     let room = min(batchSize ?? x.count, x.count)
     self.batchSize = batchSize ?? x.count
+    comesWhole = batchSize != nil
     order = try Memory(count: x.count, of: .int32, for: "order of the samples")
     let gathersSamples = options.shuffles || options.cropPadding > 0 || options.flipsHorizontally
     var xBatches: [Memory] = []
@@ -83,9 +89,14 @@ final class TrainingSet {
         arrays: zip(x.arrays, xBatches).map { array, batch in
           TensorView(array.element, shape: [count] + array.sampleShape, base: batch.base)
         })
+    let isChanged = options.cropPadding > 0 || options.flipsHorizontally
+    let drawn = Distillation.Drawn(
+      places: isChanged ? nil : UnsafeBufferPointer(start: chosen, count: count), sampleCount: x.count,
+      batchSize: min(batchSize, x.count), store: taught)
     return Batch(
       x: samples, y: TensorView(y.element, shape: [count] + y.sampleShape, base: yBatch.base),
-      weights: weightBatch.map { TensorView(.float32, shape: [count], base: $0.base) })
+      weights: weightBatch.map { TensorView(.float32, shape: [count], base: $0.base) },
+      drawn: comesWhole ? drawn : nil)
   }
 
   /// The order of the samples in this epoch.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._checks import integer, number
+from ._checks import boolean, integer, number
 from ._config import chosen, told
 from ._described import WithOptions, core
 from ._warnings import pass_on
@@ -84,6 +84,7 @@ def distill(
     losses: str | DistillationLoss | Sequence[str | DistillationLoss] = "soft_targets",
     *,
     student_weight: float = 1.0,
+    cache: bool = False,
     seed: int = 0,
 ) -> Model:
     """A model that trains ``student`` by what ``teacher`` says of the same images (Hinton et al. 2015).
@@ -109,6 +110,8 @@ def distill(
         losses: what is learned of the teacher: ``"soft_targets"``, ``"decoupled"``, an object of
             ``swiftcnn.distillation``, or a list of such.
         student_weight: the factor of the student's own loss.
+        cache: whether the teacher is asked of each image once: in a ``fit`` of arrays without flips and crops, what it
+            says is kept in memory as long as that lasts. Losses are the same bits.
         seed: of the weights of convolutions between layers.
 
     Raises:
@@ -126,6 +129,7 @@ def distill(
     options = {
         "losses": [loss.settings for loss in kinds],
         "student_weight": number(student_weight, "student_weight"),
+        "cache": boolean(cache, "cache"),
         "seed": integer(seed, "seed", minimum=-(2**63)),
     }
     learner = Model._of(student._handle.distill(teacher._handle, told(options)))
