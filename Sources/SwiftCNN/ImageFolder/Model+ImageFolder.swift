@@ -9,7 +9,8 @@ extension Model {
   ///     try model.fit(ImageFolder("train", options: options), validation: ImageFolder("val"), epochs: 5)
   ///
   /// A model without class names takes those of the folder, where it has as many classes; of one with names the folders
-  /// are looked up among these. Validation is as `evaluate(_:usingAverage:)`.
+  /// are looked up among these. Validation is as `evaluate(_:usingAverage:)`; of a model that learns of a teacher, `takeWarning()`
+  /// tells where that is no better there.
   /// - Parameters:
   ///   - given: what is trained on.
   ///   - validation: what is evaluated after each epoch; its classes are among those of `folder`.
@@ -40,6 +41,8 @@ extension Model {
       options: FitOptions(
         epochs: epochs, initialEpoch: initialEpoch, resumes: resumes, batchesPerEpoch: folder.batchCount))
     var history: [TrainingResults] = []
+    // What the teacher of a model that learns of one gives on the validation data.
+    var taught: [Double] = []
     while !run.progress.finished {
       let start = run.progress
       let batches = try folder.batches(epoch: start.epoch)
@@ -55,7 +58,16 @@ extension Model {
         if try !onStep(progress) { return history + [results] }
       }
       run.endEpoch()
-      if let validation { results = results.validated(try evaluate(arranged: validation, usingAverage: false)) }
+      if let validation {
+        let measured = try evaluate(arranged: validation, usingAverage: false)
+        results = results.validated(measured)
+        if distillation != nil {
+          if taught.isEmpty {
+            taught = try measuredTeacher().evaluate(arranged: validation, usingAverage: false).values
+          }
+          try compare(measured.values, withTeacher: taught)
+        }
+      }
       history.append(results)
     }
     return history

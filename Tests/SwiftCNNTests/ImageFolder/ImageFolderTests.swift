@@ -131,6 +131,13 @@ extension ImageFolderBatches {
     }
     #expect(try fitted.evaluate(folder) == byHand.evaluate(folder))
     #expect(fitted.classNames == ["a", "b", "c"] && byHand.classNames == nil)
+    // A teacher that is no better there is told of, once.
+    let teacher = try byHand.copy(), learner = try byHand.distilled(from: teacher)
+    try teacher.setValue(Tensor([1e4, 0, 0] as [Float], shape: [3]), of: "fc.bias")
+    try learner.compile(TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd(learningRate: 1e-6)))
+    try learner.fit(folder, validation: folder, epochs: 2)
+    #expect(try learner.takeWarning()?.contains("no better than the student on the validation data: loss") == true)
+    #expect(try learner.takeWarning() == nil)
     // A checkpoint after the second epoch goes on with the third.
     let half = try model(), path = "\(folders.path)/half.safetensors"
     try half.fit(folder, epochs: 2)
