@@ -133,10 +133,10 @@ typedef struct scnn_tensor {
  *       "schedules" of scnn_compile; "initializers" of scnn_initial_values; "distillation_losses", "losses" of scnn_distill:
  *       objects by name of {"doc": text, "options": options}
  *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "model_file", "weights_file",
- *       "preprocessing", "image_folder", "quantization", "quantization_aware", "sparsity", "distillation", "drawing",
+ *       "preprocessing", "image_folder", "quantization", "quantization_aware", "pruning", "sparsity", "distillation", "drawing",
  *       "profile": options of scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_save_as,
  *       scnn_model_save_weights_as, scnn_model_set_preprocessing, scnn_image_folder_open, scnn_quantize,
- *       scnn_quantization_aware, scnn_sparsify, scnn_distill, scnn_model_draw and scnn_model_profile_synthetic
+ *       scnn_quantization_aware, scnn_prune, scnn_sparsify, scnn_distill, scnn_model_draw and scnn_model_profile_synthetic
  *   "picture_operations": names
  * where options are an object by key of
  *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "choice or integer",
@@ -485,6 +485,41 @@ scnn_status scnn_model_set_sparsity(scnn_model *model, const char *options);
  * its mask leaves out, null where it has none, "left_alone": null, or why it stays as it is where nothing is said}. */
 scnn_status scnn_model_sparsity_report(scnn_model *model, const char *format, char *buffer, size_t capacity,
                                        size_t *length);
+
+/* Makes a model with fewer channels, and with them all that stands or falls with them: filters, biases, normalisations and
+ * what later layers make of them; `model` stays as it is. Where that is compiled the new one is too, with what the optimizer
+ * remembers of the channels that are left. Channels that the network reads or gives stay. Options, one of the first four:
+ *   "ratio"               the share of the channels that leaves, from 0 to below 1; no layer gets below its least width
+ *   "macs"                what is left of the multiplications with additions of convolutions and dense layers: up to 1, a
+ *                         share; above, their number for an image
+ *   "params"              the same of the learned parameters
+ *   "latency_ms"          the milliseconds of a prediction of one image on this machine, with the threads that are set: what
+ *                         is worth most for its time stays (a knapsack, Shen et al. 2022), and the result is measured
+ *   "criterion": "l2"     by what channels are told that matter less: "l1" (Li et al. 2017), "l2" (Fang et al. 2023),
+ *                         "bn_scale" (Liu et al. 2017), "taylor" (Molchanov et al. 2019), "random"
+ *   "scope": "global"     channels are compared in the whole network, scores divided by the mean of their group; or "layer":
+ *                         each group loses the same share
+ *   "round_to": "fast"    widths at which layers take less time on this machine; or a number of which widths are multiples
+ *   "skip": []            layers that keep all their channels; * stands for anything
+ *   "min_channels": 8, "min_share": 0.1  no layer gets fewer channels, or keeps a smaller share of them
+ *   "seed": 0             for "random"
+ * `x`, `y`: for "taylor" samples and their targets, as scnn_train_on_batch takes them, of a model that is compiled; else NULL.
+ * SCNN_INVALID_ARGUMENT for a target that cannot be reached, with the nearest that can; SCNN_INVALID_STATE for a model that is
+ * quantised, or made to be trained for that; SCNN_UNKNOWN_NAME for a layer to skip that there is not. */
+scnn_status scnn_prune(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y, const char *options,
+                       scnn_model **pruned);
+
+/* The same of the model itself, which may be in the midst of a training run: that goes on. Where it fails the model is as it
+ * was. Models that share its parameters keep all of theirs. */
+scnn_status scnn_model_prune(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y, const char *options);
+
+/* What the last pruning of a model, or of the one that it was cloned from, has made of it; SCNN_INVALID_STATE where there was
+ * none. `format`: "text" (a table) or "json", an object of
+ *   "model": its name, "groups": a list of {"layers": those that make the same channels, "before" and "after": how many,
+ *       "reason": why all are left, "" where some are gone, or could be}
+ *   "macs", "params": [before, after]; "latency_ms": [before, after], as measured, and "predicted_latency_ms", where a
+ *       latency was the target */
+scnn_status scnn_model_pruning_report(scnn_model *model, const char *format, char *buffer, size_t capacity, size_t *length);
 
 /* A model of a network that scnn_model_graph gave as "json"; its parameters are drawn anew. Options: as of
  * scnn_graph_model. */

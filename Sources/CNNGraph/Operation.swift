@@ -26,6 +26,16 @@ public protocol Operation: Sendable {
   /// Emits the gradient of the operands, given that of the results: one entry per operand, nil where no gradient
   /// flows. Called only for nodes on a path from a differentiated value to the loss.
   func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?]
+
+  /// Says which channels of operands and results stand or fall together.
+  func couple(_ channels: inout CouplingContext) throws(CNNError)
+
+  /// The axis of the weight, operand 1, along which lie the channels that the operation makes; nil where it makes none.
+  var filterAxis: Int? { get }
+
+  /// The operation for what is left of its operands when channels have been removed.
+  /// - Parameter operands: their types then.
+  func keeping(_ kept: KeptChannels, _ operands: [TensorType]) throws(CNNError) -> any Operation
 }
 
 /// An operation on tensors as they lie in memory, of any layout and element type: its own rule looks at both. Others are
@@ -56,6 +66,21 @@ extension Operation {
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     throw CNNError(.invalidArgument, "operation '\(Self.name)' has no gradient")
   }
+
+  /// Nothing can be removed from what an operation without a rule reads, or makes.
+  public func couple(_ channels: inout CouplingContext) throws(CNNError) {
+    for operand in 0..<channels.operandCount {
+      for axis in channels.shape(operand).indices {
+        channels.hold(operand, axis: axis, because: "has no rule for channels")
+      }
+    }
+  }
+
+  /// None.
+  public var filterAxis: Int? { nil }
+
+  /// The same: its constants say nothing of channels.
+  public func keeping(_ kept: KeptChannels, _ operands: [TensorType]) throws(CNNError) -> any Operation { self }
 
   /// No constants.
   public var attributes: Attributes { Attributes() }

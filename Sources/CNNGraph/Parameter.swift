@@ -60,6 +60,19 @@ public struct Parameter: Sendable, Equatable {
   /// A mask, unless it is that of another size: then none.
   func fitting(_ mask: SparsityMask?) -> SparsityMask? { mask?.count == shape.reduce(1, &*) ? mask : nil }
 
+  /// A part of the parameter, and of its mask.
+  func part(_ slice: ParameterSlice) -> Parameter {
+    let mask = mask.map { mask in
+      let positions = slice.positions
+      return SparsityMask(count: positions.count) { mask[positions[$0]] }
+    }
+    var result = Parameter(
+      name: name, shape: slice.shape, element: element, role: role, initializer: initializer, regularizer: regularizer,
+      mask: mask)
+    result.isTrainable = isTrainable
+    return result
+  }
+
   /// The same parameter, trained or frozen; a statistic, and what is not float32, is never trained.
   public func trainable(_ isTrainable: Bool) -> Parameter {
     var result = self

@@ -168,3 +168,51 @@ public func scnn_model_sparsity_report(
     try write(model.sparsityReport().formatted(format), to: buffer, capacity, length)
   }
 }
+
+@_cdecl("scnn_prune") @implementation
+public func scnn_prune(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
+  _ options: UnsafePointer<CChar>!, _ pruned: UnsafeMutablePointer<OpaquePointer?>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let original = try model(handle), settings = try PruningOptions(json: SwiftCNNABI.options(options, "options"))
+    let data = try labelled(x, y)
+    try give(pruned, "pruned") { () throws(CNNError) in
+      guard let data else { return try original.pruned(settings) }
+      return try original.pruned(settings, on: data.x, data.y)
+    }
+  }
+}
+
+@_cdecl("scnn_model_prune") @implementation
+public func scnn_model_prune(
+  _ handle: OpaquePointer!, _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!,
+  _ options: UnsafePointer<CChar>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle), settings = try PruningOptions(json: SwiftCNNABI.options(options, "options"))
+    guard let data = try labelled(x, y) else { return try model.prune(settings) }
+    try model.prune(settings, on: data.x, data.y)
+  }
+}
+
+/// Samples and their targets; nil where both are NULL.
+private func labelled(
+  _ x: UnsafePointer<scnn_tensor>!, _ y: UnsafePointer<scnn_tensor>!
+) throws(CNNError) -> (x: [TensorView], y: TensorView)? {
+  x == nil && y == nil ? nil : (try inputs(x, "x"), try view(y, "y"))
+}
+
+@_cdecl("scnn_model_pruning_report") @implementation
+public func scnn_model_pruning_report(
+  _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
+  _ length: UnsafeMutablePointer<Int>!
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let model = try model(handle), format = try text(format, "format")
+    guard let report = model.pruningReport else {
+      throw CNNError(.invalidState, "'\(model.name)' was not pruned; there is no report")
+    }
+    try write(report.formatted(format), to: buffer, capacity, length)
+  }
+}

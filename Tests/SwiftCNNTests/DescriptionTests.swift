@@ -15,6 +15,7 @@ import Testing
     ("quantization", { _ = try QuantizationOptions(json: $0) }),
     ("quantization_aware", { _ = try QuantizationAwareOptions(json: $0) }),
     ("sparsity", { _ = try SparsityOptions(json: $0) }),
+    ("pruning", { _ = try PruningOptions(json: $0) }),
     ("distillation", { _ = try DistillationOptions(json: $0) }), ("profile", { _ = try ProfileOptions(json: $0) }),
   ]
 

@@ -62,6 +62,8 @@ public struct Activation: Operation {
     }
     try function.check(constants)
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
 }
 
 /// The gradient of an activation function. Operands: `x` (or what has the same derivative there) and `dy`; result: `dx`.

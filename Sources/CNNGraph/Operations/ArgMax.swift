@@ -42,4 +42,8 @@ public struct ArgMax: Operation {
   }
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] { [nil] }
+
+  public func couple(_ channels: inout CouplingContext) throws(CNNError) {
+    channels.pass(except: [try resolve(axis, rank: channels.shape(0).count)], because: "numbers them")
+  }
 }

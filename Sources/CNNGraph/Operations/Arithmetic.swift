@@ -56,6 +56,8 @@ extension ElementwisePair {
     try require(operands, count: 2...2)
     return [try broadcastType(operands)]
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.passElementwise() }
 }
 
 /// The sum, element by element. Operands: equal shapes, or such that sizes of 1 and missing axes in front, as those of a

@@ -63,6 +63,13 @@ public struct BatchNormalization: Operation {
       [context.operand(0), context.upstream, context.operand(1), context.operand(3), context.operand(4)])
     return [gradients[0], gradients[1], gradients[2], nil, nil]
   }
+
+  /// Each channel is normalised by itself.
+  public func couple(_ channels: inout CouplingContext) {
+    let last = channels.shape(0).count - 1, normalized = channels.channels(0, axis: last)
+    for operand in 1..<channels.operandCount { channels.unite(normalized, channels.channels(operand, axis: 0)) }
+    channels.pass()
+  }
 }
 
 /// The gradient of batch normalisation with running statistics, which are constants here.

@@ -42,6 +42,20 @@ public struct Concatenate: Operation {
     }
     return result
   }
+
+  public func couple(_ channels: inout CouplingContext) throws(CNNError) {
+    let rank = channels.shape(0).count, joined = try resolve(axis, rank: rank)
+    for axis in 0..<rank where (0..<channels.operandCount).contains(where: { channels.hasChannels($0, axis: axis) }) {
+      var parts: [[Int]] = []
+      for operand in 0..<channels.operandCount { parts.append(channels.channels(operand, axis: axis)) }
+      if axis == joined {
+        channels.setChannels(parts.flatMap { $0 }, axis: axis)
+      } else {
+        for part in parts.dropFirst() { channels.unite(parts[0], part) }
+        channels.setChannels(parts[0], axis: axis)
+      }
+    }
+  }
 }
 
 /// A part of a tensor along one axis; the gradient of `Concatenate`.
@@ -93,6 +107,20 @@ public struct Slice: Operation {
       }
     }
     return [try context.emitAll(Concatenate(axis: axis), parts)[0]]
+  }
+
+  public func couple(_ channels: inout CouplingContext) throws(CNNError) {
+    let sliced = try resolve(axis, rank: channels.shape(0).count)
+    for axis in channels.shape(0).indices where channels.hasChannels(0, axis: axis) {
+      let all = channels.channels(0, axis: axis)
+      channels.setChannels(axis == sliced ? Array(all[start..<start + length]) : all, axis: axis)
+    }
+  }
+
+  public func keeping(_ kept: KeptChannels, _ operands: [TensorType]) throws(CNNError) -> any Operation {
+    guard let indices = kept.operand(0, axis: try resolve(axis, rank: operands[0].rank)) else { return self }
+    let before = indices.count { $0 < start }
+    return Slice(axis: axis, start: before, length: indices.count { $0 < start + length } - before)
   }
 }
 

@@ -105,6 +105,32 @@ public struct Convolution2D: Operation {
     }
     return result
   }
+
+  public var filterAxis: Int? { filterLayout == .oihw ? 0 : 3 }
+
+  /// Each output channel is made by a filter. With groups, the same filters of each and the same of the channels that each
+  /// reads belong together, so that groups stay alike; where a group reads one channel, as in a depthwise convolution, the
+  /// group leaves with it.
+  public func couple(_ channels: inout CouplingContext) {
+    let inputs = filterLayout == .oihw ? 1 : 2
+    let made = channels.produce(), read = channels.channels(0, axis: 3)
+    if groups > 1, channels.shape(1)[inputs] == 1 {
+      let multiplier = made.count / groups
+      channels.unite(made, made.indices.map { read[$0 / multiplier] })
+    } else {
+      let weight = channels.channels(1, axis: inputs), filters = made.count / groups
+      channels.unite(read, read.indices.map { weight[$0 % weight.count] })
+      channels.unite(made, made.indices.map { made[$0 % filters] })
+    }
+    if channels.operandCount == 3 { channels.unite(made, channels.channels(2, axis: 0)) }
+    channels.setChannels(made, axis: 3)
+  }
+
+  public func keeping(_ kept: KeptChannels, _ operands: [TensorType]) -> any Operation {
+    var result = self
+    result.groups = operands[0].shape[3] / filterLayout.axes(operands[1].shape).input
+    return result
+  }
 }
 
 /// The gradient of a convolution's input. Operands: `dy` `[N, H', W', O]` and the weight; result `[N, H, W, C]`.

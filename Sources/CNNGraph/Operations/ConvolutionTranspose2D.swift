@@ -86,4 +86,16 @@ public struct ConvolutionTranspose2D: Operation {
     if context.needsGradient(0) { result[0] = try context.emit(convolution, upstream, weight) }
     return result
   }
+
+  public var filterAxis: Int? { convolution.filterLayout == .oihw ? 1 : 2 }
+
+  /// As for the convolution that it is the transposed one of; the same channels of each group belong together.
+  public func couple(_ channels: inout CouplingContext) {
+    let groups = convolution.groups
+    let read = channels.channels(0, axis: 3), made = channels.produce(), size = read.count / groups
+    let weight = channels.channels(1, axis: convolution.filterLayout == .oihw ? 0 : 3)
+    channels.unite(read, weight)
+    channels.unite(read, read.indices.map { read[$0 % size] })
+    channels.setChannels((0..<groups).flatMap { _ in made }, axis: 3)
+  }
 }

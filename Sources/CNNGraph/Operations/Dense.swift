@@ -40,6 +40,19 @@ public struct Dense: Operation {
     }
     return result
   }
+
+  public var filterAxis: Int? { 0 }
+
+  /// Each unit is made by a row of the weight.
+  public func couple(_ channels: inout CouplingContext) {
+    let last = channels.shape(0).count - 1, made = channels.produce()
+    channels.unite(channels.channels(0, axis: last), channels.channels(1, axis: 1))
+    if channels.operandCount == 3 { channels.unite(made, channels.channels(2, axis: 0)) }
+    for axis in 0..<last where channels.hasChannels(0, axis: axis) {
+      channels.setChannels(channels.channels(0, axis: axis), axis: axis)
+    }
+    channels.setChannels(made, axis: last)
+  }
 }
 
 /// The gradient of a dense layer's input: `dy · weight`. Operands: `dy` `[..., out]`, weight `[out, in]`.

@@ -39,6 +39,20 @@ public struct Gather: Operation {
     let length = shape[try resolve(axis, rank: shape.count)]
     return [try context.emit(GatherGradient(self, length: length), context.upstream)]
   }
+
+  public func couple(_ channels: inout CouplingContext) throws(CNNError) {
+    let gathered = try resolve(axis, rank: channels.shape(0).count)
+    for axis in channels.shape(0).indices where channels.hasChannels(0, axis: axis) {
+      let all = channels.channels(0, axis: axis)
+      channels.setChannels(axis == gathered ? indices.map { all[$0] } : all, axis: axis)
+    }
+  }
+
+  public func keeping(_ kept: KeptChannels, _ operands: [TensorType]) throws(CNNError) -> any Operation {
+    guard let left = kept.operand(0, axis: try resolve(axis, rank: operands[0].rank)) else { return self }
+    let places = Dictionary(left.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+    return Gather(axis: axis, indices: indices.compactMap { places[$0] })
+  }
 }
 
 /// The gradient of `Gather`: each element is added to where it came from. Operand `dy`; result with `length` elements

@@ -18,6 +18,10 @@ public struct LogSoftmax: Operation {
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     [try context.emit(LogSoftmaxGradient(), context.result(0), context.upstream)]
   }
+
+  public func couple(_ channels: inout CouplingContext) {
+    channels.pass(except: [channels.shape(0).count - 1], because: "divides each by the sum of all")
+  }
 }
 
 /// The gradient of `LogSoftmax`, `dy - exp(y) Σ dy`. Operands: its result `y`, and `dy`; result: `dx`.

@@ -37,6 +37,8 @@ public struct ParametricRelu: Operation {
     }
     return result
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.passElementwise() }
 }
 
 /// The gradient of `ParametricRelu`'s input. Operands: `x`, slope and `dy`; result: `dx`.

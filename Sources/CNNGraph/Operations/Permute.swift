@@ -34,4 +34,10 @@ public struct Permute: Operation {
     let inverse = order.indices.sorted { order[$0] < order[$1] }
     return [try context.emit(Permute(inverse), context.upstream)]
   }
+
+  public func couple(_ channels: inout CouplingContext) {
+    for (axis, old) in order.enumerated() where channels.hasChannels(0, axis: old) {
+      channels.setChannels(channels.channels(0, axis: old), axis: axis)
+    }
+  }
 }

@@ -79,6 +79,8 @@ public struct Pooling2D: Operation {
       : try context.emit(operation, context.upstream)
     return [gradient]
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
 }
 
 /// The gradient of `Pooling2D`. Operands: `dy`, and for a maximum `x` and `y`; result `[N, H, W, C]`.
@@ -149,6 +151,10 @@ public struct GlobalPooling2D: Operation {
       ? try context.emit(operation, context.upstream, x, context.result(0))
       : try context.emit(operation, context.upstream)
     return [gradient]
+  }
+
+  public func couple(_ channels: inout CouplingContext) {
+    channels.setChannels(channels.channels(0, axis: 3), axis: keepsAxes ? 3 : 1)
   }
 }
 

@@ -42,6 +42,8 @@ public struct RandomFlip: RandomOperation {
     // Its own inverse.
     [try context.emit(self, context.upstream)]
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
 }
 
 /// Cuts a window of `height` x `width` out of each image of a batch, at random in training, from the middle in inference.
@@ -94,6 +96,8 @@ public struct RandomCrop: RandomOperation {
     let shape = context.type(of: context.operand(0)).shape
     return [try context.emit(RandomCropGradient(self, inputShape: shape), context.upstream)]
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
 }
 
 /// The gradient of `RandomCrop`: `dy` where the window was, zero around it. Operand `dy`; result `[N, H, W, C]`.

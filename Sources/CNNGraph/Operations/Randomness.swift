@@ -62,6 +62,8 @@ public struct Dropout: RandomMask {
     try check(operands)
     return operands
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
 }
 
 /// Stochastic depth (Huang et al. 2016), also called drop path: in training a residual branch is zero for a whole sample
@@ -79,4 +81,6 @@ public struct StochasticDepth: RandomMask {
     guard operands[0].rank >= 1 else { throw CNNError(.shapeMismatch, "the input is a scalar; expected a batch") }
     return operands
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
 }

@@ -89,4 +89,19 @@ public struct Reduction: Operation {
       return [try context.emit(Multiply(), isLargest, share)]
     }
   }
+
+  /// A sum stays what it is without channels that are zero; a mean and a maximum do not.
+  public func couple(_ channels: inout CouplingContext) throws(CNNError) {
+    var next = 0
+    for (axis, isReduced) in try isReduced(rank: channels.shape(0).count).enumerated() {
+      if channels.hasChannels(0, axis: axis) {
+        if !isReduced {
+          channels.setChannels(channels.channels(0, axis: axis), axis: next)
+        } else if kind != .sum {
+          channels.hold(0, axis: axis, because: "takes the \(kind.rawValue) of all")
+        }
+      }
+      if !isReduced || keepsAxes { next += 1 }
+    }
+  }
 }

@@ -30,6 +30,14 @@ public struct Rescaling: Operation {
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     [try context.emit(Rescaling(scale: scale), context.upstream)]
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
+
+  public func keeping(_ kept: KeptChannels, _ operands: [TensorType]) -> any Operation {
+    guard let left = kept.operand(0, axis: operands[0].rank - 1) else { return self }
+    func part(_ constants: [Double]) -> [Double] { constants.count == 1 ? constants : left.map { constants[$0] } }
+    return Rescaling(scale: part(scale), offset: part(offset))
+  }
 }
 
 extension Operation {

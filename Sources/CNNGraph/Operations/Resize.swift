@@ -143,6 +143,8 @@ public struct Resize: Operation {
       try context.emit(ResizeGradient(self, length: shape[try resolve(axis, rank: shape.count)]), context.upstream)
     ]
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
 }
 
 /// The gradient of `Resize`: each element is added to those that it was made of. Operand `dy`; result with `length`

@@ -32,6 +32,8 @@ public struct Comparison: Operation {
   }
 
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] { [nil, nil] }
+
+  public func couple(_ channels: inout CouplingContext) { channels.passElementwise() }
 }
 
 /// One of two numbers, element by element. Operands: a mask, what is taken where it is not 0, and what is taken where it
@@ -51,4 +53,6 @@ public struct Select: Operation {
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     [nil] + (try gradients(where: context.operand(0), first: 1, &context))
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.passElementwise() }
 }

@@ -21,6 +21,10 @@ public struct Softmax: Operation {
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     [try context.emit(SoftmaxGradient(), context.result(0), context.upstream)]
   }
+
+  public func couple(_ channels: inout CouplingContext) {
+    channels.pass(except: [channels.shape(0).count - 1], because: "divides each by the sum of all")
+  }
 }
 
 /// The gradient of a softmax. Operands: the softmax's result and `dy`; result: `dx`.

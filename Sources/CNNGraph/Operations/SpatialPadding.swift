@@ -34,6 +34,8 @@ public struct ZeroPadding2D: Operation {
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     [try context.emit(Crop2D(padding), context.upstream)]
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
 }
 
 /// Takes rows and columns away; the inverse of `ZeroPadding2D`, and its gradient.
@@ -66,4 +68,6 @@ public struct Crop2D: Operation {
   public func gradients(_ context: inout GradientContext) throws(CNNError) -> [Value?] {
     [try context.emit(ZeroPadding2D(cropping), context.upstream)]
   }
+
+  public func couple(_ channels: inout CouplingContext) { channels.pass() }
 }

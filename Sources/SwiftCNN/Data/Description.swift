@@ -25,6 +25,7 @@ package enum Description {
       "image_folder": options(ImageFolderOptions()),
       "quantization": options(QuantizationOptions()),
       "quantization_aware": options(QuantizationAwareOptions()),
+      "pruning": options(PruningOptions()),
       "sparsity": options(SparsityOptions()),
       "distillation": options(DistillationOptions()),
       "distillation_losses": DistillationOptions.lossDescription,

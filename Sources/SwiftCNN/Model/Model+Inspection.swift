@@ -206,13 +206,3 @@ extension Model: CustomStringConvertible {
     return lines.joined(separator: "\n")
   }
 }
-
-/// A number with commas between thousands.
-private func grouped(_ number: Int) -> String {
-  var result = ""
-  for (index, digit) in String(number).reversed().enumerated() {
-    if index > 0, index % 3 == 0 { result.append(",") }
-    result.append(digit)
-  }
-  return String(result.reversed())
-}

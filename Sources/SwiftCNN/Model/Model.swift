@@ -37,6 +37,8 @@ public final class Model: @unchecked Sendable {
   var quantization: (record: QuantizationRecord, noiseVersion: Int)?
   /// Who teaches the model; nil where nobody does.
   let distillation: Distillation?
+  /// What pruning has made of it; nil where it was not pruned.
+  var pruning: PruningReport?
   let warnings = InputWarnings()
 
   /// Builds a model of the registry by name, with random weights or those of a file.
@@ -139,7 +141,7 @@ public final class Model: @unchecked Sendable {
     (chosenPreprocessing, knownClasses, chosenPrecision) = (
       other.chosenPreprocessing, other.knownClasses, other.chosenPrecision
     )
-    (metadata, trainedOn, cutOff) = (other.metadata, other.trainedOn, other.cutOff)
+    (metadata, trainedOn, cutOff, pruning) = (other.metadata, other.trainedOn, other.cutOff, other.pruning)
     setQuantization(other.knownQuantization)
   }
 

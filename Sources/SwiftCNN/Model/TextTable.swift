@@ -36,3 +36,13 @@ func scientific(_ number: Double, _ digits: Int) -> String {
 }
 
 private func power(ofTen digits: Int) -> Int { (0..<digits).reduce(1) { result, _ in result * 10 } }
+
+/// A number with commas between thousands.
+func grouped(_ number: Int) -> String {
+  var result = ""
+  for (index, digit) in String(number).reversed().enumerated() {
+    if index > 0, index % 3 == 0 { result.append(",") }
+    result.append(digit)
+  }
+  return String(result.reversed())
+}

@@ -271,11 +271,11 @@ extension OptimizerRule {
 final class Optimizer {
   let settings: OptimizerSettings
   /// What it remembers, by the slot's name; each as large as the parameters.
-  let slots: [String: ParameterStorage]
+  private(set) var slots: [String: ParameterStorage]
   /// The moving average of the parameters, where one is kept.
-  let average: ParameterStorage?
+  private(set) var average: ParameterStorage?
   /// The sums of the gradients since the last update, where it takes several steps for one.
-  let gradientSums: ParameterStorage?
+  private(set) var gradientSums: ParameterStorage?
   /// Whether the parameters and their average have each other's values now.
   var isExchanged = false
 
@@ -286,6 +286,15 @@ final class Optimizer {
     self.slots = slots
     average = settings.movingAverage == nil ? nil : try parameters.copy()
     gradientSums = settings.gradientAccumulationSteps == 1 ? nil : try ParameterStorage(parameters.parameters)
+  }
+
+  /// Puts other storage in the place of each; all or none.
+  func replaceStorage(_ replacement: (ParameterStorage) throws(CNNError) -> ParameterStorage) throws(CNNError) {
+    var slots = self.slots
+    for (name, storage) in slots { slots[name] = try replacement(storage) }
+    let average = try average.map { (storage) throws(CNNError) in try replacement(storage) }
+    let sums = try gradientSums.map { (storage) throws(CNNError) in try replacement(storage) }
+    (self.slots, self.average, gradientSums) = (slots, average, sums)
   }
 
   /// The tensors to be saved, by name.

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     )
     from ._folders import ImageFolder
     from ._interchange import from_dlpack
+    from ._pruning import prune
     from ._quantization import quantization_aware, quantize
     from ._runtime import get_num_threads, set_num_threads, set_thread_pinning
     from ._sparsity import sparsify
@@ -108,6 +109,7 @@ __all__ = [
     "onnx",
     "ops",
     "optimizers",
+    "prune",
     "quantization_aware",
     "quantize",
     "regularizers",
@@ -125,6 +127,7 @@ _PLACES = {
     "ImageFolder": "_folders",
     "distill": "distillation",
     "from_dlpack": "_interchange",
+    "prune": "_pruning",
     "quantization_aware": "_quantization",
     "quantize": "_quantization",
     "sparsify": "_sparsity",

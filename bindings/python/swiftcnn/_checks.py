@@ -73,6 +73,13 @@ def text(value: object, name: str) -> str:
     return value
 
 
+def texts(values: object, name: str) -> list[str]:
+    """A list of texts, each of which C can hold; not a text by itself."""
+    if isinstance(values, (str, bytes, bytearray)) or not isinstance(values, Iterable):
+        raise ArgumentError(f"{name} must be a list of names, got {values!r}")
+    return [text(value, f"{name}[{place}]") for place, value in enumerate(values)]
+
+
 def type_name(value: object, name: str) -> str:
     """The name of the element type that ``value`` is: a text as ``"bfloat16"``, or a type of NumPy's, PyTorch's, JAX's,
     TensorFlow's or of ml_dtypes."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from . import _arrays, _batches
+from . import _batches
 from ._arrays import count_of, part_of
-from ._checks import ArgumentError, boolean, integer, number, text
+from ._checks import ArgumentError, boolean, integer, number, texts
 from ._config import told
 from ._folders import ImageFolder
+from ._labelled import joined, labelled_of
 from ._warnings import pass_on
 from .models import Model
 
@@ -92,7 +91,7 @@ def quantize(
     if validation is None or images is None:  # without images the library says what is wrong with max_drop
         quantized = model._handle.quantize(images, told(options))
     else:
-        x, y = _validation_of(model, validation)
+        x, y = labelled_of(model, validation, "validation")
         quantized = model._handle.quantize_validated(images, x, y, told(options))
     pass_on(model._handle)
     return Model._of(quantized)
@@ -153,39 +152,11 @@ def _options_of_ranges(
     """The options that both have. Raises TypeError for what is no model as well."""
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
-    if isinstance(skip, (str, bytes, bytearray)) or not isinstance(skip, Iterable):
-        raise TypeError(f"skip must be a list of names, got {skip!r}")
     return {
         "method": method, "per_channel": boolean(per_channel, "per_channel"),
-        "skip": [text(name, f"skip[{place}]") for place, name in enumerate(skip)],
+        "skip": texts(skip, "skip"),
         "samples": integer(samples, "samples", minimum=1), "percentile": number(percentile, "percentile"),
     }
-
-
-def _validation_of(model: Model, validation: Any) -> tuple[Any, Any]:
-    """Samples and targets as the library takes them; of batches, all."""
-    if not _batches.is_source(validation):
-        if not isinstance(validation, tuple | list) or len(validation) != 2:
-            raise TypeError(f"validation must be (x, y), or batches of such, got {type(validation).__name__}")
-        return _checked(model, *validation)
-    if isinstance(validation, ImageFolder):
-        validation = model._folder(validation, "classification", "validation")
-    xs: list[Any] = []
-    ys: list[Any] = []
-    for item, _ in _batches.feed_of(validation, None).epoch(0):
-        x, y, weights = _batches.unpack(item, "validation")
-        if weights is not None:
-            raise ValueError("validation has sample weights; expected batches of (x, y)")
-        for whole, part in zip((xs, ys), _checked(model, x, y), strict=True):
-            whole.append(part)
-    return _joined(xs, "validation"), _joined(ys, "validation y")
-
-
-def _checked(model: Model, x: Any, y: Any) -> tuple[Any, Any]:
-    """Samples and their targets."""
-    model._prepare(x, "validation x")
-    images = model._images(x, "validation x")
-    return images, _arrays.targets(y, model._handle.output_shape(_arrays.shapes_of(images), None), "validation y")
 
 
 def _images_of(model: Model, calibration: Any, samples: int) -> Any:
@@ -207,22 +178,10 @@ def _images_of(model: Model, calibration: Any, samples: int) -> Any:
         left -= count_of(parts[-1])
         if left == 0:
             break
-    return _joined(parts, "calibration")
+    return joined(parts, "calibration")
 
 
 def _calibrating(model: Model, x: Any) -> Samples:
     """Images as the library takes them."""
     model._prepare(x, "calibration")
     return model._images(x, "calibration")
-
-
-def _joined(parts: list[Any], name: str) -> Any:
-    """Batches as one; of several inputs, one for each."""
-    if not parts:
-        raise ValueError(f"{name} has no batches; expected one at least")
-    if isinstance(parts[0], tuple):
-        return tuple(_joined(list(arrays), name) for arrays in zip(*parts, strict=True))
-    kinds = {f"{part.dtype.name} {part.shape[1:]}" for part in parts}
-    if len(kinds) > 1:
-        raise ValueError(f"{name} has batches with samples of {' and '.join(sorted(kinds))}; expected all alike")
-    return np.concatenate(parts)

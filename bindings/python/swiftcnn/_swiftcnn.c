@@ -606,6 +606,51 @@ static PyObject *model_sparsity_report(PyObject *self, PyObject *args) {
   return read_text(sparsity_report, model_of(self), format);
 }
 
+/* Samples and their targets, or None for both. */
+static int borrow_labelled(Batch *batch, PyObject *x, PyObject *y) {
+  batch->count = 0;
+  return x == Py_None && y == Py_None ? 0 : borrow_batch(batch, x, y, Py_None);
+}
+
+static PyObject *model_pruned(PyObject *self, PyObject *args) {
+  PyObject *x_object, *y_object;
+  const char *options;
+  Batch data;
+  if (!PyArg_ParseTuple(args, "OOs:pruned", &x_object, &y_object, &options)) return NULL;
+  if (borrow_labelled(&data, x_object, y_object) != 0) return NULL;
+  int has_data = data.count > 0;
+  scnn_model *pruned = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_prune(model_of(self), has_data ? &data.x.tensor : NULL, has_data ? &data.tensors[0] : NULL, options,
+                              &pruned));
+  if (has_data) release_batch(&data);
+  return status == SCNN_OK ? wrap_model(state_of(self), pruned) : raise_status(status);
+}
+
+static PyObject *model_prune(PyObject *self, PyObject *args) {
+  PyObject *x_object, *y_object;
+  const char *options;
+  Batch data;
+  if (!PyArg_ParseTuple(args, "OOs:prune", &x_object, &y_object, &options)) return NULL;
+  if (borrow_labelled(&data, x_object, y_object) != 0) return NULL;
+  int has_data = data.count > 0;
+  scnn_status status;
+  UNLOCKED(status, scnn_model_prune(model_of(self), has_data ? &data.x.tensor : NULL, has_data ? &data.tensors[0] : NULL,
+                                    options));
+  if (has_data) release_batch(&data);
+  return none_or_raise(status);
+}
+
+static scnn_status pruning_report_text(void *model, const char *format, char *buffer, size_t capacity, size_t *length) {
+  return scnn_model_pruning_report(model, format, buffer, capacity, length);
+}
+
+static PyObject *model_pruning_report(PyObject *self, PyObject *args) {
+  const char *format;
+  if (!PyArg_ParseTuple(args, "s:pruning_report", &format)) return NULL;
+  return read_text(pruning_report_text, model_of(self), format);
+}
+
 static PyObject *model_copy_state(PyObject *self, PyObject *args) {
   PyObject *other;
   if (!PyArg_ParseTuple(args, "O!:copy_state", state_of(self)->model, &other)) return NULL;
@@ -2086,6 +2131,9 @@ static PyMethodDef model_methods[] = {
     {"quantization_report", model_quantization_report, METH_VARARGS, "quantization_report(x, reference=...)"},
     {"quantization_report_text", model_quantization_report_text, METH_VARARGS,
      "quantization_report_text(format) -> str"},
+    {"pruned", model_pruned, METH_VARARGS, "pruned(x, y, options) -> Model"},
+    {"prune", model_prune, METH_VARARGS, "prune(x, y, options)"},
+    {"pruning_report", model_pruning_report, METH_VARARGS, "pruning_report(format) -> str"},
     {"copy_state", model_copy_state, METH_VARARGS, "copy_state(model)"},
     {"set_metadata", model_set_metadata, METH_VARARGS, "set_metadata(key, value or None)"},
     {"metadata", model_metadata, METH_VARARGS, "metadata(key) -> str, empty where there is none"},

@@ -36,6 +36,7 @@ from .parameters import Parameters
 from .pictures import Pictures
 from .precision import LayerPrecision, of_layers
 from .profile import Profile, measured
+from .pruning import PruningReport, pruned
 from .quantization import QuantizationReport, reported
 from .sparsity import SparsityReport, sparsity_reported
 from .weights import WeightsReport
@@ -621,6 +622,24 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
         which layers have masks; see ``swiftcnn.sparsify``. ``print`` the result for a table; it has ``to_json`` and
         ``to_dict``."""
         return sparsity_reported(self._handle)
+
+    def pruning_report(self) -> PruningReport:
+        """What the last ``prune`` of this model, or of the one that it was cloned from, has left of each layer, and why
+        it left alone what it did. ``print`` the result for a table; it has ``to_json`` and ``to_dict``. Files do not
+        have it.
+
+        Raises:
+            RuntimeError: the model was not pruned.
+        """
+        return pruned(self._handle)
+
+    def _prune(self, x: Any, y: Any, options: str) -> None:
+        """Prunes this model itself, between two steps of training."""
+        if type(self) is not Model or self._ends is not None:
+            raise ValueError(
+                f"model {self.name!r} consists of layers of its own; train the copy that swiftcnn.prune makes of it"
+            )
+        self._handle.prune(x, y, options)
 
     def graph(self, format: str = "text") -> str:
         """The network as ``"text"`` (one line a value), ``"dot"`` (Graphviz), ``"svg"`` (a picture, as

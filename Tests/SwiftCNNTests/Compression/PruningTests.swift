@@ -1,0 +1,169 @@
+import CNNCore
+import CNNGraph
+import Testing
+
+@testable import SwiftCNN
+
+/// The registry is the list of tests here too.
+@Suite(.serialized) struct PruningTests {
+  private static func model(_ name: String, width: Double? = nil, size: Int = 32) throws -> Model {
+    var options = ModelOptions()
+    options.inputShape = [size, size, 3]
+    options.classes = 10
+    options.seed = 3
+    // Widths at which there is something to prune, of networks that are small enough.
+    options.scaling.width = try width ?? (RegistryTests.published.get().object(name).integer("parameters") > 6_000_000 ? 0.25 : 0.5)
+    let model = try Model(name, options: options)
+    // Statistics and shifts that are not those of a fresh model: then each of them matters.
+    for parameter in model.parameterList where parameter.shape.count == 1 {
+      try model.setValue(
+        Tensor(Formula.parameter(parameter.name, parameter.shape), shape: parameter.shape), of: parameter.name)
+    }
+    return model
+  }
+
+  private static func images(_ size: Int = 32) throws -> Tensor {
+    try Tensor(Formula.values("x", 2 * size * size * 3), shape: [2, size, size, 3])
+  }
+
+  /// The model with all that channels of `groups` are, save those that are kept, set to zero: statistics may stay.
+  private static func zeroed(_ model: Model, _ groups: ChannelGroups, _ kept: [[Int]]) throws -> Model {
+    let result = try model.copy()
+    for (group, kept) in zip(groups.groups, kept) {
+      let gone = group.channels.indices.filter { !kept.contains($0) }
+      for (position, place) in group.axes.enumerated() {
+        let parameter = groups.graph.parameters[place.parameter], size = parameter.shape[place.axis]
+        guard parameter.role.isLearned else { continue }
+        let values = result.parameters.values(at: place.parameter)
+        let run = parameter.shape.dropFirst(place.axis + 1).reduce(1, *)
+        for index in gone.flatMap({ group.channels[$0][position] }) {
+          for start in stride(from: index * run, to: values.count, by: size * run) {
+            values[start..<start + run].update(repeating: 0)
+          }
+        }
+      }
+    }
+    result.parameters.markChanged()
+    return result
+  }
+
+  @Test(arguments: ModelRegistry.names) func prunedNetworkIsTheOneWithChannelsZeroed(_ name: String) throws {
+    let model = try Self.model(name), x = try Self.images()
+    let groups = try ChannelGroups(model.graph)
+    #expect(groups.groups.contains { $0.reason == nil })
+    // Two of three, not the same everywhere.
+    let kept = groups.groups.enumerated().map { position, group in
+      group.channels.indices.filter { group.reason != nil || group.channels.count < 3 || ($0 + position) % 3 != 0 }
+    }
+    let pruned = try groups.keeping(kept)
+    try pruned.graph.verify()
+    let small = try Model(uninitialized: pruned.graph, name: name, mean: nil, deviation: nil)
+    for (position, parameter) in pruned.graph.parameters.enumerated() {
+      let old = try model.value(of: parameter.name)
+      let target = small.parameters.values(at: position)
+      if let slice = pruned.slices[parameter.name] {
+        slice.copy(from: UnsafeBufferPointer(old.floats), to: target)
+      } else {
+        _ = target.update(fromContentsOf: old.floats)
+      }
+    }
+    let expected = try Self.zeroed(model, groups, kept).predict(x.view), result = try small.predict(x.view)
+    for (a, b) in zip(result.floats, expected.floats) { #expect(abs(a - b) <= 1e-5, "\(name)") }
+    #expect(small.parameterCount() < model.parameterCount())
+  }
+
+  @Test(arguments: ["resnet18", "efficientnet_b0"]) func prunedModelTrainsAndIsSaved(_ name: String) throws {
+    let model = try Self.model(name), x = try Self.images()
+    let before = try model.predict(x.view)
+    try model.compile(#"{"loss": "sparse_categorical_crossentropy", "optimizer": {"name": "sgd", "momentum": 0.9}}"#)
+    let y = try Tensor([3, 7] as [Int32], shape: [2])
+    try model.trainOnBatch(x.view, y.view)
+    let trained = try model.predict(x.view)
+    for ratio in [0.1, 0.5, 0.9] {
+      let small = try model.pruned(
+        PruningOptions(.ratio(ratio), rounding: .multiple(1), minimumChannels: 1, minimumShare: 0))
+      let report = try #require(small.pruningReport)
+      #expect(report.after.macs < report.before.macs)
+      let width = report.groups.filter(\.reason.isEmpty).reduce(into: (0, 0)) { $0 = ($0.0 + $1.before, $0.1 + $1.after) }
+      #expect(abs(1 - Double(width.1) / Double(width.0) - ratio) < 0.02)
+      #expect(try small.trainedSteps() == 1)
+      try small.trainOnBatch(x.view, y.view)
+      let directory = try TemporaryDirectory()
+      try small.write(to: directory.file("small"))
+      let copy = try Model(contentsOf: directory.file("small"))
+      #expect(try copy.predict(x.view).bits == small.predict(x.view).bits)
+    }
+    #expect(try model.predict(x.view).bits == trained.bits)
+    #expect(trained.bits != before.bits)
+  }
+
+  @Test func momentumOfWhatIsLeftStays() throws {
+    let model = try Self.model("resnet18")
+    try model.compile(#"{"loss": "sparse_categorical_crossentropy", "optimizer": {"name": "sgd", "momentum": 0.9}}"#)
+    let x = try Self.images(), y = try Tensor([3, 7] as [Int32], shape: [2])
+    try model.trainOnBatch(x.view, y.view)
+    let small = try model.pruned(PruningOptions(.ratio(0.5), criterion: .random, rounding: .multiple(1)))
+    let old = try #require(model.training?.optimizer.slots["velocity"])
+    let new = try #require(small.training?.optimizer.slots["velocity"])
+    let name = "layer1.0.conv1.weight"
+    let wide = old.values(at: try #require(old.position(of: name)))
+    let narrow = new.values(at: try #require(new.position(of: name)))
+    #expect(narrow.count < wide.count && narrow.contains { $0 != 0 })
+    #expect(narrow.allSatisfy { wide.contains($0) })
+  }
+
+  @Test func targetsAreReached() throws {
+    let model = try Self.model("resnet18", width: 0.5)
+    for rounding in [WidthRounding.multiple(1), .multiple(4), .fast] {
+      let small = try model.pruned(PruningOptions(.macs(0.5), rounding: rounding, minimumChannels: 1, minimumShare: 0))
+      let report = try #require(small.pruningReport)
+      let share = Double(report.after.macs) / Double(report.before.macs)
+      #expect(share <= 0.5 && share > 0.3, "\(rounding): \(share)")
+      if case .multiple(let number) = rounding {
+        #expect(report.groups.allSatisfy { $0.after == $0.before || $0.after.isMultiple(of: number) })
+      }
+      #expect(Double(report.after.macs) == small.graph.macs)
+    }
+    let half = try model.pruned(PruningOptions(.parameters(0.5), scope: .layer, rounding: .multiple(1)))
+    #expect(Double(half.parameterCount()) <= 0.5 * Double(model.parameterCount()))
+    let shares = try #require(half.pruningReport).groups.filter(\.reason.isEmpty).map {
+      Double($0.after) / Double($0.before)
+    }
+    #expect((shares.max() ?? 0) - (shares.min() ?? 1) < 0.1)
+  }
+
+  @Test func whatIsLeftAloneHasAReason() throws {
+    let model = try Self.model("resnet18")
+    let small = try model.pruned(PruningOptions(.ratio(0.3), rounding: .multiple(1), skip: ["layer2.*"]))
+    let report = try #require(small.pruningReport)
+    let classifier = try #require(report.groups.first { $0.layers == ["fc"] })
+    #expect(classifier.after == 10 && classifier.reason.contains("divides each by the sum of all"))
+    for group in report.groups where group.layers.contains(where: { $0.hasPrefix("layer2") }) {
+      #expect(group.after == group.before && group.reason.contains("skip names 'layer2"))
+    }
+  }
+
+  @Test func badOptionsAreRefused() throws {
+    let model = try Self.model("resnet18"), x = try Self.images()
+    let before = try model.predict(x.view)
+    func message(_ options: String) -> String {
+      do throws(CNNError) {
+        guard let object = try JSON(parsing: options).objectValue else { return "" }
+        try model.prune(PruningOptions(json: object))
+        return ""
+      } catch { return error.message }
+    }
+    #expect(message("{}") == "no target is given; expected one of ratio, macs, params and latency_ms")
+    #expect(message(#"{"ratio": 0.5, "macs": 0.5}"#).hasPrefix("ratio and macs are given"))
+    #expect(message(#"{"ratio": 1}"#) == "ratio is 1.0; expected 0 or more and below 1")
+    #expect(message(#"{"ratio": -0.1}"#).hasPrefix("ratio is -0.1"))
+    #expect(message(#"{"macs": 0}"#).hasPrefix("macs is 0"))
+    #expect(message(#"{"macs": 0.0001}"#).contains("the nearest that can be reached is 0."))
+    #expect(message(#"{"ratio": 0.5, "criterion": "l3"}"#).contains("did you mean 'l1'"))
+    #expect(message(#"{"ratio": 0.5, "round_to": "fats"}"#).contains("did you mean 'fast'"))
+    #expect(message(#"{"ratio": 0.5, "round_to": 0}"#).hasPrefix("roundTo is 0"))
+    #expect(message(#"{"ratio": 0.5, "skip": ["layer1.0.conv9"]}"#).contains("did you mean 'layer1.0.conv"))
+    #expect(message(#"{"ratio": 0.5, "criterion": "taylor"}"#).contains("data is not given"))
+    #expect(try model.predict(x.view).bits == before.bits)
+  }
+}
