@@ -32,6 +32,9 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_compare_with_teacher(model, numbers, numbers, 1));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report(model, NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report_text(model, "text", text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, "{\"ratio\": 0.5}", &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_prune(model, NULL, NULL, "{\"ratio\": 0.5}"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_pruning_report(model, "text", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, NULL, &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_sparsity(model, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_sparsity_report(model, "text", text, sizeof text, &count));
@@ -157,6 +160,14 @@ static void test_null_arguments(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_quantization_report(model, NULL, model));
   FAILS(SCNN_INVALID_STATE, scnn_model_quantization_report_text(model, "text", NULL, 0, NULL));
   REFUSES(scnn_quantize(model, &x, "{\"method\": \"best\"}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, "{\"ratio\": 0.5}", NULL));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, "{\"ratio\": 1}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, "{\"ratio\": 0.5, \"params\": 0.5}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, &x, "{\"ratio\": 0.5}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_prune(model, NULL, NULL, "{\"macs\": 1e-9}"));
+  REFUSES(scnn_model_prune(model, NULL, NULL, "{\"ratio\": 0.5, \"criterion\": \"l3\"}"));
+  REFUSES(scnn_model_prune(model, NULL, NULL, "{\"ratio\": 0.5, \"skip\": [\"no such layer\"]}"));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_pruning_report(model, NULL, NULL, 0, &length));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, NULL, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, "{\"sparsity\": 1.5}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, "{\"sparsity\": -0.1}", &other));

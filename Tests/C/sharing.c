@@ -690,6 +690,59 @@ static void test_sparse(void) {
   OK(scnn_model_free(quantized));
 }
 
+/* The numbers in the parameters of convolutions. */
+static size_t weights_of(scnn_model *model) {
+  size_t count = 0, result = 0;
+  OK(scnn_model_parameter_count(model, &count));
+  for (size_t i = 0; i < count; i++) {
+    scnn_parameter parameter = {0};
+    OK(scnn_model_parameter(model, i, &parameter));
+    if (parameter.rank == 4) result += parameter.shape[0] * parameter.shape[1] * parameter.shape[2] * parameter.shape[3];
+  }
+  return result;
+}
+
+/* A pruned model trains and is saved; one may be pruned in the midst of its training. */
+static void test_pruned(void) {
+  static uint8_t pixels[8 * SIDE * SIDE * CHANNELS];
+  static int32_t labels[8];
+  char text[1 << 14];
+  size_t length = 0;
+  scnn_model *model = small_model(1), *pruned = NULL, *loaded = NULL, *quantized = NULL;
+  scnn_tensor x = images(pixels, SCNN_UINT8, 8);
+  scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
+  const char *options = "{\"macs\": 0.5, \"round_to\": 1, \"min_channels\": 2, \"criterion\": \"taylor\"}";
+  double loss = 0;
+  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, options, &pruned));
+  SAYS("data is not given");
+  FAILS(SCNN_INVALID_STATE, scnn_prune(model, &x, &y, options, &pruned));
+  FAILS(SCNN_INVALID_STATE, scnn_model_pruning_report(model, "text", text, sizeof text, NULL));
+  OK(scnn_compile(model, "{\"optimizer\": {\"name\": \"adam\"}}"));
+  OK(scnn_train_on_batch(model, &x, &y, NULL, &loss, 1));
+  OK(scnn_prune(model, &x, &y, options, &pruned));
+  CHECK(weights_of(pruned) < weights_of(model));
+  OK(scnn_train_on_batch(pruned, &x, &y, NULL, &loss, 1));
+  OK(scnn_model_pruning_report(pruned, "text", text, sizeof text, &length));
+  CHECK(length == strlen(text) && strstr(text, "channels") != NULL);
+  OK(scnn_model_pruning_report(pruned, "json", text, sizeof text, NULL));
+  CHECK(strstr(text, "\"macs\":[") != NULL);
+  OK(scnn_model_save(pruned, "pruned.safetensors", 0));
+  OK(scnn_model_load("pruned.safetensors", &loaded));
+  OK(scnn_model_prune(model, NULL, NULL, "{\"ratio\": 0.25, \"round_to\": 1, \"min_channels\": 2}"));
+  OK(scnn_train_on_batch(model, &x, &y, NULL, &loss, 1));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_prune(model, NULL, NULL, NULL));
+  SAYS("no target is given");
+  OK(scnn_quantize(pruned, &x, NULL, &quantized));
+  FAILS(SCNN_INVALID_STATE, scnn_model_prune(quantized, NULL, NULL, "{\"ratio\": 0.5}"));
+  remove("pruned.safetensors");
+  OK(scnn_model_free(model));
+  OK(scnn_model_free(pruned));
+  OK(scnn_model_free(loaded));
+  OK(scnn_model_free(quantized));
+}
+
 static int has_text(scnn_model *model, const char *key, const char *expected) {
   char text[40] = "-";
   return OK(scnn_model_metadata(model, key, text, sizeof text, NULL)) && strcmp(text, expected) == 0;
@@ -741,6 +794,7 @@ int main(void) {
   test_quantized();
   test_trained_for_integers();
   test_sparse();
+  test_pruned();
   test_distilled();
   test_threads();
   return finish("sharing");

@@ -151,7 +151,8 @@ public struct CouplingContext {
 
   /// A result has the channels of an operand along every axis of the same size, save these. What changes size along others
   /// is held.
-  public mutating func pass(_ operand: Int = 0, to result: Int = 0, except held: [Int] = [], because mixed: String = "") {
+  public mutating func pass(_ operand: Int = 0, to result: Int = 0, except held: [Int] = [], because mixed: String = "")
+  {
     let (shape, new) = (shape(operand), resultShape(result))
     for axis in shape.indices where hasChannels(operand, axis: axis) {
       if held.contains(axis) || !new.indices.contains(axis) || new[axis] != shape[axis] {

@@ -83,7 +83,8 @@ public struct ChannelGroups: Sendable {
       guard let value = graph.value(named: parameter.name) else { continue }
       for (axis, roots) in classes[value.index].sorted(by: { $0.key < $1.key }) {
         for (index, root) in roots.enumerated() where produced.contains(root) {
-          places[root, default: []].append(Place(axis: ChannelGroup.Axis(parameter: position, axis: axis), index: index))
+          places[root, default: []].append(
+            Place(axis: ChannelGroup.Axis(parameter: position, axis: axis), index: index))
         }
       }
     }

@@ -12,7 +12,8 @@ import Testing
     options.classes = 10
     options.seed = 3
     // Widths at which there is something to prune, of networks that are small enough.
-    options.scaling.width = try width ?? (RegistryTests.published.get().object(name).integer("parameters") > 6_000_000 ? 0.25 : 0.5)
+    options.scaling.width =
+      try width ?? (RegistryTests.published.get().object(name).integer("parameters") > 6_000_000 ? 0.25 : 0.5)
     let model = try Model(name, options: options)
     // Statistics and shifts that are not those of a fresh model: then each of them matters.
     for parameter in model.parameterList where parameter.shape.count == 1 {
@@ -20,6 +21,14 @@ import Testing
         Tensor(Formula.parameter(parameter.name, parameter.shape), shape: parameter.shape), of: parameter.name)
     }
     return model
+  }
+
+  /// Expects an error that says so.
+  private static func expectMessage(_ part: String, _ body: () throws -> Void) {
+    do {
+      try body()
+      Issue.record("no error; expected one with '\(part)'")
+    } catch { #expect("\(error)".contains(part)) }
   }
 
   private static func images(_ size: Int = 32) throws -> Tensor {
@@ -84,7 +93,9 @@ import Testing
         PruningOptions(.ratio(ratio), rounding: .multiple(1), minimumChannels: 1, minimumShare: 0))
       let report = try #require(small.pruningReport)
       #expect(report.after.macs < report.before.macs)
-      let width = report.groups.filter(\.reason.isEmpty).reduce(into: (0, 0)) { $0 = ($0.0 + $1.before, $0.1 + $1.after) }
+      let width = report.groups.filter(\.reason.isEmpty).reduce(into: (0, 0)) {
+        $0 = ($0.0 + $1.before, $0.1 + $1.after)
+      }
       #expect(abs(1 - Double(width.1) / Double(width.0) - ratio) < 0.02)
       #expect(try small.trainedSteps() == 1)
       try small.trainOnBatch(x.view, y.view)
@@ -130,6 +141,55 @@ import Testing
       Double($0.after) / Double($0.before)
     }
     #expect((shares.max() ?? 0) - (shares.min() ?? 1) < 0.1)
+  }
+
+  @Test func masksAreCutWithTheirWeights() throws {
+    let model = try Self.model("resnet18").sparsified(options: SparsityOptions(sparsity: 0.5))
+    let small = try model.pruned(PruningOptions(.ratio(0.5), criterion: .random, rounding: .multiple(1)))
+    let before = Dictionary(uniqueKeysWithValues: model.graph.parameters.map { ($0.name, $0.mask) })
+    #expect(small.graph.parameters.contains { $0.mask != nil })
+    for parameter in small.graph.parameters {
+      #expect((parameter.mask == nil) == (before[parameter.name] == .some(nil)))
+      guard let mask = parameter.mask else { continue }
+      // A kept number is one that was kept, and others are 0.
+      let values = Array(small.parameters.values(at: try #require(small.parameters.position(of: parameter.name))))
+      #expect(mask.count == values.count && mask.keptCount > 0)
+      #expect(values.indices.allSatisfy { mask[$0] == (values[$0] != 0) })
+    }
+  }
+
+  /// Which times there are depends on the machine; a half of the present one can be had on any.
+  @Test func latencyIsReachedAndMeasured() throws {
+    let model = try Self.model("resnet18", width: 1, size: 64)
+    let whole = try PredictedLatency(measuring: model).measured * 1e3
+    let small = try model.pruned(PruningOptions(.latency(milliseconds: 0.6 * whole), minimumChannels: 1, minimumShare: 0))
+    let report = try #require(small.pruningReport)
+    let latency = try #require(report.after.latency)
+    #expect(report.after.macs < report.before.macs && report.predictedLatency != nil)
+    #expect(latency <= 1.02 * 0.6 * whole)
+    Self.expectMessage("the nearest that can be reached is") {
+      try model.prune(PruningOptions(.latency(milliseconds: 1e-6)))
+    }
+  }
+
+  @Test func gradientsTellWhatMatters() throws {
+    let model = try Self.model("resnet18"), x = try Self.images()
+    let y = try Tensor([3, 7] as [Int32], shape: [2])
+    Self.expectMessage("not compiled") { try model.prune(PruningOptions(.ratio(0.5), criterion: .taylor), on: x, y) }
+    try model.compile(#"{"loss": "sparse_categorical_crossentropy", "optimizer": "sgd"}"#)
+    let before = try model.predict(x.view)
+    let options = PruningOptions(.ratio(0.5), criterion: .taylor, rounding: .multiple(1))
+    let small = try model.pruned(options, on: x, y)
+    #expect(small.parameterCount() < model.parameterCount())
+    #expect(try model.predict(x.view).bits == before.bits && model.trainedSteps() == 0)
+    // A channel without a gradient leaves first: that of a filter whose shift keeps what it makes at 0.
+    let name = "layer1.0.bn1.bias"
+    let shift = try model.value(of: name)
+    withExtendedLifetime(shift) { shift.floats[2] = -1e6 }
+    try model.setValue(shift, of: name)
+    let cut = try model.pruned(
+      PruningOptions(.ratio(0.02), criterion: .taylor, scope: .layer, rounding: .multiple(1)), on: x, y)
+    #expect(!cut.parameters.values(at: try #require(cut.parameters.position(of: name))).contains(-1e6))
   }
 
   @Test func whatIsLeftAloneHasAReason() throws {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._checks import integer, number, texts
-from ._config import told
 from ._labelled import labelled_of
+from ._pruning_options import told_pruning
 from ._warnings import pass_on
 from .models import Model
 
@@ -67,33 +66,10 @@ def prune(
     """
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
-    options = pruning_options(
+    options = told_pruning(
         ratio, macs, params, latency_ms, criterion, scope, round_to, skip, min_channels, min_share, seed
     )
     x, y = (None, None) if data is None else labelled_of(model, data, "data")
-    pruned = model._handle.pruned(x, y, told(options))
+    pruned = model._handle.pruned(x, y, options)
     pass_on(model._handle)
     return Model._of(pruned)
-
-
-def pruning_options(
-    ratio: float | None,
-    macs: float | None,
-    params: float | None,
-    latency_ms: float | None,
-    criterion: str,
-    scope: str,
-    round_to: str | int,
-    skip: Sequence[str],
-    min_channels: int,
-    min_share: float,
-    seed: int,
-) -> dict[str, Any]:
-    """The options as the library takes them."""
-    targets = {"ratio": ratio, "macs": macs, "params": params, "latency_ms": latency_ms}
-    return {name: number(value, name) for name, value in targets.items() if value is not None} | {
-        "criterion": criterion, "scope": scope,
-        "round_to": round_to if isinstance(round_to, str) else integer(round_to, "round_to"),
-        "skip": texts(skip, "skip"), "min_channels": integer(min_channels, "min_channels"),
-        "min_share": number(min_share, "min_share"), "seed": integer(seed, "seed"),
-    }

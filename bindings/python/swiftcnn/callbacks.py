@@ -15,8 +15,10 @@ import numpy as np
 from . import _swiftcnn
 from ._checks import integer, number, path_of, text
 from ._described import WithOptions, core, only
+from ._labelled import labelled_of
 from ._output import say
 from ._plain import plain_parts
+from ._pruning_options import told_pruning
 from ._sparsity_options import told_sparsity
 from ._tensorboard import EventWriter
 from ._warnings import warn
@@ -37,6 +39,7 @@ __all__ = [
     "LearningRateScheduler",
     "ModelCheckpoint",
     "MonitorCallback",
+    "Prune",
     "ReduceLROnPlateau",
     "Sparsify",
     "SwapEMAWeights",
@@ -886,6 +889,112 @@ class Sparsify(WithOptions, Callback):
         if share > self._share:
             self._share = share
             self.model._handle.set_sparsity(self._masks(share))
+
+
+class Prune(WithOptions, Callback):
+    """Removes channels of the model while it is trained, at the beginning of some epochs, so that what is left is
+    fine-tuned in between: after the i-th of n times ``1 - (1 - i / n)**3`` of all that is to leave has left (the
+    schedule of Zhu and Gupta 2017, equation 1). The optimizer keeps what it remembers of the channels that are left. See
+    ``swiftcnn.prune``, whose arguments the others are. Logs what is left of the parameters as ``params``.
+
+    Args:
+        ratio: the share of the channels that leaves in all.
+        macs: in its place, the share of the multiplications with additions that is left in the end.
+        params_left: or the share of the learned parameters that is.
+        latency_ms: or the milliseconds of a prediction of one image.
+        times: how often channels are removed.
+        begin_epoch: the first epoch, from 0, before which some are.
+        frequency: after how many epochs the next are.
+        criterion: by what channels are told that matter less.
+        scope: ``"global"`` or ``"layer"``.
+        round_to: ``"fast"``, or a number of which widths are multiples.
+        skip: names of layers that keep all their channels.
+        data: for ``"taylor"`` samples and their targets.
+        min_channels: no layer gets fewer channels.
+        min_share: no layer keeps a smaller share of its channels, of those at each time.
+        seed: for ``"random"``.
+
+    Attributes:
+        done: how often channels have been removed.
+    """
+
+    ratio: float | None = None
+    macs: float | None = None
+    params_left: float | None = None
+    latency_ms: float | None = None
+    times: Count = 1
+    begin_epoch: Count = 0
+    frequency: Count = 1
+    criterion: str = "l2"
+    scope: str = "global"
+    round_to: str | int = "fast"
+    skip: Sequence[str] = ()
+    data: Any = None
+    min_channels: Count = 8
+    min_share: float = 0.1
+    seed: Count = 0
+
+    def __post_init__(self) -> None:
+        goals = {name: getattr(self, name) for name in ("ratio", "macs", "params_left", "latency_ms")}
+        given = {name: value for name, value in goals.items() if value is not None}
+        if len(given) != 1:
+            raise ValueError(f"{' and '.join(given) or 'none'} given; expected one of {', '.join(goals)}")
+        self._goal, self._end = next(iter(given.items()))
+        if self._goal != "latency_ms" and not 0 < self._end < 1:
+            raise ValueError(f"{self._goal} must be a share between 0 and 1, got {self._end}")
+        for name in ("times", "frequency"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.criterion == "taylor" and self.data is None:
+            raise ValueError("criterion is 'taylor' and data is not given; expected samples and their targets")
+        if isinstance(self.skip, Iterable) and not isinstance(self.skip, str):
+            self.skip = [*self.skip]
+        self._told(self._end)
+        self.done, self.left = 0, 1.0
+
+    def _told(self, goal: float) -> str:
+        goals: dict[str, float | None] = dict.fromkeys(("ratio", "macs", "params", "latency_ms"))
+        goals["params" if self._goal == "params_left" else self._goal] = goal
+        return told_pruning(
+            **goals, criterion=self.criterion, scope=self.scope, round_to=self.round_to, skip=self.skip,
+            min_channels=self.min_channels, min_share=self.min_share, seed=self.seed,
+        )
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.done < self.times and epoch == self.begin_epoch + self.done * self.frequency:
+            self._remove()
+            self.done += 1
+
+    def _remove(self) -> None:
+        gone = 1 - (1 - (self.done + 1) / self.times) ** 3
+        if self._goal == "latency_ms":
+            now = 1e3 * self.model.profile(batch_size=1, repeats=20).seconds
+            # The rest of the way to the end, as much of it as falls to this time.
+            before = 1 - (1 - self.done / self.times) ** 3
+            wanted = now - (now - self._end) * (gone - before) / (1 - before)
+            if wanted < now:
+                self._prune(wanted)
+            return
+        wanted = 1 - gone * self._end if self._goal == "ratio" else 1 - gone * (1 - self._end)
+        if wanted >= self.left:  # widths are coarse: more has left already
+            return
+        share = wanted / self.left
+        self._prune(1 - share if self._goal == "ratio" else share)
+        report = self.model.pruning_report()
+        if self._goal == "ratio":
+            free = [group for group in report.groups if not group.reason]
+            self.left *= sum(group.after for group in free) / max(1, sum(group.before for group in free))
+        else:
+            before, after = report.macs if self._goal == "macs" else report.params
+            self.left *= after / before
+
+    def _prune(self, goal: float) -> None:
+        x, y = (None, None) if self.data is None else labelled_of(self.model, self.data, "data")
+        self.model._prune(x, y, self._told(goal))
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if logs is not None:
+            logs["params"] = self.model.count_params()
 
 
 class LambdaCallback(Callback):

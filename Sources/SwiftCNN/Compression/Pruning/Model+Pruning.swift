@@ -40,7 +40,8 @@ extension Model {
   public func prune(_ options: PruningOptions) throws(CNNError) {
     guard options.criterion != .taylor else {
       throw CNNError(
-        .invalidArgument, "criterion is 'taylor' and data is not given; expected samples and targets to take gradients of")
+        .invalidArgument,
+        "criterion is 'taylor' and data is not given; expected samples and targets to take gradients of")
     }
     try options.validate()
     try lock.writing { () throws(CNNError) in try lockedPrune(options) { _ in nil } }
@@ -65,7 +66,8 @@ extension Model {
     guard !hasRoundings, !network.isRoundedInTraining else {
       throw CNNError(
         .invalidState,
-        "'\(name)' is \(hasRoundings ? "quantised" : "made to be trained for integers"); prune the model it was made of")
+        "'\(name)' is \(hasRoundings ? "quantised" : "made to be trained for integers"); prune the model it was made of"
+      )
     }
     guard distillation == nil else {
       throw CNNError(.invalidState, "'\(name)' is taught by another model; prune the student before it is")
@@ -207,7 +209,9 @@ private struct Pruning {
       case .multiple(let number):
         widths.append(
           (max(1, lowest)..<count).reversed().filter { ($0 * group.multiplicity).isMultiple(of: number) })
-        if widths[position].isEmpty { reasons[position] = "no multiple of \(number) is below its \(group.width) channels" }
+        if widths[position].isEmpty {
+          reasons[position] = "no multiple of \(number) is below its \(group.width) channels"
+        }
       case .fast:
         widths.append(try fastWidths(position, whole, from: max(1, lowest)))
         if widths[position].isEmpty { reasons[position] = "fewer channels would take no less time" }
@@ -247,7 +251,8 @@ private struct Pruning {
     let prunable = groups.groups.indices.filter { reasons[$0] == nil }
     guard !prunable.isEmpty else {
       throw CNNError(
-        .invalidArgument, "'\(model.name)' has no channels that can be removed: \(reasons.lazy.compactMap { $0 }.first ?? "")")
+        .invalidArgument,
+        "'\(model.name)' has no channels that can be removed: \(reasons.lazy.compactMap { $0 }.first ?? "")")
     }
     let whole = groups.groups.map(\.channels.count), all = size(whole)
     switch options.target {
@@ -307,7 +312,10 @@ private struct Pruning {
     var best: (kept: [[Int]], latency: Latency)?, nearest = Double.infinity, correction = 1.0
     for _ in 0..<4 {
       guard let found = try within(target / correction, latency) else { break }
-      let candidate = try model.model(of: groups.keeping(found.kept).graph, [:])
+      // How long it takes does not depend on the weights.
+      let candidate = try Model(
+        uninitialized: groups.keeping(found.kept).graph, name: model.name, mean: nil, deviation: nil)
+      candidate.chosenPrecision = model.chosenPrecision
       let measured = try PredictedLatency(measuring: candidate).measured
       nearest = min(nearest, measured)
       if measured <= 1.02 * target, best.map({ measured > $0.latency.after }) ?? true {

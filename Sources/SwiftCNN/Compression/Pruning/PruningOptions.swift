@@ -124,10 +124,10 @@ extension PruningOptions: Configurable {
       ("params", parameters.map { .parameters($0) }), ("latency_ms", latency.map { .latency(milliseconds: $0) }),
     ].filter { $0.target != nil }
     target = given.first?.target
-    guard options.purpose != .describing else { return }
-    guard given.count == 1 else {
-      let named = given.isEmpty ? "no target is" : "\(given.map(\.name).joined(separator: " and ")) are"
-      throw CNNError(.invalidArgument, "\(named) given; expected one of ratio, macs, params and latency_ms")
+    guard given.count <= 1 else {
+      throw CNNError(
+        .invalidArgument,
+        "\(given.map(\.name).joined(separator: " and ")) are given; expected one of ratio, macs, params and latency_ms")
     }
   }
 }

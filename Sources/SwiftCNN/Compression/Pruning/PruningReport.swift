@@ -37,7 +37,8 @@ extension PruningReport: CustomStringConvertible {
   public var description: String {
     let rows = groups.map { group in
       [
-        "\(group.before)", "\(group.after)", "\(decimal(100 * Double(group.after) / Double(max(1, group.before)), 0)) %",
+        "\(group.before)", "\(group.after)",
+        "\(decimal(100 * Double(group.after) / Double(max(1, group.before)), 0)) %",
         group.layers.joined(separator: " + "), group.reason,
       ]
     }
