@@ -32,6 +32,7 @@ public struct ChannelCount: Sendable, Equatable {
   /// By group how many there are for each channel of the group.
   public private(set) var perChannel: [(group: Int, count: Double)] = []
 
+  /// Whether both are the same function.
   public static func == (a: ChannelCount, b: ChannelCount) -> Bool {
     a.fixed == b.fixed && a.perChannel.elementsEqual(b.perChannel) { $0 == $1 }
   }

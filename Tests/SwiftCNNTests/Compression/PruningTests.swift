@@ -162,7 +162,8 @@ import Testing
   @Test func latencyIsReachedAndMeasured() throws {
     let model = try Self.model("resnet18", width: 1, size: 64)
     let whole = try PredictedLatency(measuring: model).measured * 1e3
-    let small = try model.pruned(PruningOptions(.latency(milliseconds: 0.6 * whole), minimumChannels: 1, minimumShare: 0))
+    let small = try model.pruned(
+      PruningOptions(.latency(milliseconds: 0.6 * whole), minimumChannels: 1, minimumShare: 0))
     let report = try #require(small.pruningReport)
     let latency = try #require(report.after.latency)
     #expect(report.after.macs < report.before.macs && report.predictedLatency != nil)
@@ -175,7 +176,9 @@ import Testing
   @Test func gradientsTellWhatMatters() throws {
     let model = try Self.model("resnet18"), x = try Self.images()
     let y = try Tensor([3, 7] as [Int32], shape: [2])
-    Self.expectMessage("not compiled") { try model.prune(PruningOptions(.ratio(0.5), criterion: .taylor), on: x, y) }
+    Self.expectMessage("not compiled") {
+      try model.prune(PruningOptions(.ratio(0.5), criterion: .taylor), on: x, y)
+    }
     try model.compile(#"{"loss": "sparse_categorical_crossentropy", "optimizer": "sgd"}"#)
     let before = try model.predict(x.view)
     let options = PruningOptions(.ratio(0.5), criterion: .taylor, rounding: .multiple(1))

@@ -19,7 +19,7 @@ def labelled_of(model: Model, data: Any, name: str) -> tuple[Any, Any]:
     if not _batches.is_source(data):
         if not isinstance(data, tuple | list) or len(data) != 2:
             raise TypeError(f"{name} must be (x, y), or batches of such, got {type(data).__name__}")
-        return _checked(model, *data, name)
+        return _checked(model, data[0], data[1], name)
     if isinstance(data, ImageFolder):
         data = model._folder(data, "classification", name)
     xs: list[Any] = []

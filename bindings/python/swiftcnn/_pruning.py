@@ -29,12 +29,12 @@ def prune(
     min_share: float = 0.1,
     seed: int = 0,
 ) -> Model:
-    """A model with fewer channels, and with them all that stands or falls with them: filters, biases, normalisations and
-    what later layers make of them.
+    """A model with fewer channels, and with them all that stands or falls with them: filters, biases, normalisations
+    and what later layers make of them.
 
     It is a model like any other: it trains, saves, exports and can be quantised. Where ``model`` is compiled the new one
-    is too, with what the optimizer remembers of the channels that are left. ``model`` stays as it is. Channels that the
-    network reads or gives stay. ``Model.pruning_report`` tells what has left, and why the rest has not.
+    is too, with what the optimizer remembers of the channels that are left. ``model`` stays as it is. Channels that
+    the network reads or gives stay. ``Model.pruning_report`` tells what has left, and why the rest has not.
 
     Args:
         model: a model whose network is known.
@@ -42,8 +42,8 @@ def prune(
         macs: in its place, what is left of the multiplications with additions of convolutions and dense layers: up to
             1, a share; above, their number for an image.
         params: the same of the learned parameters.
-        latency_ms: the milliseconds of a prediction of one image on this machine, with the threads that are set: what is
-            worth most for its time stays (a knapsack, Shen et al. 2022), and the result is measured.
+        latency_ms: the milliseconds of a prediction of one image on this machine, with the threads that are set: what
+            is worth most for its time stays (a knapsack, Shen et al. 2022), and the result is measured.
         criterion: by what channels are told that matter less: ``"l1"``, the magnitudes of the weights that make and read
             them (Li et al. 2017); ``"l2"``, their squares (Fang et al. 2023); ``"bn_scale"``, the scale of their
             normalisation (Liu et al. 2017), which says little unless its size was part of the loss in training;

@@ -894,8 +894,8 @@ class Sparsify(WithOptions, Callback):
 class Prune(WithOptions, Callback):
     """Removes channels of the model while it is trained, at the beginning of some epochs, so that what is left is
     fine-tuned in between: after the i-th of n times ``1 - (1 - i / n)**3`` of all that is to leave has left (the
-    schedule of Zhu and Gupta 2017, equation 1). The optimizer keeps what it remembers of the channels that are left. See
-    ``swiftcnn.prune``, whose arguments the others are. Logs what is left of the parameters as ``params``.
+    schedule of Zhu and Gupta 2017, equation 1). The optimizer keeps what it remembers of the channels that are left.
+    See ``swiftcnn.prune``, whose arguments the others are. Logs what is left of the parameters as ``params``.
 
     Args:
         ratio: the share of the channels that leaves in all.
@@ -949,10 +949,10 @@ class Prune(WithOptions, Callback):
             raise ValueError("criterion is 'taylor' and data is not given; expected samples and their targets")
         if isinstance(self.skip, Iterable) and not isinstance(self.skip, str):
             self.skip = [*self.skip]
-        self._told(self._end)
+        self._options(self._end)
         self.done, self.left = 0, 1.0
 
-    def _told(self, goal: float) -> str:
+    def _options(self, goal: float) -> str:
         goals: dict[str, float | None] = dict.fromkeys(("ratio", "macs", "params", "latency_ms"))
         goals["params" if self._goal == "params_left" else self._goal] = goal
         return told_pruning(
@@ -990,7 +990,7 @@ class Prune(WithOptions, Callback):
 
     def _prune(self, goal: float) -> None:
         x, y = (None, None) if self.data is None else labelled_of(self.model, self.data, "data")
-        self.model._prune(x, y, self._told(goal))
+        self.model._prune(x, y, self._options(goal))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
