@@ -43,7 +43,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
   sanitize-build sanitize-races sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours \
   asm-check asm-golden code-golden bench bench-training bench-accuracy bench-inference bench-pictures \
   bench-folders bench-finetuning bench-quantization bench-quantization-aware bench-calibration bench-mixed \
-  bench-distillation bench-agreement bench-before bench-sparse bench-tiles bench-calls bench-costs bench-processes soak fork-soak clean docs
+  bench-distillation bench-agreement bench-before bench-pruning bench-sparse bench-tiles bench-calls bench-costs bench-processes soak fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
@@ -404,7 +404,7 @@ code-golden: deps ## Makes Tests/SwiftCNNTests/generated_code.txt again, for a c
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-sparse bench-tiles bench-calibration bench-quantization bench-quantization-aware bench-mixed bench-distillation bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-pruning bench-sparse bench-tiles bench-calibration bench-quantization bench-quantization-aware bench-mixed bench-distillation bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Ten thousand predictions: memory stays flat, bits the same; then 400 runs with too little memory
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -464,6 +464,10 @@ bench-distillation: python build/peers-venv/ready ## Measures what a teacher is 
 
 bench-agreement: python build/photos/ready build/peers-venv/inference ## Measures how often bfloat16 and int8, by peers' quantisers too, see in photos what float32 sees
 	PYTHONPATH=bindings/python build/peers-venv/bin/python -W ignore Tests/Benchmarks/agreement.py $(BENCH)
+
+# More by BENCH, as BENCH='--parts half latency'.
+bench-pruning: python ## Measures how much faster pruned networks are, how well that is foretold, and what it costs in accuracy
+	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/pruning.py $(BENCH)
 
 bench-sparse: python build/peers-venv/inference ## Measures convolutions and ResNet-50 with sparse weights beside dense ones
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/sparse.py $(BENCH)

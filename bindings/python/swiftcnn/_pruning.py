@@ -32,8 +32,8 @@ def prune(
     """A model with fewer channels, and with them all that stands or falls with them: filters, biases, normalisations
     and what later layers make of them.
 
-    It is a model like any other: it trains, saves, exports and can be quantised. Where ``model`` is compiled the new one
-    is too, with what the optimizer remembers of the channels that are left. ``model`` stays as it is. Channels that
+    It is a model like any other: it trains, saves, exports and can be quantised. Where ``model`` is compiled the new
+    one is too, with what the optimizer remembers of the channels that are left. ``model`` stays as it is. Channels that
     the network reads or gives stay. ``Model.pruning_report`` tells what has left, and why the rest has not.
 
     Args:
@@ -44,8 +44,8 @@ def prune(
         params: the same of the learned parameters.
         latency_ms: the milliseconds of a prediction of one image on this machine, with the threads that are set: what
             is worth most for its time stays (a knapsack, Shen et al. 2022), and the result is measured.
-        criterion: by what channels are told that matter less: ``"l1"``, the magnitudes of the weights that make and read
-            them (Li et al. 2017); ``"l2"``, their squares (Fang et al. 2023); ``"bn_scale"``, the scale of their
+        criterion: by what channels are told that matter less: ``"l1"``, the magnitudes of the weights that make and
+            read them (Li et al. 2017); ``"l2"``, their squares (Fang et al. 2023); ``"bn_scale"``, the scale of their
             normalisation (Liu et al. 2017), which says little unless its size was part of the loss in training;
             ``"taylor"``, what the loss would change by on ``data`` (Molchanov et al. 2019); ``"random"``.
         scope: ``"global"``, channels are compared in the whole network, their scores divided by the mean of those that
