@@ -163,11 +163,11 @@ import Testing
     let model = try Self.model("resnet18", width: 1, size: 64)
     let whole = try PredictedLatency(measuring: model).measured * 1e3
     let small = try model.pruned(
-      PruningOptions(.latency(milliseconds: 0.6 * whole), minimumChannels: 1, minimumShare: 0))
+      PruningOptions(.latency(milliseconds: 0.75 * whole), minimumChannels: 1, minimumShare: 0))
     let report = try #require(small.pruningReport)
     let latency = try #require(report.after.latency)
     #expect(report.after.macs < report.before.macs && report.predictedLatency != nil)
-    #expect(latency <= 1.02 * 0.6 * whole)
+    #expect(latency <= 1.02 * 0.75 * whole)
     Self.expectMessage("the nearest that can be reached is") {
       try model.prune(PruningOptions(.latency(milliseconds: 1e-6)))
     }
@@ -191,7 +191,7 @@ import Testing
     withExtendedLifetime(shift) { shift.floats[2] = -1e6 }
     try model.setValue(shift, of: name)
     let cut = try model.pruned(
-      PruningOptions(.ratio(0.02), criterion: .taylor, scope: .layer, rounding: .multiple(1)), on: x, y)
+      PruningOptions(.ratio(0.3), criterion: .taylor, scope: .layer, rounding: .multiple(1)), on: x, y)
     #expect(!cut.parameters.values(at: try #require(cut.parameters.position(of: name))).contains(-1e6))
   }
 
