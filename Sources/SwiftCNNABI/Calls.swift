@@ -202,6 +202,17 @@ func writeText(
   call { () throws(CNNError) in try write(text(model(handle)), to: buffer, capacity, length) }
 }
 
+/// Writes a text that a model, or what is kept with it, gives in one of several formats.
+func writeText(
+  of handle: OpaquePointer?, as format: UnsafePointer<CChar>?, to buffer: UnsafeMutablePointer<CChar>?,
+  _ capacity: Int, _ length: UnsafeMutablePointer<Int>?, _ formatted: (ModelHandle, String) throws(CNNError) -> String
+) -> scnn_status {
+  call { () throws(CNNError) in
+    let handle = try modelHandle(handle), format = try text(format, "format")
+    try write(formatted(handle, format), to: buffer, capacity, length)
+  }
+}
+
 /// Writes results into an array of exactly their number.
 func write(_ results: [Double], to array: UnsafeMutablePointer<Double>?, _ count: Int) throws(CNNError) {
   let array = try required(array, "results")

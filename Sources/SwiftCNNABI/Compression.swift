@@ -130,12 +130,11 @@ public func scnn_model_quantization_report_text(
   _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    let handle = try modelHandle(handle), format = try text(format, "format")
+  writeText(of: handle, as: format, to: buffer, capacity, length) { (handle, format) throws(CNNError) in
     guard let report = handle.quantizationReport else {
       throw CNNError(.invalidState, "there is no report yet; call scnn_model_quantization_report first")
     }
-    try write(report.formatted(format), to: buffer, capacity, length)
+    return try report.formatted(format)
   }
 }
 
@@ -163,9 +162,8 @@ public func scnn_model_sparsity_report(
   _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    let model = try model(handle), format = try text(format, "format")
-    try write(model.sparsityReport().formatted(format), to: buffer, capacity, length)
+  writeText(of: handle, as: format, to: buffer, capacity, length) { (handle, format) throws(CNNError) in
+    try handle.model.sparsityReport().formatted(format)
   }
 }
 
@@ -208,11 +206,10 @@ public func scnn_model_pruning_report(
   _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    let model = try model(handle), format = try text(format, "format")
-    guard let report = model.pruningReport else {
-      throw CNNError(.invalidState, "'\(model.name)' was not pruned; there is no report")
+  writeText(of: handle, as: format, to: buffer, capacity, length) { (handle, format) throws(CNNError) in
+    guard let report = handle.model.pruningReport else {
+      throw CNNError(.invalidState, "'\(handle.model.name)' was not pruned; there is no report")
     }
-    try write(report.formatted(format), to: buffer, capacity, length)
+    return try report.formatted(format)
   }
 }

@@ -285,12 +285,11 @@ public func scnn_model_profile_text(
   _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    let handle = try modelHandle(handle), format = try text(format, "format")
+  writeText(of: handle, as: format, to: buffer, capacity, length) { (handle, format) throws(CNNError) in
     guard let profile = handle.profile else {
       throw CNNError(.invalidState, "nothing is measured yet; call scnn_model_profile first")
     }
-    try write(profile.formatted(format), to: buffer, capacity, length)
+    return try profile.formatted(format)
   }
 }
 
@@ -299,8 +298,8 @@ public func scnn_model_graph(
   _ handle: OpaquePointer!, _ format: UnsafePointer<CChar>!, _ buffer: UnsafeMutablePointer<CChar>!, _ capacity: Int,
   _ length: UnsafeMutablePointer<Int>!
 ) -> scnn_status {
-  call { () throws(CNNError) in
-    try write(model(handle).graphText(text(format, "format")), to: buffer, capacity, length)
+  writeText(of: handle, as: format, to: buffer, capacity, length) { (handle, format) throws(CNNError) in
+    try handle.model.graphText(format)
   }
 }
 

@@ -514,6 +514,11 @@ static void check_reports(scnn_model *model, scnn_model *quantized, scnn_model *
   OK(scnn_model_free(again));
 }
 
+/* Pixels that differ. */
+static void fill(uint8_t *pixels, size_t count) {
+  for (size_t i = 0; i < count; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+}
+
 /* A model in integers has nearly the scores of the one it was made of, and comes back from a file with its own. */
 static void test_quantized(void) {
   static uint8_t pixels[4 * SIDE * SIDE * CHANNELS];
@@ -525,7 +530,7 @@ static void test_quantized(void) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantization_aware(model, &x, NULL, &quantized));
   SAYS("calibration is constant");
   CHECK(quantized == NULL);
-  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  fill(pixels, sizeof pixels);
   OK(scnn_quantize(model, &x, "{\"method\": \"minmax\", \"equalize\": true}", &quantized));
   OK(scnn_predict(model, &x, 4, NULL, scores[0], 4 * CLASSES));
   OK(scnn_predict(quantized, &x, 4, NULL, scores[1], 4 * CLASSES));
@@ -552,7 +557,7 @@ static void test_distilled(void) {
   scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
   double first[2] = {0, 0}, results[2] = {0, 0}, of_teacher[2] = {0, 0};
   char text[400];
-  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  fill(pixels, sizeof pixels);
   for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
   OK(scnn_predict(student, &x, 8, NULL, scores[0], 8 * CLASSES));
   OK(scnn_predict(teacher, &x, 8, NULL, taught[0], 8 * CLASSES));
@@ -605,7 +610,7 @@ static void test_trained_for_integers(void) {
   scnn_tensor x = images(pixels, SCNN_UINT8, 8);
   scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
   double loss = 0;
-  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  fill(pixels, sizeof pixels);
   for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantize(model, NULL, NULL, &quantized));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_quantization_aware(model, NULL, "{\"ranges\": \"learned\"}", &trained));
@@ -655,7 +660,7 @@ static void test_sparse(void) {
   scnn_tensor x = images(pixels, SCNN_UINT8, 8);
   scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
   double loss = 0;
-  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  fill(pixels, sizeof pixels);
   for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
   size_t count = 0;
   scnn_parameter parameter = {0};
@@ -713,7 +718,7 @@ static void test_pruned(void) {
   scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
   const char *options = "{\"macs\": 0.5, \"round_to\": 1, \"min_channels\": 2, \"criterion\": \"taylor\"}";
   double loss = 0;
-  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 89 + i / 7);
+  fill(pixels, sizeof pixels);
   for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
   FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, options, &pruned));
   SAYS("data is not given");

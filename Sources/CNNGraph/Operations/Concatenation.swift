@@ -110,11 +110,7 @@ public struct Slice: Operation {
   }
 
   public func couple(_ channels: inout CouplingContext) throws(CNNError) {
-    let sliced = try resolve(axis, rank: channels.shape(0).count)
-    for axis in channels.shape(0).indices where channels.hasChannels(0, axis: axis) {
-      let all = channels.channels(0, axis: axis)
-      channels.setChannels(axis == sliced ? Array(all[start..<start + length]) : all, axis: axis)
-    }
+    channels.pass(taking: start..<start + length, along: try resolve(axis, rank: channels.shape(0).count))
   }
 
   public func keeping(_ kept: KeptChannels, _ operands: [TensorType]) throws(CNNError) -> any Operation {

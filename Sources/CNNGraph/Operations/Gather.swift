@@ -41,11 +41,7 @@ public struct Gather: Operation {
   }
 
   public func couple(_ channels: inout CouplingContext) throws(CNNError) {
-    let gathered = try resolve(axis, rank: channels.shape(0).count)
-    for axis in channels.shape(0).indices where channels.hasChannels(0, axis: axis) {
-      let all = channels.channels(0, axis: axis)
-      channels.setChannels(axis == gathered ? indices.map { all[$0] } : all, axis: axis)
-    }
+    channels.pass(taking: indices, along: try resolve(axis, rank: channels.shape(0).count))
   }
 
   public func keeping(_ kept: KeptChannels, _ operands: [TensorType]) throws(CNNError) -> any Operation {

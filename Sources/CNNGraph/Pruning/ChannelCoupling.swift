@@ -163,6 +163,14 @@ public struct CouplingContext {
     }
   }
 
+  /// The result has the channels of operand 0, along one axis these of them.
+  public mutating func pass(taking indices: some Collection<Int>, along taken: Int) {
+    for axis in shape(0).indices where hasChannels(0, axis: axis) {
+      let all = channels(0, axis: axis)
+      setChannels(axis == taken ? indices.map { all[$0] } : all, axis: axis)
+    }
+  }
+
   /// Operands are combined element by element, sizes of 1 and missing axes in front being repeated.
   public mutating func passElementwise() {
     let new = resultShape()

@@ -73,6 +73,9 @@ extension Graph {
     return result
   }
 
+  /// The learned numbers in its parameters.
+  public var learnedCount: Int { parameters.filter(\.role.isLearned).reduce(0) { $0 + $1.shape.reduce(1, *) } }
+
   /// Multiplications with additions of convolutions and dense layers for an image.
   public var macs: Double {
     productsPerWeight.reduce(0) { $0 + $1.value * type(of: $1.key).shape.reduce(1.0) { $0 * Double($1) } }

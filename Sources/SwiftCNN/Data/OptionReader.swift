@@ -44,6 +44,17 @@ struct OptionReader {
   /// What is given for a key: nil where it is missing, or null and nothing but that.
   private func given(_ key: String) -> JSON? { object[key].flatMap { $0 == .null ? nil : $0 } }
 
+  /// The one of several things that is given, each by an option of its own; nil where none is.
+  /// - Parameter expected: what a message says of how many may be.
+  static func onlyOne<Thing>(of things: KeyValuePairs<String, Thing?>, expected: String) throws(CNNError) -> Thing? {
+    let given = things.filter { $0.value != nil }
+    guard given.count <= 1 else {
+      let names = given.map(\.key).joined(separator: " and ")
+      throw CNNError(.invalidArgument, "\(names) are given; expected \(expected)")
+    }
+    return given.first?.value
+  }
+
   // MARK: Declaring
 
   /// Declares an option that somebody else reads: its value as it was given, and null where it was not.

@@ -190,7 +190,7 @@ private struct ProfileRow {
 }
 
 /// The times of several runs.
-private struct Measurements {
+struct Measurements {
   private var times: [[Int]] = []
   private var shortest = Int.max
   private(set) var fastest: [Profile.Timing] = []

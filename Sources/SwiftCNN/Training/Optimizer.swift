@@ -214,15 +214,11 @@ extension OptimizerSettings: Named {
       "clip_norm_each", swift: "clipping", &each, in: .above(0), "The largest norm of each parameter's gradient.")
     try options.number(
       "clip_value", swift: "clipping", &value, in: .above(0), "The largest size of each element of a gradient.")
-    let given: [(name: String, clipping: GradientClipping?)] = [
-      ("clip_norm", norm.map { .norm($0) }), ("clip_norm_each", each.map { .normOfEach($0) }),
-      ("clip_value", value.map { .value($0) }),
-    ].filter { $0.clipping != nil }
-    guard given.count <= 1 else {
-      let names = given.map(\.name).joined(separator: " and ")
-      throw CNNError(.invalidArgument, "\(names) are given; expected one of them at most")
-    }
-    clipping = given.first?.clipping
+    clipping = try OptionReader.onlyOne(
+      of: [
+        "clip_norm": norm.map { GradientClipping.norm($0) }, "clip_norm_each": each.map { .normOfEach($0) },
+        "clip_value": value.map { .value($0) },
+      ], expected: "one of them at most")
   }
 }
 

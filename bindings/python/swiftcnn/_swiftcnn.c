@@ -606,40 +606,26 @@ static PyObject *model_sparsity_report(PyObject *self, PyObject *args) {
   return read_text(sparsity_report, model_of(self), format);
 }
 
-/* Samples and their targets, or None for both. */
-static int borrow_labelled(Batch *batch, PyObject *x, PyObject *y) {
-  batch->count = 0;
-  return x == Py_None && y == Py_None ? 0 : borrow_batch(batch, x, y, Py_None);
-}
-
-static PyObject *model_pruned(PyObject *self, PyObject *args) {
-  PyObject *x_object, *y_object;
+/* A pruned copy of a model, or None where the model itself is, by samples and their targets or None for both. */
+static PyObject *prune(PyObject *self, PyObject *args, int in_place) {
+  PyObject *x, *y;
   const char *options;
   Batch data;
-  if (!PyArg_ParseTuple(args, "OOs:pruned", &x_object, &y_object, &options)) return NULL;
-  if (borrow_labelled(&data, x_object, y_object) != 0) return NULL;
-  int has_data = data.count > 0;
+  if (!PyArg_ParseTuple(args, "OOs:prune", &x, &y, &options)) return NULL;
+  int has_data = x != Py_None || y != Py_None;
+  if (has_data && borrow_batch(&data, x, y, Py_None) != 0) return NULL;
+  const scnn_tensor *images = has_data ? &data.x.tensor : NULL, *targets = has_data ? &data.tensors[0] : NULL;
   scnn_model *pruned = NULL;
   scnn_status status;
-  UNLOCKED(status, scnn_prune(model_of(self), has_data ? &data.x.tensor : NULL, has_data ? &data.tensors[0] : NULL, options,
-                              &pruned));
+  UNLOCKED(status, in_place ? scnn_model_prune(model_of(self), images, targets, options)
+                            : scnn_prune(model_of(self), images, targets, options, &pruned));
   if (has_data) release_batch(&data);
-  return status == SCNN_OK ? wrap_model(state_of(self), pruned) : raise_status(status);
+  return in_place || status != SCNN_OK ? none_or_raise(status) : wrap_model(state_of(self), pruned);
 }
 
-static PyObject *model_prune(PyObject *self, PyObject *args) {
-  PyObject *x_object, *y_object;
-  const char *options;
-  Batch data;
-  if (!PyArg_ParseTuple(args, "OOs:prune", &x_object, &y_object, &options)) return NULL;
-  if (borrow_labelled(&data, x_object, y_object) != 0) return NULL;
-  int has_data = data.count > 0;
-  scnn_status status;
-  UNLOCKED(status, scnn_model_prune(model_of(self), has_data ? &data.x.tensor : NULL, has_data ? &data.tensors[0] : NULL,
-                                    options));
-  if (has_data) release_batch(&data);
-  return none_or_raise(status);
-}
+static PyObject *model_pruned(PyObject *self, PyObject *args) { return prune(self, args, 0); }
+
+static PyObject *model_prune(PyObject *self, PyObject *args) { return prune(self, args, 1); }
 
 static scnn_status pruning_report_text(void *model, const char *format, char *buffer, size_t capacity, size_t *length) {
   return scnn_model_pruning_report(model, format, buffer, capacity, length);

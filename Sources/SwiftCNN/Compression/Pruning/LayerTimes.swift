@@ -16,7 +16,7 @@ final class LayerTimes {
   /// A convolution or a dense layer.
   private struct Layer {
     let node: Node
-    let operation: any Operation
+    var operation: any Operation { node.operation }
     /// What it reads, but for the channels; and its weight's axes.
     let image: [Int]
     let read: ChannelCount
@@ -50,7 +50,7 @@ final class LayerTimes {
       for group in Set((weight + [read]).flatMap { $0.perChannel.map(\.group) }) { ofGroup[group].append(layers.count) }
       layers.append(
         Layer(
-          node: node, operation: node.operation, image: Array(image.dropLast()), read: read, weight: weight,
+          node: node, image: Array(image.dropLast()), read: read, weight: weight,
           hasBias: hasBias, kind: kind ?? layers.count))
     }
     (self.layers, layersOfGroup) = (layers, ofGroup)

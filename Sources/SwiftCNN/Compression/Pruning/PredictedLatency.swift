@@ -63,15 +63,12 @@ extension Model {
     let x = try converted(samples(images))
     defer { withExtendedLifetime(x) {} }
     return try withPredictionContext(x, network.outputs.map(\.name)) { (context) throws(CNNError) in
-      var times = Array(repeating: [Int](), count: context.plan.stepCosts.count)
+      var measurements = Measurements()
       try context.measure(parameters: parameters, inputs: x.bases, repeats: repeats) { run in
-        for (step, time) in run.enumerated() where times.indices.contains(step) {
-          times[step].append(time.end - time.start)
-        }
+        measurements.add(run.map(Profile.Timing.init))
       }
-      return zip(context.plan.stepCosts, times).map { step, times in
-        let sorted = times.sorted()
-        return (step.name, step.cost.cycles, sorted.isEmpty ? 0 : Double(sorted[sorted.count / 2]) * 1e-9)
+      return zip(context.plan.stepCosts, measurements.medians).map { step, median in
+        (step.name, step.cost.cycles, Double(median) * 1e-9)
       }
     }
   }

@@ -119,15 +119,10 @@ extension PruningOptions: Configurable {
     try options.number(
       "latency_ms", swift: "latency", &latency, in: .above(0),
       "The milliseconds of a prediction of one image on this machine.")
-    let given: [(name: String, target: PruningTarget?)] = [
-      ("ratio", ratio.map { .ratio($0) }), ("macs", macs.map { .macs($0) }),
-      ("params", parameters.map { .parameters($0) }), ("latency_ms", latency.map { .latency(milliseconds: $0) }),
-    ].filter { $0.target != nil }
-    target = given.first?.target
-    guard given.count <= 1 else {
-      throw CNNError(
-        .invalidArgument,
-        "\(given.map(\.name).joined(separator: " and ")) are given; expected one of ratio, macs, params and latency_ms")
-    }
+    target = try OptionReader.onlyOne(
+      of: [
+        "ratio": ratio.map { PruningTarget.ratio($0) }, "macs": macs.map { .macs($0) },
+        "params": parameters.map { .parameters($0) }, "latency_ms": latency.map { .latency(milliseconds: $0) },
+      ], expected: "one of ratio, macs, params and latency_ms")
   }
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from .report import Report
 
 if TYPE_CHECKING:
     from .. import _swiftcnn
@@ -25,7 +26,7 @@ class PrunedGroup(NamedTuple):
     reason: str
 
 
-class PruningReport:
+class PruningReport(Report):
     """What pruning has made of a model. As text it is a table.
 
     Attributes:
@@ -46,7 +47,7 @@ class PruningReport:
     predicted_latency_ms: float | None
 
     def __init__(self, numbers: str, text: str) -> None:
-        self._json, self._text = numbers, text
+        super().__init__(numbers, text)
         given = self.to_dict()
         self.model = given["model"]
         self.groups = [PrunedGroup(**row | {"layers": tuple(row["layers"])}) for row in given["groups"]]
@@ -54,28 +55,6 @@ class PruningReport:
         latency = given.get("latency_ms")
         self.latency_ms = None if latency is None else tuple(latency)
         self.predicted_latency_ms = given.get("predicted_latency_ms")
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both say the same."""
-        return self._json == other._json if isinstance(other, PruningReport) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._json)
-
-    def __str__(self) -> str:
-        return self._text
-
-    __repr__ = __str__
-
-    def to_json(self) -> str:
-        """All of it as JSON: what ``to_dict`` gives, as a text."""
-        return self._json
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it in dictionaries and lists."""
-        result: dict[str, Any] = json.loads(self._json)
-        return result
-
 
 def pruned(handle: _swiftcnn.Model) -> PruningReport:
     """The report of a model that was pruned. Raises RuntimeError for another."""

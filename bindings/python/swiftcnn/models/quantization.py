@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._drawings import save_svg
+from .report import Report
 
 if TYPE_CHECKING:
     import os
@@ -64,7 +64,7 @@ class FloatIsland(NamedTuple):
     reason: str
 
 
-class QuantizationReport:
+class QuantizationReport(Report):
     """What a model computes in integers, with which levels, and what that does to its numbers. As text it is a table.
 
     Attributes:
@@ -89,33 +89,13 @@ class QuantizationReport:
     accuracy: dict[str, float] | None
 
     def __init__(self, numbers: str, text: str, chart: str) -> None:
-        self._json, self._text, self._chart = numbers, text, chart
+        super().__init__(numbers, text)
+        self._chart = chart
         given = self.to_dict()
         steps, islands = given.pop("steps"), given.pop("islands")
         self.__dict__.update(given)
         self.steps = [_step(row) for row in steps]
         self.islands = [FloatIsland(**row) for row in islands]
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both say the same."""
-        return self._json == other._json if isinstance(other, QuantizationReport) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._json)
-
-    def __str__(self) -> str:
-        return self._text
-
-    __repr__ = __str__
-
-    def to_json(self) -> str:
-        """All of it as JSON: what ``to_dict`` gives, as a text."""
-        return self._json
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it in dictionaries and lists."""
-        result: dict[str, Any] = json.loads(self._json)
-        return result
 
     def chart(self) -> str:
         """A picture, an SVG document: for each step a bar for signal to noise and one for its share of the error."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from .report import Report
 
 if TYPE_CHECKING:
     from .. import _swiftcnn
@@ -34,7 +35,7 @@ class SparseLayer(NamedTuple):
     left_alone: str | None
 
 
-class SparsityReport:
+class SparsityReport(Report):
     """How many weights of a model's layers are 0. ``print`` it for a table.
 
     Attributes:
@@ -52,32 +53,11 @@ class SparsityReport:
     layers: tuple[SparseLayer, ...]
 
     def __init__(self, json_text: str, table: str) -> None:
-        self._json, self._table = json_text, table
-        values: dict[str, Any] = json.loads(json_text)
+        super().__init__(json_text, table)
+        values = self.to_dict()
         self.model, self.weights, self.zeros = values["model"], values["weights"], values["zeros"]
         self.sparsity = values["sparsity"]
         self.layers = tuple(SparseLayer(shape=tuple(row.pop("shape")), **row) for row in values["layers"])
-
-    def __eq__(self, other: object) -> bool:
-        return self._json == other._json if isinstance(other, SparsityReport) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._json)
-
-    def __str__(self) -> str:
-        return self._table
-
-    __repr__ = __str__
-
-    def to_json(self) -> str:
-        """The numbers as JSON, with the names of the attributes."""
-        return self._json
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as a dictionary."""
-        found: dict[str, Any] = json.loads(self._json)
-        return found
-
 
 def sparsity_reported(handle: _swiftcnn.Model) -> SparsityReport:
     """The report on a model as it is now."""
