@@ -392,8 +392,15 @@ scnn_status scnn_quantization_aware(scnn_model *model, const scnn_tensor *calibr
  *         "student_layer", "teacher_layer"
  *     each with "weight": 1, a factor of 0 or more; one at least is above 0
  *   "student_weight": 1   0 or more
- *   "cache": false        whether the teacher is asked of each sample once: in a run of scnn_fit_begin with its data and without
- *                         flips and crops, what it says is kept in memory as long as the run; losses are the same bits
+ *   "cache": false        whether a run keeps, in memory, what the teacher has said of a sample as it was after its changes,
+ *                         and asks of none twice; losses are the same bits
+ *   "cache_file": null    a file that this is kept in as well, ending in .safetensors: what it has another run does not ask.
+ *                         It is written after each epoch, at once and whole. scnn_fit_begin refuses one that is damaged
+ *                         (SCNN_MALFORMED_FILE), or of another teacher, other losses' results or other data
+ *                         (SCNN_INVALID_ARGUMENT); of data that comes batch by batch the first batch tells
+ *   "augmentations": null in how many ways each sample is changed at random, one after another by the number of the epoch:
+ *                         by flips and crops of scnn_fit_begin, of batches by their place in the epoch, and by a folder
+ *                         that scnn_model_image_folder gives for training; null: in another one in each epoch
  *   "seed": 0             of the weights of convolutions between layers
  * A softmax or a sigmoid at the end of either network is looked behind; what ends otherwise is taken as logits. The teacher
  * may be any model with one output that takes samples of the same shapes and gives as many classes, also one imported or

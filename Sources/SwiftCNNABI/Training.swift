@@ -249,7 +249,7 @@ public func scnn_fit_on_batch(
 @_cdecl("scnn_fit_end_epoch") @implementation
 public func scnn_fit_end_epoch(_ fit: OpaquePointer!, _ progress: UnsafeMutablePointer<scnn_progress>!) -> scnn_status {
   report(fit, progress) { (run) throws(CNNError) in
-    run.endEpoch()
+    try run.endEpoch()
     return run.progress
   }
 }

@@ -601,6 +601,49 @@ static void test_distilled(void) {
   OK(scnn_model_free(student));
 }
 
+/* What a teacher has said is read from a file, and from no other's. */
+static void test_teacher_cache(void) {
+  static uint8_t pixels[8 * SIDE * SIDE * CHANNELS];
+  static int32_t labels[8];
+  scnn_model *teacher = small_model(2), *student = NULL, *learner = NULL;
+  scnn_tensor x = images(pixels, SCNN_UINT8, 8);
+  scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
+  scnn_fit *fit = NULL;
+  scnn_progress progress;
+  double losses[3] = {0, 0, 0};
+  const char *cache = ", \"cache_file\": \"teacher.cache.safetensors\"";
+  char options[300];
+  remove("teacher.cache.safetensors");
+  fill(pixels, sizeof pixels);
+  for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
+  for (int run = 0; run < 4; run++) {
+    snprintf(options, sizeof options, "{\"augmentations\": 2%s}", run ? cache : "");
+    student = small_model(1);
+    OK(scnn_distill(student, teacher, options, &learner));
+    OK(scnn_compile(learner, "{\"optimizer\": {\"name\": \"sgd\", \"learning_rate\": 1e-3}}"));
+    if (run == 3) { /* other pixels */
+      for (size_t i = 0; i < sizeof pixels; i++) pixels[i] ^= 255;
+      FAILS(SCNN_INVALID_ARGUMENT, scnn_fit_begin(learner, &x, &y, NULL, "{\"batch_size\": 4}", &fit));
+      SAYS("another data set");
+    } else {
+      OK(scnn_fit_begin(learner, &x, &y, NULL, "{\"epochs\": 3, \"batch_size\": 4, \"horizontal_flip\": true}", &fit));
+      do OK(scnn_fit_step(fit, &progress)); while (!progress.finished);
+      losses[run] = progress.results[0];
+      OK(scnn_fit_free(fit));
+    }
+    OK(scnn_model_free(learner));
+    OK(scnn_model_free(student));
+  }
+  CHECK(losses[0] > 0 && losses[1] == losses[0] && losses[2] == losses[0]);
+  student = small_model(1);
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_distill(student, teacher, "{\"cache_file\": \"cache.onnx\"}", &learner));
+  SAYS("cache_file is 'cache.onnx'");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_distill(student, teacher, "{\"augmentations\": 0}", &learner));
+  OK(scnn_model_free(student));
+  OK(scnn_model_free(teacher));
+  CHECK(remove("teacher.cache.safetensors") == 0);
+}
+
 /* A model that is trained for integers trains, and becomes one in integers that gives its scores. */
 static void test_trained_for_integers(void) {
   static uint8_t pixels[8 * SIDE * SIDE * CHANNELS];
@@ -801,6 +844,7 @@ int main(void) {
   test_sparse();
   test_pruned();
   test_distilled();
+  test_teacher_cache();
   test_threads();
   return finish("sharing");
 }

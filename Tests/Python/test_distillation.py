@@ -201,8 +201,61 @@ def test_a_teacher_that_is_asked_once_says_the_same():
     assert losses == others
     for a, b in zip(weights, other_weights, strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(TypeError, match="cache"):
-        swiftcnn.distill(network(3, 1), network(5, 2), cache="memory")
+    with pytest.raises(TypeError, match="cache must be a path"):
+        swiftcnn.distill(network(3, 1), network(5, 2), cache=1)
+
+
+def test_what_a_teacher_said_is_read_from_a_file(tmp_path):
+    path = tmp_path / "teacher.cache.safetensors"
+    fit = {"epochs": 4, "verbose": 0, "horizontal_flip": True, "crop_padding": 1}
+
+    def begun(teacher=None, **options):
+        learner = swiftcnn.distill(network(3, 1), teacher or network(5, 2), SoftTargets(2), **options)
+        learner.compile(swiftcnn.optimizers.SGD(0.05), "sparse_categorical_crossentropy", seed=2)
+        return learner
+
+    def losses(**options):
+        return begun(**options).fit(X, Y, batch_size=7, **fit).history["loss"]
+
+    live = losses(augmentations=2)
+    assert losses(augmentations=2, cache=path) == live
+    written = path.read_bytes()
+    assert losses(augmentations=2, cache=str(path)) == live and path.read_bytes() == written
+    with pytest.raises(ValueError, match="another data set"):
+        begun(cache=path).fit(X + 1, Y, **fit)
+    with pytest.raises(ValueError, match="another teacher said"):
+        begun(network(5, 3), cache=path).fit(X, Y, **fit)
+    with pytest.raises(ValueError, match="none of the samples of the first batch"):
+        begun(cache=path).fit([(X[:8] + 1, Y[:8])], epochs=1, verbose=0)
+    path.write_bytes(written[:-9] + b"\0" + written[-8:])
+    with pytest.raises(ValueError, match="damaged"):
+        begun(cache=path).fit(X, Y, **fit)
+    with pytest.raises(FileNotFoundError):
+        begun(cache=tmp_path / "missing" / "cache.safetensors").fit(X, Y, **fit)
+    with pytest.raises(ValueError, match=r"expected \.safetensors"):
+        begun(cache=tmp_path / "cache.onnx")
+    with pytest.raises(ValueError, match="augmentations must be at least 1"):
+        begun(augmentations=0)
+
+
+def test_a_generator_s_teacher_is_measured_on_the_student_s_batches():
+    def drawn(counts):
+        for place in range(4):
+            counts.append(place)
+            yield X[place * 6 : place * 6 + 6], Y[place * 6 : place * 6 + 6]
+
+    def values(teach):
+        model, counts = network(3, 1), []
+        learner = swiftcnn.distill(model, network(5, 2), SoftTargets(weight=1e-9)) if teach else model
+        learner.compile(swiftcnn.optimizers.SGD(1e-9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            history = learner.fit(X, Y, epochs=2, verbose=0, validation_data=drawn(counts), validation_steps=2)
+        return history.history["val_loss"], counts
+
+    (losses, counts), (others, other_counts) = values(True), values(False)
+    assert counts == other_counts == [0, 1, 2, 3]
+    assert losses == pytest.approx(others, rel=1e-6) and len(losses) == 2
 
 
 def test_batches_teach_as_arrays_do():

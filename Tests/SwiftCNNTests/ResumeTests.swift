@@ -145,15 +145,15 @@ import Testing
     let options = FitOptions(epochs: 2, batchSize: 4, shuffles: false)
     try whole.fit(data.x.view, data.y.view, options: options)
     let run = try TrainingRun(pieces, options: options)
-    run.endEpoch()
+    try run.endEpoch()
     #expect(run.progress.epoch == 0, "an epoch that has not begun does not end")
     for epoch in 0..<2 {
       for (x, y) in batches(data) {
         let progress = try run.step(x, y)
         #expect(progress.batches == 0 && !progress.epochEnded && progress.epoch == epoch)
       }
-      run.endEpoch()
-      run.endEpoch()
+      try run.endEpoch()
+      try run.endEpoch()
       #expect(run.progress.epoch == epoch + 1 && run.progress.batch == 0 && run.progress.finished == (epoch == 1))
     }
     #expect(try state(pieces) == state(whole))

@@ -106,7 +106,7 @@ public final class ParameterStorage: @unchecked Sendable {
   public func isShared(at position: Int) -> Bool { tensors[position].block !== blocks[0] }
 
   /// Changes with every change of the values at these positions, whichever model made it.
-  func version(of positions: [Int]) -> Int {
+  public func version(of positions: [Int]) -> Int {
     positions.reduce(blocks.reduce(0) { $0 &+ $1.version }) { $0 &+ tensors[$1].version }
   }
 

@@ -33,60 +33,45 @@ final class Distillation: @unchecked Sendable {
 
   /// The loss of one who learns, for samples of these shapes. The caller has both models.
   func loss(_ own: any TrainingLoss, for sampleShapes: [[Int]]) throws(CNNError) -> DistillationLoss {
-    var given: [DistillationLoss.TeacherResult] = []
-    for name in results {
-      let shape = try teacher.lockedResultShape(of: name, forSamples: sampleShapes)
-      given.append(DistillationLoss.TeacherResult(name: name, shape: shape))
-    }
-    return DistillationLoss(own, studentWeight: options.studentWeight, comparisons, teacherResults: given)
-  }
-
-  /// The samples of a run over arrays that a batch has, which the teacher may have seen before.
-  struct Drawn {
-    /// Their places in the data; nil where each is another each time, being changed at random.
-    let places: UnsafeBufferPointer<Int32>?
-    /// How many the data has.
-    let sampleCount: Int
-    /// The number of samples of a full batch.
-    let batchSize: Int
-    /// Where the run keeps what the teacher has said.
-    let store: Store
-  }
-
-  /// What a run keeps; empty until the first batch.
-  final class Store {
-    var cache: TeacherCache?
+    try DistillationLoss(
+      own, studentWeight: options.studentWeight, comparisons, teacherResults: results(forSamples: sampleShapes))
   }
 
   /// What the teacher says of a batch, in the order of `results`; it stays until the next call. The caller has both models.
   ///
   /// Of a run over arrays all passes are of one size, that of a full batch at most, so that what is said of a sample is the
   /// same bits in whichever batch it is.
-  func teacherResults(_ x: Samples, _ drawn: Drawn? = nil) throws(CNNError) -> [UnsafeRawPointer] {
+  /// - Parameter teaching: the run that the batch is of.
+  func teacherResults(_ x: Samples, _ teaching: Teaching? = nil) throws(CNNError) -> [UnsafeRawPointer] {
     do throws(CNNError) {
-      var sizes: [Int] = []
-      for name in results {
-        let shape = try teacher.lockedResultShape(of: name, forSamples: x.arrays.map(\.sampleShape))
-        sizes.append(try Checked.product(shape, "the teacher's results"))
-      }
+      let kept = try results(forSamples: x.arrays.map(\.sampleShape))
       var destinations: [UnsafeMutableBufferPointer<Float>] = []
-      for (index, size) in sizes.enumerated() {
-        destinations.append(try room(index, count: Checked.product([x.count, size], "the teacher's results")))
+      for (index, result) in kept.enumerated() {
+        destinations.append(try room(index, count: Checked.product([x.count] + result.shape, "the teacher's results")))
       }
-      let found = room.prefix(results.count).map { UnsafeRawPointer($0.base) }
-      let places = options.caches ? drawn?.places : nil
-      if let drawn, let places {
-        if drawn.store.cache == nil {
-          drawn.store.cache = try TeacherCache(samples: drawn.sampleCount, sizes: sizes)
-        }
-        if drawn.store.cache?.read(places, into: destinations) == true { return found }
+      let passSize = try min(teaching?.batchSize ?? x.count, teacher.imagesPerPass(x, threads: Threads.count))
+      let cache = try teaching?.cache(of: kept, forSamples: x.arrays.map(\.sampleShape), parameters: teacher.parameters)
+      let keys = cache == nil ? [] : x.hashes(seed: UInt64(truncatingIfNeeded: passSize))
+      let unknown = cache.map { cache in keys.indices.filter { !cache.read(keys[$0], into: destinations, row: $0) } }
+      if let unknown { try teaching?.requireKnown(unknown.count < x.count) }
+      let asked = unknown ?? Array(0..<x.count)
+      if !asked.isEmpty {
+        let served = try teacher.served(x)
+        defer { withExtendedLifetime(served) {} }
+        try predict(asked, of: served, passSize: passSize, into: destinations)
       }
-      let served = try teacher.served(x)
-      defer { withExtendedLifetime(served) {} }
-      try predict(served, sizes, passSize: drawn?.batchSize ?? x.count, into: destinations)
-      if let places { drawn?.store.cache?.write(places, from: destinations) }
-      return found
+      if let cache { for row in asked { try cache.add(keys[row], from: destinations, row: row) } }
+      return room.prefix(results.count).map { UnsafeRawPointer($0.base) }
     } catch { throw error.prefixed("the teacher '\(teacher.name)'") }
+  }
+
+  /// The results that are compared, of samples of these shapes.
+  private func results(forSamples shapes: [[Int]]) throws(CNNError) -> [DistillationLoss.TeacherResult] {
+    var found: [DistillationLoss.TeacherResult] = []
+    for name in results {
+      found.append(.init(name: name, shape: try teacher.lockedResultShape(of: name, forSamples: shapes)))
+    }
+    return found
   }
 
   /// Room for `count` numbers at this place.
@@ -98,35 +83,44 @@ final class Distillation: @unchecked Sendable {
     return UnsafeMutableBufferPointer(rebasing: room[index].floats[..<count])
   }
 
-  /// Predicts in passes of one size; the last is filled up.
+  /// Predicts some samples in passes of one size; the last is filled up.
   private func predict(
-    _ x: Samples, _ sizes: [Int], passSize: Int, into destinations: [UnsafeMutableBufferPointer<Float>]
+    _ asked: [Int], of x: Samples, passSize: Int, into destinations: [UnsafeMutableBufferPointer<Float>]
   ) throws(CNNError) {
-    let size = try min(passSize, teacher.imagesPerPass(x, threads: Threads.count))
-    let whole = x.count / size * size
-    func parts(_ range: Range<Int>) -> [UnsafeMutableBufferPointer<Float>] {
-      zip(destinations, sizes).map {
-        UnsafeMutableBufferPointer(rebasing: $0[range.lowerBound * $1..<range.upperBound * $1])
+    let sizes = destinations.map { $0.count / x.count }
+    func rows(_ first: Int, _ count: Int) -> [UnsafeMutableBufferPointer<Float>] {
+      zip(destinations, sizes).map { UnsafeMutableBufferPointer(rebasing: $0[first * $1..<(first + count) * $1]) }
+    }
+    for start in stride(from: 0, to: asked.count, by: passSize) {
+      let pass = asked[start..<min(start + passSize, asked.count)]
+      if let first = pass.first, pass.count == passSize, pass.last == first + passSize - 1 {
+        try teacher.lockedPredict(
+          x[first..<first + passSize], batchSize: passSize, outputs: results, into: rows(first, passSize))
+        continue
       }
-    }
-    if whole > 0 {
-      try teacher.lockedPredict(x[0..<whole], batchSize: size, outputs: results, into: parts(0..<whole))
-    }
-    guard whole < x.count else { return }
-    let left = x.count - whole
-    var filled: [TensorView] = [], inputs: [Memory] = []
-    for array in x[whole..<x.count].arrays {
-      let memory = try Memory(byteCount: Checked.product([size, array.sampleByteCount], "batch"), for: "batch")
-      memory.base.copyMemory(from: array.base, byteCount: left * array.sampleByteCount)
-      inputs.append(memory)
-      filled.append(TensorView(array.element, shape: [size] + array.sampleShape, base: memory.base))
-    }
-    defer { withExtendedLifetime(inputs) {} }
-    var outputs: [Memory] = []
-    for count in sizes { outputs.append(try Memory(count: size * count, of: .float32, for: "the teacher's results")) }
-    try teacher.lockedPredict(Samples(arrays: filled), batchSize: size, outputs: results, into: outputs.map(\.floats))
-    for (part, output) in zip(parts(whole..<x.count), outputs) {
-      _ = part.update(fromContentsOf: output.floats[..<part.count])
+      var filled: [TensorView] = [], memories: [Memory] = []
+      for array in x.arrays {
+        let size = array.sampleByteCount
+        let memory = try Memory(byteCount: Checked.product([passSize, size], "batch"), for: "batch")
+        for (row, sample) in pass.enumerated() {
+          (memory.base + row * size).copyMemory(from: array.base + sample * size, byteCount: size)
+        }
+        memories.append(memory)
+        filled.append(TensorView(array.element, shape: [passSize] + array.sampleShape, base: memory.base))
+      }
+      defer { withExtendedLifetime(memories) {} }
+      var outputs: [Memory] = []
+      for size in sizes {
+        outputs.append(try Memory(count: passSize * size, of: .float32, for: "the teacher's results"))
+      }
+      try teacher.lockedPredict(
+        Samples(arrays: filled), batchSize: passSize, outputs: results, into: outputs.map(\.floats))
+      for (index, size) in sizes.enumerated() {
+        for (row, sample) in pass.enumerated() {
+          let said = UnsafeMutableBufferPointer(rebasing: outputs[index].floats[row * size..<(row + 1) * size])
+          _ = rows(sample, 1)[index].update(fromContentsOf: said)
+        }
+      }
     }
   }
 }

@@ -8,22 +8,32 @@ public struct DistillationOptions: Sendable, Configurable, Equatable {
   /// The factor of the model's own loss, which `compile` is told. With 0 the targets count for metrics alone, and for
   /// `.decoupled`.
   public var studentWeight: Double
-  /// Whether the teacher is asked of each sample once in a run over arrays, whose flips and crops then change nothing between
-  /// epochs: what it says is kept in memory as long as the run. The losses are the same bits.
+  /// Whether a run keeps what the teacher has said of each sample as it was after its changes, in memory, and asks of no
+  /// sample twice. The losses are the same bits.
   public var caches: Bool
+  /// The file that it is kept in as well: what it has a run does not ask, and after each epoch the new is written to it.
+  public var cacheFile: String?
+  /// In how many ways each sample is changed at random, one after another by the number of the epoch; nil: in another one
+  /// in each.
+  public var augmentations: Int?
   /// What the weights of projections are drawn from.
   public var seed: UInt64
 
+  /// Whether a run keeps what the teacher says.
+  var keepsResults: Bool { caches || cacheFile != nil }
+
   /// Options; those that are not given have their defaults.
   public init(
-    losses: [DistillationTerm] = [.softTargets()], studentWeight: Double = 1, caches: Bool = false, seed: UInt64 = 0
+    losses: [DistillationTerm] = [.softTargets()], studentWeight: Double = 1, caches: Bool = false,
+    cacheFile: String? = nil, augmentations: Int? = nil, seed: UInt64 = 0
   ) {
-    (self.losses, self.studentWeight, self.caches, self.seed) = (losses, studentWeight, caches, seed)
+    (self.losses, self.studentWeight, self.seed) = (losses, studentWeight, seed)
+    (self.caches, self.cacheFile, self.augmentations) = (caches, cacheFile, augmentations)
   }
 
   /// Whether the same is learned, from the teacher's own words or kept ones.
   public static func == (a: Self, b: Self) -> Bool {
-    a.losses == b.losses && a.studentWeight == b.studentWeight && a.seed == b.seed
+    a.losses == b.losses && a.studentWeight == b.studentWeight && a.augmentations == b.augmentations && a.seed == b.seed
   }
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_distill`.
@@ -37,9 +47,14 @@ public struct DistillationOptions: Sendable, Configurable, Equatable {
     try options.number(
       "student_weight", &studentWeight, in: .atLeast(0), "The factor of the student's own loss, which compile is told.")
     try options.flag(
-      "cache", &caches, "Whether the teacher is asked of each sample once, in a run without flips and crops.")
+      "cache", &caches, "Whether a run keeps what the teacher has said of each sample as it was changed.")
+    try options.text("cache_file", &cacheFile, "A file of this for other runs.")
+    try options.integer(
+      "augmentations", &augmentations, in: .atLeast(1),
+      "In how many ways each sample is changed at random, one after another; null: in another one in each epoch.")
     try options.seed(&seed, "Of the weights of projections.")
     guard options.purpose != .describing else { return }
+    if let cacheFile { try TeacherCacheFile.check(cacheFile) }
     guard losses.contains(where: { $0.weight > 0 }) else {
       throw CNNError(
         .invalidArgument, "losses has \(losses.isEmpty ? "none" : "none with a weight above 0"); expected one at least")

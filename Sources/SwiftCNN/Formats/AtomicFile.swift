@@ -28,6 +28,14 @@ enum AtomicFile {
     synchronizeDirectory(of: target)
   }
 
+  /// Throws what `write(to:_:)` would where the folder is missing or files cannot be made in it; leaves nothing behind.
+  static func requireWritable(_ path: String) throws(CNNError) {
+    try checkPath(path)
+    let target = try resolvingLinks(path)
+    _ = try permissions(of: target)
+    unlink(try FileWriter(creating: TemporaryNames(of: target).new(), reportedAs: path).temporaryPath)
+  }
+
   /// The file that `path` stands for after following symbolic links, which may not exist.
   private static func resolvingLinks(_ path: String) throws(CNNError) -> String {
     var path = path

@@ -19,7 +19,7 @@ extension ImageFolder {
     if options.givesShares { options.labelMode = .categorical }
     (options.shuffles, options.dropsLast) = (false, false)
     (options.augmentation, options.mixing) = (.init(), .init())
-    return ImageFolder(self, options: options, listing: listing)
+    return ImageFolder(self, options: options)
   }
 
   /// The same pictures with these classes, which the folder's names are looked up among.
@@ -38,7 +38,7 @@ extension ImageFolder {
       throw CNNError(.invalidArgument, "the classes differ: " + faults.joined(separator: "; "))
     }
     let labels = classNames.map { Int32(truncatingIfNeeded: places[$0] ?? 0) }
-    return ImageFolder(self, options: options, listing: listing.renumbered(labels, names))
+    return ImageFolder(self, listing: listing.renumbered(labels, names))
   }
 
   /// Whether there is a folder for each class of ImageNet in its order: called by the numbers that WordNet has for them.
@@ -73,10 +73,24 @@ extension Model {
     if purpose == .prediction { return folder.inOrder }
     if purpose != .classification { try checkTargets(of: folder) }
     if purpose == .training { takeClassNames(of: folder) }
-    guard let names = classNames ?? training?.classNames else { return purpose == .training ? folder : folder.inOrder }
+    guard let names = classNames ?? training?.classNames else {
+      return purpose == .training ? try taught(folder) : folder.inOrder
+    }
     let isArranged = names == ImageNet.classNames && folder.isImageNet
     let arranged = isArranged ? folder : try folder.arranged(as: names, mayLack: purpose != .training)
-    return purpose == .training ? arranged : arranged.inOrder
+    return purpose == .training ? try taught(arranged) : arranged.inOrder
+  }
+
+  /// A folder with the random changes that a teacher is asked of.
+  private func taught(_ folder: ImageFolder) throws(CNNError) -> ImageFolder {
+    guard let options = distillation?.options else { return folder }
+    guard !options.keepsResults || !folder.options.mixing.isOn else {
+      throw CNNError(
+        .invalidArgument,
+        "mixup and cutmix make new pictures in each batch, of which a teacher's cache has none; expected a folder without "
+          + "them, or a distillation without a cache")
+    }
+    return ImageFolder(folder, augmentations: options.augmentations)
   }
 
   /// Names the classes as a folder does, where the model has as many classes and no names of its own for them.

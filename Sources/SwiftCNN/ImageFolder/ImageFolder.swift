@@ -16,6 +16,8 @@ public final class ImageFolder: Sendable {
   let listing: PictureListing
   /// The files that belong to this subset.
   let indices: [Int32]
+  /// In how many ways each picture is changed at random, one after another by epoch; nil: in another one in each.
+  let augmentations: Int?
 
   /// Walks through the folder at `path`; no picture is read yet.
   /// - Throws: `.inputOutput` where the system does not let a folder be read (one within those of the classes is passed
@@ -23,7 +25,7 @@ public final class ImageFolder: Sendable {
   ///   or a class has no pictures.
   public init(_ path: String, options: ImageFolderOptions = ImageFolderOptions()) throws(CNNError) {
     try options.validate()
-    self.options = options
+    (self.options, augmentations) = (options, nil)
     listing = try PictureListing(
       path, classes: options.classNames, skipsUnreadable: options.corruptFiles == .skip)
     guard options.labelMode != .binary || listing.classNames.count == 2 else {
@@ -42,9 +44,12 @@ public final class ImageFolder: Sendable {
       [options.height, options.width, options.channels, options.batchSize, options.prefetch], "batches read ahead")
   }
 
-  /// The same pictures with other options or classes.
-  init(_ other: ImageFolder, options: ImageFolderOptions, listing: PictureListing) {
-    (self.options, self.listing, indices) = (options, listing, other.indices)
+  /// The same pictures with other options, classes or changes.
+  init(
+    _ other: ImageFolder, options: ImageFolderOptions? = nil, listing: PictureListing? = nil, augmentations: Int? = nil
+  ) {
+    (self.options, self.listing, indices) = (options ?? other.options, listing ?? other.listing, other.indices)
+    self.augmentations = augmentations
   }
 
   /// The names of the classes' folders, in the order of their numbers.

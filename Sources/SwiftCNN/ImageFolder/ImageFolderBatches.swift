@@ -40,7 +40,7 @@ public final class ImageFolderBatches {
     (self.folder, self.epoch, self.order) = (folder, epoch, order)
     let options = folder.options
     (skippedCount, firstSkipped) = (folder.listing.unreadableCount, folder.listing.firstUnreadable)
-    let loader = PictureLoader(folder: folder, epoch: epoch)
+    let loader = PictureLoader(folder: folder, epoch: folder.augmentations.map { epoch % $0 } ?? epoch)
     let room = min(options.batchSize, order.count)
     pixels = try Memory(byteCount: Checked.product([room, loader.byteCount], "batch"), for: "batch")
     let targetLength = options.givesShares ? folder.classNames.count : 1

@@ -51,13 +51,13 @@ extension Model {
       while let batch = try batches.next() {
         var progress = try run.step(batch.x, batch.y)
         if batch.isLast {  // before its number says so, where files could not be read
-          run.endEpoch()
+          try run.endEpoch()
           (progress.epochEnded, progress.finished) = (true, run.progress.finished)
         }
         results = progress.results
         if try !onStep(progress) { return history + [results] }
       }
-      run.endEpoch()
+      try run.endEpoch()
       if let validation {
         let measured = try evaluate(arranged: validation, usingAverage: false)
         results = results.validated(measured)

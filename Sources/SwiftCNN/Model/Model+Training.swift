@@ -136,15 +136,15 @@ extension Model {
   /// One training step on checked data; adds what was measured before it. The caller has the model alone.
   /// - Parameters:
   ///   - statisticsStand: whether statistics and ranges stay as they are; see `TrainingRun`.
-  ///   - drawn: which samples of a run's data these are.
+  ///   - teaching: how a teacher is asked in the run that the batch is of.
   func lockedTrainOnBatch(
     _ x: Samples, _ y: TensorView, _ sampleWeight: TensorView?, _ state: TrainingState, into measures: Measures,
-    statisticsStand: Bool = false, drawn: Distillation.Drawn? = nil
+    statisticsStand: Bool = false, teaching: Teaching? = nil
   ) throws(CNNError) {
     updateTrainability()
     try withTrainingContext(x, y, state, statisticsStand: statisticsStand) { (context) throws(CNNError) in
       let weights = if let sampleWeight { sampleWeight.base } else { try state.unitWeights(x.count) }
-      let inputs = x.bases + [y.base, weights] + (try distillation?.teacherResults(x, drawn) ?? [])
+      let inputs = x.bases + [y.base, weights] + (try distillation?.teacherResults(x, teaching) ?? [])
       let randomness = Randomness(seed: state.settings.seed, step: state.step)
       try context.run(parameters: parameters, inputs: inputs, randomness: randomness)
       state.lastStep = context

@@ -39,6 +39,8 @@ public final class TrainingRun {
   private var epoch: Int
   private var batch: Int
   private var isFinished = false
+  /// How the teacher is asked of a model that has one.
+  private let teaching: Teaching?
   /// What it computes in, which is one thing in a whole run.
   private let precision: Precision
 
@@ -79,6 +81,13 @@ public final class TrainingRun {
       throw CNNError(.invalidState, "the checkpoint has done \(epoch) epochs; epochs is \(options.epochs)")
     }
     let epochCount = options.epochs - options.initialEpoch
+    teaching = try model.distillation.map { [model] (distillation) throws(CNNError) in
+      try model.lock.reading { () throws(CNNError) in
+        try Teaching(
+          distillation, data: set?.x, batchSize: set.map { min(options.batchSize, $0.x.count) },
+          resumes: options.resumes)
+      }
+    }
     let total = try batches.map { (count) throws(CNNError) in try Checked.product([count, epochCount], "steps") }
     try model.lock.writing { () throws(CNNError) in
       model.updateTrainability()
@@ -111,7 +120,9 @@ public final class TrainingRun {
       throw CNNError(.invalidState, "the training run was begun without data; give each step its batch")
     }
     return try advance { () throws(CNNError) in
-      let drawn = set.batch(batch, epoch: epoch, epochStart: state.epochStart, seed: state.settings.seed)
+      let drawn = set.batch(
+        batch, epoch: epoch, epochStart: state.epochStart, changesStart: augmentation ?? state.epochStart,
+        seed: state.settings.seed)
       // The caller's memory may have changed since it was checked.
       try model.checkTargets(drawn.x, drawn.y, nil, state.settings.lossOperation(for: model.network))
       return drawn
@@ -131,19 +142,26 @@ public final class TrainingRun {
       // Samples are told apart by their place in the data, so each batch has a stream of random numbers of its own.
       let batch = try TrainingSet(model, state, x, y, sampleWeight, options, batchSize: nil)
       given = batch
-      return batch.batch(0, epoch: epoch, epochStart: state.step, seed: state.settings.seed)
+      return batch.batch(
+        0, epoch: epoch, epochStart: state.step,
+        changesStart: augmentation.map { $0 << 32 | self.batch } ?? state.step, seed: state.settings.seed)
     }
   }
 
+  /// Which of so many ways samples are changed in this epoch; nil where each epoch has its own.
+  private var augmentation: Int? { model.distillation?.options.augmentations.map { epoch % $0 } }
+
   /// Ends an epoch whose data comes batch by batch, unless it has ended with its last step.
-  public func endEpoch() {
-    model.lock.writing { if batch > 0 { beginNextEpoch() } }
+  /// - Throws: `.inputOutput` where the file of a teacher's cache cannot be written; the epoch has ended then, too.
+  public func endEpoch() throws(CNNError) {
+    try model.lock.writing { () throws(CNNError) in if batch > 0 { try beginNextEpoch() } }
   }
 
-  private func beginNextEpoch() {
+  private func beginNextEpoch() throws(CNNError) {
     (epoch, batch) = (epoch + 1, 0)
     isFinished = epoch == options.epochs
     (state.epoch, state.batch) = (epoch, batch)
+    try teaching?.save()
   }
 
   /// Whether a model that is trained for integers has come so far that its ranges, and the statistics of its batch
@@ -174,14 +192,14 @@ public final class TrainingRun {
       let rate = state.nextRate
       try model.lockedTrainOnBatch(
         drawn.x, drawn.y, drawn.weights, state, into: state.measures, statisticsStand: statisticsStand,
-        drawn: drawn.drawn)
+        teaching: teaching)
       batch += 1
       (state.epoch, state.batch) = (epoch, batch)
       var progress = Progress(
         epoch: epoch, batch: batch, batches: batches ?? 0, step: state.step, learningRate: rate,
         results: state.epochResults)
       if batch == batches {
-        beginNextEpoch()
+        try beginNextEpoch()
         (progress.epochEnded, progress.finished) = (true, isFinished)
       }
       return progress

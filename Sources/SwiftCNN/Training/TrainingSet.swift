@@ -5,15 +5,13 @@ import CNNRuntime
 
 /// The arrays that a training run draws its batches from; they stay in place as long as the run.
 ///
-/// The order and augmentation of an epoch are functions of (seed, first step).
+/// The order and augmentation of an epoch are functions of (seed, first step); augmentation may be that of a few epochs in turn.
 final class TrainingSet {
   /// The samples of a step, with their targets and weights; valid until the next are drawn.
   struct Batch {
     let x: Samples
     let y: TensorView
     let weights: TensorView?
-    /// Which samples of the data these are; nil where the data comes batch by batch.
-    let drawn: Distillation.Drawn?
   }
 
   let x: Samples
@@ -27,9 +25,6 @@ final class TrainingSet {
   private let xBatches: [Memory]
   private let yBatch: Memory
   private let weightBatch: Memory?
-  /// What a teacher has said of the samples.
-  private let taught = Distillation.Store()
-  private let comesWhole: Bool
 
   /// Takes data for `model`, whose caller has it alone.
   /// - Parameter batchSize: how many samples a batch has; nil: all of them, in their order.
@@ -57,7 +52,6 @@ final class TrainingSet {
     }
     let room = min(batchSize ?? x.count, x.count)
     self.batchSize = batchSize ?? x.count
-    comesWhole = batchSize != nil
     order = try Memory(count: x.count, of: .int32, for: "order of the samples")
     let gathersSamples = options.shuffles || options.cropPadding > 0 || options.flipsHorizontally
     var xBatches: [Memory] = []
@@ -76,12 +70,13 @@ final class TrainingSet {
   /// How many samples its batches have.
   var batchSizes: Set<Int> { [min(batchSize, x.count), (x.count - 1) % batchSize + 1] }
 
-  /// Draws the batch of this number of an epoch that begins with the step `epochStart`.
-  func batch(_ number: Int, epoch: Int, epochStart: Int, seed: UInt64) -> Batch {
+  /// Draws the batch of this number of an epoch that begins with the step `epochStart`, changed at random as samples are in an
+  /// epoch that begins with the step `changesStart`.
+  func batch(_ number: Int, epoch: Int, epochStart: Int, changesStart: Int, seed: UInt64) -> Batch {
     let start = number * batchSize
     let count = min(batchSize, x.count - start)
     let chosen = UnsafePointer(orderOfEpoch(epoch, epochStart, seed) + start)
-    gather(chosen, count, seed, RandomStream.augmentation(epochStart: epochStart))
+    gather(chosen, count, seed, RandomStream.augmentation(epochStart: changesStart))
     let samples =
       xBatches.isEmpty
       ? x[start..<start + count]
@@ -89,14 +84,9 @@ final class TrainingSet {
         arrays: zip(x.arrays, xBatches).map { array, batch in
           TensorView(array.element, shape: [count] + array.sampleShape, base: batch.base)
         })
-    let isChanged = options.cropPadding > 0 || options.flipsHorizontally
-    let drawn = Distillation.Drawn(
-      places: isChanged ? nil : UnsafeBufferPointer(start: chosen, count: count), sampleCount: x.count,
-      batchSize: min(batchSize, x.count), store: taught)
     return Batch(
       x: samples, y: TensorView(y.element, shape: [count] + y.sampleShape, base: yBatch.base),
-      weights: weightBatch.map { TensorView(.float32, shape: [count], base: $0.base) },
-      drawn: comesWhole ? drawn : nil)
+      weights: weightBatch.map { TensorView(.float32, shape: [count], base: $0.base) })
   }
 
   /// The order of the samples in this epoch.

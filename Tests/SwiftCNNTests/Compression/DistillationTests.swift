@@ -345,39 +345,6 @@ import Testing
     }
   }
 
-  @Test(arguments: [false, true]) func aTeacherThatIsAskedOnceSaysTheSameBits(_ changes: Bool) throws {
-    let data = try Self.data(23), teacher = try Self.network(6, seed: 2)
-    func fitted(_ caches: Bool) throws -> (losses: [Double], bits: [UInt32]) {
-      let options = DistillationOptions(
-        losses: [.softTargets(), .hint(student: "block2", teacher: "block2")], caches: caches)
-      let learner = try Self.network(4, seed: 1).distilled(from: teacher, options: options)
-      try Self.compile(learner, rate: 0.05)
-      var losses: [Double] = []
-      let fit = FitOptions(epochs: 3, batchSize: 5, flipsHorizontally: changes)
-      try learner.fit(data.x, data.y, options: fit) { (progress) throws(CNNError) in
-        losses.append(progress.results.loss)
-        return true
-      }
-      return (losses, try learner.bits())
-    }
-    let (live, cached) = (try fitted(false), try fitted(true))
-    #expect(live.losses == cached.losses && live.bits == cached.bits && live.losses.count == 15)
-  }
-
-  @Test func aTeacherIsAskedOnce() throws {
-    let data = try Self.data(12), teacher = try Self.network(6, seed: 2)
-    let learner = try Self.network(4, seed: 1).distilled(from: teacher, options: DistillationOptions(caches: true))
-    try Self.compile(learner, rate: 0.05)
-    let run = try TrainingRun(learner, data.x, data.y, options: FitOptions(epochs: 2, batchSize: 4))
-    for _ in 0..<3 { _ = try run.step() }
-    // What it would say now is not asked for.
-    try teacher.set("fc.bias", teacher.values("fc.bias").map { _ in .nan })
-    for _ in 0..<3 { #expect(try run.step().results.loss.isFinite) }
-    // A new run is of other data.
-    let other = try TrainingRun(learner, data.x, data.y, options: FitOptions(epochs: 1, batchSize: 4))
-    expectError(.notFinite, "the loss is") { _ = try other.step() }
-  }
-
   @Test func aTeacherThatIsNoBetterIsWarnedOf() throws {
     let data = try Self.data(6)
     let learner = try Self.network(4, seed: 1).distilled(from: Self.network(6, seed: 2))

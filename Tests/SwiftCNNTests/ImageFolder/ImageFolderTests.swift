@@ -105,6 +105,45 @@ extension ImageFolderBatches {
     #expect(try batches(#""threads": 2"#, epoch: 1) != expected)
   }
 
+  /// What a teacher says of pictures is kept as they were changed.
+  @Test func aTeacherIsAskedOncePerChange() throws {
+    let folders = try ClassFolders(), path = "\(folders.path).safetensors"
+    defer { unlink(path) }
+    func folder(_ more: String = "") throws -> ImageFolder {
+      try ImageFolder(
+        folders.path,
+        options: options(#"{"size": 16, "batch_size": 3, "random_resized_crop": {"scale": [0.5, 1]}\#(more)}"#))
+    }
+    func network(_ seed: Int) throws -> Model {
+      let options = try #require(
+        JSON(parsing: #"{"input_shape": [16, 16, 3], "classes": 3, "seed": \#(seed)}"#).objectValue)
+      return try Model("resnet20", options: ModelOptions(json: options))
+    }
+    let teacher = try network(2)
+    func learner(_ options: DistillationOptions) throws -> Model {
+      let learner = try network(1).distilled(from: teacher, options: options)
+      try learner.compile(TrainingSettings(loss: .sparseCategoricalCrossEntropy, optimizer: .sgd(learningRate: 0.01)))
+      return learner
+    }
+    func losses(_ options: DistillationOptions, epochs: Int = 4) throws -> [Double] {
+      try learner(options).fit(folder(), epochs: epochs).map(\.loss)
+    }
+    let live = try losses(DistillationOptions(augmentations: 2))
+    #expect(try losses(DistillationOptions(caches: true, augmentations: 2)) == live)
+    for _ in 1...2 { #expect(try losses(DistillationOptions(cacheFile: path, augmentations: 2)) == live) }
+    #expect(try SafetensorsFile(path: path)["keys"]?.shape == [12, 16])
+    // Without turns each epoch has its own; the first is the same.
+    let free = try losses(DistillationOptions(cacheFile: path))
+    #expect(free[..<2] == live[..<2] && free[2] != live[2])
+    #expect(try SafetensorsFile(path: path)["keys"]?.shape == [24, 16])
+    expectError(.invalidArgument, "none of the samples of the first batch") {
+      try learner(DistillationOptions(cacheFile: path)).fit(folder(#", "seed": 5"#))
+    }
+    let shares = try network(1).distilled(from: teacher, options: DistillationOptions(caches: true))
+    try shares.compile(TrainingSettings(loss: .categoricalCrossEntropy, optimizer: .sgd(learningRate: 0.01)))
+    expectError(.invalidArgument, "mixup and cutmix make new pictures") { try shares.fit(folder(#", "mixup": 0.2"#)) }
+  }
+
   @Test func trainingIsThatOfItsBatches() throws {
     let folders = try ClassFolders()
     let folder = try ImageFolder(

@@ -14,7 +14,23 @@ from ._config import told
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ._arrays import Array, Floats
+    from ._arrays import Array, Data, Floats
+
+
+class TeacherMeasures:
+    """What the teacher of a model gives on the data that the model is evaluated on.
+
+    Attributes:
+        sums: of its loss and metrics.
+    """
+
+    def __init__(self, learner: _swiftcnn.Model) -> None:
+        self._teacher = learner.measured_teacher()
+        self.sums = self._teacher.measures(False)
+
+    def add(self, data: Data) -> None:
+        """Adds a batch."""
+        self.sums.evaluate(self._teacher, *data, data.samples, False)
 
 
 def arrays(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Array, Array, Array | None]:

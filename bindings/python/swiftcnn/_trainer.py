@@ -17,6 +17,7 @@ from ._arrays import Data, count_of, part_of, shapes_of
 from ._checks import boolean, suggesting, text
 from ._folders import ImageFolder
 from ._inputs import USUAL_BATCH_SIZE, Fed, FitArguments, PassArguments, refuse_with_batches, size_of
+from ._measures import TeacherMeasures
 from ._output import is_terminal
 from ._progress import ProgressBar
 from ._resuming import FitHooks, OwnMetrics, Place, Stored
@@ -198,10 +199,11 @@ class Trainer(Fed):
                     validation.restart()
                     silent = ProgressBar(0, "test", 1, None, None)
                     sums = self._handle.measures(False)
-                    measured = self._evaluate(validation, hooks, silent, given.validation_ema, sums)
+                    teacher = TeacherMeasures(self._handle) if self._has_teacher and not taught else None
+                    measured = self._evaluate(validation, hooks, silent, given.validation_ema, sums, teacher)
                     logs.update({"val_" + name: value for name, value in measured.items()})
                     if self._has_teacher and measured:
-                        taught = taught or self._teacher_numbers(validation)
+                        taught = self._numbers(teacher.sums) if teacher else taught
                         self._handle.compare_with_teacher(self._numbers(sums), taught)
                         pass_on(self._handle)
                 hooks.on_epoch_end(epoch, logs)
@@ -212,15 +214,6 @@ class Trainer(Fed):
             hooks.on_train_end(hooks.last_logs)
             hooks.store(self._handle, has_ended=True)
         return history
-
-    def _teacher_numbers(self, validation: Feed[Data]) -> list[float]:
-        """The loss and the library's metrics of the teacher over the validation data."""
-        teacher = self._handle.measured_teacher()
-        sums = teacher.measures(False)
-        validation.restart()
-        for batch, _ in validation.epoch(0):
-            sums.evaluate(teacher, *batch, batch.samples, False)
-        return self._numbers(sums)
 
     def _numbers(self, sums: _swiftcnn.Measures) -> list[float]:
         """The loss and the library's metrics, each as one number."""
@@ -467,15 +460,23 @@ class Trainer(Fed):
         bar: ProgressBar,
         uses_ema: bool,
         sums: _swiftcnn.Measures | None = None,
+        teacher: TeacherMeasures | None = None,
     ) -> Logs:
         """The means over all images, added to ``sums`` where those are given. Without any image, which is not so before
-        the first batch of a ``feed``, nothing is measured."""
+        the first batch of a ``feed``, nothing is measured. The teacher is measured on the same batches, which a
+        generator gives but once."""
         if feed.peek(0) is None:
             feed.warn()
             return {}
         into = sums or self._handle.measures(False)
         self._reset_own_metrics()
-        return self._go_through("test", feed, hooks, bar, lambda data: self._evaluate_batch(into, data, uses_ema))
+
+        def evaluate(data: Data) -> Logs:
+            if teacher is not None:
+                teacher.add(data)
+            return self._evaluate_batch(into, data, uses_ema)
+
+        return self._go_through("test", feed, hooks, bar, evaluate)
 
     # ---------------------------------------------------------------------------------------------------- prediction
 

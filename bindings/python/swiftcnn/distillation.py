@@ -10,10 +10,11 @@ What is learned of the teacher is one of the losses here, or a list of several, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._checks import boolean, integer, number
+from ._checks import integer, number, path_of
 from ._config import chosen, told
 from ._described import WithOptions, core
 from ._warnings import pass_on
@@ -84,7 +85,8 @@ def distill(
     losses: str | DistillationLoss | Sequence[str | DistillationLoss] = "soft_targets",
     *,
     student_weight: float = 1.0,
-    cache: bool = False,
+    cache: bool | str | bytes | os.PathLike[str] = False,
+    augmentations: int | None = None,
     seed: int = 0,
 ) -> Model:
     """A model that trains ``student`` by what ``teacher`` says of the same images (Hinton et al. 2015).
@@ -110,12 +112,16 @@ def distill(
         losses: what is learned of the teacher: ``"soft_targets"``, ``"decoupled"``, an object of
             ``swiftcnn.distillation``, or a list of such.
         student_weight: the factor of the student's own loss.
-        cache: whether the teacher is asked of each image once: in a ``fit`` of arrays without flips and crops, what it
-            says is kept in memory as long as that lasts. Losses are the same bits.
+        cache: whether ``fit`` keeps what the teacher has said of an image, as it was after its changes, and asks of
+            none twice: in memory as long as it lasts, or as well in the file of this name, where other runs find it. It
+            is written after each epoch, whole or not at all. Losses are the same bits.
+        augmentations: in how many ways each image is changed at random by ``fit`` or its folder, one after another by
+            the number of the epoch, so that the teacher is asked so often; None: in another one in each epoch.
         seed: of the weights of convolutions between layers.
 
     Raises:
-        ValueError, TypeError: an argument does not fit, or the models do not fit each other; the message says how.
+        ValueError, TypeError: an argument does not fit, or the models do not fit each other; the message says how. From
+            ``fit`` also where the file is damaged, or of another teacher, other results or another data set.
         RuntimeError: the student has several outputs or a teacher already.
     """
     for model, name in (student, "student"), (teacher, "teacher"):
@@ -129,7 +135,9 @@ def distill(
     options = {
         "losses": [loss.settings for loss in kinds],
         "student_weight": number(student_weight, "student_weight"),
-        "cache": boolean(cache, "cache"),
+        "cache": cache is True,
+        "cache_file": None if isinstance(cache, bool) else os.fsdecode(path_of(cache, "cache")),
+        "augmentations": None if augmentations is None else integer(augmentations, "augmentations", minimum=1),
         "seed": integer(seed, "seed", minimum=-(2**63)),
     }
     learner = Model._of(student._handle.distill(teacher._handle, told(options)))
