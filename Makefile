@@ -466,8 +466,8 @@ bench-agreement: python build/photos/ready build/peers-venv/inference ## Measure
 	PYTHONPATH=bindings/python build/peers-venv/bin/python -W ignore Tests/Benchmarks/agreement.py $(BENCH)
 
 # More by BENCH, as BENCH='--parts half latency'.
-bench-pruning: python ## Measures how much faster pruned networks are, how well that is foretold, and what it costs in accuracy
-	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/pruning.py $(BENCH)
+bench-pruning: python build/peers-venv/inference build/fma_peak ## Measures how much faster pruned networks are, also beside torch-pruning's, how well that is foretold, and what it costs in accuracy
+	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/pruning.py --peers build/peers-venv/bin/python $(BENCH)
 
 bench-sparse: python build/peers-venv/inference ## Measures convolutions and ResNet-50 with sparse weights beside dense ones
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/sparse.py $(BENCH)
@@ -490,7 +490,7 @@ bench-calls: python ## Measures what a call from Python costs beside the network
 	$(PYTHON) Tests/Benchmarks/calls.py $(BENCH)
 
 build/peers-venv/inference: build/peers-venv/ready
-	@for packages in 'onnx onnxscript' onnxruntime openvino nncf ncnn pnnx matplotlib; do \
+	@for packages in 'onnx onnxscript' onnxruntime openvino nncf ncnn pnnx torch-pruning==1.6.1 matplotlib; do \
 	  build/peers-venv/bin/python -m pip install -q $$packages || echo "could not install $$packages"; \
 	done
 	touch $@

@@ -315,7 +315,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batches", nargs="+", type=int, help="1 and 32 (efficientnet_b4: 16) when not given")
     parser.add_argument("--precisions", nargs="+", choices=peers.PEERS_OF, default=list(peers.PEERS_OF),
                         metavar="PRECISION", help="%(choices)s")
-    parser.add_argument("--peers", nargs="*", default=["usual"], choices=["usual", "all", *list(peers.ENGINES)[1:]],
+    parser.add_argument("--peers", nargs="*", default=["usual"], choices=["usual", "all", *list(peers.TITLES)[1:]],
                         metavar="PEER", help="usual (those of the bars), all, or names: %(choices)s")
     parser.add_argument("--isa", nargs="*", default=[], help="more rows of ours with SWIFTCNN_ISA=avx2, avx512, ...")
     parser.add_argument("--threads", type=int, default=2)
@@ -330,7 +330,7 @@ def arguments() -> argparse.Namespace:
     for name in ("json", "markdown", "chart"):
         parser.add_argument(f"--{name}", type=pathlib.Path, help="a file for the results")
     given = parser.parse_args()
-    choices = {"usual": peers.USUAL, "all": list(peers.ENGINES)[1:]}
+    choices = {"usual": peers.USUAL, "all": list(peers.TITLES)[1:]}
     given.peers = list(dict.fromkeys(name for choice in given.peers for name in choices.get(choice, [choice])))
     return given
 

@@ -90,6 +90,16 @@ def swiftcnn(job: Job) -> Engine:
     return Engine(lambda images: images, model.predict_on_batch, swiftcnn.__version__, settings)
 
 
+def saved(job: Job) -> Engine:
+    """Ours, of a file that `save` wrote."""
+    sys.path.append(str(turns.ROOT / "bindings" / "python"))
+    import swiftcnn
+
+    swiftcnn.set_num_threads(job.threads)
+    model = swiftcnn.load_model(job.file(startup.FLOAT_FILE))
+    return Engine(lambda images: images, model.predict_on_batch, swiftcnn.__version__, "")
+
+
 def onnxruntime(job: Job) -> Engine:
     """ONNX Runtime: all optimisations, the batch known to them, its threads spin between operators."""
     import onnxruntime
@@ -257,6 +267,7 @@ def torch_compile(job: Job) -> Engine:
 
 ENGINES: dict[str, Callable[[Job], Engine]] = {
     "swiftcnn": swiftcnn,
+    "saved": saved,
     "onnxruntime": onnxruntime,
     "openvino": openvino,
     "openvino-streams": openvino_streams,
