@@ -73,6 +73,21 @@ def test_what_the_optimizer_remembers_stays_and_training_goes_on(model, data):
     assert small.evaluate(*data, verbose=0) < first
 
 
+def test_scales_get_small_by_their_penalty_alone(data):
+    def scales(l1: float) -> np.ndarray:
+        model = make_model()
+        names = [row.name for row in model.parameters if row.role == "normalization_scale"]
+        for name in names:
+            assert model.set_regularization(name, l1=l1) == 1
+        sgd = swiftcnn.optimizers.SGD(0.03, momentum=0.9)
+        model.compile(optimizer=sgd, loss="sparse_categorical_crossentropy")
+        model.fit(*data, batch_size=8, epochs=40, verbose=0)
+        return np.abs(np.concatenate([model.get_parameter(name) for name in names]))
+
+    assert (scales(0.05) < 0.05).mean() > 0.6
+    assert not (scales(0.0) < 0.05).any()
+
+
 def test_channels_leave_while_training(data, tmp_path):
     def run(epochs, *, resume=False, folder=None):
         model = swiftcnn.load_model(folder) if resume else make_model()

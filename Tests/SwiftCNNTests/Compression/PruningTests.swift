@@ -124,7 +124,7 @@ import Testing
   }
 
   @Test func targetsAreReached() throws {
-    let model = try Self.model("resnet18", width: 0.5)
+    let model = try Self.model("resnet18", width: 0.5), size = NetworkSize(try ChannelGroups(model.graph))
     for rounding in [WidthRounding.multiple(1), .multiple(4), .fast] {
       let small = try model.pruned(PruningOptions(.macs(0.5), rounding: rounding, minimumChannels: 1, minimumShare: 0))
       let report = try #require(small.pruningReport)
@@ -132,6 +132,13 @@ import Testing
       #expect(share <= 0.5 && share > 0.3, "\(rounding): \(share)")
       if case .multiple(let number) = rounding {
         #expect(report.groups.allSatisfy { $0.after == $0.before || $0.after.isMultiple(of: number) })
+        // No layer could be wider.
+        let kept = report.groups.map(\.after)
+        for (position, group) in report.groups.enumerated() where group.after < group.before {
+          var wider = kept
+          wider[position] += number
+          #expect(size(wider).macs > 0.5 * Double(report.before.macs), "\(rounding): \(group)")
+        }
       }
       #expect(Double(report.after.macs) == small.graph.macs)
     }
@@ -161,7 +168,7 @@ import Testing
   /// Which times there are depends on the machine; a half of the present one can be had on any.
   @Test func latencyIsReachedAndMeasured() throws {
     let model = try Self.model("resnet18", width: 1, size: 64)
-    let whole = try PredictedLatency(measuring: model).measured * 1e3
+    let whole = try model.lockedLatency() * 1e3
     let small = try model.pruned(
       PruningOptions(.latency(milliseconds: 0.75 * whole), minimumChannels: 1, minimumShare: 0))
     let report = try #require(small.pruningReport)

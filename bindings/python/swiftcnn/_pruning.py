@@ -46,7 +46,8 @@ def prune(
             is worth most for its time stays (a knapsack, Shen et al. 2022), and the result is measured.
         criterion: by what channels are told that matter less: ``"l1"``, the magnitudes of the weights that make and
             read them (Li et al. 2017); ``"l2"``, their squares (Fang et al. 2023); ``"bn_scale"``, the scale of their
-            normalisation (Liu et al. 2017), which says little unless its size was part of the loss in training;
+            normalisation (Liu et al. 2017), which says little unless its size was part of the loss in training, as
+            ``Model.set_regularization`` makes it;
             ``"taylor"``, what the loss would change by on ``data`` (Molchanov et al. 2019); ``"random"``.
         scope: ``"global"``, channels are compared in the whole network, their scores divided by the mean of those that
             the same layers make; ``"layer"``, each layer loses the same share.

@@ -11,6 +11,8 @@ struct ChannelAllocation {
   private var widths: [[Int]]
   /// By group how many it keeps now.
   private(set) var kept: [Int]
+  /// The steps that led there.
+  private var taken: [Step] = []
 
   /// - Parameters:
   ///   - scores: of the channels of each group, those that are compared in the same units.
@@ -62,7 +64,23 @@ struct ChannelAllocation {
       onStep(best, kept)
       kept[best.group] = best.after
       widths[best.group].removeLast()
+      taken.append(best)
     }
     return true
+  }
+
+  /// Takes steps back that were more than was needed, the last ones first: steps are of widths, and the last one goes further
+  /// than to the goal.
+  /// - Parameter isReached: whether it is still enough.
+  mutating func restore(while isReached: ([Int]) -> Bool) {
+    for step in taken.reversed() where kept[step.group] == step.after {
+      kept[step.group] = step.before
+      guard isReached(kept) else {
+        kept[step.group] = step.after
+        continue
+      }
+      widths[step.group].append(step.after)
+    }
+    taken = []
   }
 }

@@ -3,14 +3,13 @@ import CNNCore
 import CNNGraph
 import CNNRuntime
 
-/// How long networks take that are made of one which was measured on this machine: each step in the ratio of the cycles
-/// that placement expects of it now to those of before.
+/// How long networks take that are made of one which was measured on this machine. A step takes what any does, however
+/// little there is to do, and above that a time in the ratio of the cycles that placement expects of it now to those of before.
 struct PredictedLatency {
-  /// Seconds for a cycle, by step and on the whole.
-  private var rates: [String: Double] = [:]
-  private var rate = 0.0
-  /// The seconds of steps of which placement expects nothing.
-  private var others: [String: Double] = [:]
+  /// The seconds of each step as it was measured, and the cycles that placement expected of it.
+  private var steps: [String: (cycles: Double, seconds: Double)] = [:]
+  /// The seconds of a step with next to nothing to do, and above those for a cycle, on the whole.
+  private let leastOfStep: Double, rate: Double
   /// The time of one prediction of an image, measured.
   let measured: Double
   private let normalization: Compiler.PixelNormalization
@@ -19,30 +18,29 @@ struct PredictedLatency {
   /// Measures a model, which nobody changes meanwhile.
   init(measuring model: Model) throws(CNNError) {
     (normalization, precision) = (model.pixelNormalization, model.chosenPrecision.prediction)
-    let steps = try model.lockedStepTimes()
+    let least = try Model.secondsOfShortStep()
     var cycles = 0.0, seconds = 0.0
-    for step in steps {
-      if step.cycles > 0 {
-        rates[step.name] = step.seconds / step.cycles
-        (cycles, seconds) = (cycles + step.cycles, seconds + step.seconds)
-      } else {
-        others[step.name] = step.seconds
-      }
+    for step in try model.lockedStepTimes() {
+      steps[step.name] = (step.cycles, step.seconds)
+      if step.cycles > 0 { (cycles, seconds) = (cycles + step.cycles, seconds + max(0, step.seconds - least)) }
     }
-    rate = cycles > 0 ? seconds / cycles : 0
-    measured = steps.reduce(0) { $0 + $1.seconds }
+    (leastOfStep, rate) = (least, cycles > 0 ? seconds / cycles : 0)
+    measured = steps.values.reduce(0) { $0 + $1.seconds }
   }
 
   /// The time of a prediction of an image by a network that was made of the measured one.
   func seconds(of graph: Graph) throws(CNNError) -> Double {
-    var sum = 0.0
-    let steps = try Compiler.predictedCycles(
+    try Compiler.predictedCycles(
       of: graph, inputs: graph.typesOfOneImage(), normalization: normalization, threads: Threads.count,
-      precision: precision)
-    for step in steps {
-      sum += step.cycles > 0 ? step.cycles * (rates[step.name] ?? rate) : others[step.name] ?? 0
-    }
-    return sum
+      precision: precision
+    ).reduce(0) { $0 + seconds(ofStep: $1.name, cycles: $1.cycles) }
+  }
+
+  private func seconds(ofStep name: String, cycles: Double) -> Double {
+    guard let before = steps[name] else { return cycles > 0 ? leastOfStep + rate * cycles : 0 }
+    guard cycles > 0, before.cycles > 0 else { return before.seconds }
+    let least = min(leastOfStep, before.seconds)
+    return least + (before.seconds - least) * cycles / before.cycles
   }
 }
 
@@ -56,6 +54,9 @@ extension Graph {
 }
 
 extension Model {
+  /// The time of one prediction of an image, measured. The caller has the model.
+  func lockedLatency() throws(CNNError) -> Double { try lockedStepTimes().reduce(0) { $0 + $1.seconds } }
+
   /// The median time of each step of the prediction of one image. The caller has the model.
   func lockedStepTimes(repeats: Int = 30) throws(CNNError) -> [(name: String, cycles: Double, seconds: Double)] {
     var images: [Tensor] = []
@@ -71,5 +72,19 @@ extension Model {
         (step.name, step.cost.cycles, Double(median) * 1e-9)
       }
     }
+  }
+
+  /// The median time of a step with next to nothing to do: what it takes to begin one and to wake the workers.
+  fileprivate static func secondsOfShortStep() throws(CNNError) -> Double {
+    var graph = Graph()
+    var image = try graph.addInput("x", TensorType(.float32, [1, 16, 16, 16]))
+    for layer in 0..<16 {
+      let weight = Parameter(name: "weight\(layer)", shape: [16, 16, 1, 1], role: .weight, initializer: .zeros)
+      image = try graph.addSingle(Convolution2D(), [image, graph.addParameter(weight)], name: "layer\(layer)")
+    }
+    try graph.addOutput("y", image)
+    let model = try Model(uninitialized: graph, name: "short steps", mean: nil, deviation: nil)
+    let times = try model.lockedStepTimes().map(\.seconds).sorted()
+    return times[times.count / 2]
   }
 }

@@ -147,6 +147,7 @@ struct Pruning {
       case .layer: 1 - Double(step.after) / Double(counts[step.group])
       }
     }
+    if isReached { allocation.restore(while: isEnough) }
     return (allocation.channels, allocation.kept, isReached)
   }
 
@@ -181,10 +182,10 @@ struct Pruning {
       let candidate = try Model(
         uninitialized: groups.keeping(found.kept).graph, name: model.name, mean: nil, deviation: nil)
       candidate.chosenPrecision = model.chosenPrecision
-      let measured = try PredictedLatency(measuring: candidate).measured
+      let measured = try candidate.lockedLatency()
       nearest = min(nearest, measured)
       if measured <= 1.02 * target, best.map({ measured > $0.latency.after }) ?? true {
-        best = (found.kept, Latency(before: latency.measured, after: measured, predicted: found.seconds))
+        best = (found.kept, Latency(before: latency.measured, after: measured, predicted: correction * found.seconds))
       }
       if measured <= 1.02 * target, measured >= 0.95 * target || found.isWhole { break }
       correction = measured / found.seconds
