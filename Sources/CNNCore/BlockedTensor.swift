@@ -86,6 +86,11 @@ public struct BlockedTensor: Hashable, Sendable {
   /// Bytes from the first one to an image of a block.
   public func byteOffset(image: Int, block: Int) -> Int { block * blockByteCount + image * imageByteCount }
 
+  /// Bytes from the first one to a channel of the same pixel.
+  public func byteOffset(channel: Int) -> Int {
+    channel / channelsPerBlock * blockByteCount + channel % channelsPerBlock * element.byteCount
+  }
+
   /// One pixel for each image: its means, sums or factors.
   public var onePixel: BlockedTensor {
     BlockedTensor(images: images, height: 1, width: 1, channels: channels, element: element)

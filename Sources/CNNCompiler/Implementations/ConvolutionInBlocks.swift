@@ -68,14 +68,15 @@ struct ConvolutionInBlocks: Implementation {
     return (image, request)
   }
 
-  /// Where that is possible; of products of bfloat16, which read it so and not otherwise, where they are no slower.
+  /// Where that is possible and no slower than what reads float32. Outside of training little is stored, and what is
+  /// multiplied in float32 is not rounded for it.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
     guard let library = placement.library, algorithm.readsBFloat16 || precision == .bfloat16, node.operands[1] != value,
       filterRefusal(node) == nil, let geometry = try? placement.geometry(of: node)
     else { return false }
+    if precision == .float32, !geometry.isChannelwise, !placement.source.isOfTraining { return false }
     var request = ConvolutionRequest(geometry, workers: placement.workers)
-    let best = precision == .bfloat16 ? ConvolutionAlgorithms.best(request, library.target) : nil
-    let others = best?.cycles(request, library.target) ?? .infinity
+    let others = ConvolutionAlgorithms.best(request, library.target)?.cycles(request, library.target) ?? .infinity
     request.inputElement = .bfloat16
     return refusal(node, request, library.target) == nil && algorithm.cycles(request, library.target) <= others
   }

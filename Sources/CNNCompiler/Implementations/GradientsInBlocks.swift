@@ -50,13 +50,18 @@ struct InputGradientInBlocks: Implementation {
     _ candidate: Candidate, _ geometry: ConvolutionGeometry, _ placement: Placement
   ) throws(CNNError) -> BlockedInputGradient.Options {
     let stored = placement.storedElement(of: candidate.result)
-    if precision == .bfloat16 { return .init(gradient: .bfloat16, result: stored, usesTiles: usesTiles) }
-    if geometry.isChannelwise {
-      return .init(gradient: try placement.storedType(candidate.node.operands[0])?.element ?? .float32, result: stored)
+    if precision == .bfloat16 { return .init(gradient: .bfloat16, result: stored, arithmetic: arithmetic) }
+    // Not all that computes in float32 reads bfloat16, or writes it.
+    let given = try placement.storedType(candidate.node.operands[0])?.element ?? .float32
+    let ways = [given, .float32].flatMap { gradient in
+      [stored, .float32].map { BlockedInputGradient.Options(gradient: gradient, result: $0) }
     }
-    // Winograd's algorithm writes float32 alone.
-    let rounding = cycles(geometry, .init(result: stored), placement) ?? .infinity
-    return .init(result: rounding <= cycles(geometry, .init(), placement) ?? .infinity ? stored : .float32)
+    let costs = ways.map { cycles(geometry, $0, placement) ?? .infinity }
+    return zip(ways, costs).min { $0.1 < $1.1 }?.0 ?? .init()
+  }
+
+  private var arithmetic: BlockedInputGradient.Options.Arithmetic {
+    usesTiles ? .tiles : precision == .bfloat16 ? .bfloat16 : .float32
   }
 
   private func cycles(
@@ -66,20 +71,21 @@ struct InputGradientInBlocks: Implementation {
     return try? BlockedInputGradient.cycles(geometry, options, workers: placement.workers, target)
   }
 
-  /// Of depthwise ones, and of products of bfloat16 where they are no slower, as they are for another gradient that is added.
+  /// Of depthwise ones where the result is that too, and of others where that is no slower than what reads float32, as they do
+  /// for another gradient that is added.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
     guard let target = placement.library?.target, node.operands[1] != value, filterRefusal(node) == nil,
       let geometry = try? geometry(node, placement)
     else { return false }
-    if precision == .float32 {
-      return geometry.isChannelwise && node.operands[0] == value && placement.storesBFloat16(anyOf: node)
+    if precision == .float32, geometry.isChannelwise {
+      return node.operands[0] == value && placement.storesBFloat16(anyOf: node)
     }
     if node.operands[0] != value {
       let sums = placement.readers(of: value).filter { placement.fusedNode(ofSum: $0)?.results == node.results }
       guard sums.contains(where: placement.storesBFloat16) else { return false }
     }
     guard refusal(node, geometry, target) == nil,
-      let rounded = cycles(geometry, .init(gradient: .bfloat16, usesTiles: usesTiles), placement)
+      let rounded = cycles(geometry, .init(gradient: .bfloat16, arithmetic: arithmetic), placement)
     else { return false }
     return rounded <= cycles(geometry, .init(), placement) ?? .infinity
   }
@@ -94,7 +100,7 @@ struct InputGradientInBlocks: Implementation {
     let node = candidate.node, geometry = try geometry(node, placement)
     let options = BlockedInputGradient.Options(
       gradient: placement.imageType(images[0]).element,
-      result: try self.options(candidate, geometry, placement).result, usesTiles: usesTiles)
+      result: try self.options(candidate, geometry, placement).result, arithmetic: arithmetic)
     guard let library = placement.library,
       let gradient = try BlockedInputGradient(
         geometry, options, addsResidual: images.count == 2, workers: placement.workers, library: library)
@@ -217,15 +223,15 @@ struct WeightGradientInBlocks: Implementation {
     return algorithm.refusal(request, target) ?? (algorithm.usesTiles ? TilePermission.refusal : nil)
   }
 
-  /// Where that is possible; of products of bfloat16, which read it so and not otherwise, where they are no slower.
+  /// Where that is possible and no slower than what reads float32.
   func readsBFloat16(_ value: Value, of node: Node, in placement: Placement) -> Bool {
     guard let library = placement.library, algorithm.readsBFloat16 || precision == .bfloat16,
       filterRefusal(node) == nil, let geometry = try? geometry(node, placement),
       let (_, layout) = placement.image(node.operands[0], geometry), layout == .blocked || value == node.operands[1]
     else { return false }
     var request = WeightGradientRequest(geometry, input: layout, workers: placement.workers)
-    let best = precision == .bfloat16 ? WeightGradientAlgorithms.best(request, library.target) : nil
-    let others = best?.cycles(request, library.target) ?? .infinity
+    let others =
+      WeightGradientAlgorithms.best(request, library.target)?.cycles(request, library.target) ?? .infinity
     if layout == .blocked { request.inputElement = .bfloat16 }
     request.gradientElement = .bfloat16
     return refusal(node, request, library.target) == nil && algorithm.cycles(request, library.target) <= others

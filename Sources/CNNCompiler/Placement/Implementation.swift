@@ -74,6 +74,8 @@ struct Candidate {
     var precision = Precision.float32, instruction = "portable"
     /// Why it is not computed in the precision that was asked for.
     var reason = ""
+    /// Whether something else would have computed it in that, more slowly.
+    var isFaster = false
   }
 
   /// What a convolution or dense layer does in the pass of its products.

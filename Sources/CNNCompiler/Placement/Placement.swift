@@ -99,6 +99,7 @@ struct Placement {
     do throws(CNNError) {
       guard let operation = candidate.node.operation as? any Placeable else { return false }
       var best: (implementation: any Implementation, offer: Offer)?, lowest = Double.infinity
+      var isPossible = false  // In the precision that is asked for.
       log.begin(candidate)
       for implementation in Swift.type(of: operation).implementations {
         switch try implementation.consider(candidate, in: self) {
@@ -106,13 +107,16 @@ struct Placement {
         case .offered(let offer):
           let cycles = offer.cycles + reorderCycles(offer)
           log.offered(implementation, offer.cycles, reorders: cycles - offer.cycles)
+          if implementation.precision == precision { isPossible = true }
           if cycles < lowest { (best, lowest) = ((implementation, offer), cycles) }
         }
       }
       guard let (implementation, offer) = best else { return false }
       candidate.choice = Candidate.Choice(
         implementation: implementation.name, cycles: offer.cycles, precision: implementation.precision,
-        instruction: implementation.instruction(on: library?.target), reason: reason(implementation, lowest))
+        instruction: implementation.instruction(on: library?.target),
+        reason: reason(implementation, lowest, isPossible: isPossible),
+        isFaster: isPossible && implementation.precision != precision)
       let text = log.chose(implementation.name)
       var images: [Value] = []
       for read in offer.reads { images.append(try image(of: read.value, as: read.type)) }
@@ -125,9 +129,9 @@ struct Placement {
   }
 
   /// Why an implementation does not compute in the precision that is asked for; empty where it does.
-  private func reason(_ implementation: any Implementation, _ cycles: Double) -> String {
+  private func reason(_ implementation: any Implementation, _ cycles: Double, isPossible: Bool) -> String {
     if implementation.precision == precision { return "" }
-    guard implementation.takesEitherElement, let target = library?.target else {
+    guard implementation.takesEitherElement, !isPossible, let target = library?.target else {
       return log.reason(against: precision, chosen: implementation.name, cycles)
     }
     return BFloat16Reorder.isPossible(on: target)
@@ -159,7 +163,7 @@ struct Placement {
     lowered.cost.cycles = choice.cycles
     (lowered.cost.precision, lowered.cost.instruction) = (choice.precision, choice.instruction)
     lowered.cost.reason = choice.reason
-    if choice.precision == .float32,
+    if choice.precision == .float32, !choice.isFaster,
       operands.contains(where: { imageType($0).element == .bfloat16 })
         || results.contains(where: { $0.element == .bfloat16 })
     {

@@ -1,3 +1,4 @@
+import CNNCore
 import X86Assembler
 
 /// A vector register of a width that is chosen while code is generated.
@@ -57,6 +58,22 @@ struct VectorCode {
       k.vpmovzxwd(Ymm(v.number), address)
       k.vpslld(Ymm(v.number), Ymm(v.number), 16)
     }
+  }
+  /// Loads as many numbers of float32 or bfloat16.
+  func load(_ v: WideRegister, _ address: Address, of element: ElementType) {
+    if element == .bfloat16 { loadBFloat16(v, address) } else { load(v, address) }
+  }
+  /// d = a + b, of numbers of float32 or bfloat16 in memory; of the latter the temporary is overwritten.
+  func add(_ d: WideRegister, _ a: WideRegister, _ b: Address, of element: ElementType, temporary: WideRegister) {
+    guard element == .bfloat16 else { return add(d, a, .memory(b)) }
+    loadBFloat16(temporary, b)
+    add(d, a, temporary)
+  }
+  /// Stores 16 numbers, which are overwritten, as bfloat16. Needs AVX-512 BF16.
+  /// - Parameter fillsBlock: whether 16 zeros follow.
+  func storeRounded(_ address: Address, _ v: WideRegister, fillsBlock: Bool) {
+    roundToBFloat16(v, v)
+    store(address, WideRegister(number: v.number, lanes: fillsBlock ? 16 : 8))
   }
   /// Of 32 numbers of bfloat16 those at even places, exactly. Needs AVX-512.
   func loadEvenBFloat16(_ v: WideRegister, _ address: Address) { k.vpslld(Zmm(v.number), address, 16) }

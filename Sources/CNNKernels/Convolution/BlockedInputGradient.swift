@@ -25,20 +25,33 @@ public struct BlockedInputGradient: Sendable {
 
   /// What the gradients of the result and of the input are of, and by what they are computed.
   public struct Options: Hashable, Sendable {
-    /// Of the gradient of the result, which products are of, and of that of the input.
+    /// Of the gradient of the result, and of that of the input.
     public var gradient = ElementType.float32, result = ElementType.float32
-    /// Whether by products of tiles alone, or else without them.
-    public var usesTiles = false
+    /// By what.
+    public var arithmetic = Arithmetic.float32
 
-    /// Vectors, and each element float32, unless told otherwise.
-    public init(gradient: ElementType = .float32, result: ElementType = .float32, usesTiles: Bool = false) {
-      (self.gradient, self.result, self.usesTiles) = (gradient, result, usesTiles)
+    /// What is multiplied, and by what.
+    public enum Arithmetic: Hashable, Sendable {
+      /// float32, of which gradients that are stored as bfloat16 are made where an algorithm can do that.
+      case float32
+      /// bfloat16, by products on vectors or by tiles: the gradient of the result is that.
+      case bfloat16, tiles
+    }
+
+    /// All of float32, unless told otherwise.
+    public init(
+      gradient: ElementType = .float32, result: ElementType = .float32, arithmetic: Arithmetic = .float32
+    ) {
+      (self.gradient, self.result, self.arithmetic) = (gradient, result, arithmetic)
     }
 
     /// The cheapest algorithm of a convolution that the gradient is.
     fileprivate func best(_ request: ConvolutionRequest, _ target: CodeTarget) -> (any ConvolutionAlgorithm)? {
-      if !usesTiles { return ConvolutionAlgorithms.best(request, target) }
-      return TileAlgorithm().refusal(request, target) == nil ? TileAlgorithm() : nil
+      switch arithmetic {
+      case .float32: ConvolutionAlgorithms.best(request, target)
+      case .bfloat16: ConvolutionAlgorithms.product.accepting(request, target)
+      case .tiles: TileAlgorithm().accepting(request, target)
+      }
     }
   }
 

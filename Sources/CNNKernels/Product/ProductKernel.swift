@@ -352,27 +352,20 @@ private struct ProductEmitter {
         let offset =
           kernel.outputRows[row] + lane / blockLanes * kernel.outputBlockStride
           + (lane % blockLanes - kernel.firstLane) * size
-        if epilogue.addsResidual { addResidual(sum, residual[offset]) }
+        if epilogue.addsResidual {
+          code.add(sum, sum, residual[offset], of: kernel.output, temporary: free(0, lanes: lanes))
+        }
         if let activation = epilogue.activation {
           code.apply(activation, to: sum, temporaries: temporaries, isRounded: isRounded)
         }
         if isRounded {
-          // Of which the upper half becomes 0.
-          code.roundToBFloat16(sum, sum)
           let fills = kernel.fillsBlock && column == kernel.columns.count - 1
-          code.store(output[offset], WideRegister(number: sum.number, lanes: fills ? 16 : 8))
+          code.storeRounded(output[offset], sum, fillsBlock: fills)
         } else {
           code.store(output[offset], sum)
         }
         lane += lanes
       }
     }
-  }
-
-  private func addResidual(_ sum: WideRegister, _ address: Address) {
-    guard kernel.output == .bfloat16 else { return code.add(sum, sum, .memory(address)) }
-    let term = free(0, lanes: sum.lanes)
-    code.loadBFloat16(term, address)
-    code.add(sum, sum, term)
   }
 }

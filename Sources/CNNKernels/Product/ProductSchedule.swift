@@ -306,9 +306,7 @@ struct ProductSchedule: Sendable {
       if preparedRuns.isEmpty { prepare(chunk, input, widening, terms) }
       for panel in work.panels {
         let firstLane = filter.firstLane(of: panel)
-        let lanes = self.output.channelsPerBlock
-        let shift =
-          firstLane / lanes * self.output.blockByteCount + firstLane % lanes * self.output.element.byteCount
+        let shift = self.output.byteOffset(channel: firstLane)
         let panelFilter = packed + firstLane * filter.wordsPerLane * 4
         let panelBias = bias.map { $0 + firstLane * 4 } ?? panelFilter
         let panelMultipliers = multipliers.map { UnsafeRawPointer($0 + firstLane * multiplierCount) }

@@ -19,9 +19,12 @@ struct WinogradGradientKernel: Hashable, Sendable {
   let shape: WinogradTiles.Shape
   /// Bytes from a row of the gradient to the next, and from a position of the transformed tile to the next.
   var rowStride, positionStride: Int
+  /// Of what the gradient is: float32, or bfloat16, which needs AVX-512.
+  var element = ElementType.float32
 
   var name: String {
     "winograd_gradient_\(target.vectorName)_\(transform.name)_\(shape.rows.outputs)x\(shape.columns.outputs)"
+      + (element == .float32 ? "" : "_\(element.rawValue)")
   }
 
   /// The machine code, which is called with `WinogradInputArguments`.
@@ -43,7 +46,7 @@ struct WinogradGradientKernel: Hashable, Sendable {
           let d = registers.column(column)
           for row in 0..<outputs {
             if row < shape.rows.outputs, column < shape.columns.outputs {
-              code.load(d[row], input[row * rowStride + column * 64 + offset])
+              code.load(d[row], input[row * rowStride + column * 64 + offset], of: element)
             } else {
               code.zero(d[row])
             }

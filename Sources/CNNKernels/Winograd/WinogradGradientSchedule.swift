@@ -6,7 +6,8 @@ import Glibc
 /// what each thread does.
 struct WinogradGradientSchedule: Sendable {
   let transform: WinogradTransform
-  private let input, output: BlockedTensor
+  /// As of float32, which is what is transformed, and as they are stored.
+  private let input, output, storedInput, storedOutput: BlockedTensor
   private let plan: WinogradGradientPlan
   private let threads: Int
   /// For each thread its blocks where the tiles are divided; all of them under one where the pairs of channels are.
@@ -61,12 +62,14 @@ struct WinogradGradientSchedule: Sendable {
   /// Whether the sums of all pairs are in memory at once.
   private var hasSumsForAll: Bool { plan.dividesTiles || blocks[0].count > 1 }
 
-  /// Plans the gradient of the filter that met `input`, which has no border, as if it were padded at the top and left.
+  /// Plans the gradient of the filter that met `storedInput`, which has no border, as if it were padded at the top and left.
   init(
-    _ transform: WinogradTransform, _ input: BlockedTensor, padding: BlockedTensor.Border, output: BlockedTensor,
-    workers: Workers, library: KernelLibrary
+    _ transform: WinogradTransform, _ storedInput: BlockedTensor, padding: BlockedTensor.Border,
+    output storedOutput: BlockedTensor, workers: Workers, library: KernelLibrary
   ) {
+    let input = storedInput.with(element: .float32), output = storedOutput.with(element: .float32)
     (self.transform, self.input, self.output, threads) = (transform, input, output, workers.count)
+    (self.storedInput, self.storedOutput) = (storedInput, storedOutput)
     let target = library.target, tiles = WinogradTiles(transform, input, padding: padding, output: output)
     let plan = WinogradGradientPlan.best(.init(transform, input, output, workers, target))
     self.plan = plan
@@ -97,10 +100,10 @@ struct WinogradGradientSchedule: Sendable {
     func run(_ place: WinogradTiles.Run) -> Run {
       let inputKernel = WinogradInputKernel(
         target: target, transform: transform, shape: place.shape, rowStride: input.rowByteCount,
-        positionStride: positionStride, fetchesAhead: true)
+        positionStride: positionStride, element: storedInput.element, fetchesAhead: true)
       let gradientKernel = WinogradGradientKernel(
         target: target, transform: transform, shape: place.shape, rowStride: output.rowByteCount,
-        positionStride: gradientStride)
+        positionStride: gradientStride, element: storedOutput.element)
       return Run(
         inputKernel: library.kernel(inputKernel, name: inputKernel.name) { inputKernel.code() },
         gradientKernel: library.kernel(gradientKernel, name: gradientKernel.name) { gradientKernel.code() },
@@ -163,7 +166,8 @@ struct WinogradGradientSchedule: Sendable {
         transform(block, channelBlocks: 0..<input.blocks + output.blocks, x, dy, into: tiles)
         let next = index + 1 < blocks[worker].count ? blocks[worker][index + 1] : nil
         var fetch = next.map {
-          WinogradGradientFetch($0.pixels, input, x, output, dy, products: block.products * groups[0].pairs)
+          WinogradGradientFetch(
+            $0.pixels, storedInput, x, storedOutput, dy, products: block.products * groups[0].pairs)
         }
         multiply(
           block, groups[0], adds: index > 0, tiles, into: workspace + worker * sumsByteCount, fetch: &fetch)
@@ -218,7 +222,9 @@ struct WinogradGradientSchedule: Sendable {
   ) {
     for number in channelBlocks {
       let isGradient = number >= input.blocks, channelBlock = isGradient ? number - input.blocks : number
-      let source = isGradient ? dy + channelBlock * output.blockByteCount : x + channelBlock * input.blockByteCount
+      let channel = channelBlock * BlockedTensor.blockChannels
+      let source =
+        isGradient ? dy + storedOutput.byteOffset(channel: channel) : x + storedInput.byteOffset(channel: channel)
       let target = transformed + (isGradient ? inputByteCount : 0) + channelBlock * blockStride
       for run in block.runs {
         var arguments = WinogradInputArguments(

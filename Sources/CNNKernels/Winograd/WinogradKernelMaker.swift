@@ -24,11 +24,12 @@ struct WinogradKernelMaker {
   func input(_ shape: WinogradTiles.Shape) -> GeneratedKernel {
     let kernel = WinogradInputKernel(
       target: library.target, transform: transform, shape: shape, rowStride: input.rowByteCount,
-      positionStride: inputPositionStride, appliesFactors: appliesFactors, isOfLevels: requantizing != nil)
+      positionStride: inputPositionStride, appliesFactors: appliesFactors, element: input.element)
     return library.kernel(kernel, name: kernel.name) { kernel.code() }
   }
 
-  func output(_ shape: WinogradTiles.Shape) -> GeneratedKernel {
+  /// - Parameter fillsBlock: whether it is for the last channels, which are half a block of bfloat16.
+  func output(_ shape: WinogradTiles.Shape, fillsBlock: Bool = false) -> GeneratedKernel {
     if let requantizing {
       let kernel = WinogradLevelsKernel(
         target: library.target, shape: shape, rowStride: output.rowByteCount, positionStride: outputPositionStride,
@@ -37,7 +38,7 @@ struct WinogradKernelMaker {
     }
     let kernel = WinogradOutputKernel(
       target: library.target, transform: transform, shape: shape, rowStride: output.rowByteCount,
-      positionStride: outputPositionStride, epilogue: epilogue)
+      positionStride: outputPositionStride, epilogue: epilogue, element: output.element, fillsBlock: fillsBlock)
     return library.kernel(kernel, name: kernel.name) { kernel.code() }
   }
 
@@ -63,7 +64,7 @@ struct WinogradKernelMaker {
   /// The products of a few tiles and 16 output channels, with the filter transformed on the way.
   func products(of extent: WinogradTiles.Extent) -> GeneratedKernel {
     let kernel = WinogradFewTilesKernel(
-      target: library.target, extent: extent, blocks: input.blocks, lastDepth: lastDepth,
+      target: library.target, extent: extent, blocks: transformed.blocks, lastDepth: lastDepth,
       blockStride: inputBlockStride, inputPositionStride: inputPositionStride,
       outputPositionStride: outputPositionStride, prefetchDistance: prefetchDistance)
     return library.kernel(kernel, name: kernel.name) { kernel.code() }

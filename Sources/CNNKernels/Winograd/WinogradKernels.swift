@@ -4,7 +4,8 @@ import X86Assembler
 /// Transforms some neighbouring tiles of one block of channels: B^T d B.
 ///
 /// What of a tile lies beside the image is known while the code is generated: zero, or of levels the one that stands for it.
-/// Levels, 0 to 255, become numbers of 16 bits, of which F(2 x 2, 3 x 3) makes ones from -510 to 1020: exact integers.
+/// Levels, 0 to 255, become numbers of 16 bits, of which F(2 x 2, 3 x 3) makes ones from -510 to 1020: exact integers; those
+/// of bfloat16 become float32.
 struct WinogradInputKernel: Hashable, Sendable {
   let target: CodeTarget
   let transform: WinogradTransform
@@ -13,14 +14,17 @@ struct WinogradInputKernel: Hashable, Sendable {
   var rowStride, positionStride: Int
   /// Whether `WinogradFewTilesKernel.inputFactors` are applied.
   var appliesFactors = false
-  /// Whether the image is levels, whose blocks of 64 channels become two of 32.
-  var isOfLevels = false
+  /// Of what the image is: float32, or what a block of is read half by half. bfloat16 needs AVX-512.
+  var element = ElementType.float32
   /// Whether what the next row of tiles reads is fetched: each tile's rows are too short for the processor to do so.
   var fetchesAhead = false
 
+  private var isOfLevels: Bool { element == .uint8 }
+
   var name: String {
     let rows = shape.rows.inside, columns = shape.columns.inside
-    return "winograd_input_\(target.vectorName)_\(transform.name)" + (isOfLevels ? "_levels" : "")
+    return "winograd_input_\(target.vectorName)_\(transform.name)"
+      + (isOfLevels ? "_levels" : element == .float32 ? "" : "_\(element.rawValue)")
       + "_r\(rows.lowerBound)to\(rows.upperBound)_c\(columns.lowerBound)to\(columns.upperBound)"
   }
 
@@ -45,7 +49,7 @@ struct WinogradInputKernel: Hashable, Sendable {
           let d = registers.column(column)
           for row in shape.rows.inputs(of: transform) {
             if shape.rows.inside.contains(row), shape.columns.inside.contains(column) {
-              let place = row * rowStride + column * 64 + (isOfLevels ? offset / 2 : offset)
+              let place = row * rowStride + column * 64 + (element == .float32 ? offset : offset / 2)
               load(d[row], input[place], code)
             } else if isOfLevels {
               code.copy(d[row], registers.spare)
@@ -82,7 +86,7 @@ struct WinogradInputKernel: Hashable, Sendable {
 
 extension WinogradInputKernel {
   private func load(_ d: WideRegister, _ address: Address, _ code: VectorCode) {
-    if isOfLevels { code.loadByteWords(d, address) } else { code.load(d, address) }
+    if isOfLevels { code.loadByteWords(d, address) } else { code.load(d, address, of: element) }
   }
 
   private func apply(_ d: [WideRegister], _ t: [WideRegister], isShort: Bool, _ code: VectorCode) {
@@ -114,10 +118,15 @@ struct WinogradOutputKernel: Hashable, Sendable {
   /// Bytes from a row of the result to the next, and from a position of the transformed tile to the next.
   var rowStride, positionStride: Int
   var epilogue: Epilogue
+  /// Of what the result and the residual are: float32 or bfloat16, which needs AVX-512.
+  var element = ElementType.float32
+  /// Whether these are the last channels of a block of bfloat16, whose other half becomes zero.
+  var fillsBlock = false
 
   var name: String {
     "winograd_output_\(target.vectorName)_\(transform.name)_\(shape.rows.outputs)x\(shape.columns.outputs)"
       + (epilogue.addsResidual ? "_add" : "") + (epilogue.activation.map { "_\($0.function.rawValue)" } ?? "")
+      + (element == .float32 ? "" : "_\(element.rawValue)") + (fillsBlock ? "_half" : "")
   }
 
   func code() -> VectorCode {
@@ -151,9 +160,15 @@ struct WinogradOutputKernel: Hashable, Sendable {
           for column in 0..<shape.columns.outputs {
             let place = row * rowStride + column * 64 + offset
             if epilogue.hasBias { code.add(m[column], m[column], biasVector) }
-            if epilogue.addsResidual { code.add(m[column], m[column], .memory(residual[place])) }
-            if let activation = epilogue.activation { code.apply(activation, to: m[column], temporaries: t) }
-            code.store(output[place], m[column])
+            if epilogue.addsResidual { code.add(m[column], m[column], residual[place], of: element, temporary: t[0]) }
+            if let activation = epilogue.activation {
+              code.apply(activation, to: m[column], temporaries: t, isRounded: element == .bfloat16)
+            }
+            if element == .bfloat16 {
+              code.storeRounded(output[place], m[column], fillsBlock: fillsBlock)
+            } else {
+              code.store(output[place], m[column])
+            }
           }
         }
       }

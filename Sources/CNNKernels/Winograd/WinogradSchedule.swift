@@ -35,6 +35,8 @@ struct WinogradSchedule: Sendable {
 
   private struct Run: Sendable {
     let inputKernel, outputKernel: GeneratedKernel
+    /// What writes the last channels.
+    let lastOutputKernel: GeneratedKernel
     let place: WinogradTiles.Run
   }
 
@@ -96,11 +98,13 @@ struct WinogradSchedule: Sendable {
     termPositionStride = multipliesSums ? inputBlockStride / 16 : 0
     inputByteCount = termByteOffset + (transform.positions * termPositionStride + 63) / 64 * 64
 
-    let lanes = element.isInteger ? (output.channels + 15) / 16 * 16 : output.channels
+    // What is rounded is written in whole columns of 16.
+    let isRounded = output.element == .bfloat16
+    let lanes = element.isInteger || isRounded ? (output.channels + 15) / 16 * 16 : output.channels
     let tiling = Tiling.best(
       linePixels: blockTiles, channels: lanes, depth: element.words(input.channels),
       temporaries: 0, wholeBlocks: true, input: element, multipliesSums: multipliesSums, target)
-    let panels = transformsFilter ? Array(repeating: [16], count: output.blocks) : tiling.panels
+    let panels = transformsFilter ? Array(repeating: [16], count: (output.channels + 15) / 16) : tiling.panels
     let taps = transformsFilter ? transform.taps : 1
     // For every panel and position the depth, for every depth the panel's lanes; or the filter as it is.
     packing = FilterPacking(
@@ -123,11 +127,17 @@ struct WinogradSchedule: Sendable {
       outputPositionStride: outputPositionStride, library: library)
     // What multiplies depends only on how many tiles there are, what transforms on the few shapes that runs have.
     var products: [WinogradTiles.Extent: [[Product]]] = [:]
-    var transforms: [WinogradTiles.Shape: (input: GeneratedKernel, output: GeneratedKernel)] = [:]
+    var transforms: [WinogradTiles.Shape: (input: GeneratedKernel, output: GeneratedKernel, last: GeneratedKernel)] =
+      [:]
+    let endsHalfway = isRounded && (output.channels + 15) / 16 % 2 == 1
     func run(_ place: WinogradTiles.Run) -> Run {
-      let (input, output) = transforms[place.shape] ?? (kernels.input(place.shape), kernels.output(place.shape))
-      transforms[place.shape] = (input, output)
-      return Run(inputKernel: input, outputKernel: output, place: place)
+      let shape = place.shape
+      let (input, output, last) =
+        transforms[shape] ?? (
+          kernels.input(shape), kernels.output(shape), kernels.output(shape, fillsBlock: endsHalfway)
+        )
+      transforms[shape] = (input, output, last)
+      return Run(inputKernel: input, outputKernel: output, lastOutputKernel: last, place: place)
     }
     blocks = (0..<shares).map { (worker) -> [Block] in
       let range = tiles.count * worker / shares..<tiles.count * (worker + 1) / shares
@@ -175,10 +185,8 @@ struct WinogradSchedule: Sendable {
     }
   }
 
-  /// What is multiplied: of levels, numbers of 16 bits.
-  private static func element(of input: BlockedTensor) -> ElementType {
-    input.element == .uint8 ? .int16 : input.element
-  }
+  /// What is multiplied: of levels, numbers of 16 bits, and else float32.
+  private static func element(of input: BlockedTensor) -> ElementType { input.element == .uint8 ? .int16 : .float32 }
 
   private var filter: PackedFilter { packing.filter }
   /// Floats of the packed filter for each lane.
@@ -239,10 +247,10 @@ struct WinogradSchedule: Sendable {
   private func transformInput(
     _ block: Block, _ x: UnsafeRawPointer, _ channelBlocks: Range<Int>, _ transformed: UnsafeMutableRawPointer
   ) {
-    // Of levels, half a block becomes one.
-    let perBlock = input.element == .uint8 ? 2 : 1, border = UInt32(zeroPoint) * 0x1_0001
+    let channels = input.with(element: Self.element(of: input)).channelsPerBlock
+    let border = UInt32(zeroPoint) * 0x1_0001
     for channelBlock in channelBlocks {
-      let source = x + channelBlock / perBlock * input.blockByteCount + channelBlock % perBlock * 32
+      let source = x + input.byteOffset(channel: channelBlock * channels)
       for run in block.runs {
         var arguments = WinogradInputArguments(
           input: source + run.place.input,
@@ -272,7 +280,6 @@ struct WinogradSchedule: Sendable {
     _ block: Block, _ panels: Range<Int>, _ transformed: UnsafeMutableRawPointer, _ packed: UnsafeRawPointer,
     _ products: UnsafeMutableRawPointer, _ results: Results
   ) {
-    let perBlock = output.channelsPerBlock
     for panel in panels {
       let firstLane = filter.firstLane(of: panel), lanes = filter.lanes(of: panel)
       let panelFilter = packed + firstLane * filterDepth * 4
@@ -291,7 +298,7 @@ struct WinogradSchedule: Sendable {
       }
       for channelBlock in 0..<(lanes + 15) / 16 {
         let lane = firstLane + channelBlock * 16
-        let shift = lane / perBlock * output.blockByteCount + lane % perBlock * output.element.byteCount
+        let shift = output.byteOffset(channel: lane), isLast = lane + 16 >= output.channels
         for run in block.runs {
           var arguments = WinogradOutputArguments(
             input: products + channelBlock * inputBlockStride + run.place.tile * 64,
@@ -299,7 +306,7 @@ struct WinogradSchedule: Sendable {
             bias: results.bias.map { $0 + lane * 4 } ?? results.residual,
             residual: results.residual + run.place.output + shift,
             multipliers: results.multipliers.map { $0 + lane * 4 * multiplierCount }, numbers: results.numbers)
-          run.outputKernel(&arguments)
+          if isLast { run.lastOutputKernel(&arguments) } else { run.outputKernel(&arguments) }
         }
       }
     }

@@ -33,6 +33,11 @@ extension ConvolutionAlgorithm {
   /// It may not.
   public var writesBFloat16: Bool { readsBFloat16 }
 
+  /// Itself, where it accepts a request.
+  func accepting(_ request: ConvolutionRequest, _ target: CodeTarget) -> (any ConvolutionAlgorithm)? {
+    refusal(request, target) == nil ? self : nil
+  }
+
   /// - Throws: `.invalidArgument` with the refusal, if there is one.
   func check(_ request: ConvolutionRequest, _ target: CodeTarget) throws(CNNError) {
     if let reason = refusal(request, target) {
@@ -59,9 +64,11 @@ public enum ConvolutionAlgorithms {
   /// The one that multiplies images of bfloat16 too.
   public static let product: any ConvolutionAlgorithm = DirectAlgorithm()
 
-  /// The cheapest that accepts a request; nil where none does.
+  /// The cheapest that computes a request in float32; nil where none does.
   public static func best(_ request: ConvolutionRequest, _ target: CodeTarget) -> (any ConvolutionAlgorithm)? {
-    let accepting = all.filter { $0.refusal(request, target) == nil }
+    let accepting = all.filter {
+      (request.inputElement == .float32 || $0.readsBFloat16) && $0.refusal(request, target) == nil
+    }
     return ConvolutionCost.cheapest(accepting) { $0.cycles(request, target) }
   }
 

@@ -9,9 +9,12 @@ struct PhasedWeightGradientAlgorithm: WeightGradientAlgorithm {
 
   var name: String { "phases_winograd_\(transform.name)" }
 
+  var readsBFloat16: Bool { true }
+
   func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
     guard case .picture = request.input else { return "the image is no picture" }
-    return request.elementRefusal ?? PicturePhases.refusal(request.geometry, transform)
+    return ProductKernel.refusal(.float32, request.gradientElement, target)
+      ?? PicturePhases.refusal(request.geometry, transform)
   }
 
   /// No more than the product over the picture takes, whose place it takes wherever it accepts.
@@ -47,7 +50,7 @@ struct PhasedWeightGradient: BlockedWeightGradient {
     (self.request, self.algorithm) = (request, algorithm.name)
     (self.phases, self.picture) = (phases, picture)
     schedule = WinogradGradientSchedule(
-      phases.transform, phases.tensor, padding: phases.padding, output: request.geometry.blockedOutput,
+      phases.transform, phases.tensor, padding: phases.padding, output: request.blockedGradient,
       workers: request.workers, library: library)
   }
 

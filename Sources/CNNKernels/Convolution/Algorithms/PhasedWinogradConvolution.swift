@@ -9,8 +9,10 @@ struct PhasedWinogradAlgorithm: ConvolutionAlgorithm {
 
   var name: String { "phases_winograd_\(transform.name)" }
 
+  var writesBFloat16: Bool { true }
+
   func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
-    if let refusal = request.elementRefusal { return refusal }
+    if let refusal = ProductKernel.refusal(.float32, request.outputElement, target) { return refusal }
     guard case .picture = request.input else { return "the image is no picture" }
     if request.accumulatesSum { return "transforms do not sum their results over the pixels" }
     if request.filterOrder != nil { return "the filter is not in the order of the parameter" }

@@ -29,11 +29,6 @@ public struct WeightGradientRequest: Sendable {
 
   /// The channels of a block, in which groups begin that are products.
   var blockChannels: Int { blockedInput.channelsPerBlock }
-
-  /// Why an algorithm that reads float32 alone does not take it; nil where it may.
-  var elementRefusal: String? {
-    inputElement == .float32 && gradientElement == .float32 ? nil : "it reads float32 alone"
-  }
 }
 
 /// One way of computing the gradient of a convolution's filter on images in blocks of channels.
@@ -93,9 +88,10 @@ public enum WeightGradientAlgorithms {
     TileWeightGradientAlgorithm(), DirectWeightGradientAlgorithm(),
   ]
 
-  /// The cheapest that accepts a request; nil where none does.
+  /// The cheapest that computes a request in float32; nil where none does.
   public static func best(_ request: WeightGradientRequest, _ target: CodeTarget) -> (any WeightGradientAlgorithm)? {
-    let accepting = all.filter { $0.refusal(request, target) == nil }
+    let isOfFloats = request.inputElement == .float32 && request.gradientElement == .float32
+    let accepting = all.filter { (isOfFloats || $0.readsBFloat16) && $0.refusal(request, target) == nil }
     return ConvolutionCost.cheapest(accepting) { $0.cycles(request, target) }
   }
 

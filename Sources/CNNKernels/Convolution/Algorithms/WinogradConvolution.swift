@@ -1,15 +1,17 @@
 import CNNCore
 import CNNRuntime
 
-/// 3 x 3 with stride 1 by Winograd's transforms.
+/// 3 x 3 with stride 1 by Winograd's transforms. Images may be stored as bfloat16; they are computed in float32.
 struct WinogradAlgorithm: ConvolutionAlgorithm {
   /// `f2` or `f4`.
   let transform: WinogradTransform
 
   var name: String { "winograd_\(transform.name)" }
 
+  var readsBFloat16: Bool { true }
+
   func refusal(_ request: ConvolutionRequest, _ target: CodeTarget) -> String? {
-    if let refusal = request.elementRefusal { return refusal }
+    if let refusal = ProductKernel.refusal(request.inputElement, request.outputElement, target) { return refusal }
     if request.input != .blocked { return "the image is not in blocks without a border" }
     if request.accumulatesSum { return "transforms do not sum their results over the pixels" }
     if !request.outputGrid.isWhole { return "the results go to some of the pixels only" }
@@ -58,7 +60,7 @@ struct WinogradConvolution: BlockedConvolution {
     (self.request, self.algorithm) = (request, algorithm.name)
     let g = request.geometry
     schedule = WinogradSchedule(
-      algorithm.transform, g.blockedInput, padding: g.border, output: request.outputGrid.tensor,
+      algorithm.transform, request.blockedInput, padding: g.border, output: request.outputGrid.tensor,
       filterOrder: request.filterOrder, epilogue: request.epilogue, workers: request.workers, library: library)
   }
 

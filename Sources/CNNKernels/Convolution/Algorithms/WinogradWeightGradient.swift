@@ -1,16 +1,20 @@
 import CNNCore
 import CNNRuntime
 
-/// 3 x 3 with stride 1 by the transposes of Winograd's forward transforms.
+/// 3 x 3 with stride 1 by the transposes of Winograd's forward transforms. Images may be stored as bfloat16, each by itself;
+/// they are computed in float32.
 struct WinogradWeightGradientAlgorithm: WeightGradientAlgorithm {
   /// `f2` or `f4`.
   let transform: WinogradTransform
 
   var name: String { "winograd_\(transform.name)" }
 
+  var readsBFloat16: Bool { true }
+
   func refusal(_ request: WeightGradientRequest, _ target: CodeTarget) -> String? {
     if request.input != .blocked { return "the image is not in blocks without a border" }
-    return request.elementRefusal ?? WinogradTransform.refusal(request.geometry)
+    return ProductKernel.refusal(request.inputElement, request.gradientElement, target)
+      ?? WinogradTransform.refusal(request.geometry)
   }
 
   func cycles(_ request: WeightGradientRequest, _ target: CodeTarget) -> Double {
@@ -35,8 +39,8 @@ struct WinogradWeightGradient: BlockedWeightGradient {
     (self.request, self.algorithm, transform) = (request, algorithm.name, algorithm.transform)
     let g = request.geometry
     schedule = WinogradGradientSchedule(
-      transform, g.blockedInput, padding: BlockedTensor.Border(top: g.padTop, left: g.padLeft),
-      output: g.blockedOutput, workers: request.workers, library: library)
+      transform, request.blockedInput, padding: BlockedTensor.Border(top: g.padTop, left: g.padLeft),
+      output: request.blockedGradient, workers: request.workers, library: library)
   }
 
   var workspaceByteCount: Int { schedule.workspaceByteCount }

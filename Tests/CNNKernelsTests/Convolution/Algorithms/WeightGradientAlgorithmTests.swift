@@ -52,8 +52,10 @@ struct WeightGradientAlgorithmTests {
       refusal: "the channels of a picture are in 2 groups"),
     Answer(algorithm: "winograd_f2", shape: sameSize, refusal: nil),
     Answer(algorithm: "winograd_f4", shape: sameSize, refusal: nil),
+    Answer(algorithm: "winograd_f4", shape: sameSize, elements: (.bfloat16, .float32), refusal: nil),
     Answer(
-      algorithm: "winograd_f4", shape: sameSize, elements: (.bfloat16, .bfloat16), refusal: "it reads float32 alone"),
+      algorithm: "phases_winograd_f3", shape: stem, input: .picture(.number), elements: (.float32, .bfloat16),
+      refusal: nil),
     Answer(algorithm: "winograd_f2", shape: strided, refusal: "the stride is 2x2; Winograd's transforms need 1x1"),
     Answer(algorithm: "winograd_f4", shape: strided, refusal: "the stride is 2x2; Winograd's transforms need 1x1"),
     Answer(algorithm: "phases_winograd_f3", shape: stem, input: .picture(.number), refusal: nil),
