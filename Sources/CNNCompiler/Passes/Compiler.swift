@@ -168,6 +168,8 @@ public enum Compiler {
         Pass("fuse pooling gradients") { graph throws(CNNError) in
           try graph.fusingPoolingGradients(library, generation.workers)
         })
+      // What was only read to be reordered.
+      passes.append(Pass("remove dead nodes") { graph throws(CNNError) in try graph.removingDeadNodes() })
       last = [
         Pass("fuse streams") { graph throws(CNNError) in try graph.fusingStreams(for: library.target) },
         Pass("generate streams") { graph throws(CNNError) in try graph.generatingStreams(library) },

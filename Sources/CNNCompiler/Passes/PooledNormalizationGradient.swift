@@ -16,52 +16,119 @@ struct PooledNormalizationGradient: CompiledOperation {
     [operands[0], operands[2], operands[2]]
   }
 
-  /// The gradient through `pooling`, which has whole blocks of channels.
+  /// What the images of a step are stored as.
+  struct Elements {
+    /// The image, what it is normalised to, the pooling's result, the gradient of that, and the image's.
+    var image, normalized, pooled, gradient, result: ElementType
+
+    /// The channels that are computed together: a block of what has the most.
+    var channels: Int { image == .bfloat16 ? 32 : 16 }
+
+    /// Whether they are computed together. What is normalised again is rounded as it was, or else nothing would be equal to
+    /// the maximum; not each function is the same number in every pass.
+    func accept(_ activation: Activation?, channels: Int) -> Bool {
+      if channels % self.channels != 0 { return false }
+      return image == .bfloat16
+        ? normalized == .float32 || activation?.function == .relu
+        : [normalized, pooled, gradient, result].allSatisfy { $0 == .float32 }
+    }
+  }
+
+  /// A few images of some channels as float32: as they lie, or widened.
+  private struct Part {
+    let stored, floats: BlockedTensor
+    private let widening: BFloat16Reorder?
+
+    /// - Parameter stored: how all of them lie.
+    init(_ stored: BlockedTensor, images: Int, channels: Int, library: KernelLibrary) throws(CNNError) {
+      let part = BlockedTensor(images: images, height: stored.height, width: stored.width, channels: channels)
+      widening = stored.element == .bfloat16 ? try BFloat16Reorder(.widening, part, library: library) : nil
+      (self.stored, floats) = (stored, widening == nil ? stored.with(element: .float32) : part)
+    }
+
+    /// Bytes of those that are widened.
+    var byteCount: Int { widening == nil ? 0 : floats.byteCount }
+
+    /// Those from one channel and image on: blocks are `floats.blockByteCount` apart.
+    func numbers(
+      _ base: UnsafeRawPointer, channel: Int, image: Int, workspace: UnsafeMutableRawPointer, _ workers: Workers
+    ) -> UnsafeRawPointer {
+      let place = base + stored.byteOffset(channel: channel) + image * stored.imageByteCount
+      guard let widening else { return place }
+      widening.run(place, into: workspace, workers: workers)
+      return UnsafeRawPointer(workspace)
+    }
+  }
+
+  /// The gradient through a pooling, which has whole blocks of channels.
   fileprivate static func lower(
-    _ gradient: BlockedPoolingGradient, activation: VectorActivation, library: KernelLibrary, _ workers: Workers
+    _ gradient: BlockedPoolingGradient, activation: VectorActivation, _ elements: Elements, library: KernelLibrary,
+    _ workers: Workers
   ) throws(CNNError) -> LoweredOperation {
-    let (tensor, pooled) = (gradient.input, gradient.output)
+    let tensor = gradient.input.with(element: elements.image), result = tensor.with(element: elements.result)
+    let channels = elements.channels, halves = channels / BlockedTensor.blockChannels
     // An image is one worker's.
     let images = min(tensor.images, 2 * workers.count)
-    let pooling = gradient.ofOneBlock(images: images), block = tensor.with(channels: BlockedTensor.blockChannels)
+    let pooling = gradient.ofOneBlock(images: images), block = gradient.input.with(channels: channels)
+    let few = BlockedTensor(images: images, height: tensor.height, width: tensor.width, channels: channels)
+    func part(_ tensor: BlockedTensor) throws(CNNError) -> Part {
+      try Part(tensor, images: images, channels: channels, library: library)
+    }
+    let normalized = try part(few.with(element: elements.normalized))
+    let pooled = try part(gradient.output.with(element: elements.pooled))
+    let pooledGradient = try part(gradient.output.with(element: elements.gradient))
     // Its statistics are given.
     let normalization = StreamStepKernels(
-      .normalizationByStatistics(pooling.input, BlockedNormalization(epsilon: 0, activation: activation)),
+      .normalizationByStatistics(few, BlockedNormalization(epsilon: 0, activation: activation))
+        .with(elements: [elements.image] + Array(repeating: .float32, count: 4) + [elements.normalized]),
       library: library)
     let step = StreamStep.normalizationGradient(block, .activation(activation))
+      .with(elements: [elements.image] + Array(repeating: .float32, count: 5) + [elements.result])
     let gradient = StreamStepKernels(step, library: library)
-    let partBytes = try Memory.aligned(pooling.input.byteCount), blockBytes = try Memory.aligned(block.byteCount)
+    var byteCounts: [Int] = []
+    for count in [
+      few.byteCount, normalized.byteCount, pooled.byteCount, pooledGradient.byteCount, block.byteCount,
+      max(normalization.workspaceByteCount, gradient.workspaceByteCount),
+    ] { byteCounts.append(try Memory.aligned(count)) }
+    let offsets = byteCounts.indices.map { byteCounts[..<$0].reduce(0, &+) }
     var cost = StepCost(of: tensor)
     cost.algorithm = "pooling+normalization gradient"
     return LoweredOperation(
-      workspaceByteCount: try Checked.sum(
-        [partBytes, blockBytes, max(normalization.workspaceByteCount, gradient.workspaceByteCount)],
-        "the gradient of a pooling"),
+      workspaceByteCount: try Checked.sum(byteCounts, "the gradient of a pooling"),
       overwritableOperands: step.mayOverwrite(0, with: 6) ? [[0]] : [], cost: cost,
       kernel: { arguments in
-        let y = arguments.workspace, dy = y + partBytes, workspace = dy + blockBytes
-        for block in 0..<tensor.blocks {
-          let shift = block * tensor.blockByteCount, channel = block * BlockedTensor.blockChannels
-          let pooledShift = block * pooled.blockByteCount / 4
-          let x = UnsafeRawPointer(arguments.operand(0)) + shift
+        let workers = arguments.workers, y = arguments.workspace
+        let (dy, workspace) = (y + offsets[4], y + offsets[5])
+        for channel in stride(from: 0, to: tensor.channels, by: channels) {
+          let x = UnsafeRawPointer(arguments.operand(0)) + tensor.byteOffset(channel: channel)
           let (gamma, mean, inverseDeviation, beta) = (
             arguments.operand(2) + channel, arguments.operand(3) + channel, arguments.operand(4) + channel,
             arguments.operand(5) + channel
           )
           for first in stride(from: 0, to: tensor.images, by: images) {
             // The last ones may be some of those before once more.
-            let image = min(first, tensor.images - images), shift = image * tensor.imageByteCount
-            let pooledImage = pooledShift + image * pooled.imageByteCount / 4
-            var ports = StreamStep.Ports(x + shift)
+            let image = min(first, tensor.images - images)
+            var ports = StreamStep.Ports(x + image * tensor.imageByteCount)
             (ports[1], ports[2], ports[3], ports[4], ports[5]) = (
               UnsafeRawPointer(gamma), UnsafeRawPointer(beta), UnsafeRawPointer(mean),
               UnsafeRawPointer(inverseDeviation), UnsafeRawPointer(y)
             )
-            normalization.run(ports, workspace: workspace, workers: arguments.workers)
-            pooling.run(
-              arguments.operand(1) + pooledImage, input: y.assumingMemoryBound(to: Float.self),
-              result: arguments.operand(6) + pooledImage, into: (dy + shift).assumingMemoryBound(to: Float.self),
-              workers: arguments.workers)
+            normalization.run(ports, workspace: workspace, workers: workers)
+            let input = normalized.numbers(y, channel: 0, image: 0, workspace: y + offsets[1], workers)
+            let result = pooled.numbers(
+              arguments.operand(6), channel: channel, image: image, workspace: y + offsets[2], workers)
+            let gradient = pooledGradient.numbers(
+              arguments.operand(1), channel: channel, image: image, workspace: y + offsets[3], workers)
+            func floats(_ base: UnsafeRawPointer, _ tensor: BlockedTensor, _ half: Int) -> UnsafePointer<Float> {
+              (base + half * tensor.blockByteCount).assumingMemoryBound(to: Float.self)
+            }
+            for half in 0..<halves {
+              pooling.run(
+                floats(gradient, pooledGradient.floats, half), input: floats(input, normalized.floats, half),
+                result: floats(result, pooled.floats, half),
+                into: (dy + half * block.blockByteCount + image * block.imageByteCount)
+                  .assumingMemoryBound(to: Float.self), workers: workers)
+            }
           }
           var ports = StreamStep.Ports(x)
           (ports[1], ports[2], ports[3], ports[4], ports[5]) = (
@@ -69,10 +136,10 @@ struct PooledNormalizationGradient: CompiledOperation {
             UnsafeRawPointer(beta)
           )
           (ports[6], ports[7], ports[8]) = (
-            UnsafeRawPointer(arguments.result(0)) + shift, UnsafeRawPointer(arguments.result(1) + channel),
-            UnsafeRawPointer(arguments.result(2) + channel)
+            UnsafeRawPointer(arguments.result(0)) + result.byteOffset(channel: channel),
+            UnsafeRawPointer(arguments.result(1) + channel), UnsafeRawPointer(arguments.result(2) + channel)
           )
-          gradient.run(ports, workspace: workspace, workers: arguments.workers)
+          gradient.run(ports, workspace: workspace, workers: workers)
         }
       })
   }
@@ -90,23 +157,25 @@ extension Graph {
         let activation = original.activation.flatMap({ VectorActivation($0) }),
         let pooling = self.node(defining: node.operands[1]), pooling.operands.count == 3,
         let gradient = (pooling.operation as? Placed)?.operation as? Pooling2DGradient,
-        let forward = self.node(defining: pooling.operands[1]),
+        case let read = pooling.operands.map(stored), let forward = self.node(defining: read[1]),
         (forward.operation as? Placed)?.operation is BatchNormalizationTraining,
         forward.operands[0] == node.operands[0], consumers[pooling.results[0].index].count == 1
       else { continue }
       let kernel = try PoolingGradientInBlocks.kernel(gradient)
-      // What is normalised again for it is not rounded, as a maximum of bfloat16 is.
-      guard kernel.input.channels % BlockedTensor.blockChannels == 0,
-        node.operands.allSatisfy({ type(of: $0).element == .float32 })
-      else { continue }
+      let elements = PooledNormalizationGradient.Elements(
+        image: type(of: node.operands[0]).element, normalized: type(of: read[1]).element,
+        pooled: type(of: read[2]).element, gradient: type(of: read[0]).element,
+        result: type(of: node.results[0]).element)
+      guard elements.accept(original.activation, channels: kernel.input.channels) else { continue }
       absorbed.insert(pooling.results[0])
       var operands = node.operands
-      operands[1] = pooling.operands[0]
-      operands.append(pooling.operands[2])
+      operands[1] = read[0]
+      operands.append(read[2])
       let operation = Placed(
         operation: PooledNormalizationGradient(), implementation: normalization.implementation,
         operandTypes: operands.map(type), types: normalization.types,
-        lowered: try PooledNormalizationGradient.lower(kernel, activation: activation, library: library, workers))
+        lowered: try PooledNormalizationGradient.lower(
+          kernel, activation: activation, elements, library: library, workers))
       fused[node.results[0]] = (operation, operands)
     }
     return try rewriting { rewriter, node throws(CNNError) in
@@ -117,5 +186,12 @@ extension Graph {
       for (old, new) in zip(node.results, results) { rewriter.map(old, to: new) }
       return true
     }
+  }
+
+  /// What a value is before it is widened, or rounded, for who reads it.
+  private func stored(_ value: Value) -> Value {
+    guard let node = node(defining: value), (node.operation as? Placed)?.operation is Reorder else { return value }
+    let from = type(of: node.operands[0]), to = type(of: value)
+    return from.layout.border == BlockedTensor.Border.none && from.element != to.element ? node.operands[0] : value
   }
 }

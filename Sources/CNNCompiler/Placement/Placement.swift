@@ -311,9 +311,10 @@ struct Placement {
     var lowered = try Reorder.lower(from: start.type, to: type, library)
     lowered.cost.cycles = CycleModel.reorder(
       start.type.byteCount + type.byteCount, changesElement: start.type.element != type.element, workers)
+    // Both forms of an image are not kept until the backward part.
     let image = try add(
-      Reorder(to: type), by: "copy", [start.image], results: [type], recomputation: .again(isCheap: false),
-      lowered, name: name)[0]
+      Reorder(to: type), by: "copy", [start.image], results: [type],
+      recomputation: .again(isCheap: start.type.element != type.element), lowered, name: name)[0]
     images[value.index].append(image)
     return image
   }
