@@ -187,15 +187,6 @@ struct RecomputationSchedule {
       uses, byteCounts: byteCounts,
       lasting: graph.outputs.map(\.value.index) + graph.updates.map(\.value.index), root: Array(byteCounts.indices),
       isOutside: { _ in false })
-    var changes = Array(repeating: 0, count: uses.count + 2)
-    for (_, request) in sharing.requests {
-      changes[request.firstStep] += request.byteCount
-      changes[request.lastStep + 1] -= request.byteCount
-    }
-    var sum = 0
-    live = changes.prefix(uses.count).map { change in
-      sum += change
-      return sum
-    }
+    live = sharing.live(steps: uses.count)
   }
 }

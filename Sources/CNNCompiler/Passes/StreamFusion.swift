@@ -4,7 +4,8 @@ import CNNKernels
 
 extension Graph {
   /// Steps that go over the same blocks of channels, of which one reads what another has made, go over them together: what
-  /// is handed over is not read again, and where nobody else reads it not written either.
+  /// is handed over is not read again, and where nobody else reads it not written either. So do what is computed again for
+  /// the backward part and a gradient that reads the same.
   func fusingStreams(for target: CodeTarget) throws(CNNError) -> Graph {
     var fusion = StreamFusion(self, target)
     fusion.fuse()
@@ -38,6 +39,18 @@ private struct StreamFusion {
     var operation: any Operation
     var operands, results: [Value]
     var members: [FusedStreams.Member]
+    let use: TensorUse
+
+    init(
+      _ name: String, _ operation: any Operation, _ operands: [Value], _ results: [Value],
+      _ members: [FusedStreams.Member]
+    ) {
+      (self.name, self.operation, self.operands, self.results) = (name, operation, operands, results)
+      self.members = members
+      use = TensorUse(
+        (operation as? Placed)?.lowered ?? LoweredOperation(), operands: operands.map(\.index),
+        results: results.map(\.index))
+    }
 
     var placed: Placed? { operation as? Placed }
     var stream: StreamStep? { placed?.lowered.stream }
@@ -55,14 +68,12 @@ private struct StreamFusion {
   /// The positions of what makes a value, and of what reads it.
   private var makers: [Value: Int] = [:], readers: [Value: [Int]] = [:]
   private let isKept: Set<Value>
+  private let byteCounts: [Int]
 
   init(_ source: Graph, _ target: CodeTarget) {
     (self.source, self.target) = (source, target)
-    items = source.nodes.map {
-      Item(
-        name: $0.name, operation: $0.operation, operands: $0.operands, results: $0.results,
-        members: [FusedStreams.Member($0)])
-    }
+    items = source.nodes.map { Item($0.name, $0.operation, $0.operands, $0.results, [FusedStreams.Member($0)]) }
+    byteCounts = (0..<source.valueCount).map { source.type(of: Value(index: $0)).byteCount }
     isKept = Set(source.outputs.map(\.value) + source.updates.map(\.value))
     findReaders()
   }
@@ -76,10 +87,13 @@ private struct StreamFusion {
   }
 
   mutating func fuse() {
-    var position = 0
-    while position < items.count {
-      // What was fused may go on with what is before it.
-      position = fuse(at: position) ?? position + 1
+    for isOfReaders in [false, true] {
+      var position = 0
+      while position < items.count {
+        // What was fused may go on with what is before it.
+        let place = fuseWithMaker(at: position) ?? (isOfReaders ? fuseWithReader(at: position) : nil)
+        position = place ?? position + 1
+      }
     }
   }
 
@@ -95,12 +109,44 @@ private struct StreamFusion {
   }
 
   /// Fuses the node at a position with one that makes what it reads; where they are then.
-  private mutating func fuse(at position: Int) -> Int? {
+  private mutating func fuseWithMaker(at position: Int) -> Int? {
     guard items[position].stream != nil else { return nil }
     for operand in items[position].operands {
       if let maker = makers[operand], let place = fuse(maker, position) { return place }
     }
     return nil
+  }
+
+  /// Fuses the node at a position with one before it that reads the same, where no more memory is needed for it; where they
+  /// are then.
+  private mutating func fuseWithReader(at position: Int) -> Int? {
+    guard let stream = items[position].stream else { return nil }
+    for (port, operand) in items[position].operands.enumerated() {
+      for other in (readers[operand] ?? []).reversed() where other < position && isNear(other, position) {
+        guard let step = items[other].stream, let own = items[other].operands.firstIndex(of: operand),
+          step.reads(own, with: stream, port)
+        else { continue }
+        let (before, bytes) = (items, peak)
+        guard let place = fuse(other, position) else { continue }
+        if peak <= bytes { return place }
+        items = before
+        findReaders()
+      }
+    }
+    return nil
+  }
+
+  /// The most bytes that are in memory at once.
+  private var peak: Int {
+    let sharing = MemorySharing(
+      items.map(\.use), byteCounts: byteCounts, lasting: isKept.map(\.index), root: Array(byteCounts.indices),
+      isOutside: { _ in false })
+    return sharing.live(steps: items.count).max() ?? 0
+  }
+
+  /// Whether one of two nodes is of the backward part, where something is computed again in it, and not far before the other.
+  private func isNear(_ first: Int, _ second: Int) -> Bool {
+    second - first <= Self.longestDistance && items[first].members.contains { $0.again != nil }
   }
 
   /// Fuses two nodes, where that is possible.
@@ -183,11 +229,9 @@ private struct StreamFusion {
     lowered.cost.algorithm = algorithms.joined(separator: ", ")
     lowered.cost.cycles += one.lowered.cost.cycles
     let members = first.members + second.members, types = results.map { source.type(of: $0) }
-    return Item(
-      name: name,
-      operation: Placed(
-        operation: FusedStreams(members: members, types: types), implementation: other.implementation,
-        operandTypes: operands.map { source.type(of: $0) }, types: types, lowered: lowered),
-      operands: operands, results: results, members: members)
+    let operation = Placed(
+      operation: FusedStreams(members: members, types: types), implementation: other.implementation,
+      operandTypes: operands.map { source.type(of: $0) }, types: types, lowered: lowered)
+    return Item(name, operation, operands, results, members)
   }
 }

@@ -72,6 +72,19 @@ struct MemorySharing {
     }
   }
 
+  /// The bytes that are in memory during each of so many steps.
+  func live(steps count: Int) -> [Int] {
+    var changes = Array(repeating: 0, count: count + 2), sum = 0
+    for (_, request) in requests {
+      changes[request.firstStep] += request.byteCount
+      changes[request.lastStep + 1] -= request.byteCount
+    }
+    return changes.prefix(count).map { change in
+      sum += change
+      return sum
+    }
+  }
+
   /// The root in whose memory a result can lie: the operand's it is a view of, or one that may be overwritten.
   private func sharedOperand(
     of use: TensorUse, at step: Int, result: Int, _ byteCount: Int, _ overwritten: [Int]

@@ -324,6 +324,11 @@ extension StreamStep {
     }
   }
 
+  /// Whether the last pass of this step and the first of another one read a tensor pixel by pixel, which has these ports.
+  public func reads(_ port: Int, with next: StreamStep, _ other: Int) -> Bool {
+    (passes.last?.loadedPorts.contains(port) ?? false) && (next.passes.first?.loadedPorts.contains(other) ?? false)
+  }
+
   /// Whether the step reads a tensor in its first pass alone, pixel by pixel.
   public func readsOnce(_ port: Int) -> Bool {
     passes.dropFirst().allSatisfy { !$0.streams.contains(port) }
