@@ -43,7 +43,7 @@ C_TESTS := $(patsubst Tests/C/%.c,%,$(wildcard Tests/C/*.c))
   sanitize-build sanitize-races sanitize-leaks memcheck fuzz golden golden-check keras-check parity neighbours \
   asm-check asm-golden code-golden bench bench-training bench-accuracy bench-inference bench-pictures \
   bench-folders bench-finetuning bench-quantization bench-quantization-aware bench-calibration bench-mixed \
-  bench-distillation bench-agreement bench-before bench-pruning bench-sparse bench-tiles bench-calls bench-costs bench-processes soak fork-soak clean docs
+  bench-distillation bench-agreement bench-before bench-pruning bench-compression bench-sparse bench-tiles bench-calls bench-costs bench-processes soak fork-soak clean docs
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^# -+ / { sub(/^# -+ /, ""); heading = "\n" $$0 } \
@@ -404,7 +404,7 @@ code-golden: deps ## Makes Tests/SwiftCNNTests/generated_code.txt again, for a c
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
-bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-pruning bench-sparse bench-tiles bench-calibration bench-quantization bench-quantization-aware bench-mixed bench-distillation bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
+bench: bench-training bench-accuracy bench-inference bench-pictures bench-folders bench-finetuning bench-pruning bench-compression bench-sparse bench-tiles bench-calibration bench-quantization bench-quantization-aware bench-mixed bench-distillation bench-agreement ## Measures the speed beside other engines in turns; wants an idle machine
 
 soak: python ## Ten thousand predictions: memory stays flat, bits the same; then 400 runs with too little memory
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/soak.py
@@ -468,6 +468,10 @@ bench-agreement: python build/photos/ready build/peers-venv/inference ## Measure
 # More by BENCH, as BENCH='--parts half latency'.
 bench-pruning: python build/peers-venv/inference build/fma_peak ## Measures how much faster pruned networks are, also beside torch-pruning's, how well that is foretold, and what it costs in accuracy
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/pruning.py --peers build/peers-venv/bin/python $(BENCH)
+
+# More by BENCH, as BENCH='--seeds 1 --parts latency'.
+bench-compression: python ## Measures what compress reaches on Fashion-MNIST, beside pruning and quantising alone; takes two hours
+	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/compression.py $(BENCH)
 
 bench-sparse: python build/peers-venv/inference ## Measures convolutions and ResNet-50 with sparse weights beside dense ones
 	PYTHONPATH=bindings/python $(PYTHON) Tests/Benchmarks/sparse.py $(BENCH)

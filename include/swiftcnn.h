@@ -133,10 +133,11 @@ typedef struct scnn_tensor {
  *       "schedules" of scnn_compile; "initializers" of scnn_initial_values; "distillation_losses", "losses" of scnn_distill:
  *       objects by name of {"doc": text, "options": options}
  *   "compile", "fit", "model", "stage" (of "stages" of "model"), "graph_model", "model_file", "weights_file",
- *       "preprocessing", "image_folder", "quantization", "quantization_aware", "pruning", "sparsity", "distillation", "drawing",
- *       "profile": options of scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_save_as,
+ *       "preprocessing", "image_folder", "quantization", "quantization_aware", "pruning", "sparsity", "distillation",
+ *       "compression", "drawing", "profile": options of scnn_compile, scnn_fit_begin, scnn_model_create, scnn_graph_model, scnn_model_save_as,
  *       scnn_model_save_weights_as, scnn_model_set_preprocessing, scnn_image_folder_open, scnn_quantize,
- *       scnn_quantization_aware, scnn_prune, scnn_sparsify, scnn_distill, scnn_model_draw and scnn_model_profile_synthetic
+ *       scnn_quantization_aware, scnn_prune, scnn_sparsify, scnn_distill, scnn_compress, scnn_model_draw and
+ *       scnn_model_profile_synthetic
  *   "picture_operations": names
  * where options are an object by key of
  *   "type"      "integer", "number", "flag", "text", "choice" (a text that is one of "choices"), "choice or integer",
@@ -527,6 +528,76 @@ scnn_status scnn_model_prune(scnn_model *model, const scnn_tensor *x, const scnn
  *   "macs", "params": [before, after]; "latency_ms": [before, after], as measured, and "predicted_latency_ms", where a
  *       latency was the target */
 scnn_status scnn_model_pruning_report(scnn_model *model, const char *format, char *buffer, size_t capacity, size_t *length);
+
+/* Makes a model that reaches a target: channels leave in some levels (scnn_prune), after each of which what is left is trained
+ * by what `model` says of the samples (scnn_distill), and of each a model in integers is made (scnn_quantize). How wide a
+ * network has to be is found before it is trained. `model` stays as it is.
+ *
+ *   scnn_compress(model, &x, &y, &others, &their_labels, "{\"speedup\": 4, \"max_drop\": 1, \"folder\": \"small\"}",
+ *                 NULL, NULL, &small);
+ *
+ * `x`, `y`: samples and targets as scnn_train_on_batch takes them. `validation_x`, `validation_y`: samples and labels, int32
+ * or uint8 [N], or float32 [N, classes], of which the largest counts. One half of these, drawn by the seed, decides which
+ * model is taken: the most accurate of those that reach the target and lose no more than max_drop points; the other half is
+ * held back from all decisions and tells what was lost. Where none does, the nearest that loses no more is given, and
+ * scnn_model_compression_report says why. Options, one of the first three:
+ *   "latency_ms"          milliseconds of a prediction of one image on this machine with the threads that are set, kept
+ *                         within 5 %
+ *   "size_mb"             millions of bytes of the model's file, kept within 2 %
+ *   "speedup"             how many times as fast as `model` it predicts one image
+ *   "max_drop": 0.5       how many points of a hundred the share of samples that are classified right may fall by
+ *   "time_limit": null    the seconds that it may take, those of earlier runs over the folder included
+ *   "methods": ["prune", "distill", "quantize"]  by what; one of "prune" and "quantize" at least
+ *   "levels": 3           in how many steps channels leave at most
+ *   "epochs": 10          how many epochs are trained after each at most
+ *   "learning_rate": 0.02 what each training begins with: SGD with momentum 0.9, down to 0 in half a cosine. The loss is that
+ *                         of `model` where it is compiled, else that of labels
+ *   "skip": []            layers that keep all channels and stay in floats; * stands for anything
+ *   "seed": 0             what chance is drawn from
+ *   "folder": null        where every model on the way is written as it is made, with "compression.json", which says what there
+ *                         is, "report.json" and "pareto.svg". A run that was ended in whatever way goes on from there when it
+ *                         is begun again with the same model and options but for the time limit
+ *   "fit": {}             "batch_size" (128), "horizontal_flip", "crop_padding", "class_weight" of scnn_fit_begin; not for
+ *                         scnn_compress_with
+ * `begin`, or NULL: is told what begins, as an object of "stage", a text, "steps", those of training that belong to it, and
+ * "elapsed" and "left", seconds; the call ends with the status that it returns, where that is not SCNN_OK.
+ * SCNN_INVALID_ARGUMENT for a folder of another compression, naming what differs; SCNN_INVALID_STATE for a model that is
+ * quantised, or learns of another. */
+scnn_status scnn_compress(scnn_model *model, const scnn_tensor *x, const scnn_tensor *y, const scnn_tensor *validation_x,
+                          const scnn_tensor *validation_y, const char *options,
+                          scnn_status (*begin)(void *context, const char *stage), void *context, scnn_model **compressed);
+
+/* What the models of a compression are trained and measured with, where that is no arrays. Functions return SCNN_OK, or the
+ * status that the compression ends with; models that they are given are theirs to free.
+ *   steps_per_epoch   how many steps of training an epoch has
+ *   samples           how many validation samples there are
+ *   train             trains a model that is compiled for so many steps, or until so many seconds are over
+ *   validate          writes for each validation sample, in the same order each time, 1 where a model classifies it right,
+ *                     else 0
+ *   begin             as of scnn_compress; may be NULL */
+typedef struct scnn_compression_data {
+  void *context;
+  size_t steps_per_epoch, samples;
+  scnn_status (*train)(void *context, scnn_model *model, size_t steps, double seconds);
+  scnn_status (*validate)(void *context, scnn_model *model, uint8_t *right);
+  scnn_status (*begin)(void *context, const char *stage);
+} scnn_compression_data;
+
+/* The same with data of any kind. `calibration`: images as scnn_predict takes them, a few hundred like those that will come. */
+scnn_status scnn_compress_with(scnn_model *model, const scnn_tensor *calibration, const scnn_compression_data *data,
+                               const char *options, scnn_model **compressed);
+
+/* What the compression that has made a model, or the one that it was cloned from, has found; SCNN_INVALID_STATE where none
+ * has. `format`: "text" (a table), "svg" (a chart of what models take against what they classify right) or "json", an object of
+ *   "model": its name, "target" in "unit": "ms" or "MB", "max_drop"
+ *   "reached": whether the target was, within max_drop on the samples held back; "reason": why not, "" where it was
+ *   "points": a list of models on the way, the first being the given one, of {"name", as its file's, "methods", "macs" and
+ *       "params", "bytes" of its file, "latency_ms", measured in turns with the given model, "accuracy" and
+ *       "held_back_accuracy": shares of the two halves, "seconds" from the beginning}; "chosen": the index of one
+ *   "held_back_drop": the points of a hundred that this has lost on the samples held back; "samples": {"deciding",
+ *       "held_back"}; "seconds": how long all took */
+scnn_status scnn_model_compression_report(scnn_model *model, const char *format, char *buffer, size_t capacity,
+                                          size_t *length);
 
 /* A model of a network that scnn_model_graph gave as "json"; its parameters are drawn anew. Options: as of
  * scnn_graph_model. */

@@ -35,6 +35,10 @@ static void use_no_model(scnn_model *model) {
   FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, "{\"ratio\": 0.5}", &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_prune(model, NULL, NULL, "{\"ratio\": 0.5}"));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_pruning_report(model, "text", text, sizeof text, &count));
+  FAILS(SCNN_INVALID_ARGUMENT,
+        scnn_compress(model, &x, &x, &x, &x, "{\"speedup\": 2}", NULL, NULL, &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_compress_with(model, &x, NULL, "{\"speedup\": 2}", &copy));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_model_compression_report(model, "text", text, sizeof text, &count));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_sparsify(model, NULL, &copy));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_set_sparsity(model, NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_sparsity_report(model, "text", text, sizeof text, &count));
@@ -162,6 +166,16 @@ static void test_null_arguments(scnn_model *model) {
   REFUSES(scnn_quantize(model, &x, "{\"method\": \"best\"}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, "{\"ratio\": 0.5}", NULL));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, "{\"ratio\": 1}", &other));
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_compress_with(model, &x, NULL, "{\"speedup\": 2}", &other));
+  SAYS("data is NULL");
+  scnn_compression_data nothing = {0};
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_compress_with(model, &x, &nothing, "{\"speedup\": 2}", &other));
+  SAYS("data.train is NULL");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_compress(model, &x, &x, &x, &x, "{\"speedup\": 0.5}", NULL, NULL, &other));
+  SAYS("speedup is 0.5");
+  FAILS(SCNN_INVALID_ARGUMENT, scnn_compress(model, &x, &x, &x, &x, NULL, NULL, NULL, &other));
+  SAYS("no target is given");
+  REFUSES(scnn_compress(model, &x, &x, &x, &x, "{\"speedup\": 2, \"fit\": {\"batch\": 1}}", NULL, NULL, &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, NULL, "{\"ratio\": 0.5, \"params\": 0.5}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_prune(model, NULL, &x, "{\"ratio\": 0.5}", &other));
   FAILS(SCNN_INVALID_ARGUMENT, scnn_model_prune(model, NULL, NULL, "{\"macs\": 1e-9}"));

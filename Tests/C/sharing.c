@@ -750,6 +750,71 @@ static size_t weights_of(scnn_model *model) {
   return result;
 }
 
+/* What a compression of the test's own data has been asked for. */
+typedef struct {
+  const scnn_tensor *x, *y;
+  size_t trained, validated, stages;
+  scnn_status answer;
+} asked;
+
+static scnn_status compress_train(void *context, scnn_model *model, size_t steps, double seconds) {
+  asked *data = context;
+  double loss = 0;
+  data->trained += steps;
+  scnn_status status = seconds > 0 ? scnn_train_on_batch(model, data->x, data->y, NULL, &loss, 1) : SCNN_OK;
+  scnn_model_free(model);
+  return status;
+}
+
+static scnn_status compress_validate(void *context, scnn_model *model, uint8_t *right) {
+  asked *data = context;
+  data->validated++;
+  for (int i = 0; i < 8; i++) right[i] = 1;
+  scnn_model_free(model);
+  return data->answer;
+}
+
+static scnn_status compress_begin(void *context, const char *stage) {
+  asked *data = context;
+  if (strstr(stage, "\"stage\":") != NULL) data->stages++;
+  return SCNN_OK;
+}
+
+/* A compression by arrays and by functions; what these return ends it. */
+static void test_compressed(void) {
+  static uint8_t pixels[8 * SIDE * SIDE * CHANNELS];
+  static int32_t labels[8];
+  static char text[1 << 16];
+  size_t length = 0;
+  scnn_model *model = small_model(1), *small = NULL, *again = NULL;
+  scnn_tensor x = images(pixels, SCNN_UINT8, 8);
+  scnn_tensor y = {.data = labels, .dtype = SCNN_INT32, .rank = 1, .shape = {8}};
+  asked told = {.x = &x, .y = &y};
+  scnn_compression_data data = {&told, 1, 8, compress_train, compress_validate, compress_begin};
+  fill(pixels, sizeof pixels);
+  for (int i = 0; i < 8; i++) labels[i] = i % CLASSES;
+  FAILS(SCNN_INVALID_STATE, scnn_model_compression_report(model, "text", text, sizeof text, NULL));
+  OK(scnn_compress(model, &x, &y, &x, &y,
+                   "{\"size_mb\": 0.00001, \"max_drop\": 100, \"epochs\": 1, \"fit\": {\"batch_size\": 4}}",
+                   compress_begin, &told, &small));
+  CHECK(told.stages > 0 && told.trained == 0);
+  OK(scnn_model_compression_report(small, "json", text, sizeof text, &length));
+  CHECK(length == strlen(text) && strstr(text, "\"reached\":false") != NULL);
+  OK(scnn_model_compression_report(small, "svg", text, sizeof text, NULL));
+  CHECK(strncmp(text, "<svg", 4) == 0);
+  OK(scnn_model_compression_report(small, "text", text, sizeof text, NULL));
+  CHECK(strstr(text, "original") != NULL);
+  OK(scnn_compress_with(model, &x, &data, "{\"speedup\": 1.01, \"max_drop\": 100, \"epochs\": 1}", &again));
+  CHECK(told.validated > 0);
+  told.answer = SCNN_IO;
+  scnn_model_free(again);
+  again = NULL;
+  FAILS(SCNN_IO, scnn_compress_with(model, &x, &data, "{\"speedup\": 2}", &again));
+  CHECK(again == NULL);
+  OK(scnn_model_free(small));
+  OK(scnn_model_free(model));
+}
+
 /* A pruned model trains and is saved; one may be pruned in the midst of its training. */
 static void test_pruned(void) {
   static uint8_t pixels[8 * SIDE * SIDE * CHANNELS];
@@ -843,6 +908,7 @@ int main(void) {
   test_trained_for_integers();
   test_sparse();
   test_pruned();
+  test_compressed();
   test_distilled();
   test_teacher_cache();
   test_threads();

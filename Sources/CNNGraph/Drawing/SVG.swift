@@ -22,6 +22,21 @@ package enum SVG {
       + "rx=\"\(radius)\" \(style)/>\n"
   }
 
+  /// A circle around a point.
+  /// - Parameter title: what a browser shows where the mouse is over it.
+  package static func circle(
+    _ x: Double, _ y: Double, radius: Double, _ style: String, title: String = ""
+  ) -> String {
+    "<circle cx=\"\(number(x))\" cy=\"\(number(y))\" r=\"\(number(radius))\" \(style)>"
+      + (title.isEmpty ? "" : "<title>\(escaped(title))</title>") + "</circle>\n"
+  }
+
+  /// A line through points.
+  package static func line(_ points: [(x: Double, y: Double)], _ style: String) -> String {
+    let corners = points.map { "\(number($0.x)),\(number($0.y))" }.joined(separator: " ")
+    return "<polyline points=\"\(corners)\" fill=\"none\" \(style)/>\n"
+  }
+
   /// A text; what is longer than `limit` characters is cut off.
   package static func text(_ text: String, _ x: Double, _ y: Double, _ style: String, limit: Int = 40) -> String {
     let shown = text.unicodeScalars.count > limit ? String(text.unicodeScalars.prefix(limit - 1)) + "…" : text

@@ -92,6 +92,7 @@ extension Model {
       }
     }
     result.takeDescription(of: self)
+    result.forgetLayers()
     return result
   }
 

@@ -62,21 +62,26 @@ struct Validation {
 
   /// The share of the samples whose first class is right. The caller has the model.
   func accuracy(of model: Model) throws(CNNError) -> Double {
+    Double(try areRight(model).count { $0 }) / Double(x.count)
+  }
+
+  /// Of each of the samples whether its first class is right. The caller has the model.
+  func areRight(_ model: Model) throws(CNNError) -> [Bool] {
     let outputs = model.network.outputs.map(\.name), atOnce = min(x.count, try model.imagesPerPass(x))
-    var interruption = Interruption(), right = 0
+    var interruption = Interruption(), right: [Bool] = []
     for start in stride(from: 0, to: x.count, by: atOnce) {
       try interruption.check()
       let range = start..<min(start + atOnce, x.count), batch = x[range]
       right += try model.withPredictionContext(batch, outputs) { (context) throws(CNNError) in
         try context.run(parameters: model.parameters, inputs: batch.bases)
         let scores = context.output(0), classes = scores.count / range.count
-        return range.count { index in
+        return range.map { index in
           let row = (index - start) * classes
           return Self.largest(UnsafeBufferPointer(rebasing: scores[row..<row + classes])) == labels[index]
         }
       }
     }
-    return Double(right) / Double(x.count)
+    return right
   }
 }
 

@@ -29,6 +29,7 @@ package enum Description {
       "sparsity": options(SparsityOptions()),
       "distillation": options(DistillationOptions()),
       "distillation_losses": DistillationOptions.lossDescription,
+      "compression": options(CompressionOptions()),
       "drawing": options(DrawingOptions()),
       "profile": options(ProfileOptions()),
       "picture_operations": .strings(PictureOperation.allCases.map(\.rawValue)),

@@ -39,6 +39,8 @@ public final class Model: @unchecked Sendable {
   let distillation: Distillation?
   /// What pruning has made of it; nil where it was not pruned.
   var pruning: PruningReport?
+  /// What the compression that made it has found; nil where none did.
+  var compression: CompressionReport?
   let warnings = InputWarnings()
 
   /// Builds a model of the registry by name, with random weights or those of a file.
@@ -141,9 +143,13 @@ public final class Model: @unchecked Sendable {
     (chosenPreprocessing, knownClasses, chosenPrecision) = (
       other.chosenPreprocessing, other.knownClasses, other.chosenPrecision
     )
-    (metadata, trainedOn, cutOff, pruning) = (other.metadata, other.trainedOn, other.cutOff, other.pruning)
+    (metadata, trainedOn, cutOff) = (other.metadata, other.trainedOn, other.cutOff)
+    (pruning, compression) = (other.pruning, other.compression)
     setQuantization(other.knownQuantization)
   }
+
+  /// Forgets what the Python package has written of the layers that it made the network of: the network is another now.
+  func forgetLayers() { metadata["swiftcnn.python"] = nil }
 
   /// Throws in a process that was forked while another thread was changing the model: it may be half changed there.
   /// - Throws: `.invalidState`.

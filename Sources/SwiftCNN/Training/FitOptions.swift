@@ -34,8 +34,8 @@ public struct FitOptions: Sendable, Equatable {
 
   /// Reads a JSON object with the keys that `include/swiftcnn.h` lists for `scnn_fit_begin`.
   /// - Throws: `.unknownName` or `.invalidArgument` naming the key.
-  package init(json: JSONObject) throws(CNNError) {
-    self.init()
+  package init(json: JSONObject, usual: FitOptions = FitOptions()) throws(CNNError) {
+    self = usual
     try read(json)
   }
 }

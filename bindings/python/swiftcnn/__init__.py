@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         schedules,
         utils,
     )
+    from ._compression import compress
     from ._folders import ImageFolder
     from ._interchange import from_dlpack
     from ._pruning import prune
@@ -92,6 +93,7 @@ __all__ = [
     "__version__",
     "activations",
     "callbacks",
+    "compress",
     "config",
     "create_model",
     "datasets",
@@ -125,6 +127,7 @@ __dir__ = __all__.copy
 # Where what is no module of its own is; all is read when it is first asked for.
 _PLACES = {
     "ImageFolder": "_folders",
+    "compress": "_compression",
     "distill": "distillation",
     "from_dlpack": "_interchange",
     "prune": "_pruning",

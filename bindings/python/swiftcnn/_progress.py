@@ -116,6 +116,58 @@ class ProgressBar:
         say(line, end="")
 
 
+class StageBar:
+    """The stages of a long computation, the time that it has taken and that which is left.
+
+    Args:
+        verbose: 0 shows nothing, 1 or ``"auto"`` redraws a line where the output is a terminal and else shows one for
+            each stage, 2 shows one for each stage.
+    """
+
+    def __init__(self, verbose: int | str) -> None:
+        self._shows = bool(verbose)
+        self._redraw = verbose in (1, "auto") and is_terminal()
+        self._stage, self._steps, self._done = "", 0, 0
+        self._elapsed = self._left = 0.0
+        self._began = self._shown = time.perf_counter()
+        self._drawn = 0
+
+    def begin(self, stage: str, steps: int, elapsed: float, left: float) -> None:
+        """A stage begins, with so many steps of training; times are seconds."""
+        self._stage, self._steps, self._done = stage, steps, 0
+        self._elapsed, self._left, self._began = elapsed, left, time.perf_counter()
+        if self._shows and not self._redraw:
+            say(f"{_duration(elapsed):>8}  {stage}{f', about {_duration(left)} left' if left else ''}")
+        self._draw()
+
+    def step(self) -> None:
+        """A step of training has ended."""
+        self._done += 1
+        if time.perf_counter() - self._shown >= _REDRAW_AFTER:
+            self._draw()
+
+    def close(self) -> None:
+        """Leaves the line as it stands."""
+        if self._drawn:
+            say("")
+            self._drawn = 0
+
+    def _draw(self) -> None:
+        if not (self._shows and self._redraw):
+            return
+        self._shown = now = time.perf_counter()
+        spent, width = now - self._began, terminal_width() - 1
+        parts = [self._stage]
+        if self._steps:
+            parts.append(f"step {min(self._done, self._steps)}/{self._steps}")
+        parts.append(_duration(self._elapsed + spent))
+        if self._left:
+            parts.append(f"about {_duration(max(self._left - spent, 0))} left")
+        line = _fitted(parts, width)
+        say("\r" + line.ljust(min(self._drawn, width)), end="")
+        self._drawn = len(line)
+
+
 def _fitted(parts: list[str], width: int) -> str:
     """As many of the parts as a line has room for."""
     count = len(parts)

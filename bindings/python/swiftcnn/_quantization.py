@@ -87,7 +87,7 @@ def quantize(
     }
     if validation is not None and max_drop is None:
         raise ValueError("validation is given without max_drop; expected how many points the accuracy may fall by")
-    images = None if calibration is None else _images_of(model, calibration, options["samples"])
+    images = None if calibration is None else images_of(model, calibration, options["samples"])
     if validation is None or images is None:  # without images the library says what is wrong with max_drop
         quantized = model._handle.quantize(images, told(options))
     else:
@@ -140,7 +140,7 @@ def quantization_aware(
     options = _options_of_ranges(model, method, per_channel, skip, samples, percentile) | {
         "ranges": ranges, "momentum": number(momentum, "momentum"), "freeze": number(freeze, "freeze"),
     }
-    images = None if calibration is None else _images_of(model, calibration, options["samples"])
+    images = None if calibration is None else images_of(model, calibration, options["samples"])
     trained = model._handle.quantization_aware(images, told(options))
     pass_on(model._handle)
     return Model._of(trained)
@@ -159,7 +159,7 @@ def _options_of_ranges(
     }
 
 
-def _images_of(model: Model, calibration: Any, samples: int) -> Any:
+def images_of(model: Model, calibration: Any, samples: int) -> Any:
     """The images as one array for each input; of batches, as many as are looked at."""
     if not _batches.is_source(calibration):
         try:

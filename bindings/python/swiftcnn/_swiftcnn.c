@@ -637,6 +637,86 @@ static PyObject *model_pruning_report(PyObject *self, PyObject *args) {
   return read_text(pruning_report_text, model_of(self), format);
 }
 
+/* What a compression asks of a Python object, which has the interpreter meanwhile. */
+typedef struct {
+  const ModuleState *state;
+  PyObject *data;
+  Py_ssize_t samples;
+} Compressed;
+
+/* Ends a call of that object: an exception is raised when the library has returned. */
+static scnn_status asked(PyObject *result) {
+  Py_XDECREF(result);
+  unlocked_state = PyEval_SaveThread();
+  return result ? SCNN_OK : SCNN_INTERRUPTED;
+}
+
+static scnn_status compress_train(void *context, scnn_model *handle, size_t steps, double seconds) {
+  const Compressed *compressed = context;
+  PyEval_RestoreThread(unlocked_state);
+  PyObject *model = wrap_model(compressed->state, handle);
+  PyObject *result =
+      model ? PyObject_CallMethod(compressed->data, "train", "Ond", model, (Py_ssize_t)steps, seconds) : NULL;
+  Py_XDECREF(model);
+  return asked(result);
+}
+
+static scnn_status compress_validate(void *context, scnn_model *handle, uint8_t *right) {
+  const Compressed *compressed = context;
+  PyEval_RestoreThread(unlocked_state);
+  PyObject *model = wrap_model(compressed->state, handle);
+  PyObject *result = model ? PyObject_CallMethod(compressed->data, "are_right", "O", model) : NULL;
+  Py_XDECREF(model);
+  char *bytes;
+  Py_ssize_t size;
+  if (result && PyBytes_AsStringAndSize(result, &bytes, &size) != 0) Py_CLEAR(result);
+  if (result && size != compressed->samples) {
+    PyErr_Format(PyExc_ValueError, "validation has %zd samples now and had %zd before; expected the same each time", size,
+                 compressed->samples);
+    Py_CLEAR(result);
+  }
+  if (result) memcpy(right, bytes, (size_t)size);
+  return asked(result);
+}
+
+static scnn_status compress_begin(void *context, const char *stage) {
+  const Compressed *compressed = context;
+  PyEval_RestoreThread(unlocked_state);
+  return asked(PyObject_CallMethod(compressed->data, "begin", "s", stage));
+}
+
+static PyObject *model_compress(PyObject *self, PyObject *args) {
+  PyObject *calibration, *data;
+  Py_ssize_t steps, samples;
+  const char *options;
+  Inputs images;
+  if (!PyArg_ParseTuple(args, "OOnns:compress", &calibration, &data, &steps, &samples, &options)) return NULL;
+  if (borrow_inputs(calibration, &images) != 0) return NULL;
+  Compressed compressed = {state_of(self), data, samples};
+  scnn_compression_data functions = {&compressed,    (size_t)steps,     (size_t)samples,
+                                     compress_train, compress_validate, compress_begin};
+  scnn_model *result = NULL;
+  scnn_status status;
+  UNLOCKED(status, scnn_compress_with(model_of(self), &images.tensor, &functions, options, &result));
+  release_inputs(&images);
+  if (PyErr_Occurred()) {
+    scnn_model_free(result);
+    return NULL;
+  }
+  return status == SCNN_OK ? wrap_model(state_of(self), result) : raise_status(status);
+}
+
+static scnn_status compression_report_text(void *model, const char *format, char *buffer, size_t capacity,
+                                           size_t *length) {
+  return scnn_model_compression_report(model, format, buffer, capacity, length);
+}
+
+static PyObject *model_compression_report(PyObject *self, PyObject *args) {
+  const char *format;
+  if (!PyArg_ParseTuple(args, "s:compression_report", &format)) return NULL;
+  return read_text(compression_report_text, model_of(self), format);
+}
+
 static PyObject *model_copy_state(PyObject *self, PyObject *args) {
   PyObject *other;
   if (!PyArg_ParseTuple(args, "O!:copy_state", state_of(self)->model, &other)) return NULL;
@@ -2119,6 +2199,8 @@ static PyMethodDef model_methods[] = {
      "quantization_report_text(format) -> str"},
     {"pruned", model_pruned, METH_VARARGS, "pruned(x, y, options) -> Model"},
     {"prune", model_prune, METH_VARARGS, "prune(x, y, options)"},
+    {"compress", model_compress, METH_VARARGS, "compress(calibration, data, steps_per_epoch, samples, options) -> Model"},
+    {"compression_report", model_compression_report, METH_VARARGS, "compression_report(format) -> str"},
     {"pruning_report", model_pruning_report, METH_VARARGS, "pruning_report(format) -> str"},
     {"copy_state", model_copy_state, METH_VARARGS, "copy_state(model)"},
     {"set_metadata", model_set_metadata, METH_VARARGS, "set_metadata(key, value or None)"},

@@ -106,6 +106,7 @@ extension Model {
     training?.lastStep = nil
     (network, parameters, cutOff) = (pruned.graph, parts, [])
     plans.removeAll()
+    forgetLayers()
   }
 
   /// By parameter what its gradients over some samples would change the loss by, element by element: their product with the

@@ -26,6 +26,7 @@ from .._trainer import Trainer
 from ..config import DTypePolicy, dtype_policy, precision
 from ..layers.base import Layer, begun, shapes_in
 from ..layers.core import InputLayer
+from .compression import CompressionReport, compressed
 from .description import KEY, Writer, from_description, is_own, keep_description
 from .features import Features
 from .files import copied, from_bytes, load_weights, to_bytes
@@ -632,6 +633,16 @@ class Model(Trainer, Parameters, Pictures, Features, Layer):
             RuntimeError: the model was not pruned.
         """
         return pruned(self._handle)
+
+    def compression_report(self) -> CompressionReport:
+        """What the ``compress`` that has made this model, or the one that it was cloned from, has found: every model on
+        the way with its time, size and accuracy. ``print`` the result for a table; it has ``to_json``, ``to_dict``,
+        ``chart`` and ``save_chart``. The folder of the compression has it, a model's file has not.
+
+        Raises:
+            RuntimeError: the model was not made by ``compress``.
+        """
+        return compressed(self._handle)
 
     def _prune(self, x: Any, y: Any, options: str) -> None:
         """Prunes this model itself, between two steps of training."""
