@@ -55,11 +55,9 @@ struct CompressionSearch<Source: CompressionData> {
     let point = try point(Self.originalName, original, [], size)
     validationSeconds = watch.seconds
     try journal.begin(point, original)
-    if options.methods.contains(.quantize) { try addIntegers(of: original, "", [], size) }
-    if options.methods.contains(.prune) {
-      try pruneInLevels()
-      try trainLonger()
-    }
+    if options.methods.contains(.quantize) { try addIntegers(of: original, Self.originalName, [], size) }
+    if options.methods.contains(.prune) { try pruneInLevels() }
+    try trainLonger()
     return try finished()
   }
 
@@ -99,11 +97,14 @@ struct CompressionSearch<Source: CompressionData> {
       latency: try cost.latency(model), accuracy: share(true), heldBackAccuracy: share(false), seconds: elapsed)
   }
 
+  /// What a model in integers is called that is made of one.
+  private static func integersName(_ name: String) -> String { name == originalName ? "int8" : "\(name)-int8" }
+
   /// Makes a model in integers of one in floats and keeps it.
   private mutating func addIntegers(
     of model: Model, _ name: String, _ methods: [CompressionMethod], _ size: Size
   ) throws(CNNError) {
-    let name = name.isEmpty ? "int8" : "\(name)-int8"
+    let name = Self.integersName(name)
     guard journal.index(name) == nil else { return }
     try begin("quantising to '\(name)'")
     let watch = Stopwatch(), result = try integers(model)
@@ -122,7 +123,7 @@ struct CompressionSearch<Source: CompressionData> {
 
   /// Whether the models that count are those in integers: where these take less.
   private var isInIntegers: Bool {
-    guard let integers = journal.index("int8") else { return false }
+    guard let integers = journal.index(Self.integersName(Self.originalName)) else { return false }
     return cost(of: integers) < cost(of: 0)
   }
 
@@ -133,7 +134,7 @@ struct CompressionSearch<Source: CompressionData> {
   private func drop(of point: Int) -> Double { 100 * (journal.points[0].accuracy - journal.points[point].accuracy) }
 
   private mutating func pruneInLevels() throws(CNNError) {
-    let whole = isInIntegers ? cost(of: journal.index("int8") ?? 0) : cost(of: 0)
+    let whole = cost(of: isInIntegers ? journal.index(Self.integersName(Self.originalName)) ?? 0 : 0)
     guard whole > target else { return }
     // A level takes less than a third: more at once harms what training has to mend.
     let count = min(options.levels, max(1, Int((log(whole / target) / log(1.4)).rounded(.up))))
@@ -285,37 +286,39 @@ struct CompressionSearch<Source: CompressionData> {
     return result
   }
 
-  /// Trains what is narrow enough again and again, as long as it loses too much, that helps, and there is time. Where more is
-  /// lost by integers than by channels it is trained for integers (Jacob et al. 2018).
+  /// Trains what reaches the target again, as long as it loses too much, that helps, and there is time; where integers lose
+  /// more than channels, once for integers (Jacob et al. 2018).
   private mutating func trainLonger() throws(CNNError) {
-    guard var best = last else { return }
-    let methods: [CompressionMethod] = options.methods.contains(.distill) ? [.prune, .distill] : [.prune]
+    let whole = try Self.size(original)
+    var best = last ?? (Self.originalName, original, whole), trainedForIntegers = false
     for round in 1...Self.roundCount {
       guard !isReached, left > 2 * overhead, let floats = journal.index(best.name) else { return }
-      let name = "tuned-\(round)", seconds = left - overhead, rate = options.learningRate / 2
-      let before = journal.points.indices.map { drop(of: $0) }.filter { $0 > 0 }.min() ?? 0
-      if isInIntegers, let integers = journal.index("\(best.name)-int8"),
-        drop(of: integers) > 2 * max(drop(of: floats), 0)
+      let name = "tuned-\(round)", seconds = left - overhead, lost = drop(of: floats)
+      let methods = journal.points[floats].methods
+      if isInIntegers, !trainedForIntegers, let integers = journal.index(Self.integersName(best.name)),
+        drop(of: integers) > 2 * max(lost, 0)
       {
-        if journal.index("\(name)-int8") == nil {
-          var settings = QuantizationAwareOptions()
-          settings.skip = options.skip
-          let aware = try best.model.quantizationAware(calibration: calibration, options: settings)
-          try train(aware, from: rate / 5, seconds, "training '\(name)-int8' for integers", levelsAfter: 0)
-          let result = try aware.quantized()
-          try journal.add(point("\(name)-int8", result, methods + [.quantize], best.size), result)
+        trainedForIntegers = true
+        let name = Self.integersName(name)
+        if journal.index(name) != nil { continue }
+        var settings = QuantizationAwareOptions()
+        settings.skip = options.skip
+        let aware = try best.model.quantizationAware(calibration: calibration, options: settings)
+        try train(aware, from: options.learningRate / 10, seconds, "training '\(name)' for integers", levelsAfter: 0)
+        let result = try aware.quantized()
+        try journal.add(point(name, result, methods + [.quantize], best.size), result)
+      } else {
+        if best.model === original { return }
+        if journal.index(name) == nil {
+          let model = try best.model.copy()
+          try train(model, from: options.learningRate / 2, seconds, "training '\(name)'", levelsAfter: 0)
+          try journal.add(point(name, model, methods, best.size), model)
         }
-        continue
+        best = (name, try journal.model(name), best.size)
+        trainedForIntegers = false
+        if options.methods.contains(.quantize), left > 0 { try addIntegers(of: best.model, name, methods, best.size) }
+        if let index = journal.index(name), drop(of: index) >= lost { return }
       }
-      if journal.index(name) == nil {
-        let model = try best.model.copy()
-        try train(model, from: rate, seconds, "training '\(name)'", levelsAfter: 0)
-        try journal.add(point(name, model, methods, best.size), model)
-      }
-      best = (name, try journal.model(name), best.size)
-      if options.methods.contains(.quantize), left > 0 { try addIntegers(of: best.model, name, methods, best.size) }
-      let after = journal.points.indices.map { drop(of: $0) }.filter { $0 > 0 }.min() ?? 0
-      if after >= before { return }
     }
   }
 

@@ -192,6 +192,21 @@ import Testing
     }
   }
 
+  /// Where integers lose what floats do not, the model is trained for them; once.
+  @Test func whereIntegersLoseItIsTrainedForThem() throws {
+    let model = try Self.network(), whole = try Self.bytes(model), data = Told()
+    data.right = { $0.hasRoundings ? 60 : 80 }
+    for share in [0.5, 0.15] {
+      let small = try model.compressed(
+        with: data, calibration: Self.images(), options: options(share * whole * 1e-6, drop: 1, folder: false))
+      let report = try #require(small.compressionReport)
+      #expect(report.points.count { $0.name.hasPrefix("tuned-") && $0.isQuantized } >= 1, "\(report)")
+      #expect(data.stages.count { $0.hasSuffix("for integers") } == 1, "\(data.stages)")
+      #expect(!report.isReached && !report.points[report.chosen].isQuantized)
+      data.stages = []
+    }
+  }
+
   @Test func whereTheTimeIsOverWhatThereIsCounts() throws {
     var options = options(0.001, folder: false)
     options.timeLimit = 1e-6
