@@ -6,8 +6,8 @@ set -euo pipefail
 export LC_ALL=C
 tests=$(dirname "$0")
 
-# The preprocessor takes the comments away, which name functions too.
-declared=$(cc -E -P "$2" | grep -oE '\bscnn_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u)
+# The preprocessor takes the comments away, which name functions too. What a `(*` follows is the type of a function's result.
+declared=$(cc -E -P "$2" | grep -oP '\bscnn_[a-z0-9_]+(?= *\((?!\*))' | sort -u)
 exported=$(nm -D --defined-only "$1" | awk '{ print $3 }' | sort -u)
 problems=0
 

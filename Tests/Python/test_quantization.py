@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import swiftcnn
 from swiftcnn import layers
-from swiftcnn._quantization import _images_of
+from swiftcnn._quantization import images_of
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_of_a_folder_pictures_of_all_classes_are_looked_at(tmp_path, model):
     def looked_at(samples, **options):
         """The classes of the pictures from which ranges are found: their red."""
         folder = swiftcnn.ImageFolder(tmp_path, 32, 5, **options)
-        seen = _images_of(model, folder, samples)
+        seen = images_of(model, folder, samples)
         assert (seen == seen[:, :1, :1]).all() and seen.dtype == np.uint8
         assert len(seen) == min(samples, folder.count)
         return seen[:, 0, 0, 0] // 8
@@ -253,7 +253,7 @@ def test_numbers_that_are_none_are_told(model, method, number):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_images_of_other_sizes_and_none_are_told(model, method):
+def testimages_of_other_sizes_and_none_are_told(model, method):
     for shape, text in [((0, 32, 32, 3), "no images"), ((2, 32, 32, 4), "shape"), ((2, 32), "shape")]:
         with pytest.raises(ValueError, match=text):
             swiftcnn.quantize(model, np.zeros(shape, np.float32), method)

@@ -8,7 +8,7 @@ extension CompressionReport {
   public var chart: String {
     let left = 66.0, top = 74.0, width = 560.0, height = 320.0, right = 190.0
     let costs = points.indices.map { cost($0) }, shares = points.map { 100 * $0.accuracy }
-    let most = Self.rounded(1.08 * max(costs.max() ?? 1, target))
+    let most = 1.08 * max(costs.max() ?? 1, target)
     let floor = shares[0] - maximumDrop, lowest = min(shares.min() ?? 0, floor),
       highest = max(shares.max() ?? 100, floor)
     let margin = max(0.1 * (highest - lowest), 0.2), (low, high) = (lowest - margin, highest + margin)
@@ -23,11 +23,12 @@ extension CompressionReport {
       isReached ? "target \(decimal(target, 3)) \(unit): reached" : "not reached: \(reason)", left, 40, grey, limit: 120
     )
     body += SVG.text("% right of \(decidingSamples) samples that decide", left, top - 10, grey, limit: 60)
-    for part in 0...4 {
-      let share = low + (high - low) * Double(part) / 4, cost = most * Double(part) / 4
-      body += SVG.line([(left, y(share)), (left + width, y(share))], "stroke=\"#eaecf0\"")
-      body += SVG.text(decimal(share, 2), left - 6, y(share) + 4, grey + " text-anchor=\"end\"")
-      body += SVG.text(decimal(cost, most < 1 ? 3 : 2), x(cost), top + height + 18, grey + " text-anchor=\"middle\"")
+    for share in Self.ticks(low, high) {
+      body += SVG.line([(left, y(share.value)), (left + width, y(share.value))], "stroke=\"#eaecf0\"")
+      body += SVG.text(share.text, left - 6, y(share.value) + 4, grey + " text-anchor=\"end\"")
+    }
+    for cost in Self.ticks(0, most) {
+      body += SVG.text(cost.text, x(cost.value), top + height + 18, grey + " text-anchor=\"middle\"")
     }
     body += SVG.text(
       isOfSize ? "megabytes of the file" : "milliseconds of a prediction of one image", left + width, top + height + 36,
@@ -81,11 +82,12 @@ extension CompressionReport {
     "\(point.name): \(decimal(point.latency, 3)) ms, \(decimal(point.megabytes, 3)) MB, \(decimal(100 * point.accuracy, 2)) %"
   }
 
-  /// The least number of two digits that is no less.
-  private static func rounded(_ number: Double) -> Double {
-    var power = 1.0
-    while power * 10 <= number { power *= 10 }
-    while power > number, power > 1e-9 { power /= 10 }
-    return (number / power * 10).rounded(.up) / 10 * power
+  /// Round numbers between two, four to nine of them.
+  private static func ticks(_ low: Double, _ high: Double) -> [(value: Double, text: String)] {
+    var step = 1e-9, digits = 9
+    while step * 40 <= high - low { (step, digits) = (step * 10, max(0, digits - 1)) }
+    if step * 20 < high - low { step *= 5 } else if step * 9 < high - low { step *= 2 }
+    let first = Int((low / step).rounded(.up)), last = Int((high / step).rounded(.down))
+    return first > last ? [] : (first...last).map { (Double($0) * step, decimal(Double($0) * step, digits)) }
   }
 }
