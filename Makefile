@@ -15,7 +15,7 @@ VERSION := 0.1.0
 ABI := 0
 # Since version 2.36 glibc's loader reads relocations packed as bits, which saves half a megabyte.
 PACKS_RELOCATIONS := $(shell getconf GNU_LIBC_VERSION | awk '{ split($$2, v, "."); if (v[1] > 2 || v[2] >= 36) print 1 }')
-SIZE_LIMIT = $(if $(PACKS_RELOCATIONS),11200000,12000000)
+SIZE_LIMIT = $(if $(PACKS_RELOCATIONS),11500000,12300000)
 ONNX_SIZE_LIMIT := 22000000
 
 PYTHON ?= python3

@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pytest
 import swiftcnn
+from conftest import PACKAGE_ROOT
 from swiftcnn import layers
 
 SIDE, CLASSES = 8, 4
@@ -138,7 +139,8 @@ def test_a_run_that_was_killed_goes_on(model, data, tmp_path):
     folder = tmp_path / "run"
     script = SCRIPT.format(
         tests=os.path.dirname(__file__), model=str(tmp_path / "model.safetensors"), size=target, folder=str(folder))
-    run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": PACKAGE_ROOT}
+    run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
     for line in run.stdout:
         if "training 'pruned-2'" in line:
             run.send_signal(signal.SIGKILL)
@@ -147,7 +149,8 @@ def test_a_run_that_was_killed_goes_on(model, data, tmp_path):
     known = [point["name"] for point in json.loads((folder / "compression.json").read_text())["points"]]
     assert known == ["original", "int8", "pruned-1", "pruned-1-int8"]
     times = {name: (folder / f"{name}.safetensors").stat().st_mtime_ns for name in known[1:]}
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     assert "pruned-1" not in result.stdout and "training 'pruned-2'" in result.stdout
     assert {name: (folder / f"{name}.safetensors").stat().st_mtime_ns for name in known[1:]} == times
     points = json.loads((folder / "report.json").read_text())["points"]

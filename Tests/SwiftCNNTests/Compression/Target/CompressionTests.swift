@@ -226,7 +226,7 @@ import Testing
     let y = try Tensor(labels, shape: [count])
     let model = try Self.network()
     try model.compile(loss: .sparseCategoricalCrossEntropy, optimizer: .adam(learningRate: 1e-2))
-    try model.fit(x, y, options: FitOptions(epochs: 20, batchSize: 16))
+    try model.fit(x, y, options: FitOptions(epochs: 14, batchSize: 16))
     let whole = try Self.bytes(model)
     var stages: [CompressionStage] = []
     var options = options(0.15 * whole * 1e-6, drop: 60, folder: false)
