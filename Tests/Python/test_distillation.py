@@ -268,3 +268,35 @@ def test_batches_teach_as_arrays_do():
     batches = [(X[start : start + 8], Y[start : start + 8]) for start in range(0, 24, 8)]
     for a, b in zip(trained((X, Y)), trained((batches,)), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_an_imported_teacher_gives_hints_by_its_own_names(tmp_path):
+    original = network(5, 2)
+    original.export(tmp_path / "teacher.onnx")
+    teacher = swiftcnn.load_model(tmp_path / "teacher.onnx")
+    np.testing.assert_allclose(teacher.predict(X), original.predict(X), rtol=1e-4, atol=1e-5)
+    # One of its results is that of the pooling, whatever it is called.
+    features = original.predict(X, output="pool")
+    shapes = {name: teacher.predict(X, output=name) for name in teacher.tensor_names}
+    place = next(n for n, found in shapes.items() if found.shape == (24, 5) and np.allclose(found, features, atol=1e-5))
+    losses = [SoftTargets(2), Hint("pool", place)]
+    expected = first_loss(network(3, 1), original, [SoftTargets(2), Hint("pool", "pool")])
+    assert first_loss(network(3, 1), teacher, losses) == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(ValueError, match="layer of the teacher 'pol'"):
+        swiftcnn.distill(network(3, 1), teacher, Hint("pool", "pol"))
+
+
+def test_generators_and_folders_are_watched_too(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for label in range(4):
+        (tmp_path / str(label)).mkdir()
+        for place in range(2):
+            pixels = RNG.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+            image.fromarray(pixels).save(tmp_path / str(label) / f"{place}.png")
+    folder = swiftcnn.ImageFolder(tmp_path, size=8, batch_size=4)
+    for data in (X, Y), ([(X[:12], Y[:12]), (X[12:], Y[12:])],), (folder,):
+        learner = swiftcnn.distill(network(3, 1), network(3, 1))
+        learner.compile(swiftcnn.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+        validation = data if len(data) == 2 else data[0]
+        with pytest.warns(UserWarning, match="no better than the student on the validation data: loss"):
+            learner.fit(*data, epochs=1, verbose=0, validation_data=validation)
