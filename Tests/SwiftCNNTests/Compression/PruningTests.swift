@@ -150,6 +150,26 @@ import Testing
     #expect((shares.max() ?? 0) - (shares.min() ?? 1) < 0.1)
   }
 
+  /// ResNeXt's groups of 4 channels would be computed as more if they were of 3.
+  @Test func groupedConvolutionsGetNoSlower() throws {
+    var options = ModelOptions()
+    options.inputShape = [64, 64, 3]
+    options.stages = .blockCounts([1, 1, 1, 1])
+    let model = try Model("resnext50_32x4d", options: options), groups = try ChannelGroups(model.graph)
+    let small = try model.pruned(PruningOptions(.ratio(0.1), rounding: .multiple(1)))
+    let report = try #require(small.pruningReport)
+    let times = LayerTimes(groups, model.pixelNormalization, .float32), whole = groups.groups.map(\.channels.count)
+    var grouped = 0
+    for (position, group) in groups.groups.enumerated() where group.multiplicity > 1 {
+      var kept = whole
+      kept[position] = report.groups[position].after / group.multiplicity
+      #expect(try times.cycles(of: position, kept) <= times.cycles(of: position, whole), "\(group.layers)")
+      grouped += 1
+    }
+    // What they read and what they make.
+    #expect(grouped == 8)
+  }
+
   @Test func masksAreCutWithTheirWeights() throws {
     let model = try Self.model("resnet18").sparsified(options: SparsityOptions(sparsity: 0.5))
     let small = try model.pruned(PruningOptions(.ratio(0.5), criterion: .random, rounding: .multiple(1)))

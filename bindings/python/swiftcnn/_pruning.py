@@ -47,12 +47,12 @@ def prune(
         criterion: by what channels are told that matter less: ``"l1"``, the magnitudes of the weights that make and
             read them (Li et al. 2017); ``"l2"``, their squares (Fang et al. 2023); ``"bn_scale"``, the scale of their
             normalisation (Liu et al. 2017), which says little unless its size was part of the loss in training, as
-            ``Model.set_regularization`` makes it;
-            ``"taylor"``, what the loss would change by on ``data`` (Molchanov et al. 2019); ``"random"``.
+            ``Model.set_regularization`` makes it; ``"taylor"``, what the loss would change by on ``data`` (Molchanov
+            et al. 2019); ``"random"``.
         scope: ``"global"``, channels are compared in the whole network, their scores divided by the mean of those that
             the same layers make; ``"layer"``, each layer loses the same share.
         round_to: ``"fast"``, to widths at which layers take less time on this machine; or a number of which widths are
-            multiples.
+            multiples, those left out at which the groups of a convolution would take more time than whole.
         skip: names of layers that keep all their channels; ``*`` stands for anything.
         data: for ``"taylor"`` what ``evaluate`` takes: ``(x, y)``, batches of such, or an ``ImageFolder``, all of which
             are read. The model has to be compiled then.

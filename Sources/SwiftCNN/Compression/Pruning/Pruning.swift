@@ -72,10 +72,12 @@ struct Pruning {
       }
       switch options.rounding {
       case .multiple(let number):
-        widths.append(
-          (max(1, lowest)..<count).reversed().filter { ($0 * group.multiplicity).isMultiple(of: number) })
-        if widths[position].isEmpty {
+        let multiples = (max(1, lowest)..<count).reversed().filter { ($0 * group.multiplicity).isMultiple(of: number) }
+        widths.append(group.multiplicity > 1 ? try widthsOfGroups(position, whole, multiples) : multiples)
+        if multiples.isEmpty {
           reasons[position] = "no multiple of \(number) is below its \(group.width) channels"
+        } else if widths[position].isEmpty {
+          reasons[position] = "its groups would take more time with fewer channels"
         }
       case .fast:
         widths.append(try fastWidths(position, whole, from: max(1, lowest)))
@@ -100,6 +102,21 @@ struct Pruning {
         least = cycles
       }
       candidate -= step
+    }
+    return result
+  }
+
+  /// Those widths of a grouped convolution at which its layers take no more time than whole, the other groups being whole. A
+  /// group that does not fill blocks of channels is computed with others that it has nothing to do with, so that with 3
+  /// channels each they take longer than with 4.
+  private func widthsOfGroups(
+    _ position: Int, _ whole: [Int], _ candidates: [Int]
+  ) throws(CNNError) -> [Int] {
+    let cycles = try times.cycles(of: position, whole)
+    var result: [Int] = [], kept = whole
+    for candidate in candidates {
+      kept[position] = candidate
+      if try times.cycles(of: position, kept) <= cycles { result.append(candidate) }
     }
     return result
   }
