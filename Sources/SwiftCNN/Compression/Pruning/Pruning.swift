@@ -202,7 +202,7 @@ struct Pruning {
       let measured = try candidate.lockedLatency()
       nearest = min(nearest, measured)
       if measured <= 1.02 * target, best.map({ measured > $0.latency.after }) ?? true {
-        best = (found.kept, Latency(before: latency.measured, after: measured, predicted: correction * found.seconds))
+        best = (found.kept, Latency(before: latency.measured, after: measured, predicted: found.seconds))
       }
       if measured <= 1.02 * target, measured >= 0.95 * target || found.isWhole { break }
       correction = measured / found.seconds
