@@ -3,7 +3,7 @@
 a ResNet-56 that was trained on all 60,000, and taught by the same by Keras's `Distiller` with `KLDivergence()`.
 
 All three have one recipe: batches of 128, SGD with momentum and a cosine of the learning rate, mirrored images, soft
-targets at temperature 4 with weights 0.1 and 0.9. Keras has the teacher's weights in a network of its own layers, whose
+targets at temperature 4 that count half. Keras has the teacher's weights in a network of its own layers, whose
 logits are compared first, and the student's initial weights. In both the teacher is asked but once of each image, mirrored
 and not, which changes nothing but the time. Top-1 on the 10,000 test images of some seeds. The step, which asks it, is
 measured beside the teacher's prediction and the student's step, in turns. `make bench-distillation`; the exit status is
@@ -25,7 +25,7 @@ import numpy as np
 
 MEAN, DEVIATION = 0.2860, 0.3530  # Of the training images.
 BATCH, IMAGES, TEMPERATURE = 128, 6000, 4.0
-STUDENT_WEIGHT, TEACHER_WEIGHT = 0.1, 0.9
+STUDENT_WEIGHT, TEACHER_WEIGHT = 0.5, 0.5  # Keras's usual ones.
 RATE, DECAY, MOMENTUM = 0.1, 5e-4, 0.9
 GAIN, COST = 1.0, 1.05  # The bars: points gained at least, and times the cost of both at most.
 SHAPE = (28, 28, 1)
