@@ -66,7 +66,8 @@ public struct StepCost: Sendable, Equatable {
     case "amx_int8": "tdpbusd"
     case "amx_bf16": "tdpbf16ps"
     case "avx512_vnni", "avx_vnni": "vpdpbusd"
-    case "avx512_bf16": "vdpbf16ps"
+    // Images may be of bfloat16 where products are of float32, and count as such.
+    case "avx512_bf16" where rate != 1: "vdpbf16ps"
     case "avx512", "avx2": isOfIntegers ? "vpmaddwd" : instruction
     default: instruction
     }

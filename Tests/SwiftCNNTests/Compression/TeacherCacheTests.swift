@@ -173,7 +173,7 @@ import Testing
     _ = try again.setTrainable(false, matching: "*")
     #expect(try fitted(learner(file: path, teacher: again)) == live)
     var text = try teacher.graph.json.serialized()
-    for name in ["conv", "bn", "block", "pool", "fc"] {
+    for name in ["conv1", "conv2.", "conv2\"", "bn1", "bn2", "block1", "block2", "pool\"", "fc"] {
       text = text.split(separator: "\"\(name)").joined(separator: "\"my.\(name)")
     }
     let renamed = try Model(Graph(json: JSON(parsing: text)), name: "renamed")
