@@ -7,8 +7,9 @@ public protocol CompressionData {
   /// How many steps of training an epoch has.
   var stepsPerEpoch: Int { get }
 
-  /// Trains a model that is compiled.
+  /// Trains a model.
   /// - Parameters:
+  ///   - model: it is compiled.
   ///   - steps: for so many steps.
   ///   - seconds: that it may take; where they are over it ends earlier.
   func train(_ model: Model, steps: Int, seconds: Double) throws(CNNError)
