@@ -62,13 +62,18 @@ extension Model {
   /// What the last pruning of this model, or of the one it was copied from, has made of it; nil where there was none.
   public var pruningReport: PruningReport? { lock.reading { pruning } }
 
-  private func lockedPrune(_ options: PruningOptions, changes: @escaping (Int) -> [Float]?) throws(CNNError) {
+  /// Throws `.invalidState` where the network is quantised, or made to be trained for that.
+  func requireNoRoundings(to action: String) throws(CNNError) {
     guard !hasRoundings, !network.isRoundedInTraining else {
       throw CNNError(
         .invalidState,
-        "'\(name)' is \(hasRoundings ? "quantised" : "made to be trained for integers"); prune the model it was made of"
+        "'\(name)' is \(hasRoundings ? "quantised" : "made to be trained for integers"); \(action) the model it was made of"
       )
     }
+  }
+
+  private func lockedPrune(_ options: PruningOptions, changes: @escaping (Int) -> [Float]?) throws(CNNError) {
+    try requireNoRoundings(to: "prune")
     guard distillation == nil else {
       throw CNNError(.invalidState, "'\(name)' is taught by another model; prune the student before it is")
     }

@@ -55,7 +55,9 @@ extension Graph {
 
 extension Model {
   /// The time of one prediction of an image, measured. The caller has the model.
-  func lockedLatency() throws(CNNError) -> Double { try lockedStepTimes().reduce(0) { $0 + $1.seconds } }
+  func lockedLatency(repeats: Int = 30) throws(CNNError) -> Double {
+    try lockedStepTimes(repeats: repeats).reduce(0) { $0 + $1.seconds }
+  }
 
   /// The median time of each step of the prediction of one image. The caller has the model.
   func lockedStepTimes(repeats: Int = 30) throws(CNNError) -> [(name: String, cycles: Double, seconds: Double)] {

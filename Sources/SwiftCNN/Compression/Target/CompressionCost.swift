@@ -48,9 +48,7 @@ struct CompressionCost {
   }
 
   private static func seconds(_ model: Model) throws(CNNError) -> Double {
-    try model.lock.reading { () throws(CNNError) in
-      try model.lockedStepTimes(repeats: 10).reduce(0) { $0 + $1.seconds }
-    }
+    try model.lock.reading { () throws(CNNError) in try model.lockedLatency(repeats: 10) }
   }
 
   private static func median(_ numbers: [Double]) -> Double { numbers.sorted()[numbers.count / 2] }

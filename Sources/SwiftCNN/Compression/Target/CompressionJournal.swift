@@ -19,7 +19,7 @@ struct CompressionJournal {
   ///   `.inputOutput`.
   init(_ options: CompressionOptions, of model: Model) throws(CNNError) {
     folder = options.folder
-    identity = Self.identity(options, model)
+    identity = try Self.identity(options, model)
     guard let folder else { return }
     try checkPath(folder)
     guard mkdir(folder, 0o777) == 0 || errno == EEXIST else { throw systemError("make the folder", folder) }
@@ -36,17 +36,14 @@ struct CompressionJournal {
   }
 
   /// A compression is one of the same network with the same numbers, by the same choices but for how long it may take.
-  private static func identity(_ options: CompressionOptions, _ model: Model) -> JSONObject {
+  private static func identity(
+    _ options: CompressionOptions, _ model: Model
+  ) throws(CNNError) -> JSONObject {
     var identity = options.options
     for key in ["folder", "time_limit"] { identity[key] = nil }
-    var hash: UInt64 = 14_695_981_039_346_656_037  // FNV-1a
-    for position in model.parameters.parameters.indices {
-      for number in model.parameters.values(at: position) {
-        hash = (hash ^ UInt64(number.bitPattern)) &* 1_099_511_628_211
-      }
-    }
+    let hash = try model.lock.reading { () throws(CNNError) in try model.predictionHash() }
     identity["model"] = .string(model.name)
-    identity["weights"] = .string(String(hash, radix: 16))
+    identity["weights"] = .string(hash.text)
     identity["threads"] = .integer(Int64(Threads.count))
     return identity
   }

@@ -26,10 +26,10 @@ extension CompressionSearch {
         guard let smaller = try smaller(model, to: goal, isLast: level == count, 0.2 * seconds) else { return }
         try train(
           smaller, from: options.learningRate, deadline - elapsed, "training '\(name)'", levelsAfter: levelsLeft - 1)
-        try journal.add(point(name, smaller, methods, Self.size(smaller)), smaller)
         model = smaller
       }
       let size = try Self.size(model)
+      if journal.index(name) == nil { try journal.add(point(name, model, methods, size), model) }
       last = (name, model, size)
       if options.methods.contains(.quantize), left > 0 { try addIntegers(of: model, name, methods, size) }
     }

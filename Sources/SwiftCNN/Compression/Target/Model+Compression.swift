@@ -48,12 +48,7 @@ extension Model {
   ) throws(CNNError) -> Model {
     try options.validate()
     let x = try lock.reading { () throws(CNNError) in
-      guard !hasRoundings, !network.isRoundedInTraining else {
-        throw CNNError(
-          .invalidState,
-          "'\(name)' is \(hasRoundings ? "quantised" : "made to be trained for integers"); compress the model it was made of"
-        )
-      }
+      try requireNoRoundings(to: "compress")
       guard distillation == nil else {
         throw CNNError(.invalidState, "'\(name)' is taught by another model; compress its student")
       }
